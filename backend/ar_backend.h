@@ -1,0 +1,290 @@
+/* anyround backend: devices, tensors, ops and recorded graphs over Vulkan, OpenCL and a null driver.
+ *
+ * Shape letters: B batch, T tokens, N rows (B*T), I in, O out, G group size, H heads, K kv heads, D head
+ * dim, V vocabulary. Shapes are row-major; a weight is always (O, I) and y = x W^T.
+ * Options come in zero-initialised descriptors: all zero is the documented default.
+ * Threads: a device and everything made from it belong to one thread at a time. The error text is per thread.
+ * The library never prints, exits, aborts or reads the environment. */
+#ifndef AR_BACKEND_H
+#define AR_BACKEND_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- status ---- */
+
+#define AR_STATUS_LIST(X)                                                                                    \
+    X(OK, 0, "ok")                                                                                           \
+    X(ERR_ARG, -1, "bad argument")                                                                           \
+    X(ERR_SHAPE, -2, "shape mismatch")                                                                       \
+    X(ERR_DTYPE, -3, "wrong data type")                                                                      \
+    X(ERR_MEMORY, -4, "out of host memory")                                                                  \
+    X(ERR_DEVICE_MEMORY, -5, "out of device memory")                                                         \
+    X(ERR_DEVICE, -6, "device failure")                                                                      \
+    X(ERR_DEVICE_LOST, -7, "device lost")                                                                    \
+    X(ERR_NO_DEVICE, -8, "no usable device")                                                                 \
+    X(ERR_IO, -9, "input/output failure")                                                                    \
+    X(ERR_FORMAT, -10, "bad or unsupported file")                                                            \
+    X(ERR_UNSUPPORTED, -11, "not supported")                                                                 \
+    X(ERR_USAGE, -12, "wrong usage")                                                                         \
+    X(ERR_CHECK, -13, "check failed")                                                                        \
+    X(ERR_INTERRUPTED, -14, "interrupted")
+
+typedef enum ar_status {
+#define AR_STATUS_ENUM(name, code, text) AR_##name = (code),
+    AR_STATUS_LIST(AR_STATUS_ENUM)
+#undef AR_STATUS_ENUM
+} ar_status;
+
+/* The one-line text of the latest failure on this thread (what, where, found, expected); "" if none. */
+const char *ar_error(void);
+/* The generic text of a status code; never NULL. */
+const char *ar_status_text(ar_status status);
+/* The library's version, "0.1.0". */
+const char *ar_version(void);
+
+/* ---- data types ---- */
+
+typedef enum ar_dtype { AR_F32, AR_F16, AR_BF16, AR_I32, AR_U32, AR_I16, AR_U8, AR_DTYPE_COUNT } ar_dtype;
+
+size_t ar_dtype_bytes(ar_dtype dtype);
+const char *ar_dtype_name(ar_dtype dtype);
+/* Exact conversions; f32 -> f16 and f32 -> bf16 round half to even, overflow to infinity. */
+float ar_f16_to_f32(uint16_t h);
+uint16_t ar_f32_to_f16(float f);
+float ar_bf16_to_f32(uint16_t h);
+uint16_t ar_f32_to_bf16(float f);
+
+/* ---- devices ---- */
+
+typedef enum ar_device_kind { AR_DEVICE_OTHER, AR_DEVICE_CPU, AR_DEVICE_INTEGRATED, AR_DEVICE_DISCRETE } ar_device_kind;
+
+#define AR_MAX_MEMORY_TYPES 16
+typedef struct ar_memory_type {
+    uint64_t heap_bytes;
+    bool device_local, host_visible, host_coherent, host_cached;
+} ar_memory_type;
+
+/* Everything policy is computed from. Filled by a driver, or by a test for a device nobody has here. */
+typedef struct ar_device_facts {
+    char api[8];          /* "vk", "cl", "null" */
+    int32_t index;        /* within its api, as in --device vk:N */
+    char name[256], vendor[64], driver[128], version[64];
+    uint32_t vendor_id, device_id;
+    uint8_t uuid[16];     /* driver + device identity, for cache files */
+    ar_device_kind kind;
+    uint32_t max_group_items;          /* work items per group */
+    uint32_t max_group_size[3], max_group_count[3];
+    uint64_t shared_bytes;             /* per group */
+    uint64_t max_binding_bytes, max_buffer_bytes, memory_bytes;
+    uint32_t binding_offset_align;     /* bytes */
+    uint32_t max_param_bytes;
+    uint32_t subgroup_min, subgroup_max; /* 0 = none */
+    uint32_t vector_width;             /* OpenCL preferred/native float width; 4 on Vulkan */
+    bool has_f16_arith, has_f16_storage, has_int_dot, has_coopmat, has_timestamps, division_is_exact;
+    double timestamp_ns;               /* ns per tick */
+    bool unified_memory;
+    int32_t memory_type_count;
+    ar_memory_type memory_types[AR_MAX_MEMORY_TYPES];
+} ar_device_facts;
+
+/* Policy for one device; a pure function of facts (backend/plan.c) and the quirk table. */
+typedef struct ar_plan {
+    uint32_t vw;                       /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
+    uint32_t wg;                       /* items per group of 1-D kernels */
+    uint32_t gemm_tm, gemm_tn, gemm_wgx; /* item tile: tm rows x tn*vw columns; items per group along N */
+    uint32_t attn_wg;                  /* items per group of the attention kernels */
+    uint64_t piece_bytes;              /* largest binding used; larger tensors are bound in pieces */
+    uint32_t offset_align;
+    int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */
+    bool staged;                       /* reads and writes go through a staging buffer */
+    bool timestamps;                   /* device timestamps usable; otherwise wall clock */
+    bool soft_half;                    /* unpackHalf2x16 is broken here */
+    double submit_ms;                  /* estimated work per submission */
+    double rate_flops, rate_bytes;     /* assumed speed for that estimate */
+    char reasons[512];                 /* "coopmat off: no extension; …" for `devices` */
+} ar_plan;
+
+typedef struct ar_device ar_device;
+
+/* A driver's injected fault; only the null driver obeys. n counts from 1, 0 = never. */
+typedef struct ar_fault { int32_t fail_alloc_n, lose_device_submit_n; const char *wrong_kernel; } ar_fault;
+
+typedef struct ar_device_desc {
+    const char *select;     /* NULL or "auto", "vk", "vk:1", "cl", "cl:0", "null" */
+    uint64_t memory_budget; /* bytes of device memory; 0 = nine tenths of what the device reports */
+    const char *cache_dir;  /* pipeline and program cache folder; NULL = no cache */
+    double submit_ms;       /* 0 = the plan's default */
+    ar_fault fault;         /* null driver only */
+    const ar_plan *plan;    /* NULL = ar_plan_make(facts); tests and the tuner force one */
+} ar_device_desc;
+
+/* All devices of all drivers, in the order auto would try them. out may be NULL to count. A missing loader,
+ * a loader without devices and a broken manifest are not errors: *notes (if not NULL, 1024 bytes) says what
+ * each driver found. Errors: MEMORY. */
+ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *notes, size_t notes_bytes);
+/* Errors: NO_DEVICE (nothing matches desc->select), DEVICE, USAGE (select is no device name). */
+ar_status ar_device_open(ar_device **device, const ar_device_desc *desc);
+void ar_device_close(ar_device *device);
+const ar_device_facts *ar_device_get_facts(const ar_device *device);
+const ar_plan *ar_device_get_plan(const ar_device *device);
+/* Fills *plan from *facts; pure. Errors: UNSUPPORTED names the fact below the floor. */
+ar_status ar_plan_make(ar_plan *plan, const ar_device_facts *facts);
+
+typedef struct ar_memory_stats { uint64_t current, high_water, budget; } ar_memory_stats;
+void ar_device_memory(const ar_device *device, ar_memory_stats *stats);
+/* Waits for all submitted work. Errors: DEVICE, DEVICE_LOST. */
+ar_status ar_device_wait(ar_device *device);
+
+/* ---- tensors ---- */
+
+#define AR_MAX_DIMS 4
+typedef struct ar_tensor ar_tensor;
+
+/* A tensor in device memory, contents undefined. dims are positive or zero (a zero-row tensor is legal).
+ * Errors: ARG, DEVICE_MEMORY (over the budget or the driver refused; text says how much). */
+ar_status ar_tensor_create(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dim_count, const int64_t *dims);
+void ar_tensor_destroy(ar_tensor *t);
+/* Synchronous; ordered after everything submitted. offset and count in elements. Errors: ARG, DEVICE…. */
+ar_status ar_tensor_write(ar_tensor *t, const void *src, int64_t offset, int64_t count);
+ar_status ar_tensor_read(const ar_tensor *t, void *dst, int64_t offset, int64_t count);
+ar_dtype ar_tensor_dtype(const ar_tensor *t);
+int32_t ar_tensor_dim_count(const ar_tensor *t);
+int64_t ar_tensor_dim(const ar_tensor *t, int32_t i);
+int64_t ar_tensor_count(const ar_tensor *t);
+/* Marks a leaf whose gradient backward shall make (parameters; W' of a fake-quantized weight gets it by
+ * itself). Only f32. */
+void ar_tensor_set_needs_grad(ar_tensor *t, bool needs);
+/* The gradient tensor after ar_graph_backward; NULL when none was needed. Owned by the graph. */
+ar_tensor *ar_tensor_grad(const ar_tensor *t);
+
+/* ---- graph: record once, replay many times ----
+ * Ops append work to a graph. Their outputs are graph tensors: they live in memory planned by lifetime, die
+ * with the graph, and are undefined outside a run unless ar_graph_keep was called on them. Call order:
+ * record ops -> ar_graph_backward (optional) -> more ops -> ar_graph_build -> ar_graph_run, as often as wanted. */
+typedef struct ar_graph ar_graph;
+ar_status ar_graph_create(ar_graph **graph, ar_device *device);
+void ar_graph_destroy(ar_graph *graph);
+/* A graph tensor that ops may write later (scratch, or an output to keep). Errors: ARG, MEMORY. */
+ar_status ar_graph_temp(ar_graph *graph, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims);
+/* Keeps a graph tensor's memory to itself so that it can be read after a run. */
+void ar_graph_keep(ar_graph *graph, ar_tensor *t);
+/* Reverse mode from the scalar loss (shape (1), d loss = 1) over everything recorded so far. Gradients of
+ * tensors used several times add up. Errors: ARG, MEMORY. */
+ar_status ar_graph_backward(ar_graph *graph, ar_tensor *loss);
+/* Plans memory, makes pipelines, derives barriers from the kernels' RO/WO/RW and records.
+ * Errors: DEVICE_MEMORY, DEVICE, UNSUPPORTED. */
+ar_status ar_graph_build(ar_graph *graph);
+/* Submits one replay; returns before it has finished. */
+ar_status ar_graph_run(ar_graph *graph);
+
+typedef struct ar_graph_stats { int32_t dispatches, barriers, submissions; uint64_t temp_bytes; double flops, bytes; } ar_graph_stats;
+void ar_graph_get_stats(const ar_graph *graph, ar_graph_stats *stats);
+/* Runs once with every dispatch timed on its own; us[i], names[i] for i < dispatches (borrowed from the graph).
+ * *wall = true when no valid timestamps exist and host time was taken. */
+ar_status ar_graph_profile(ar_graph *graph, double *us, const char **names, bool *wall);
+
+/* ---- ops. Each appends to the graph; *y is a new graph tensor. f32 unless said. Forward and backward of an
+ * op stand in one file, backend/op_<name>.c. Common errors: SHAPE, DTYPE, MEMORY. ---- */
+
+/* y[n] = E[ids[n]]   y (N, I)  E (V, I)  ids (N) i32 in [0, V). No gradient. */
+ar_status ar_op_embed(ar_graph *g, ar_tensor **y, const ar_tensor *E, const ar_tensor *ids);
+/* y = x W^T + bias   y (N, O)  x (N, I)  W (O, I)  bias (O) or NULL. Gradients: x, W, bias. */
+ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, ar_tensor *bias);
+/* y = x r w, r = 1/sqrt(mean_i x^2 + eps)   x, y (N, I)  w (I). Gradients: x, w. (Zhang & Sennrich 2019) */
+ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, float eps);
+/* Rotary embedding, Hugging Face rotate-half pairing: the pair (i, i + D/2) of every head turns by
+ * pos * freq[i], pos = pos0 + row % T.   x, y (B*T, heads*D)  freq (D/2). Gradient: x. (Su 2021) */
+ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D, int32_t pos0);
+/* Causal softmax(q k^T / sqrt(D)) v with grouped queries, streamed over keys: no T x T matrix is stored.
+ * q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. Gradients: q, k, v. */
+ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T, int32_t D);
+/* y = silu(gate) * up, silu(a) = a / (1 + exp(-a)). Gradients: both. */
+ar_status ar_op_silu_mul(ar_graph *g, ar_tensor **y, ar_tensor *gate, ar_tensor *up);
+/* y = a + b. Gradients: both. */
+ar_status ar_op_add(ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b);
+/* loss = sum_n mask[n] sum_i (y - target)^2 / (N I)   loss (1)  mask (N) f32 of 0/1 or NULL. Gradient: y.
+ * Masked rows count as zeros in the mean (autoround.md 1.7). Fixed-order sum. */
+ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target, const ar_tensor *mask);
+/* nll[n] = logsumexp(logits[n]) - logits[n, labels[n]];  top1[n] = argmax (lowest index on ties), i32.
+ * logits (N, V)  labels (N) i32; a negative label gives nll 0. Gradient: logits (of mean nll via ar_op_mean). */
+ar_status ar_op_nll(ar_graph *g, ar_tensor **nll, ar_tensor **top1, ar_tensor *logits, const ar_tensor *labels);
+/* kl[n] = sum_v p (ln p - ln q), p = softmax(ref[n]), q = softmax(logits[n]); nats. No gradient. */
+ar_status ar_op_kl(ar_graph *g, ar_tensor **kl, const ar_tensor *ref, const ar_tensor *logits);
+/* m = mean of x, fixed order, m (1). Gradient: x. */
+ar_status ar_op_mean(ar_graph *g, ar_tensor **m, ar_tensor *x);
+/* y[b] = src[sched[step[0] * B + b]]: the batch of this step, gathered on the device.
+ * src (S, R) any 4-byte type  sched (steps, B) i32  step (1) i32  y (B, R). No gradient. */
+ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const ar_tensor *sched, const ar_tensor *step, int32_t B);
+/* dst = src, element for element (both 4-byte types, same count). dst may be a device tensor. */
+ar_status ar_op_copy(ar_graph *g, ar_tensor *dst, const ar_tensor *src);
+
+/* ---- fake quantization (SignRound, arXiv 2309.05516; scheme equations: docs/methods.md) ---- */
+
+typedef enum ar_zero_kind {
+    AR_ZERO_SYM,   /* full-range symmetric: signed scale, constant zero point 2^(bits-1), W' = s (q - 2^(bits-1)) */
+    AR_ZERO_INT,   /* asymmetric, integer zero point in [zero_min, 2^bits - 1],           W' = s (q - zp) */
+    AR_ZERO_F16MIN /* asymmetric, minimum stored as fp16 (GGUF Q4_1),                     W' = s q + fp16(-zp s) */
+} ar_zero_kind;
+
+/* How numbers of one weight are stored. G = group, -1 = one group per row; the last group may be short. */
+typedef struct ar_scheme {
+    int32_t bits;      /* 2..8 */
+    int32_t group;     /* >= 1, or -1 */
+    ar_zero_kind zero;
+    int32_t zero_min;  /* AR_ZERO_INT: smallest zero point (1 for GPTQ v1 files), else 0 */
+} ar_scheme;
+
+/* Groups in a row of I inputs. */
+int64_t ar_scheme_groups(const ar_scheme *scheme, int64_t I);
+
+/* What is tuned, all as multiples of a unit: V = v / v_div, min coefficient = (m_div + mn) / m_div and the
+ * same for max, so that a sign step is an integer and the state is exact. dtype f32 (general path), or
+ * i16/i32 (integer state); all three give the same bits. */
+typedef struct ar_fq_state {
+    ar_tensor *v;   /* (O, I) */
+    ar_tensor *mm;  /* (O, groups, 2): min, max multiples, clamped to [-floor(m_div), 0] */
+} ar_fq_state;
+typedef struct ar_fq_desc { ar_scheme scheme; float v_div, m_div; /* T / lr, T / minmax_lr; 0 = that part is not tuned */ } ar_fq_desc;
+
+/* range (O, groups, 2) = (min(0, min w), max(0, max w)) of every group of W (O, I). */
+ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme);
+/* Wq = fake_quant(W; v, mm). Wq is marked as needing a gradient; after ar_graph_backward, ar_op_fq_grad turns
+ * it into gradients of v and mm. st->v and st->mm may be NULL (RTN).
+ *   sz (O, groups, 4) f32, a graph tensor kept for the backward: s, zp, b, live   (W' = s q + b for F16MIN) */
+ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W, const ar_tensor *range,
+                           const ar_fq_state *st, const ar_fq_desc *desc);
+/* Straight-through gradients (autoround.md 1.5, papers.md 0.3): dv (O, I) = dW s in, dmm (O, groups, 2), up to
+ * positive constant factors that do not change a sign. */
+ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq, const ar_tensor *W,
+                        const ar_tensor *range, const ar_tensor *sz, const ar_fq_state *st, const ar_fq_desc *desc);
+/* SignSGD on the state: p -= (T - step[0]) * sign(d), sign(0) = 0, clamped to [lo, hi] (units).
+ * p any state dtype; d f32 of the same count; step (1) i32. */
+ar_status ar_op_sign_step(ar_graph *g, ar_tensor *p, const ar_tensor *d, const ar_tensor *step, int32_t T, float lo, float hi);
+/* codes (O, I) as u8 packed four to a u32 in row-major element order (count rounded up to 4), stored code
+ * q in [0, 2^bits - 1]; sz as in ar_op_fake_quant. */
+ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W, const ar_tensor *range,
+                         const ar_fq_state *st, const ar_fq_desc *desc);
+/* best-step bookkeeping on the device: history[step] = loss; *improved (1) i32 = loss < best[0], and then
+ * best = (loss, step). best (2) f32 starts as (+inf, -1). */
+ar_status ar_op_best(ar_graph *g, ar_tensor **improved, ar_tensor *best, ar_tensor *history, const ar_tensor *loss, const ar_tensor *step);
+/* if (improved[0]) dst = src. Any dtype whose byte count is a multiple of 2. */
+ar_status ar_op_copy_if(ar_graph *g, ar_tensor *dst, const ar_tensor *src, const ar_tensor *improved);
+/* step[0] += 1. */
+ar_status ar_op_advance(ar_graph *g, ar_tensor *step);
+
+/* ---- selftest ---- */
+
+typedef struct ar_selftest_result { const char *kernel, *test; double error, bound; bool passed; char detail[160]; } ar_selftest_result;
+typedef void (*ar_selftest_fn)(void *ctx, const ar_selftest_result *result);
+/* Runs every kernel case on the device against a scalar double reference, repeat times; calls report for each.
+ * Returns CHECK if any failed. filter NULL = all, else substring of the kernel's name. */
+ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed, ar_selftest_fn report, void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

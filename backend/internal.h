@@ -1,0 +1,121 @@
+/* Shared inside backend/: errors, memory, tensors, kernel registry, command emission. */
+#ifndef AR_INTERNAL_H
+#define AR_INTERNAL_H
+#include "ar_backend.h"
+#include "driver.h"
+#include <stdarg.h>
+
+/* ---- status.c ---- */
+
+#if defined(__GNUC__)
+#define AR__PRINTF(a, b) __attribute__((format(printf, a, b)))
+#else
+#define AR__PRINTF(a, b)
+#endif
+/* Sets this thread's error text and returns code: the only way to make an error. */
+ar_status ar__fail(ar_status code, const char *format, ...) AR__PRINTF(2, 3);
+#define AR_TRY(call)                                                                                         \
+    do {                                                                                                     \
+        ar_status try_status_ = (call);                                                                      \
+        if (try_status_ != AR_OK) return try_status_;                                                        \
+    } while (0)
+/* For functions that hold something: needs `ar_status status` and a label `done`. */
+#define AR_GO(call)                                                                                          \
+    do {                                                                                                     \
+        status = (call);                                                                                     \
+        if (status != AR_OK) goto done;                                                                      \
+    } while (0)
+
+/* Zeroed memory, count * each checked for overflow; NULL with the error set. free() releases.
+ * ar__alloc_fail_at(n) makes the n-th following call on this thread fail (tests); 0 = never. */
+void *ar__alloc(size_t count, size_t each);
+void ar__alloc_fail_at(int32_t n);
+
+/* ---- kernel.c ---- */
+
+typedef enum ar__kernel_id {
+#define AR_KERNEL(name) AR_K_##name,
+#include "kernels.def"
+#undef AR_KERNEL
+    AR_K_COUNT
+} ar__kernel_id;
+extern const ar__kernel ar__kernels[AR_K_COUNT]; /* generated */
+
+/* The pipeline for these specialization values (spec_count words, in SPEC order), made on first use. */
+ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id, const uint32_t *specs);
+
+/* ---- memory.c: sub-allocation under the budget ---- */
+
+typedef struct ar__slice { ar__buffer *buffer; uint64_t offset, bytes; void *block; } ar__slice;
+/* Offsets are multiples of the plan's offset_align (at least 256). Errors: DEVICE_MEMORY. */
+ar_status ar__memory_alloc(ar_device *device, ar__slice *slice, uint64_t bytes);
+void ar__memory_free(ar_device *device, ar__slice *slice);
+
+/* ---- device.c ---- */
+
+typedef struct ar__memory ar__memory;
+typedef struct ar__pipelines ar__pipelines;
+struct ar_device {
+    const ar__driver *driver;
+    ar__drv *drv;
+    ar_device_facts facts;
+    ar_plan plan;
+    ar_memory_stats memory_stats;
+    ar__memory *memory;
+    ar__pipelines *pipelines;
+};
+
+/* ---- tensor.c, graph.c ---- */
+
+struct ar_tensor {
+    ar_device *device;
+    ar_graph *graph;  /* NULL for a device tensor */
+    ar_dtype dtype;
+    int32_t dim_count;
+    int64_t dims[AR_MAX_DIMS];
+    ar__slice slice;  /* set at creation, or for graph tensors by ar_graph_build */
+    bool needs_grad, keep;
+    ar_tensor *grad;      /* made by ar_graph_backward */
+    bool grad_written;    /* a first contribution exists: the next one accumulates */
+    int32_t id;           /* position in the graph's list; -1 for device tensors */
+    int32_t first, last;  /* lifetime in command indices (graph.c) */
+};
+
+/* One operand of a kernel: a tensor, or a byte range of it (bytes 0 = all). */
+typedef struct ar__operand { const ar_tensor *t; uint64_t offset, bytes; } ar__operand;
+
+typedef struct ar__emit_desc {
+    ar__kernel_id kernel;
+    uint32_t specs[AR_MAX_SPECS];   /* all of them, in SPEC order; [0] WGX, [1] WGY */
+    ar__operand operands[AR_MAX_BINDINGS];
+    const void *params;             /* param_count 4-byte scalars, in P order */
+    uint32_t groups[3];             /* 0 counts as 1; any 0-sized work must not be emitted */
+    double flops, bytes;            /* for estimates and benches */
+} ar__emit_desc;
+/* Appends one dispatch. Operand count and access come from the kernel's own declaration. */
+ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc);
+/* Groups for a 1-D kernel of `items` work items with `wg` per group, folded so that no axis passes the limit;
+ * such kernels use GLIN/WLIN and check the bound themselves. */
+void ar__groups_1d(const ar_device *device, uint32_t groups[3], uint64_t items, uint32_t wg);
+
+/* Reverse mode. An op that has a gradient registers a node right after emitting its forward. backward() emits
+ * the work for its inputs' gradients. ctx is copied (bytes <= AR__NODE_BYTES). */
+#define AR__NODE_BYTES 192
+typedef ar_status (*ar__backward_fn)(ar_graph *g, const void *ctx);
+ar_status ar__node(ar_graph *g, ar__backward_fn backward, const void *ctx, size_t ctx_bytes);
+/* The gradient of t to write: *grad (made on demand), *accumulate = it already holds a contribution that must
+ * be added to. *grad = NULL when t needs no gradient: emit nothing. */
+ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t);
+
+/* A new graph output of the given shape; needs_grad if any of a, b, c (NULL allowed) does. */
+ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,
+                     const ar_tensor *a, const ar_tensor *b, const ar_tensor *c);
+ar_device *ar__graph_device(const ar_graph *g);
+
+/* ---- gemm.c: C (M, N) = op(A) op(B) [+ C] through packed panels; shared by op_linear and others ---- */
+
+typedef struct ar__matrix { const ar_tensor *t; bool transposed; } ar__matrix; /* transposed: stored (K, M) or (N, K) */
+/* A is (M, K), B is (K, N) after transposition. accumulate adds to C. Splits M, N, K so that no binding passes
+ * plan.piece_bytes. Packed operands are remembered per graph and reused while their tensor is unchanged. */
+ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K, bool accumulate);
+#endif

@@ -1,0 +1,175 @@
+/* anyround quant: quantization methods. A method knows no file format and no model family; what it needs of a
+ * model it asks through ar_model and ar_block, which host's families fill in. Shape letters as in ar_backend.h. */
+#ifndef AR_QUANT_H
+#define AR_QUANT_H
+#include "ar_backend.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- what a family provides ---- */
+
+/* Called by a block's forward for every product and norm, so that float, fake-quantized, tapped or packed
+ * evaluation are all choices of the caller. i indexes ar_block.linears, j ar_block.norms. */
+typedef struct ar_hook {
+    ar_status (*linear)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x); /* y (N, O) = x W_i^T */
+    ar_status (*norm)(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x);
+    void *ctx;
+} ar_hook;
+
+typedef struct ar_linear { const char *name; /* "self_attn.q_proj" */ int64_t O, I; bool has_bias; } ar_linear;
+typedef struct ar_norm { const char *name; int64_t I; float eps; } ar_norm;
+
+#define AR_MAX_LINEARS 16
+#define AR_MAX_NORMS 8
+typedef struct ar_block ar_block;
+struct ar_block {
+    int32_t index;
+    int32_t linear_count, norm_count;
+    ar_linear linears[AR_MAX_LINEARS];
+    ar_norm norms[AR_MAX_NORMS];
+    int64_t hidden;                /* width of x and y */
+    const void *impl;              /* the family's */
+    /* y (B*T, hidden) from x (B*T, hidden): rows are B sequences of T tokens, positions 0..T-1. */
+    ar_status (*forward)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook);
+    /* rows [row, row + rows) of linear i as f32 (rows, I); bias (O); norm weight (I). Host memory. */
+    ar_status (*read_linear)(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows);
+    ar_status (*read_bias)(const ar_block *b, float *dst, int32_t i);
+    ar_status (*read_norm)(const ar_block *b, float *dst, int32_t j);
+};
+
+typedef struct ar_model ar_model;
+struct ar_model {
+    int32_t block_count;
+    int64_t hidden, vocab;
+    int32_t max_tokens;            /* the model's context length */
+    void *impl;                    /* the family's */
+    ar_block *blocks;              /* (block_count), owned by the model; reading weights maps files, nothing is on a device */
+    ar_norm final_norm;
+    bool tied_head;                /* head rows are the embedding rows */
+    /* rows of the embedding (V, hidden) and of the head (V, hidden), and the final norm's weight, as f32. */
+    ar_status (*read_embedding)(const ar_model *m, float *dst, int64_t row, int64_t rows);
+    ar_status (*read_head)(const ar_model *m, float *dst, int64_t row, int64_t rows);
+    ar_status (*read_final_norm)(const ar_model *m, float *dst);
+};
+
+/* Token ids, sample after sample, each of exactly T tokens. */
+typedef struct ar_samples { int32_t *ids; int32_t count, T; } ar_samples;
+
+/* ---- evaluating a model block by block (quant/block.c) ---- */
+
+/* Weights of one block on the device in f32, used through `hook`. */
+typedef struct ar_block_weights {
+    ar_tensor *linears[AR_MAX_LINEARS], *biases[AR_MAX_LINEARS], *norms[AR_MAX_NORMS];
+    const ar_block *block;
+    ar_hook hook;                  /* plain float evaluation with these weights */
+} ar_block_weights;
+/* Reads and uploads a block. On failure *w holds nothing. */
+ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_device *device);
+void ar_block_weights_deinit(ar_block_weights *w);
+
+/* A chain of activations for all samples: (count * T, hidden) f32 in host memory, or in a file when large. */
+typedef struct ar_chain { float *data; int64_t rows, width; int fd; } ar_chain;
+ar_status ar_chain_init(ar_chain *c, int64_t rows, int64_t width, const char *spill_dir, uint64_t spill_above_bytes);
+void ar_chain_deinit(ar_chain *c);
+/* Embeds all samples on the host side of the model: chain rows = E[ids]. */
+ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s);
+/* out = block(in), batch samples at a time; out may be in. */
+ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device, const ar_block *block, const ar_hook *hook, int32_t T, int32_t batch);
+
+/* Progress and cancelling; every field optional. */
+typedef struct ar_progress_event {
+    const char *stage;             /* "calibrate", "tune", "block", "write", "eval" */
+    int32_t block, block_count, step, step_count;
+    double loss_first, loss_best, loss_last, tokens_per_s, seconds;
+    uint64_t device_bytes;
+} ar_progress_event;
+typedef struct ar_observer {
+    void (*progress)(void *ctx, const ar_progress_event *event);
+    bool (*cancelled)(void *ctx);  /* polled between steps; true ends with ERR_INTERRUPTED */
+    void (*warn)(void *ctx, const char *line);
+    void *ctx;
+} ar_observer;
+
+/* ---- results ---- */
+
+/* One quantized linear, in host memory, exactly as it will be stored. W'[o,i] = s (q - zp), or s q + b when
+ * zero is AR_ZERO_F16MIN (b = fp16(-zp s)). Scales may be negative in the symmetric scheme. */
+typedef struct ar_qlinear {
+    ar_scheme scheme;
+    int64_t O, I, groups;
+    uint8_t *codes;                /* (O, I), 0 .. 2^bits - 1 */
+    uint16_t *scales;              /* (O, groups) fp16 bits */
+    uint8_t *zeros;                /* (O, groups); 2^(bits-1) for SYM */
+    uint16_t *mins;                /* (O, groups) fp16 bits, AR_ZERO_F16MIN only, else NULL */
+} ar_qlinear;
+ar_status ar_qlinear_init(ar_qlinear *q, const ar_scheme *scheme, int64_t O, int64_t I);
+void ar_qlinear_deinit(ar_qlinear *q);
+/* dst (O, I) = W'. Plain f32 arithmetic, the reference every reader is compared with bit for bit. */
+void ar_qlinear_dequant(float *dst, const ar_qlinear *q);
+/* Quantize-dequantize on the host in f32 (RTN when v and mm are NULL); the scalar truth of the scheme. */
+ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W);
+
+typedef struct ar_block_report {
+    int32_t block;
+    double loss_first, loss_best, heldout_first, heldout_best, seconds;
+    int32_t best_step;
+    const float *history;          /* loss of every step, step_count long; NULL for rtn */
+    int32_t step_count;
+    uint64_t device_bytes;         /* high-water mark so far */
+} ar_block_report;
+
+/* Where a method delivers a finished block. linears[i] is NULL where skip said so (stays float). */
+typedef struct ar_sink {
+    ar_status (*block)(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report);
+    /* true if block b was finished in an earlier run: its W' then comes from load, and no tuning is done. */
+    bool (*finished)(void *ctx, int32_t block);
+    ar_status (*load)(void *ctx, const ar_block *block, ar_qlinear **linears);
+    void *ctx;
+} ar_sink;
+
+/* ---- methods ---- */
+
+typedef enum ar_select { AR_SELECT_HELDOUT, AR_SELECT_BATCH, AR_SELECT_LAST } ar_select;
+typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE_I16 } ar_state_kind;
+
+typedef struct ar_quant_desc {
+    ar_scheme scheme;
+    /* true = linear i of any block keeps its float weights (a format cannot hold it). NULL = none. */
+    bool (*skip)(void *ctx, const ar_block *block, int32_t i);
+    void *skip_ctx;
+    int32_t iters;                 /* 0 = rtn */
+    int32_t batch;                 /* samples per step; 0 = 8 */
+    float lr, minmax_lr;           /* 0 = 1/iters (2/iters for iters >= 1000 and bits <= 3); 0 = lr */
+    bool no_minmax, no_quantized_input;
+    ar_select select;
+    int32_t heldout;               /* samples set aside for selection; 0 = count/16, at least 1, at most 8 */
+    ar_state_kind state;
+    uint64_t seed;
+    const int32_t *order;          /* tests: (iters, batch) sample indices for every block; NULL = own sampler */
+    const char *spill_dir;         /* activation chains larger than spill_above_bytes go here */
+    uint64_t spill_above_bytes;    /* 0 = 4 GiB */
+    int32_t block_limit;           /* stop after this many blocks (0 = all); the rest is rtn */
+} ar_quant_desc;
+
+typedef struct ar_method {
+    const char *name, *help;
+    bool needs_samples;
+    ar_status (*run)(const ar_model *model, ar_device *device, const ar_samples *samples, const ar_quant_desc *desc,
+                     const ar_sink *sink, const ar_observer *observer);
+} ar_method;
+/* NULL if there is no such method. Index form: NULL past the end. */
+const ar_method *ar_method_find(const char *name);
+const ar_method *ar_method_at(int32_t index);
+
+/* Quantizes one weight on the device without tuning: q from W (host f32). */
+ar_status ar_rtn_linear(ar_qlinear *q, ar_device *device, const float *W);
+
+/* Counter-based random numbers (Philox-4x32-10), keyed by (seed, stream, counter). */
+uint32_t ar_random_u32(uint64_t seed, uint64_t stream, uint64_t counter);
+double ar_random_unit(uint64_t seed, uint64_t stream, uint64_t counter); /* [0, 1) */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,53 @@
+/* The kernel dialect, OpenCL C 1.2 side. See docs/kernels.md. The host passes -DVW=4|8|16 and every SPEC. */
+#pragma OPENCL FP_CONTRACT OFF
+#define KERNEL(name) __kernel __attribute__((reqd_work_group_size(WGX, WGY, 1))) void name(
+#define RO(i, T, n) __global const T *restrict n,
+#define WO(i, T, n) __global T *restrict n,
+#define RW(i, T, n) __global T *restrict n,
+#define PARAMS
+#define P(T, n) const T n,
+#define LOCALS const uint end_) {
+#define SHARED(T, n, count) __local T n[count];
+#define BODY
+#define END }
+#define SPEC(i, T, n, d)
+#define WGSIZE(x, y)
+#define FN static
+#define UNROLL _Pragma("unroll")
+#define EXACT
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#define LID0 ((uint)get_local_id(0))
+#define LID1 ((uint)get_local_id(1))
+#define WID0 ((uint)get_group_id(0))
+#define WID1 ((uint)get_group_id(1))
+#define WID2 ((uint)get_group_id(2))
+#define GID0 ((uint)get_global_id(0))
+#define GID1 ((uint)get_global_id(1))
+#define GID2 ((uint)get_global_id(2))
+#define WLIN ((uint)(get_group_id(1) * get_num_groups(0) + get_group_id(0)))
+#define GLIN (WLIN * WGX + LID0)
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+#if VW == 4
+#define fvec float4
+#define FVSUM(v) (((v).x + (v).y) + ((v).z + (v).w))
+#elif VW == 8
+#define fvec float8
+#define FVSUM(v) fvsum4_((v).lo + (v).hi)
+#else
+#define fvec float16
+#define FVSUM(v) fvsum4_(((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
+#endif
+static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
+#define F2(a, b) ((float2)((a), (b)))
+#define F4(a, b, c, d) ((float4)((a), (b), (c), (d)))
+#define F4S(a) ((float4)(a))
+#define FV(a) ((fvec)(a))
+#define TOF(x) ((float)(x))
+#define TOI(x) ((int)(x))
+#define TOU(x) ((uint)(x))
+#define ASU(x) as_uint(x)
+#define ASF(x) as_float(x)
+#define RINT(x) rint(x)
+#define FABS(x) fabs(x)
+#define RSQRT(x) rsqrt(x)

@@ -1,0 +1,51 @@
+#version 450
+#extension GL_EXT_control_flow_attributes : require
+/* The kernel dialect, GLSL side. See docs/kernels.md. VW is always 4 here. */
+#define VW 4u
+#define KERNEL(name)
+#define RO(i, T, n) layout(set = 0, binding = i, std430) readonly buffer n##_b { T n[]; };
+#define WO(i, T, n) layout(set = 0, binding = i, std430) writeonly buffer n##_b { T n[]; };
+#define RW(i, T, n) layout(set = 0, binding = i, std430) buffer n##_b { T n[]; };
+#define PARAMS layout(push_constant, std430) uniform Params_ {
+#define P(T, n) T n;
+#define LOCALS };
+#define SHARED(T, n, count) shared T n[count];
+#define BODY void main() {
+#define END }
+#define SPEC(i, T, n, d) layout(constant_id = i) const T n = d;
+#define WGSIZE(x, y) layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z = 1) in;
+#define FN
+#define UNROLL [[unroll]]
+#define EXACT precise /* no contraction: before a declaration whose value must be the same everywhere */
+#define BARRIER() barrier()
+/* ---- ids: LID in the group, WID of the group, GID of the item; *LIN folded over the x and y axes ---- */
+#define LID0 gl_LocalInvocationID.x
+#define LID1 gl_LocalInvocationID.y
+#define WID0 gl_WorkGroupID.x
+#define WID1 gl_WorkGroupID.y
+#define WID2 gl_WorkGroupID.z
+#define GID0 gl_GlobalInvocationID.x
+#define GID1 gl_GlobalInvocationID.y
+#define GID2 gl_GlobalInvocationID.z
+#define WLIN (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
+#define GLIN (WLIN * WGX + gl_LocalInvocationID.x)
+/* ---- types and casts ---- */
+#define float2 vec2
+#define float4 vec4
+#define int2 ivec2
+#define uint2 uvec2
+#define uint4 uvec4
+#define fvec vec4
+#define F2(a, b) vec2(a, b)
+#define F4(a, b, c, d) vec4(a, b, c, d)
+#define F4S(a) vec4(a)
+#define FV(a) vec4(a)
+#define TOF(x) float(x)
+#define TOI(x) int(x)
+#define TOU(x) uint(x)
+#define ASU(x) floatBitsToUint(x)
+#define ASF(x) uintBitsToFloat(x)
+#define RINT(x) roundEven(x)
+#define FABS(x) abs(x)
+#define RSQRT(x) inversesqrt(x)
+#define FVSUM(v) (((v).x + (v).y) + ((v).z + (v).w))
