@@ -1,5 +1,6 @@
 /* Errors and allocation: the per-thread error text, checked allocation with an injectable failure. */
-#include "internal.h"
+#include "ar_error.h"
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,0 +1,45 @@
+/* Shared inside quant/. */
+#ifndef AR_QUANT_INTERNAL_H
+#define AR_QUANT_INTERNAL_H
+#include "ar_quant.h"
+#include "ar_error.h"
+
+#define AR_METHOD(name) extern const ar_method ar__method_##name;
+#include "methods.def"
+#undef AR_METHOD
+
+/* ---- tune.c: the tuning engine; methods configure it ---- */
+
+/* One unit of tuning: a block, its two inputs and its float target. */
+typedef struct ar__tune_unit {
+    const ar_block *block;
+    ar_block_weights *weights;     /* float weights on the device */
+    const ar_chain *input;         /* what the tuned block sees: the quantized chain, or the float one */
+    const ar_chain *target;        /* block(float chain) */
+    const ar_samples *samples;     /* for the mask */
+    const bool *skip;              /* per linear: stays float */
+} ar__tune_unit;
+
+/* SignRound on one unit: tunes V and the min/max coefficients, returns the kept state's codes in q[i] (an
+ * initialised ar_qlinear where !skip[i]). report->history is filled into history (iters). Errors: any. */
+ar_status ar__tune_block(ar_qlinear *q, ar_block_report *report, float *history, const ar__tune_unit *unit,
+                         ar_device *device, const ar_quant_desc *desc, const ar_observer *observer);
+/* Codes of V = 0, coefficients 1, from weights already on the device. */
+ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bool *skip, ar_device *device);
+/* Reads codes, scales and zeros of one weight under state st into q. */
+ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_fq_state *st, const ar_fq_desc *fq);
+
+/* ---- sampler.c: which samples each step sees ---- */
+
+/* order (iters, batch): indices below count, shuffled anew for every pass over the samples (the last incomplete
+ * slice of a pass is not used), keyed by (seed, block). */
+ar_status ar__sample_order(int32_t *order, int32_t iters, int32_t batch, int32_t count, uint64_t seed, int32_t block);
+
+/* ---- driver.c of all block-by-block methods ---- */
+
+typedef ar_status (*ar__block_method)(ar_qlinear *q, ar_block_report *report, float *history, const ar__tune_unit *unit,
+                                      ar_device *device, const ar_quant_desc *desc, const ar_observer *observer);
+/* Walks the blocks: float chain, quantized chain, tune (method NULL = rtn), deliver to sink. */
+ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples, const ar_quant_desc *desc,
+                          const ar_sink *sink, const ar_observer *observer, ar__block_method method);
+#endif
