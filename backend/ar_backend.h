@@ -175,6 +175,11 @@ void ar_graph_keep(ar_graph *graph, ar_tensor *t);
 /* Reverse mode from the scalar loss (shape (1), d loss = 1) over everything recorded so far. Gradients of
  * tensors used several times add up. Errors: ARG, MEMORY. */
 ar_status ar_graph_backward(ar_graph *graph, ar_tensor *loss);
+/* Calls fn(g, t, dt, ctx) during ar_graph_backward, where the gradient dt of t is complete (never when nothing
+ * reached t), so that a consumer can be recorded there and dt's memory reused after it. t must have been made
+ * by an op that was just recorded. ctx is copied (at most 64 bytes). */
+typedef ar_status (*ar_grad_fn)(ar_graph *g, ar_tensor *t, ar_tensor *dt, const void *ctx);
+ar_status ar_graph_on_grad(ar_graph *graph, ar_tensor *t, ar_grad_fn fn, const void *ctx, size_t ctx_bytes);
 /* Plans memory, makes pipelines, derives barriers from the kernels' RO/WO/RW and records.
  * Errors: DEVICE_MEMORY, DEVICE, UNSUPPORTED. */
 ar_status ar_graph_build(ar_graph *graph);
@@ -217,8 +222,11 @@ ar_status ar_op_kl(ar_graph *g, ar_tensor **kl, const ar_tensor *ref, const ar_t
 /* m = mean of x, fixed order, m (1). Gradient: x. */
 ar_status ar_op_mean(ar_graph *g, ar_tensor **m, ar_tensor *x);
 /* y[b] = src[sched[step[0] * B + b]]: the batch of this step, gathered on the device.
- * src (S, R) any 4-byte type  sched (steps, B) i32  step (1) i32  y (B, R). No gradient. */
+ * src (S, T, I) -> y (B*T, I), or src (S, T) -> y (B*T); any 4-byte type  sched (steps, B) i32  step (1) i32.
+ * No gradient. */
 ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const ar_tensor *sched, const ar_tensor *step, int32_t B);
+/* Every 4-byte word of dst = word. */
+ar_status ar_op_fill(ar_graph *g, ar_tensor *dst, uint32_t word);
 /* dst = src, element for element (both 4-byte types, same count). dst may be a device tensor. */
 ar_status ar_op_copy(ar_graph *g, ar_tensor *dst, const ar_tensor *src);
 

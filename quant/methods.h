@@ -1,6 +1,6 @@
 /* Shared inside quant/. */
-#ifndef AR_QUANT_INTERNAL_H
-#define AR_QUANT_INTERNAL_H
+#ifndef AR_QUANT_METHODS_H
+#define AR_QUANT_METHODS_H
 #include "ar_quant.h"
 #include "ar_error.h"
 

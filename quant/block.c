@@ -1,0 +1,171 @@
+/* Blocks on the device and chains of activations between them. Owns upload, the float hook and the walk of a
+ * chain through one block; knows no method. */
+#include "ar_error.h"
+#include "ar_quant.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define UPLOAD_BYTES ((int64_t)16 << 20) /* host scratch while a weight is converted */
+
+/* ---- weights ---- */
+
+static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
+    const ar_block_weights *w = ctx;
+    return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
+}
+
+static ar_status hook_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x) {
+    const ar_block_weights *w = ctx;
+    return ar_op_rms_norm(g, y, x, w->norms[j], w->block->norms[j].eps);
+}
+
+/* One weight, converted and written a few rows at a time. */
+static ar_status upload_linear(ar_tensor **t, const ar_block *block, int32_t i, ar_device *device) {
+    const ar_linear *lin = &block->linears[i];
+    int64_t rows = UPLOAD_BYTES / (lin->I * 4);
+    if (rows < 1) rows = 1;
+    if (rows > lin->O) rows = lin->O;
+    ar_status status = AR_OK;
+    float *scratch = ar__alloc((size_t)rows, (size_t)lin->I * 4);
+    if (!scratch) return AR_ERR_MEMORY;
+    AR_GO(ar_tensor_create(t, device, AR_F32, 2, (const int64_t[]){lin->O, lin->I}));
+    for (int64_t row = 0; row < lin->O; row += rows) {
+        int64_t n = lin->O - row < rows ? lin->O - row : rows;
+        AR_GO(block->read_linear(block, scratch, i, row, n));
+        AR_GO(ar_tensor_write(*t, scratch, row * lin->I, n * lin->I));
+    }
+done:
+    free(scratch);
+    return status;
+}
+
+static ar_status upload_vector(ar_tensor **t, const ar_block *block, int32_t i, int64_t count, bool norm, ar_device *device) {
+    ar_status status = AR_OK;
+    float *scratch = ar__alloc((size_t)count, 4);
+    if (!scratch) return AR_ERR_MEMORY;
+    AR_GO(norm ? block->read_norm(block, scratch, i) : block->read_bias(block, scratch, i));
+    AR_GO(ar_tensor_create(t, device, AR_F32, 1, &count));
+    AR_GO(ar_tensor_write(*t, scratch, 0, count));
+done:
+    free(scratch);
+    return status;
+}
+
+ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_device *device) {
+    ar_status status = AR_OK;
+    memset(w, 0, sizeof *w);
+    w->block = block;
+    for (int32_t i = 0; i < block->linear_count; i++) {
+        AR_GO(upload_linear(&w->linears[i], block, i, device));
+        if (block->linears[i].has_bias) AR_GO(upload_vector(&w->biases[i], block, i, block->linears[i].O, false, device));
+    }
+    for (int32_t j = 0; j < block->norm_count; j++)
+        AR_GO(upload_vector(&w->norms[j], block, j, block->norms[j].I, true, device));
+    w->hook = (ar_hook){hook_linear, hook_norm, w};
+done:
+    if (status != AR_OK) ar_block_weights_deinit(w);
+    return status;
+}
+
+void ar_block_weights_deinit(ar_block_weights *w) {
+    for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
+        ar_tensor_destroy(w->linears[i]);
+        ar_tensor_destroy(w->biases[i]);
+    }
+    for (int32_t j = 0; j < AR_MAX_NORMS; j++) ar_tensor_destroy(w->norms[j]);
+    memset(w, 0, sizeof *w);
+}
+
+/* ---- chains ---- */
+
+ar_status ar_chain_init(ar_chain *c, int64_t rows, int64_t width, const char *spill_dir, uint64_t spill_above_bytes) {
+    *c = (ar_chain){.rows = rows, .width = width, .fd = -1};
+    uint64_t limit = spill_above_bytes ? spill_above_bytes : (uint64_t)4 << 30;
+    size_t bytes = (size_t)rows * (size_t)width * 4;
+    if (!spill_dir || bytes <= limit) {
+        c->data = ar__alloc((size_t)rows, (size_t)width * 4);
+        return c->data ? AR_OK : AR_ERR_MEMORY;
+    }
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/chain-XXXXXX", spill_dir) >= (int)sizeof path)
+        return ar__fail(AR_ERR_IO, "%s: path too long for an activation file", spill_dir);
+    c->fd = mkstemp(path);
+    if (c->fd < 0) return ar__fail(AR_ERR_IO, "%s: cannot create an activation file", path);
+    unlink(path);
+    if (posix_fallocate(c->fd, 0, (off_t)bytes) == 0) {
+        void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
+        if (p != MAP_FAILED) c->data = p;
+    }
+    if (c->data) return AR_OK;
+    close(c->fd);
+    c->fd = -1;
+    return ar__fail(AR_ERR_IO, "%s: no room for %zu bytes of activations", spill_dir, bytes);
+}
+
+void ar_chain_deinit(ar_chain *c) {
+    if (c->fd >= 0 && c->data) {
+        munmap(c->data, (size_t)c->rows * (size_t)c->width * 4);
+        close(c->fd);
+    } else {
+        free(c->data);
+    }
+    *c = (ar_chain){.fd = -1};
+}
+
+ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s) {
+    for (int64_t r = 0; r < c->rows; r++) {
+        int32_t id = s->ids[r];
+        if (id < 0 || id >= m->vocab)
+            return ar__fail(AR_ERR_ARG, "token id %d: expected 0..%lld", (int)id, (long long)m->vocab - 1);
+        AR_TRY(m->read_embedding(m, c->data + r * c->width, id, 1));
+    }
+    return AR_OK;
+}
+
+/* A recorded forward of one block over `batch` samples, with its input and output on the device. */
+typedef struct forward_pass { ar_graph *graph; ar_tensor *x, *y; } forward_pass;
+
+static void forward_pass_deinit(forward_pass *p) {
+    ar_graph_destroy(p->graph);
+    ar_tensor_destroy(p->x);
+    *p = (forward_pass){0};
+}
+
+static ar_status forward_pass_init(forward_pass *p, ar_device *device, const ar_block *block, const ar_hook *hook, int32_t T, int32_t batch) {
+    ar_status status = AR_OK;
+    *p = (forward_pass){0};
+    AR_GO(ar_tensor_create(&p->x, device, AR_F32, 2, (const int64_t[]){(int64_t)batch * T, block->hidden}));
+    AR_GO(ar_graph_create(&p->graph, device));
+    AR_GO(block->forward(block, p->graph, &p->y, p->x, T, hook));
+    ar_graph_keep(p->graph, p->y);
+    AR_GO(ar_graph_build(p->graph));
+done:
+    if (status != AR_OK) forward_pass_deinit(p);
+    return status;
+}
+
+ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device, const ar_block *block,
+                           const ar_hook *hook, int32_t T, int32_t batch) {
+    ar_status status = AR_OK;
+    forward_pass pass = {0};
+    int64_t samples = in->rows / T, step = batch < samples ? batch : samples;
+    if (samples < 1) return AR_OK;
+    for (;; step /= 2) { /* a smaller batch where the budget is small: rows do not depend on it */
+        status = forward_pass_init(&pass, device, block, hook, T, (int32_t)step);
+        if (status != AR_ERR_DEVICE_MEMORY || step == 1) break;
+    }
+    if (status != AR_OK) return status;
+    for (int64_t s = 0; s < samples; s += step) {
+        int64_t n = (samples - s < step ? samples - s : step) * T * block->hidden;
+        AR_GO(ar_tensor_write(pass.x, in->data + s * T * block->hidden, 0, n));
+        AR_GO(ar_graph_run(pass.graph));
+        AR_GO(ar_tensor_read(pass.y, out->data + s * T * block->hidden, 0, n));
+    }
+done:
+    forward_pass_deinit(&pass);
+    return status;
+}
