@@ -55,6 +55,10 @@ struct ar_tensor {
     int32_t first, last;  /* lifetime in command indices (graph.c) */
 };
 
+/* Bytes a tensor occupies and a whole-tensor operand binds: padded to 64, so that a kernel may touch the last
+ * vector or word whole. What lies in the padding is undefined. */
+uint64_t ar__tensor_bytes(const ar_tensor *t);
+
 /* One operand of a kernel: a tensor, or a byte range of it (bytes 0 = all). */
 typedef struct ar__operand { const ar_tensor *t; uint64_t offset, bytes; } ar__operand;
 
@@ -68,6 +72,19 @@ typedef struct ar__emit_desc {
 } ar__emit_desc;
 /* Appends one dispatch. Operand count and access come from the kernel's own declaration. */
 ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc);
+/* Appends desc over `units` equal units (elements, rows, groups, …), cut so that no binding passes
+ * plan.piece_bytes and no launch 2^31 items. Operands in the bit mask `split` hold `units` equal slices and are
+ * bound by slice; the others whole. Word 0 of params must be a uint: it receives the chunk's unit count; with
+ * pass_start word 1 receives the first unit. desc->groups are ignored: a chunk runs
+ * ceil(units / units_per_item) * items_per_unit items in 1-D groups of specs[0] (items_per_unit = specs[0] makes
+ * one group per unit). No units: nothing is emitted. flops and bytes are those of all units. */
+typedef struct ar__split {
+    int64_t units;
+    uint32_t split;
+    uint32_t items_per_unit, units_per_item; /* 0 counts as 1 */
+    bool pass_start;
+} ar__split;
+ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split *split);
 /* Groups for a 1-D kernel of `items` work items with `wg` per group, folded so that no axis passes the limit;
  * such kernels use GLIN/WLIN and check the bound themselves. */
 void ar__groups_1d(const ar_device *device, uint32_t groups[3], uint64_t items, uint32_t wg);

@@ -1,0 +1,266 @@
+/* The recorded graph: a flat list of dispatches over tensors, built once and replayed.
+ * graph_plan.c plans memory and barriers, graph_grad.c walks it in reverse. */
+#include "graph.h"
+#include <stdlib.h>
+#include <string.h>
+
+ar_status ar__grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes) {
+    if (count < *capacity) return AR_OK;
+    int32_t wanted = *capacity ? *capacity * 2 : 16;
+    void *grown = ar__alloc((size_t)wanted, item_bytes);
+    if (!grown) return AR_ERR_MEMORY;
+    if (count) memcpy(grown, *items, (size_t)count * item_bytes);
+    free(*items);
+    *items = grown;
+    *capacity = wanted;
+    return AR_OK;
+}
+
+/* ---- life ---- */
+
+ar_status ar_graph_create(ar_graph **graph, ar_device *device) {
+    *graph = ar__alloc(1, sizeof **graph);
+    if (!*graph) return AR_ERR_MEMORY;
+    (*graph)->device = device;
+    return AR_OK;
+}
+
+void ar_graph_destroy(ar_graph *g) {
+    if (!g) return;
+    const ar__driver *driver = g->device->driver;
+    if (g->stream) driver->stream_destroy(g->device->drv, g->stream);
+    for (int32_t i = 0; i < g->leaf_count; i++) {
+        g->leaves[i]->grad = NULL;
+        g->leaves[i]->grad_written = false;
+    }
+    for (int32_t i = 0; i < g->tensor_count; i++) free(g->tensors[i]);
+    for (int32_t i = 0; i < g->arena_count; i++)
+        if (g->arenas[i].buffer) ar__memory_free(g->device, &g->arenas[i]);
+    free(g->tensors);
+    free(g->dispatches);
+    free(g->nodes);
+    free(g->packs);
+    free(g->leaves);
+    free(g->arenas);
+    free(g);
+}
+
+ar_device *ar__graph_device(const ar_graph *g) { return g->device; }
+
+ar_status ar_graph_temp(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims) {
+    *t = NULL;
+    if (g->built) return ar__fail(AR_ERR_ARG, "graph: already built");
+    AR_TRY(ar__grow((void **)&g->tensors, &g->tensor_capacity, g->tensor_count, sizeof *g->tensors));
+    AR_TRY(ar__tensor_make(t, g->device, g, dtype, dim_count, dims));
+    (*t)->id = g->tensor_count;
+    g->tensors[g->tensor_count++] = *t;
+    return AR_OK;
+}
+
+void ar_graph_keep(ar_graph *g, ar_tensor *t) {
+    if (t && t->graph == g) t->keep = true;
+}
+
+ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,
+                     const ar_tensor *a, const ar_tensor *b, const ar_tensor *c) {
+    AR_TRY(ar_graph_temp(g, t, dtype, dim_count, dims));
+    (*t)->needs_grad = (a && a->needs_grad) || (b && b->needs_grad) || (c && c->needs_grad);
+    return AR_OK;
+}
+
+/* ---- emission ---- */
+
+static ar_status check_operand(const ar_graph *g, const ar__kernel *k, ar__operand *o, int32_t i) {
+    if (!o->t) return ar__fail(AR_ERR_ARG, "%s: operand %d is missing", k->name, i);
+    if (o->t->device != g->device || (o->t->graph && o->t->graph != g))
+        return ar__fail(AR_ERR_ARG, "%s: operand %d belongs to another device or graph", k->name, i);
+    uint64_t total = ar__tensor_bytes(o->t);
+    if (o->bytes == 0 && o->offset < total) o->bytes = total - o->offset;
+    if (o->bytes == 0 || o->offset > total || o->bytes > total - o->offset)
+        return ar__fail(AR_ERR_ARG, "%s: operand %d binds bytes %llu + %llu of %llu", k->name, i,
+                        (unsigned long long)o->offset, (unsigned long long)o->bytes, (unsigned long long)total);
+    uint32_t align = g->device->plan.offset_align;
+    if (align && o->offset % align)
+        return ar__fail(AR_ERR_ARG, "%s: operand %d starts at byte %llu, expected a multiple of %u", k->name, i,
+                        (unsigned long long)o->offset, align);
+    if (o->bytes > g->device->plan.piece_bytes)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: operand %d binds %llu bytes, this device binds at most %llu", k->name,
+                        i, (unsigned long long)o->bytes, (unsigned long long)g->device->plan.piece_bytes);
+    return AR_OK;
+}
+
+/* Kernels promise the compiler that buffers they write overlap no other (restrict). */
+static ar_status check_overlap(const ar__kernel *k, const ar__operand *operands) {
+    for (int32_t i = 0; i < k->binding_count; i++)
+        for (int32_t j = 0; j < i; j++) {
+            const ar__operand *a = &operands[i], *b = &operands[j];
+            if (a->t == b->t && ((k->access[i] | k->access[j]) & AR_WO) && a->offset < b->offset + b->bytes &&
+                b->offset < a->offset + a->bytes)
+                return ar__fail(AR_ERR_ARG, "%s: operands %d and %d overlap", k->name, j, i);
+        }
+    return AR_OK;
+}
+
+/* A remembered pack is stale once its source is written. */
+static void forget_packs(ar_graph *g, const ar_tensor *written) {
+    int32_t kept = 0;
+    for (int32_t i = 0; i < g->pack_count; i++)
+        if (g->packs[i].source != written) g->packs[kept++] = g->packs[i];
+    g->pack_count = kept;
+}
+
+ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc) {
+    const ar__kernel *k = &ar__kernels[desc->kernel];
+    if (g->built) return ar__fail(AR_ERR_ARG, "%s: the graph is already built", k->name);
+    ar__dispatch d = {.kernel = desc->kernel, .flops = desc->flops, .bytes = desc->bytes};
+    memcpy(d.specs, desc->specs, sizeof d.specs);
+    if (k->param_count) memcpy(d.params, desc->params, (size_t)k->param_count * 4);
+    for (int32_t i = 0; i < k->binding_count; i++) {
+        d.operands[i] = desc->operands[i];
+        AR_TRY(check_operand(g, k, &d.operands[i], i));
+    }
+    AR_TRY(check_overlap(k, d.operands));
+    for (int32_t i = 0; i < 3; i++) {
+        uint32_t limit = g->device->facts.max_group_count[i];
+        d.groups[i] = desc->groups[i] ? desc->groups[i] : 1;
+        if (limit && d.groups[i] > limit)
+            return ar__fail(AR_ERR_UNSUPPORTED, "%s: %u groups on axis %d, this device takes %u", k->name, d.groups[i], i,
+                            limit);
+    }
+    AR_TRY(ar__grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count, sizeof *g->dispatches));
+    g->dispatches[g->dispatch_count++] = d;
+    for (int32_t i = 0; i < k->binding_count; i++)
+        if (k->access[i] & AR_WO) forget_packs(g, d.operands[i].t);
+    return AR_OK;
+}
+
+void ar__groups_1d(const ar_device *device, uint32_t groups[3], uint64_t items, uint32_t wg) {
+    uint64_t limit = device->facts.max_group_count[0] ? device->facts.max_group_count[0] : 65535;
+    uint64_t n = (items + wg - 1) / wg, folds = (n + limit - 1) / limit;
+    groups[0] = folds ? (uint32_t)((n + folds - 1) / folds) : 0;
+    groups[1] = (uint32_t)folds;
+    groups[2] = 1;
+}
+
+static uint64_t gcd(uint64_t a, uint64_t b) { return b ? gcd(b, a % b) : a; }
+
+/* The largest chunk of units that keeps every binding inside a piece, starting on aligned offsets. */
+static ar_status split_chunk(const ar_graph *g, const ar__emit_desc *desc, const ar__split *s, int64_t *chunk) {
+    const ar__kernel *k = &ar__kernels[desc->kernel];
+    uint64_t most = (uint64_t)s->units, step = s->units_per_item ? s->units_per_item : 1;
+    uint64_t items = s->items_per_unit ? s->items_per_unit : 1, align = g->device->plan.offset_align;
+    if (most > (UINT64_C(1) << 31) / items - 1) most = (UINT64_C(1) << 31) / items - 1;
+    for (int32_t i = 0; i < k->binding_count; i++) {
+        if (!(s->split >> i & 1)) continue;
+        const ar_tensor *t = desc->operands[i].t;
+        if (!t || ar_tensor_count(t) % s->units)
+            return ar__fail(AR_ERR_ARG, "%s: operand %d does not hold %lld equal slices", k->name, i, (long long)s->units);
+        uint64_t each = (uint64_t)(ar_tensor_count(t) / s->units) * ar_dtype_bytes(t->dtype);
+        if (each == 0) return ar__fail(AR_ERR_ARG, "%s: operand %d is empty", k->name, i);
+        uint64_t fit = (g->device->plan.piece_bytes - 64) / each, unit_step = align ? align / gcd(align, each) : 1;
+        step = step / gcd(step, unit_step) * unit_step;
+        if (fit < most) most = fit;
+    }
+    if (most < (uint64_t)s->units) most = most / step * step;
+    if (most == 0)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: one slice passes the %llu bytes this device binds", k->name,
+                        (unsigned long long)g->device->plan.piece_bytes);
+    *chunk = (int64_t)most;
+    return AR_OK;
+}
+
+ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split *s) {
+    if (s->units <= 0) return AR_OK;
+    const ar__kernel *k = &ar__kernels[desc->kernel];
+    int64_t chunk = 0;
+    AR_TRY(split_chunk(g, desc, s, &chunk));
+    for (int64_t start = 0; start < s->units; start += chunk) {
+        int64_t units = chunk < s->units - start ? chunk : s->units - start;
+        bool is_last = start + units == s->units;
+        uint32_t params[AR_MAX_PARAMS] = {0};
+        memcpy(params, desc->params, (size_t)k->param_count * 4);
+        params[0] = (uint32_t)units;
+        if (s->pass_start) params[1] = (uint32_t)start;
+        ar__emit_desc d = *desc;
+        d.params = params;
+        d.flops = desc->flops * (double)units / (double)s->units;
+        d.bytes = desc->bytes * (double)units / (double)s->units;
+        for (int32_t i = 0; i < k->binding_count; i++) {
+            if (!(s->split >> i & 1)) continue;
+            const ar_tensor *t = desc->operands[i].t;
+            uint64_t each = (uint64_t)(ar_tensor_count(t) / s->units) * ar_dtype_bytes(t->dtype);
+            d.operands[i].offset = (uint64_t)start * each;
+            d.operands[i].bytes = is_last ? 0 : (uint64_t)units * each; /* the last with the padding */
+        }
+        uint64_t per = s->units_per_item ? s->units_per_item : 1, items = s->items_per_unit ? s->items_per_unit : 1;
+        ar__groups_1d(g->device, d.groups, ((uint64_t)units + per - 1) / per * items, desc->specs[0]);
+        AR_TRY(ar__emit(g, &d));
+    }
+    return AR_OK;
+}
+
+/* ---- building and running ---- */
+
+static ar_status make_commands(ar_graph *g, ar__command *commands) {
+    const ar_plan *plan = &g->device->plan;
+    for (int32_t i = 0; i < g->dispatch_count; i++) {
+        const ar__dispatch *d = &g->dispatches[i];
+        ar__command *c = &commands[i];
+        c->kind = AR_CMD_DISPATCH;
+        c->kernel = &ar__kernels[d->kernel];
+        AR_TRY(ar__pipeline_get(g->device, &c->pipeline, d->kernel, d->specs));
+        for (int32_t j = 0; j < c->kernel->binding_count; j++) {
+            const ar__operand *o = &d->operands[j];
+            c->bind[j] = (ar__binding){o->t->slice.buffer, o->t->slice.offset + o->offset, o->bytes};
+        }
+        memcpy(c->params, d->params, sizeof c->params);
+        memcpy(c->groups, d->groups, sizeof c->groups);
+        double by_flops = plan->rate_flops > 0 ? d->flops / plan->rate_flops : 0;
+        double by_bytes = plan->rate_bytes > 0 ? d->bytes / plan->rate_bytes : 0;
+        c->ms = 1e3 * (by_flops > by_bytes ? by_flops : by_bytes);
+        g->stats.flops += d->flops;
+        g->stats.bytes += d->bytes;
+    }
+    return AR_OK;
+}
+
+ar_status ar_graph_build(ar_graph *g) {
+    if (g->built) return ar__fail(AR_ERR_ARG, "graph: already built");
+    ar__command *commands = NULL;
+    ar_status status = AR_OK;
+    AR_GO(ar__graph_plan_memory(g));
+    g->built = true;
+    g->stats.dispatches = g->dispatch_count;
+    if (g->dispatch_count == 0) goto done;
+    commands = ar__alloc((size_t)g->dispatch_count, sizeof *commands);
+    if (!commands) {
+        status = AR_ERR_MEMORY;
+        goto done;
+    }
+    AR_GO(make_commands(g, commands));
+    AR_GO(ar__graph_barriers(commands, g->dispatch_count, &g->stats.barriers));
+    AR_GO(g->device->driver->stream_create(g->device->drv, &g->stream, commands, g->dispatch_count,
+                                           &g->stats.submissions));
+done:
+    free(commands);
+    return status;
+}
+
+static ar_status check_built(const ar_graph *g) {
+    if (!g->built || (g->dispatch_count && !g->stream)) return ar__fail(AR_ERR_ARG, "graph: not built");
+    return AR_OK;
+}
+
+ar_status ar_graph_run(ar_graph *g) {
+    AR_TRY(check_built(g));
+    return g->stream ? g->device->driver->submit(g->device->drv, g->stream) : AR_OK;
+}
+
+void ar_graph_get_stats(const ar_graph *g, ar_graph_stats *stats) { *stats = g->stats; }
+
+ar_status ar_graph_profile(ar_graph *g, double *us, const char **names, bool *wall) {
+    AR_TRY(check_built(g));
+    *wall = false;
+    for (int32_t i = 0; i < g->dispatch_count; i++) names[i] = ar__kernels[g->dispatches[i].kernel].name;
+    return g->stream ? g->device->driver->profile(g->device->drv, g->stream, us, wall) : AR_OK;
+}

@@ -1,0 +1,75 @@
+/* The recorded graph, shared by graph.c (recording, running), graph_plan.c (memory, barriers), graph_grad.c
+ * (reverse mode) and gemm.c (remembered packs); nobody else looks inside. */
+#ifndef AR_GRAPH_H
+#define AR_GRAPH_H
+#include "internal.h"
+
+typedef struct ar__dispatch {
+    ar__kernel_id kernel;
+    uint32_t specs[AR_MAX_SPECS];
+    ar__operand operands[AR_MAX_BINDINGS]; /* bytes are final: never 0 */
+    uint32_t params[AR_MAX_PARAMS];
+    uint32_t groups[3];
+    double flops, bytes;
+} ar__dispatch;
+
+typedef struct ar__graph_node {
+    ar__backward_fn backward;
+    _Alignas(16) unsigned char ctx[AR__NODE_BYTES];
+} ar__graph_node;
+
+/* A packed operand of ar__gemm: rows [row0, row0 + rows) and depths [k0, k0 + depth) of op(source), panels of
+ * `tile` rows. */
+typedef struct ar__pack {
+    const ar_tensor *source;
+    ar_tensor *packed;
+    int64_t row0, rows, k0, depth;
+    uint32_t tile;
+    bool transposed;
+} ar__pack;
+
+struct ar_graph {
+    ar_device *device;
+    ar_tensor **tensors; /* owned; tensors[i]->id == i */
+    int32_t tensor_count, tensor_capacity;
+    ar__dispatch *dispatches;
+    int32_t dispatch_count, dispatch_capacity;
+    ar__graph_node *nodes; /* recorded since the last backward */
+    int32_t node_count, node_capacity;
+    ar__pack *packs;
+    int32_t pack_count, pack_capacity;
+    ar_tensor **leaves; /* device tensors whose gradient lives here; borrowed */
+    int32_t leaf_count, leaf_capacity;
+    ar__slice *arenas;
+    int32_t arena_count;
+    ar__stream *stream;
+    bool built;
+    ar_graph_stats stats;
+};
+
+/* Room for one more item in a growing array. Errors: MEMORY. */
+ar_status ar__grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes);
+
+/* A device tensor's gradient leaves its graph's list (the tensor is destroyed or another graph takes over). */
+void ar__leaf_forget(ar_tensor *t);
+
+/* A tensor without memory (tensor.c); graph NULL = device tensor. */
+ar_status ar__tensor_make(ar_tensor **t, ar_device *device, ar_graph *graph, ar_dtype dtype, int32_t dim_count,
+                          const int64_t *dims);
+
+/* ---- graph_plan.c ---- */
+
+/* One tensor to place: needs `bytes` while [first, last] runs. place() sets arena and offset so that no two
+ * tensors alive at once overlap and no arena passes max_bytes. */
+typedef struct ar__placement {
+    uint64_t bytes, offset;
+    int32_t first, last, arena;
+} ar__placement;
+/* arena_bytes (capacity count) receives each arena's size. Pure. Errors: MEMORY, DEVICE_MEMORY. */
+ar_status ar__place(ar__placement *items, int32_t count, uint64_t align, uint64_t max_bytes, uint64_t *arena_bytes,
+                    int32_t *arena_count);
+/* Lifetimes, arenas and the slices of all graph tensors. */
+ar_status ar__graph_plan_memory(ar_graph *g);
+/* Sets commands[i].barrier from the kernels' declared accesses to byte ranges; returns how many. */
+ar_status ar__graph_barriers(ar__command *commands, int32_t count, int32_t *barriers);
+#endif

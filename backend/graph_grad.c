@@ -1,0 +1,61 @@
+/* Reverse mode over the record. Every op with a gradient left a node behind its forward; walking the nodes
+ * backwards emits the gradients. A tensor's first contribution overwrites its gradient, later ones add. */
+#include "graph.h"
+#include <assert.h>
+#include <string.h>
+
+ar_status ar__node(ar_graph *g, ar__backward_fn backward, const void *ctx, size_t ctx_bytes) {
+    assert(ctx_bytes <= AR__NODE_BYTES);
+    AR_TRY(ar__grow((void **)&g->nodes, &g->node_capacity, g->node_count, sizeof *g->nodes));
+    ar__graph_node *node = &g->nodes[g->node_count++];
+    node->backward = backward;
+    memcpy(node->ctx, ctx, ctx_bytes);
+    return AR_OK;
+}
+
+void ar__leaf_forget(ar_tensor *t) {
+    ar_graph *g = t->grad->graph;
+    for (int32_t i = 0; i < g->leaf_count; i++)
+        if (g->leaves[i] == t) g->leaves[i--] = g->leaves[--g->leaf_count];
+    t->grad = NULL;
+    t->grad_written = false;
+}
+
+ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t) {
+    *grad = NULL;
+    *accumulate = false;
+    if (!t || !t->needs_grad) return AR_OK;
+    if (t->grad && t->grad->graph != g) ar__leaf_forget(t); /* the latest graph owns a leaf's gradient */
+    if (!t->grad) {
+        AR_TRY(ar__grow((void **)&g->leaves, &g->leaf_capacity, g->leaf_count, sizeof *g->leaves));
+        AR_TRY(ar_graph_temp(g, &t->grad, AR_F32, t->dim_count, t->dims));
+        if (!t->graph) g->leaves[g->leaf_count++] = t;
+    }
+    *accumulate = t->grad_written;
+    t->grad_written = true;
+    *grad = t->grad;
+    return AR_OK;
+}
+
+static ar_status seed(ar_graph *g, ar_tensor *loss) {
+    ar_tensor *grad = NULL;
+    bool accumulate = false;
+    AR_TRY(ar__grad(g, &grad, &accumulate, loss));
+    struct { uint32_t n; float value; } p = {1, 1.0f};
+    ar__emit_desc d = {.kernel = AR_K_fill, .specs = {1, 1}, .operands = {{grad, 0, 0}}, .params = &p, .bytes = 4};
+    return ar__emit(g, &d);
+}
+
+ar_status ar_graph_backward(ar_graph *g, ar_tensor *loss) {
+    if (ar_tensor_count(loss) != 1 || loss->dtype != AR_F32)
+        return ar__fail(AR_ERR_ARG, "backward: the loss holds %lld elements of %s, expected one f32",
+                        (long long)ar_tensor_count(loss), ar_dtype_name(loss->dtype));
+    if (loss->graph != g || !loss->needs_grad)
+        return ar__fail(AR_ERR_ARG, "backward: the loss depends on nothing that needs a gradient");
+    AR_TRY(seed(g, loss));
+    while (g->node_count > 0) {
+        ar__graph_node node = g->nodes[--g->node_count];
+        AR_TRY(node.backward(g, node.ctx));
+    }
+    return AR_OK;
+}
