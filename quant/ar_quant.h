@@ -32,6 +32,11 @@ struct ar_block {
     const void *impl;              /* the family's */
     /* y (B*T, hidden) from x (B*T, hidden): rows are B sequences of T tokens, positions 0..T-1. */
     ar_status (*forward)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook);
+    /* One generated token for each of B sequences, x and y (B, hidden), at position pos[0]; kv_width is the
+     * width of the caches (B, C, kv_width), which it extends. */
+    ar_status (*decode)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *k_cache, ar_tensor *v_cache,
+                        const ar_tensor *pos, const ar_hook *hook);
+    int64_t kv_width;
     /* rows [row, row + rows) of linear i as f32 (rows, I); bias (O); norm weight (I). Host memory. */
     ar_status (*read_linear)(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows);
     ar_status (*read_bias)(const ar_block *b, float *dst, int32_t i);

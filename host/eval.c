@@ -1,0 +1,320 @@
+/* Perplexity, KL divergence and top-1 agreement on a text, block by block, so that a model larger than the
+ * device (and a reference beside it) can be measured. Protocols: ARCHITECTURE section 3 (docs/architecture.md). */
+#include "ar_error.h"
+#include "ar_host.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOGIT_BYTES ((int64_t)48 << 20) /* logits of one head pass */
+
+/* What is predicted: samples of T ids, and for each position the id that follows, or -1 = not counted. */
+typedef struct task { ar_samples samples; int32_t *labels; int64_t tokens; } task;
+
+static void task_deinit(task *t) {
+    free(t->samples.ids);
+    free(t->labels);
+    *t = (task){0};
+}
+
+static ar_status task_init(task *t, int32_t count, int32_t T) {
+    t->samples = (ar_samples){ar__alloc((size_t)count, (size_t)T * sizeof(int32_t)), count, T};
+    t->labels = ar__alloc((size_t)count, (size_t)T * sizeof(int32_t));
+    if (!t->samples.ids || !t->labels) return AR_ERR_MEMORY;
+    for (int64_t i = 0; i < (int64_t)count * T; i++) t->labels[i] = -1;
+    return AR_OK;
+}
+
+/* ---- protocols ---- */
+
+static void count_labels(task *t, int32_t sample, int32_t first, int32_t end, const int32_t *ids) {
+    for (int32_t p = first; p + 1 < end; p++) {
+        t->labels[(int64_t)sample * t->samples.T + p] = ids[p + 1];
+        t->tokens++;
+    }
+}
+
+/* Non-overlapping windows of the whole file; llamacpp = first id replaced by BOS, second half counted. */
+static ar_status make_windows(task *t, const ar_open_model *m, const char *text, size_t bytes, const ar_eval_desc *d, int32_t T) {
+    bool llamacpp = d->protocol == AR_PROTOCOL_LLAMACPP;
+    int32_t bos = ar_tokenizer_bos(m->tokenizer), *raw = NULL, *ids = NULL;
+    bool add_bos = llamacpp && bos >= 0 && ar_tokenizer_get_kind(m->tokenizer) == AR_TOK_SPM;
+    int64_t n = 0;
+    ar_status status = AR_OK;
+    AR_GO(ar_tokenizer_encode(m->tokenizer, &raw, &n, text, bytes, false));
+    ids = ar__alloc((size_t)n + 1, sizeof *ids);
+    if (!ids) AR_GO(AR_ERR_MEMORY);
+    if (add_bos) ids[0] = bos;
+    memcpy(ids + add_bos, raw, (size_t)n * sizeof *ids);
+    n += add_bos;
+    if (n / T < 1)
+        AR_GO(ar__fail(AR_ERR_USAGE, "text: found %lld tokens, expected at least one window of %d", (long long)n, (int)T));
+    int32_t count = n / T > INT32_MAX ? INT32_MAX : (int32_t)(n / T);
+    if (d->max_windows > 0 && d->max_windows < count) count = d->max_windows;
+    AR_GO(task_init(t, count, T));
+    for (int32_t w = 0; w < count; w++) {
+        int32_t *row = t->samples.ids + (int64_t)w * T;
+        memcpy(row, ids + (int64_t)w * T, (size_t)T * sizeof *row);
+        count_labels(t, w, llamacpp ? T / 2 : 0, T, row);
+        if (add_bos) row[0] = bos;
+    }
+done:
+    free(raw);
+    free(ids);
+    return status;
+}
+
+static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
+
+/* The next document of the lines protocol: [*begin, *end) stripped; false when none is left. */
+static bool next_document(const char *text, size_t bytes, size_t *at, const char *sep, size_t *begin, size_t *end) {
+    size_t sep_bytes = strlen(sep);
+    while (*at <= bytes) {
+        const char *hit = *at < bytes ? memmem(text + *at, bytes - *at, sep, sep_bytes) : NULL;
+        size_t stop = hit ? (size_t)(hit - text) : bytes, b = *at, e = stop;
+        *at = hit ? stop + sep_bytes : bytes + 1;
+        while (b < e && is_space(text[b])) b++;
+        while (e > b && is_space(text[e - 1])) e--;
+        if (e > b) {
+            *begin = b;
+            *end = e;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One document a sample: [BOS] + text, cut to the context, padded behind (causal, so padding changes nothing). */
+static ar_status make_lines(task *t, const ar_open_model *m, const char *text, size_t bytes, const ar_eval_desc *d, int32_t T) {
+    const char *sep = memmem(text, bytes, "<|endoftext|>", 13) ? "<|endoftext|>" : "\n";
+    int32_t bos = ar_tokenizer_bos(m->tokenizer), count = 0, w = 0;
+    size_t at = 0, begin, end;
+    while (next_document(text, bytes, &at, sep, &begin, &end)) count++;
+    if (d->max_windows > 0 && d->max_windows < count) count = d->max_windows;
+    if (count < 1) return ar__fail(AR_ERR_USAGE, "text: found no document, expected at least one line of text");
+    AR_TRY(task_init(t, count, T));
+    for (at = 0; w < count && next_document(text, bytes, &at, sep, &begin, &end); w++) {
+        int32_t *ids = NULL, *row = t->samples.ids + (int64_t)w * T, n = 0;
+        int64_t found = 0;
+        AR_TRY(ar_tokenizer_encode(m->tokenizer, &ids, &found, text + begin, end - begin, false));
+        if (bos >= 0) row[n++] = bos;
+        for (int64_t i = 0; i < found && n < T; i++) row[n++] = ids[i];
+        free(ids);
+        count_labels(t, w, 0, n, row);
+    }
+    return AR_OK;
+}
+
+static ar_status make_task(task *t, const ar_open_model *m, const char *text, size_t bytes, const ar_eval_desc *d) {
+    if (!m->tokenizer) return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path);
+    int32_t T = d->window > 0 ? d->window : d->protocol == AR_PROTOCOL_LINES ? m->model.max_tokens : 512;
+    if (T > m->model.max_tokens) T = m->model.max_tokens;
+    if (T < 2) return ar__fail(AR_ERR_USAGE, "window: found %d, expected at least 2", (int)T);
+    return d->protocol == AR_PROTOCOL_LINES ? make_lines(t, m, text, bytes, d, T) : make_windows(t, m, text, bytes, d, T);
+}
+
+/* ---- the body: embedding and blocks ---- */
+
+static ar_status run_body(ar_chain *c, const ar_model *m, ar_device *device, const ar_samples *s, int32_t batch, const ar_observer *o) {
+    AR_TRY(ar_chain_init(c, (int64_t)s->count * s->T, m->hidden, NULL, 0));
+    AR_TRY(ar_chain_embed(c, m, s));
+    for (int32_t b = 0; b < m->block_count; b++) {
+        if (o && o->cancelled && o->cancelled(o->ctx)) return ar__fail(AR_ERR_INTERRUPTED, "interrupted in block %d", (int)b);
+        ar_block_weights w;
+        AR_TRY(ar_block_weights_init(&w, &m->blocks[b], device));
+        ar_status status = ar_chain_forward(c, c, device, &m->blocks[b], &w.hook, s->T, batch);
+        ar_block_weights_deinit(&w);
+        AR_TRY(status);
+        if (o && o->progress) o->progress(o->ctx, &(ar_progress_event){.stage = "eval", .block = b + 1, .block_count = m->block_count});
+    }
+    return AR_OK;
+}
+
+/* ---- the head: final norm, logits, losses ---- */
+
+typedef struct head { ar_tensor *norm, *W, *x, *logits; float eps; } head;
+
+static void head_deinit(head *h) {
+    ar_tensor_destroy(h->norm);
+    ar_tensor_destroy(h->W);
+    ar_tensor_destroy(h->x);
+    *h = (head){0};
+}
+
+static ar_status head_init(head *h, const ar_model *m, ar_device *device, int64_t rows) {
+    int64_t piece = ((int64_t)16 << 20) / (m->hidden * 4);
+    if (piece < 1) piece = 1;
+    if (piece > m->vocab) piece = m->vocab;
+    float *scratch = ar__alloc((size_t)piece, (size_t)m->hidden * 4);
+    ar_status status = AR_OK;
+    if (!scratch) return AR_ERR_MEMORY;
+    h->eps = m->final_norm.eps;
+    AR_GO(ar_tensor_create(&h->norm, device, AR_F32, 1, &m->hidden));
+    AR_GO(m->read_final_norm(m, scratch));
+    AR_GO(ar_tensor_write(h->norm, scratch, 0, m->hidden));
+    AR_GO(ar_tensor_create(&h->W, device, AR_F32, 2, (const int64_t[]){m->vocab, m->hidden}));
+    for (int64_t row = 0; row < m->vocab; row += piece) {
+        int64_t n = m->vocab - row < piece ? m->vocab - row : piece;
+        AR_GO(m->read_head(m, scratch, row, n));
+        AR_GO(ar_tensor_write(h->W, scratch, row * m->hidden, n * m->hidden));
+    }
+    AR_GO(ar_tensor_create(&h->x, device, AR_F32, 2, (const int64_t[]){rows, m->hidden}));
+done:
+    free(scratch);
+    if (status != AR_OK) head_deinit(h);
+    return status;
+}
+
+static ar_status head_record(head *h, ar_graph *g) {
+    ar_tensor *n = NULL;
+    AR_TRY(ar_op_rms_norm(g, &n, h->x, h->norm, h->eps));
+    return ar_op_linear(g, &h->logits, n, h->W, NULL);
+}
+
+/* One recorded head pass over `rows` positions, with a reference or without. */
+typedef struct head_pass {
+    head m, ref;
+    ar_graph *graph;
+    ar_tensor *labels, *nll, *top1, *ref_nll, *ref_top1, *kl;
+    int64_t rows;
+    float *host;                   /* (3, rows): nll, reference nll, kl */
+    int32_t *same;                 /* (2, rows): argmax of both */
+} head_pass;
+
+static void pass_deinit(head_pass *p) {
+    ar_graph_destroy(p->graph);
+    head_deinit(&p->m);
+    head_deinit(&p->ref);
+    ar_tensor_destroy(p->labels);
+    free(p->host);
+    free(p->same);
+}
+
+static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref, ar_device *device, int64_t rows) {
+    p->rows = rows;
+    p->host = ar__alloc((size_t)rows, 3 * sizeof *p->host);
+    p->same = ar__alloc((size_t)rows, 2 * sizeof *p->same);
+    if (!p->host || !p->same) return AR_ERR_MEMORY;
+    AR_TRY(head_init(&p->m, m, device, rows));
+    if (ref) AR_TRY(head_init(&p->ref, ref, device, rows));
+    AR_TRY(ar_tensor_create(&p->labels, device, AR_I32, 1, &rows));
+    AR_TRY(ar_graph_create(&p->graph, device));
+    AR_TRY(head_record(&p->m, p->graph));
+    AR_TRY(ar_op_nll(p->graph, &p->nll, &p->top1, p->m.logits, p->labels));
+    ar_graph_keep(p->graph, p->nll);
+    ar_graph_keep(p->graph, p->top1);
+    if (ref) {
+        AR_TRY(head_record(&p->ref, p->graph));
+        AR_TRY(ar_op_nll(p->graph, &p->ref_nll, &p->ref_top1, p->ref.logits, p->labels));
+        AR_TRY(ar_op_kl(p->graph, &p->kl, p->ref.logits, p->m.logits));
+        ar_graph_keep(p->graph, p->ref_nll);
+        ar_graph_keep(p->graph, p->ref_top1);
+        ar_graph_keep(p->graph, p->kl);
+    }
+    return ar_graph_build(p->graph);
+}
+
+typedef struct sums { double nll, ref_nll, kl; int64_t same, tokens; } sums;
+
+static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_chain *x_ref, const int32_t *labels, int64_t row, int64_t n) {
+    float *nll = p->host, *ref_nll = nll + p->rows, *kl = ref_nll + p->rows;
+    int32_t *top1 = p->same, *ref_top1 = top1 + p->rows;
+    AR_TRY(ar_tensor_write(p->m.x, x->data + row * x->width, 0, n * x->width));
+    if (x_ref) AR_TRY(ar_tensor_write(p->ref.x, x_ref->data + row * x_ref->width, 0, n * x_ref->width));
+    AR_TRY(ar_tensor_write(p->labels, labels + row, 0, n));
+    AR_TRY(ar_graph_run(p->graph));
+    AR_TRY(ar_tensor_read(p->nll, nll, 0, n));
+    AR_TRY(ar_tensor_read(p->top1, top1, 0, n));
+    if (x_ref) {
+        AR_TRY(ar_tensor_read(p->ref_nll, ref_nll, 0, n));
+        AR_TRY(ar_tensor_read(p->ref_top1, ref_top1, 0, n));
+        AR_TRY(ar_tensor_read(p->kl, kl, 0, n));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (labels[row + i] < 0) continue;
+        s->tokens++;
+        s->nll += (double)nll[i];
+        if (!x_ref) continue;
+        s->ref_nll += (double)ref_nll[i];
+        s->kl += (double)kl[i];
+        s->same += top1[i] == ref_top1[i];
+    }
+    return AR_OK;
+}
+
+static ar_status run_head(sums *s, const ar_open_model *m, const ar_open_model *ref, ar_device *device, const ar_chain *x,
+                          const ar_chain *x_ref, const task *t) {
+    ar_status status = AR_OK;
+    head_pass p = {0};
+    int64_t rows = LOGIT_BYTES / (m->model.vocab * 4);
+    if (rows < 1) rows = 1;
+    if (rows > x->rows) rows = x->rows;
+    AR_GO(pass_init(&p, &m->model, ref ? &ref->model : NULL, device, rows));
+    for (int64_t row = 0; row < x->rows; row += rows)
+        AR_GO(pass_run(&p, s, x, ref ? x_ref : NULL, t->labels, row, x->rows - row < rows ? x->rows - row : rows));
+done:
+    pass_deinit(&p);
+    return status;
+}
+
+ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
+                       const char *text, size_t bytes, const ar_eval_desc *desc, const ar_observer *observer) {
+    ar_status status = AR_OK;
+    task t = {0};
+    ar_chain x = {.fd = -1}, x_ref = {.fd = -1};
+    sums s = {0};
+    int32_t batch = desc->batch > 0 ? desc->batch : 8;
+    memset(r, 0, sizeof *r);
+    if (ref && ref->model.vocab != m->model.vocab)
+        return ar__fail(AR_ERR_USAGE, "%s: vocabulary %lld differs from the reference's %lld", m->path,
+                        (long long)m->model.vocab, (long long)ref->model.vocab);
+    AR_GO(make_task(&t, m, text, bytes, desc));
+    AR_GO(run_body(&x, &m->model, device, &t.samples, batch, observer));
+    if (ref) AR_GO(run_body(&x_ref, &ref->model, device, &t.samples, batch, observer));
+    AR_GO(run_head(&s, m, ref, device, &x, &x_ref, &t));
+    if (s.tokens < 1) AR_GO(ar__fail(AR_ERR_USAGE, "text: no token to predict"));
+    r->tokens = s.tokens;
+    r->windows = t.samples.count;
+    r->nll = s.nll / (double)s.tokens;
+    r->ppl = exp(r->nll);
+    r->has_ref = ref != NULL;
+    if (ref) {
+        r->kl = s.kl / (double)s.tokens;
+        r->top1 = (double)s.same / (double)s.tokens;
+        r->ref_ppl = exp(s.ref_nll / (double)s.tokens);
+    }
+done:
+    task_deinit(&t);
+    ar_chain_deinit(&x);
+    ar_chain_deinit(&x_ref);
+    return status;
+}
+
+ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *device, const int32_t *ids, int64_t count, int64_t rows) {
+    ar_status status = AR_OK;
+    ar_chain x = {.fd = -1};
+    head h = {0};
+    ar_graph *g = NULL;
+    if (count < 1 || rows < 1 || rows > count || count > m->model.max_tokens)
+        return ar__fail(AR_ERR_ARG, "logits: found %lld of %lld tokens, expected 1 <= rows <= tokens <= %d", (long long)rows,
+                        (long long)count, (int)m->model.max_tokens);
+    int32_t *copy = ar__alloc((size_t)count, sizeof *copy);
+    if (!copy) return AR_ERR_MEMORY;
+    memcpy(copy, ids, (size_t)count * sizeof *copy);
+    ar_samples s = {copy, 1, (int32_t)count};
+    AR_GO(run_body(&x, &m->model, device, &s, 1, NULL));
+    AR_GO(head_init(&h, &m->model, device, rows));
+    AR_GO(ar_graph_create(&g, device));
+    AR_GO(head_record(&h, g));
+    ar_graph_keep(g, h.logits);
+    AR_GO(ar_graph_build(g));
+    AR_GO(ar_tensor_write(h.x, x.data + (count - rows) * x.width, 0, rows * x.width));
+    AR_GO(ar_graph_run(g));
+    AR_GO(ar_tensor_read(h.logits, logits, 0, rows * m->model.vocab));
+done:
+    free(copy);
+    ar_graph_destroy(g);
+    head_deinit(&h);
+    ar_chain_deinit(&x);
+    return status;
+}
