@@ -1,0 +1,229 @@
+/* Policy: what to do on a device, computed from its facts alone, so that devices nobody has here can be tested.
+ * Rows of quirks.def correct the result for drivers known to misbehave. */
+#include "internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The floor every kernel has a variant for: the minimums of the Vulkan 1.1 specification. */
+#define FLOOR_GROUP_ITEMS 128u
+#define FLOOR_SHARED_BYTES 16384u
+#define FLOOR_PARAM_BYTES 128u
+#define FLOOR_GROUP_COUNT 65535u
+#define FLOOR_BINDING_BYTES ((uint64_t)1 << 20)
+#define PIECE_LIMIT ((uint64_t)1 << 32) /* kernels index with 32 bits */
+#define WEIGHT_HEAP_SHARE 2             /* a heap below 1/2 of the largest (a 256 MiB BAR) holds no weights */
+
+typedef enum device_class {
+    CLASS_DESKTOP,    /* a card with its own memory */
+    CLASS_INTEGRATED, /* a desktop processor's GPU */
+    CLASS_MOBILE,     /* a phone's or a small board's GPU */
+    CLASS_CPU,
+    CLASS_OTHER
+} device_class;
+
+static bool is_api(const ar_device_facts *f, const char *api) { return strcmp(f->api, api) == 0; }
+
+static void add_reason(ar_plan *plan, const char *text) {
+    size_t used = strlen(plan->reasons), room = sizeof plan->reasons - used;
+    snprintf(plan->reasons + used, room, "%s%s", used ? "; " : "", text);
+}
+
+/* Vendors whose GPUs live in phones and small boards (PCI or Khronos vendor ids). */
+static bool is_mobile_vendor(uint32_t id) {
+    static const uint32_t ids[] = {0x5143 /* Qualcomm */, 0x13b5 /* Arm */, 0x1010 /* Imagination */,
+                                   0x14e4 /* Broadcom */, 0x144d /* Samsung */, 0x7a05 /* VeriSilicon */};
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+        if (ids[i] == id) return true;
+    return false;
+}
+
+static device_class class_of(const ar_device_facts *f) {
+    if (f->kind == AR_DEVICE_CPU) return CLASS_CPU;
+    if (f->kind == AR_DEVICE_DISCRETE) return CLASS_DESKTOP;
+    if (f->kind == AR_DEVICE_INTEGRATED) return is_mobile_vendor(f->vendor_id) ? CLASS_MOBILE : CLASS_INTEGRATED;
+    return CLASS_OTHER;
+}
+
+static ar_status check_at_least(const ar_device_facts *f, const char *what, uint64_t found, uint64_t expected) {
+    if (found >= expected) return AR_OK;
+    return ar__fail(AR_ERR_UNSUPPORTED, "%s:%d (%s): %s is %llu, at least %llu is needed", f->api, f->index, f->name,
+                    what, (unsigned long long)found, (unsigned long long)expected);
+}
+
+static ar_status check_floor(const ar_device_facts *f) {
+    AR_TRY(check_at_least(f, "max_group_items", f->max_group_items, FLOOR_GROUP_ITEMS));
+    AR_TRY(check_at_least(f, "max_group_size[0]", f->max_group_size[0], FLOOR_GROUP_ITEMS));
+    AR_TRY(check_at_least(f, "shared_bytes", f->shared_bytes, FLOOR_SHARED_BYTES));
+    AR_TRY(check_at_least(f, "max_param_bytes", f->max_param_bytes, FLOOR_PARAM_BYTES));
+    AR_TRY(check_at_least(f, "max_binding_bytes", f->max_binding_bytes, FLOOR_BINDING_BYTES));
+    for (int i = 0; i < 2; i++) AR_TRY(check_at_least(f, "max_group_count", f->max_group_count[i], FLOOR_GROUP_COUNT));
+    return AR_OK;
+}
+
+/* ---- shapes ---- */
+
+static uint32_t vector_width(const ar_device_facts *f) {
+    if (!is_api(f, "cl")) return 4;
+    return f->vector_width >= 16 ? 16 : f->vector_width >= 8 ? 8 : 4;
+}
+
+typedef struct tile_row {
+    uint32_t tm, tn, wgx;
+} tile_row;
+
+/* CPUs: one item fills the vector registers and a group is the device's lane count (llvmpipe: 8) or one item
+ * (an OpenCL CPU loops over items itself). GPUs: smaller tiles, whole subgroups along N. */
+static tile_row gemm_tile(const ar_device_facts *f, device_class class, uint32_t vw) {
+    if (class == CLASS_CPU && is_api(f, "cl")) return vw == 16 ? (tile_row){8, 2, 1} : vw == 8 ? (tile_row){4, 2, 1} : (tile_row){8, 2, 1};
+    if (class == CLASS_CPU) return (tile_row){8, 4, 8};
+    if (class == CLASS_DESKTOP) return f->vendor_id == 0x10de ? (tile_row){8, 2, 32} : (tile_row){8, 1, 32};
+    if (class == CLASS_INTEGRATED) return f->vendor_id == 0x8086 ? (tile_row){8, 1, 16} : (tile_row){8, 1, 32};
+    return (tile_row){4, 1, 32};
+}
+
+static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class class) {
+    plan->vw = vector_width(f);
+    tile_row tile = gemm_tile(f, class, plan->vw);
+    plan->gemm_tm = tile.tm;
+    plan->gemm_tn = tile.tn;
+    plan->gemm_wgx = at_most(tile.wgx, f->max_group_items);
+    plan->wg = at_most(64, f->max_group_items);
+    plan->attn_wg = class == CLASS_CPU ? 8 : plan->wg;
+}
+
+/* ---- memory ---- */
+
+static void plan_pieces(ar_plan *plan, const ar_device_facts *f) {
+    uint32_t align = 16 > 4 * plan->vw ? 16 : 4 * plan->vw; /* a whole fvec */
+    while (align < f->binding_offset_align) align *= 2;
+    plan->offset_align = align;
+    uint64_t piece = f->max_binding_bytes;
+    if (f->max_buffer_bytes && f->max_buffer_bytes < piece) piece = f->max_buffer_bytes;
+    if (piece > PIECE_LIMIT - align) piece = PIECE_LIMIT - align;
+    plan->piece_bytes = piece - piece % align;
+}
+
+static uint64_t largest_local_heap(const ar_device_facts *f) {
+    uint64_t largest = 0;
+    for (int32_t i = 0; i < f->memory_type_count; i++) {
+        const ar_memory_type *t = &f->memory_types[i];
+        if (t->device_local && t->heap_bytes > largest) largest = t->heap_bytes;
+    }
+    return largest;
+}
+
+/* How good type t is for weights; negative = not usable. Direct host access counts where memory is shared. */
+static int32_t device_score(const ar_device_facts *f, const ar_memory_type *t, uint64_t largest) {
+    if (largest && (!t->device_local || t->heap_bytes < largest / WEIGHT_HEAP_SHARE)) return -1;
+    bool direct = t->host_visible && t->host_coherent;
+    if (f->unified_memory) return (direct ? 4 : 0) + (direct && t->host_cached ? 2 : 0);
+    return (t->host_visible ? 0 : 4) + (t->heap_bytes == largest ? 1 : 0);
+}
+
+static int32_t staging_score(const ar_memory_type *t) {
+    if (!t->host_visible || !t->host_coherent) return -1;
+    return (t->host_cached ? 4 : 0) + (t->device_local ? 0 : 2);
+}
+
+/* Vulkan only: which memory type holds tensors, and whether the host reaches it directly. */
+static ar_status plan_memory(ar_plan *plan, const ar_device_facts *f) {
+    uint64_t largest = largest_local_heap(f);
+    int32_t best = -1, best_staging = -1;
+    plan->device_memory_type = plan->staging_memory_type = -1;
+    if (f->memory_type_count == 0) return AR_OK; /* the driver hides it */
+    for (int32_t i = 0; i < f->memory_type_count; i++) {
+        int32_t device = device_score(f, &f->memory_types[i], largest), staging = staging_score(&f->memory_types[i]);
+        if (device > best) best = device, plan->device_memory_type = i;
+        if (staging > best_staging) best_staging = staging, plan->staging_memory_type = i;
+    }
+    if (plan->device_memory_type < 0)
+        return ar__fail(AR_ERR_UNSUPPORTED, "vk:%d (%s): no usable memory type among %d", f->index, f->name,
+                        f->memory_type_count);
+    const ar_memory_type *t = &f->memory_types[plan->device_memory_type];
+    plan->staged = !f->unified_memory || !t->host_visible || !t->host_coherent;
+    if (!plan->staged) plan->staging_memory_type = -1;
+    else if (plan->staging_memory_type < 0)
+        return ar__fail(AR_ERR_UNSUPPORTED, "vk:%d (%s): no host-visible coherent memory type", f->index, f->name);
+    add_reason(plan, plan->staged ? "staged copies: device memory is not shared with the host" : "direct copies: unified memory");
+    return AR_OK;
+}
+
+/* ---- time ---- */
+
+/* Deliberately low speeds: an estimate too long only cuts a submission earlier. */
+static void plan_time(ar_plan *plan, const ar_device_facts *f, device_class class) {
+    static const struct {
+        double submit_ms, flops, bytes;
+    } rows[] = {[CLASS_DESKTOP] = {100, 2e12, 2e11},
+                [CLASS_INTEGRATED] = {100, 2e11, 2e10},
+                [CLASS_MOBILE] = {40, 5e10, 5e9},
+                [CLASS_CPU] = {250, 2e10, 5e9},
+                [CLASS_OTHER] = {40, 2e10, 5e9}};
+    plan->submit_ms = rows[class].submit_ms;
+    plan->rate_flops = rows[class].flops;
+    plan->rate_bytes = rows[class].bytes;
+    if (class == CLASS_CPU && is_api(f, "cl")) plan->rate_flops *= 4;
+    plan->timestamps = f->has_timestamps && f->timestamp_ns > 0;
+    if (!plan->timestamps) add_reason(plan, "timestamps off: the device has none");
+}
+
+/* ---- quirks ---- */
+
+typedef enum quirk_action { QUIRK_SOFT_HALF, QUIRK_SMALL_TILE, QUIRK_NO_TIMESTAMPS } quirk_action;
+
+typedef struct quirk {
+    const char *api, *driver, *name, *before;
+    quirk_action action;
+    const char *why;
+} quirk;
+
+static const quirk quirks[] = {
+#define AR_QUIRK(api, driver, name, before, action, why) {api, driver, name, before, QUIRK_##action, why},
+#include "quirks.def"
+#undef AR_QUIRK
+};
+
+/* Dotted numbers, compared part by part; anything else in a part ends it. */
+static bool version_below(const char *version, const char *limit) {
+    while (*version || *limit) {
+        char *v, *l;
+        unsigned long a = strtoul(version, &v, 10), b = strtoul(limit, &l, 10);
+        if (a != b) return a < b;
+        if (*v != '.' && *l != '.') return false;
+        version = *v == '.' ? v + 1 : "";
+        limit = *l == '.' ? l + 1 : "";
+    }
+    return false;
+}
+
+static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
+    for (size_t i = 0; i < sizeof quirks / sizeof quirks[0]; i++) {
+        const quirk *q = &quirks[i];
+        if (!is_api(f, q->api) || !strstr(f->driver, q->driver) || !strstr(f->name, q->name)) continue;
+        if (q->before[0] && !version_below(f->version, q->before)) continue;
+        switch (q->action) {
+        case QUIRK_SOFT_HALF: plan->soft_half = true; break;
+        case QUIRK_SMALL_TILE: plan->gemm_tm = 4, plan->gemm_tn = 1, plan->gemm_wgx = 8; break;
+        case QUIRK_NO_TIMESTAMPS: plan->timestamps = false; break;
+        }
+        add_reason(plan, q->why);
+    }
+}
+
+ar_status ar_plan_make(ar_plan *plan, const ar_device_facts *facts) {
+    device_class class = class_of(facts);
+    *plan = (ar_plan){0};
+    AR_TRY(check_floor(facts));
+    plan_shapes(plan, facts, class);
+    plan_pieces(plan, facts);
+    AR_TRY(plan_memory(plan, facts));
+    plan_time(plan, facts, class);
+    if (!facts->has_coopmat) add_reason(plan, "matrix hardware off: no extension");
+    if (!facts->has_f16_arith) add_reason(plan, "fp16 arithmetic off: no extension");
+    if (!facts->has_int_dot) add_reason(plan, "integer dot off: no extension");
+    apply_quirks(plan, facts);
+    return AR_OK;
+}
