@@ -1,0 +1,54 @@
+/* Shared by driver_cl*.c only: the run-time table of OpenCL entry points and the open device. */
+#ifndef AR_DRIVER_CL_H
+#define AR_DRIVER_CL_H
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl_icd.h>
+#include "internal.h"
+
+/* Every entry point used; all of them are OpenCL 1.2 or older. */
+#define CL_ENTRY_POINTS(X)                                                                                   \
+    X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo) X(CreateContext)                   \
+    X(ReleaseContext) X(CreateCommandQueue) X(ReleaseCommandQueue) X(CreateBuffer) X(CreateSubBuffer)        \
+    X(ReleaseMemObject) X(EnqueueWriteBuffer) X(EnqueueReadBuffer) X(EnqueueCopyBuffer)                      \
+    X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(GetProgramInfo)                  \
+    X(GetProgramBuildInfo) X(ReleaseProgram) X(CreateKernel) X(ReleaseKernel) X(SetKernelArg)                \
+    X(EnqueueNDRangeKernel) X(GetEventProfilingInfo) X(ReleaseEvent) X(Flush) X(Finish)
+
+typedef struct cl_table {
+#define CL_MEMBER(name) cl_api_cl##name name;
+    CL_ENTRY_POINTS(CL_MEMBER)
+#undef CL_MEMBER
+} cl_table;
+
+struct ar__drv {
+    cl_table cl;
+    cl_device_id device;
+    cl_context context;
+    cl_command_queue queue;
+    ar_device_facts facts;
+    ar_plan plan;
+    double submit_ms;
+    char platform_version[256], device_version[256]; /* for cache files */
+    char *cache_dir;                                 /* NULL = no cache */
+};
+
+struct ar__pipeline {
+    cl_program program;
+    const ar__kernel *kernel;
+    size_t group[3]; /* items per group */
+};
+
+/* An OpenCL error as a status, with its name in the text. Running out of memory is DEVICE_MEMORY. */
+ar_status ar__cl_fail(cl_int code, const char *what);
+
+/* ---- driver_cl_find.c ---- */
+
+ar_status ar__cl_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *note, size_t note_bytes);
+/* Fills cl, device, platform_version and device_version for the device that facts describe. */
+ar_status ar__cl_find(ar__drv *drv, const ar_device_facts *facts);
+
+/* ---- driver_cl_program.c ---- */
+
+ar_status ar__cl_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel, const uint32_t *specs);
+void ar__cl_pipeline_destroy(ar__drv *drv, ar__pipeline *pipeline);
+#endif
