@@ -1,0 +1,341 @@
+/* Files and folders: read-only mappings, files that appear only when complete, hashes.
+ * A mapped file that another process truncates while it is read raises SIGBUS, as with any mmap: not handled
+ * here. */
+#include "ar_host.h"
+#include "ar_error.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WRITER_BUFFER_BYTES ((size_t)1 << 18)
+#define TEMP_NAMES          1000
+#define OPEN_FOLDERS        16 /* descriptors nftw may hold */
+
+struct ar_writer {
+    int fd;
+    char *path, *temp_path;
+    uint8_t *buffer;
+    size_t buffered_bytes;
+    uint64_t flushed_offset; /* where the buffer's first byte goes */
+    bool failed;             /* an earlier write failed: the file must not appear */
+};
+
+static ar_status io_error(const char *doing, const char *path) {
+    int code = errno;
+    return ar__fail(AR_ERR_IO, "%s: cannot %s: %s", path, doing, strerror(code));
+}
+
+static ar_status copy_string(char **copy, const char *text) {
+    size_t bytes = strlen(text) + 1;
+    *copy = ar__alloc(bytes, 1);
+    if (!*copy) return AR_ERR_MEMORY;
+    memcpy(*copy, text, bytes);
+    return AR_OK;
+}
+
+/* ---- reading ---- */
+
+static ar_status map_descriptor(ar_file *f, int fd, const char *path) {
+    static const uint8_t nothing[1] = {0};
+    struct stat info;
+    if (fstat(fd, &info) != 0) return io_error("stat", path);
+    if (!S_ISREG(info.st_mode))
+        return ar__fail(AR_ERR_IO, "%s: found %s, expected a regular file", path,
+                        S_ISDIR(info.st_mode) ? "a folder" : "a special file");
+    if ((uint64_t)info.st_size > SIZE_MAX)
+        return ar__fail(AR_ERR_IO, "%s: found %lld bytes, expected at most %zu", path,
+                        (long long)info.st_size, SIZE_MAX);
+    f->bytes = (uint64_t)info.st_size;
+    f->data = nothing;
+    if (f->bytes == 0) return AR_OK;
+    void *data = mmap(NULL, (size_t)f->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) return io_error("map", path);
+    f->data = data;
+    return AR_OK;
+}
+
+ar_status ar_file_open(ar_file *f, const char *path) {
+    *f = (ar_file){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return io_error("open", path);
+    ar_status status = copy_string(&f->path, path);
+    if (status == AR_OK) status = map_descriptor(f, fd, path);
+    close(fd);
+    if (status != AR_OK) {
+        free(f->path);
+        *f = (ar_file){0};
+    }
+    return status;
+}
+
+void ar_file_close(ar_file *f) {
+    if (f->bytes > 0) munmap((void *)(uintptr_t)f->data, (size_t)f->bytes);
+    free(f->path);
+    *f = (ar_file){0};
+}
+
+/* Reads fd to its end into *text; also pipes, whose size is not known before. */
+static ar_status read_all(char **text, size_t *bytes, int fd, const char *path, size_t max_bytes) {
+    size_t capacity = max_bytes < 65536 ? max_bytes : 65536, used = 0;
+    char *buffer = ar__alloc(capacity + 1, 1);
+    if (!buffer) return AR_ERR_MEMORY;
+    for (;;) {
+        ssize_t got =
+            read(fd, buffer + used, capacity + 1 - used); /* one more than allowed tells "too large" */
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) {
+            ar_status status = io_error("read", path);
+            free(buffer);
+            return status;
+        }
+        used += (size_t)got;
+        if (used > max_bytes) {
+            free(buffer);
+            return ar__fail(AR_ERR_FORMAT, "%s: found more than %zu bytes, expected at most that", path,
+                            max_bytes);
+        }
+        if (got == 0) break;
+        if (used <= capacity) continue;
+        size_t grown_capacity = capacity > max_bytes / 2 ? max_bytes : capacity * 2;
+        char *grown = ar__alloc(grown_capacity + 1, 1);
+        if (grown) memcpy(grown, buffer, used);
+        free(buffer);
+        if (!grown) return AR_ERR_MEMORY;
+        buffer = grown;
+        capacity = grown_capacity;
+    }
+    buffer[used] = '\0';
+    *text = buffer;
+    if (bytes) *bytes = used;
+    return AR_OK;
+}
+
+ar_status ar_file_read_text(char **text, size_t *bytes, const char *path, size_t max_bytes) {
+    *text = NULL;
+    if (max_bytes >= SIZE_MAX / 2) max_bytes = SIZE_MAX / 2;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return io_error("open", path);
+    ar_status status = read_all(text, bytes, fd, path, max_bytes);
+    close(fd);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static void writer_free(ar_writer *w) {
+    if (w->fd >= 0) close(w->fd);
+    free(w->path);
+    free(w->temp_path);
+    free(w->buffer);
+    free(w);
+}
+
+/* Creates PATH.tmp-<process>-<n>: beside the target, so that the final rename stays within one file system.
+ */
+static ar_status create_temp(ar_writer *w) {
+    size_t bytes = strlen(w->path) + 48;
+    w->temp_path = ar__alloc(bytes, 1);
+    if (!w->temp_path) return AR_ERR_MEMORY;
+    for (int32_t n = 0; n < TEMP_NAMES; n++) {
+        snprintf(w->temp_path, bytes, "%s.tmp-%ld-%d", w->path, (long)getpid(), (int)n);
+        w->fd = open(w->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (w->fd >= 0) return AR_OK;
+        if (errno != EEXIST) break;
+    }
+    return io_error("create", w->temp_path);
+}
+
+ar_status ar_writer_open(ar_writer **w, const char *path) {
+    *w = NULL;
+    if (ar_path_is_dir(path))
+        return ar__fail(AR_ERR_IO, "%s: found a folder, expected a file name to write", path);
+    ar_status status;
+    ar_writer *made = ar__alloc(1, sizeof *made);
+    if (!made) return AR_ERR_MEMORY;
+    made->fd = -1;
+    AR_GO(copy_string(&made->path, path));
+    made->buffer = ar__alloc(WRITER_BUFFER_BYTES, 1);
+    AR_GO(made->buffer ? AR_OK : AR_ERR_MEMORY);
+    AR_GO(create_temp(made));
+    *w = made;
+    made = NULL;
+done:
+    if (made) writer_free(made);
+    return status;
+}
+
+static ar_status write_at(ar_writer *w, const uint8_t *src, size_t bytes) {
+    while (bytes > 0) {
+        ssize_t put = pwrite(w->fd, src, bytes, (off_t)w->flushed_offset);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) {
+            w->failed = true;
+            return io_error("write", w->path);
+        }
+        src += put;
+        bytes -= (size_t)put;
+        w->flushed_offset += (uint64_t)put;
+    }
+    return AR_OK;
+}
+
+static ar_status writer_flush(ar_writer *w) {
+    size_t bytes = w->buffered_bytes;
+    w->buffered_bytes = 0;
+    return write_at(w, w->buffer, bytes);
+}
+
+ar_status ar_writer_write(ar_writer *w, const void *src, size_t bytes) {
+    if (w->failed) return ar__fail(AR_ERR_IO, "%s: an earlier write failed", w->path);
+    if (bytes > WRITER_BUFFER_BYTES - w->buffered_bytes) AR_TRY(writer_flush(w));
+    if (bytes >= WRITER_BUFFER_BYTES) return write_at(w, src, bytes);
+    if (bytes > 0) memcpy(w->buffer + w->buffered_bytes, src, bytes);
+    w->buffered_bytes += bytes;
+    return AR_OK;
+}
+
+ar_status ar_writer_seek(ar_writer *w, uint64_t offset) {
+    if (w->failed) return ar__fail(AR_ERR_IO, "%s: an earlier write failed", w->path);
+    if (offset > INT64_MAX)
+        return ar__fail(AR_ERR_ARG, "%s: found offset %llu, expected below 2^63", w->path,
+                        (unsigned long long)offset);
+    AR_TRY(writer_flush(w));
+    w->flushed_offset = offset;
+    return AR_OK;
+}
+
+uint64_t ar_writer_offset(const ar_writer *w) { return w->flushed_offset + w->buffered_bytes; }
+
+/* Makes a rename in path's folder durable. File systems that cannot sync a folder say EINVAL: nothing to do.
+ */
+static ar_status sync_folder(const char *path) {
+    char *folder;
+    AR_TRY(copy_string(&folder, path));
+    char *slash = strrchr(folder, '/');
+    if (slash) slash[slash == folder ? 1 : 0] = '\0';
+    const char *name = slash ? folder : ".";
+    ar_status status = AR_OK;
+    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        status = io_error("open", name);
+    else if (fsync(fd) != 0 && errno != EINVAL)
+        status = io_error("sync", name);
+    if (fd >= 0) close(fd);
+    free(folder);
+    return status;
+}
+
+static ar_status writer_publish(ar_writer *w) {
+    if (w->failed) return ar__fail(AR_ERR_IO, "%s: an earlier write failed", w->path);
+    AR_TRY(writer_flush(w));
+    if (fsync(w->fd) != 0) return io_error("sync", w->path);
+    int fd = w->fd;
+    w->fd = -1;
+    if (close(fd) != 0) return io_error("close", w->path);
+    if (rename(w->temp_path, w->path) != 0) return io_error("rename to", w->path);
+    w->temp_path[0] = '\0';
+    return sync_folder(w->path);
+}
+
+ar_status ar_writer_commit(ar_writer **w) {
+    ar_status status = writer_publish(*w);
+    ar_writer_abort(w);
+    return status;
+}
+
+void ar_writer_abort(ar_writer **w) {
+    if (!*w) return;
+    if ((*w)->temp_path[0] != '\0') unlink((*w)->temp_path);
+    writer_free(*w);
+    *w = NULL;
+}
+
+/* ---- paths and folders ---- */
+
+bool ar_path_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+bool ar_path_is_dir(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+ar_status ar_path_join(char **joined, const char *a, const char *b) {
+    size_t a_bytes = strlen(a), b_bytes = strlen(b);
+    *joined = ar__alloc(a_bytes + b_bytes + 2, 1);
+    if (!*joined) return AR_ERR_MEMORY;
+    memcpy(*joined, a, a_bytes);
+    if (a_bytes > 0 && a[a_bytes - 1] != '/') (*joined)[a_bytes++] = '/';
+    memcpy(*joined + a_bytes, b, b_bytes + 1);
+    return AR_OK;
+}
+
+static ar_status create_one(const char *path) {
+    if (mkdir(path, 0777) == 0) return AR_OK;
+    int code = errno;
+    if (code == EEXIST && ar_path_is_dir(path)) return AR_OK;
+    errno = code == EEXIST ? ENOTDIR : code;
+    return io_error("create the folder", path);
+}
+
+ar_status ar_dir_create(const char *path) {
+    char *prefix;
+    AR_TRY(copy_string(&prefix, path));
+    ar_status status = AR_OK;
+    for (char *p = prefix; status == AR_OK && *p != '\0'; p++) {
+        if (*p != '/' || p == prefix) continue;
+        *p = '\0';
+        status = create_one(prefix);
+        *p = '/';
+    }
+    if (status == AR_OK) status = create_one(path);
+    free(prefix);
+    return status;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info, (void)kind, (void)where;
+    if (remove(path) == 0) return 0;
+    io_error("remove", path);
+    return 1;
+}
+
+ar_status ar_dir_remove(const char *path) {
+    struct stat info;
+    if (lstat(path, &info) != 0) return errno == ENOENT ? AR_OK : io_error("remove", path);
+    int found = nftw(path, remove_entry, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+    if (found < 0) return io_error("remove", path);
+    return found == 0 ? AR_OK : AR_ERR_IO;
+}
+
+/* ---- hashes ---- */
+
+uint64_t ar_hash64(uint64_t seed, const void *data, size_t bytes) {
+    const uint8_t *p = data;
+    uint64_t hash = seed != 0 ? seed : 0xcbf29ce484222325u; /* a seed may be the hash so far */
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ p[i]) * 0x100000001b3u;
+    return hash;
+}
+
+uint32_t ar_crc32(uint32_t crc, const void *data, size_t bytes) {
+    static const uint32_t nibble[16] = {0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu,
+                                        0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
+                                        0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
+                                        0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
+    const uint8_t *p = data;
+    crc = ~crc;
+    for (size_t i = 0; i < bytes; i++) {
+        crc ^= p[i];
+        crc = (crc >> 4) ^ nibble[crc & 15u];
+        crc = (crc >> 4) ^ nibble[crc & 15u];
+    }
+    return ~crc;
+}

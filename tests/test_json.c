@@ -1,0 +1,140 @@
+/* host/json.c: what cJSON does not check, and the typed lookups. */
+#include "temp_files.h"
+
+static ar_status parse(ar_json **root, const char *text, size_t bytes) {
+    char *exact = malloc(bytes ? bytes : 1); /* so that one byte too many is seen */
+    memcpy(exact, text, bytes);
+    ar_status status = ar_json_parse(root, exact, bytes, "t.json");
+    free(exact);
+    return status;
+}
+
+static void json_takes_valid_text(void **state) {
+    (void)state;
+    const char *texts[] = {"{}", " [1, 2.5e3, null, true]\n\n",
+                           "\"\\u00e9\\\\u0000 \xc3\xa9\xf0\x9f\x98\x80\"", "0"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        ar_json *root;
+        assert_ok(parse(&root, texts[i], strlen(texts[i])));
+        assert_non_null(root);
+        ar_json_close(root);
+    }
+}
+
+static void json_rejects_every_proper_prefix(void **state) {
+    (void)state;
+    const char *text = "{\"1\":1,\"a\":[true,{\"b\":\"x\\\"\\u00e9\xc3\xa9\"}],\"c\":-1.5e3}";
+    for (size_t n = 0; n < strlen(text); n++) {
+        ar_json *root;
+        assert_error(parse(&root, text, n), AR_ERR_FORMAT, "t.json");
+        assert_null(root);
+    }
+}
+
+static void json_rejects_hostile_text(void **state) {
+    (void)state;
+    const char *texts[] = {"{} x",
+                           "{}{}",
+                           "\"\\u0000\"",
+                           "\"a\nb\"",
+                           "\"\xc0\xaf\"",
+                           "\"\xed\xa0\x80\"",
+                           "\"\xf5\x80\x80\x80\"",
+                           "\"\xe2\x82\"",
+                           "\"\xf0\x80\x80\x80\"",
+                           "\"\xe0\x80\x80\"",
+                           "\"\xf4\x90\x80\x80\"",
+                           "\xff",
+                           "{\"a\":}",
+                           "[1,]",
+                           "\"\\\x01\""};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        ar_json *root;
+        assert_error(parse(&root, texts[i], strlen(texts[i])), AR_ERR_FORMAT, "t.json");
+    }
+    ar_json *root;
+    assert_error(parse(&root, "[1,\0 2]", 7), AR_ERR_FORMAT, "control");
+}
+
+static void json_caps_depth_and_values(void **state) {
+    (void)state;
+    enum { DEPTH = 100000, VALUES = 8000001 };
+    char *text = malloc(VALUES * 2);
+    ar_json *root;
+    memset(text, '[', DEPTH);
+    assert_error(parse(&root, text, DEPTH), AR_ERR_FORMAT, "nesting");
+    for (int i = 0; i < VALUES; i++) memcpy(text + 2 * i, "1,", 2);
+    text[0] = '[';
+    assert_error(parse(&root, text, VALUES * 2), AR_ERR_FORMAT, "values");
+    memset(text, '[', 64);
+    memset(text + 64, ']', 64);
+    assert_ok(parse(&root, text, 128));
+    ar_json_close(root);
+    free(text);
+}
+
+static void json_open_names_the_file(void **state) {
+    (void)state;
+    char *folder = temp_folder();
+    ar_json *root;
+    put_text(in_folder(folder, "c.json"), "{\"a\": 1}");
+    assert_ok(ar_json_open(&root, in_folder(folder, "c.json"), 100));
+    ar_json_close(root);
+    assert_error(ar_json_open(&root, in_folder(folder, "c.json"), 7), AR_ERR_FORMAT, "c.json");
+    assert_error(ar_json_open(&root, in_folder(folder, "d.json"), 7), AR_ERR_IO, "d.json");
+    temp_remove(folder);
+}
+
+static void lookups_check_type_and_range(void **state) {
+    (void)state;
+    const char *text =
+        "{\"i\":7,\"f\":1.5,\"s\":\"x\",\"b\":true,\"n\":null,\"big\":1e300,\"inf\":1e999,\"I\":8}";
+    ar_json *r;
+    assert_ok(ar_json_parse(&r, text, strlen(text), "t.json"));
+    int64_t i;
+    double d;
+    bool b;
+    const char *s;
+    assert_ok(ar_json_int(&i, r, "i", 0, 7, "t.json"));
+    assert_int_equal(i, 7);
+    assert_ok(ar_json_int(&i, r, "I", 0, 8, "t.json"));
+    assert_int_equal(i, 8);
+    assert_error(ar_json_int(&i, r, "i", 0, 6, "t.json"), AR_ERR_FORMAT,
+                 "t.json: i: found 7, expected an integer in [0, 6]");
+    assert_error(ar_json_int(&i, r, "i", 8, 9, "t.json"), AR_ERR_FORMAT, "[8, 9]");
+    assert_error(ar_json_int(&i, r, "f", 0, 9, "t.json"), AR_ERR_FORMAT, "1.5");
+    assert_error(ar_json_int(&i, r, "big", INT64_MIN, INT64_MAX, "t.json"), AR_ERR_FORMAT, "big");
+    assert_error(ar_json_int(&i, r, "missing", 0, 9, "t.json"), AR_ERR_FORMAT, "nothing");
+    assert_error(ar_json_int(&i, r, "n", 0, 9, "t.json"), AR_ERR_FORMAT, "null");
+    assert_error(ar_json_int(&i, r, "s", 0, 9, "t.json"), AR_ERR_FORMAT, "a string");
+    assert_ok(ar_json_int_or(&i, r, "n", -5, 0, 9, "t.json"));
+    assert_int_equal(i, -5);
+    assert_error(ar_json_int_or(&i, r, "s", 1, 0, 9, "t.json"), AR_ERR_FORMAT, "a string");
+    assert_ok(ar_json_number_or(&d, r, "f", 0, 1, 2, "t.json"));
+    assert_true(d == 1.5);
+    assert_error(ar_json_number_or(&d, r, "f", 0, 2, 3, "t.json"), AR_ERR_FORMAT, "[2, 3]");
+    assert_error(ar_json_number_or(&d, r, "inf", 0, 0, 1e308, "t.json"), AR_ERR_FORMAT, "inf");
+    assert_ok(ar_json_number_or(&d, r, "none", 3, 0, 1, "t.json"));
+    assert_true(d == 3);
+    assert_ok(ar_json_bool_or(&b, r, "b", false, "t.json"));
+    assert_true(b);
+    assert_ok(ar_json_bool_or(&b, r, "none", true, "t.json"));
+    assert_true(b);
+    assert_error(ar_json_bool_or(&b, r, "i", false, "t.json"), AR_ERR_FORMAT, "true or false");
+    assert_ok(ar_json_string_or(&s, r, "s", "d", "t.json"));
+    assert_string_equal(s, "x");
+    assert_ok(ar_json_string_or(&s, r, "n", "d", "t.json"));
+    assert_string_equal(s, "d");
+    assert_error(ar_json_string_or(&s, r, "b", "d", "t.json"), AR_ERR_FORMAT, "expected a string");
+    assert_null(ar_json_get(r, "B"));
+    assert_null(ar_json_get(ar_json_get(r, "i"), "x"));
+    ar_json_close(r);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_takes_valid_text),     cmocka_unit_test(json_rejects_every_proper_prefix),
+        cmocka_unit_test(json_rejects_hostile_text), cmocka_unit_test(json_caps_depth_and_values),
+        cmocka_unit_test(json_open_names_the_file),  cmocka_unit_test(lookups_check_type_and_range)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
