@@ -38,6 +38,20 @@
 #define fvec float16
 #define FVSUM(v) fvsum4_(((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
 #endif
+/* hvec: lanes chosen per pipeline by a SPEC named HW, for rows that VW lanes do not divide. */
+#ifdef HW
+#if HW == 4
+#define hvec float4
+#define HVSUM(v) fvsum4_(v)
+#elif HW == 8
+#define hvec float8
+#define HVSUM(v) fvsum4_((v).lo + (v).hi)
+#else
+#define hvec float16
+#define HVSUM(v) fvsum4_(((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
+#endif
+#define HV(a) ((hvec)(a))
+#endif
 static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
 #define F2(a, b) ((float2)((a), (b)))
 #define F4(a, b, c, d) ((float4)((a), (b), (c), (d)))

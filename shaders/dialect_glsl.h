@@ -36,10 +36,12 @@
 #define uint2 uvec2
 #define uint4 uvec4
 #define fvec vec4
+#define hvec vec4 /* in OpenCL: HW lanes, see docs/kernels.md; here SPEC HW is always 4 */
 #define F2(a, b) vec2(a, b)
 #define F4(a, b, c, d) vec4(a, b, c, d)
 #define F4S(a) vec4(a)
 #define FV(a) vec4(a)
+#define HV(a) vec4(a)
 #define TOF(x) float(x)
 #define TOI(x) int(x)
 #define TOU(x) uint(x)
@@ -49,3 +51,4 @@
 #define FABS(x) abs(x)
 #define RSQRT(x) inversesqrt(x)
 #define FVSUM(v) (((v).x + (v).y) + ((v).z + (v).w))
+#define HVSUM(v) FVSUM(v)

@@ -32,3 +32,14 @@ FN float ar_half_value(uint h) {
 }
 
 FN float ar_half_round(float f) { return ar_half_value(ar_half_bits(f)); }
+
+/* red[0] = the combination of red[0 .. WGX), always in the same order; WGX is a power of two. Every item of the
+ * group writes red[LID0] first; uniform flow only. Read red[0], then BARRIER() before red is written again. */
+#define TREE(red, COMBINE)                                                                   \
+    for (uint h_ = WGX >> 1u; h_ > 0u; h_ >>= 1u) {                                          \
+        BARRIER();                                                                           \
+        if (LID0 < h_) red[LID0] = COMBINE(red[LID0], red[LID0 + h_]);                       \
+    }                                                                                        \
+    BARRIER()
+#define SUM2(a, b) ((a) + (b))
+#define MAX2(a, b) max(a, b)
