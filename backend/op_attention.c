@@ -1,0 +1,113 @@
+/* Causal attention with grouped queries, streamed over the keys: no T x T matrix is stored (Milakov & Gimelshein
+ * 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). The forward keeps lse, the log of every softmax's
+ * sum; the backward recomputes p from it in two kernels, each summing in a fixed order: per query for dq (and
+ * delta = dy.y), per key for dk and dv. A launch covers as many heads as the device should run at once. */
+#include "op.h"
+#include <math.h>
+
+typedef struct attention_ctx {
+    ar_tensor *q, *k, *v, *y, *lse;
+    uint32_t B, T, H, K, D;
+} attention_ctx;
+
+/* Lanes of a head vector: the widest the device likes that divides D. */
+static uint32_t head_lanes(const ar_device *device, uint32_t D) {
+    uint32_t lanes = device->plan.vw < 4 ? 4 : device->plan.vw;
+    while (D % lanes) lanes /= 2;
+    return lanes;
+}
+
+/* Emits d once per range of heads. d->params start with units, h0, hn; dots is how many length-D products or
+ * updates one (query, key) pair takes. */
+static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, const attention_ctx *c, uint32_t heads,
+                            double dots) {
+    const ar_device *device = ar__graph_device(g);
+    const ar_plan *plan = &device->plan;
+    uint32_t lanes = head_lanes(device, c->D), specs[4] = {plan->attn_wg, 1, lanes, c->D / lanes};
+    for (int32_t i = 0; i < 4; i++) d->specs[i] = specs[i];
+    double pairs = (double)c->B * (double)c->H * (double)c->T * ((double)c->T + 1) / 2;
+    double flops = 2 * dots * pairs * (double)c->D, bytes = 16 * (double)ar_tensor_count(c->q);
+    double ms = plan->rate_flops > 0 ? 1e3 * flops / plan->rate_flops : 0;
+    uint32_t launches = 1;
+    while (launches < heads && plan->submit_ms > 0 && ms > plan->submit_ms * launches) launches++;
+    uint32_t step = (heads + launches - 1) / launches;
+    d->params = params;
+    for (uint32_t h0 = 0; h0 < heads; h0 += step) {
+        uint32_t hn = step < heads - h0 ? step : heads - h0;
+        params[1] = h0;
+        params[2] = hn;
+        d->flops = flops * hn / heads;
+        d->bytes = bytes * hn / heads;
+        uint32_t operands = (uint32_t)ar__kernels[d->kernel].binding_count;
+        ar__split split = {.units = c->B, .split = (1u << operands) - 1, .items_per_unit = c->T * hn};
+        AR_TRY(ar__emit_split(g, d, &split));
+    }
+    return AR_OK;
+}
+
+static uint32_t scale_bits(uint32_t D) {
+    union { float f; uint32_t u; } scale = {.f = (float)(1.0 / sqrt((double)D))};
+    return scale.u;
+}
+
+/* A gradient to write: the input's own, or scratch when it needs none. */
+static ar_status grad_or_scratch(ar_graph *g, ar_tensor **grad, uint32_t *accumulate, ar_tensor *t) {
+    bool add = false;
+    AR_TRY(ar__grad(g, grad, &add, t));
+    *accumulate = add;
+    return *grad ? AR_OK : ar_graph_temp(g, grad, AR_F32, 2, t->dims);
+}
+
+static ar_status backward(ar_graph *g, const void *ctx) {
+    const attention_ctx *c = ctx;
+    const ar_tensor *dy = c->y->grad;
+    if (!dy) return AR_OK;
+    ar_tensor *dq = NULL, *dk = NULL, *dv = NULL, *delta = NULL;
+    uint32_t acc_q = 0, acc_k = 0, acc_v = 0, scale = scale_bits(c->D);
+    AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
+    AR_TRY(grad_or_scratch(g, &dq, &acc_q, c->q));
+    uint32_t p[] = {0, 0, 0, c->T, c->H, c->K, scale, acc_q};
+    ar__emit_desc d = {.kernel = AR_K_attention_dq,
+                       .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->y, 0, 0}, {dy, 0, 0}, {c->lse, 0, 0},
+                                    {dq, 0, 0}, {delta, 0, 0}}};
+    AR_TRY(emit_heads(g, &d, p, c, c->H, 3));
+    if (!c->k->needs_grad && !c->v->needs_grad) return AR_OK;
+    AR_TRY(grad_or_scratch(g, &dk, &acc_k, c->k));
+    AR_TRY(grad_or_scratch(g, &dv, &acc_v, c->v));
+    uint32_t r[] = {0, 0, 0, c->T, c->H, c->K, scale, acc_k, acc_v};
+    ar__emit_desc e = {.kernel = AR_K_attention_dkv,
+                       .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {dy, 0, 0}, {c->lse, 0, 0}, {delta, 0, 0},
+                                    {dk, 0, 0}, {dv, 0, 0}}};
+    return emit_heads(g, &e, r, c, c->K, 4);
+}
+
+static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *v, int32_t T, int32_t D) {
+    AR_TRY(ar__op_check("attention", "q", q, AR_F32, -1, -1));
+    AR_TRY(ar__op_check("attention", "k", k, AR_F32, q->dims[0], -1));
+    AR_TRY(ar__op_check("attention", "v", v, AR_F32, q->dims[0], k->dims[1]));
+    if (T < 1 || D < 4 || D % 4 || D > 512)
+        return ar__fail(AR_ERR_ARG, "attention: T %d, D %d, expected T >= 1 and D a multiple of 4 up to 512", T, D);
+    if (q->dims[0] % T || q->dims[1] % D || k->dims[1] % D || q->dims[1] % k->dims[1])
+        return ar__fail(AR_ERR_SHAPE, "attention: q is (%lld, %lld) and k (%lld, %lld) but T is %d and D is %d",
+                        (long long)q->dims[0], (long long)q->dims[1], (long long)k->dims[0], (long long)k->dims[1], T, D);
+    if (q == k || k == v || q == v) return ar__fail(AR_ERR_ARG, "attention: q, k and v must be different tensors");
+    return AR_OK;
+}
+
+ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T, int32_t D) {
+    *y = NULL;
+    AR_TRY(check(q, k, v, T, D));
+    attention_ctx c = {.q = q, .k = k, .v = v, .T = (uint32_t)T, .D = (uint32_t)D};
+    c.B = (uint32_t)(q->dims[0] / T);
+    c.H = (uint32_t)(q->dims[1] / D);
+    c.K = (uint32_t)(k->dims[1] / D);
+    AR_TRY(ar__output(g, &c.y, AR_F32, 2, q->dims, q, k, v));
+    AR_TRY(ar_graph_temp(g, &c.lse, AR_F32, 2, (int64_t[]){q->dims[0], c.H}));
+    uint32_t p[] = {0, 0, 0, c.T, c.H, c.K, scale_bits(c.D)};
+    ar__emit_desc d = {.kernel = AR_K_attention,
+                       .operands = {{q, 0, 0}, {k, 0, 0}, {v, 0, 0}, {c.y, 0, 0}, {c.lse, 0, 0}}};
+    AR_TRY(emit_heads(g, &d, p, &c, c.H, 2));
+    if (c.y->needs_grad) AR_TRY(ar__node(g, backward, &c, sizeof c));
+    *y = c.y;
+    return AR_OK;
+}
