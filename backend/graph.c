@@ -34,6 +34,7 @@ void ar_graph_destroy(ar_graph *g) {
         g->leaves[i]->grad_written = false;
     }
     for (int32_t i = 0; i < g->tensor_count; i++) free(g->tensors[i]);
+    for (int32_t i = 0; i < g->constant_count; i++) ar_tensor_destroy(g->constants[i].t);
     for (int32_t i = 0; i < g->arena_count; i++)
         if (g->arenas[i].buffer) ar__memory_free(g->device, &g->arenas[i]);
     free(g->tensors);
@@ -41,6 +42,7 @@ void ar_graph_destroy(ar_graph *g) {
     free(g->nodes);
     free(g->packs);
     free(g->leaves);
+    free(g->constants);
     free(g->arenas);
     free(g);
 }
@@ -66,6 +68,20 @@ ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_cou
     AR_TRY(ar_graph_temp(g, t, dtype, dim_count, dims));
     (*t)->needs_grad = (a && a->needs_grad) || (b && b->needs_grad) || (c && c->needs_grad);
     return AR_OK;
+}
+
+ar_status ar__graph_own(ar_graph *g, ar_tensor *t, const uint64_t key[4]) {
+    AR_TRY(ar__grow((void **)&g->constants, &g->constant_capacity, g->constant_count, sizeof *g->constants));
+    ar__constant *constant = &g->constants[g->constant_count++];
+    constant->t = t;
+    memcpy(constant->key, key, sizeof constant->key);
+    return AR_OK;
+}
+
+ar_tensor *ar__graph_constant(const ar_graph *g, const uint64_t key[4]) {
+    for (int32_t i = 0; i < g->constant_count; i++)
+        if (memcmp(g->constants[i].key, key, sizeof g->constants[i].key) == 0) return g->constants[i].t;
+    return NULL;
 }
 
 /* ---- emission ---- */

@@ -28,6 +28,12 @@ typedef struct ar__pack {
     bool transposed;
 } ar__pack;
 
+/* A device tensor that ops made for themselves, found again by its key. */
+typedef struct ar__constant {
+    ar_tensor *t;
+    uint64_t key[4];
+} ar__constant;
+
 struct ar_graph {
     ar_device *device;
     ar_tensor **tensors; /* owned; tensors[i]->id == i */
@@ -40,6 +46,8 @@ struct ar_graph {
     int32_t pack_count, pack_capacity;
     ar_tensor **leaves; /* device tensors whose gradient lives here; borrowed */
     int32_t leaf_count, leaf_capacity;
+    ar__constant *constants; /* owned */
+    int32_t constant_count, constant_capacity;
     ar__slice *arenas;
     int32_t arena_count;
     ar__stream *stream;

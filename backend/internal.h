@@ -102,6 +102,11 @@ ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t
 ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,
                      const ar_tensor *a, const ar_tensor *b, const ar_tensor *c);
 ar_device *ar__graph_device(const ar_graph *g);
+/* A device tensor that the graph destroys with itself (a table an op made); key[0] is the kernel that reads it,
+ * the rest what it was made from. On success the graph owns t. Errors: MEMORY. */
+ar_status ar__graph_own(ar_graph *g, ar_tensor *t, const uint64_t key[4]);
+/* The tensor owned under that key; NULL if none. */
+ar_tensor *ar__graph_constant(const ar_graph *g, const uint64_t key[4]);
 
 /* ---- gemm.c: C (M, N) = op(A) op(B) [+ C] through packed panels; shared by op_linear and others ---- */
 
