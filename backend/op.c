@@ -1,7 +1,8 @@
 /* Argument checks and group sizes shared by the op files. */
 #include "op.h"
 
-ar_status ar__op_check(const char *op, const char *name, const ar_tensor *t, ar_dtype dtype, int64_t rows, int64_t cols) {
+ar_status ar__op_check(const char *op, const char *name, const ar_tensor *t, ar_dtype dtype, int64_t rows,
+                       int64_t cols) {
     if (!t) return ar__fail(AR_ERR_ARG, "%s: %s is missing", op, name);
     if (t->dtype != dtype)
         return ar__fail(AR_ERR_DTYPE, "%s: %s is %s, expected %s", op, name, ar_dtype_name(t->dtype),
@@ -13,8 +14,8 @@ ar_status ar__op_check(const char *op, const char *name, const ar_tensor *t, ar_
         return ar__fail(AR_ERR_SHAPE, "%s: %s has %lld rows, expected %lld", op, name, (long long)t->dims[0],
                         (long long)rows);
     if (dims == 2 && cols >= 0 && t->dims[1] != cols)
-        return ar__fail(AR_ERR_SHAPE, "%s: %s has %lld columns, expected %lld", op, name, (long long)t->dims[1],
-                        (long long)cols);
+        return ar__fail(AR_ERR_SHAPE, "%s: %s has %lld columns, expected %lld", op, name,
+                        (long long)t->dims[1], (long long)cols);
     if (dims == 2 && t->dims[1] == 0) return ar__fail(AR_ERR_SHAPE, "%s: %s has no columns", op, name);
     return AR_OK;
 }

@@ -3,10 +3,12 @@
 #define AR_OP_H
 #include "internal.h"
 
-/* t is a dtype tensor of shape (rows, cols), or (rows) when cols is 0; -1 = any. Errors: ARG, DTYPE, SHAPE. */
-ar_status ar__op_check(const char *op, const char *name, const ar_tensor *t, ar_dtype dtype, int64_t rows, int64_t cols);
+/* t is a dtype tensor of shape (rows, cols), or (rows) when cols is 0; -1 = any. Errors: ARG, DTYPE, SHAPE.
+ */
+ar_status ar__op_check(const char *op, const char *name, const ar_tensor *t, ar_dtype dtype, int64_t rows,
+                       int64_t cols);
 
-/* Items per group of kernels that give a group to every row and combine in a tree: a power of two. Few on CPUs,
- * where a barrier costs more than it gains. */
+/* Items per group of kernels that give a group to every row and combine in a tree: a power of two. Few on
+ * CPUs, where a barrier costs more than it gains. */
 uint32_t ar__row_group(const ar_device *device);
 #endif

@@ -1,7 +1,8 @@
-/* Causal attention with grouped queries, streamed over the keys: no T x T matrix is stored (Milakov & Gimelshein
- * 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). The forward keeps lse, the log of every softmax's
- * sum; the backward recomputes p from it in two kernels, each summing in a fixed order: per query for dq (and
- * delta = dy.y), per key for dk and dv. A launch covers as many heads as the device should run at once. */
+/* Causal attention with grouped queries, streamed over the keys: no T x T matrix is stored (Milakov &
+ * Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). The forward keeps lse, the log of
+ * every softmax's sum; the backward recomputes p from it in two kernels, each summing in a fixed order: per
+ * query for dq (and delta = dy.y), per key for dk and dv. A launch covers as many heads as the device should
+ * run at once. */
 #include "op.h"
 #include <math.h>
 
@@ -19,8 +20,8 @@ static uint32_t head_lanes(const ar_device *device, uint32_t D) {
 
 /* Emits d once per range of heads. d->params start with units, h0, hn; dots is how many length-D products or
  * updates one (query, key) pair takes. */
-static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, const attention_ctx *c, uint32_t heads,
-                            double dots) {
+static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, const attention_ctx *c,
+                            uint32_t heads, double dots) {
     const ar_device *device = ar__graph_device(g);
     const ar_plan *plan = &device->plan;
     uint32_t lanes = head_lanes(device, c->D), specs[4] = {plan->attn_wg, 1, lanes, c->D / lanes};
@@ -46,7 +47,10 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
 }
 
 static uint32_t scale_bits(uint32_t D) {
-    union { float f; uint32_t u; } scale = {.f = (float)(1.0 / sqrt((double)D))};
+    union {
+        float f;
+        uint32_t u;
+    } scale = {.f = (float)(1.0 / sqrt((double)D))};
     return scale.u;
 }
 
@@ -68,16 +72,28 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     AR_TRY(grad_or_scratch(g, &dq, &acc_q, c->q));
     uint32_t p[] = {0, 0, 0, c->T, c->H, c->K, scale, acc_q};
     ar__emit_desc d = {.kernel = AR_K_attention_dq,
-                       .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->y, 0, 0}, {dy, 0, 0}, {c->lse, 0, 0},
-                                    {dq, 0, 0}, {delta, 0, 0}}};
+                       .operands = {{c->q, 0, 0},
+                                    {c->k, 0, 0},
+                                    {c->v, 0, 0},
+                                    {c->y, 0, 0},
+                                    {dy, 0, 0},
+                                    {c->lse, 0, 0},
+                                    {dq, 0, 0},
+                                    {delta, 0, 0}}};
     AR_TRY(emit_heads(g, &d, p, c, c->H, 3));
     if (!c->k->needs_grad && !c->v->needs_grad) return AR_OK;
     AR_TRY(grad_or_scratch(g, &dk, &acc_k, c->k));
     AR_TRY(grad_or_scratch(g, &dv, &acc_v, c->v));
     uint32_t r[] = {0, 0, 0, c->T, c->H, c->K, scale, acc_k, acc_v};
     ar__emit_desc e = {.kernel = AR_K_attention_dkv,
-                       .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {dy, 0, 0}, {c->lse, 0, 0}, {delta, 0, 0},
-                                    {dk, 0, 0}, {dv, 0, 0}}};
+                       .operands = {{c->q, 0, 0},
+                                    {c->k, 0, 0},
+                                    {c->v, 0, 0},
+                                    {dy, 0, 0},
+                                    {c->lse, 0, 0},
+                                    {delta, 0, 0},
+                                    {dk, 0, 0},
+                                    {dv, 0, 0}}};
     return emit_heads(g, &e, r, c, c->K, 4);
 }
 
@@ -86,15 +102,19 @@ static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *
     AR_TRY(ar__op_check("attention", "k", k, AR_F32, q->dims[0], -1));
     AR_TRY(ar__op_check("attention", "v", v, AR_F32, q->dims[0], k->dims[1]));
     if (T < 1 || D < 4 || D % 4 || D > 512)
-        return ar__fail(AR_ERR_ARG, "attention: T %d, D %d, expected T >= 1 and D a multiple of 4 up to 512", T, D);
+        return ar__fail(AR_ERR_ARG, "attention: T %d, D %d, expected T >= 1 and D a multiple of 4 up to 512",
+                        T, D);
     if (q->dims[0] % T || q->dims[1] % D || k->dims[1] % D || q->dims[1] % k->dims[1])
-        return ar__fail(AR_ERR_SHAPE, "attention: q is (%lld, %lld) and k (%lld, %lld) but T is %d and D is %d",
-                        (long long)q->dims[0], (long long)q->dims[1], (long long)k->dims[0], (long long)k->dims[1], T, D);
-    if (q == k || k == v || q == v) return ar__fail(AR_ERR_ARG, "attention: q, k and v must be different tensors");
+        return ar__fail(
+            AR_ERR_SHAPE, "attention: q is (%lld, %lld) and k (%lld, %lld) but T is %d and D is %d",
+            (long long)q->dims[0], (long long)q->dims[1], (long long)k->dims[0], (long long)k->dims[1], T, D);
+    if (q == k || k == v || q == v)
+        return ar__fail(AR_ERR_ARG, "attention: q, k and v must be different tensors");
     return AR_OK;
 }
 
-ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T, int32_t D) {
+ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T,
+                          int32_t D) {
     *y = NULL;
     AR_TRY(check(q, k, v, T, D));
     attention_ctx c = {.q = q, .k = k, .v = v, .T = (uint32_t)T, .D = (uint32_t)D};

@@ -1,4 +1,4 @@
-/* Embedding lookup: y[n] = E[ids[n]]. No gradient. A table larger than one binding is read in pieces of rows. */
+/* Embedding lookup: y[n] = E[ids[n]]. No gradient. A table larger than one binding is read in pieces. */
 #include "op.h"
 
 /* Rows of E per binding: all, or as many as fit and start on aligned offsets. */
@@ -26,8 +26,13 @@ ar_status ar_op_embed(ar_graph *g, ar_tensor **y, const ar_tensor *E, const ar_t
     AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){N, I}));
     for (int64_t v0 = 0; v0 < V; v0 += step) {
         int64_t count = step < V - v0 ? step : V - v0;
-        struct { uint32_t rows, row0, I, v0, count, V; } p = {0, 0, (uint32_t)I, (uint32_t)v0, (uint32_t)count, (uint32_t)V};
-        ar__emit_desc d = {.kernel = AR_K_embed, .specs = {device->plan.wg, 1}, .params = &p, .bytes = 8.0 * (double)(N * I)};
+        struct {
+            uint32_t rows, row0, I, v0, count, V;
+        } p = {0, 0, (uint32_t)I, (uint32_t)v0, (uint32_t)count, (uint32_t)V};
+        ar__emit_desc d = {.kernel = AR_K_embed,
+                           .specs = {device->plan.wg, 1},
+                           .params = &p,
+                           .bytes = 8.0 * (double)(N * I)};
         d.operands[0] = (ar__operand){E, (uint64_t)(v0 * I) * 4, count == V ? 0 : (uint64_t)(count * I) * 4};
         d.operands[1].t = ids;
         d.operands[2].t = *y;

@@ -10,10 +10,15 @@ ar_status ar_op_kl(ar_graph *g, ar_tensor **kl, const ar_tensor *ref, const ar_t
     ar_tensor *out = NULL;
     AR_TRY(ar_graph_temp(g, &out, AR_F32, 1, &N));
     uint32_t group = ar__row_group(ar__graph_device(g));
-    struct { uint32_t rows, row0, V; } p = {0, 0, (uint32_t)V};
-    ar__emit_desc d = {.kernel = AR_K_kl, .specs = {group, 1}, .params = &p,
+    struct {
+        uint32_t rows, row0, V;
+    } p = {0, 0, (uint32_t)V};
+    ar__emit_desc d = {.kernel = AR_K_kl,
+                       .specs = {group, 1},
+                       .params = &p,
                        .operands = {{ref, 0, 0}, {logits, 0, 0}, {out, 0, 0}},
-                       .flops = 12.0 * (double)(N * V), .bytes = 24.0 * (double)(N * V)};
+                       .flops = 12.0 * (double)(N * V),
+                       .bytes = 24.0 * (double)(N * V)};
     ar__split split = {.units = N, .split = 3u, .items_per_unit = group, .pass_start = true};
     AR_TRY(ar__emit_split(g, &d, &split));
     *kl = out;

@@ -3,7 +3,9 @@
  * The forward keeps r per row. dw is summed in two stages, both in fixed order. */
 #include "op.h"
 
-typedef struct rms_ctx { ar_tensor *x, *w, *y, *r; } rms_ctx;
+typedef struct rms_ctx {
+    ar_tensor *x, *w, *y, *r;
+} rms_ctx;
 
 static ar_status backward_x(ar_graph *g, const rms_ctx *c) {
     ar_tensor *dx = NULL;
@@ -12,11 +14,17 @@ static ar_status backward_x(ar_graph *g, const rms_ctx *c) {
     if (!dx) return AR_OK;
     int64_t N = c->x->dims[0], I = c->x->dims[1];
     uint32_t group = ar__row_group(ar__graph_device(g));
-    struct { uint32_t rows, row0, I, acc; } p = {0, 0, (uint32_t)I, accumulate};
-    ar__emit_desc d = {.kernel = AR_K_rms_norm_dx, .specs = {group, 1}, .params = &p,
+    struct {
+        uint32_t rows, row0, I, acc;
+    } p = {0, 0, (uint32_t)I, accumulate};
+    ar__emit_desc d = {.kernel = AR_K_rms_norm_dx,
+                       .specs = {group, 1},
+                       .params = &p,
                        .operands = {{c->x, 0, 0}, {c->w, 0, 0}, {c->r, 0, 0}, {c->y->grad, 0, 0}, {dx, 0, 0}},
-                       .flops = 8.0 * (double)(N * I), .bytes = 12.0 * (double)(N * I)};
-    ar__split split = {.units = N, .split = 1u | 1u << 3 | 1u << 4, .items_per_unit = group, .pass_start = true};
+                       .flops = 8.0 * (double)(N * I),
+                       .bytes = 12.0 * (double)(N * I)};
+    ar__split split = {
+        .units = N, .split = 1u | 1u << 3 | 1u << 4, .items_per_unit = group, .pass_start = true};
     return ar__emit_split(g, &d, &split);
 }
 
@@ -30,16 +38,30 @@ static ar_status backward_w(ar_graph *g, const rms_ctx *c) {
     int64_t chunk_rows = (N + 63) / 64 < 16 ? 16 : (N + 63) / 64, chunks = (N + chunk_rows - 1) / chunk_rows;
     AR_TRY(ar_graph_temp(g, &part, AR_F32, 2, (int64_t[]){chunks, I}));
     uint32_t wg = ar__graph_device(g)->plan.wg;
-    struct { uint32_t rows, row0, I, chunk_rows; } p = {0, 0, (uint32_t)I, (uint32_t)chunk_rows};
-    ar__emit_desc d = {.kernel = AR_K_rms_norm_dw, .specs = {wg, 1}, .params = &p,
+    struct {
+        uint32_t rows, row0, I, chunk_rows;
+    } p = {0, 0, (uint32_t)I, (uint32_t)chunk_rows};
+    ar__emit_desc d = {.kernel = AR_K_rms_norm_dw,
+                       .specs = {wg, 1},
+                       .params = &p,
                        .operands = {{c->x, 0, 0}, {c->r, 0, 0}, {c->y->grad, 0, 0}, {part, 0, 0}},
-                       .flops = 3.0 * (double)(N * I), .bytes = 8.0 * (double)(N * I)};
-    ar__split split = {.units = N, .split = 1u | 1u << 2, .items_per_unit = (uint32_t)I,
-                       .units_per_item = (uint32_t)chunk_rows, .pass_start = true};
+                       .flops = 3.0 * (double)(N * I),
+                       .bytes = 8.0 * (double)(N * I)};
+    ar__split split = {.units = N,
+                       .split = 1u | 1u << 2,
+                       .items_per_unit = (uint32_t)I,
+                       .units_per_item = (uint32_t)chunk_rows,
+                       .pass_start = true};
     AR_TRY(ar__emit_split(g, &d, &split));
-    struct { uint32_t N, I, acc; } q = {(uint32_t)chunks, (uint32_t)I, accumulate};
-    ar__emit_desc e = {.kernel = AR_K_col_sum, .specs = {wg, 1}, .params = &q, .operands = {{part, 0, 0}, {dw, 0, 0}},
-                       .flops = (double)(chunks * I), .bytes = 4.0 * (double)(chunks * I)};
+    struct {
+        uint32_t N, I, acc;
+    } q = {(uint32_t)chunks, (uint32_t)I, accumulate};
+    ar__emit_desc e = {.kernel = AR_K_col_sum,
+                       .specs = {wg, 1},
+                       .params = &q,
+                       .operands = {{part, 0, 0}, {dw, 0, 0}},
+                       .flops = (double)(chunks * I),
+                       .bytes = 4.0 * (double)(chunks * I)};
     ar__groups_1d(ar__graph_device(g), e.groups, (uint64_t)I, wg);
     return ar__emit(g, &e);
 }
@@ -60,10 +82,16 @@ ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, x->dims, x, w, NULL));
     AR_TRY(ar_graph_temp(g, &c.r, AR_F32, 1, &N));
     uint32_t group = ar__row_group(ar__graph_device(g));
-    struct { uint32_t rows, row0, I; float eps; } p = {0, 0, (uint32_t)I, eps};
-    ar__emit_desc d = {.kernel = AR_K_rms_norm, .specs = {group, 1}, .params = &p,
+    struct {
+        uint32_t rows, row0, I;
+        float eps;
+    } p = {0, 0, (uint32_t)I, eps};
+    ar__emit_desc d = {.kernel = AR_K_rms_norm,
+                       .specs = {group, 1},
+                       .params = &p,
                        .operands = {{x, 0, 0}, {w, 0, 0}, {c.y, 0, 0}, {c.r, 0, 0}},
-                       .flops = 4.0 * (double)(N * I), .bytes = 8.0 * (double)(N * I)};
+                       .flops = 4.0 * (double)(N * I),
+                       .bytes = 8.0 * (double)(N * I)};
     ar__split split = {.units = N, .split = 1u | 1u << 2, .items_per_unit = group, .pass_start = true};
     AR_TRY(ar__emit_split(g, &d, &split));
     if (c.y->needs_grad) AR_TRY(ar__node(g, backward, &c, sizeof c));

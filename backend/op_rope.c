@@ -1,12 +1,15 @@
-/* Rotary position embedding (Su et al. 2021, arXiv 2104.09864), rotate-half pairing. The angle is pos * freq in
- * f32, as Hugging Face computes it; its cosine and sine are taken in double on the host, because GLSL leaves the
- * accuracy of sin and cos to the driver. A graph makes each table once. Backward: the inverse rotation. */
+/* Rotary position embedding (Su et al. 2021, arXiv 2104.09864), rotate-half pairing. The angle is pos * freq
+ * in f32, as Hugging Face computes it; its cosine and sine are taken in double on the host, because GLSL
+ * leaves the accuracy of sin and cos to the driver. A graph makes each table once. Backward: the inverse
+ * rotation. */
 #include "op.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-typedef struct rope_ctx { ar_tensor *x, *y, *table; int32_t T, D; } rope_ctx;
+typedef struct rope_ctx {
+    ar_tensor *x, *y, *table;
+    int32_t T, D;
+} rope_ctx;
 
 /* FNV-1a over the frequencies: part of the table's key. */
 static uint64_t hash(const float *values, int64_t count) {
@@ -51,14 +54,24 @@ done:
     return status;
 }
 
-static ar_status emit(ar_graph *g, const rope_ctx *c, const ar_tensor *x, const ar_tensor *y, float sign, bool acc) {
+static ar_status emit(ar_graph *g, const rope_ctx *c, const ar_tensor *x, const ar_tensor *y, float sign,
+                      bool acc) {
     uint32_t wg = ar__graph_device(g)->plan.wg, half = (uint32_t)c->D / 2;
     uint32_t heads = (uint32_t)(c->x->dims[1] / c->D), quads = (half + 3) / 4;
     double count = (double)ar_tensor_count(x);
-    struct { uint32_t rows, row0, T, heads, D2; float sign; uint32_t acc; } p = {0, 0, (uint32_t)c->T, heads, half, sign, acc};
-    ar__emit_desc d = {.kernel = AR_K_rope, .specs = {wg, 1}, .params = &p,
-                       .operands = {{x, 0, 0}, {c->table, 0, 0}, {y, 0, 0}}, .flops = 3 * count, .bytes = 8 * count};
-    ar__split split = {.units = c->x->dims[0], .split = 1u | 1u << 2, .items_per_unit = heads * quads, .pass_start = true};
+    struct {
+        uint32_t rows, row0, T, heads, D2;
+        float sign;
+        uint32_t acc;
+    } p = {0, 0, (uint32_t)c->T, heads, half, sign, acc};
+    ar__emit_desc d = {.kernel = AR_K_rope,
+                       .specs = {wg, 1},
+                       .params = &p,
+                       .operands = {{x, 0, 0}, {c->table, 0, 0}, {y, 0, 0}},
+                       .flops = 3 * count,
+                       .bytes = 8 * count};
+    ar__split split = {
+        .units = c->x->dims[0], .split = 1u | 1u << 2, .items_per_unit = heads * quads, .pass_start = true};
     return ar__emit_split(g, &d, &split);
 }
 
@@ -71,14 +84,16 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     return dx ? emit(g, c, c->y->grad, dx, -1.0f, accumulate) : AR_OK;
 }
 
-ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D, int32_t pos0) {
+ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D,
+                     int32_t pos0) {
     *y = NULL;
     AR_TRY(ar__op_check("rope", "x", x, AR_F32, -1, -1));
     if (T < 1 || D < 2 || D % 2 || pos0 < 0)
-        return ar__fail(AR_ERR_ARG, "rope: T %d, D %d, pos0 %d, expected T >= 1, an even D >= 2, pos0 >= 0", T, D, pos0);
+        return ar__fail(AR_ERR_ARG, "rope: T %d, D %d, pos0 %d, expected T >= 1, an even D >= 2, pos0 >= 0",
+                        T, D, pos0);
     if (x->dims[1] % D || x->dims[0] % T)
-        return ar__fail(AR_ERR_SHAPE, "rope: x is (%lld, %lld) but T is %d and D is %d", (long long)x->dims[0],
-                        (long long)x->dims[1], T, D);
+        return ar__fail(AR_ERR_SHAPE, "rope: x is (%lld, %lld) but T is %d and D is %d",
+                        (long long)x->dims[0], (long long)x->dims[1], T, D);
     AR_TRY(ar__op_check("rope", "freq", freq, AR_F32, D / 2, 0));
     rope_ctx c = {.x = x, .T = T, .D = D};
     AR_TRY(get_table(g, &c.table, freq, T, pos0));

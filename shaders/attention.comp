@@ -1,8 +1,9 @@
-/* attention: y = causal softmax(q k^T scale) v with grouped queries, streamed over the keys four at a time with a
- * running maximum m and sum l (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135).
+/* attention: y = causal softmax(q k^T scale) v with grouped queries, streamed over the keys four at a time
+ * with a running maximum m and sum l (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv
+ * 2205.14135).
  *   q, y (B T, H D)   k, v (B T, K D)   lse (B T, H) = m + log l, kept for the backward   scale = 1 / sqrt(D)
- * HN = D / HW vectors per head. One item per (b, h in [h0, h0 + hn), t), t fastest, so that neighbours read the same keys;
- * no shared memory, keys in order. */
+ * HN = D / HW vectors per head. One item per (b, h in [h0, h0 + hn), t), t fastest, so that neighbours read
+ * the same keys; no shared memory, keys in order. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, HN, 4)
 WGSIZE(WGX, WGY)
 KERNEL(attention)
@@ -12,7 +13,7 @@ LOCALS
 BODY
     uint t = GLIN % T, rest = GLIN / T, b = rest / hn;
     if (b < B) {
-        uint h = h0 + rest % hn, row = (b * T + t) * H + h, kh = h / (H / KH);
+        uint h = h0 + rest % hn, row = (b * T + t) * H + h, k_row = b * T * KH + h / (H / KH);
         hvec q[HN];
         hvec acc[HN];
         UNROLL for (uint i = 0u; i < HN; i++) {
@@ -21,8 +22,8 @@ BODY
         }
         float m = -3.0e38f, l = 0.0f;
         for (uint j = 0u; j <= t; j += 4u) {
-            uint k0 = ((b * T + j) * KH + kh) * HN, k1 = ((b * T + min(j + 1u, t)) * KH + kh) * HN;
-            uint k2 = ((b * T + min(j + 2u, t)) * KH + kh) * HN, k3 = ((b * T + min(j + 3u, t)) * KH + kh) * HN;
+            uint k0 = (k_row + j * KH) * HN, k1 = (k_row + min(j + 1u, t) * KH) * HN;
+            uint k2 = (k_row + min(j + 2u, t) * KH) * HN, k3 = (k_row + min(j + 3u, t) * KH) * HN;
             hvec s0 = HV(0.0f), s1 = HV(0.0f), s2 = HV(0.0f), s3 = HV(0.0f);
             UNROLL for (uint i = 0u; i < HN; i++) {
                 s0 = fma(q[i], K[k0 + i], s0);
@@ -30,8 +31,8 @@ BODY
                 s2 = fma(q[i], K[k2 + i], s2);
                 s3 = fma(q[i], K[k3 + i], s3);
             }
-            float4 s = F4(HVSUM(s0), j + 1u <= t ? HVSUM(s1) : -3.0e38f, j + 2u <= t ? HVSUM(s2) : -3.0e38f,
-                          j + 3u <= t ? HVSUM(s3) : -3.0e38f);
+            float4 s = F4(HVSUM(s0), j + 1u <= t ? HVSUM(s1) : -3.0e38f,
+                          j + 2u <= t ? HVSUM(s2) : -3.0e38f, j + 3u <= t ? HVSUM(s3) : -3.0e38f);
             float top = max(max(max(s.x, s.y), max(s.z, s.w)), m);
             float fade = exp(m - top);
             float4 p = exp(s - F4S(top));

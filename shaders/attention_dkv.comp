@@ -2,13 +2,14 @@
  *   dv_j (+)= sum_{t >= j} p_tj dy_t,   dk_j (+)= scale sum_{t >= j} p_tj (dy_t.v_j - delta_t) q_t
  * over all H / K query heads of the key head, in order    (Dao et al. 2022, arXiv 2205.14135, B.2)
  *   q, dy (B T, H D)   k, v, dk, dv (B T, K D)   lse, delta (B T, H)
- * One item per (b, key head, j), queries two at a time. acc_k, acc_v = 1 add to dk, dv. */
+ * One item per (b, key head in [h0, h0 + hn), j), queries two at a time. acc_k, acc_v = 1 add to dk, dv. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, HN, 4)
 WGSIZE(WGX, WGY)
 KERNEL(attention_dkv)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
 RW(6, hvec, dK) RW(7, hvec, dV)
-PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(float, scale) P(uint, acc_k) P(uint, acc_v)
+PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(float, scale)
+P(uint, acc_k) P(uint, acc_v)
 LOCALS
 BODY
     uint j = GLIN % T, rest = GLIN / T, b = rest / hn;

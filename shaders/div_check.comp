@@ -1,4 +1,4 @@
-/* div_check: y[i] = ar_div(a[i], b[i]): lets the selftest compare the device's quotients with correctly rounded ones.
+/* div_check: y[i] = ar_div(a[i], b[i]), for the selftest to compare with correctly rounded quotients.
  *   a, b, y: n floats. One item per element. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)

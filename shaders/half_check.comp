@@ -1,5 +1,5 @@
-/* half_check: h[i] = fp16 bits of the float bits x[i];  y[i] = float bits of the fp16 bits x[i] & 0xffff: lets the
- * selftest check the integer conversions of num.h. Bits in, bits out, so that no load or store touches a NaN.
+/* half_check: h[i] = fp16 bits of the float bits x[i];  y[i] = float bits of the fp16 bits x[i] & 0xffff: for
+ * the selftest of num.h's integer conversions. Bits in, bits out, so that no load or store touches a NaN.
  *   x, h, y: n words. One item per word. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)

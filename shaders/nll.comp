@@ -1,6 +1,8 @@
-/* nll: nll[n] = lse[n] - logits[n, label],  lse = log sum_v exp(logits[n, v]),  top1[n] = argmax (lowest on ties).
+/* nll: nll[n] = lse[n] - logits[n, label],  lse = log sum_v exp(logits[n, v]),  top1[n] = argmax, the lowest
+ * index on ties.
  *   logits (N, V), bound from row row0   labels, top1 (N)   nll, lse (N)
- * A label outside [0, V) gives nll 0; V <= 2^24 (an index is kept as a float). One group per row, two passes (maximum, sum), fixed-order trees. */
+ * A label outside [0, V) gives nll 0; V <= 2^24 (an index is kept as a float). One group
+ * per row, two passes (maximum, sum), fixed-order trees. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 #define BEST2(a, b) ((b).x > (a).x || ((b).x == (a).x && (b).y < (a).y) ? (b) : (a))

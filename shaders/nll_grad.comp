@@ -1,4 +1,5 @@
-/* nll_grad: dlogits[n, v] (+)= dnll[n] (exp(logits[n, v] - lse[n]) - [v == label]), 0 where the label is outside [0, V).
+/* nll_grad: dlogits[n, v] (+)= dnll[n] (exp(logits[n, v] - lse[n]) - [v == label]), nothing where the label
+ * is outside [0, V).
  *   logits, dlogits (N, V), bound from row row0   labels, dnll, lse (N)   acc = 1 adds to dlogits
  * One item per element. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)

@@ -1,6 +1,6 @@
 /* rope: every pair (x_i, x_{i + D/2}) of every head turns by its angle (rotate-half pairing; Su et al. 2021,
  * arXiv 2104.09864):   y_i = x_i cos - x_{i+D/2} sin,   y_{i+D/2} = x_{i+D/2} cos + x_i sin.
- *   x, y (N, heads D)   table (T, D/2, 2) = cos, sin of the angle at position row % T, made by the host in double
+ *   x, y (N, heads D)   table (T, D/2, 2) = cos, sin of the angle at position row % T
  *   sign  1 forward, -1 backward (the inverse rotation)   acc = 1 adds to y
  * One item per four pairs. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)

@@ -1,6 +1,6 @@
 /* silu_mul_grad: with g = 1 / (1 + exp(-a)), y = a g b:
  *   da (+)= dy b g (1 + a (1 - g)),   db (+)= dy a g
- *   a, b, dy, da, db: n elements, read by vectors of VW lanes; the last one may reach into the padding of the buffers
+ *   a, b, dy, da, db: n elements, read by vectors of VW lanes; the last may reach into the padding
  *    acc_a, acc_b = 1 add to da, db
  * One item per vector. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
