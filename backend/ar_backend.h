@@ -170,6 +170,9 @@ ar_status ar_graph_create(ar_graph **graph, ar_device *device);
 void ar_graph_destroy(ar_graph *graph);
 /* A graph tensor that ops may write later (scratch, or an output to keep). Errors: ARG, MEMORY. */
 ar_status ar_graph_temp(ar_graph *graph, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims);
+/* A device tensor (count) f32 holding values that dies with the graph: tables an op needs. Not written by ops.
+ * Errors: MEMORY, DEVICE_MEMORY, DEVICE. */
+ar_status ar_graph_constant(ar_graph *graph, ar_tensor **t, const float *values, int64_t count);
 /* Keeps a graph tensor's memory to itself so that it can be read after a run. */
 void ar_graph_keep(ar_graph *graph, ar_tensor *t);
 /* Reverse mode from the scalar loss (shape (1), d loss = 1) over everything recorded so far. Gradients of
