@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# validated.sh PROGRAM ARG...: runs it under the Khronos validation layer with synchronization validation. Fails with
+# the program, on any message of the layer, and if the layer was not loaded (so that silence means something).
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_SETTINGS_PATH=$here/vk_layer_settings.txt VK_LOADER_DEBUG=layer \
+    "$@" >"$log" 2>&1 || status=$?
+grep -v ' LAYER: ' "$log" || true
+if ! grep -q 'Insert instance layer.*VK_LAYER_KHRONOS_validation' "$log"; then
+    echo "validated.sh: the validation layer was not loaded" >&2
+    exit 1
+fi
+if grep -Eq 'VUID-|SYNC-HAZARD|Validation (Error|Warning)' "$log"; then
+    echo "validated.sh: the validation layer has found something (above)" >&2
+    exit 1
+fi
+exit "$status"
