@@ -1,0 +1,352 @@
+/* Vulkan: the loader, the instance, and the facts of every device. No policy and no open device here. */
+#include "driver_vk.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- loader and instance ---- */
+
+static pthread_once_t loader_once = PTHREAD_ONCE_INIT;
+static VkResult loader_result = VK_ERROR_INITIALIZATION_FAILED;
+
+static void loader_open(void) { loader_result = volkInitialize(); }
+
+static bool load_instance_fns(ar__vk_fns *fns, VkInstance instance) {
+    bool all = true;
+#define AR_VK_LOAD(name)                                                                                     \
+    fns->name = (PFN_vk##name)vkGetInstanceProcAddr(instance, "vk" #name);                                   \
+    all = all && fns->name;
+    AR_VK_INSTANCE_FNS(AR_VK_LOAD)
+#undef AR_VK_LOAD
+    return all;
+}
+
+bool ar__vk_extension_has(const VkExtensionProperties *list, uint32_t count, const char *name) {
+    for (uint32_t i = 0; i < count; i++)
+        if (!strcmp(list[i].extensionName, name)) return true;
+    return false;
+}
+
+/* Vulkan over another API (Metal) is only listed to a program that asks for it. */
+static ar_status find_portability(bool *has) {
+    PFN_vkEnumerateInstanceExtensionProperties enumerate =
+        (PFN_vkEnumerateInstanceExtensionProperties)vkGetInstanceProcAddr(
+            NULL, "vkEnumerateInstanceExtensionProperties");
+    uint32_t count = 0;
+    *has = false;
+    if (!enumerate || enumerate(NULL, &count, NULL) < 0) return AR_OK;
+    VkExtensionProperties *list = ar__alloc(count, sizeof *list);
+    if (!list) return AR_ERR_MEMORY;
+    if (enumerate(NULL, &count, list) >= 0)
+        *has = ar__vk_extension_has(list, count, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME);
+    free(list);
+    return AR_OK;
+}
+
+static ar_status create_instance(VkInstance *instance, char *note, size_t note_bytes) {
+    PFN_vkCreateInstance create = (PFN_vkCreateInstance)vkGetInstanceProcAddr(NULL, "vkCreateInstance");
+    PFN_vkEnumerateInstanceVersion version =
+        (PFN_vkEnumerateInstanceVersion)vkGetInstanceProcAddr(NULL, "vkEnumerateInstanceVersion");
+    uint32_t loader = VK_API_VERSION_1_0;
+    if (version) version(&loader);
+    if (!create || loader < VK_API_VERSION_1_1) {
+        snprintf(note, note_bytes, "the Vulkan loader is %u.%u, 1.1 is needed", VK_API_VERSION_MAJOR(loader),
+                 VK_API_VERSION_MINOR(loader));
+        return AR_OK;
+    }
+    bool portability;
+    AR_TRY(find_portability(&portability));
+    const char *extension = VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME;
+    VkApplicationInfo app = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+                             .pApplicationName = "anyround",
+                             .apiVersion = VK_API_VERSION_1_1};
+    VkInstanceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+        .flags = portability ? VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR : 0,
+        .pApplicationInfo = &app,
+        .enabledExtensionCount = portability ? 1 : 0,
+        .ppEnabledExtensionNames = &extension,
+    };
+    VkResult result = create(&info, NULL, instance);
+    if (result == VK_SUCCESS) return AR_OK;
+    *instance = VK_NULL_HANDLE;
+    ar__vk_check(result, "vkCreateInstance");
+    snprintf(note, note_bytes, "%s", ar_error());
+    return AR_OK;
+}
+
+ar_status ar__vk_instance_open(ar__vk_instance *vk, char *note, size_t note_bytes) {
+    memset(vk, 0, sizeof *vk);
+    pthread_once(&loader_once, loader_open);
+    if (loader_result != VK_SUCCESS) {
+        snprintf(note, note_bytes, "no Vulkan loader (libvulkan) found");
+        return AR_OK;
+    }
+    AR_TRY(create_instance(&vk->instance, note, note_bytes));
+    if (!vk->instance) return AR_OK;
+    if (!load_instance_fns(&vk->fns, vk->instance)) {
+        snprintf(note, note_bytes, "the Vulkan loader lacks functions of Vulkan 1.1");
+        ar__vk_instance_close(vk);
+        return AR_OK;
+    }
+    VkResult result = vk->fns.EnumeratePhysicalDevices(vk->instance, &vk->device_count, NULL);
+    if (result >= 0 && vk->device_count) {
+        vk->devices = ar__alloc(vk->device_count, sizeof *vk->devices);
+        if (!vk->devices) {
+            ar__vk_instance_close(vk);
+            return AR_ERR_MEMORY;
+        }
+        result = vk->fns.EnumeratePhysicalDevices(vk->instance, &vk->device_count, vk->devices);
+    }
+    if (result >= 0 && vk->device_count) return AR_OK;
+    if (result < 0 && ar__vk_check(result, "vkEnumeratePhysicalDevices"))
+        snprintf(note, note_bytes, "%s", ar_error());
+    else
+        snprintf(note, note_bytes, "a Vulkan loader, but no Vulkan device");
+    ar__vk_instance_close(vk);
+    return AR_OK;
+}
+
+void ar__vk_instance_close(ar__vk_instance *vk) {
+    free(vk->devices);
+    if (vk->instance && vk->fns.DestroyInstance) vk->fns.DestroyInstance(vk->instance, NULL);
+    memset(vk, 0, sizeof *vk);
+}
+
+/* ---- queries ---- */
+
+uint32_t ar__vk_compute_family(const ar__vk_fns *fns, VkPhysicalDevice device, uint32_t *timestamp_bits) {
+    enum { MAX_FAMILIES = 32 };
+    VkQueueFamilyProperties families[MAX_FAMILIES];
+    uint32_t count = MAX_FAMILIES;
+    fns->GetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || !families[i].queueCount) continue;
+        if (timestamp_bits) *timestamp_bits = families[i].timestampValidBits;
+        return i;
+    }
+    return UINT32_MAX;
+}
+
+VkExtensionProperties *ar__vk_extensions(const ar__vk_fns *fns, VkPhysicalDevice device, uint32_t *count) {
+    *count = 0;
+    if (fns->EnumerateDeviceExtensionProperties(device, NULL, count, NULL) < 0) *count = 0;
+    VkExtensionProperties *list = ar__alloc(*count, sizeof *list);
+    if (!list) return NULL;
+    if (*count && fns->EnumerateDeviceExtensionProperties(device, NULL, count, list) < 0) *count = 0;
+    return list;
+}
+
+static const char *vendor_name(uint32_t id) {
+    static const struct {
+        uint32_t id;
+        const char *name;
+    } vendors[] = {
+        {0x1002, "AMD"},           {0x1010, "Imagination"}, {0x106b, "Apple"},     {0x10de, "NVIDIA"},
+        {0x13b5, "Arm"},           {0x1414, "Microsoft"},   {0x144d, "Samsung"},   {0x14e4, "Broadcom"},
+        {0x15ad, "VMware"},        {0x19e5, "Huawei"},      {0x1ae0, "Google"},    {0x1af4, "Red Hat"},
+        {0x1ed5, "Moore Threads"}, {0x5143, "Qualcomm"},    {0x8086, "Intel"},     {0x10001, "Vivante"},
+        {0x10002, "VeriSilicon"},  {0x10003, "Kazan"},      {0x10004, "Codeplay"}, {0x10005, "Mesa"},
+        {0x10006, "PoCL"},
+    };
+    for (size_t i = 0; i < sizeof vendors / sizeof *vendors; i++)
+        if (vendors[i].id == id) return vendors[i].name;
+    return NULL;
+}
+
+/* ---- facts ---- */
+
+/* One 16-byte identity from the driver's and device's own, as two FNV-1a sums. */
+static void mix_uuid(uint8_t out[16], const VkPhysicalDeviceProperties *p,
+                     const VkPhysicalDeviceIDProperties *id) {
+    uint8_t text[3 * VK_UUID_SIZE + 12];
+    memcpy(text, p->pipelineCacheUUID, VK_UUID_SIZE);
+    memcpy(text + VK_UUID_SIZE, id->deviceUUID, VK_UUID_SIZE);
+    memcpy(text + 2 * VK_UUID_SIZE, id->driverUUID, VK_UUID_SIZE);
+    uint32_t words[3] = {p->vendorID, p->deviceID, p->driverVersion};
+    memcpy(text + 3 * VK_UUID_SIZE, words, sizeof words);
+    for (int half = 0; half < 2; half++) {
+        uint64_t h = half ? 0x84222325cbf29ce4u : 0xcbf29ce484222325u;
+        for (size_t i = 0; i < sizeof text; i++) h = (h ^ text[i]) * 0x100000001b3u;
+        for (int i = 0; i < 8; i++) out[8 * half + i] = (uint8_t)(h >> (8 * i));
+    }
+}
+
+static void fill_memory(ar_device_facts *f, const VkPhysicalDeviceMemoryProperties *m) {
+    bool any_local = false;
+    f->unified_memory = true;
+    for (uint32_t i = 0; i < m->memoryTypeCount; i++) {
+        VkMemoryPropertyFlags flags = m->memoryTypes[i].propertyFlags;
+        uint64_t heap = m->memoryHeaps[m->memoryTypes[i].heapIndex].size;
+        bool local = flags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
+        bool visible = flags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
+        any_local = any_local || local;
+        if (local && !visible) f->unified_memory = false;
+        if (local && heap > f->memory_bytes) f->memory_bytes = heap;
+        if (i >= AR_MAX_MEMORY_TYPES) continue;
+        f->memory_types[i] = (ar_memory_type){
+            .heap_bytes = heap,
+            .device_local = local,
+            .host_visible = visible,
+            .host_coherent = flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+            .host_cached = flags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT,
+        };
+        f->memory_type_count = (int32_t)i + 1;
+    }
+    if (!any_local) f->unified_memory = false;
+}
+
+static void fill_limits(ar_device_facts *f, const VkPhysicalDeviceLimits *l) {
+    f->max_group_items = l->maxComputeWorkGroupInvocations;
+    for (int i = 0; i < 3; i++) {
+        f->max_group_size[i] = l->maxComputeWorkGroupSize[i];
+        f->max_group_count[i] = l->maxComputeWorkGroupCount[i];
+    }
+    f->shared_bytes = l->maxComputeSharedMemorySize;
+    f->max_binding_bytes = l->maxStorageBufferRange;
+    f->binding_offset_align = (uint32_t)l->minStorageBufferOffsetAlignment;
+    f->max_param_bytes = l->maxPushConstantsSize;
+    f->timestamp_ns = (double)l->timestampPeriod;
+}
+
+static ar_device_kind device_kind(VkPhysicalDeviceType type) {
+    switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return AR_DEVICE_DISCRETE;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return AR_DEVICE_INTEGRATED;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU: return AR_DEVICE_CPU;
+    default: return AR_DEVICE_OTHER;
+    }
+}
+
+/* Links a structure into a pNext chain. */
+static void chain(void *head, void *link) {
+    VkBaseOutStructure *base = head, *added = link;
+    added->pNext = base->pNext;
+    base->pNext = added;
+}
+
+/* Names, identity, allocation limit and subgroups: what Vulkan 1.1 and listed extensions tell. */
+static void fill_properties(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device,
+                            const VkExtensionProperties *ext, uint32_t ext_count) {
+    VkPhysicalDeviceProperties2 head = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+    VkPhysicalDeviceIDProperties id = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
+    VkPhysicalDeviceMaintenance3Properties alloc = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties sub = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+    VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
+    VkPhysicalDeviceSubgroupSizeControlProperties size = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    chain(&head, &id);
+    chain(&head, &alloc);
+    chain(&head, &sub);
+    bool has_driver = ar__vk_extension_has(ext, ext_count, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
+    bool has_size = ar__vk_extension_has(ext, ext_count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    if (has_driver) chain(&head, &driver);
+    if (has_size) chain(&head, &size);
+    fns->GetPhysicalDeviceProperties2(device, &head);
+
+    const VkPhysicalDeviceProperties *p = &head.properties;
+    const char *vendor = vendor_name(p->vendorID);
+    snprintf(f->name, sizeof f->name, "%s", p->deviceName);
+    if (vendor)
+        snprintf(f->vendor, sizeof f->vendor, "%s", vendor);
+    else
+        snprintf(f->vendor, sizeof f->vendor, "vendor 0x%04x", p->vendorID);
+    if (has_driver)
+        snprintf(f->driver, sizeof f->driver, "%.60s %.60s", driver.driverName, driver.driverInfo);
+    else
+        snprintf(f->driver, sizeof f->driver, "driver version 0x%08x", p->driverVersion);
+    snprintf(f->version, sizeof f->version, "Vulkan %u.%u.%u", VK_API_VERSION_MAJOR(p->apiVersion),
+             VK_API_VERSION_MINOR(p->apiVersion), VK_API_VERSION_PATCH(p->apiVersion));
+    f->vendor_id = p->vendorID;
+    f->device_id = p->deviceID;
+    f->kind = device_kind(p->deviceType);
+    mix_uuid(f->uuid, p, &id);
+    fill_limits(f, &p->limits);
+    f->max_buffer_bytes = alloc.maxMemoryAllocationSize;
+    if (sub.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) {
+        f->subgroup_min = has_size ? size.minSubgroupSize : sub.subgroupSize;
+        f->subgroup_max = has_size ? size.maxSubgroupSize : sub.subgroupSize;
+    }
+}
+
+static void fill_features(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device,
+                          const VkExtensionProperties *ext, uint32_t ext_count) {
+    VkPhysicalDeviceFeatures2 head = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
+    VkPhysicalDevice16BitStorageFeatures half = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
+    VkPhysicalDeviceShaderFloat16Int8Features f16 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+    chain(&head, &half);
+    if (ar__vk_extension_has(ext, ext_count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME)) chain(&head, &f16);
+    if (ar__vk_extension_has(ext, ext_count, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME))
+        chain(&head, &dot);
+    if (ar__vk_extension_has(ext, ext_count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) chain(&head, &matrix);
+    fns->GetPhysicalDeviceFeatures2(device, &head);
+    f->has_f16_storage = half.storageBuffer16BitAccess;
+    f->has_f16_arith = f16.shaderFloat16;
+    f->has_int_dot = dot.shaderIntegerDotProduct;
+    f->has_coopmat = matrix.cooperativeMatrix;
+}
+
+static ar_status fill_facts(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device,
+                            uint32_t index) {
+    memset(f, 0, sizeof *f);
+    snprintf(f->api, sizeof f->api, "vk");
+    f->index = (int32_t)index;
+    f->vector_width = 4;
+    uint32_t ext_count;
+    VkExtensionProperties *ext = ar__vk_extensions(fns, device, &ext_count);
+    if (!ext) return AR_ERR_MEMORY;
+    fill_properties(f, fns, device, ext, ext_count);
+    fill_features(f, fns, device, ext, ext_count);
+    free(ext);
+    VkPhysicalDeviceMemoryProperties memory;
+    fns->GetPhysicalDeviceMemoryProperties(device, &memory);
+    fill_memory(f, &memory);
+    uint32_t bits = 0;
+    ar__vk_compute_family(fns, device, &bits);
+    f->has_timestamps = bits > 0 && f->timestamp_ns > 0;
+    return AR_OK;
+}
+
+/* NULL when the device can be used, else why not. */
+static const char *unusable(const ar__vk_fns *fns, VkPhysicalDevice device) {
+    VkPhysicalDeviceProperties p;
+    fns->GetPhysicalDeviceProperties(device, &p);
+    if (p.apiVersion < VK_API_VERSION_1_1) return "is below Vulkan 1.1";
+    if (ar__vk_compute_family(fns, device, NULL) == UINT32_MAX) return "has no compute queue";
+    return NULL;
+}
+
+ar_status ar__vk_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *note, size_t note_bytes) {
+    char local_note[256];
+    if (!note || !note_bytes) {
+        note = local_note;
+        note_bytes = sizeof local_note;
+    }
+    note[0] = 0;
+    *count = 0;
+    ar__vk_instance vk;
+    AR_TRY(ar__vk_instance_open(&vk, note, note_bytes));
+    ar_status status = AR_OK;
+    int32_t found = 0;
+    for (uint32_t i = 0; i < vk.device_count; i++) {
+        const char *why = unusable(&vk.fns, vk.devices[i]);
+        size_t used = strlen(note);
+        if (why) snprintf(note + used, note_bytes - used, "%svk:%u %s", used ? "; " : "", i, why);
+        if (why || (out && found >= capacity)) continue;
+        if (out) AR_GO(fill_facts(&out[found], &vk.fns, vk.devices[i], i));
+        found++;
+    }
+    *count = found;
+    if (found && !note[0]) snprintf(note, note_bytes, "%d Vulkan device%s", found, found == 1 ? "" : "s");
+done:
+    ar__vk_instance_close(&vk);
+    return status;
+}

@@ -1,0 +1,206 @@
+/* Vulkan buffers: one VkDeviceMemory each (memory.c sub-allocates above), mapped for good where the host sees
+ * the memory; otherwise reads and writes go through one staging buffer, piece by piece. */
+#include "driver_vk.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define STAGING_BYTES ((uint64_t)16 << 20)
+
+enum {
+    LOCAL = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
+    VISIBLE = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT,
+    COHERENT = VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+    CACHED = VK_MEMORY_PROPERTY_HOST_CACHED_BIT
+};
+
+/* ---- choice of memory ---- */
+
+/* The first allowed type that has the most of the wanted flags, want[0] counting most; UINT32_MAX if none
+ * has all of must. */
+static uint32_t best_type(const ar__drv *drv, uint32_t allowed, VkMemoryPropertyFlags must,
+                          const VkMemoryPropertyFlags *want, int want_count) {
+    uint32_t best = UINT32_MAX;
+    int best_score = -1;
+    for (uint32_t i = 0; i < drv->memory.memoryTypeCount; i++) {
+        VkMemoryPropertyFlags flags = drv->memory.memoryTypes[i].propertyFlags;
+        VkMemoryPropertyFlags special =
+            VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT;
+        if (!(allowed >> i & 1) || (flags & must) != must || flags & special) continue;
+        int score = 0;
+        for (int w = 0; w < want_count; w++) score = 2 * score + ((flags & want[w]) == want[w]);
+        if (score > best_score) {
+            best = i;
+            best_score = score;
+        }
+    }
+    return best;
+}
+
+static uint32_t device_type(const ar__drv *drv, uint32_t allowed) {
+    int32_t wish = drv->device_memory_type;
+    if (wish >= 0 && wish < 32 && allowed >> wish & 1) return (uint32_t)wish;
+    /* All device-local types visible: shared memory, map it. Otherwise visible device memory is a window that
+     * may be small (256 MiB), so plain device memory comes first. */
+    bool unified = true;
+    for (uint32_t i = 0; i < drv->memory.memoryTypeCount; i++) {
+        VkMemoryPropertyFlags flags = drv->memory.memoryTypes[i].propertyFlags;
+        if (flags & LOCAL && !(flags & VISIBLE)) unified = false;
+    }
+    const VkMemoryPropertyFlags want[] = {LOCAL, unified ? VISIBLE : 0, unified ? CACHED : 0,
+                                          unified ? COHERENT : 0};
+    return best_type(drv, allowed, 0, want, 4);
+}
+
+static uint32_t staging_type(const ar__drv *drv, uint32_t allowed) {
+    int32_t wish = drv->staging_memory_type;
+    if (wish >= 0 && (uint32_t)wish < drv->memory.memoryTypeCount && allowed >> wish & 1 &&
+        drv->memory.memoryTypes[wish].propertyFlags & VISIBLE)
+        return (uint32_t)wish;
+    const VkMemoryPropertyFlags want[] = {CACHED, COHERENT}; /* cached: reads are slow without */
+    return best_type(drv, allowed, VISIBLE, want, 2);
+}
+
+/* ---- buffers ---- */
+
+static ar_status refuse(const ar__drv *drv, uint64_t bytes, uint64_t limit, const char *what) {
+    return ar__fail(AR_ERR_DEVICE_MEMORY, "%s: a buffer of %llu bytes, %s is %llu",
+                    drv->properties.deviceName, (unsigned long long)bytes, what, (unsigned long long)limit);
+}
+
+static ar_status allocate(ar__drv *drv, ar__buffer *b, bool staging) {
+    VkMemoryRequirements need;
+    drv->fns.GetBufferMemoryRequirements(drv->device, b->buffer, &need);
+    uint32_t allowed = need.memoryTypeBits;
+    uint32_t type = staging ? staging_type(drv, allowed) : device_type(drv, allowed);
+    if (type >= drv->memory.memoryTypeCount)
+        return ar__fail(AR_ERR_DEVICE, "%s: no memory type for a %s buffer among 0x%x",
+                        drv->properties.deviceName, staging ? "staging" : "device", allowed);
+    VkMemoryPropertyFlags flags = drv->memory.memoryTypes[type].propertyFlags;
+    uint64_t heap = drv->memory.memoryHeaps[drv->memory.memoryTypes[type].heapIndex].size;
+    if (need.size > heap) return refuse(drv, need.size, heap, "the memory heap");
+    VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                 .allocationSize = need.size,
+                                 .memoryTypeIndex = type};
+    VkResult result = drv->fns.AllocateMemory(drv->device, &info, NULL, &b->memory);
+    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
+        return ar__fail(AR_ERR_DEVICE_MEMORY, "%s: vkAllocateMemory refused %llu bytes, the heap is %llu",
+                        drv->properties.deviceName, (unsigned long long)need.size, (unsigned long long)heap);
+    AR_TRY(ar__vk_check(result, "vkAllocateMemory"));
+    b->memory_bytes = need.size;
+    b->coherent = flags & COHERENT;
+    AR_TRY(AR_VK(drv, BindBufferMemory, drv->device, b->buffer, b->memory, 0));
+    if (!(flags & VISIBLE) || (!staging && drv->staged)) return AR_OK;
+    void *map = NULL;
+    AR_TRY(AR_VK(drv, MapMemory, drv->device, b->memory, 0, VK_WHOLE_SIZE, 0, &map));
+    b->map = map;
+    return AR_OK;
+}
+
+static void destroy_buffer(ar__drv *drv, ar__buffer *buffer) {
+    if (!buffer) return;
+    drv->fns.DestroyBuffer(drv->device, buffer->buffer, NULL);
+    drv->fns.FreeMemory(drv->device, buffer->memory, NULL); /* unmaps */
+    free(buffer);
+}
+
+static ar_status create_buffer(ar__drv *drv, ar__buffer **buffer, uint64_t bytes, bool staging) {
+    *buffer = NULL;
+    if (bytes > drv->max_allocation_bytes)
+        return refuse(drv, bytes, drv->max_allocation_bytes, "the largest allocation");
+    ar__buffer *b = ar__alloc(1, sizeof *b);
+    if (!b) return AR_ERR_MEMORY;
+    ar_status status;
+    /* A multiple of 16, so that a vector at the end may be read whole. */
+    b->bytes = bytes ? (bytes + 15) / 16 * 16 : 16;
+    VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                               .size = b->bytes,
+                               .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                        VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+    AR_GO(AR_VK(drv, CreateBuffer, drv->device, &info, NULL, &b->buffer));
+    AR_GO(allocate(drv, b, staging));
+    *buffer = b;
+    b = NULL;
+done:
+    destroy_buffer(drv, b);
+    return status;
+}
+
+ar_status ar__vk_buffer_create(ar__drv *drv, ar__buffer **buffer, uint64_t bytes) {
+    return create_buffer(drv, buffer, bytes, false);
+}
+
+void ar__vk_buffer_destroy(ar__drv *drv, ar__buffer *buffer) {
+    if (buffer) ar__vk_idle(drv);
+    destroy_buffer(drv, buffer);
+}
+
+/* ---- transfers ---- */
+
+/* Memory that is not coherent moves in whole atoms. */
+static VkMappedMemoryRange atoms(const ar__drv *drv, const ar__buffer *b, uint64_t offset, uint64_t bytes) {
+    uint64_t atom = drv->properties.limits.nonCoherentAtomSize;
+    uint64_t from = offset / atom * atom, to = (offset + bytes + atom - 1) / atom * atom;
+    return (VkMappedMemoryRange){.sType = VK_STRUCTURE_TYPE_MAPPED_MEMORY_RANGE,
+                                 .memory = b->memory,
+                                 .offset = from,
+                                 .size = to >= b->memory_bytes ? VK_WHOLE_SIZE : to - from};
+}
+
+static ar_status map_write(ar__drv *drv, ar__buffer *b, uint64_t offset, const void *src, uint64_t bytes) {
+    memcpy(b->map + offset, src, (size_t)bytes);
+    if (b->coherent) return AR_OK;
+    VkMappedMemoryRange range = atoms(drv, b, offset, bytes);
+    return AR_VK(drv, FlushMappedMemoryRanges, drv->device, 1, &range);
+}
+
+static ar_status map_read(ar__drv *drv, ar__buffer *b, uint64_t offset, void *dst, uint64_t bytes) {
+    if (!b->coherent) {
+        VkMappedMemoryRange range = atoms(drv, b, offset, bytes);
+        AR_TRY(AR_VK(drv, InvalidateMappedMemoryRanges, drv->device, 1, &range));
+    }
+    memcpy(dst, b->map + offset, (size_t)bytes);
+    return AR_OK;
+}
+
+static ar_status device_copy(ar__drv *drv, ar__buffer *dst, uint64_t dst_offset, ar__buffer *src,
+                             uint64_t src_offset, uint64_t bytes) {
+    VkBufferCopy region = {.srcOffset = src_offset, .dstOffset = dst_offset, .size = bytes};
+    AR_TRY(ar__vk_begin(drv, drv->scratch, VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT));
+    drv->fns.CmdCopyBuffer(drv->scratch, src->buffer, dst->buffer, 1, &region);
+    AR_TRY(ar__vk_end(drv, drv->scratch));
+    AR_TRY(ar__vk_submit(drv, drv->scratch, true));
+    return ar__vk_wait(drv);
+}
+
+/* Checks the range, waits, and makes the staging buffer where the host cannot reach the memory. */
+static ar_status prepare(ar__drv *drv, const ar__buffer *b, uint64_t offset, uint64_t bytes,
+                         const char *what) {
+    if (offset > b->bytes || bytes > b->bytes - offset)
+        return ar__fail(AR_ERR_ARG, "%s: bytes %llu + %llu of a buffer of %llu", what,
+                        (unsigned long long)offset, (unsigned long long)bytes, (unsigned long long)b->bytes);
+    AR_TRY(ar__vk_wait(drv));
+    if (!b->map && !drv->staging) AR_TRY(create_buffer(drv, &drv->staging, STAGING_BYTES, true));
+    return AR_OK;
+}
+
+ar_status ar__vk_write(ar__drv *drv, ar__buffer *buffer, uint64_t offset, const void *src, uint64_t bytes) {
+    AR_TRY(prepare(drv, buffer, offset, bytes, "write"));
+    if (bytes && buffer->map) return map_write(drv, buffer, offset, src, bytes);
+    for (uint64_t at = 0, n; at < bytes; at += n) {
+        n = bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES;
+        AR_TRY(map_write(drv, drv->staging, 0, (const uint8_t *)src + at, n));
+        AR_TRY(device_copy(drv, buffer, offset + at, drv->staging, 0, n));
+    }
+    return AR_OK;
+}
+
+ar_status ar__vk_read(ar__drv *drv, ar__buffer *buffer, uint64_t offset, void *dst, uint64_t bytes) {
+    AR_TRY(prepare(drv, buffer, offset, bytes, "read"));
+    if (bytes && buffer->map) return map_read(drv, buffer, offset, dst, bytes);
+    for (uint64_t at = 0, n; at < bytes; at += n) {
+        n = bytes - at < STAGING_BYTES ? bytes - at : STAGING_BYTES;
+        AR_TRY(device_copy(drv, drv->staging, 0, buffer, offset + at, n));
+        AR_TRY(map_read(drv, drv->staging, 0, (uint8_t *)dst + at, n));
+    }
+    return AR_OK;
+}

@@ -1,0 +1,21 @@
+/* Vulkan structures newer than the oldest headers we build with (1.3.239, Debian 12). Numbers from the
+ * Vulkan registry. */
+#ifndef AR_VK_COMPAT_H
+#define AR_VK_COMPAT_H
+#include <volk.h>
+
+#ifndef VK_KHR_cooperative_matrix
+#define VK_KHR_cooperative_matrix                                         1
+#define VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME                          "VK_KHR_cooperative_matrix"
+#define VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR ((VkStructureType)1000506000)
+typedef struct VkPhysicalDeviceCooperativeMatrixFeaturesKHR {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 cooperativeMatrix;
+    VkBool32 cooperativeMatrixRobustBufferAccess;
+} VkPhysicalDeviceCooperativeMatrixFeaturesKHR;
+#endif
+
+/* In vulkan_beta.h only. A device that lists it must have it enabled (Vulkan over Metal). */
+#define AR_VK_PORTABILITY_SUBSET "VK_KHR_portability_subset"
+#endif
