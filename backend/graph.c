@@ -37,8 +37,6 @@ void ar_graph_destroy(ar_graph *g) {
     for (int32_t i = 0; i < g->constant_count; i++) ar_tensor_destroy(g->constants[i].t);
     for (int32_t i = 0; i < g->arena_count; i++)
         if (g->arenas[i].buffer) ar__memory_free(g->device, &g->arenas[i]);
-    for (int32_t i = 0; i < g->constant_count; i++) ar_tensor_destroy(g->constants[i]);
-    free(g->constants);
     free(g->tensors);
     free(g->dispatches);
     free(g->nodes);
@@ -58,17 +56,6 @@ ar_status ar_graph_temp(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_
     AR_TRY(ar__tensor_make(t, g->device, g, dtype, dim_count, dims));
     (*t)->id = g->tensor_count;
     g->tensors[g->tensor_count++] = *t;
-    return AR_OK;
-}
-
-ar_status ar_graph_constant(ar_graph *g, ar_tensor **t, const float *values, int64_t count) {
-    ar_tensor *made = NULL;
-    *t = NULL;
-    AR_TRY(ar__grow((void **)&g->constants, &g->constant_capacity, g->constant_count, sizeof(ar_tensor *)));
-    AR_TRY(ar_tensor_create(&made, g->device, AR_F32, 1, &count));
-    g->constants[g->constant_count++] = made;
-    AR_TRY(ar_tensor_write(made, values, 0, count));
-    *t = made;
     return AR_OK;
 }
 
@@ -95,6 +82,17 @@ ar_tensor *ar__graph_constant(const ar_graph *g, const uint64_t key[4]) {
     for (int32_t i = 0; i < g->constant_count; i++)
         if (memcmp(g->constants[i].key, key, sizeof g->constants[i].key) == 0) return g->constants[i].t;
     return NULL;
+}
+
+ar_status ar_graph_constant(ar_graph *g, ar_tensor **t, const float *values, int64_t count) {
+    ar_tensor *made = NULL;
+    *t = NULL;
+    AR_TRY(ar_tensor_create(&made, g->device, AR_F32, 1, &count));
+    ar_status status = ar_tensor_write(made, values, 0, count);
+    if (status == AR_OK) status = ar__graph_own(g, made, (const uint64_t[4]){UINT64_MAX, (uint64_t)g->constant_count});
+    if (status == AR_OK) *t = made;
+    else ar_tensor_destroy(made);
+    return status;
 }
 
 /* ---- emission ---- */

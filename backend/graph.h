@@ -46,8 +46,6 @@ struct ar_graph {
     int32_t pack_count, pack_capacity;
     ar_tensor **leaves; /* device tensors whose gradient lives here; borrowed */
     int32_t leaf_count, leaf_capacity;
-    ar_tensor **constants; /* owned device tensors */
-    int32_t constant_count, constant_capacity;
     ar__constant *constants; /* owned */
     int32_t constant_count, constant_capacity;
     ar__slice *arenas;
