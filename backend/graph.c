@@ -220,7 +220,8 @@ ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split
             d.operands[i].bytes = is_last ? 0 : (uint64_t)units * each; /* the last with the padding */
         }
         uint64_t per = s->units_per_item ? s->units_per_item : 1, items = s->items_per_unit ? s->items_per_unit : 1;
-        ar__groups_1d(g->device, d.groups, ((uint64_t)units + per - 1) / per * items, desc->specs[0]);
+        uint64_t total = s->fixed_items ? s->fixed_items : ((uint64_t)units + per - 1) / per * items;
+        ar__groups_1d(g->device, d.groups, total, desc->specs[0]);
         AR_TRY(ar__emit(g, &d));
     }
     return AR_OK;

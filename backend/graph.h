@@ -18,14 +18,14 @@ typedef struct ar__graph_node {
     _Alignas(16) unsigned char ctx[AR__NODE_BYTES];
 } ar__graph_node;
 
-/* A packed operand of ar__gemm: rows [row0, row0 + rows) and depths [k0, k0 + depth) of op(source), panels of
- * `tile` rows. */
+/* A packed operand of ar__gemm: rows [row0, row0 + rows) and depths [k0, k0 + depth) of a matrix with pitch ld
+ * whose rows run along k or across it, in panels of `tile` rows. */
 typedef struct ar__pack {
     const ar_tensor *source;
     ar_tensor *packed;
-    int64_t row0, rows, k0, depth;
+    int64_t row0, rows, k0, depth, ld;
     uint32_t tile;
-    bool transposed;
+    bool along_k;
 } ar__pack;
 
 /* A device tensor that ops made for themselves, found again by its key. */

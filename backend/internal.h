@@ -55,6 +55,10 @@ struct ar_tensor {
     int32_t first, last;  /* lifetime in command indices (graph.c) */
 };
 
+/* Refuses a tensor that is not of this dtype (DTYPE) and shape (SHAPE); a dim of -1 is any. `name` is the op's
+ * and operand's, as "linear W". */
+ar_status ar__expect(const char *name, const ar_tensor *t, ar_dtype dtype, int32_t dim_count, const int64_t *dims);
+
 /* Bytes a tensor occupies and a whole-tensor operand binds: padded to 64, so that a kernel may touch the last
  * vector or word whole. What lies in the padding is undefined. */
 uint64_t ar__tensor_bytes(const ar_tensor *t);
@@ -77,11 +81,12 @@ ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc);
  * bound by slice; the others whole. Word 0 of params must be a uint: it receives the chunk's unit count; with
  * pass_start word 1 receives the first unit. desc->groups are ignored: a chunk runs
  * ceil(units / units_per_item) * items_per_unit items in 1-D groups of specs[0] (items_per_unit = specs[0] makes
- * one group per unit). No units: nothing is emitted. flops and bytes are those of all units. */
+ * one group per unit), or fixed_items whatever its units (a reduction over units; chunks run in order). No units: nothing is emitted. flops and bytes are those of all units. */
 typedef struct ar__split {
     int64_t units;
     uint32_t split;
     uint32_t items_per_unit, units_per_item; /* 0 counts as 1 */
+    uint32_t fixed_items;                    /* 0 = none */
     bool pass_start;
 } ar__split;
 ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split *split);

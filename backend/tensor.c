@@ -59,6 +59,19 @@ void ar_tensor_destroy(ar_tensor *t) {
     free(t);
 }
 
+ar_status ar__expect(const char *name, const ar_tensor *t, ar_dtype dtype, int32_t dim_count, const int64_t *dims) {
+    if (!t) return ar__fail(AR_ERR_ARG, "%s: missing", name);
+    if (t->dtype != dtype)
+        return ar__fail(AR_ERR_DTYPE, "%s: %s, expected %s", name, ar_dtype_name(t->dtype), ar_dtype_name(dtype));
+    if (t->dim_count != dim_count)
+        return ar__fail(AR_ERR_SHAPE, "%s: %d dimensions, expected %d", name, t->dim_count, dim_count);
+    for (int32_t i = 0; i < dim_count; i++)
+        if (dims[i] >= 0 && t->dims[i] != dims[i])
+            return ar__fail(AR_ERR_SHAPE, "%s: dimension %d is %lld, expected %lld", name, i, (long long)t->dims[i],
+                            (long long)dims[i]);
+    return AR_OK;
+}
+
 static ar_status check_access(const ar_tensor *t, int64_t offset, int64_t count, const char *what) {
     int64_t total = ar_tensor_count(t);
     if (offset < 0 || count < 0 || offset > total || count > total - offset)

@@ -1,0 +1,44 @@
+/* y = x W^T + bias.  dx = dy W, dW = dy^T x, dbias = sum of dy's rows in order. */
+#include "internal.h"
+
+typedef struct linear { ar_tensor *y, *x, *W, *bias; } linear;
+
+static ar_status linear_backward(ar_graph *g, const void *ctx) {
+    const linear *op = ctx;
+    const ar_tensor *dy = ar_tensor_grad(op->y);
+    int64_t N = op->x->dims[0], I = op->x->dims[1], O = op->W->dims[0];
+    ar_tensor *grad = NULL;
+    bool accumulate = false;
+    if (!dy) return AR_OK;
+    AR_TRY(ar__grad(g, &grad, &accumulate, op->x));
+    if (grad) AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, false}, (ar__matrix){op->W, false}, N, I, O, accumulate));
+    AR_TRY(ar__grad(g, &grad, &accumulate, op->W));
+    if (grad) AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N, accumulate));
+    AR_TRY(ar__grad(g, &grad, &accumulate, op->bias));
+    if (!grad) return AR_OK;
+    struct { uint32_t rows, start, O, acc; } v = {0, 0, (uint32_t)O, accumulate};
+    ar__emit_desc d = {.kernel = AR_K_sum_rows, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
+    d.operands[0] = (ar__operand){dy, 0, 0};
+    d.operands[1] = (ar__operand){grad, 0, 0};
+    d.bytes = 4.0 * (double)(N * O);
+    return ar__emit_split(g, &d, &(ar__split){.units = N, .split = 1, .fixed_items = (uint32_t)O, .pass_start = true});
+}
+
+ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, ar_tensor *bias) {
+    AR_TRY(ar__expect("linear x", x, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("linear W", W, AR_F32, 2, (int64_t[]){-1, x->dims[1]}));
+    int64_t N = x->dims[0], I = x->dims[1], O = W->dims[0];
+    if (bias) AR_TRY(ar__expect("linear bias", bias, AR_F32, 1, &O));
+    AR_TRY(ar__output(g, y, AR_F32, 2, (int64_t[]){N, O}, x, W, bias));
+    AR_TRY(ar__gemm(g, *y, (ar__matrix){x, false}, (ar__matrix){W, true}, N, O, I, false));
+    if (bias && O > 0) {
+        struct { uint32_t rows, O; } v = {0, (uint32_t)O};
+        ar__emit_desc d = {.kernel = AR_K_add_row, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
+        d.operands[0] = (ar__operand){*y, 0, 0};
+        d.operands[1] = (ar__operand){bias, 0, 0};
+        d.bytes = 8.0 * (double)(N * O);
+        AR_TRY(ar__emit_split(g, &d, &(ar__split){.units = N, .split = 1, .items_per_unit = (uint32_t)O}));
+    }
+    if (!(*y)->needs_grad) return AR_OK;
+    return ar__node(g, linear_backward, &(linear){*y, x, W, bias}, sizeof(linear));
+}

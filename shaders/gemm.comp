@@ -1,0 +1,42 @@
+/* gemm: C (M, N) = A B [+ C], both operands packed (pack_k, pack_t), so that every load is sequential.
+ *   A [ceil(M / TM)][K][TM] f32   B [ceil(N / (TN VW))][K][TN] fvec, both zero padded   C row-major, pitch ldc
+ * One item makes TM rows x TN*VW columns in registers; WGX items along N, WGY along M. k runs 0, 1, … in every
+ * item: equal inputs give equal bits. acc != 0 adds to C. C starts c0 elements into its binding.
+ * Ladder: dot products along K -> 1x; no shared memory, float4 -> 3x; packed panels -> 2x more; VW lanes -> 2x. */
+SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, TM, 8) SPEC(3, uint, TN, 2)
+WGSIZE(WGX, WGY)
+KERNEL(gemm)
+RO(0, float, A) RO(1, fvec, B) RW(2, float, C)
+PARAMS P(uint, M) P(uint, N) P(uint, K) P(uint, ldc) P(uint, c0) P(uint, acc)
+LOCALS
+BODY
+    uint r = WID1 * WGY + LID1, c = WID0 * WGX + LID0;
+    if (r * TM >= M || c * TN * VW >= N) return;
+    fvec sum[TM * TN], b[TN];
+    UNROLL for (uint i = 0u; i < TM * TN; i++) sum[i] = FV(0.0f);
+    uint ia = r * K * TM, ib = c * K * TN;
+    for (uint k = 0u; k < K; k++) {
+        UNROLL for (uint j = 0u; j < TN; j++) b[j] = B[ib + j];
+        UNROLL for (uint i = 0u; i < TM; i++) {
+            fvec a = FV(A[ia + i]);
+            UNROLL for (uint j = 0u; j < TN; j++) sum[i * TN + j] = fma(a, b[j], sum[i * TN + j]);
+        }
+        ia += TM;
+        ib += TN;
+    }
+    UNROLL for (uint i = 0u; i < TM; i++) {
+        UNROLL for (uint j = 0u; j < TN; j++) {
+            uint row = r * TM + i, col = (c * TN + j) * VW, at = c0 + row * ldc + col;
+            fvec v = sum[i * TN + j];
+            if (row < M && col + VW <= N) {
+                if (acc != 0u) v += LDV(C, at);
+                STV(C, at, v);
+            } else if (row < M && col < N) {
+                for (uint l = 0u; l < N - col; l++) {
+                    float old = acc != 0u ? C[at + l] : 0.0f;
+                    C[at + l] = old + LANE(v, l);
+                }
+            }
+        }
+    }
+END

@@ -1,0 +1,24 @@
+/* pack_t: panels of T columns from a matrix whose rows run across k, for gemm.
+ *   D[d0 + panel*pitch + k*T + j] = S[s0 + k*ld + panel*T + j], zero where panel*T + j >= rows
+ * One item per (panel, k): depth items per panel. */
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 8)
+WGSIZE(WGX, WGY)
+KERNEL(pack_t)
+RO(0, float, S) WO(1, float, D)
+PARAMS P(uint, items) P(uint, rows) P(uint, depth) P(uint, ld) P(uint, s0) P(uint, d0) P(uint, pitch)
+LOCALS
+BODY
+    uint item = GLIN;
+    if (item >= items) return;
+    uint panel = item / depth, k = item - panel * depth;
+    uint from = s0 + k * ld + panel * T, to = d0 + panel * pitch + k * T;
+    if (panel * T + T <= rows) {
+        UNROLL for (uint j = 0u; j < T; j++) D[to + j] = S[from + j];
+    } else {
+        for (uint j = 0u; j < T; j++) {
+            float v = 0.0f;
+            if (panel * T + j < rows) v = S[from + j];
+            D[to + j] = v;
+        }
+    }
+END
