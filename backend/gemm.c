@@ -104,18 +104,11 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
     return ar__emit(g, &d);
 }
 
-static ar_status emit_zero(ar_graph *g, ar_tensor *C) {
-    struct { uint32_t n; float value; } v = {0, 0.0f};
-    ar__emit_desc d = {.kernel = AR_K_fill, .specs = {g->device->plan.wg, 1}, .operands = {{C, 0, 0}}, .params = &v};
-    d.bytes = 4.0 * (double)ar_tensor_count(C);
-    return ar__emit_split(g, &d, &(ar__split){.units = ar_tensor_count(C), .split = 1});
-}
-
 ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
                    bool accumulate) {
     tiles t;
     if (M == 0 || N == 0) return AR_OK;
-    if (K == 0) return accumulate ? AR_OK : emit_zero(g, C);
+    if (K == 0) return accumulate ? AR_OK : ar__emit_fill(g, C, 0.0f);
     AR_TRY(choose_tiles(g, &t, M, N, K));
     for (int64_t k0 = 0; k0 < K; k0 += t.k)
         for (int64_t n0 = 0; n0 < N; n0 += t.n)

@@ -227,6 +227,13 @@ ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split
     return AR_OK;
 }
 
+ar_status ar__emit_fill(ar_graph *g, ar_tensor *t, float value) {
+    struct { uint32_t n; float value; } v = {0, value};
+    ar__emit_desc d = {.kernel = AR_K_fill, .specs = {g->device->plan.wg, 1}, .operands = {{t, 0, 0}}, .params = &v};
+    d.bytes = 4.0 * (double)ar_tensor_count(t);
+    return ar__emit_split(g, &d, &(ar__split){.units = ar_tensor_count(t), .split = 1});
+}
+
 /* ---- building and running ---- */
 
 static ar_status make_commands(ar_graph *g, ar__command *commands) {

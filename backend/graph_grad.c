@@ -41,9 +41,7 @@ static ar_status seed(ar_graph *g, ar_tensor *loss) {
     ar_tensor *grad = NULL;
     bool accumulate = false;
     AR_TRY(ar__grad(g, &grad, &accumulate, loss));
-    struct { uint32_t n; float value; } p = {1, 1.0f};
-    ar__emit_desc d = {.kernel = AR_K_fill, .specs = {1, 1}, .operands = {{grad, 0, 0}}, .params = &p, .bytes = 4};
-    return ar__emit(g, &d);
+    return ar__emit_fill(g, grad, 1.0f);
 }
 
 ar_status ar_graph_backward(ar_graph *g, ar_tensor *loss) {

@@ -94,6 +94,9 @@ ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split
  * such kernels use GLIN/WLIN and check the bound themselves. */
 void ar__groups_1d(const ar_device *device, uint32_t groups[3], uint64_t items, uint32_t wg);
 
+/* t = value everywhere (f32). Nothing for an empty tensor. */
+ar_status ar__emit_fill(ar_graph *g, ar_tensor *t, float value);
+
 /* Reverse mode. An op that has a gradient registers a node right after emitting its forward. backward() emits
  * the work for its inputs' gradients. ctx is copied (bytes <= AR__NODE_BYTES). */
 #define AR__NODE_BYTES 192
@@ -112,6 +115,13 @@ ar_device *ar__graph_device(const ar_graph *g);
 ar_status ar__graph_own(ar_graph *g, ar_tensor *t, const uint64_t key[4]);
 /* The tensor owned under that key; NULL if none. */
 ar_tensor *ar__graph_constant(const ar_graph *g, const uint64_t key[4]);
+
+/* ---- op_mean.c: sums in two stages of fixed order, whatever the device and its pieces ---- */
+
+#define AR__SUM_WG 64        /* items of a summing group, a power of two */
+#define AR__SUM_SEGMENT 4096 /* elements per partial sum */
+/* y[0] = scale * sum of parts. */
+ar_status ar__emit_sum_final(ar_graph *g, ar_tensor *y, const ar_tensor *parts, double scale);
 
 /* ---- gemm.c: C (M, N) = op(A) op(B) [+ C] through packed panels; shared by op_linear and others ---- */
 

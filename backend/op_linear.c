@@ -16,6 +16,7 @@ static ar_status linear_backward(ar_graph *g, const void *ctx) {
     if (grad) AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N, accumulate));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->bias));
     if (!grad) return AR_OK;
+    if (N == 0) return accumulate ? AR_OK : ar__emit_fill(g, grad, 0.0f);
     struct { uint32_t rows, start, O, acc; } v = {0, 0, (uint32_t)O, accumulate};
     ar__emit_desc d = {.kernel = AR_K_sum_rows, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
     d.operands[0] = (ar__operand){dy, 0, 0};
