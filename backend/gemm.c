@@ -1,5 +1,5 @@
-/* C = A B through packed panels (shaders/gemm.comp, pack_k.comp, pack_t.comp). Here: cutting M, N and K so that
- * every binding fits, packing each operand once while it is unchanged, the launches. */
+/* C = A B through packed panels (shaders/gemm.comp, pack_k.comp, pack_t.comp). Here: cutting M, N and K so
+ * that every binding fits, packing each operand once while it is unchanged, the launches. */
 #include "graph.h"
 
 /* Packs larger than this are cut: two of them live at once beside what they were made from. */
@@ -10,8 +10,10 @@ typedef struct tiles {
     int64_t m, n, k;            /* largest chunk of each axis */
 } tiles;
 
-/* Elements [from, to) of t as an operand; *shift is how many elements the aligned binding starts before `from`. */
-static ar__operand bind_elements(const ar_graph *g, const ar_tensor *t, int64_t from, int64_t to, uint32_t *shift) {
+/* Elements [from, to) of t as an operand; *shift is how many elements the aligned binding starts before
+ * `from`. */
+static ar__operand bind_elements(const ar_graph *g, const ar_tensor *t, int64_t from, int64_t to,
+                                 uint32_t *shift) {
     uint64_t align = g->device->plan.offset_align ? g->device->plan.offset_align : 4;
     uint64_t start = (uint64_t)from * 4 / align * align;
     *shift = (uint32_t)((uint64_t)from - start / 4);
@@ -30,7 +32,8 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     t->m = least(t->m, piece / 4 / N / t->tm) * t->tm;
     t->n = least(cap / (t->k * t->tnv), groups * t->wgx) * t->tnv;
     if (t->m == 0 || t->n == 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "gemm: %lld x %lld x %lld has rows above the %llu bytes this device binds",
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "gemm: %lld x %lld x %lld has rows above the %llu bytes this device binds",
                         (long long)M, (long long)N, (long long)K, (unsigned long long)plan->piece_bytes);
     t->m = least(t->m, M);
     t->n = least(t->n, N);
@@ -42,22 +45,33 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
     const ar_plan *plan = &g->device->plan;
     int64_t piece = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4;
     int64_t fit = piece / p->ld, total = p->along_k ? p->rows : p->depth;
-    if (fit >= total) fit = total;
-    else if (p->along_k) fit = fit / p->tile * p->tile;
+    if (fit >= total)
+        fit = total;
+    else if (p->along_k)
+        fit = fit / p->tile * p->tile;
     if (fit == 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "gemm: an operand row of %lld floats passes the %llu bytes this device binds",
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "gemm: an operand row of %lld floats passes the %llu bytes this device binds",
                         (long long)p->ld, (unsigned long long)plan->piece_bytes);
     for (int64_t at = 0; at < total; at += fit) {
         int64_t count = least(fit, total - at), rows = p->along_k ? count : p->rows;
         int64_t depth = p->along_k ? p->depth : count, panels = (rows + p->tile - 1) / p->tile;
-        int64_t first = (p->along_k ? p->row0 : p->k0) + at;         /* storage row */
-        int64_t inner = p->along_k ? p->k0 : p->row0;                /* first column used of it */
-        int64_t used = p->along_k ? p->depth : p->rows;              /* columns used */
-        struct { uint32_t items, rows, depth, ld, s0, d0, pitch; } v = {
-            (uint32_t)(panels * depth), (uint32_t)rows, (uint32_t)depth, (uint32_t)p->ld, 0,
-            (uint32_t)(p->along_k ? at * p->depth : at * p->tile), (uint32_t)(p->depth * p->tile)};
-        ar__emit_desc d = {.kernel = p->along_k ? AR_K_pack_k : AR_K_pack_t, .specs = {plan->wg, 1, p->tile}, .params = &v};
-        d.operands[0] = bind_elements(g, p->source, first * p->ld + inner, (first + count - 1) * p->ld + inner + used, &v.s0);
+        int64_t first = (p->along_k ? p->row0 : p->k0) + at; /* storage row */
+        int64_t inner = p->along_k ? p->k0 : p->row0;        /* first column used of it */
+        int64_t used = p->along_k ? p->depth : p->rows;      /* columns used */
+        struct {
+            uint32_t items, rows, depth, ld, s0, d0, pitch;
+        } v = {(uint32_t)(panels * depth),
+               (uint32_t)rows,
+               (uint32_t)depth,
+               (uint32_t)p->ld,
+               0,
+               (uint32_t)(p->along_k ? at * p->depth : at * p->tile),
+               (uint32_t)(p->depth * p->tile)};
+        ar__emit_desc d = {
+            .kernel = p->along_k ? AR_K_pack_k : AR_K_pack_t, .specs = {plan->wg, 1, p->tile}, .params = &v};
+        d.operands[0] = bind_elements(g, p->source, first * p->ld + inner,
+                                      (first + count - 1) * p->ld + inner + used, &v.s0);
         d.operands[1] = (ar__operand){p->packed, 0, 0};
         d.bytes = 4.0 * (double)(rows * depth + panels * p->tile * depth);
         ar__groups_1d(g->device, d.groups, v.items, plan->wg);
@@ -70,8 +84,9 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
 static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want) {
     for (int32_t i = 0; i < g->pack_count; i++) {
         const ar__pack *p = &g->packs[i];
-        if (p->source == want->source && p->row0 == want->row0 && p->rows == want->rows && p->k0 == want->k0 &&
-            p->depth == want->depth && p->ld == want->ld && p->tile == want->tile && p->along_k == want->along_k) {
+        if (p->source == want->source && p->row0 == want->row0 && p->rows == want->rows &&
+            p->k0 == want->k0 && p->depth == want->depth && p->ld == want->ld && p->tile == want->tile &&
+            p->along_k == want->along_k) {
             *packed = p->packed;
             return AR_OK;
         }
@@ -86,13 +101,18 @@ static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want)
     return AR_OK;
 }
 
-typedef struct gemm_part { int64_t m0, m, n0, n, k; bool accumulate; } gemm_part;
+typedef struct gemm_part {
+    int64_t m0, m, n0, n, k;
+    bool accumulate;
+} gemm_part;
 
 static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B, int64_t ldc, const tiles *t,
                            const gemm_part *p) {
-    struct { uint32_t M, N, K, ldc, c0, acc; } v = {(uint32_t)p->m,  (uint32_t)p->n, (uint32_t)p->k,
-                                                    (uint32_t)ldc, 0,              p->accumulate};
-    ar__emit_desc d = {.kernel = AR_K_gemm, .specs = {t->wgx, t->wgy, t->tm, t->tnv / g->device->plan.vw}, .params = &v};
+    struct {
+        uint32_t M, N, K, ldc, c0, acc;
+    } v = {(uint32_t)p->m, (uint32_t)p->n, (uint32_t)p->k, (uint32_t)ldc, 0, p->accumulate};
+    ar__emit_desc d = {
+        .kernel = AR_K_gemm, .specs = {t->wgx, t->wgy, t->tm, t->tnv / g->device->plan.vw}, .params = &v};
     d.operands[0] = (ar__operand){A, 0, 0};
     d.operands[1] = (ar__operand){B, 0, 0};
     d.operands[2] = bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);
@@ -113,7 +133,8 @@ ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_
     for (int64_t k0 = 0; k0 < K; k0 += t.k)
         for (int64_t n0 = 0; n0 < N; n0 += t.n)
             for (int64_t m0 = 0; m0 < M; m0 += t.m) {
-                gemm_part part = {m0, least(t.m, M - m0), n0, least(t.n, N - n0), least(t.k, K - k0), accumulate || k0 > 0};
+                gemm_part part = {
+                    m0, least(t.m, M - m0), n0, least(t.n, N - n0), least(t.k, K - k0), accumulate || k0 > 0};
                 ar__pack a = {A.t, NULL, m0, part.m, k0, part.k, A.transposed ? M : K, t.tm, !A.transposed};
                 ar__pack b = {B.t, NULL, n0, part.n, k0, part.k, B.transposed ? K : N, t.tnv, B.transposed};
                 ar_tensor *packed_a = NULL, *packed_b = NULL;

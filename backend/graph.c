@@ -105,14 +105,16 @@ static ar_status check_operand(const ar_graph *g, const ar__kernel *k, ar__opera
     if (o->bytes == 0 && o->offset < total) o->bytes = total - o->offset;
     if (o->bytes == 0 || o->offset > total || o->bytes > total - o->offset)
         return ar__fail(AR_ERR_ARG, "%s: operand %d binds bytes %llu + %llu of %llu", k->name, i,
-                        (unsigned long long)o->offset, (unsigned long long)o->bytes, (unsigned long long)total);
+                        (unsigned long long)o->offset, (unsigned long long)o->bytes,
+                        (unsigned long long)total);
     uint32_t align = g->device->plan.offset_align;
     if (align && o->offset % align)
-        return ar__fail(AR_ERR_ARG, "%s: operand %d starts at byte %llu, expected a multiple of %u", k->name, i,
-                        (unsigned long long)o->offset, align);
+        return ar__fail(AR_ERR_ARG, "%s: operand %d starts at byte %llu, expected a multiple of %u", k->name,
+                        i, (unsigned long long)o->offset, align);
     if (o->bytes > g->device->plan.piece_bytes)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: operand %d binds %llu bytes, this device binds at most %llu", k->name,
-                        i, (unsigned long long)o->bytes, (unsigned long long)g->device->plan.piece_bytes);
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: operand %d binds %llu bytes, this device binds at most %llu",
+                        k->name, i, (unsigned long long)o->bytes,
+                        (unsigned long long)g->device->plan.piece_bytes);
     return AR_OK;
 }
 
@@ -151,10 +153,11 @@ ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc) {
         uint32_t limit = g->device->facts.max_group_count[i];
         d.groups[i] = desc->groups[i] ? desc->groups[i] : 1;
         if (limit && d.groups[i] > limit)
-            return ar__fail(AR_ERR_UNSUPPORTED, "%s: %u groups on axis %d, this device takes %u", k->name, d.groups[i], i,
-                            limit);
+            return ar__fail(AR_ERR_UNSUPPORTED, "%s: %u groups on axis %d, this device takes %u", k->name,
+                            d.groups[i], i, limit);
     }
-    AR_TRY(ar__grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count, sizeof *g->dispatches));
+    AR_TRY(
+        ar__grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count, sizeof *g->dispatches));
     g->dispatches[g->dispatch_count++] = d;
     for (int32_t i = 0; i < k->binding_count; i++)
         if (k->access[i] & AR_WO) forget_packs(g, d.operands[i].t);
@@ -172,7 +175,8 @@ void ar__groups_1d(const ar_device *device, uint32_t groups[3], uint64_t items, 
 static uint64_t gcd(uint64_t a, uint64_t b) { return b ? gcd(b, a % b) : a; }
 
 /* The largest chunk of units that keeps every binding inside a piece, starting on aligned offsets. */
-static ar_status split_chunk(const ar_graph *g, const ar__emit_desc *desc, const ar__split *s, int64_t *chunk) {
+static ar_status split_chunk(const ar_graph *g, const ar__emit_desc *desc, const ar__split *s,
+                             int64_t *chunk) {
     const ar__kernel *k = &ar__kernels[desc->kernel];
     uint64_t most = (uint64_t)s->units, step = s->units_per_item ? s->units_per_item : 1;
     uint64_t items = s->items_per_unit ? s->items_per_unit : 1, align = g->device->plan.offset_align;
@@ -181,10 +185,12 @@ static ar_status split_chunk(const ar_graph *g, const ar__emit_desc *desc, const
         if (!(s->split >> i & 1)) continue;
         const ar_tensor *t = desc->operands[i].t;
         if (!t || ar_tensor_count(t) % s->units)
-            return ar__fail(AR_ERR_ARG, "%s: operand %d does not hold %lld equal slices", k->name, i, (long long)s->units);
+            return ar__fail(AR_ERR_ARG, "%s: operand %d does not hold %lld equal slices", k->name, i,
+                            (long long)s->units);
         uint64_t each = (uint64_t)(ar_tensor_count(t) / s->units) * ar_dtype_bytes(t->dtype);
         if (each == 0) return ar__fail(AR_ERR_ARG, "%s: operand %d is empty", k->name, i);
-        uint64_t fit = (g->device->plan.piece_bytes - 64) / each, unit_step = align ? align / gcd(align, each) : 1;
+        uint64_t fit = (g->device->plan.piece_bytes - 64) / each,
+                 unit_step = align ? align / gcd(align, each) : 1;
         step = step / gcd(step, unit_step) * unit_step;
         if (fit < most) most = fit;
     }
@@ -219,7 +225,8 @@ ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split
             d.operands[i].offset = (uint64_t)start * each;
             d.operands[i].bytes = is_last ? 0 : (uint64_t)units * each; /* the last with the padding */
         }
-        uint64_t per = s->units_per_item ? s->units_per_item : 1, items = s->items_per_unit ? s->items_per_unit : 1;
+        uint64_t per = s->units_per_item ? s->units_per_item : 1,
+                 items = s->items_per_unit ? s->items_per_unit : 1;
         uint64_t total = s->fixed_items ? s->fixed_items : ((uint64_t)units + per - 1) / per * items;
         ar__groups_1d(g->device, d.groups, total, desc->specs[0]);
         AR_TRY(ar__emit(g, &d));
@@ -228,8 +235,12 @@ ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split
 }
 
 ar_status ar__emit_fill(ar_graph *g, ar_tensor *t, float value) {
-    struct { uint32_t n; float value; } v = {0, value};
-    ar__emit_desc d = {.kernel = AR_K_fill, .specs = {g->device->plan.wg, 1}, .operands = {{t, 0, 0}}, .params = &v};
+    struct {
+        uint32_t n;
+        float value;
+    } v = {0, value};
+    ar__emit_desc d = {
+        .kernel = AR_K_fill, .specs = {g->device->plan.wg, 1}, .operands = {{t, 0, 0}}, .params = &v};
     d.bytes = 4.0 * (double)ar_tensor_count(t);
     return ar__emit_split(g, &d, &(ar__split){.units = ar_tensor_count(t), .split = 1});
 }

@@ -18,8 +18,8 @@ typedef struct ar__graph_node {
     _Alignas(16) unsigned char ctx[AR__NODE_BYTES];
 } ar__graph_node;
 
-/* A packed operand of ar__gemm: rows [row0, row0 + rows) and depths [k0, k0 + depth) of a matrix with pitch ld
- * whose rows run along k or across it, in panels of `tile` rows. */
+/* A packed operand of ar__gemm: rows [row0, row0 + rows) and depths [k0, k0 + depth) of a matrix with pitch
+ * ld whose rows run along k or across it, in panels of `tile` rows. */
 typedef struct ar__pack {
     const ar_tensor *source;
     ar_tensor *packed;
@@ -58,12 +58,13 @@ struct ar_graph {
 /* Room for one more item in a growing array. Errors: MEMORY. */
 ar_status ar__grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes);
 
-/* A device tensor's gradient leaves its graph's list (the tensor is destroyed or another graph takes over). */
+/* A device tensor's gradient leaves its graph's list (the tensor is destroyed or another graph takes over).
+ */
 void ar__leaf_forget(ar_tensor *t);
 
 /* A tensor without memory (tensor.c); graph NULL = device tensor. */
-ar_status ar__tensor_make(ar_tensor **t, ar_device *device, ar_graph *graph, ar_dtype dtype, int32_t dim_count,
-                          const int64_t *dims);
+ar_status ar__tensor_make(ar_tensor **t, ar_device *device, ar_graph *graph, ar_dtype dtype,
+                          int32_t dim_count, const int64_t *dims);
 
 /* ---- graph_plan.c ---- */
 
@@ -74,8 +75,8 @@ typedef struct ar__placement {
     int32_t first, last, arena;
 } ar__placement;
 /* arena_bytes (capacity count) receives each arena's size. Pure. Errors: MEMORY, DEVICE_MEMORY. */
-ar_status ar__place(ar__placement *items, int32_t count, uint64_t align, uint64_t max_bytes, uint64_t *arena_bytes,
-                    int32_t *arena_count);
+ar_status ar__place(ar__placement *items, int32_t count, uint64_t align, uint64_t max_bytes,
+                    uint64_t *arena_bytes, int32_t *arena_count);
 /* Lifetimes, arenas and the slices of all graph tensors. */
 ar_status ar__graph_plan_memory(ar_graph *g);
 /* Sets commands[i].barrier from the kernels' declared accesses to byte ranges; returns how many. */

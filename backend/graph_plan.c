@@ -1,9 +1,12 @@
-/* Memory and barriers of a recorded graph. Tensors whose lifetimes do not meet share memory: largest first, each
- * into the smallest gap that holds it among the tensors alive at the same time. */
+/* Memory and barriers of a recorded graph. Tensors whose lifetimes do not meet share memory: largest first,
+ * each into the smallest gap that holds it among the tensors alive at the same time. */
 #include "graph.h"
 #include <stdlib.h>
 
-typedef struct sized { uint64_t bytes; int32_t index; } sized;
+typedef struct sized {
+    uint64_t bytes;
+    int32_t index;
+} sized;
 
 static int by_bytes_down(const void *a, const void *b) {
     const sized *x = a, *y = b;
@@ -18,8 +21,8 @@ static int by_offset_up(const void *a, const void *b) {
 }
 
 /* The best offset for item among `placed` of one arena (sorted by offset, all alive with it). */
-static bool find_gap(const ar__placement *item, ar__placement *const *placed, int32_t count, uint64_t max_bytes,
-                     uint64_t *offset) {
+static bool find_gap(const ar__placement *item, ar__placement *const *placed, int32_t count,
+                     uint64_t max_bytes, uint64_t *offset) {
     uint64_t end = 0, best = UINT64_MAX;
     for (int32_t i = 0; i < count; i++) {
         if (placed[i]->offset >= end + item->bytes && placed[i]->offset - end < best) {
@@ -38,13 +41,15 @@ static ar_status place_one(ar__placement *items, const sized *order, int32_t at,
                            uint64_t max_bytes, uint64_t *arena_bytes, int32_t *arena_count) {
     ar__placement *item = &items[order[at].index];
     if (item->bytes > max_bytes)
-        return ar__fail(AR_ERR_DEVICE_MEMORY, "graph: a tensor of %llu bytes, this device's buffers hold %llu",
+        return ar__fail(AR_ERR_DEVICE_MEMORY,
+                        "graph: a tensor of %llu bytes, this device's buffers hold %llu",
                         (unsigned long long)item->bytes, (unsigned long long)max_bytes);
     for (int32_t arena = 0;; arena++) {
         int32_t count = 0;
         for (int32_t i = 0; i < at; i++) {
             ar__placement *other = &items[order[i].index];
-            if (other->arena == arena && other->first <= item->last && item->first <= other->last) alive[count++] = other;
+            if (other->arena == arena && other->first <= item->last && item->first <= other->last)
+                alive[count++] = other;
         }
         qsort(alive, (size_t)count, sizeof *alive, by_offset_up);
         if (!find_gap(item, alive, count, max_bytes, &item->offset)) continue;
@@ -55,8 +60,8 @@ static ar_status place_one(ar__placement *items, const sized *order, int32_t at,
     }
 }
 
-ar_status ar__place(ar__placement *items, int32_t count, uint64_t align, uint64_t max_bytes, uint64_t *arena_bytes,
-                    int32_t *arena_count) {
+ar_status ar__place(ar__placement *items, int32_t count, uint64_t align, uint64_t max_bytes,
+                    uint64_t *arena_bytes, int32_t *arena_count) {
     ar_status status = AR_OK;
     sized *order = ar__alloc((size_t)count, sizeof *order);
     ar__placement **alive = ar__alloc((size_t)count, sizeof *alive);
@@ -70,7 +75,8 @@ ar_status ar__place(ar__placement *items, int32_t count, uint64_t align, uint64_
         order[i] = (sized){items[i].bytes, i};
     }
     qsort(order, (size_t)count, sizeof *order, by_bytes_down);
-    for (int32_t i = 0; i < count; i++) AR_GO(place_one(items, order, i, alive, max_bytes, arena_bytes, arena_count));
+    for (int32_t i = 0; i < count; i++)
+        AR_GO(place_one(items, order, i, alive, max_bytes, arena_bytes, arena_count));
 done:
     free(order);
     free(alive);
@@ -82,13 +88,15 @@ static ar_status find_lifetimes(ar_graph *g) {
     for (int32_t i = 0; i < g->dispatch_count; i++) {
         const ar__dispatch *d = &g->dispatches[i];
         const ar__kernel *k = &ar__kernels[d->kernel];
-        for (int32_t pass = 0; pass < 2; pass++) /* reads first: what this dispatch writes it cannot have read */
+        for (int32_t pass = 0; pass < 2;
+             pass++) /* reads first: what this dispatch writes it cannot have read */
             for (int32_t j = 0; j < k->binding_count; j++) {
                 bool reads_only = k->access[j] == AR_RO;
                 if (!d->operands[j].t->graph || reads_only != (pass == 0)) continue;
                 ar_tensor *t = g->tensors[d->operands[j].t->id];
                 if (reads_only && t->first < 0 && !t->keep)
-                    return ar__fail(AR_ERR_ARG, "graph: dispatch %d (%s) reads operand %d, which nothing has written", i,
+                    return ar__fail(AR_ERR_ARG,
+                                    "graph: dispatch %d (%s) reads operand %d, which nothing has written", i,
                                     k->name, j);
                 if (t->first < 0) t->first = i;
                 t->last = i;
@@ -138,7 +146,8 @@ ar_status ar__graph_plan_memory(ar_graph *g) {
     AR_GO(allocate_arenas(g, arena_bytes, arena_count));
     for (int32_t i = 0; i < count; i++) {
         const ar__slice *arena = &g->arenas[items[i].arena];
-        g->tensors[ids[i]]->slice = (ar__slice){arena->buffer, arena->offset + items[i].offset, items[i].bytes, NULL};
+        g->tensors[ids[i]]->slice =
+            (ar__slice){arena->buffer, arena->offset + items[i].offset, items[i].bytes, NULL};
     }
 done:
     free(items);
@@ -149,7 +158,11 @@ done:
 
 /* ---- barriers ---- */
 
-typedef struct touched { const ar__buffer *buffer; uint64_t from, to; bool writes; } touched;
+typedef struct touched {
+    const ar__buffer *buffer;
+    uint64_t from, to;
+    bool writes;
+} touched;
 
 static bool conflicts(const touched *seen, int32_t count, const touched *now) {
     for (int32_t i = 0; i < count; i++)
@@ -170,7 +183,8 @@ ar_status ar__graph_barriers(ar__command *commands, int32_t count, int32_t *barr
         c->barrier = i == 0; /* the previous replay or another graph may have used the same memory */
         for (int32_t j = 0; j < c->kernel->binding_count; j++) {
             const ar__binding *b = &c->bind[j];
-            now[j] = (touched){b->buffer, b->offset, b->offset + b->bytes, (c->kernel->access[j] & AR_WO) != 0};
+            now[j] =
+                (touched){b->buffer, b->offset, b->offset + b->bytes, (c->kernel->access[j] & AR_WO) != 0};
             c->barrier = c->barrier || conflicts(seen, seen_count, &now[j]);
         }
         if (c->barrier) {

@@ -7,7 +7,8 @@ ar_status ar_op_copy(ar_graph *g, ar_tensor *dst, const ar_tensor *src) {
         return ar__fail(AR_ERR_DTYPE, "copy: %s to %s, expected types of 4 bytes", ar_dtype_name(src->dtype),
                         ar_dtype_name(dst->dtype));
     if (ar_tensor_count(dst) != count)
-        return ar__fail(AR_ERR_SHAPE, "copy: %lld elements to %lld", (long long)count, (long long)ar_tensor_count(dst));
+        return ar__fail(AR_ERR_SHAPE, "copy: %lld elements to %lld", (long long)count,
+                        (long long)ar_tensor_count(dst));
     uint32_t n = 0;
     ar__emit_desc d = {.kernel = AR_K_copy, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &n};
     d.operands[0] = (ar__operand){src, 0, 0};

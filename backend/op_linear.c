@@ -1,7 +1,9 @@
 /* y = x W^T + bias.  dx = dy W, dW = dy^T x, dbias = sum of dy's rows in order. */
 #include "internal.h"
 
-typedef struct linear { ar_tensor *y, *x, *W, *bias; } linear;
+typedef struct linear {
+    ar_tensor *y, *x, *W, *bias;
+} linear;
 
 static ar_status linear_backward(ar_graph *g, const void *ctx) {
     const linear *op = ctx;
@@ -11,18 +13,23 @@ static ar_status linear_backward(ar_graph *g, const void *ctx) {
     bool accumulate = false;
     if (!dy) return AR_OK;
     AR_TRY(ar__grad(g, &grad, &accumulate, op->x));
-    if (grad) AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, false}, (ar__matrix){op->W, false}, N, I, O, accumulate));
+    if (grad)
+        AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, false}, (ar__matrix){op->W, false}, N, I, O, accumulate));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->W));
-    if (grad) AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N, accumulate));
+    if (grad)
+        AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N, accumulate));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->bias));
     if (!grad) return AR_OK;
     if (N == 0) return accumulate ? AR_OK : ar__emit_fill(g, grad, 0.0f);
-    struct { uint32_t rows, start, O, acc; } v = {0, 0, (uint32_t)O, accumulate};
+    struct {
+        uint32_t rows, start, O, acc;
+    } v = {0, 0, (uint32_t)O, accumulate};
     ar__emit_desc d = {.kernel = AR_K_sum_rows, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
     d.operands[0] = (ar__operand){dy, 0, 0};
     d.operands[1] = (ar__operand){grad, 0, 0};
     d.bytes = 4.0 * (double)(N * O);
-    return ar__emit_split(g, &d, &(ar__split){.units = N, .split = 1, .fixed_items = (uint32_t)O, .pass_start = true});
+    return ar__emit_split(
+        g, &d, &(ar__split){.units = N, .split = 1, .fixed_items = (uint32_t)O, .pass_start = true});
 }
 
 ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, ar_tensor *bias) {
@@ -33,7 +40,9 @@ ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, a
     AR_TRY(ar__output(g, y, AR_F32, 2, (int64_t[]){N, O}, x, W, bias));
     AR_TRY(ar__gemm(g, *y, (ar__matrix){x, false}, (ar__matrix){W, true}, N, O, I, false));
     if (bias && O > 0) {
-        struct { uint32_t rows, O; } v = {0, (uint32_t)O};
+        struct {
+            uint32_t rows, O;
+        } v = {0, (uint32_t)O};
         ar__emit_desc d = {.kernel = AR_K_add_row, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
         d.operands[0] = (ar__operand){*y, 0, 0};
         d.operands[1] = (ar__operand){bias, 0, 0};

@@ -2,7 +2,10 @@
  * dy = 2 mask (y - target) / (N I) dloss. Masked rows count as zeros in the mean (mask is 0 or 1). */
 #include "internal.h"
 
-typedef struct mse { ar_tensor *loss, *y; const ar_tensor *target, *mask; } mse;
+typedef struct mse {
+    ar_tensor *loss, *y;
+    const ar_tensor *target, *mask;
+} mse;
 
 static ar_status mse_backward(ar_graph *g, const void *ctx) {
     const mse *op = ctx;
@@ -13,8 +16,10 @@ static ar_status mse_backward(ar_graph *g, const void *ctx) {
     AR_TRY(ar__grad(g, &grad, &accumulate, op->y));
     if (!grad) return AR_OK;
     int64_t count = ar_tensor_count(op->y);
-    struct { uint32_t n, start, I, has_mask, acc; float scale; } v = {
-        0, 0, (uint32_t)op->y->dims[1], op->mask != NULL, accumulate, (float)(1.0 / (double)count)};
+    struct {
+        uint32_t n, start, I, has_mask, acc;
+        float scale;
+    } v = {0, 0, (uint32_t)op->y->dims[1], op->mask != NULL, accumulate, (float)(1.0 / (double)count)};
     ar__emit_desc d = {.kernel = AR_K_mse_bwd, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
     d.operands[0] = (ar__operand){op->y, 0, 0};
     d.operands[1] = (ar__operand){op->target, 0, 0};
@@ -25,7 +30,8 @@ static ar_status mse_backward(ar_graph *g, const void *ctx) {
     return ar__emit_split(g, &d, &(ar__split){.units = count, .split = 1 | 2 | 16, .pass_start = true});
 }
 
-ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target, const ar_tensor *mask) {
+ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target,
+                    const ar_tensor *mask) {
     AR_TRY(ar__expect("mse y", y, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("mse target", target, AR_F32, 2, y->dims));
     if (mask) AR_TRY(ar__expect("mse mask", mask, AR_F32, 1, y->dims));
@@ -35,15 +41,21 @@ ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor
     if (count == 0) return ar__emit_fill(g, *loss, 0.0f);
     ar_tensor *parts = NULL;
     AR_TRY(ar_graph_temp(g, &parts, AR_F32, 1, &parts_count));
-    struct { uint32_t n, start, I, has_mask; } v = {0, 0, (uint32_t)y->dims[1], mask != NULL};
+    struct {
+        uint32_t n, start, I, has_mask;
+    } v = {0, 0, (uint32_t)y->dims[1], mask != NULL};
     ar__emit_desc d = {.kernel = AR_K_mse_part, .specs = {AR__SUM_WG, 1, AR__SUM_SEGMENT}, .params = &v};
     d.operands[0] = (ar__operand){y, 0, 0};
     d.operands[1] = (ar__operand){target, 0, 0};
     d.operands[2] = (ar__operand){mask ? mask : y, 0, mask ? 0 : 64};
     d.operands[3] = (ar__operand){parts, 0, 0};
     d.bytes = 8.0 * (double)count;
-    AR_TRY(ar__emit_split(g, &d, &(ar__split){.units = count, .split = 3, .items_per_unit = AR__SUM_WG,
-                                              .units_per_item = AR__SUM_SEGMENT, .pass_start = true}));
+    AR_TRY(ar__emit_split(g, &d,
+                          &(ar__split){.units = count,
+                                       .split = 3,
+                                       .items_per_unit = AR__SUM_WG,
+                                       .units_per_item = AR__SUM_SEGMENT,
+                                       .pass_start = true}));
     AR_TRY(ar__emit_sum_final(g, *loss, parts, 1.0 / (double)count));
     if (!(*loss)->needs_grad) return AR_OK;
     return ar__node(g, mse_backward, &(mse){*loss, y, target, mask}, sizeof(mse));

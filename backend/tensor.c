@@ -8,21 +8,23 @@ uint64_t ar__tensor_bytes(const ar_tensor *t) {
 }
 
 static ar_status check_shape(ar_dtype dtype, int32_t dim_count, const int64_t *dims) {
-    if (dtype < 0 || dtype >= AR_DTYPE_COUNT) return ar__fail(AR_ERR_ARG, "tensor: unknown dtype %d", (int)dtype);
+    if (dtype < 0 || dtype >= AR_DTYPE_COUNT)
+        return ar__fail(AR_ERR_ARG, "tensor: unknown dtype %d", (int)dtype);
     if (dim_count < 1 || dim_count > AR_MAX_DIMS)
         return ar__fail(AR_ERR_ARG, "tensor: %d dimensions, expected 1 to %d", dim_count, AR_MAX_DIMS);
     int64_t count = 1;
     for (int32_t i = 0; i < dim_count; i++) {
         if (dims[i] < 0 || dims[i] > INT32_MAX)
             return ar__fail(AR_ERR_ARG, "tensor: dimension %d is %lld", i, (long long)dims[i]);
-        if (dims[i] > 0 && count > INT64_MAX / 16 / dims[i]) return ar__fail(AR_ERR_ARG, "tensor: too many elements");
+        if (dims[i] > 0 && count > INT64_MAX / 16 / dims[i])
+            return ar__fail(AR_ERR_ARG, "tensor: too many elements");
         count *= dims[i];
     }
     return AR_OK;
 }
 
-ar_status ar__tensor_make(ar_tensor **out, ar_device *device, ar_graph *graph, ar_dtype dtype, int32_t dim_count,
-                          const int64_t *dims) {
+ar_status ar__tensor_make(ar_tensor **out, ar_device *device, ar_graph *graph, ar_dtype dtype,
+                          int32_t dim_count, const int64_t *dims) {
     *out = NULL;
     AR_TRY(check_shape(dtype, dim_count, dims));
     ar_tensor *t = ar__alloc(1, sizeof *t);
@@ -37,7 +39,8 @@ ar_status ar__tensor_make(ar_tensor **out, ar_device *device, ar_graph *graph, a
     return AR_OK;
 }
 
-ar_status ar_tensor_create(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dim_count, const int64_t *dims) {
+ar_status ar_tensor_create(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dim_count,
+                           const int64_t *dims) {
     ar_tensor *made = NULL;
     *t = NULL;
     AR_TRY(ar__tensor_make(&made, device, NULL, dtype, dim_count, dims));
@@ -59,16 +62,18 @@ void ar_tensor_destroy(ar_tensor *t) {
     free(t);
 }
 
-ar_status ar__expect(const char *name, const ar_tensor *t, ar_dtype dtype, int32_t dim_count, const int64_t *dims) {
+ar_status ar__expect(const char *name, const ar_tensor *t, ar_dtype dtype, int32_t dim_count,
+                     const int64_t *dims) {
     if (!t) return ar__fail(AR_ERR_ARG, "%s: missing", name);
     if (t->dtype != dtype)
-        return ar__fail(AR_ERR_DTYPE, "%s: %s, expected %s", name, ar_dtype_name(t->dtype), ar_dtype_name(dtype));
+        return ar__fail(AR_ERR_DTYPE, "%s: %s, expected %s", name, ar_dtype_name(t->dtype),
+                        ar_dtype_name(dtype));
     if (t->dim_count != dim_count)
         return ar__fail(AR_ERR_SHAPE, "%s: %d dimensions, expected %d", name, t->dim_count, dim_count);
     for (int32_t i = 0; i < dim_count; i++)
         if (dims[i] >= 0 && t->dims[i] != dims[i])
-            return ar__fail(AR_ERR_SHAPE, "%s: dimension %d is %lld, expected %lld", name, i, (long long)t->dims[i],
-                            (long long)dims[i]);
+            return ar__fail(AR_ERR_SHAPE, "%s: dimension %d is %lld, expected %lld", name, i,
+                            (long long)t->dims[i], (long long)dims[i]);
     return AR_OK;
 }
 
@@ -86,16 +91,16 @@ ar_status ar_tensor_write(ar_tensor *t, const void *src, int64_t offset, int64_t
     AR_TRY(check_access(t, offset, count, "tensor write"));
     uint64_t each = ar_dtype_bytes(t->dtype);
     if (count == 0) return AR_OK;
-    return t->device->driver->write(t->device->drv, t->slice.buffer, t->slice.offset + (uint64_t)offset * each, src,
-                                    (uint64_t)count * each);
+    return t->device->driver->write(t->device->drv, t->slice.buffer,
+                                    t->slice.offset + (uint64_t)offset * each, src, (uint64_t)count * each);
 }
 
 ar_status ar_tensor_read(const ar_tensor *t, void *dst, int64_t offset, int64_t count) {
     AR_TRY(check_access(t, offset, count, "tensor read"));
     uint64_t each = ar_dtype_bytes(t->dtype);
     if (count == 0) return AR_OK;
-    return t->device->driver->read(t->device->drv, t->slice.buffer, t->slice.offset + (uint64_t)offset * each, dst,
-                                   (uint64_t)count * each);
+    return t->device->driver->read(t->device->drv, t->slice.buffer, t->slice.offset + (uint64_t)offset * each,
+                                   dst, (uint64_t)count * each);
 }
 
 ar_dtype ar_tensor_dtype(const ar_tensor *t) { return t->dtype; }
