@@ -1,10 +1,12 @@
-/* The Vulkan driver through its contract (backend/driver.h), on every device found, with the kernel copy. */
+/* The Vulkan driver through its contract (backend/driver.h), on every device found, with the kernel copy.
+ * ctest-labels: device vulkan */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
 #include <glob.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +166,41 @@ static void two_opens(const ar_device_facts *device) {
 static void two_devices_are_open_at_once(void **state) {
     (void)state;
     on_every_device(two_opens);
+}
+
+/* Opens, writes, reads and closes a few times; on a thread of its own, so it reports instead of asserting. */
+static void *open_again_and_again(void *device) {
+    static const uint32_t word = 0x5eed;
+    ar_plan plan = plain_plan();
+    for (int i = 0; i < 4; i++) {
+        ar__drv *drv = NULL;
+        ar__buffer *buffer = NULL;
+        uint32_t got = 0;
+        int32_t count;
+        bool ok = D->list(NULL, &count, 0, NULL, 0) == AR_OK && D->open(&drv, device, &plan, NULL) == AR_OK &&
+                  D->buffer_create(drv, &buffer, sizeof word) == AR_OK &&
+                  D->write(drv, buffer, 0, &word, sizeof word) == AR_OK &&
+                  D->read(drv, buffer, 0, &got, sizeof got) == AR_OK && got == word;
+        if (drv) {
+            D->buffer_destroy(drv, buffer);
+            D->close(drv);
+        }
+        if (!ok) return device;
+    }
+    return NULL;
+}
+
+static void threads_open(const ar_device_facts *device) {
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, open_again_and_again, (void *)device), 0);
+    void *failed[3];
+    for (int i = 0; i < 3; i++) pthread_join(threads[i], &failed[i]);
+    for (int i = 0; i < 3; i++) assert_null(failed[i]);
+}
+static void threads_have_their_own_devices(void **state) {
+    (void)state;
+    on_every_device(threads_open);
 }
 
 /* ---- transfers ---- */
@@ -514,23 +551,15 @@ static void a_damaged_cache_is_a_miss(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(list_counts_and_clips),
-        cmocka_unit_test(list_survives_broken_manifests),
-        cmocka_unit_test(facts_are_plausible),
-        cmocka_unit_test(open_rejects_missing_index),
-        cmocka_unit_test(two_devices_are_open_at_once),
-        cmocka_unit_test(transfers_round_trip),
-        cmocka_unit_test(staged_transfers_round_trip),
-        cmocka_unit_test(absurd_buffer_is_a_status),
-        cmocka_unit_test(a_stream_replays),
-        cmocka_unit_test(commands_keep_their_order),
-        cmocka_unit_test(submissions_are_cut_by_work),
-        cmocka_unit_test(a_long_command_goes_alone),
-        cmocka_unit_test(a_copy_command_copies),
-        cmocka_unit_test(bad_commands_are_refused),
-        cmocka_unit_test(failing_allocations_are_a_status),
-        cmocka_unit_test(profile_gives_times),
-        cmocka_unit_test(profile_gives_host_times),
+        cmocka_unit_test(list_counts_and_clips),        cmocka_unit_test(list_survives_broken_manifests),
+        cmocka_unit_test(facts_are_plausible),          cmocka_unit_test(open_rejects_missing_index),
+        cmocka_unit_test(two_devices_are_open_at_once), cmocka_unit_test(threads_have_their_own_devices),
+        cmocka_unit_test(transfers_round_trip),         cmocka_unit_test(staged_transfers_round_trip),
+        cmocka_unit_test(absurd_buffer_is_a_status),    cmocka_unit_test(a_stream_replays),
+        cmocka_unit_test(commands_keep_their_order),    cmocka_unit_test(submissions_are_cut_by_work),
+        cmocka_unit_test(a_long_command_goes_alone),    cmocka_unit_test(a_copy_command_copies),
+        cmocka_unit_test(bad_commands_are_refused),     cmocka_unit_test(failing_allocations_are_a_status),
+        cmocka_unit_test(profile_gives_times),          cmocka_unit_test(profile_gives_host_times),
         cmocka_unit_test(a_damaged_cache_is_a_miss),
     };
     return cmocka_run_group_tests(tests, list_devices, NULL);
