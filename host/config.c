@@ -1,0 +1,188 @@
+/* config.json of a decoder: the numbers a family needs, every one with a range. Also reads the
+ * rope_parameters object that newer transformers write in place of rope_theta and rope_scaling. */
+#include "ar_error.h"
+#include "family.h"
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CONFIG_BYTES ((size_t)4 << 20)
+#define MAX_HIDDEN       (1 << 20)
+#define MAX_INTERMEDIATE (1 << 22)
+#define MAX_VOCAB        (1 << 24)
+#define MAX_LAYERS       4096
+#define MAX_HEADS        4096
+#define MAX_HEAD_DIM     4096
+#define MAX_TOKENS       (1 << 24)
+
+static ar_status read_family(ar_config *c, const ar_json *root, const char *what) {
+    const char *type;
+    AR_TRY(ar_json_string_or(&type, root, "model_type", "", what));
+    const ar_family *family = ar_family_find(type);
+    if (family) {
+        snprintf(c->family, sizeof c->family, "%s", family->name);
+        return AR_OK;
+    }
+    char known[256] = "";
+    size_t used = 0;
+    for (int32_t i = 0; ar__families[i] && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? " " : "",
+                                 ar__families[i]->model_types);
+    return ar__fail(AR_ERR_FORMAT, "%s: model_type: found \"%.64s\", expected one of: %s", what, type, known);
+}
+
+/* A range of int32_t: the caller's hi fits one. */
+static ar_status read_i32(int32_t *out, const ar_json *root, const char *key, int64_t lo, int64_t hi,
+                          const char *what) {
+    int64_t value = 0;
+    AR_TRY(ar_json_int(&value, root, key, lo, hi, what));
+    *out = (int32_t)value;
+    return AR_OK;
+}
+
+static ar_status read_sizes(ar_config *c, const ar_json *root, const char *what) {
+    AR_TRY(ar_json_int(&c->hidden, root, "hidden_size", 1, MAX_HIDDEN, what));
+    AR_TRY(ar_json_int(&c->intermediate, root, "intermediate_size", 1, MAX_INTERMEDIATE, what));
+    AR_TRY(ar_json_int(&c->vocab, root, "vocab_size", 1, MAX_VOCAB, what));
+    AR_TRY(read_i32(&c->layers, root, "num_hidden_layers", 1, MAX_LAYERS, what));
+    AR_TRY(read_i32(&c->max_tokens, root, "max_position_embeddings", 1, MAX_TOKENS, what));
+    /* Within a sliding window, sliding attention is plain causal attention: the window is the context then.
+     */
+    int64_t window = 0;
+    AR_TRY(ar_json_int_or(&window, root, "sliding_window", c->max_tokens, 1, INT32_MAX, what));
+    if (window < c->max_tokens) c->max_tokens = (int32_t)window;
+    return AR_OK;
+}
+
+static ar_status read_heads(ar_config *c, const ar_json *root, const char *what) {
+    int64_t kv_heads = 0, head_dim = 0;
+    AR_TRY(read_i32(&c->heads, root, "num_attention_heads", 1, MAX_HEADS, what));
+    AR_TRY(ar_json_int_or(&kv_heads, root, "num_key_value_heads", c->heads, 1, c->heads, what));
+    if (c->heads % kv_heads != 0)
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: num_key_value_heads: found %d, expected a divisor of num_attention_heads = %d",
+                        what, (int)kv_heads, (int)c->heads);
+    AR_TRY(ar_json_int_or(&head_dim, root, "head_dim", 0, 1, MAX_HEAD_DIM, what));
+    if (head_dim == 0 && c->hidden % c->heads != 0)
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: hidden_size: found %lld, expected a multiple of num_attention_heads = %d", what,
+                        (long long)c->hidden, (int)c->heads);
+    if (head_dim == 0) head_dim = c->hidden / c->heads;
+    if (head_dim % 4 != 0 || head_dim > MAX_HEAD_DIM)
+        return ar__fail(AR_ERR_FORMAT, "%s: head_dim: found %lld, expected a multiple of 4 up to %d", what,
+                        (long long)head_dim, MAX_HEAD_DIM);
+    c->kv_heads = (int32_t)kv_heads;
+    c->head_dim = (int32_t)head_dim;
+    return AR_OK;
+}
+
+static ar_status read_f32(float *out, const ar_json *obj, const char *key, double fallback, double lo,
+                          double hi, const char *what) {
+    double value = 0;
+    AR_TRY(ar_json_number_or(&value, obj, key, fallback, lo, hi, what));
+    *out = (float)value;
+    return AR_OK;
+}
+
+static ar_status read_llama3(ar_config *c, const ar_json *scaling, const char *what) {
+    AR_TRY(read_f32(&c->rope_scaling.low_freq, scaling, "low_freq_factor", 1, 1e-3, 1e6, what));
+    AR_TRY(read_f32(&c->rope_scaling.high_freq, scaling, "high_freq_factor", 4, 1e-3, 1e6, what));
+    if (!(c->rope_scaling.low_freq < c->rope_scaling.high_freq))
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: high_freq_factor: found %g, expected more than low_freq_factor = %g", what,
+                        (double)c->rope_scaling.high_freq, (double)c->rope_scaling.low_freq);
+    return read_i32(&c->rope_scaling.original_tokens, scaling, "original_max_position_embeddings", 1,
+                    MAX_TOKENS, what);
+}
+
+static ar_status read_scaling(ar_config *c, const ar_json *scaling, const char *what) {
+    const char *type, *kind;
+    AR_TRY(ar_json_string_or(&type, scaling, "type", "default", what));
+    AR_TRY(ar_json_string_or(&kind, scaling, "rope_type", type, what));
+    if (strcmp(kind, "default") == 0) return AR_OK;
+    bool is_llama3 = strcmp(kind, "llama3") == 0;
+    if (!is_llama3 && strcmp(kind, "linear") != 0)
+        return ar__fail(AR_ERR_FORMAT, "%s: rope_type: found \"%.32s\", expected default, linear or llama3",
+                        what, kind);
+    if (!ar_json_get(scaling, "factor"))
+        return ar__fail(AR_ERR_FORMAT, "%s: rope_scaling: factor: found nothing, expected a number", what);
+    snprintf(c->rope_scaling.kind, sizeof c->rope_scaling.kind, "%s", kind);
+    AR_TRY(read_f32(&c->rope_scaling.factor, scaling, "factor", 1, 1e-3, 1e6, what));
+    return is_llama3 ? read_llama3(c, scaling, what) : AR_OK;
+}
+
+static ar_status read_rope(ar_config *c, const ar_json *root, const char *what) {
+    const ar_json *rope = ar_json_get(root, "rope_parameters");
+    const char *key = "rope_parameters";
+    AR_TRY(read_f32(&c->rope_theta, root, "rope_theta", 10000, 1, 1e12, what));
+    float partial = 1;
+    AR_TRY(read_f32(&partial, root, "partial_rotary_factor", 1, 0, 1, what));
+    if (!rope || cJSON_IsNull(rope)) {
+        key = "rope_scaling";
+        rope = ar_json_get(root, key);
+    } else {
+        AR_TRY(read_f32(&c->rope_theta, rope, "rope_theta", (double)c->rope_theta, 1, 1e12, what));
+        AR_TRY(read_f32(&partial, rope, "partial_rotary_factor", (double)partial, 0, 1, what));
+    }
+    if (partial != 1.0f)
+        return ar__fail(AR_ERR_FORMAT, "%s: partial_rotary_factor: found %g, expected 1", what,
+                        (double)partial);
+    if (!rope || cJSON_IsNull(rope)) return AR_OK;
+    if (!cJSON_IsObject(rope))
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found no object, expected one or null", what, key);
+    return read_scaling(c, rope, what);
+}
+
+/* A number, the first of a list of numbers, or nothing (-1). */
+static ar_status read_token(int32_t *out, const ar_json *root, const char *key, int64_t vocab,
+                            const char *what) {
+    const cJSON *item = ar_json_get(root, key);
+    if (cJSON_IsArray(item) && item->child) item = item->child;
+    *out = -1;
+    if (!item || cJSON_IsNull(item)) return AR_OK;
+    double value = cJSON_IsNumber(item) ? item->valuedouble : -2;
+    if (!(value >= -1 && value < (double)vocab) || value != (double)(int32_t)value)
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %s%g, expected a token id below vocab_size = %lld",
+                        what, key, cJSON_IsNumber(item) ? "" : "no number, ", value, (long long)vocab);
+    *out = (int32_t)value;
+    return AR_OK;
+}
+
+static ar_status read_config(ar_config *c, const ar_json *root, const char *what) {
+    if (!cJSON_IsObject(root)) return ar__fail(AR_ERR_FORMAT, "%s: found no object, expected one", what);
+    AR_TRY(read_family(c, root, what));
+    const char *act;
+    AR_TRY(ar_json_string_or(&act, root, "hidden_act", "silu", what));
+    if (strcmp(act, "silu") != 0)
+        return ar__fail(AR_ERR_FORMAT, "%s: hidden_act: found \"%.32s\", expected \"silu\"", what, act);
+    AR_TRY(read_sizes(c, root, what));
+    AR_TRY(read_heads(c, root, what));
+    AR_TRY(read_f32(&c->rms_eps, root, "rms_norm_eps", 1e-6, 1e-20, 1, what));
+    AR_TRY(read_rope(c, root, what));
+    AR_TRY(ar_json_bool_or(&c->tied, root, "tie_word_embeddings", false, what));
+    bool bias; /* which biases there are is seen in the weights */
+    AR_TRY(ar_json_bool_or(&bias, root, "attention_bias", false, what));
+    AR_TRY(ar_json_bool_or(&bias, root, "mlp_bias", false, what));
+    AR_TRY(read_token(&c->bos, root, "bos_token_id", c->vocab, what));
+    return read_token(&c->eos, root, "eos_token_id", c->vocab, what);
+}
+
+ar_status ar_config_parse(ar_config *c, const char *json, size_t bytes, const char *what) {
+    ar_json *root;
+    *c = (ar_config){0};
+    AR_TRY(ar_json_parse(&root, json, bytes, what));
+    ar_status status = read_config(c, root, what);
+    ar_json_close(root);
+    return status;
+}
+
+ar_status ar_config_open(ar_config *c, const char *path) {
+    char *text;
+    size_t bytes;
+    *c = (ar_config){0};
+    AR_TRY(ar_file_read_text(&text, &bytes, path, MAX_CONFIG_BYTES));
+    ar_status status = ar_config_parse(c, text, bytes, path);
+    free(text);
+    return status;
+}
