@@ -117,8 +117,8 @@ struct ar__drv {
     uint64_t timestamp_mask; /* 0: host time */
     double submit_ms;        /* 0: one submission per stream */
     VkPipelineCache cache;
-    char *cache_path;        /* NULL: no cache file */
-    uint64_t cache_checksum; /* of what was loaded */
+    char *cache_dir;         /* NULL: no cache file */
+    uint64_t cache_hash;     /* of what was loaded */
     VkCommandPool pool;      /* of scratch */
     VkCommandBuffer scratch; /* transfers and profiling, one at a time */
     ar__buffer *staging;     /* made on first use */

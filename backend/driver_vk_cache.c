@@ -1,94 +1,37 @@
-/* Vulkan pipeline cache on disk. Drivers check their own data poorly, so the file has our header around it;
- * whatever does not match this very driver and device byte for byte is a miss.
- *   magic 8 | version, vendor, device, driver version: u32 each | uuid 16 | bytes u64 | FNV-1a u64 | data
- * Numbers are in host order: a file from a host of other order fails at the version. */
+/* Vulkan's pipeline cache over cache.h's strict files: drivers check their own data poorly, so the file names
+ * device, driver and cache layout in full, and whatever differs is a miss. */
+#include "cache.h"
 #include "driver_vk.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define CACHE_MAX_BYTES ((uint64_t)256 << 20)
+#define CACHE_KIND "vk"
 
-typedef struct cache_head {
-    char magic[8];
-    uint32_t version, vendor, device, driver;
-    uint8_t uuid[VK_UUID_SIZE];
-    uint64_t bytes, checksum;
-} cache_head;
-_Static_assert(sizeof(cache_head) == 56, "the header has no padding");
+typedef struct cache_texts {
+    char driver[64], version[64];
+} cache_texts;
 
-static uint64_t fnv1a(const uint8_t *data, size_t bytes) {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < bytes; i++) h = (h ^ data[i]) * 0x100000001b3u;
-    return h;
-}
-
-static cache_head make_head(const ar__drv *drv, uint64_t bytes, uint64_t checksum) {
-    cache_head head = {.magic = "ARVKPC\r\n",
-                       .version = 1,
-                       .vendor = drv->properties.vendorID,
-                       .device = drv->properties.deviceID,
-                       .driver = drv->properties.driverVersion,
-                       .bytes = bytes,
-                       .checksum = checksum};
-    memcpy(head.uuid, drv->properties.pipelineCacheUUID, sizeof head.uuid);
-    return head;
-}
-
-/* The file's data (free()), or NULL for a miss of any kind. */
-static uint8_t *load(const ar__drv *drv, size_t *bytes, uint64_t *checksum) {
-    cache_head head;
-    uint8_t *data = NULL;
-    FILE *file = fopen(drv->cache_path, "rb");
-    if (!file) return NULL;
-    if (fread(&head, sizeof head, 1, file) == 1 && head.bytes && head.bytes <= CACHE_MAX_BYTES) {
-        cache_head expected = make_head(drv, head.bytes, head.checksum);
-        if (!memcmp(&head, &expected, sizeof head)) data = ar__alloc((size_t)head.bytes, 1);
-    }
-    if (data && (fread(data, 1, (size_t)head.bytes, file) != head.bytes || fgetc(file) != EOF ||
-                 fnv1a(data, (size_t)head.bytes) != head.checksum)) {
-        free(data);
-        data = NULL;
-    }
-    fclose(file);
-    if (!data) return NULL;
-    *bytes = (size_t)head.bytes;
-    *checksum = head.checksum;
-    return data;
-}
-
-/* Written beside the target and renamed, so that a reader sees all of it or none. */
-static void save(const ar__drv *drv, const cache_head *head, const uint8_t *data) {
-    size_t length = strlen(drv->cache_path) + sizeof ".XXXXXX";
-    char *temporary = ar__alloc(length, 1);
-    if (!temporary) return;
-    snprintf(temporary, length, "%s.XXXXXX", drv->cache_path);
-    int fd = mkstemp(temporary);
-    FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    if (file) {
-        bool ok = fwrite(head, sizeof *head, 1, file) == 1 &&
-                  fwrite(data, 1, (size_t)head->bytes, file) == head->bytes;
-        ok = !fclose(file) && ok;
-        if (!ok || rename(temporary, drv->cache_path)) unlink(temporary);
-    } else if (fd >= 0) {
-        close(fd);
-        unlink(temporary);
-    }
-    free(temporary);
+static ar__cache_id make_id(const ar__drv *drv, cache_texts *texts) {
+    const VkPhysicalDeviceProperties *p = &drv->properties;
+    snprintf(texts->driver, sizeof texts->driver, "%08x:%08x", p->vendorID, p->deviceID);
+    size_t at = (size_t)snprintf(texts->version, sizeof texts->version, "%08x:", p->driverVersion);
+    for (size_t i = 0; i < VK_UUID_SIZE; i++, at += 2)
+        snprintf(texts->version + at, sizeof texts->version - at, "%02x", p->pipelineCacheUUID[i]);
+    return (ar__cache_id){.device = p->deviceName, .driver = texts->driver, .version = texts->version};
 }
 
 ar_status ar__vk_cache_open(ar__drv *drv, const char *cache_dir) {
     size_t bytes = 0;
-    uint8_t *data = NULL;
+    void *data = NULL;
     if (cache_dir && cache_dir[0]) {
-        const VkPhysicalDeviceProperties *p = &drv->properties;
-        size_t length = strlen(cache_dir) + 64;
-        drv->cache_path = ar__alloc(length, 1);
-        if (!drv->cache_path) return AR_ERR_MEMORY;
-        snprintf(drv->cache_path, length, "%s/vk-%04x-%04x-%08x.cache", cache_dir, p->vendorID, p->deviceID,
-                 p->driverVersion);
-        data = load(drv, &bytes, &drv->cache_checksum);
+        cache_texts texts;
+        ar__cache_id id = make_id(drv, &texts);
+        drv->cache_dir = ar__alloc(strlen(cache_dir) + 1, 1);
+        if (!drv->cache_dir) return AR_ERR_MEMORY;
+        strcpy(drv->cache_dir, cache_dir);
+        if (ar__cache_load(cache_dir, CACHE_KIND, ar__cache_key(&id), &id, &data, &bytes))
+            drv->cache_hash = ar__hash(AR__HASH_START, data, bytes);
     }
     VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                       .initialDataSize = bytes,
@@ -98,20 +41,23 @@ ar_status ar__vk_cache_open(ar__drv *drv, const char *cache_dir) {
     return status;
 }
 
-void ar__vk_cache_close(ar__drv *drv) {
+static void save(ar__drv *drv) {
     size_t bytes = 0;
-    uint8_t *data = NULL;
-    if (drv->cache && drv->cache_path &&
-        drv->fns.GetPipelineCacheData(drv->device, drv->cache, &bytes, NULL) == VK_SUCCESS && bytes &&
-        bytes <= CACHE_MAX_BYTES)
-        data = ar__alloc(bytes, 1);
-    if (data && drv->fns.GetPipelineCacheData(drv->device, drv->cache, &bytes, data) == VK_SUCCESS) {
-        cache_head head = make_head(drv, bytes, fnv1a(data, bytes));
-        if (head.checksum != drv->cache_checksum) save(drv, &head, data);
+    if (drv->fns.GetPipelineCacheData(drv->device, drv->cache, &bytes, NULL) != VK_SUCCESS || !bytes) return;
+    void *data = malloc(bytes); /* not ar__alloc: closing leaves the error text alone */
+    if (data && drv->fns.GetPipelineCacheData(drv->device, drv->cache, &bytes, data) == VK_SUCCESS &&
+        ar__hash(AR__HASH_START, data, bytes) != drv->cache_hash) {
+        cache_texts texts;
+        ar__cache_id id = make_id(drv, &texts);
+        ar__cache_store(drv->cache_dir, CACHE_KIND, ar__cache_key(&id), &id, data, bytes);
     }
     free(data);
+}
+
+void ar__vk_cache_close(ar__drv *drv) {
+    if (drv->cache && drv->cache_dir) save(drv);
     drv->fns.DestroyPipelineCache(drv->device, drv->cache, NULL);
     drv->cache = VK_NULL_HANDLE;
-    free(drv->cache_path);
-    drv->cache_path = NULL;
+    free(drv->cache_dir);
+    drv->cache_dir = NULL;
 }

@@ -1,4 +1,5 @@
 /* Vulkan: the loader, the instance, and the facts of every device. No policy and no open device here. */
+#include "cache.h"
 #include "driver_vk.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -167,8 +168,8 @@ static void mix_uuid(uint8_t out[16], const VkPhysicalDeviceProperties *p,
     uint32_t words[3] = {p->vendorID, p->deviceID, p->driverVersion};
     memcpy(text + 3 * VK_UUID_SIZE, words, sizeof words);
     for (int half = 0; half < 2; half++) {
-        uint64_t h = half ? 0x84222325cbf29ce4u : 0xcbf29ce484222325u;
-        for (size_t i = 0; i < sizeof text; i++) h = (h ^ text[i]) * 0x100000001b3u;
+        uint64_t h = half ? 0x84222325cbf29ce4u : AR__HASH_START;
+        h = ar__hash(h, text, sizeof text);
         for (int i = 0; i < 8; i++) out[8 * half + i] = (uint8_t)(h >> (8 * i));
     }
 }
@@ -226,6 +227,24 @@ static void chain(void *head, void *link) {
     base->pNext = added;
 }
 
+/* driver: its name and the API; version: the driver's own, beginning with its first number, as quirks.def
+ * compares it ("Mesa 22.3.6 (LLVM 15.0.6)" becomes "22.3.6 (LLVM 15.0.6)"). */
+static void fill_driver(ar_device_facts *f, const VkPhysicalDeviceProperties *p,
+                        const VkPhysicalDeviceDriverProperties *driver) {
+    const char *name = driver && driver->driverName[0] ? driver->driverName : "unnamed driver";
+    snprintf(f->driver, sizeof f->driver, "%.80s, Vulkan %u.%u.%u", name, VK_API_VERSION_MAJOR(p->apiVersion),
+             VK_API_VERSION_MINOR(p->apiVersion), VK_API_VERSION_PATCH(p->apiVersion));
+    const char *number = driver ? driver->driverInfo + strcspn(driver->driverInfo, "0123456789") : "";
+    uint32_t v = p->driverVersion;
+    if (number[0])
+        snprintf(f->version, sizeof f->version, "%.63s", number);
+    else if (p->vendorID == 0x10de) /* NVIDIA packs it in its own way */
+        snprintf(f->version, sizeof f->version, "%u.%u.%u", v >> 22, v >> 14 & 255, v >> 6 & 255);
+    else
+        snprintf(f->version, sizeof f->version, "%u.%u.%u", VK_API_VERSION_MAJOR(v), VK_API_VERSION_MINOR(v),
+                 VK_API_VERSION_PATCH(v));
+}
+
 /* Names, identity, allocation limit and subgroups: what Vulkan 1.1 and listed extensions tell. */
 static void fill_properties(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device,
                             const VkExtensionProperties *ext, uint32_t ext_count) {
@@ -253,12 +272,7 @@ static void fill_properties(ar_device_facts *f, const ar__vk_fns *fns, VkPhysica
         snprintf(f->vendor, sizeof f->vendor, "%s", vendor);
     else
         snprintf(f->vendor, sizeof f->vendor, "vendor 0x%04x", p->vendorID);
-    if (has_driver)
-        snprintf(f->driver, sizeof f->driver, "%.60s %.60s", driver.driverName, driver.driverInfo);
-    else
-        snprintf(f->driver, sizeof f->driver, "driver version 0x%08x", p->driverVersion);
-    snprintf(f->version, sizeof f->version, "Vulkan %u.%u.%u", VK_API_VERSION_MAJOR(p->apiVersion),
-             VK_API_VERSION_MINOR(p->apiVersion), VK_API_VERSION_PATCH(p->apiVersion));
+    fill_driver(f, p, has_driver ? &driver : NULL);
     f->vendor_id = p->vendorID;
     f->device_id = p->deviceID;
     f->kind = device_kind(p->deviceType);
