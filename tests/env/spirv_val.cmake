@@ -1,0 +1,23 @@
+# Every kernel's GLSL (as the build made it) gives SPIR-V that spirv-val accepts for Vulkan 1.1.
+file(GLOB kernels ${GEN}/*.glsl.comp)
+list(LENGTH kernels count)
+if(count EQUAL 0)
+    message(FATAL_ERROR "no kernels in ${GEN}")
+endif()
+set(bad 0)
+foreach(kernel IN LISTS kernels)
+    execute_process(COMMAND ${GLSLANG} -V --target-env vulkan1.1 -S comp -o ${WORK}/kernel.spv ${kernel}
+        OUTPUT_VARIABLE log ERROR_VARIABLE log RESULT_VARIABLE status)
+    if(status EQUAL 0)
+        execute_process(COMMAND ${SPIRV_VAL} --target-env vulkan1.1 ${WORK}/kernel.spv
+            OUTPUT_VARIABLE log ERROR_VARIABLE log RESULT_VARIABLE status)
+    endif()
+    if(NOT status EQUAL 0)
+        message("${kernel}: ${log}")
+        math(EXPR bad "${bad} + 1")
+    endif()
+endforeach()
+if(bad)
+    message(FATAL_ERROR "${bad} of ${count} kernels failed")
+endif()
+message(STATUS "${count} kernels")
