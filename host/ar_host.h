@@ -117,6 +117,7 @@ ar_status ar_tokenizer_encode(const ar_tokenizer *t, int32_t **ids, int64_t *cou
 ar_status ar_tokenizer_decode(const ar_tokenizer *t, char **text, size_t *bytes, const int32_t *ids, int64_t count, bool first, bool skip_special);
 int32_t ar_tokenizer_bos(const ar_tokenizer *t); /* -1 if unknown; from tokenizer_config.json/config.json via set_special */
 int32_t ar_tokenizer_eos(const ar_tokenizer *t);
+int32_t ar_tokenizer_unk(const ar_tokenizer *t); /* what unknown characters become; -1 = they are dropped */
 void ar_tokenizer_set_special(ar_tokenizer *t, int32_t bos, int32_t eos, int32_t unk);
 /* For writers (GGUF): kind, token text as stored, score/type, merges, flags. Borrowed strings. */
 typedef enum ar_tokenizer_kind { AR_TOK_SPM, AR_TOK_BYTE_BPE } ar_tokenizer_kind;
@@ -124,6 +125,8 @@ ar_tokenizer_kind ar_tokenizer_get_kind(const ar_tokenizer *t);
 const char *ar_tokenizer_token(const ar_tokenizer *t, int32_t id, size_t *bytes); /* NULL for a hole */
 typedef enum ar_token_type { AR_TOKEN_NORMAL = 1, AR_TOKEN_UNKNOWN, AR_TOKEN_CONTROL, AR_TOKEN_USER, AR_TOKEN_UNUSED, AR_TOKEN_BYTE } ar_token_type;
 ar_token_type ar_tokenizer_token_type(const ar_tokenizer *t, int32_t id);
+/* As built; from a tokenizer.json, minus the rank of the merge that makes the token (higher merges earlier). */
+float ar_tokenizer_score(const ar_tokenizer *t, int32_t id);
 int64_t ar_tokenizer_merge_count(const ar_tokenizer *t);
 ar_status ar_tokenizer_merge(const ar_tokenizer *t, const char **left, const char **right, int64_t i);
 const char *ar_tokenizer_pre(const ar_tokenizer *t); /* llama.cpp's name of the pre-split: "gpt-2", "llama-bpe", "qwen2", "default" */
