@@ -30,7 +30,8 @@ configure_package_config_file(cmake/anyroundConfig.cmake.in ${PROJECT_BINARY_DIR
     INSTALL_DESTINATION ${AR_CMAKE_DIR})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/anyroundConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/anyroundConfig.cmake ${PROJECT_BINARY_DIR}/anyroundConfigVersion.cmake
-    third_party/FindcJSON.cmake third_party/FindPCRE2.cmake DESTINATION ${AR_CMAKE_DIR})
+    third_party/FindcJSON.cmake third_party/FindPCRE2.cmake third_party/Findutf8proc.cmake
+    DESTINATION ${AR_CMAKE_DIR})
 
 # The prefix is told from where anyround.pc lies, so that an installed tree can be moved.
 set(AR_PC_DIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
