@@ -33,7 +33,8 @@ void ar__alloc_fail_at(int32_t n) { alloc_countdown = n; }
 
 void *ar__alloc(size_t count, size_t each) {
     bool injected = alloc_countdown > 0 && --alloc_countdown == 0;
-    void *p = injected ? NULL : calloc(count ? count : 1, each ? each : 1);
+    bool overflows = each && count > SIZE_MAX / each; /* calloc checks too, but sanitizers abort there */
+    void *p = injected || overflows ? NULL : calloc(count ? count : 1, each ? each : 1);
     if (!p) ar__fail(AR_ERR_MEMORY, "cannot allocate %zu x %zu bytes%s", count, each, injected ? " (injected)" : "");
     return p;
 }
