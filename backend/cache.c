@@ -8,7 +8,7 @@
 #ifdef _WIN32
 #include <direct.h>
 #include <process.h>
-#define getpid _getpid
+#define getpid         _getpid
 #define make_dir(path) _mkdir(path)
 #else
 #include <sys/stat.h>
@@ -16,9 +16,9 @@
 #define make_dir(path) mkdir(path, 0755)
 #endif
 
-#define CACHE_MAGIC 0x3143414352415f31u /* the file's first eight bytes */
-#define CACHE_VERSION 1u
-#define CACHE_ID_BYTES 2048u
+#define CACHE_MAGIC      0x3143414352415f31u /* the file's first eight bytes */
+#define CACHE_VERSION    1u
+#define CACHE_ID_BYTES   2048u
 #define CACHE_PATH_BYTES 4096
 
 typedef struct cache_header {
@@ -36,7 +36,8 @@ uint64_t ar__hash(uint64_t hash, const void *data, size_t bytes) {
 
 static const char *text_of(const char *s) { return s ? s : ""; }
 
-/* The identity as one text; 0 if it is too long to be cached. Fields are separated by a byte no field holds. */
+/* The identity as one text; 0 if it is too long to be cached. Fields are separated by a byte no field holds.
+ */
 static size_t id_text(char *out, const ar__cache_id *id) {
     int n = snprintf(out, CACHE_ID_BYTES, "%s\n%s\n%s\n%s", text_of(id->device), text_of(id->driver),
                      text_of(id->version), text_of(id->options));
@@ -87,9 +88,10 @@ bool ar__cache_load(const char *dir, const char *kind, uint64_t key, const ar__c
     if (!f) return false;
     void *payload = NULL;
     bool hit = fread(&header, sizeof header, 1, f) == 1 && header.magic == CACHE_MAGIC &&
-               header.version == CACHE_VERSION && header.key == key && header.source_hash == id->source_hash &&
-               header.id_bytes == id_bytes && fread(found, 1, id_bytes, f) == id_bytes &&
-               memcmp(found, want, id_bytes) == 0 && (payload = read_payload(f, &header)) != NULL &&
+               header.version == CACHE_VERSION && header.key == key &&
+               header.source_hash == id->source_hash && header.id_bytes == id_bytes &&
+               fread(found, 1, id_bytes, f) == id_bytes && memcmp(found, want, id_bytes) == 0 &&
+               (payload = read_payload(f, &header)) != NULL &&
                header.checksum == checksum_of(&header, found, payload);
     fclose(f);
     if (!hit) {
@@ -101,17 +103,22 @@ bool ar__cache_load(const char *dir, const char *kind, uint64_t key, const ar__c
     return true;
 }
 
-void ar__cache_store(const char *dir, const char *kind, uint64_t key, const ar__cache_id *id, const void *data,
-                     size_t bytes) {
+void ar__cache_store(const char *dir, const char *kind, uint64_t key, const ar__cache_id *id,
+                     const void *data, size_t bytes) {
     char path[CACHE_PATH_BYTES], part[CACHE_PATH_BYTES + 64], text[CACHE_ID_BYTES];
     if (!dir || !path_of(path, dir, kind, key)) return;
     size_t id_bytes = id_text(text, id);
     if (!id_bytes) return;
-    cache_header header = {.magic = CACHE_MAGIC, .version = CACHE_VERSION, .id_bytes = (uint32_t)id_bytes,
-                           .key = key, .source_hash = id->source_hash, .data_bytes = bytes};
+    cache_header header = {.magic = CACHE_MAGIC,
+                           .version = CACHE_VERSION,
+                           .id_bytes = (uint32_t)id_bytes,
+                           .key = key,
+                           .source_hash = id->source_hash,
+                           .data_bytes = bytes};
     header.checksum = checksum_of(&header, text, data);
     /* the process and an address of this thread's stack: no two writers share a name */
-    snprintf(part, sizeof part, "%s.%ld.%llx.part", path, (long)getpid(), (unsigned long long)(uintptr_t)&header);
+    snprintf(part, sizeof part, "%s.%ld.%llx.part", path, (long)getpid(),
+             (unsigned long long)(uintptr_t)&header);
     (void)make_dir(dir);
     FILE *f = fopen(part, "wb");
     if (!f) return;

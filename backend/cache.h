@@ -19,13 +19,13 @@ uint64_t ar__hash(uint64_t hash, const void *data, size_t bytes);
 /* The hash of a whole id: the usual key. */
 uint64_t ar__cache_key(const ar__cache_id *id);
 
-/* Reads dir/kind-<key>.bin. True: *data is the payload (the caller frees it) and *bytes its size. False: dir is
- * NULL, or the file is missing, unreadable, truncated, longer than it says, of another version, made for
+/* Reads dir/kind-<key>.bin. True: *data is the payload (the caller frees it) and *bytes its size. False: dir
+ * is NULL, or the file is missing, unreadable, truncated, longer than it says, of another version, made for
  * another id, or its checksum differs. */
 bool ar__cache_load(const char *dir, const char *kind, uint64_t key, const ar__cache_id *id, void **data,
                     size_t *bytes);
-/* Writes it: a temporary file beside it, then a rename, so that no reader sees a part. Makes dir if its parent
- * exists. Silent on failure. */
-void ar__cache_store(const char *dir, const char *kind, uint64_t key, const ar__cache_id *id, const void *data,
-                     size_t bytes);
+/* Writes it: a temporary file beside it, then a rename, so that no reader sees a part. Makes dir if its
+ * parent exists. Silent on failure. */
+void ar__cache_store(const char *dir, const char *kind, uint64_t key, const ar__cache_id *id,
+                     const void *data, size_t bytes);
 #endif

@@ -9,7 +9,8 @@ enum {
 #undef AR_DTYPE
     ROW_COUNT
 };
-#define AR_DTYPE(id, name, bytes) static_assert((int)ROW_##id == (int)(id), "dtypes.def is in ar_dtype's order");
+#define AR_DTYPE(id, name, bytes)                                                                            \
+    static_assert((int)ROW_##id == (int)(id), "dtypes.def is in ar_dtype's order");
 #include "dtypes.def"
 #undef AR_DTYPE
 static_assert((int)ROW_COUNT == (int)AR_DTYPE_COUNT, "one row per type");
@@ -27,7 +28,9 @@ static const dtype_row rows[AR_DTYPE_COUNT] = {
 
 size_t ar_dtype_bytes(ar_dtype dtype) { return (unsigned)dtype < AR_DTYPE_COUNT ? rows[dtype].bytes : 0; }
 
-const char *ar_dtype_name(ar_dtype dtype) { return (unsigned)dtype < AR_DTYPE_COUNT ? rows[dtype].name : "?"; }
+const char *ar_dtype_name(ar_dtype dtype) {
+    return (unsigned)dtype < AR_DTYPE_COUNT ? rows[dtype].name : "?";
+}
 
 static uint32_t bits_of(float f) {
     uint32_t u;
@@ -51,9 +54,10 @@ float ar_f16_to_f32(uint16_t h) {
 
 uint16_t ar_f32_to_f16(float f) {
     uint32_t u = bits_of(f), sign = u >> 16 & 0x8000u, a = u & 0x7fffffffu;
-    if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (a >> 13 & 0x3ffu)); /* a quiet NaN, payload kept */
-    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);                     /* 65520 and up round to infinity */
-    if (a <= 0x33000000u) return (uint16_t)sign;                                 /* 2^-25 is a tie: to even, 0 */
+    if (a > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u | (a >> 13 & 0x3ffu)); /* a quiet NaN, payload kept */
+    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);    /* 65520 and up round to infinity */
+    if (a <= 0x33000000u) return (uint16_t)sign;                /* 2^-25 is a tie: to even, 0 */
     uint32_t e = a >> 23, m = (a & 0x7fffffu) | 0x800000u, shift = e < 113 ? 126 - e : 13;
     uint32_t h = e < 113 ? m >> shift : (e - 112) << 10 | (m >> 13 & 0x3ffu);
     uint32_t rest = m & ((1u << shift) - 1), half = 1u << (shift - 1);

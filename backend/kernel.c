@@ -60,7 +60,8 @@ static ar_status grow(ar__pipelines *p) {
     return AR_OK;
 }
 
-ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id, const uint32_t *specs) {
+ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id,
+                           const uint32_t *specs) {
     const ar__kernel *kernel = &ar__kernels[id];
     ar__pipelines *p = device->pipelines;
     uint32_t key[AR_MAX_SPECS] = {0};

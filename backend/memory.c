@@ -5,9 +5,9 @@
 #include "device.h"
 #include <stdlib.h>
 
-#define BLOCK_BYTES ((uint64_t)32 << 20)
+#define BLOCK_BYTES     ((uint64_t)32 << 20)
 #define BLOCK_BYTES_MIN ((uint64_t)64 << 10)
-#define ALIGN_MIN 256u
+#define ALIGN_MIN       256u
 
 typedef struct block block;
 
@@ -65,13 +65,16 @@ static uint64_t round_up(uint64_t bytes, uint64_t align) {
     return bytes > UINT64_MAX - align ? 0 : (bytes + align - 1) / align * align;
 }
 
-/* What a new block for this request should hold: more than it, if the request is small and the budget has room. */
+/* What a new block for this request should hold: more than it, if the request is small and the budget has
+ * room. */
 static uint64_t block_bytes_for(const ar_device *device, uint64_t need) {
     const ar_memory_stats *m = &device->memory_stats;
-    uint64_t room = m->budget - m->current, bytes = m->budget / 16 < BLOCK_BYTES ? m->budget / 16 : BLOCK_BYTES;
+    uint64_t room = m->budget - m->current,
+             bytes = m->budget / 16 < BLOCK_BYTES ? m->budget / 16 : BLOCK_BYTES;
     if (bytes < BLOCK_BYTES_MIN) bytes = BLOCK_BYTES_MIN;
     if (bytes > room) bytes = room;
-    if (device->facts.max_buffer_bytes && bytes > device->facts.max_buffer_bytes) bytes = device->facts.max_buffer_bytes;
+    if (device->facts.max_buffer_bytes && bytes > device->facts.max_buffer_bytes)
+        bytes = device->facts.max_buffer_bytes;
     bytes -= bytes % alignment(device);
     return need > bytes / 2 ? need : bytes;
 }
@@ -140,10 +143,11 @@ static void drop_if_empty(ar_device *device, block *b) {
 
 static ar_status too_little(const ar_device *device, uint64_t bytes) {
     const ar_memory_stats *m = &device->memory_stats;
-    return ar__fail(AR_ERR_DEVICE_MEMORY,
-                    "device memory: %llu bytes wanted, %llu of the budget of %llu in use, largest buffer %llu",
-                    (unsigned long long)bytes, (unsigned long long)m->current, (unsigned long long)m->budget,
-                    (unsigned long long)device->facts.max_buffer_bytes);
+    return ar__fail(
+        AR_ERR_DEVICE_MEMORY,
+        "device memory: %llu bytes wanted, %llu of the budget of %llu in use, largest buffer %llu",
+        (unsigned long long)bytes, (unsigned long long)m->current, (unsigned long long)m->budget,
+        (unsigned long long)device->facts.max_buffer_bytes);
 }
 
 ar_status ar__memory_alloc(ar_device *device, ar__slice *slice, uint64_t bytes) {
@@ -155,7 +159,8 @@ ar_status ar__memory_alloc(ar_device *device, ar__slice *slice, uint64_t bytes) 
     for (block *b = device->memory->blocks; b && !p; b = b->next) p = first_fit(b, need);
     if (!p) {
         block *b = NULL;
-        if (need > device->memory_stats.budget - device->memory_stats.current) return too_little(device, bytes);
+        if (need > device->memory_stats.budget - device->memory_stats.current)
+            return too_little(device, bytes);
         uint64_t block_bytes = block_bytes_for(device, need);
         ar_status status = block_create(device, &b, block_bytes);
         if (status == AR_ERR_DEVICE_MEMORY && block_bytes > need) status = block_create(device, &b, need);

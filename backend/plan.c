@@ -1,18 +1,18 @@
-/* Policy: what to do on a device, computed from its facts alone, so that devices nobody has here can be tested.
- * Rows of quirks.def correct the result for drivers known to misbehave. */
+/* Policy: what to do on a device, computed from its facts alone, so that devices nobody has here can be
+ * tested. Rows of quirks.def correct the result for drivers known to misbehave. */
 #include "internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The floor every kernel has a variant for: the minimums of the Vulkan 1.1 specification. */
-#define FLOOR_GROUP_ITEMS 128u
-#define FLOOR_SHARED_BYTES 16384u
-#define FLOOR_PARAM_BYTES 128u
-#define FLOOR_GROUP_COUNT 65535u
+#define FLOOR_GROUP_ITEMS   128u
+#define FLOOR_SHARED_BYTES  16384u
+#define FLOOR_PARAM_BYTES   128u
+#define FLOOR_GROUP_COUNT   65535u
 #define FLOOR_BINDING_BYTES ((uint64_t)1 << 20)
-#define PIECE_LIMIT ((uint64_t)1 << 32) /* kernels index with 32 bits */
-#define WEIGHT_HEAP_SHARE 2             /* a heap below 1/2 of the largest (a 256 MiB BAR) holds no weights */
+#define PIECE_LIMIT         ((uint64_t)1 << 32) /* kernels index with 32 bits */
+#define WEIGHT_HEAP_SHARE   2 /* a heap below 1/2 of the largest (a 256 MiB BAR) holds no weights */
 
 typedef enum device_class {
     CLASS_DESKTOP,    /* a card with its own memory */
@@ -29,26 +29,32 @@ static void add_reason(ar_plan *plan, const char *text) {
     snprintf(plan->reasons + used, room, "%s%s", used ? "; " : "", text);
 }
 
-/* Vendors whose GPUs live in phones and small boards (PCI or Khronos vendor ids). */
-static bool is_mobile_vendor(uint32_t id) {
-    static const uint32_t ids[] = {0x5143 /* Qualcomm */, 0x13b5 /* Arm */, 0x1010 /* Imagination */,
-                                   0x14e4 /* Broadcom */, 0x144d /* Samsung */, 0x7a05 /* VeriSilicon */};
-    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
-        if (ids[i] == id) return true;
+/* Vendors whose GPUs live in phones and small boards: PCI or Khronos ids, or names (OpenCL has ids of its
+ * own). */
+static bool is_mobile(const ar_device_facts *f) {
+    static const struct {
+        uint32_t id;
+        const char *name;
+    } rows[] = {{0x5143, "QUALCOMM"}, {0x13b5, "ARM"},     {0x1010, "Imagination"},
+                {0x14e4, "Broadcom"}, {0x144d, "Samsung"}, {0x7a05, "Vivante"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (f->vendor_id == rows[i].id || strncmp(f->vendor, rows[i].name, strlen(rows[i].name)) == 0)
+            return true;
     return false;
 }
 
 static device_class class_of(const ar_device_facts *f) {
     if (f->kind == AR_DEVICE_CPU) return CLASS_CPU;
-    if (f->kind == AR_DEVICE_DISCRETE) return CLASS_DESKTOP;
-    if (f->kind == AR_DEVICE_INTEGRATED) return is_mobile_vendor(f->vendor_id) ? CLASS_MOBILE : CLASS_INTEGRATED;
-    return CLASS_OTHER;
+    if (f->kind == AR_DEVICE_OTHER) return CLASS_OTHER;
+    if (is_mobile(f)) return CLASS_MOBILE;
+    return f->kind == AR_DEVICE_DISCRETE ? CLASS_DESKTOP : CLASS_INTEGRATED;
 }
 
-static ar_status check_at_least(const ar_device_facts *f, const char *what, uint64_t found, uint64_t expected) {
+static ar_status check_at_least(const ar_device_facts *f, const char *what, uint64_t found,
+                                uint64_t expected) {
     if (found >= expected) return AR_OK;
-    return ar__fail(AR_ERR_UNSUPPORTED, "%s:%d (%s): %s is %llu, at least %llu is needed", f->api, f->index, f->name,
-                    what, (unsigned long long)found, (unsigned long long)expected);
+    return ar__fail(AR_ERR_UNSUPPORTED, "%s:%d (%s): %s is %llu, at least %llu is needed", f->api, f->index,
+                    f->name, what, (unsigned long long)found, (unsigned long long)expected);
 }
 
 static ar_status check_floor(const ar_device_facts *f) {
@@ -57,7 +63,8 @@ static ar_status check_floor(const ar_device_facts *f) {
     AR_TRY(check_at_least(f, "shared_bytes", f->shared_bytes, FLOOR_SHARED_BYTES));
     AR_TRY(check_at_least(f, "max_param_bytes", f->max_param_bytes, FLOOR_PARAM_BYTES));
     AR_TRY(check_at_least(f, "max_binding_bytes", f->max_binding_bytes, FLOOR_BINDING_BYTES));
-    for (int i = 0; i < 2; i++) AR_TRY(check_at_least(f, "max_group_count", f->max_group_count[i], FLOOR_GROUP_COUNT));
+    for (int i = 0; i < 2; i++)
+        AR_TRY(check_at_least(f, "max_group_count", f->max_group_count[i], FLOOR_GROUP_COUNT));
     return AR_OK;
 }
 
@@ -75,10 +82,11 @@ typedef struct tile_row {
 /* CPUs: one item fills the vector registers and a group is the device's lane count (llvmpipe: 8) or one item
  * (an OpenCL CPU loops over items itself). GPUs: smaller tiles, whole subgroups along N. */
 static tile_row gemm_tile(const ar_device_facts *f, device_class class, uint32_t vw) {
-    if (class == CLASS_CPU && is_api(f, "cl")) return vw == 16 ? (tile_row){8, 2, 1} : vw == 8 ? (tile_row){4, 2, 1} : (tile_row){8, 2, 1};
+    if (class == CLASS_CPU && is_api(f, "cl")) return (tile_row){vw == 8 ? 4 : 8, 2, 1}; /* AVX2: 16 registers */
     if (class == CLASS_CPU) return (tile_row){8, 4, 8};
     if (class == CLASS_DESKTOP) return f->vendor_id == 0x10de ? (tile_row){8, 2, 32} : (tile_row){8, 1, 32};
-    if (class == CLASS_INTEGRATED) return f->vendor_id == 0x8086 ? (tile_row){8, 1, 16} : (tile_row){8, 1, 32};
+    if (class == CLASS_INTEGRATED)
+        return f->vendor_id == 0x8086 ? (tile_row){8, 1, 16} : (tile_row){8, 1, 32};
     return (tile_row){4, 1, 32};
 }
 
@@ -135,7 +143,8 @@ static ar_status plan_memory(ar_plan *plan, const ar_device_facts *f) {
     plan->device_memory_type = plan->staging_memory_type = -1;
     if (f->memory_type_count == 0) return AR_OK; /* the driver hides it */
     for (int32_t i = 0; i < f->memory_type_count; i++) {
-        int32_t device = device_score(f, &f->memory_types[i], largest), staging = staging_score(&f->memory_types[i]);
+        int32_t device = device_score(f, &f->memory_types[i], largest),
+                staging = staging_score(&f->memory_types[i]);
         if (device > best) best = device, plan->device_memory_type = i;
         if (staging > best_staging) best_staging = staging, plan->staging_memory_type = i;
     }
@@ -144,10 +153,13 @@ static ar_status plan_memory(ar_plan *plan, const ar_device_facts *f) {
                         f->memory_type_count);
     const ar_memory_type *t = &f->memory_types[plan->device_memory_type];
     plan->staged = !f->unified_memory || !t->host_visible || !t->host_coherent;
-    if (!plan->staged) plan->staging_memory_type = -1;
+    if (!plan->staged)
+        plan->staging_memory_type = -1;
     else if (plan->staging_memory_type < 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "vk:%d (%s): no host-visible coherent memory type", f->index, f->name);
-    add_reason(plan, plan->staged ? "staged copies: device memory is not shared with the host" : "direct copies: unified memory");
+        return ar__fail(AR_ERR_UNSUPPORTED, "vk:%d (%s): no host-visible coherent memory type", f->index,
+                        f->name);
+    add_reason(plan, plan->staged ? "staged copies: device memory is not shared with the host"
+                                  : "direct copies: unified memory");
     return AR_OK;
 }
 

@@ -1,0 +1,353 @@
+/* backend/plan.c: policy from facts, for devices nobody has here. The rows hold what vulkaninfo and clinfo
+ * report for such devices (rounded); the expectations are the rules of the plan, not measurements. */
+#include "ar_backend.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+#define GIB ((uint64_t)1 << 30)
+
+/* ---- the devices ---- */
+
+/* A Vulkan device at the specification's minimums; rows improve on it. */
+static ar_device_facts vk_minimum(const char *name, const char *driver, ar_device_kind kind,
+                                  uint32_t vendor_id) {
+    ar_device_facts f = {.api = "vk",
+                         .vendor_id = vendor_id,
+                         .kind = kind,
+                         .max_group_items = 128,
+                         .max_group_size = {128, 128, 64},
+                         .max_group_count = {65535, 65535, 65535},
+                         .shared_bytes = 16 * KIB,
+                         .max_binding_bytes = 128 * MIB,
+                         .max_buffer_bytes = GIB,
+                         .memory_bytes = 4 * GIB,
+                         .binding_offset_align = 256,
+                         .max_param_bytes = 128,
+                         .vector_width = 4};
+    snprintf(f.name, sizeof f.name, "%s", name);
+    snprintf(f.driver, sizeof f.driver, "%s", driver);
+    snprintf(f.version, sizeof f.version, "1.0");
+    return f;
+}
+
+static void add_type(ar_device_facts *f, uint64_t heap, const char *flags) {
+    f->memory_types[f->memory_type_count++] = (ar_memory_type){
+        heap, strchr(flags, 'l') != NULL, strchr(flags, 'v') != NULL, strchr(flags, 'c') != NULL,
+        strchr(flags, 'h') != NULL}; /* local, visible, coherent, cached on the host */
+}
+
+/* A desktop card: own memory, a host heap, and a host-visible window into its memory. */
+static ar_device_facts card(const char *name, const char *driver, uint32_t vendor_id, uint64_t memory,
+                            uint64_t window) {
+    ar_device_facts f = vk_minimum(name, driver, AR_DEVICE_DISCRETE, vendor_id);
+    f.max_group_items = f.max_group_size[0] = 1024;
+    f.shared_bytes = 32 * KIB;
+    f.max_binding_bytes = 4 * GIB - 1;
+    f.max_buffer_bytes = 4 * GIB - 1;
+    f.memory_bytes = memory;
+    f.binding_offset_align = 16;
+    f.max_param_bytes = 256;
+    f.has_timestamps = f.has_f16_arith = f.has_f16_storage = true;
+    f.timestamp_ns = 10;
+    add_type(&f, memory, "l");
+    add_type(&f, 16 * GIB, "vc");
+    add_type(&f, window, "lvc");
+    add_type(&f, 16 * GIB, "vch");
+    return f;
+}
+
+/* One heap shared with the processor. */
+static ar_device_facts shared_gpu(const char *name, const char *driver, uint32_t vendor_id, uint64_t memory) {
+    ar_device_facts f = vk_minimum(name, driver, AR_DEVICE_INTEGRATED, vendor_id);
+    f.max_group_items = f.max_group_size[0] = 1024;
+    f.shared_bytes = 32 * KIB;
+    f.memory_bytes = memory;
+    f.binding_offset_align = 64;
+    f.has_timestamps = true;
+    f.timestamp_ns = 52.08;
+    f.unified_memory = true;
+    add_type(&f, memory, "l");
+    add_type(&f, memory, "lvc");
+    add_type(&f, memory, "lvch");
+    return f;
+}
+
+static ar_device_facts rdna2(void) {
+    return card("AMD Radeon RX 6800 XT (RADV NAVI21)", "radv", 0x1002, 16 * GIB, 256 * MIB);
+}
+static ar_device_facts rdna3(void) {
+    return card("AMD Radeon RX 7900 XTX (RADV NAVI31)", "radv", 0x1002, 24 * GIB, 24 * GIB);
+}
+static ar_device_facts rdna4(void) {
+    ar_device_facts f = card("AMD Radeon RX 9070 XT (RADV GFX1201)", "radv", 0x1002, 16 * GIB, 16 * GIB);
+    f.has_coopmat = f.has_int_dot = true;
+    return f;
+}
+static ar_device_facts arc(void) {
+    return card("Intel(R) Arc(tm) A770 Graphics (DG2)", "Intel open-source Mesa driver", 0x8086, 16 * GIB,
+                16 * GIB);
+}
+static ar_device_facts turing(void) {
+    ar_device_facts f = card("NVIDIA GeForce RTX 2060", "NVIDIA", 0x10de, 6 * GIB, 246 * MIB);
+    f.has_coopmat = true;
+    return f;
+}
+static ar_device_facts ada(void) {
+    return card("NVIDIA GeForce RTX 4090", "NVIDIA", 0x10de, 24 * GIB, 24 * GIB);
+}
+static ar_device_facts xe_igpu(void) {
+    ar_device_facts f = shared_gpu("Intel(R) Iris(R) Xe Graphics (TGL GT2)", "Intel open-source Mesa driver",
+                                   0x8086, 12 * GIB);
+    f.max_binding_bytes = 2 * GIB;
+    return f;
+}
+static ar_device_facts adreno6(void) {
+    ar_device_facts f =
+        shared_gpu("Adreno (TM) 640", "Qualcomm Technologies Inc. Adreno Vulkan Driver", 0x5143, 6 * GIB);
+    f.memory_type_count = 2; /* no cached type */
+    return f;
+}
+static ar_device_facts adreno7(void) {
+    return shared_gpu("Adreno (TM) 740", "Qualcomm Technologies Inc. Adreno Vulkan Driver", 0x5143, 12 * GIB);
+}
+static ar_device_facts mali_g76(void) {
+    ar_device_facts f = shared_gpu("Mali-G76", "ARM proprietary", 0x13b5, 4 * GIB);
+    f.max_group_items = f.max_group_size[0] = 384;
+    f.has_timestamps = false;
+    return f;
+}
+static ar_device_facts mali_g710(void) { return shared_gpu("Mali-G710", "ARM proprietary", 0x13b5, 8 * GIB); }
+static ar_device_facts lavapipe(void) {
+    ar_device_facts f = shared_gpu("llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe", 0x10005, 2 * GIB);
+    f.kind = AR_DEVICE_CPU;
+    f.max_binding_bytes = 128 * MIB;
+    f.max_buffer_bytes = 2 * GIB;
+    f.binding_offset_align = 16;
+    f.memory_type_count = 0;
+    add_type(&f, 2 * GIB, "lvch");
+    return f;
+}
+static ar_device_facts lavapipe_arm64(void) {
+    ar_device_facts f = lavapipe();
+    snprintf(f.name, sizeof f.name, "llvmpipe (LLVM 15.0.6, 128 bits)");
+    return f;
+}
+static ar_device_facts v3d(void) {
+    ar_device_facts f = shared_gpu("V3D 7.1.7", "V3DV Mesa", 0x14e4, 4 * GIB);
+    f.max_group_items = f.max_group_size[0] = 256;
+    f.shared_bytes = 16 * KIB;
+    f.max_binding_bytes = GIB;
+    f.has_timestamps = false;
+    f.memory_type_count = 0;
+    add_type(&f, 4 * GIB, "lvc");
+    return f;
+}
+static ar_device_facts moltenvk(void) {
+    ar_device_facts f = shared_gpu("Apple M2", "MoltenVK", 0x106b, 16 * GIB);
+    f.max_binding_bytes = 4 * GIB - 1;
+    return f;
+}
+
+static ar_device_facts cl_device(const char *name, const char *vendor, const char *driver,
+                                 ar_device_kind kind, uint32_t width) {
+    ar_device_facts f = vk_minimum(name, driver, kind, 0);
+    snprintf(f.api, sizeof f.api, "cl");
+    snprintf(f.vendor, sizeof f.vendor, "%s", vendor);
+    f.max_group_items = f.max_group_size[0] = 4096;
+    f.max_group_count[0] = f.max_group_count[1] = 1u << 20;
+    f.shared_bytes = 512 * KIB;
+    f.max_binding_bytes = f.max_buffer_bytes = 4 * GIB;
+    f.binding_offset_align = 128;
+    f.vector_width = width;
+    f.has_timestamps = f.unified_memory = true;
+    f.timestamp_ns = 1;
+    return f;
+}
+static ar_device_facts pocl_avx512(void) {
+    return cl_device("pthread-skylake-avx512", "GenuineIntel", "Portable Computing Language", AR_DEVICE_CPU,
+                     16);
+}
+static ar_device_facts pocl_avx2(void) {
+    return cl_device("pthread-haswell", "GenuineIntel", "Portable Computing Language", AR_DEVICE_CPU, 8);
+}
+static ar_device_facts pocl_neon(void) {
+    return cl_device("pthread-cortex-a76", "ARM", "Portable Computing Language", AR_DEVICE_CPU, 4);
+}
+static ar_device_facts adreno_cl(void) {
+    return cl_device("QUALCOMM Adreno(TM)", "QUALCOMM", "QUALCOMM Snapdragon(TM)", AR_DEVICE_INTEGRATED, 1);
+}
+static ar_device_facts rusticl(void) {
+    return cl_device("llvmpipe (LLVM 19.1.7, 256 bits)", "Mesa", "rusticl", AR_DEVICE_CPU, 8);
+}
+
+/* ---- expectations ---- */
+
+typedef struct row {
+    ar_device_facts (*facts)(void);
+    uint32_t vw, tm, tn, wgx;
+    int32_t device_type, staging_type; /* -1 = none */
+    uint64_t piece;
+    bool timestamps, soft_half;
+    double submit_at_most;
+} row;
+
+static const row rows[] = {
+    {rdna2, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, false, 100},
+    {rdna3, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, false, 100},
+    {rdna4, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, false, 100},
+    {arc, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, false, 100},
+    {turing, 4, 8, 2, 32, 0, 3, 4 * GIB - 16, true, false, 100},
+    {ada, 4, 8, 2, 32, 0, 3, 4 * GIB - 16, true, false, 100},
+    {xe_igpu, 4, 8, 1, 16, 2, -1, GIB, true, false, 100},
+    {adreno6, 4, 4, 1, 32, 1, -1, 128 * MIB, true, false, 40},
+    {adreno7, 4, 4, 1, 32, 2, -1, 128 * MIB, true, false, 40},
+    {mali_g76, 4, 4, 1, 32, 2, -1, 128 * MIB, false, false, 40},
+    {mali_g710, 4, 4, 1, 32, 2, -1, 128 * MIB, true, false, 40},
+    {lavapipe, 4, 8, 4, 8, 0, -1, 128 * MIB, true, false, 250},
+    {lavapipe_arm64, 4, 8, 4, 8, 0, -1, 128 * MIB, true, true, 250},
+    {v3d, 4, 4, 1, 32, 0, -1, GIB, false, false, 40},
+    {moltenvk, 4, 8, 1, 32, 2, -1, GIB, false, false, 100},
+    {pocl_avx512, 16, 8, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
+    {pocl_avx2, 8, 4, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
+    {pocl_neon, 4, 8, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
+    {adreno_cl, 4, 4, 1, 32, -1, -1, 4 * GIB - 128, true, false, 40},
+    {rusticl, 8, 4, 1, 8, -1, -1, 4 * GIB - 128, true, false, 250},
+};
+#define ROW_COUNT (sizeof rows / sizeof rows[0])
+
+static void every_known_device_gets_its_plan(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        const row *r = &rows[i];
+        ar_device_facts f = r->facts();
+        ar_plan p;
+        print_message("%s %s\n", f.api, f.name);
+        assert_int_equal(ar_plan_make(&p, &f), AR_OK);
+        assert_int_equal(p.vw, r->vw);
+        assert_int_equal(p.gemm_tm, r->tm);
+        assert_int_equal(p.gemm_tn, r->tn);
+        assert_int_equal(p.gemm_wgx, r->wgx);
+        assert_int_equal(p.device_memory_type, r->device_type);
+        assert_int_equal(p.staging_memory_type, r->staging_type);
+        assert_int_equal(p.staged, r->staging_type >= 0);
+        assert_true(p.piece_bytes == r->piece);
+        assert_int_equal(p.timestamps, r->timestamps);
+        assert_int_equal(p.soft_half, r->soft_half);
+        assert_true(p.submit_ms > 0 && p.submit_ms <= r->submit_at_most && p.submit_ms < 500);
+    }
+}
+
+/* What every plan must respect, whatever the device. */
+static void assert_within(const ar_plan *p, const ar_device_facts *f) {
+    assert_true(p->vw == 4 || p->vw == 8 || p->vw == 16);
+    assert_true(p->wg >= 1 && p->wg <= f->max_group_items && p->wg <= f->max_group_size[0]);
+    assert_true(p->gemm_wgx >= 1 && p->gemm_wgx <= f->max_group_items);
+    assert_true(p->attn_wg >= 1 && p->attn_wg <= f->max_group_items);
+    assert_true(p->gemm_tm >= 1 && p->gemm_tn >= 1);
+    assert_true(p->offset_align >= f->binding_offset_align && p->offset_align % (4 * p->vw) == 0);
+    assert_int_equal(p->offset_align & (p->offset_align - 1), 0);
+    assert_true(p->piece_bytes > 0 && p->piece_bytes % p->offset_align == 0);
+    assert_true(p->piece_bytes <= f->max_binding_bytes && p->piece_bytes <= f->max_buffer_bytes);
+    assert_true(p->rate_flops > 0 && p->rate_bytes > 0);
+    assert_true(memchr(p->reasons, 0, sizeof p->reasons) != NULL);
+    if (f->memory_type_count == 0) return;
+    const ar_memory_type *t = &f->memory_types[p->device_memory_type];
+    assert_true(t->heap_bytes >= f->memory_bytes / 2);
+    if (p->staged)
+        assert_true(f->memory_types[p->staging_memory_type].host_visible);
+    else
+        assert_true(t->host_visible && t->host_coherent);
+}
+
+static void every_plan_stays_within_the_facts(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        ar_device_facts f = rows[i].facts();
+        ar_plan p;
+        assert_int_equal(ar_plan_make(&p, &f), AR_OK);
+        assert_within(&p, &f);
+        f.max_group_items = f.max_group_size[0] = 128; /* the same device at the floor */
+        f.shared_bytes = 16 * KIB;
+        f.max_param_bytes = 128;
+        assert_int_equal(ar_plan_make(&p, &f), AR_OK);
+        assert_within(&p, &f);
+    }
+}
+
+static void a_plan_depends_on_the_facts_alone(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        ar_device_facts f = rows[i].facts();
+        ar_plan a, b;
+        memset(&a, 0x11, sizeof a);
+        memset(&b, 0xee, sizeof b);
+        assert_int_equal(ar_plan_make(&a, &f), AR_OK);
+        assert_int_equal(ar_plan_make(&b, &f), AR_OK);
+        assert_string_equal(a.reasons, b.reasons);
+        assert_true(a.piece_bytes == b.piece_bytes && a.gemm_tm == b.gemm_tm && a.submit_ms == b.submit_ms);
+    }
+}
+
+static void below_the_floor_is_unsupported_and_named(void **state) {
+    (void)state;
+    ar_device_facts base = vk_minimum("floor", "any", AR_DEVICE_INTEGRATED, 0);
+    add_type(&base, GIB, "lvc");
+    base.unified_memory = true;
+    ar_plan p;
+    assert_int_equal(ar_plan_make(&p, &base), AR_OK);
+    for (int i = 0; i < 6; i++) {
+        static const char *const names[] = {"max_group_items", "max_group_size",    "shared_bytes",
+                                            "max_param_bytes", "max_binding_bytes", "max_group_count"};
+        ar_device_facts f = base;
+        if (i == 0) f.max_group_items = 127;
+        if (i == 1) f.max_group_size[0] = 127;
+        if (i == 2) f.shared_bytes = 16 * KIB - 1;
+        if (i == 3) f.max_param_bytes = 124;
+        if (i == 4) f.max_binding_bytes = 4096;
+        if (i == 5) f.max_group_count[1] = 65534;
+        assert_int_equal(ar_plan_make(&p, &f), AR_ERR_UNSUPPORTED);
+        assert_non_null(strstr(ar_error(), names[i]));
+    }
+}
+
+static void memory_without_a_usable_type_is_unsupported(void **state) {
+    (void)state;
+    ar_plan p;
+    ar_device_facts f = vk_minimum("odd", "any", AR_DEVICE_DISCRETE, 0);
+    add_type(&f, GIB, "l");
+    assert_int_equal(ar_plan_make(&p, &f), AR_ERR_UNSUPPORTED); /* nothing to stage through */
+    add_type(&f, GIB, "v");
+    assert_int_equal(ar_plan_make(&p, &f), AR_ERR_UNSUPPORTED); /* visible but not coherent */
+    add_type(&f, GIB, "vc");
+    assert_int_equal(ar_plan_make(&p, &f), AR_OK);
+    assert_int_equal(p.staging_memory_type, 2);
+}
+
+static void a_small_window_never_holds_weights(void **state) {
+    (void)state;
+    ar_plan p;
+    ar_device_facts f = card("any", "any", 0x1002, 8 * GIB, 256 * MIB);
+    f.memory_types[0] = f.memory_types[2]; /* the window comes first, the card's memory last */
+    f.memory_types[2] = (ar_memory_type){8 * GIB, true, false, false, false};
+    assert_int_equal(ar_plan_make(&p, &f), AR_OK);
+    assert_int_equal(p.device_memory_type, 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_known_device_gets_its_plan),
+        cmocka_unit_test(every_plan_stays_within_the_facts),
+        cmocka_unit_test(a_plan_depends_on_the_facts_alone),
+        cmocka_unit_test(below_the_floor_is_unsupported_and_named),
+        cmocka_unit_test(memory_without_a_usable_type_is_unsupported),
+        cmocka_unit_test(a_small_window_never_holds_weights),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
