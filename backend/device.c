@@ -10,7 +10,7 @@ static const ar__driver *const drivers[] = {
 #undef AR_DRIVER
 };
 #define DRIVER_COUNT ((int32_t)(sizeof drivers / sizeof drivers[0]))
-#define FOUND_MAX 64 /* devices of one driver that are looked at */
+#define FOUND_MAX    64 /* devices of one driver that are looked at */
 
 typedef struct found {
     const ar__driver *driver;
@@ -37,9 +37,12 @@ static int compare_found(const void *a, const void *b) {
     return d ? d : x->index - y->index;
 }
 
-static void add_note(char *notes, size_t capacity, const char *name, const char *note) {
-    size_t used = strlen(notes);
-    if (note[0] && used < capacity) snprintf(notes + used, capacity - used, "%s%s: %s", used ? "; " : "", name, note);
+/* "vk: 2 devices; cl: no OpenCL loader" */
+static void add_note(found_list *list, const char *name, int32_t count, const char *note) {
+    size_t used = strlen(list->notes), room = sizeof list->notes - used;
+    char counted[32];
+    snprintf(counted, sizeof counted, "%d device%s", count, count == 1 ? "" : "s");
+    snprintf(list->notes + used, room, "%s%s: %s", used ? "; " : "", name, note[0] ? note : counted);
 }
 
 /* Every device of one driver (api given), or of all drivers but null; sorted. */
@@ -56,8 +59,7 @@ static ar_status find_devices(found_list *list, const char *api) {
         if (count > FOUND_MAX) count = FOUND_MAX;
         for (int32_t i = 0; i < count && status == AR_OK; i++)
             list->items[list->count++] = (found){drivers[d], facts[i]};
-        if (count == 0 && !note[0]) snprintf(note, sizeof note, "no device");
-        add_note(list->notes, sizeof list->notes, drivers[d]->name, note);
+        add_note(list, drivers[d]->name, count, note);
     }
     free(facts);
     if (status != AR_OK) return status;
@@ -65,7 +67,8 @@ static ar_status find_devices(found_list *list, const char *api) {
     return AR_OK;
 }
 
-ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *notes, size_t notes_bytes) {
+ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *notes,
+                         size_t notes_bytes) {
     found_list list = {0};
     ar_status status = find_devices(&list, NULL);
     if (status == AR_OK) {
@@ -84,7 +87,8 @@ static ar_status parse_select(const char **api, int32_t *index, const char *sele
     if (!select || strcmp(select, "auto") == 0) return AR_OK;
     size_t length = strcspn(select, ":");
     for (int32_t d = 0; d < DRIVER_COUNT; d++)
-        if (strlen(drivers[d]->name) == length && strncmp(drivers[d]->name, select, length) == 0) *api = drivers[d]->name;
+        if (strlen(drivers[d]->name) == length && strncmp(drivers[d]->name, select, length) == 0)
+            *api = drivers[d]->name;
     const char *digits = select + length + 1;
     if (*api && select[length] == '\0') return AR_OK;
     if (*api && digits[0] && strlen(digits) <= 4 && digits[strspn(digits, "0123456789")] == '\0') {
@@ -98,8 +102,10 @@ static ar_status parse_select(const char **api, int32_t *index, const char *sele
 static ar_status open_found(ar_device *device, const found *f, const ar_device_desc *desc) {
     device->driver = f->driver;
     device->facts = f->facts;
-    if (desc->plan) device->plan = *desc->plan;
-    else AR_TRY(ar_plan_make(&device->plan, &device->facts));
+    if (desc->plan)
+        device->plan = *desc->plan;
+    else
+        AR_TRY(ar_plan_make(&device->plan, &device->facts));
     if (desc->submit_ms > 0) device->plan.submit_ms = desc->submit_ms;
     uint64_t all = device->facts.memory_bytes;
     device->memory_stats.budget = desc->memory_budget ? desc->memory_budget : all / 10 * 9;
@@ -136,7 +142,7 @@ ar_status ar_device_open(ar_device **device, const ar_device_desc *desc) {
     }
     if (!tried)
         status = ar__fail(AR_ERR_NO_DEVICE, "device %s: not found (%s)", desc->select ? desc->select : "auto",
-                          list.notes[0] ? list.notes : "no note");
+                          list.notes);
 done:
     free(list.items);
     return status;

@@ -1,4 +1,5 @@
-/* What device.c needs of kernel.c and memory.c besides internal.h: creation and destruction of their parts. */
+/* What device.c needs of kernel.c and memory.c besides internal.h: creation and destruction of their parts.
+ */
 #ifndef AR_DEVICE_H
 #define AR_DEVICE_H
 #include "internal.h"

@@ -1,5 +1,5 @@
-/* The OpenCL driver: OpenCL 1.2 through one in-order queue. Buffers, command lists that are enqueued again for
- * each replay, and timing. Finding devices: driver_cl_find.c; building kernels: driver_cl_program.c.
+/* The OpenCL driver: OpenCL 1.2 through one in-order queue. Buffers, command lists that are enqueued again
+ * for each replay, and timing. Finding devices: driver_cl_find.c; building kernels: driver_cl_program.c.
  * Order is the queue's, so a command's barrier flag needs nothing here. */
 #include "driver_cl.h"
 #include <stdlib.h>
@@ -68,7 +68,9 @@ static const char *code_name(cl_int code) {
 
 ar_status ar__cl_fail(cl_int code, const char *what) {
     ar_status status = AR_ERR_DEVICE;
-    if (code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES || code == CL_INVALID_BUFFER_SIZE) status = AR_ERR_DEVICE_MEMORY;
+    if (code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES ||
+        code == CL_INVALID_BUFFER_SIZE)
+        status = AR_ERR_DEVICE_MEMORY;
     if (code == CL_OUT_OF_HOST_MEMORY) status = AR_ERR_MEMORY;
     if (code == CL_DEVICE_NOT_AVAILABLE || code == CL_INVALID_COMMAND_QUEUE) status = AR_ERR_DEVICE_LOST;
     return ar__fail(status, "cl: %s: OpenCL error %d (%s)", what, (int)code, code_name(code));
@@ -93,7 +95,8 @@ static void cl_close(ar__drv *drv) {
     free(drv);
 }
 
-static ar_status cl_open(ar__drv **drv, const ar_device_facts *facts, const ar_plan *plan, const ar_device_desc *desc) {
+static ar_status cl_open(ar__drv **drv, const ar_device_facts *facts, const ar_plan *plan,
+                         const ar_device_desc *desc) {
     ar_status status;
     cl_int code;
     ar__drv *d = ar__alloc(1, sizeof *d);
@@ -144,15 +147,18 @@ static void cl_buffer_destroy(ar__drv *drv, ar__buffer *buffer) {
     free(buffer);
 }
 
-static ar_status cl_write(ar__drv *drv, ar__buffer *buffer, uint64_t offset, const void *src, uint64_t bytes) {
+static ar_status cl_write(ar__drv *drv, ar__buffer *buffer, uint64_t offset, const void *src,
+                          uint64_t bytes) {
     if (bytes == 0) return AR_OK;
-    CL_TRY(drv, EnqueueWriteBuffer, drv->queue, buffer->mem, CL_TRUE, (size_t)offset, (size_t)bytes, src, 0, NULL, NULL);
+    CL_TRY(drv, EnqueueWriteBuffer, drv->queue, buffer->mem, CL_TRUE, (size_t)offset, (size_t)bytes, src, 0,
+           NULL, NULL);
     return AR_OK;
 }
 
 static ar_status cl_read(ar__drv *drv, ar__buffer *buffer, uint64_t offset, void *dst, uint64_t bytes) {
     if (bytes == 0) return AR_OK;
-    CL_TRY(drv, EnqueueReadBuffer, drv->queue, buffer->mem, CL_TRUE, (size_t)offset, (size_t)bytes, dst, 0, NULL, NULL);
+    CL_TRY(drv, EnqueueReadBuffer, drv->queue, buffer->mem, CL_TRUE, (size_t)offset, (size_t)bytes, dst, 0,
+           NULL, NULL);
     return AR_OK;
 }
 
@@ -174,7 +180,8 @@ static cl_part *find_part(const ar__stream *stream, cl_mem parent, uint64_t offs
     uint64_t h = ((uint64_t)(uintptr_t)parent >> 4) * 0x9e3779b97f4a7c15u;
     h = (h ^ (offset >> 4)) * 0x9e3779b97f4a7c15u;
     h = (h ^ bytes) * 0x9e3779b97f4a7c15u;
-    for (size_t i = (size_t)(h >> 32) & (stream->part_capacity - 1);; i = (i + 1) & (stream->part_capacity - 1)) {
+    for (size_t i = (size_t)(h >> 32) & (stream->part_capacity - 1);;
+         i = (i + 1) & (stream->part_capacity - 1)) {
         cl_part *p = &stream->parts[i];
         if (!p->mem || (p->parent == parent && p->offset == offset && p->bytes == bytes)) return p;
     }
@@ -190,7 +197,8 @@ static ar_status bind_part(ar__drv *drv, ar__stream *stream, cl_mem *mem, const 
     cl_part *part = find_part(stream, bind->buffer->mem, bind->offset, bind->bytes);
     if (!part->mem) {
         cl_buffer_region region = {(size_t)bind->offset, (size_t)bind->bytes};
-        part->mem = drv->cl.CreateSubBuffer(bind->buffer->mem, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+        part->mem = drv->cl.CreateSubBuffer(bind->buffer->mem, CL_MEM_READ_WRITE,
+                                            CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
         if (code != CL_SUCCESS) {
             part->mem = NULL;
             return ar__cl_fail(code, "clCreateSubBuffer");
@@ -219,7 +227,8 @@ static ar_status record_dispatch(ar__drv *drv, ar__stream *stream, cl_command *o
         AR_TRY(bind_part(drv, stream, &mem, &in->bind[i]));
         CL_TRY(drv, SetKernelArg, out->kernel, arg++, sizeof mem, &mem);
     }
-    for (int32_t i = 0; i < kernel->param_count; i++) CL_TRY(drv, SetKernelArg, out->kernel, arg++, 4, &in->params[i]);
+    for (int32_t i = 0; i < kernel->param_count; i++)
+        CL_TRY(drv, SetKernelArg, out->kernel, arg++, 4, &in->params[i]);
     CL_TRY(drv, SetKernelArg, out->kernel, arg, sizeof end, &end);
     for (int i = 0; i < 3; i++) {
         out->local[i] = in->pipeline->group[i];
@@ -236,13 +245,15 @@ static void record_copy(cl_command *out, const ar__command *in) {
     out->bytes = (size_t)in->bind[0].bytes;
 }
 
-static ar_status cl_stream_create(ar__drv *drv, ar__stream **stream, const ar__command *commands, int32_t count, int32_t *submissions) {
+static ar_status cl_stream_create(ar__drv *drv, ar__stream **stream, const ar__command *commands,
+                                  int32_t count, int32_t *submissions) {
     ar_status status = AR_ERR_MEMORY;
     size_t bindings = 0;
     double ms = 0;
     ar__stream *s = ar__alloc(1, sizeof *s);
     if (!s) return AR_ERR_MEMORY;
-    for (int32_t i = 0; i < count; i++) bindings += commands[i].kind == AR_CMD_DISPATCH ? (size_t)commands[i].kernel->binding_count : 0;
+    for (int32_t i = 0; i < count; i++)
+        bindings += commands[i].kind == AR_CMD_DISPATCH ? (size_t)commands[i].kernel->binding_count : 0;
     for (s->part_capacity = 16; s->part_capacity < 2 * bindings;) s->part_capacity *= 2;
     s->parts = ar__alloc(s->part_capacity, sizeof *s->parts);
     s->commands = ar__alloc((size_t)count, sizeof *s->commands);
@@ -257,8 +268,10 @@ static ar_status cl_stream_create(ar__drv *drv, ar__stream **stream, const ar__c
         }
         ms += commands[i].ms;
         s->count = i + 1;
-        if (commands[i].kind == AR_CMD_COPY) record_copy(out, &commands[i]);
-        else AR_GO(record_dispatch(drv, s, out, &commands[i]));
+        if (commands[i].kind == AR_CMD_COPY)
+            record_copy(out, &commands[i]);
+        else
+            AR_GO(record_dispatch(drv, s, out, &commands[i]));
     }
     *stream = s;
     return AR_OK;
@@ -268,8 +281,11 @@ done:
 }
 
 static ar_status enqueue(ar__drv *drv, cl_command_queue queue, const cl_command *c, cl_event *event) {
-    if (c->kernel) CL_TRY(drv, EnqueueNDRangeKernel, queue, c->kernel, 3, NULL, c->global, c->local, 0, NULL, event);
-    else CL_TRY(drv, EnqueueCopyBuffer, queue, c->from, c->to, c->from_offset, c->to_offset, c->bytes, 0, NULL, event);
+    if (c->kernel)
+        CL_TRY(drv, EnqueueNDRangeKernel, queue, c->kernel, 3, NULL, c->global, c->local, 0, NULL, event);
+    else
+        CL_TRY(drv, EnqueueCopyBuffer, queue, c->from, c->to, c->from_offset, c->to_offset, c->bytes, 0, NULL,
+               event);
     return AR_OK;
 }
 
@@ -314,8 +330,11 @@ static ar_status profile_one(ar__drv *drv, cl_command_queue queue, const cl_comm
     if (status == AR_OK && code != CL_SUCCESS) status = ar__cl_fail(code, "clFinish");
     *us = -1;
     if (status == AR_OK &&
-        drv->cl.GetEventProfilingInfo(event, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) == CL_SUCCESS &&
-        drv->cl.GetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) == CL_SUCCESS && end >= start)
+        drv->cl.GetEventProfilingInfo(event, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) ==
+            CL_SUCCESS &&
+        drv->cl.GetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) ==
+            CL_SUCCESS &&
+        end >= start)
         *us = (double)(end - start) * 1e-3;
     if (event) drv->cl.ReleaseEvent(event);
     return status;
@@ -326,7 +345,8 @@ static ar_status cl_profile(ar__drv *drv, ar__stream *stream, double *us, bool *
     cl_command_queue queue = NULL;
     ar_status status = AR_OK;
     CL_TRY(drv, Finish, drv->queue);
-    if (drv->plan.timestamps) queue = drv->cl.CreateCommandQueue(drv->context, drv->device, CL_QUEUE_PROFILING_ENABLE, &code);
+    if (drv->plan.timestamps)
+        queue = drv->cl.CreateCommandQueue(drv->context, drv->device, CL_QUEUE_PROFILING_ENABLE, &code);
     *wall = code != CL_SUCCESS;
     if (*wall) return profile_wall(drv, stream, us);
     for (int32_t i = 0; i < stream->count && status == AR_OK; i++) {

@@ -6,6 +6,7 @@
 #include "internal.h"
 
 /* Every entry point used; all of them are OpenCL 1.2 or older. */
+/* clang-format off */
 #define CL_ENTRY_POINTS(X)                                                                                   \
     X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo) X(CreateContext)                   \
     X(ReleaseContext) X(CreateCommandQueue) X(ReleaseCommandQueue) X(CreateBuffer) X(CreateSubBuffer)        \
@@ -13,6 +14,7 @@
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(GetProgramInfo)                  \
     X(GetProgramBuildInfo) X(ReleaseProgram) X(CreateKernel) X(ReleaseKernel) X(SetKernelArg)                \
     X(EnqueueNDRangeKernel) X(GetEventProfilingInfo) X(ReleaseEvent) X(Flush) X(Finish)
+/* clang-format on */
 
 typedef struct cl_table {
 #define CL_MEMBER(name) cl_api_cl##name name;
@@ -49,6 +51,7 @@ ar_status ar__cl_find(ar__drv *drv, const ar_device_facts *facts);
 
 /* ---- driver_cl_program.c ---- */
 
-ar_status ar__cl_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel, const uint32_t *specs);
+ar_status ar__cl_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel,
+                                 const uint32_t *specs);
 void ar__cl_pipeline_destroy(ar__drv *drv, ar__pipeline *pipeline);
 #endif

@@ -12,18 +12,21 @@
 #endif
 
 #define PLATFORMS_MAX 16
-#define DEVICES_MAX 16
+#define DEVICES_MAX   16
 
 /* ---- loader ---- */
 
 /* The library stays loaded for the life of the process: vendors' drivers do not survive being unloaded. */
 #ifdef _WIN32
 static void *open_library(void) { return (void *)LoadLibraryA("OpenCL.dll"); }
-static void *find_symbol(void *library, const char *name) { return (void *)(uintptr_t)GetProcAddress((HMODULE)library, name); }
+static void *find_symbol(void *library, const char *name) {
+    return (void *)(uintptr_t)GetProcAddress((HMODULE)library, name);
+}
 #else
 static void *open_library(void) {
 #ifdef __APPLE__
-    static const char *const names[] = {"/System/Library/Frameworks/OpenCL.framework/OpenCL", "libOpenCL.dylib"};
+    static const char *const names[] = {"/System/Library/Frameworks/OpenCL.framework/OpenCL",
+                                        "libOpenCL.dylib"};
 #else
     static const char *const names[] = {"libOpenCL.so.1", "libOpenCL.so"};
 #endif
@@ -61,7 +64,8 @@ static void device_text(const cl_table *cl, char *out, size_t bytes, cl_device_i
     snprintf(out, bytes, "%s", start);
 }
 
-static void platform_text(const cl_table *cl, char *out, size_t bytes, cl_platform_id id, cl_platform_info what) {
+static void platform_text(const cl_table *cl, char *out, size_t bytes, cl_platform_id id,
+                          cl_platform_info what) {
     char text[1024] = "";
     if (cl->GetPlatformInfo(id, what, sizeof text - 1, text, NULL) != CL_SUCCESS) text[0] = '\0';
     snprintf(out, bytes, "%s", text);
@@ -105,7 +109,8 @@ static uint32_t clamp32(uint64_t value, uint32_t limit) { return value > limit ?
 static void fill_limits(const cl_table *cl, ar_device_facts *f, cl_device_id id) {
     size_t sizes[8] = {0};
     f->max_group_items = clamp32(device_number(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE), 1u << 16);
-    if (cl->GetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof sizes, sizes, NULL) != CL_SUCCESS) sizes[0] = 1;
+    if (cl->GetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof sizes, sizes, NULL) != CL_SUCCESS)
+        sizes[0] = 1;
     for (int i = 0; i < 3; i++) f->max_group_size[i] = clamp32(sizes[i], 1u << 16);
     /* OpenCL limits only items, and kernels count them in 32 bits: 2^20 groups of up to 4096 per axis */
     f->max_group_count[0] = f->max_group_count[1] = 1u << 20;
@@ -122,7 +127,8 @@ static void fill_limits(const cl_table *cl, ar_device_facts *f, cl_device_id id)
     f->vector_width = clamp32(native > preferred ? native : preferred, 16);
 }
 
-static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id platform, cl_device_id id, int32_t index) {
+static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id platform, cl_device_id id,
+                       int32_t index) {
     char version[256], extensions[8192] = "";
     *f = (ar_device_facts){.api = "cl", .index = index};
     device_text(cl, f->name, sizeof f->name, id, CL_DEVICE_NAME);
@@ -133,13 +139,15 @@ static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id pl
     f->vendor_id = (uint32_t)device_number(cl, id, CL_DEVICE_VENDOR_ID);
     f->kind = kind_of(cl, id, f->name);
     fill_limits(cl, f, id);
-    if (cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, sizeof extensions - 1, extensions, NULL) != CL_SUCCESS) extensions[0] = '\0';
+    if (cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, sizeof extensions - 1, extensions, NULL) != CL_SUCCESS)
+        extensions[0] = '\0';
     f->has_f16_arith = has_word(extensions, "cl_khr_fp16");
     f->has_f16_storage = true; /* vload_half and vstore_half are core */
     f->has_int_dot = has_word(extensions, "cl_khr_integer_dot_product");
     f->has_timestamps = true; /* event profiling is core, in nanoseconds */
     f->timestamp_ns = 1.0;
-    f->division_is_exact = (device_number(cl, id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
+    f->division_is_exact =
+        (device_number(cl, id, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
     f->unified_memory = device_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
     make_uuid(f, version);
 }
@@ -147,10 +155,12 @@ static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id pl
 /* ---- enumeration ---- */
 
 /* Called for each usable device in index order; false ends the walk. */
-typedef bool (*visit_fn)(void *ctx, const cl_table *cl, cl_platform_id platform, cl_device_id device, int32_t index);
+typedef bool (*visit_fn)(void *ctx, const cl_table *cl, cl_platform_id platform, cl_device_id device,
+                         int32_t index);
 
 static bool is_usable(const cl_table *cl, cl_device_id id) {
-    return device_number(cl, id, CL_DEVICE_AVAILABLE) && device_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE) &&
+    return device_number(cl, id, CL_DEVICE_AVAILABLE) &&
+           device_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE) &&
            device_number(cl, id, CL_DEVICE_ENDIAN_LITTLE);
 }
 
@@ -171,12 +181,16 @@ static void walk(const cl_table *cl, visit_fn visit, void *ctx, char *note, size
         if (code != CL_SUCCESS) continue; /* CL_DEVICE_NOT_FOUND, or a broken vendor */
         if (device_count > DEVICES_MAX) device_count = DEVICES_MAX;
         for (cl_uint d = 0; d < device_count; d++) {
-            if (!is_usable(cl, devices[d])) unusable++;
-            else if (!visit(ctx, cl, platforms[p], devices[d], index++)) return;
+            if (!is_usable(cl, devices[d]))
+                unusable++;
+            else if (!visit(ctx, cl, platforms[p], devices[d], index++))
+                return;
         }
     }
-    if (unusable) snprintf(note, note_bytes, "%d without a compiler, unavailable or big-endian", unusable);
-    else if (index == 0) snprintf(note, note_bytes, "%u OpenCL platforms without devices", platform_count);
+    if (unusable)
+        snprintf(note, note_bytes, "%d without a compiler, unavailable or big-endian", unusable);
+    else if (index == 0)
+        snprintf(note, note_bytes, "%u OpenCL platforms without devices", platform_count);
 }
 
 typedef struct list_ctx {
@@ -184,7 +198,8 @@ typedef struct list_ctx {
     int32_t count, capacity;
 } list_ctx;
 
-static bool list_visit(void *ctx, const cl_table *cl, cl_platform_id platform, cl_device_id device, int32_t index) {
+static bool list_visit(void *ctx, const cl_table *cl, cl_platform_id platform, cl_device_id device,
+                       int32_t index) {
     list_ctx *l = ctx;
     if (index < l->capacity) fill_facts(cl, &l->out[index], platform, device, index);
     l->count = index + 1;
@@ -207,14 +222,16 @@ typedef struct find_ctx {
     const ar_device_facts *facts;
 } find_ctx;
 
-static bool find_visit(void *ctx, const cl_table *cl, cl_platform_id platform, cl_device_id device, int32_t index) {
+static bool find_visit(void *ctx, const cl_table *cl, cl_platform_id platform, cl_device_id device,
+                       int32_t index) {
     find_ctx *find = ctx;
     char name[256];
     if (index != find->facts->index) return true;
     device_text(cl, name, sizeof name, device, CL_DEVICE_NAME);
     if (strcmp(name, find->facts->name) != 0) return false; /* the machine's devices changed since list */
     find->drv->device = device;
-    platform_text(cl, find->drv->platform_version, sizeof find->drv->platform_version, platform, CL_PLATFORM_VERSION);
+    platform_text(cl, find->drv->platform_version, sizeof find->drv->platform_version, platform,
+                  CL_PLATFORM_VERSION);
     device_text(cl, find->drv->device_version, sizeof find->drv->device_version, device, CL_DEVICE_VERSION);
     return false;
 }
@@ -224,5 +241,6 @@ ar_status ar__cl_find(ar__drv *drv, const ar_device_facts *facts) {
     find_ctx find = {drv, facts};
     if (load_table(&drv->cl, note, sizeof note)) walk(&drv->cl, find_visit, &find, note, sizeof note);
     if (drv->device) return AR_OK;
-    return ar__fail(AR_ERR_NO_DEVICE, "cl:%d: found %s, expected %s", facts->index, note[0] ? note : "another device", facts->name);
+    return ar__fail(AR_ERR_NO_DEVICE, "cl:%d: found %s, expected %s", facts->index,
+                    note[0] ? note : "another device", facts->name);
 }

@@ -7,22 +7,26 @@
 #include <string.h>
 
 #define OPTIONS_BYTES 1024
-#define LOG_BYTES 600 /* of the compiler's log, in the error text */
+#define LOG_BYTES     600 /* of the compiler's log, in the error text */
 
 static void make_options(char *options, const ar__drv *drv, const ar__kernel *kernel, const uint32_t *specs) {
-    size_t used = (size_t)snprintf(options, OPTIONS_BYTES, "-cl-std=CL1.2 -DVW=%u%s", drv->plan.vw,
-                                   drv->facts.division_is_exact ? " -cl-fp32-correctly-rounded-divide-sqrt" : "");
+    size_t used =
+        (size_t)snprintf(options, OPTIONS_BYTES, "-cl-std=CL1.2 -DVW=%u%s", drv->plan.vw,
+                         drv->facts.division_is_exact ? " -cl-fp32-correctly-rounded-divide-sqrt" : "");
     for (int32_t i = 0; i < kernel->spec_count && used < OPTIONS_BYTES; i++)
-        used += (size_t)snprintf(options + used, OPTIONS_BYTES - used, " -D%s=%uu", kernel->spec_names[i], specs[i]);
+        used += (size_t)snprintf(options + used, OPTIONS_BYTES - used, " -D%s=%uu", kernel->spec_names[i],
+                                 specs[i]);
 }
 
-static ar__cache_id make_id(const ar__drv *drv, const ar__kernel *kernel, const char *options, char *version, size_t bytes) {
+static ar__cache_id make_id(const ar__drv *drv, const ar__kernel *kernel, const char *options, char *version,
+                            size_t bytes) {
     snprintf(version, bytes, "%s | %s | %s", drv->facts.version, drv->device_version, drv->platform_version);
     return (ar__cache_id){.device = drv->facts.name,
                           .driver = drv->facts.driver,
                           .version = version,
                           .options = options,
-                          .source_hash = ar__hash(AR__HASH_START, kernel->cl_source, strlen(kernel->cl_source))};
+                          .source_hash =
+                              ar__hash(AR__HASH_START, kernel->cl_source, strlen(kernel->cl_source))};
 }
 
 /* A built program from the cache, or NULL: a binary the driver refuses is a miss like any other. */
@@ -33,7 +37,8 @@ static cl_program from_cache(ar__drv *drv, const ar__cache_id *id, const char *o
     if (!ar__cache_load(drv->cache_dir, "cl", ar__cache_key(id), id, &data, &bytes)) return NULL;
     const unsigned char *binary = data;
     cl_int code = CL_SUCCESS, binary_code = CL_SUCCESS;
-    cl_program program = cl->CreateProgramWithBinary(drv->context, 1, &drv->device, &bytes, &binary, &binary_code, &code);
+    cl_program program =
+        cl->CreateProgramWithBinary(drv->context, 1, &drv->device, &bytes, &binary, &binary_code, &code);
     free(data);
     if (code == CL_SUCCESS && binary_code == CL_SUCCESS &&
         cl->BuildProgram(program, 1, &drv->device, options, NULL, NULL) == CL_SUCCESS)
@@ -45,7 +50,9 @@ static cl_program from_cache(ar__drv *drv, const ar__cache_id *id, const char *o
 static void to_cache(ar__drv *drv, cl_program program, const ar__cache_id *id) {
     size_t bytes = 0;
     if (!drv->cache_dir) return;
-    if (drv->cl.GetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) != CL_SUCCESS || bytes == 0) return;
+    if (drv->cl.GetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) != CL_SUCCESS ||
+        bytes == 0)
+        return;
     unsigned char *binary = malloc(bytes);
     if (!binary) return;
     if (drv->cl.GetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)
@@ -57,19 +64,25 @@ static ar_status build_failed(ar__drv *drv, cl_program program, const ar__kernel
     char *log = NULL;
     size_t bytes = 0;
     const cl_table *cl = &drv->cl;
-    if (cl->GetProgramBuildInfo(program, drv->device, CL_PROGRAM_BUILD_LOG, 0, NULL, &bytes) == CL_SUCCESS && bytes) log = calloc(bytes + 1, 1);
-    if (log && cl->GetProgramBuildInfo(program, drv->device, CL_PROGRAM_BUILD_LOG, bytes, log, NULL) != CL_SUCCESS) log[0] = '\0';
+    if (cl->GetProgramBuildInfo(program, drv->device, CL_PROGRAM_BUILD_LOG, 0, NULL, &bytes) == CL_SUCCESS &&
+        bytes)
+        log = calloc(bytes + 1, 1);
+    if (log &&
+        cl->GetProgramBuildInfo(program, drv->device, CL_PROGRAM_BUILD_LOG, bytes, log, NULL) != CL_SUCCESS)
+        log[0] = '\0';
     for (char *p = log; p && *p; p++)
         if (*p == '\n' || *p == '\r') *p = ' '; /* error texts are one line */
-    ar_status status = ar__fail(AR_ERR_DEVICE, "cl: kernel %s does not build (OpenCL error %d): %.*s", kernel->name, (int)code,
-                                LOG_BYTES, log && log[0] ? log : "no build log");
+    ar_status status = ar__fail(AR_ERR_DEVICE, "cl: kernel %s does not build (OpenCL error %d): %.*s",
+                                kernel->name, (int)code, LOG_BYTES, log && log[0] ? log : "no build log");
     free(log);
     return status;
 }
 
-static ar_status from_source(ar__drv *drv, cl_program *program, const ar__kernel *kernel, const char *options) {
+static ar_status from_source(ar__drv *drv, cl_program *program, const ar__kernel *kernel,
+                             const char *options) {
     cl_int code;
-    cl_program p = drv->cl.CreateProgramWithSource(drv->context, 1, (const char **)(uintptr_t)&kernel->cl_source, NULL, &code);
+    cl_program p = drv->cl.CreateProgramWithSource(drv->context, 1,
+                                                   (const char **)(uintptr_t)&kernel->cl_source, NULL, &code);
     if (code != CL_SUCCESS) return ar__cl_fail(code, "clCreateProgramWithSource");
     code = drv->cl.BuildProgram(p, 1, &drv->device, options, NULL, NULL);
     if (code != CL_SUCCESS) {
@@ -81,7 +94,8 @@ static ar_status from_source(ar__drv *drv, cl_program *program, const ar__kernel
     return AR_OK;
 }
 
-ar_status ar__cl_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel, const uint32_t *specs) {
+ar_status ar__cl_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel,
+                                 const uint32_t *specs) {
     char options[OPTIONS_BYTES], version[800];
     ar_status status = AR_OK;
     ar__pipeline *p = ar__alloc(1, sizeof *p);
@@ -90,7 +104,8 @@ ar_status ar__cl_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar
     for (int32_t i = 0; i < 3; i++) p->group[i] = i < 2 && i < kernel->spec_count ? specs[i] : 1;
     uint64_t items = (uint64_t)p->group[0] * p->group[1];
     if (items == 0 || items > drv->facts.max_group_items) {
-        status = ar__fail(AR_ERR_UNSUPPORTED, "cl: kernel %s wants %llu items per group, the device allows 1 to %u", kernel->name,
+        status = ar__fail(AR_ERR_UNSUPPORTED,
+                          "cl: kernel %s wants %llu items per group, the device allows 1 to %u", kernel->name,
                           (unsigned long long)items, drv->facts.max_group_items);
         goto done;
     }

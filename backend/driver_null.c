@@ -7,7 +7,7 @@
 #include <time.h>
 
 #define NULL_MEMORY_BYTES ((uint64_t)1 << 30)
-#define GARBAGE 0xa5
+#define GARBAGE           0xa5
 
 struct ar__drv {
     ar_fault fault;
@@ -30,7 +30,8 @@ struct ar__stream {
     int32_t count;
 };
 
-static ar_status null_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *note, size_t note_bytes) {
+static ar_status null_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *note,
+                           size_t note_bytes) {
     *count = 1;
     if (note && note_bytes) note[0] = '\0';
     if (capacity < 1) return AR_OK;
@@ -54,7 +55,8 @@ static ar_status null_list(ar_device_facts *out, int32_t *count, int32_t capacit
     return AR_OK;
 }
 
-static ar_status null_open(ar__drv **drv, const ar_device_facts *facts, const ar_plan *plan, const ar_device_desc *desc) {
+static ar_status null_open(ar__drv **drv, const ar_device_facts *facts, const ar_plan *plan,
+                           const ar_device_desc *desc) {
     (void)facts;
     ar__drv *d = ar__alloc(1, sizeof *d);
     if (!d) return AR_ERR_MEMORY;
@@ -73,7 +75,8 @@ static ar_status check_lost(const ar__drv *drv) {
 static ar_status null_buffer_create(ar__drv *drv, ar__buffer **buffer, uint64_t bytes) {
     AR_TRY(check_lost(drv));
     if (++drv->alloc_count == drv->fault.fail_alloc_n)
-        return ar__fail(AR_ERR_DEVICE_MEMORY, "null: buffer of %llu bytes refused (injected)", (unsigned long long)bytes);
+        return ar__fail(AR_ERR_DEVICE_MEMORY, "null: buffer of %llu bytes refused (injected)",
+                        (unsigned long long)bytes);
     ar__buffer *b = ar__alloc(1, sizeof *b);
     if (!b) return AR_ERR_MEMORY;
     b->bytes = bytes;
@@ -95,11 +98,12 @@ static void null_buffer_destroy(ar__drv *drv, ar__buffer *buffer) {
 
 static ar_status check_range(const ar__buffer *b, uint64_t offset, uint64_t bytes) {
     if (offset <= b->bytes && bytes <= b->bytes - offset) return AR_OK;
-    return ar__fail(AR_ERR_ARG, "null: range %llu+%llu is outside a buffer of %llu bytes", (unsigned long long)offset,
-                    (unsigned long long)bytes, (unsigned long long)b->bytes);
+    return ar__fail(AR_ERR_ARG, "null: range %llu+%llu is outside a buffer of %llu bytes",
+                    (unsigned long long)offset, (unsigned long long)bytes, (unsigned long long)b->bytes);
 }
 
-static ar_status null_write(ar__drv *drv, ar__buffer *buffer, uint64_t offset, const void *src, uint64_t bytes) {
+static ar_status null_write(ar__drv *drv, ar__buffer *buffer, uint64_t offset, const void *src,
+                            uint64_t bytes) {
     AR_TRY(check_lost(drv));
     AR_TRY(check_range(buffer, offset, bytes));
     if (bytes) memcpy(buffer->data + offset, src, (size_t)bytes);
@@ -113,7 +117,8 @@ static ar_status null_read(ar__drv *drv, ar__buffer *buffer, uint64_t offset, vo
     return AR_OK;
 }
 
-static ar_status null_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel, const uint32_t *specs) {
+static ar_status null_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel,
+                                      const uint32_t *specs) {
     (void)specs;
     AR_TRY(check_lost(drv));
     ar__pipeline *p = ar__alloc(1, sizeof *p);
@@ -131,11 +136,13 @@ static void null_pipeline_destroy(ar__drv *drv, ar__pipeline *pipeline) {
 /* Every binding inside its buffer: a mistake above is found here, without a device. */
 static ar_status check_command(const ar__command *c) {
     int32_t bindings = c->kind == AR_CMD_COPY ? 2 : c->kernel->binding_count;
-    for (int32_t i = 0; i < bindings; i++) AR_TRY(check_range(c->bind[i].buffer, c->bind[i].offset, c->bind[i].bytes));
+    for (int32_t i = 0; i < bindings; i++)
+        AR_TRY(check_range(c->bind[i].buffer, c->bind[i].offset, c->bind[i].bytes));
     return AR_OK;
 }
 
-static ar_status null_stream_create(ar__drv *drv, ar__stream **stream, const ar__command *commands, int32_t count, int32_t *submissions) {
+static ar_status null_stream_create(ar__drv *drv, ar__stream **stream, const ar__command *commands,
+                                    int32_t count, int32_t *submissions) {
     double ms = 0;
     AR_TRY(check_lost(drv));
     *submissions = count > 0 ? 1 : 0;

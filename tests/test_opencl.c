@@ -1,0 +1,232 @@
+/* The OpenCL driver's own promises: the program cache, build errors, offsets, group limits. Skipped where
+ * there is no OpenCL device. Sees backend's internal headers, never cl.h. ctest-labels: device */
+#include "internal.h"
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char cache_dir[256];
+
+static int make_cache_dir(void **state) {
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    snprintf(cache_dir, sizeof cache_dir, "%s/ar-opencl-XXXXXX", base ? base : P_tmpdir);
+    return mkdtemp(cache_dir) ? 0 : -1;
+}
+
+/* Calls fn for every cache file; returns how many there are. */
+static int each_file(void (*fn)(const char *path)) {
+    int count = 0;
+    DIR *d = opendir(cache_dir);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        char path[600];
+        if (e->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "%s/%s", cache_dir, e->d_name);
+        if (fn) fn(path);
+        count++;
+    }
+    closedir(d);
+    return count;
+}
+
+static void remove_file(const char *path) { remove(path); }
+
+static int remove_cache_dir(void **state) {
+    (void)state;
+    each_file(remove_file);
+    return rmdir(cache_dir);
+}
+
+static ar_device *open_cl(const char *cache) {
+    ar_device *device = NULL;
+    ar_status status = ar_device_open(&device, &(ar_device_desc){.select = "cl", .cache_dir = cache});
+    if (status == AR_ERR_NO_DEVICE) skip();
+    if (status != AR_OK) fail_msg("%s", ar_error());
+    return device;
+}
+
+/* ---- kernels of the test's own ---- */
+
+/* y[i] = x[i] * SCALE + add */
+static const char scale_source[] =
+    "__kernel __attribute__((reqd_work_group_size(WGX, WGY, 1)))\n"
+    "void scale(__global const uint *restrict x, __global uint *restrict y, const uint n, const uint add,\n"
+    "           const uint end_) {\n"
+    "    uint i = (uint)get_global_id(0);\n"
+    "    if (i < n) y[i] = x[i] * SCALE + add + end_ + (VW - VW);\n"
+    "}\n";
+
+static const ar__kernel scale_kernel = {.name = "scale",
+                                        .cl_source = scale_source,
+                                        .binding_count = 2,
+                                        .param_count = 2,
+                                        .spec_count = 3,
+                                        .access = {AR_RO, AR_WO},
+                                        .spec_names = {"WGX", "WGY", "SCALE"},
+                                        .spec_defaults = {64, 1, 1}};
+
+/* Runs y = x * scale + add over n words on slices that do not start their buffer; true if all are right. */
+static bool run_scale(ar_device *device, uint32_t wgx, uint32_t scale, uint32_t add) {
+    enum { N = 777 };
+    const ar__driver *driver = device->driver;
+    ar__pipeline *pipeline;
+    ar__stream *stream;
+    ar__slice first, x, y;
+    int32_t submissions;
+    uint32_t in[N], out[N];
+    const uint32_t specs[AR_MAX_SPECS] = {wgx, 1, scale};
+    assert_int_equal(driver->pipeline_create(device->drv, &pipeline, &scale_kernel, specs), AR_OK);
+    assert_int_equal(ar__memory_alloc(device, &first, 10), AR_OK);
+    assert_int_equal(ar__memory_alloc(device, &x, sizeof in), AR_OK);
+    assert_int_equal(ar__memory_alloc(device, &y, sizeof out), AR_OK);
+    for (uint32_t i = 0; i < N; i++) in[i] = i * 7 + 1;
+    assert_int_equal(driver->write(device->drv, x.buffer, x.offset, in, sizeof in), AR_OK);
+    ar__command command = {.pipeline = pipeline,
+                           .kernel = &scale_kernel,
+                           .bind = {{x.buffer, x.offset, x.bytes}, {y.buffer, y.offset, y.bytes}},
+                           .params = {N, add},
+                           .groups = {(N + wgx - 1) / wgx, 1, 1}};
+    assert_int_equal(driver->stream_create(device->drv, &stream, &command, 1, &submissions), AR_OK);
+    assert_int_equal(driver->submit(device->drv, stream), AR_OK);
+    assert_int_equal(driver->read(device->drv, y.buffer, y.offset, out, sizeof out), AR_OK);
+    driver->stream_destroy(device->drv, stream);
+    driver->pipeline_destroy(device->drv, pipeline);
+    ar__memory_free(device, &first);
+    ar__memory_free(device, &x);
+    ar__memory_free(device, &y);
+    bool good = true;
+    for (uint32_t i = 0; i < N; i++) good = good && out[i] == in[i] * scale + add;
+    return good;
+}
+
+static void specialization_values_and_parameters_reach_the_kernel(void **state) {
+    (void)state;
+    ar_device *device = open_cl(NULL);
+    assert_true(run_scale(device, 64, 1, 0));
+    assert_true(run_scale(device, 16, 3, 1000));
+    assert_true(run_scale(device, 1, 5, 7));
+    ar_device_close(device);
+}
+
+/* ---- cache ---- */
+
+static void spoil_first_byte(const char *path) {
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    fputc('?', f);
+    fclose(f);
+}
+
+static void spoil_last_byte(const char *path) {
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -1, SEEK_END), 0);
+    int c = fgetc(f);
+    assert_int_equal(fseek(f, -1, SEEK_END), 0);
+    fputc(c ^ 0x55, f);
+    fclose(f);
+}
+
+static void halve(const char *path) {
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    fseek(f, 0, SEEK_END);
+    long n = ftell(f);
+    fclose(f);
+    assert_int_equal(truncate(path, n / 2), 0);
+}
+
+static void empty(const char *path) { assert_int_equal(truncate(path, 0), 0); }
+
+static void programs_are_kept_and_spoiled_files_are_rebuilt(void **state) {
+    (void)state;
+    static void (*const spoil[])(const char *) = {NULL,  spoil_first_byte, spoil_last_byte, halve,
+                                                  empty, remove_file};
+    each_file(remove_file);
+    for (size_t i = 0; i < sizeof spoil / sizeof spoil[0]; i++) {
+        if (spoil[i]) assert_int_equal(each_file(spoil[i]), 1);
+        ar_device *device = open_cl(cache_dir);
+        assert_true(run_scale(device, 32, 9, 11));
+        ar_device_close(device);
+        assert_int_equal(each_file(NULL), 1);
+    }
+}
+
+static void other_values_are_other_files(void **state) {
+    (void)state;
+    each_file(remove_file);
+    ar_device *device = open_cl(cache_dir);
+    assert_true(run_scale(device, 32, 2, 0));
+    assert_true(run_scale(device, 32, 4, 0));
+    assert_true(run_scale(device, 32, 2, 0));
+    assert_int_equal(each_file(NULL), 2);
+    ar_device_close(device);
+}
+
+/* ---- errors ---- */
+
+static void a_kernel_that_does_not_build_gives_the_compiler_s_words(void **state) {
+    (void)state;
+    ar_device *device = open_cl(cache_dir);
+    ar__kernel broken = scale_kernel;
+    ar__pipeline *pipeline;
+    broken.cl_source = "__kernel void scale(__global uint *x) { x[0] = no_such_name; }\n";
+    assert_int_equal(device->driver->pipeline_create(device->drv, &pipeline, &broken, broken.spec_defaults),
+                     AR_ERR_DEVICE);
+    assert_non_null(strstr(ar_error(), "kernel scale does not build"));
+    assert_null(strchr(ar_error(), '\n'));
+    assert_true(run_scale(device, 8, 2, 1)); /* the device is as usable as before */
+    ar_device_close(device);
+}
+
+static void a_group_larger_than_the_device_allows_is_unsupported(void **state) {
+    (void)state;
+    ar_device *device = open_cl(NULL);
+    ar__pipeline *pipeline;
+    const uint32_t large[AR_MAX_SPECS] = {device->facts.max_group_items, 2, 1},
+                   none[AR_MAX_SPECS] = {0, 1, 1};
+    assert_int_equal(device->driver->pipeline_create(device->drv, &pipeline, &scale_kernel, large),
+                     AR_ERR_UNSUPPORTED);
+    assert_int_equal(device->driver->pipeline_create(device->drv, &pipeline, &scale_kernel, none),
+                     AR_ERR_UNSUPPORTED);
+    ar_device_close(device);
+}
+
+static void a_buffer_nobody_can_hold_is_device_memory(void **state) {
+    (void)state;
+    ar_device *device = open_cl(NULL);
+    ar__buffer *buffer;
+    assert_int_equal(device->driver->buffer_create(device->drv, &buffer, (uint64_t)1 << 60),
+                     AR_ERR_DEVICE_MEMORY);
+    ar_device_close(device);
+}
+
+static void facts_match_the_floor_of_the_kernels(void **state) {
+    (void)state;
+    ar_device *device = open_cl(NULL);
+    const ar_device_facts *f = &device->facts;
+    assert_true(f->binding_offset_align >= 1 && f->binding_offset_align <= 4096);
+    assert_true(device->plan.vw == 4 || device->plan.vw == 8 || device->plan.vw == 16);
+    assert_int_equal(device->plan.staging_memory_type, -1);
+    assert_true(f->max_binding_bytes <= f->memory_bytes);
+    ar_device_close(device);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(specialization_values_and_parameters_reach_the_kernel),
+        cmocka_unit_test(programs_are_kept_and_spoiled_files_are_rebuilt),
+        cmocka_unit_test(other_values_are_other_files),
+        cmocka_unit_test(a_kernel_that_does_not_build_gives_the_compiler_s_words),
+        cmocka_unit_test(a_group_larger_than_the_device_allows_is_unsupported),
+        cmocka_unit_test(a_buffer_nobody_can_hold_is_device_memory),
+        cmocka_unit_test(facts_match_the_floor_of_the_kernels),
+    };
+    return cmocka_run_group_tests(tests, make_cache_dir, remove_cache_dir);
+}
