@@ -258,6 +258,8 @@ typedef struct ar_scheme {
     int32_t zero_min;  /* AR_ZERO_INT: smallest zero point (1 for GPTQ v1 files), else 0 */
 } ar_scheme;
 
+/* Errors: ARG (bits, group, zero kind or zero_min out of range). */
+ar_status ar_scheme_check(const ar_scheme *scheme);
 /* Groups in a row of I inputs. */
 int64_t ar_scheme_groups(const ar_scheme *scheme, int64_t I);
 
@@ -269,6 +271,7 @@ typedef struct ar_fq_state {
     ar_tensor *mm;  /* (O, groups, 2): min, max multiples, clamped to [-floor(m_div), 0] */
 } ar_fq_state;
 typedef struct ar_fq_desc { ar_scheme scheme; float v_div, m_div; /* T / lr, T / minmax_lr; 0 = that part is not tuned */ } ar_fq_desc;
+/* v_div is used rounded to 20 significant bits, so that v / v_div is exact and cheap (T^2 is exact for T <= 1024). */
 
 /* range (O, groups, 2) = (min(0, min w), max(0, max w)) of every group of W (O, I). */
 ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme);
@@ -281,11 +284,11 @@ ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar
  * positive constant factors that do not change a sign. */
 ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq, const ar_tensor *W,
                         const ar_tensor *range, const ar_tensor *sz, const ar_fq_state *st, const ar_fq_desc *desc);
-/* SignSGD on the state: p -= (T - step[0]) * sign(d), sign(0) = 0, clamped to [lo, hi] (units).
- * p any state dtype; d f32 of the same count; step (1) i32. */
+/* SignSGD on the state: p -= (T - step[0]) * sign(d), sign(0) = 0, clamped to [lo, hi] (units) before and after.
+ * p any state dtype (saturates at what it counts exactly: 32767, 2^24); d f32 of the same count; step (1) i32. */
 ar_status ar_op_sign_step(ar_graph *g, ar_tensor *p, const ar_tensor *d, const ar_tensor *step, int32_t T, float lo, float hi);
-/* codes (O, I) as u8 packed four to a u32 in row-major element order (count rounded up to 4), stored code
- * q in [0, 2^bits - 1]; sz as in ar_op_fake_quant. */
+/* codes (ceil(O I / 4)) u32: the stored codes q in [0, 2^bits - 1] as bytes, four to a word in row-major element
+ * order; sz as in ar_op_fake_quant. */
 ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W, const ar_tensor *range,
                          const ar_fq_state *st, const ar_fq_desc *desc);
 /* best-step bookkeeping on the device: history[step] = loss; *improved (1) i32 = loss < best[0], and then
