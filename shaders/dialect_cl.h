@@ -42,15 +42,30 @@
 #ifdef HW
 #if HW == 4
 #define hvec float4
+#define HL_ 4
+#define HS_ 2
 #define HVSUM(v) fvsum4_(v)
 #elif HW == 8
 #define hvec float8
+#define HL_ 8
+#define HS_ 4
 #define HVSUM(v) fvsum4_((v).lo + (v).hi)
 #else
 #define hvec float16
+#define HL_ 16
+#define HS_ 8
 #define HVSUM(v) fvsum4_(((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
 #endif
 #define HV(a) ((hvec)(a))
+/* huvec: HW words; hsvec: HW 16-bit numbers, two to a word. Conversions of values that fit are exact. */
+#define huvec CAT(uint, HL_)
+#define hsvec CAT(uint, HS_)
+#define HV_BITS(v) CAT(as_uint, HL_)(v)
+#define HV_FLOATS(u) CAT(as_float, HL_)(u)
+#define HV_INTS(u) CAT(convert_float, HL_)(CAT(as_int, HL_)(u))
+#define HV_SHORTS(u) CAT(convert_float, HL_)(CAT(as_short, HL_)(u))
+#define HV_TO_INTS(v) CAT(as_uint, HL_)(CAT(convert_int, HL_)(v))
+#define HV_TO_SHORTS(v) CAT(as_uint, HS_)(CAT(convert_short, HL_)(v))
 #endif
 static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
 #define F2(a, b) ((float2)((a), (b)))

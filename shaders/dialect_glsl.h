@@ -42,6 +42,14 @@
 #define F4S(a) vec4(a)
 #define FV(a) vec4(a)
 #define HV(a) vec4(a)
+#define huvec uvec4
+#define hsvec uvec2
+#define HV_BITS(v) floatBitsToUint(v)
+#define HV_FLOATS(u) uintBitsToFloat(u)
+#define HV_INTS(u) vec4(ivec4(u))
+#define HV_SHORTS(u) vec4(ivec4(ivec2(u).xxyy << ivec4(16, 0, 16, 0)) >> 16)
+#define HV_TO_INTS(v) uvec4(ivec4(v))
+#define HV_TO_SHORTS(v) ((uvec4(ivec4(v)).xz & 0xffffu) | (uvec4(ivec4(v)).yw << 16u))
 #define TOF(x) float(x)
 #define TOI(x) int(x)
 #define TOU(x) uint(x)

@@ -1,14 +1,53 @@
 /* Numbers that must come out the same on every device: correctly rounded division, fp16 by integer code.
  * Values only, valid in both languages. Included after the dialect, before every kernel. */
 
-/* a / b, correctly rounded for finite normal results: one residual correction of the driver's quotient
- * (Vulkan allows 2.5 ulp, OpenCL 1.2 as well). b != 0. */
+/* a / b, correctly rounded wherever a, b and the quotient are normal; a below that counts as 0, and so does the
+ * quotient. By integers, because neither language promises an exact quotient or a fused fma: the quotient's
+ * 24 bits n are guessed by the driver's division (2.5 ulp) and settled by the true remainder of the mantissas,
+ * which is small and therefore exact modulo 2^32. A quotient of two floats is never halfway between two floats. */
 FN float ar_div(float a, float b) {
-    EXACT float q = a / b;
-    EXACT float r = fma(-q, b, a);
-    EXACT float c = fma(r / b, 1.0f, q);
-    return c;
+    uint ua = ASU(a), ub = ASU(b), sign = (ua ^ ub) & 0x80000000u;
+    int ea = TOI((ua >> 23u) & 255u), eb = TOI((ub >> 23u) & 255u);
+    if (ea == 255 || eb == 255 || eb == 0) return a / b;
+    if (ea == 0) return ASF(sign);
+    uint ma = (ua & 0x7fffffu) | 0x800000u, mb = (ub & 0x7fffffu) | 0x800000u;
+    int up = ma < mb ? 24 : 23;
+    float guess = ASF(0x3f800000u | (ua & 0x7fffffu)) / ASF(0x3f800000u | (ub & 0x7fffffu));
+    uint n = TOU(guess * (up == 24 ? 16777216.0f : 8388608.0f));
+    int left = TOI((ma << TOU(up)) - n * mb), by = TOI(mb);
+    int more = TOI(RINT(TOF(left) / TOF(by)));
+    n += TOU(more);
+    left -= more * by;
+    if (2 * left > by) n += 1u;
+    if (2 * left < -by) n -= 1u;
+    uint bits = ASU(TOF(n));
+    int e = TOI(bits >> 23u) - up + ea - eb;
+    if (e <= 0) return ASF(sign);
+    if (e >= 255) return ASF(sign | 0x7f800000u);
+    return ASF(sign | (TOU(e) << 23u) | (bits & 0x7fffffu));
 }
+
+#ifdef HV
+/* The leading 12 bits of every lane's mantissa: products of such halves are exact. */
+#define HV_HIGH(v) HV_FLOATS(HV_BITS(v) & 0xfffff000u)
+
+/* a / d, correctly rounded, d of at most 12 significant bits (an fp16 number), y within 2.5 ulp of 1 / d: the
+ * remainder a - q d is exact, and a / d is too far from any midpoint for the correction's own error to matter.
+ * Nothing changes if a compiler fuses. Where |a| < 2^-90 the result may be off, but is as small. */
+FN hvec ar_quot12(hvec a, float d, float y) {
+    hvec q = a * HV(y), qh = HV_HIGH(q), ql = q - qh;
+    hvec left = (a - qh * HV(d)) - ql * HV(d);
+    return q + left * HV(y);
+}
+
+/* The same for d of at most 20 significant bits and y = 1 / d correctly rounded. */
+FN hvec ar_quot20(hvec a, float d, float y) {
+    float dh = ASF(ASU(d) & 0xfffff000u), dl = d - dh;
+    hvec q = a * HV(y), qh = HV_HIGH(q), ql = q - qh;
+    hvec left = (((a - qh * HV(dh)) - qh * HV(dl)) - ql * HV(dh)) - ql * HV(dl);
+    return q + left * HV(y);
+}
+#endif
 
 /* The fp16 bits of f: half to even, subnormals kept, overflow to infinity. */
 FN uint ar_half_bits(float f) {
@@ -43,3 +82,41 @@ FN float ar_half_round(float f) { return ar_half_value(ar_half_bits(f)); }
     BARRIER()
 #define SUM2(a, b) ((a) + (b))
 #define MAX2(a, b) max(a, b)
+
+/* floor(i / d) for whole numbers; shift = log2 d where d is a power of two, else 32. */
+FN uint ar_divu(uint i, uint d, uint shift) {
+    if (shift < 32u) return i >> shift;
+    return i / d;
+}
+
+/* ---- fake quantization: what its kernels share (docs/methods.md) ---- */
+
+#define AR_SCALE_MIN 1.001358032e-5f /* fp16(1e-5) */
+
+/* Multiple number i of a state: kind 1 f32, 2 i32, 3 i16 two to a word. */
+FN float ar_state(uint kind, uint word, uint i) {
+    if (kind == 1u) return ASF(word);
+    if (kind == 2u) return TOF(TOI(word));
+    return TOF(TOI(word << (16u - 16u * (i & 1u))) >> 16);
+}
+#define AR_STATE(kind, S, i) ar_state(kind, S[kind == 3u ? (i) >> 1u : (i)], i)
+
+/* The range coefficient of a multiple of 1/mdiv. */
+FN float ar_coefficient(float multiple, float mdiv) {
+    return clamp(ar_div(mdiv + multiple, mdiv), 0.0f, 1.0f);
+}
+
+/* (lo/s, 1): d zp / d s and d zp / d lo up to -1/s; (0, 0) where the zero point is constant or held at a bound. */
+FN float2 ar_fq_zero(uint kind, float lo, float s, float zp) {
+    if (kind == 0u || RINT(ar_div(-lo, s)) != zp) return F2(0.0f, 0.0f);
+    return F2(lo / s, 1.0f);
+}
+
+/* (dmin, dmax) of a group from A = sum dW dW'/ds and B = sum dW over the clamped weights. A tie of the symmetric
+ * range goes half to each side. */
+FN float2 ar_fq_dmm(uint kind, float Q, float2 range, float2 coef, float live, float zero_live, float A, float B) {
+    if (kind != 0u) return F2(zero_live * B * range.x - live * A * range.x / Q, live * A * range.y / Q);
+    float a = -range.x * coef.x, c = range.y * coef.y, M = 0.5f * (Q + 1.0f);
+    float k = a > c ? 1.0f : (a < c ? 0.0f : 0.5f), d = live * (c < a ? A : -A) / M;
+    return F2(-k * d * range.x, (1.0f - k) * d * range.y);
+}

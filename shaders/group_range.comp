@@ -1,0 +1,21 @@
+/* group_range: R[g] = (min(0, min w), max(0, max w)) over the weights w of group g (docs/methods.md, 1).
+ *   W (rows, I)   R (rows, gpr) pairs   G weights to a group, the last of a row may be short
+ * One item per group. */
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
+WGSIZE(WGX, WGY)
+KERNEL(group_range)
+RO(0, float, W) WO(1, float2, R)
+PARAMS P(uint, rows) P(uint, I) P(uint, G) P(uint, gpr)
+LOCALS
+BODY
+    const uint g = GLIN;
+    if (g < rows * gpr) {
+        const uint row = g / gpr, from = (g - row * gpr) * G, to = min(from + G, I);
+        float lo = 0.0f, hi = 0.0f;
+        for (uint c = from; c < to; c++) {
+            lo = min(lo, W[row * I + c]);
+            hi = max(hi, W[row * I + c]);
+        }
+        R[g] = F2(lo, hi);
+    }
+END
