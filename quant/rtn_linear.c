@@ -1,0 +1,15 @@
+/* Round to nearest of one weight on a device: what ar_qlinear_rtn does on the host, with the same bits. */
+#include "ar_error.h"
+#include "methods.h"
+
+ar_status ar_rtn_linear(ar_qlinear *q, ar_device *device, const float *W) {
+    ar_status status = AR_OK;
+    ar_tensor *weight = NULL;
+    if (q->O == 0) return AR_OK;
+    AR_GO(ar_tensor_create(&weight, device, AR_F32, 2, (const int64_t[]){q->O, q->I}));
+    AR_GO(ar_tensor_write(weight, W, 0, q->O * q->I));
+    AR_GO(ar__read_codes(q, device, weight, &(ar_fq_state){0}, &(ar_fq_desc){.scheme = q->scheme}));
+done:
+    ar_tensor_destroy(weight);
+    return status;
+}

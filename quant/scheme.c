@@ -1,0 +1,89 @@
+/* Quantized linears in host memory, and the quantizer as plain f32 C: the scalar truth that devices and file
+ * readers are compared with. Equations: docs/methods.md. No tuning here: V = 0, range coefficients 1. */
+#include "ar_error.h"
+#include "ar_quant.h"
+#include <math.h>
+#include <stdlib.h>
+
+static const float scale_min = 1.001358032e-5f; /* fp16(1e-5) */
+
+ar_status ar_qlinear_init(ar_qlinear *q, const ar_scheme *scheme, int64_t O, int64_t I) {
+    *q = (ar_qlinear){0};
+    AR_TRY(ar_scheme_check(scheme));
+    if (O < 0 || I < 1 || O > INT32_MAX || I > INT32_MAX)
+        return ar__fail(AR_ERR_SHAPE, "quantized linear: shape (%lld, %lld)", (long long)O, (long long)I);
+    q->scheme = *scheme;
+    q->O = O;
+    q->I = I;
+    q->groups = ar_scheme_groups(scheme, I);
+    size_t rows = (size_t)O, groups = rows * (size_t)q->groups;
+    bool has_mins = scheme->zero == AR_ZERO_F16MIN;
+    q->codes = ar__alloc(rows, (size_t)I);
+    q->scales = q->codes ? ar__alloc(groups, sizeof *q->scales) : NULL;
+    q->zeros = q->scales ? ar__alloc(groups, 1) : NULL;
+    q->mins = q->zeros && has_mins ? ar__alloc(groups, sizeof *q->mins) : NULL;
+    if (q->zeros && (q->mins || !has_mins)) return AR_OK;
+    ar_qlinear_deinit(q);
+    return AR_ERR_MEMORY;
+}
+
+void ar_qlinear_deinit(ar_qlinear *q) {
+    if (!q) return;
+    free(q->codes);
+    free(q->scales);
+    free(q->zeros);
+    free(q->mins);
+    *q = (ar_qlinear){0};
+}
+
+static int64_t group_size(const ar_qlinear *q) { return q->groups == 1 ? q->I : q->scheme.group; }
+
+void ar_qlinear_dequant(float *dst, const ar_qlinear *q) {
+    int64_t G = group_size(q);
+    for (int64_t o = 0; o < q->O; o++)
+        for (int64_t i = 0; i < q->I; i++) {
+            int64_t group = o * q->groups + i / G, at = o * q->I + i;
+            float s = ar_f16_to_f32(q->scales[group]), code = (float)q->codes[at];
+            dst[at] =
+                q->mins ? s * code + ar_f16_to_f32(q->mins[group]) : s * (code - (float)q->zeros[group]);
+        }
+}
+
+/* Scale and zero point of one group with the range [lo, hi], lo <= 0 <= hi. */
+static void scale_of(float *s, float *zp, const ar_scheme *scheme, float lo, float hi) {
+    float Q = (float)((1 << scheme->bits) - 1);
+    if (scheme->zero == AR_ZERO_SYM) {
+        float M = (float)(1 << (scheme->bits - 1)), top = (-lo > hi ? -lo : hi) / M;
+        *s = ar_f16_to_f32(ar_f32_to_f16(hi < -lo ? top : -top));
+        *s = *s < 0.0f ? fminf(*s, -scale_min) : fmaxf(*s, scale_min);
+        *zp = M;
+        return;
+    }
+    *s = fmaxf(ar_f16_to_f32(ar_f32_to_f16((hi - lo) / Q)), scale_min);
+    *zp = fminf(fmaxf(rintf(-lo / *s), (float)scheme->zero_min), Q);
+}
+
+ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
+    int64_t G = group_size(q);
+    float Q = (float)((1 << q->scheme.bits) - 1);
+    for (int64_t o = 0; o < q->O; o++)
+        for (int64_t j = 0; j < q->groups; j++) {
+            int64_t group = o * q->groups + j, from = o * q->I + j * G, end = from + G;
+            if (end > (o + 1) * q->I) end = (o + 1) * q->I;
+            float lo = 0.0f, hi = 0.0f, s, zp;
+            for (int64_t i = from; i < end; i++) {
+                if (!isfinite(W[i]))
+                    return ar__fail(AR_ERR_ARG, "weight (%lld, %lld) is not finite", (long long)o,
+                                    (long long)(i - o * q->I));
+                lo = fminf(lo, W[i]);
+                hi = fmaxf(hi, W[i]);
+            }
+            scale_of(&s, &zp, &q->scheme, lo, hi);
+            for (int64_t i = from; i < end; i++)
+                q->codes[i] = (uint8_t)fminf(fmaxf(rintf(W[i] / s) + zp, 0.0f), Q);
+            q->scales[group] = ar_f32_to_f16(s);
+            q->zeros[group] = (uint8_t)zp;
+            if (q->mins) q->mins[group] = ar_f32_to_f16(-zp * s);
+        }
+    return AR_OK;
+}
