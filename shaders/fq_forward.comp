@@ -1,6 +1,7 @@
 /* fq_forward: quantize-dequantize a weight (SignRound, arXiv 2309.05516; docs/methods.md, 3).
  *   q = clamp(rnd(w/s + v/vdiv) + zp, 0, Q),   W' = s (q - zp), or s q + b when affine
- *   W, Y (rows, RV hvec)   V = Vs (rows, RV) multiples in VSTATE form (0: none)   SZ (rows, gpr): s, zp, b, live
+ *   W, Y (rows, RV hvec)   V = Vs (rows, RV) multiples in VSTATE form (0: none)
+ *   SZ (rows, gpr): s, zp, b, live
  *   The group of vector i is (i / LV) gpr + (i % LV) / GV; shifts: see ar_divu. vinv = 1/vdiv rounded.
  * One item per vector. Quotients are exact, so codes are the same on every device.
  * Ladder: item per weight 2.8 GB/s -> item per vector, scale per group precomputed (PoCL, 2 cores). */

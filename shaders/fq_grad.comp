@@ -3,14 +3,15 @@
  *   dv = dW s in,   A = sum dW ((q - zp) - (in ? w/s : z0)),   B = sum dW (1 - in),   dmm = ar_fq_dmm(A, B)
  *   DW, W, DV (rows, RV hvec)   V = Vs multiples   SZ, R, M, DM (rows, gpr)   GV vectors to a group
  * One item per group, summed lane by lane in order: equal inputs give equal bits.
- * Ladder: work-group per group with a tree -> item per group, no shared memory (5 % -> 88 % of copy, lavapipe). */
-SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, VSTATE, 0) SPEC(4, uint, MSTATE, 0)
+ * Ladder: work-group per group with a tree -> item per group, no shared memory (5 -> 88 % of copy, lavapipe). */
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4)
+SPEC(3, uint, VSTATE, 0) SPEC(4, uint, MSTATE, 0)
 WGSIZE(WGX, WGY)
 KERNEL(fq_grad)
-RO(0, hvec, DW) RO(1, hvec, W) RO(2, huvec, V) RO(3, hsvec, Vs) RO(4, float4, SZ) RO(5, float2, R) RO(6, uint, M)
-WO(7, hvec, DV) WO(8, float2, DM)
-PARAMS P(uint, rows) P(uint, RV) P(uint, GV) P(uint, gpr) P(uint, pshift) P(uint, kind) P(float, Q) P(float, mdiv)
-P(float, vdiv) P(float, vinv)
+RO(0, hvec, DW) RO(1, hvec, W) RO(2, huvec, V) RO(3, hsvec, Vs) RO(4, float4, SZ)
+RO(5, float2, R) RO(6, uint, M) WO(7, hvec, DV) WO(8, float2, DM)
+PARAMS P(uint, rows) P(uint, RV) P(uint, GV) P(uint, gpr) P(uint, pshift) P(uint, kind)
+P(float, Q) P(float, mdiv) P(float, vdiv) P(float, vinv)
 LOCALS
 BODY
     const uint g = GLIN;
@@ -19,8 +20,7 @@ BODY
         const uint first = row * RV + from, end = row * RV + min(from + GV, RV);
         const float4 sz = SZ[g];
         const float s = sz.x, zp = sz.y, y = 1.0f / s;
-        float2 coef = F2(1.0f, 1.0f);
-        if (MSTATE != 0u) coef = F2(ar_coefficient(AR_STATE(MSTATE, M, 2u * g), mdiv), ar_coefficient(AR_STATE(MSTATE, M, 2u * g + 1u), mdiv));
+        const float2 coef = AR_COEFFICIENTS(MSTATE, M, g, mdiv);
         const float2 zero = ar_fq_zero(kind, R[g].x * coef.x, s, zp);
         hvec A = HV(0.0f), B = HV(0.0f);
         for (uint i = first; i < end; i++) {

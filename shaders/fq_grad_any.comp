@@ -6,7 +6,8 @@ WGSIZE(WGX, WGY)
 KERNEL(fq_grad_any)
 RO(0, float, DW) RO(1, float, W) RO(2, uint, V) RO(3, float4, SZ) RO(4, float2, R) RO(5, uint, M)
 WO(6, float, DV) WO(7, float2, DM)
-PARAMS P(uint, rows) P(uint, I) P(uint, G) P(uint, gpr) P(uint, kind) P(float, Q) P(float, mdiv) P(float, vdiv)
+PARAMS P(uint, rows) P(uint, I) P(uint, G) P(uint, gpr) P(uint, kind)
+P(float, Q) P(float, mdiv) P(float, vdiv)
 LOCALS
 BODY
     const uint g = GLIN;
@@ -14,8 +15,7 @@ BODY
         const uint row = g / gpr, from = (g - row * gpr) * G;
         const float4 sz = SZ[g];
         const float s = sz.x, zp = sz.y;
-        float2 coef = F2(1.0f, 1.0f);
-        if (MSTATE != 0u) coef = F2(ar_coefficient(AR_STATE(MSTATE, M, 2u * g), mdiv), ar_coefficient(AR_STATE(MSTATE, M, 2u * g + 1u), mdiv));
+        const float2 coef = AR_COEFFICIENTS(MSTATE, M, g, mdiv);
         const float2 zero = ar_fq_zero(kind, R[g].x * coef.x, s, zp);
         float A = 0.0f, B = 0.0f;
         for (uint c = from; c < min(from + G, I); c++) {

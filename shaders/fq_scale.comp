@@ -1,7 +1,8 @@
 /* fq_scale: the numbers of a group that every weight of it shares (docs/methods.md, 2).
  *   lo = wmin (mdiv + m0)/mdiv,  hi = wmax (mdiv + m1)/mdiv      coefficients clamped to [0, 1]
  *   asym: s = max(fp16((hi - lo)/Q), F),  zp = clamp(rnd(-lo/s), zmin, Q)
- *   sym:  s = fp16(sign max(-lo, hi)/M), |s| >= F with its sign,  zp = M = (Q + 1)/2,  sign = hi < -lo ? 1 : -1
+ *   sym:  s = fp16(sign max(-lo, hi)/M), |s| >= F with its sign,  zp = M = (Q + 1)/2,
+ *         sign = hi < -lo ? 1 : -1
  *   b = -zp s (kind 2: rounded to fp16),  live = |s| > F
  *   R (n) pairs (wmin, wmax)   M (n, 2) multiples m0, m1 in MSTATE form   SZ (n): s, zp, b, live
  *   kind 0 sym, 1 integer zero point, 2 fp16 minimum
@@ -15,8 +16,7 @@ LOCALS
 BODY
     const uint g = GLIN;
     if (g < n) {
-        float2 coef = F2(1.0f, 1.0f);
-        if (MSTATE != 0u) coef = F2(ar_coefficient(AR_STATE(MSTATE, M, 2u * g), mdiv), ar_coefficient(AR_STATE(MSTATE, M, 2u * g + 1u), mdiv));
+        const float2 coef = AR_COEFFICIENTS(MSTATE, M, g, mdiv);
         EXACT float lo = R[g].x * coef.x;
         EXACT float hi = R[g].y * coef.y;
         float s, zp;

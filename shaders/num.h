@@ -1,10 +1,10 @@
 /* Numbers that must come out the same on every device: correctly rounded division, fp16 by integer code.
  * Values only, valid in both languages. Included after the dialect, before every kernel. */
 
-/* a / b, correctly rounded wherever a, b and the quotient are normal; a below that counts as 0, and so does the
- * quotient. By integers, because neither language promises an exact quotient or a fused fma: the quotient's
- * 24 bits n are guessed by the driver's division (2.5 ulp) and settled by the true remainder of the mantissas,
- * which is small and therefore exact modulo 2^32. A quotient of two floats is never halfway between two floats. */
+/* a / b, correctly rounded wherever a, b and the quotient are normal; a below that counts as 0, and so does
+ * the quotient. By integers, because neither language promises an exact quotient or a fused fma: the
+ * quotient's 24 bits n are guessed by the driver's division (2.5 ulp) and settled by the true remainder of the
+ * mantissas, which is small and so exact modulo 2^32. A quotient is never halfway between two floats. */
 FN float ar_div(float a, float b) {
     uint ua = ASU(a), ub = ASU(b), sign = (ua ^ ub) & 0x80000000u;
     int ea = TOI((ua >> 23u) & 255u), eb = TOI((ub >> 23u) & 255u);
@@ -31,9 +31,9 @@ FN float ar_div(float a, float b) {
 /* The leading 12 bits of every lane's mantissa: products of such halves are exact. */
 #define HV_HIGH(v) HV_FLOATS(HV_BITS(v) & 0xfffff000u)
 
-/* a / d, correctly rounded, d of at most 12 significant bits (an fp16 number), y within 2.5 ulp of 1 / d: the
- * remainder a - q d is exact, and a / d is too far from any midpoint for the correction's own error to matter.
- * Nothing changes if a compiler fuses. Where |a| < 2^-90 the result may be off, but is as small. */
+/* a / d, correctly rounded, d of at most 12 significant bits (an fp16 number), y within 2.5 ulp of 1 / d:
+ * the remainder a - q d is exact, and a / d is too far from any midpoint for the correction's own error to
+ * matter. Nothing changes if a compiler fuses. Where |a| < 2^-90 the result may be off, but is as small. */
 FN hvec ar_quot12(hvec a, float d, float y) {
     hvec q = a * HV(y), qh = HV_HIGH(q), ql = q - qh;
     hvec left = (a - qh * HV(d)) - ql * HV(d);
@@ -106,15 +106,22 @@ FN float ar_coefficient(float multiple, float mdiv) {
     return clamp(ar_div(mdiv + multiple, mdiv), 0.0f, 1.0f);
 }
 
-/* (lo/s, 1): d zp / d s and d zp / d lo up to -1/s; (0, 0) where the zero point is constant or held at a bound. */
+/* (min, max) coefficients of group g; kind 0: not tuned. */
+#define AR_COEFFICIENTS(kind, M, g, mdiv)                                                                    \
+    (kind == 0u ? F2(1.0f, 1.0f)                                                                             \
+                : F2(ar_coefficient(AR_STATE(kind, M, 2u * (g)), mdiv),                                      \
+                     ar_coefficient(AR_STATE(kind, M, 2u * (g) + 1u), mdiv)))
+
+/* (lo/s, 1): how zp moves with s and lo, in units of 1/s; (0, 0) where it is constant or held at a bound. */
 FN float2 ar_fq_zero(uint kind, float lo, float s, float zp) {
     if (kind == 0u || RINT(ar_div(-lo, s)) != zp) return F2(0.0f, 0.0f);
     return F2(lo / s, 1.0f);
 }
 
-/* (dmin, dmax) of a group from A = sum dW dW'/ds and B = sum dW over the clamped weights. A tie of the symmetric
- * range goes half to each side. */
-FN float2 ar_fq_dmm(uint kind, float Q, float2 range, float2 coef, float live, float zero_live, float A, float B) {
+/* (dmin, dmax) of a group from A = sum dW dW'/ds and B = sum dW over the clamped weights. A tie of the
+ * symmetric range goes half to each side. */
+FN float2 ar_fq_dmm(uint kind, float Q, float2 range, float2 coef, float live, float zero_live, float A,
+                    float B) {
     if (kind != 0u) return F2(zero_live * B * range.x - live * A * range.x / Q, live * A * range.y / Q);
     float a = -range.x * coef.x, c = range.y * coef.y, M = 0.5f * (Q + 1.0f);
     float k = a > c ? 1.0f : (a < c ? 0.0f : 0.5f), d = live * (c < a ? A : -A) / M;
