@@ -1,4 +1,4 @@
-/* Inside host/: the table of model families that families.def makes. */
+/* Inside host/: the table of model families that families.def makes, and what families share. */
 #ifndef AR_FAMILY_H
 #define AR_FAMILY_H
 #include "ar_host.h"
@@ -7,4 +7,6 @@
 #undef AR_FAMILY
 /* Ends with NULL. */
 extern const ar_family *const ar__families[];
+/* freq (D/2): radians per position of every rotary pair. */
+void ar__rope_frequencies(float *freq, const ar_config *c);
 #endif

@@ -6,7 +6,6 @@
 #include "ar_error.h"
 #include "family.h"
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,30 +107,6 @@ static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tenso
     return ar_op_add(g, y, h, changed);
 }
 
-/* ---- rotary frequencies ---- */
-
-/* theta^(-2i/D); linear: divided by the factor; llama3: long wavelengths divided, short ones kept, those
- * between blended (Llama 3.1's rope_scaling). */
-static double frequency(const ar_config *c, int32_t i) {
-    double freq = pow((double)c->rope_theta, -2.0 * i / c->head_dim), factor = (double)c->rope_scaling.factor;
-    if (strcmp(c->rope_scaling.kind, "linear") == 0) return freq / factor;
-    if (strcmp(c->rope_scaling.kind, "llama3") != 0) return freq;
-    double turns =
-        c->rope_scaling.original_tokens * freq / (2 * 3.14159265358979323846); /* over the old context */
-    double low = (double)c->rope_scaling.low_freq, high = (double)c->rope_scaling.high_freq;
-    if (turns > high) return freq;
-    if (turns < low) return freq / factor;
-    double smooth = (turns - low) / (high - low);
-    return (1 - smooth) * freq / factor + smooth * freq;
-}
-
-static ar_status make_frequencies(llama *l, const ar_config *c) {
-    l->inv_freq = ar__alloc((size_t)c->head_dim / 2, sizeof(float));
-    if (!l->inv_freq) return AR_ERR_MEMORY;
-    for (int32_t i = 0; i < c->head_dim / 2; i++) l->inv_freq[i] = (float)frequency(c, i);
-    return AR_OK;
-}
-
 /* ---- binding ---- */
 
 static void shape_text(char *out, size_t bytes, int32_t dim_count, const int64_t *dims) {
@@ -161,6 +136,13 @@ static ar_status bind_tensor(llama *l, int64_t *index, const char *name, int64_t
         return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found %s, expected %s", l->open->path, name, found,
                         expected);
     return w->vtable->read(w->impl, NULL, *index, 0, 0); /* no rows: only says whether it can be read */
+}
+
+static ar_status make_frequencies(llama *l, const ar_config *c) {
+    l->inv_freq = ar__alloc((size_t)c->head_dim / 2, sizeof(float));
+    if (!l->inv_freq) return AR_ERR_MEMORY;
+    ar__rope_frequencies(l->inv_freq, c);
+    return AR_OK;
 }
 
 static void linear_shape(int64_t *rows, int64_t *width, const ar_config *c, int32_t i) {
