@@ -38,7 +38,7 @@ typedef struct ar__text { char *data; size_t bytes, capacity; } ar__text;
 /* Errors: MEMORY; UNSUPPORTED beyond INT32_MAX bytes, since positions are 32-bit. */
 ar_status ar__text_append(ar__text *text, const char *src, size_t bytes);
 /* Makes room for count items of `each` bytes, keeping `used` of them. *data may be NULL. */
-ar_status ar__grow(void **data, size_t *capacity, size_t used, size_t count, size_t each);
+ar_status ar__buffer_grow(void **data, size_t *capacity, size_t used, size_t count, size_t each);
 
 #define AR__QUOTE_BYTES 56
 /* A piece of untrusted text for an error line: cut, control characters replaced. Returns out. */

@@ -8,7 +8,7 @@
 
 ar_status ar__bpe_push_id(ar__bpe *w, int32_t id) {
     void *data = w->ids;
-    AR_TRY(ar__grow(&data, &w->capacity, w->count, w->count + 1, sizeof *w->ids));
+    AR_TRY(ar__buffer_grow(&data, &w->capacity, w->count, w->count + 1, sizeof *w->ids));
     w->ids = data;
     w->ids[w->count++] = id;
     return AR_OK;
@@ -24,7 +24,7 @@ void ar__bpe_deinit(ar__bpe *w) {
 
 static ar_status push_symbol(ar__bpe *w, int32_t id) {
     void *data = w->symbols;
-    AR_TRY(ar__grow(&data, &w->symbol_capacity, w->symbol_count, w->symbol_count + 1, sizeof *w->symbols));
+    AR_TRY(ar__buffer_grow(&data, &w->symbol_capacity, w->symbol_count, w->symbol_count + 1, sizeof *w->symbols));
     w->symbols = data;
     int32_t at = (int32_t)w->symbol_count++;
     w->symbols[at] = (ar__symbol){id, at - 1, -1};
@@ -79,7 +79,7 @@ static ar_status split_bytes(const ar_tokenizer *t, ar__bpe *w, const char *text
 
 static ar_status heap_push(ar__bpe *w, ar__candidate c) {
     void *data = w->heap;
-    AR_TRY(ar__grow(&data, &w->heap_capacity, w->heap_count, w->heap_count + 1, sizeof *w->heap));
+    AR_TRY(ar__buffer_grow(&data, &w->heap_capacity, w->heap_count, w->heap_count + 1, sizeof *w->heap));
     w->heap = data;
     size_t i = w->heap_count++;
     for (; i > 0 && w->heap[(i - 1) / 2].order > c.order; i = (i - 1) / 2) w->heap[i] = w->heap[(i - 1) / 2];

@@ -136,7 +136,7 @@ void ar__pre_deinit(ar__pre *pre) {
 
 static ar_status push_span(ar__spans *spans, int32_t start, int32_t end, bool match) {
     void *data = spans->data;
-    AR_TRY(ar__grow(&data, &spans->capacity, spans->count, spans->count + 1, sizeof *spans->data));
+    AR_TRY(ar__buffer_grow(&data, &spans->capacity, spans->count, spans->count + 1, sizeof *spans->data));
     spans->data = data;
     spans->data[spans->count++] = (ar__span){start, end, match};
     return AR_OK;

@@ -64,7 +64,7 @@ int32_t ar__char_to_byte(uint32_t c) {
     return c == 256 + 67 ? 173 : -1;
 }
 
-ar_status ar__grow(void **data, size_t *capacity, size_t used, size_t count, size_t each) {
+ar_status ar__buffer_grow(void **data, size_t *capacity, size_t used, size_t count, size_t each) {
     if (count <= *capacity) return AR_OK;
     size_t wanted = *capacity + *capacity / 2 > count ? *capacity + *capacity / 2 : count + 32;
     void *grown = ar__alloc(wanted, each);
@@ -81,7 +81,7 @@ ar_status ar__text_append(ar__text *text, const char *src, size_t bytes) {
         return ar__fail(AR_ERR_UNSUPPORTED, "text: found %zu bytes after normalization, expected at most %d",
                         text->bytes + bytes, INT32_MAX);
     void *data = text->data;
-    AR_TRY(ar__grow(&data, &text->capacity, text->bytes, text->bytes + bytes, 1));
+    AR_TRY(ar__buffer_grow(&data, &text->capacity, text->bytes, text->bytes + bytes, 1));
     text->data = data;
     if (bytes > 0) memcpy(text->data + text->bytes, src, bytes);
     text->bytes += bytes;
