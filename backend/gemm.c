@@ -95,7 +95,7 @@ static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want)
     int64_t dims[3] = {(p.rows + p.tile - 1) / p.tile, p.depth, p.tile};
     AR_TRY(ar_graph_temp(g, &p.packed, AR_F32, 3, dims));
     AR_TRY(emit_pack(g, &p));
-    AR_TRY(ar__grow((void **)&g->packs, &g->pack_capacity, g->pack_count, sizeof *g->packs));
+    AR_TRY(ar__graph_grow((void **)&g->packs, &g->pack_capacity, g->pack_count, sizeof *g->packs));
     g->packs[g->pack_count++] = p;
     *packed = p.packed;
     return AR_OK;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-ar_status ar__grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes) {
+ar_status ar__graph_grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes) {
     if (count < *capacity) return AR_OK;
     int32_t wanted = *capacity ? *capacity * 2 : 16;
     void *grown = ar__alloc((size_t)wanted, item_bytes);
@@ -52,7 +52,7 @@ ar_device *ar__graph_device(const ar_graph *g) { return g->device; }
 ar_status ar_graph_temp(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims) {
     *t = NULL;
     if (g->built) return ar__fail(AR_ERR_ARG, "graph: already built");
-    AR_TRY(ar__grow((void **)&g->tensors, &g->tensor_capacity, g->tensor_count, sizeof *g->tensors));
+    AR_TRY(ar__graph_grow((void **)&g->tensors, &g->tensor_capacity, g->tensor_count, sizeof *g->tensors));
     AR_TRY(ar__tensor_make(t, g->device, g, dtype, dim_count, dims));
     (*t)->id = g->tensor_count;
     g->tensors[g->tensor_count++] = *t;
@@ -71,7 +71,7 @@ ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_cou
 }
 
 ar_status ar__graph_own(ar_graph *g, ar_tensor *t, const uint64_t key[4]) {
-    AR_TRY(ar__grow((void **)&g->constants, &g->constant_capacity, g->constant_count, sizeof *g->constants));
+    AR_TRY(ar__graph_grow((void **)&g->constants, &g->constant_capacity, g->constant_count, sizeof *g->constants));
     ar__constant *constant = &g->constants[g->constant_count++];
     constant->t = t;
     memcpy(constant->key, key, sizeof constant->key);
@@ -157,7 +157,7 @@ ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc) {
                             d.groups[i], i, limit);
     }
     AR_TRY(
-        ar__grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count, sizeof *g->dispatches));
+        ar__graph_grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count, sizeof *g->dispatches));
     g->dispatches[g->dispatch_count++] = d;
     for (int32_t i = 0; i < k->binding_count; i++)
         if (k->access[i] & AR_WO) forget_packs(g, d.operands[i].t);

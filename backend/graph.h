@@ -56,7 +56,7 @@ struct ar_graph {
 };
 
 /* Room for one more item in a growing array. Errors: MEMORY. */
-ar_status ar__grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes);
+ar_status ar__graph_grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes);
 
 /* A device tensor's gradient leaves its graph's list (the tensor is destroyed or another graph takes over).
  */

@@ -6,7 +6,7 @@
 
 ar_status ar__node(ar_graph *g, ar__backward_fn backward, const void *ctx, size_t ctx_bytes) {
     assert(ctx_bytes <= AR__NODE_BYTES);
-    AR_TRY(ar__grow((void **)&g->nodes, &g->node_capacity, g->node_count, sizeof *g->nodes));
+    AR_TRY(ar__graph_grow((void **)&g->nodes, &g->node_capacity, g->node_count, sizeof *g->nodes));
     ar__graph_node *node = &g->nodes[g->node_count++];
     node->backward = backward;
     memcpy(node->ctx, ctx, ctx_bytes);
@@ -27,7 +27,7 @@ ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t
     if (!t || !t->needs_grad) return AR_OK;
     if (t->grad && t->grad->graph != g) ar__leaf_forget(t); /* the latest graph owns a leaf's gradient */
     if (!t->grad) {
-        AR_TRY(ar__grow((void **)&g->leaves, &g->leaf_capacity, g->leaf_count, sizeof *g->leaves));
+        AR_TRY(ar__graph_grow((void **)&g->leaves, &g->leaf_capacity, g->leaf_count, sizeof *g->leaves));
         AR_TRY(ar_graph_temp(g, &t->grad, AR_F32, t->dim_count, t->dims));
         if (!t->graph) g->leaves[g->leaf_count++] = t;
     }

@@ -192,7 +192,7 @@ ar_status ar__graph_barriers(ar__command *commands, int32_t count, int32_t *barr
             ++*barriers;
         }
         for (int32_t j = 0; j < c->kernel->binding_count; j++) {
-            AR_GO(ar__grow((void **)&seen, &capacity, seen_count, sizeof *seen));
+            AR_GO(ar__graph_grow((void **)&seen, &capacity, seen_count, sizeof *seen));
             seen[seen_count++] = now[j];
         }
     }
