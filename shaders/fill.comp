@@ -1,10 +1,10 @@
-/* fill: Y[i] = value, n floats. One item per float. */
+/* fill: Y[i] = word, n words of 4 bytes. One item per word. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(fill)
-WO(0, float, Y)
-PARAMS P(uint, n) P(float, value)
+WO(0, uint, Y)
+PARAMS P(uint, n) P(uint, word)
 LOCALS
 BODY
-    if (GLIN < n) Y[GLIN] = value;
+    if (GLIN < n) Y[GLIN] = word;
 END
