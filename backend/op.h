@@ -1,10 +1,9 @@
-/* Shared by the op files: argument checks and group sizes. */
+/* Shared by the op files. */
 #ifndef AR_OP_H
 #define AR_OP_H
 #include "internal.h"
 
-/* t is a dtype tensor of shape (rows, cols), or (rows) when cols is 0; -1 = any. Errors: ARG, DTYPE, SHAPE.
- */
+/* Refuses t unless it is a dtype tensor of shape (rows, cols), or (rows) when cols is 0; -1 = any. */
 ar_status ar__op_check(const char *op, const char *name, const ar_tensor *t, ar_dtype dtype, int64_t rows,
                        int64_t cols);
 

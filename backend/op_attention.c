@@ -98,9 +98,9 @@ static ar_status backward(ar_graph *g, const void *ctx) {
 }
 
 static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *v, int32_t T, int32_t D) {
-    AR_TRY(ar__op_check("attention", "q", q, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("attention", "k", k, AR_F32, q->dims[0], -1));
-    AR_TRY(ar__op_check("attention", "v", v, AR_F32, q->dims[0], k->dims[1]));
+    AR_TRY(ar__expect("attention q", q, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("attention k", k, AR_F32, 2, (int64_t[]){q->dims[0], -1}));
+    AR_TRY(ar__expect("attention v", v, AR_F32, 2, (int64_t[]){q->dims[0], k->dims[1]}));
     if (T < 1 || D < 4 || D % 4 || D > 512)
         return ar__fail(AR_ERR_ARG, "attention: T %d, D %d, expected T >= 1 and D a multiple of 4 up to 512",
                         T, D);

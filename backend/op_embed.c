@@ -17,8 +17,8 @@ static ar_status piece_rows(const ar_device *device, const ar_tensor *E, int64_t
 
 ar_status ar_op_embed(ar_graph *g, ar_tensor **y, const ar_tensor *E, const ar_tensor *ids) {
     *y = NULL;
-    AR_TRY(ar__op_check("embed", "E", E, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("embed", "ids", ids, AR_I32, -1, 0));
+    AR_TRY(ar__expect("embed E", E, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("embed ids", ids, AR_I32, 1, (int64_t[]){-1}));
     const ar_device *device = ar__graph_device(g);
     int64_t N = ids->dims[0], V = E->dims[0], I = E->dims[1], step = 0;
     if (V == 0) return ar__fail(AR_ERR_SHAPE, "embed: E has no rows");

@@ -4,8 +4,8 @@
 
 ar_status ar_op_kl(ar_graph *g, ar_tensor **kl, const ar_tensor *ref, const ar_tensor *logits) {
     *kl = NULL;
-    AR_TRY(ar__op_check("kl", "ref", ref, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("kl", "logits", logits, AR_F32, ref->dims[0], ref->dims[1]));
+    AR_TRY(ar__expect("kl ref", ref, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("kl logits", logits, AR_F32, 2, (int64_t[]){ref->dims[0], ref->dims[1]}));
     int64_t N = ref->dims[0], V = ref->dims[1];
     ar_tensor *out = NULL;
     AR_TRY(ar_graph_temp(g, &out, AR_F32, 1, &N));

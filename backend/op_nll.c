@@ -36,8 +36,8 @@ static ar_status backward(ar_graph *g, const void *ctx) {
 ar_status ar_op_nll(ar_graph *g, ar_tensor **nll, ar_tensor **top1, ar_tensor *logits,
                     const ar_tensor *labels) {
     *nll = *top1 = NULL;
-    AR_TRY(ar__op_check("nll", "logits", logits, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("nll", "labels", labels, AR_I32, logits->dims[0], 0));
+    AR_TRY(ar__expect("nll logits", logits, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("nll labels", labels, AR_I32, 1, (int64_t[]){logits->dims[0]}));
     int64_t N = logits->dims[0], V = logits->dims[1];
     if (V > 1 << 24)
         return ar__fail(AR_ERR_UNSUPPORTED, "nll: %lld columns, expected at most 2^24", (long long)V);

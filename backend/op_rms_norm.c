@@ -34,7 +34,7 @@ static ar_status backward_w(ar_graph *g, const rms_ctx *c) {
     AR_TRY(ar__grad(g, &dw, &accumulate, c->w));
     if (!dw) return AR_OK;
     int64_t N = c->x->dims[0], I = c->x->dims[1];
-    if (N == 0) return accumulate ? AR_OK : ar_op_fill(g, dw, 0);
+    if (N == 0) return accumulate ? AR_OK : ar__emit_fill(g, dw, 0.0f);
     int64_t chunk_rows = (N + 63) / 64 < 16 ? 16 : (N + 63) / 64, chunks = (N + chunk_rows - 1) / chunk_rows;
     AR_TRY(ar_graph_temp(g, &part, AR_F32, 2, (int64_t[]){chunks, I}));
     uint32_t wg = ar__graph_device(g)->plan.wg;
@@ -54,16 +54,16 @@ static ar_status backward_w(ar_graph *g, const rms_ctx *c) {
                        .pass_start = true};
     AR_TRY(ar__emit_split(g, &d, &split));
     struct {
-        uint32_t N, I, acc;
-    } q = {(uint32_t)chunks, (uint32_t)I, accumulate};
-    ar__emit_desc e = {.kernel = AR_K_col_sum,
+        uint32_t rows, start, I, acc;
+    } q = {0, 0, (uint32_t)I, accumulate};
+    ar__emit_desc e = {.kernel = AR_K_sum_rows,
                        .specs = {wg, 1},
                        .params = &q,
                        .operands = {{part, 0, 0}, {dw, 0, 0}},
                        .flops = (double)(chunks * I),
                        .bytes = 4.0 * (double)(chunks * I)};
-    ar__groups_1d(ar__graph_device(g), e.groups, (uint64_t)I, wg);
-    return ar__emit(g, &e);
+    ar__split rows = {.units = chunks, .split = 1u, .fixed_items = (uint32_t)I, .pass_start = true};
+    return ar__emit_split(g, &e, &rows);
 }
 
 static ar_status backward(ar_graph *g, const void *ctx) {
@@ -75,8 +75,8 @@ static ar_status backward(ar_graph *g, const void *ctx) {
 
 ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, float eps) {
     *y = NULL;
-    AR_TRY(ar__op_check("rms_norm", "x", x, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("rms_norm", "w", w, AR_F32, x->dims[1], 0));
+    AR_TRY(ar__expect("rms_norm x", x, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("rms_norm w", w, AR_F32, 1, (int64_t[]){x->dims[1]}));
     rms_ctx c = {.x = x, .w = w};
     int64_t N = x->dims[0], I = x->dims[1];
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, x->dims, x, w, NULL));

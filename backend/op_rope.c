@@ -87,14 +87,14 @@ static ar_status backward(ar_graph *g, const void *ctx) {
 ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D,
                      int32_t pos0) {
     *y = NULL;
-    AR_TRY(ar__op_check("rope", "x", x, AR_F32, -1, -1));
+    AR_TRY(ar__expect("rope x", x, AR_F32, 2, (int64_t[]){-1, -1}));
     if (T < 1 || D < 2 || D % 2 || pos0 < 0)
         return ar__fail(AR_ERR_ARG, "rope: T %d, D %d, pos0 %d, expected T >= 1, an even D >= 2, pos0 >= 0",
                         T, D, pos0);
     if (x->dims[1] % D || x->dims[0] % T)
         return ar__fail(AR_ERR_SHAPE, "rope: x is (%lld, %lld) but T is %d and D is %d",
                         (long long)x->dims[0], (long long)x->dims[1], T, D);
-    AR_TRY(ar__op_check("rope", "freq", freq, AR_F32, D / 2, 0));
+    AR_TRY(ar__expect("rope freq", freq, AR_F32, 1, (int64_t[]){D / 2}));
     rope_ctx c = {.x = x, .T = T, .D = D};
     AR_TRY(get_table(g, &c.table, freq, T, pos0));
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, x->dims, x, NULL, NULL));

@@ -35,8 +35,8 @@ static ar_status backward(ar_graph *g, const void *ctx) {
 
 ar_status ar_op_silu_mul(ar_graph *g, ar_tensor **y, ar_tensor *gate, ar_tensor *up) {
     *y = NULL;
-    AR_TRY(ar__op_check("silu_mul", "gate", gate, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("silu_mul", "up", up, AR_F32, gate->dims[0], gate->dims[1]));
+    AR_TRY(ar__expect("silu_mul gate", gate, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("silu_mul up", up, AR_F32, 2, (int64_t[]){gate->dims[0], gate->dims[1]}));
     if (gate == up) return ar__fail(AR_ERR_ARG, "silu_mul: gate and up are the same tensor");
     silu_ctx c = {.gate = gate, .up = up};
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, gate->dims, gate, up, NULL));
