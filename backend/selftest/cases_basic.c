@@ -1,0 +1,184 @@
+/* Cases of the ops that move, add and multiply, and of a tuning run's bookkeeping. */
+#include "selftest.h"
+#include "ref.h"
+
+/* p: words. */
+ar_status ar__st_copy(ar__st *st, const int32_t *p) {
+    int32_t *values = NULL;
+    ar_tensor *src = NULL, *dst = NULL;
+    AR_TRY(ar__st_integers(st, &values, p[0], INT32_MIN, INT32_MAX));
+    AR_TRY(ar__st_tensor(st, &src, AR_I32, p[0], 0, values));
+    AR_TRY(ar__st_tensor(st, &dst, AR_I32, p[0], 0, NULL));
+    AR_TRY(ar_op_copy(st->g, dst, src));
+    AR_TRY(ar__st_run(st));
+    return ar__st_exact(st, "copy", dst, values);
+}
+
+/* p: words. */
+ar_status ar__st_fill(ar__st *st, const int32_t *p) {
+    int32_t *values = NULL;
+    ar_tensor *dst = NULL;
+    AR_TRY(ar__st_integers(st, &values, p[0], 77, 77));
+    AR_TRY(ar__st_tensor(st, &dst, AR_I32, p[0], 0, NULL));
+    AR_TRY(ar_op_fill(st->g, dst, 77));
+    AR_TRY(ar__st_run(st));
+    return ar__st_exact(st, "fill", dst, values);
+}
+
+/* p: N, I. y = (a + b) + a, so that a's gradient adds up. */
+ar_status ar__st_add(ar__st *st, const int32_t *p) {
+    int64_t count = (int64_t)p[0] * p[1];
+    double *a = NULL, *b = NULL, *want = NULL, *dy = NULL;
+    ar_tensor *ta = NULL, *tb = NULL, *sum = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &ta, &a, p[0], p[1], 1.0f));
+    AR_TRY(ar__st_leaf(st, &tb, &b, p[0], p[1], 1.0f));
+    AR_TRY(ar__st_doubles(st, &want, NULL, count));
+    for (int64_t i = 0; i < count; i++) want[i] = 2 * a[i] + b[i];
+    AR_TRY(ar_op_add(st->g, &sum, ta, tb));
+    AR_TRY(ar_op_add(st->g, &y, sum, ta));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, want));
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(ta));
+    ar_graph_keep(st->g, ar_tensor_grad(tb));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "add", y, want));
+    AR_TRY(ar__st_compare(st, "add_to", ar_tensor_grad(tb), dy));
+    for (int64_t i = 0; i < count; i++) dy[i] *= 2;
+    return ar__st_compare(st, "add_to", ar_tensor_grad(ta), dy);
+}
+
+/* p: elements. */
+ar_status ar__st_mean(ar__st *st, const int32_t *p) {
+    int64_t n = p[0];
+    float *values = NULL;
+    double *dx = NULL, want = 0;
+    ar_tensor *x = NULL, *m = NULL;
+    AR_TRY(ar__st_normal(st, &values, n, 1.0f));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, n));
+    for (int64_t i = 0; i < n; i++) {
+        values[i] += 1.0f; /* a mean near zero has no relative error */
+        want += (double)values[i] / (double)n;
+        dx[i] = 1 / (double)n;
+    }
+    AR_TRY(ar__st_tensor(st, &x, AR_F32, n, 0, values));
+    ar_tensor_set_needs_grad(x, true);
+    AR_TRY(ar_op_mean(st->g, &m, x));
+    ar_graph_keep(st->g, m);
+    AR_TRY(ar_graph_backward(st->g, m));
+    ar_graph_keep(st->g, ar_tensor_grad(x));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "sum_part", m, &want));
+    return ar__st_compare(st, "mean_bwd", ar_tensor_grad(x), dx);
+}
+
+/* p: N, I, with mask. */
+ar_status ar__st_mse(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], I = p[1];
+    double *y = NULL, *target = NULL, *mask = NULL, *dy = NULL;
+    float *ones = NULL;
+    ar_tensor *ty = NULL, *tt = NULL, *tm = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &ty, &y, N, I, 1.0f));
+    AR_TRY(ar__st_leaf(st, &tt, &target, N, I, 1.0f));
+    ar_tensor_set_needs_grad(tt, false);
+    if (p[2]) {
+        AR_TRY(ar__st_normal(st, &ones, N, 1.0f));
+        for (int32_t n = 0; n < N; n++) ones[n] = ones[n] > -0.5f ? 1.0f : 0.0f;
+        AR_TRY(ar__st_doubles(st, &mask, ones, N));
+        AR_TRY(ar__st_tensor(st, &tm, AR_F32, N, 0, ones));
+    }
+    AR_TRY(ar__st_doubles(st, &dy, NULL, (int64_t)N * I));
+    double want = ref_mse(y, target, mask, N, I);
+    ref_mse_grad(dy, y, target, mask, N, I);
+    AR_TRY(ar_op_mse(st->g, &loss, ty, tt, tm));
+    ar_graph_keep(st->g, loss);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(ty));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "mse_part", loss, &want));
+    return ar__st_compare(st, "mse_bwd", ar_tensor_grad(ty), dy);
+}
+
+/* p: N, O, I, with bias. */
+ar_status ar__st_linear(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], O = p[1], I = p[2];
+    double *x = NULL, *W = NULL, *bias = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dW = NULL,
+           *dbias = NULL;
+    ar_tensor *tx = NULL, *tW = NULL, *tb = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tx, &x, N, I, 1.0f));
+    AR_TRY(ar__st_leaf(st, &tW, &W, O, I, 1.0f));
+    if (p[3]) {
+        AR_TRY(ar__st_leaf(st, &tb, &bias, O, 0, 1.0f));
+        AR_TRY(ar__st_doubles(st, &dbias, NULL, O));
+    }
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * O));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &dW, NULL, (int64_t)O * I));
+    ref_linear(y_ref, x, W, bias, N, O, I);
+    AR_TRY(ar_op_linear(st->g, &y, tx, tW, tb));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    ref_linear_grad(dx, dW, dbias, dy, x, W, N, O, I);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tx));
+    ar_graph_keep(st->g, ar_tensor_grad(tW));
+    if (tb) ar_graph_keep(st->g, ar_tensor_grad(tb));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "gemm", y, y_ref));
+    AR_TRY(ar__st_compare(st, "gemm", ar_tensor_grad(tx), dx));
+    AR_TRY(ar__st_compare(st, "gemm", ar_tensor_grad(tW), dW));
+    return tb ? ar__st_compare(st, "sum_rows", ar_tensor_grad(tb), dbias) : AR_OK;
+}
+
+/* p: S, R, B: step 1 of a schedule of two. */
+ar_status ar__st_gather(ar__st *st, const int32_t *p) {
+    int32_t S = p[0], R = p[1], B = p[2], one = 1, *values = NULL, *sched = NULL, *want = NULL;
+    ar_tensor *src = NULL, *ts = NULL, *step = NULL, *y = NULL;
+    AR_TRY(ar__st_integers(st, &values, (int64_t)S * R, INT32_MIN, INT32_MAX));
+    AR_TRY(ar__st_integers(st, &sched, 2 * (int64_t)B, 0, S - 1));
+    sched[B] = S - 1;
+    AR_TRY(ar__st_array(st, (void **)&want, (int64_t)B * R, sizeof *want));
+    for (int32_t b = 0; b < B; b++)
+        for (int32_t r = 0; r < R; r++) want[b * R + r] = values[sched[B + b] * R + r];
+    AR_TRY(ar__st_tensor(st, &src, AR_I32, S, R, values));
+    AR_TRY(ar__st_tensor(st, &ts, AR_I32, 2, B, sched));
+    AR_TRY(ar__st_tensor(st, &step, AR_I32, 1, 0, &one));
+    AR_TRY(ar_op_gather(st->g, &y, src, ts, step, B));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_run(st));
+    return ar__st_exact(st, "gather", y, want);
+}
+
+/* p: elements, steps. Losses fall and rise; after all replays dst holds src of the best step. */
+ar_status ar__st_tuning_state(ar__st *st, const int32_t *p) {
+    int32_t n = p[0], steps = p[1], zero = 0, *src = NULL, *want = NULL;
+    float start[2] = {3.4e38f, -1.0f}, *losses = NULL, least[2] = {3.4e38f, -1.0f};
+    ar_tensor *tsrc = NULL, *dst = NULL, *best = NULL, *history = NULL, *loss = NULL, *step = NULL,
+              *improved = NULL;
+    AR_TRY(ar__st_normal(st, &losses, steps, 1.0f));
+    AR_TRY(ar__st_array(st, (void **)&src, n, sizeof *src));
+    AR_TRY(ar__st_array(st, (void **)&want, n, sizeof *want));
+    AR_TRY(ar__st_tensor(st, &tsrc, AR_I32, n, 0, NULL));
+    AR_TRY(ar__st_tensor(st, &dst, AR_I32, n, 0, NULL));
+    AR_TRY(ar__st_tensor(st, &best, AR_F32, 2, 0, start));
+    AR_TRY(ar__st_tensor(st, &history, AR_F32, steps, 0, NULL));
+    AR_TRY(ar__st_tensor(st, &loss, AR_F32, 1, 0, NULL));
+    AR_TRY(ar__st_tensor(st, &step, AR_I32, 1, 0, &zero));
+    AR_TRY(ar_op_best(st->g, &improved, best, history, loss, step));
+    AR_TRY(ar_op_copy_if(st->g, dst, tsrc, improved));
+    AR_TRY(ar_op_advance(st->g, step));
+    AR_TRY(ar_graph_build(st->g));
+    for (int32_t s = 0; s < steps; s++) {
+        for (int32_t i = 0; i < n; i++) src[i] = s * 1000 + i;
+        AR_TRY(ar_tensor_write(loss, &losses[s], 0, 1));
+        AR_TRY(ar_tensor_write(tsrc, src, 0, n));
+        AR_TRY(ar_graph_run(st->g));
+        if (losses[s] < least[0]) least[0] = losses[s], least[1] = (float)s;
+    }
+    AR_TRY(ar_device_wait(st->device));
+    for (int32_t i = 0; i < n; i++) want[i] = (int32_t)least[1] * 1000 + i;
+    AR_TRY(ar__st_exact(st, "copy_if", dst, want));
+    AR_TRY(ar__st_exact(st, "best", best, least));
+    AR_TRY(ar__st_exact(st, "best", history, losses));
+    return ar__st_exact(st, "advance", step, &steps);
+}

@@ -1,0 +1,192 @@
+/* Cases of the transformer's ops: forward and backward against ref_model.c. */
+#include "selftest.h"
+#include "ref.h"
+
+/* p: N, V, I. Ids include the first, the last and two that lie outside. */
+ar_status ar__st_embed(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], V = p[1], I = p[2], *ids = NULL;
+    float *table = NULL;
+    double *want = NULL;
+    ar_tensor *E = NULL, *id = NULL, *y = NULL;
+    AR_TRY(ar__st_normal(st, &table, (int64_t)V * I, 1.0f));
+    AR_TRY(ar__st_integers(st, &ids, N, 0, V - 1));
+    if (N > 8) ids[1] = 0, ids[2] = V - 1, ids[3] = -1, ids[4] = V;
+    AR_TRY(ar__st_doubles(st, &want, NULL, (int64_t)N * I));
+    for (int32_t n = 0; n < N; n++)
+        for (int32_t i = 0; i < I; i++)
+            want[n * I + i] = ids[n] < 0 || ids[n] >= V ? 0 : (double)table[ids[n] * I + i];
+    AR_TRY(ar__st_tensor(st, &E, AR_F32, V, I, table));
+    AR_TRY(ar__st_tensor(st, &id, AR_I32, N, 0, ids));
+    AR_TRY(ar_op_embed(st->g, &y, E, id));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_run(st));
+    return ar__st_compare(st, "embed", y, want);
+}
+
+/* p: N, I. */
+ar_status ar__st_rms_norm(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], I = p[1];
+    double *x = NULL, *w = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dw = NULL;
+    ar_tensor *tx = NULL, *tw = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tx, &x, N, I, 2.0f));
+    AR_TRY(ar__st_leaf(st, &tw, &w, I, 0, 1.0f));
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &dw, NULL, I));
+    ref_rms_norm(y_ref, x, w, N, I, (double)1e-5f);
+    AR_TRY(ar_op_rms_norm(st->g, &y, tx, tw, 1e-5f));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    ref_rms_norm_grad(dx, dw, dy, x, w, N, I, (double)1e-5f);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tx));
+    ar_graph_keep(st->g, ar_tensor_grad(tw));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "rms_norm", y, y_ref));
+    AR_TRY(ar__st_compare(st, "rms_norm_dx", ar_tensor_grad(tx), dx));
+    return ar__st_compare(st, "rms_norm_dw", ar_tensor_grad(tw), dw);
+}
+
+/* p: B, T, heads, D, pos0. Two calls with the same frequencies share a table; the second adds to dx. */
+ar_status ar__st_rope(ar__st *st, const int32_t *p) {
+    int32_t N = p[0] * p[1], T = p[1], heads = p[2], D = p[3], pos0 = p[4];
+    int64_t count = (int64_t)N * heads * D;
+    float *freq = NULL;
+    double *x = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL;
+    ar_tensor *tx = NULL, *tf = NULL, *y = NULL, *again = NULL, *both = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tx, &x, N, heads * D, 1.0f));
+    AR_TRY(ar__st_array(st, (void **)&freq, D / 2, sizeof *freq));
+    freq[0] = 1.0f;
+    for (int32_t i = 1; i < D / 2; i++) freq[i] = freq[i - 1] * 0.75f;
+    AR_TRY(ar__st_tensor(st, &tf, AR_F32, D / 2, 0, freq));
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, count));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, count));
+    ref_rope(y_ref, x, freq, N, heads, T, D, pos0, 1);
+    AR_TRY(ar_op_rope(st->g, &y, tx, tf, T, D, pos0));
+    AR_TRY(ar_op_rope(st->g, &again, tx, tf, T, D, pos0));
+    AR_TRY(ar_op_add(st->g, &both, y, again));
+    ar_graph_keep(st->g, both);
+    for (int64_t i = 0; i < count; i++) y_ref[i] *= 2;
+    AR_TRY(ar__st_loss(st, &loss, &dy, both, y_ref));
+    ref_rope(dx, dy, freq, N, heads, T, D, pos0, -1);
+    for (int64_t i = 0; i < count; i++) dx[i] *= 2;
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tx));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "rope", both, y_ref));
+    return ar__st_compare(st, "rope", ar_tensor_grad(tx), dx);
+}
+
+/* p: B, T, H, K, D. */
+ar_status ar__st_attention(ar__st *st, const int32_t *p) {
+    int32_t B = p[0], T = p[1], H = p[2], K = p[3], D = p[4], N = B * T;
+    double *q = NULL, *k = NULL, *v = NULL, *y_ref = NULL, *dy = NULL, *dq = NULL, *dk = NULL, *dv = NULL;
+    ar_tensor *tq = NULL, *tk = NULL, *tv = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tq, &q, N, H * D, 2.0f));
+    AR_TRY(ar__st_leaf(st, &tk, &k, N, K * D, 1.0f));
+    AR_TRY(ar__st_leaf(st, &tv, &v, N, K * D, 1.0f));
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * H * D));
+    AR_TRY(ar__st_doubles(st, &dq, NULL, (int64_t)N * H * D));
+    AR_TRY(ar__st_doubles(st, &dk, NULL, (int64_t)N * K * D));
+    AR_TRY(ar__st_doubles(st, &dv, NULL, (int64_t)N * K * D));
+    ref_attention(y_ref, q, k, v, B, T, H, K, D);
+    AR_TRY(ar_op_attention(st->g, &y, tq, tk, tv, T, D));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    ref_attention_grad(dq, dk, dv, dy, q, k, v, B, T, H, K, D);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tq));
+    ar_graph_keep(st->g, ar_tensor_grad(tk));
+    ar_graph_keep(st->g, ar_tensor_grad(tv));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "attention", y, y_ref));
+    AR_TRY(ar__st_compare(st, "attention_dq", ar_tensor_grad(tq), dq));
+    AR_TRY(ar__st_compare(st, "attention_dkv", ar_tensor_grad(tk), dk));
+    return ar__st_compare(st, "attention_dkv", ar_tensor_grad(tv), dv);
+}
+
+/* p: N, I. Gates reach +-100, where exp would overflow. */
+ar_status ar__st_silu_mul(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], I = p[1];
+    int64_t count = (int64_t)N * I;
+    double *gate = NULL, *up = NULL, *y_ref = NULL, *dy = NULL, *dgate = NULL, *dup = NULL;
+    ar_tensor *tg = NULL, *tu = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tg, &gate, N, I, 2.0f));
+    AR_TRY(ar__st_leaf(st, &tu, &up, N, I, 1.0f));
+    if (count > 2) {
+        float ends[2] = {-100.0f, 100.0f};
+        gate[0] = -100, gate[1] = 100;
+        AR_TRY(ar_tensor_write(tg, ends, 0, 2));
+    }
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, count));
+    AR_TRY(ar__st_doubles(st, &dgate, NULL, count));
+    AR_TRY(ar__st_doubles(st, &dup, NULL, count));
+    ref_silu_mul(y_ref, gate, up, (int)count);
+    AR_TRY(ar_op_silu_mul(st->g, &y, tg, tu));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    ref_silu_mul_grad(dgate, dup, dy, gate, up, (int)count);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tg));
+    ar_graph_keep(st->g, ar_tensor_grad(tu));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "silu_mul", y, y_ref));
+    AR_TRY(ar__st_compare(st, "silu_mul_grad", ar_tensor_grad(tg), dgate));
+    return ar__st_compare(st, "silu_mul_grad", ar_tensor_grad(tu), dup);
+}
+
+/* p: N, V. Some labels mean "no prediction"; one row holds a tie. */
+ar_status ar__st_nll(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], V = p[1], *labels = NULL, *top = NULL;
+    double *z = NULL, *want = NULL, *dnll = NULL, *dz = NULL;
+    ar_tensor *tz = NULL, *tl = NULL, *nll = NULL, *top1 = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tz, &z, N, V, 4.0f));
+    AR_TRY(ar__st_integers(st, &labels, N, 0, V - 1));
+    if (N > 2) labels[1] = -1, labels[2] = V;
+    if (N > 0 && V > 6) {
+        float high = 40.0f;
+        z[3] = z[V - 2] = (double)high;
+        AR_TRY(ar_tensor_write(tz, &high, 3, 1));
+        AR_TRY(ar_tensor_write(tz, &high, V - 2, 1));
+    }
+    AR_TRY(ar__st_tensor(st, &tl, AR_I32, N, 0, labels));
+    AR_TRY(ar__st_array(st, (void **)&top, N, sizeof *top));
+    AR_TRY(ar__st_doubles(st, &want, NULL, N));
+    AR_TRY(ar__st_doubles(st, &dnll, NULL, N));
+    AR_TRY(ar__st_doubles(st, &dz, NULL, (int64_t)N * V));
+    for (int32_t n = 0; n < N; n++) dnll[n] = 1.0 / N;
+    ref_nll(want, top, z, labels, N, V);
+    ref_nll_grad(dz, dnll, z, labels, N, V);
+    AR_TRY(ar_op_nll(st->g, &nll, &top1, tz, tl));
+    AR_TRY(ar_op_mean(st->g, &loss, nll));
+    ar_graph_keep(st->g, nll);
+    ar_graph_keep(st->g, top1);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tz));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "nll", nll, want));
+    AR_TRY(ar__st_exact(st, "nll", top1, top));
+    return N ? ar__st_compare(st, "nll_grad", ar_tensor_grad(tz), dz) : AR_OK;
+}
+
+/* p: N, V. q is near p, as after a quantization. */
+ar_status ar__st_kl(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], V = p[1];
+    int64_t count = (int64_t)N * V;
+    float *a = NULL, *b = NULL;
+    double *da = NULL, *db = NULL, *want = NULL;
+    ar_tensor *ta = NULL, *tb = NULL, *kl = NULL;
+    AR_TRY(ar__st_normal(st, &a, count, 3.0f));
+    AR_TRY(ar__st_normal(st, &b, count, 0.5f));
+    for (int64_t i = 0; i < count; i++) b[i] += a[i];
+    AR_TRY(ar__st_doubles(st, &da, a, count));
+    AR_TRY(ar__st_doubles(st, &db, b, count));
+    AR_TRY(ar__st_doubles(st, &want, NULL, N));
+    AR_TRY(ar__st_tensor(st, &ta, AR_F32, N, V, a));
+    AR_TRY(ar__st_tensor(st, &tb, AR_F32, N, V, b));
+    ref_kl(want, da, db, N, V);
+    AR_TRY(ar_op_kl(st->g, &kl, ta, tb));
+    ar_graph_keep(st->g, kl);
+    AR_TRY(ar__st_run(st));
+    return ar__st_compare(st, "kl", kl, want);
+}

@@ -1,0 +1,157 @@
+/* References of the model ops: loops as in the papers, sums in double. */
+#include "ref.h"
+#include <math.h>
+#include <stddef.h>
+
+void ref_rms_norm(double *y, const double *x, const double *w, int N, int I, double eps) {
+    for (int n = 0; n < N; n++) {
+        double sum = 0;
+        for (int i = 0; i < I; i++) sum += x[n * I + i] * x[n * I + i];
+        double r = 1 / sqrt(sum / I + eps);
+        for (int i = 0; i < I; i++) y[n * I + i] = x[n * I + i] * r * w[i];
+    }
+}
+
+void ref_rms_norm_grad(double *dx, double *dw, const double *dy, const double *x, const double *w, int N,
+                       int I, double eps) {
+    for (int i = 0; i < I; i++) dw[i] = 0;
+    for (int n = 0; n < N; n++) {
+        double square = 0, dot = 0;
+        for (int i = 0; i < I; i++) {
+            square += x[n * I + i] * x[n * I + i];
+            dot += dy[n * I + i] * w[i] * x[n * I + i];
+        }
+        double r = 1 / sqrt(square / I + eps);
+        for (int i = 0; i < I; i++) {
+            dx[n * I + i] = r * w[i] * dy[n * I + i] - x[n * I + i] * r * r * r / I * dot;
+            dw[i] += dy[n * I + i] * x[n * I + i] * r;
+        }
+    }
+}
+
+void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pos0,
+              int sign) {
+    for (int n = 0; n < N; n++)
+        for (int h = 0; h < heads; h++)
+            for (int i = 0; i < D / 2; i++) {
+                float angle = (float)(pos0 + n % T) * freq[i];
+                double c = cos((double)angle), s = sign * sin((double)angle);
+                const double *a = &x[(n * heads + h) * D];
+                y[(n * heads + h) * D + i] = a[i] * c - a[i + D / 2] * s;
+                y[(n * heads + h) * D + i + D / 2] = a[i + D / 2] * c + a[i] * s;
+            }
+}
+
+static double dot(const double *a, const double *b, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* The log of the softmax's sum for query row (b, t, h), whose keys are rows (b, 0..t, h / (H / K)). */
+static double log_sum(const double *q, const double *k, int t, int K, int D) {
+    double top = -INFINITY, sum = 0;
+    for (int j = 0; j <= t; j++) top = fmax(top, dot(q, &k[(ptrdiff_t)j * K * D], D) / sqrt(D));
+    for (int j = 0; j <= t; j++) sum += exp(dot(q, &k[(ptrdiff_t)j * K * D], D) / sqrt(D) - top);
+    return top + log(sum);
+}
+
+void ref_attention(double *y, const double *q, const double *k, const double *v, int B, int T, int H, int K,
+                   int D) {
+    for (int b = 0; b < B; b++)
+        for (int t = 0; t < T; t++)
+            for (int h = 0; h < H; h++) {
+                ptrdiff_t row = ((ptrdiff_t)(b * T + t) * H + h) * D,
+                          first = ((ptrdiff_t)b * T * K + h / (H / K)) * D;
+                double lse = log_sum(&q[row], &k[first], t, K, D);
+                for (int i = 0; i < D; i++) y[row + i] = 0;
+                for (int j = 0; j <= t; j++) {
+                    double p = exp(dot(&q[row], &k[first + (ptrdiff_t)j * K * D], D) / sqrt(D) - lse);
+                    for (int i = 0; i < D; i++) y[row + i] += p * v[first + (ptrdiff_t)j * K * D + i];
+                }
+            }
+}
+
+/* One query row's share of all three gradients. */
+static void attention_row(double *dq, double *dk, double *dv, const double *dy, const double *q,
+                          const double *k, const double *v, int t, int K, int D) {
+    double lse = log_sum(q, k, t, K, D), delta = 0, scale = 1 / sqrt(D);
+    for (int j = 0; j <= t; j++) {
+        ptrdiff_t key = (ptrdiff_t)j * K * D;
+        delta += exp(dot(q, &k[key], D) * scale - lse) * dot(dy, &v[key], D);
+    }
+    for (int j = 0; j <= t; j++) {
+        ptrdiff_t key = (ptrdiff_t)j * K * D;
+        double p = exp(dot(q, &k[key], D) * scale - lse), ds = p * (dot(dy, &v[key], D) - delta);
+        for (int i = 0; i < D; i++) {
+            dq[i] += ds * scale * k[key + i];
+            dk[key + i] += ds * scale * q[i];
+            dv[key + i] += p * dy[i];
+        }
+    }
+}
+
+void ref_attention_grad(double *dq, double *dk, double *dv, const double *dy, const double *q,
+                        const double *k, const double *v, int B, int T, int H, int K, int D) {
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)B * T * H * D; i++) dq[i] = 0;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)B * T * K * D; i++) dk[i] = dv[i] = 0;
+    for (int b = 0; b < B; b++)
+        for (int t = 0; t < T; t++)
+            for (int h = 0; h < H; h++) {
+                ptrdiff_t row = ((ptrdiff_t)(b * T + t) * H + h) * D,
+                          first = ((ptrdiff_t)b * T * K + h / (H / K)) * D;
+                attention_row(&dq[row], &dk[first], &dv[first], &dy[row], &q[row], &k[first], &v[first], t, K,
+                              D);
+            }
+}
+
+void ref_silu_mul(double *y, const double *gate, const double *up, int n) {
+    for (int i = 0; i < n; i++) y[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
+}
+
+void ref_silu_mul_grad(double *dgate, double *dup, const double *dy, const double *gate, const double *up,
+                       int n) {
+    for (int i = 0; i < n; i++) {
+        double s = 1 / (1 + exp(-gate[i]));
+        dgate[i] = dy[i] * up[i] * (s + gate[i] * s * (1 - s));
+        dup[i] = dy[i] * gate[i] * s;
+    }
+}
+
+static double row_log_sum(const double *z, int V, int32_t *top) {
+    *top = 0;
+    for (int v = 1; v < V; v++)
+        if (z[v] > z[*top]) *top = v;
+    double sum = 0;
+    for (int v = 0; v < V; v++) sum += exp(z[v] - z[*top]);
+    return z[*top] + log(sum);
+}
+
+void ref_nll(double *nll, int32_t *top1, const double *logits, const int32_t *labels, int N, int V) {
+    for (int n = 0; n < N; n++) {
+        const double *z = &logits[(ptrdiff_t)n * V];
+        double lse = row_log_sum(z, V, &top1[n]);
+        nll[n] = labels[n] < 0 || labels[n] >= V ? 0 : lse - z[labels[n]];
+    }
+}
+
+void ref_nll_grad(double *dlogits, const double *dnll, const double *logits, const int32_t *labels, int N,
+                  int V) {
+    for (int n = 0; n < N; n++) {
+        const double *z = &logits[(ptrdiff_t)n * V];
+        int32_t top = 0;
+        double lse = row_log_sum(z, V, &top), d = labels[n] < 0 || labels[n] >= V ? 0 : dnll[n];
+        for (int v = 0; v < V; v++)
+            dlogits[(ptrdiff_t)n * V + v] = d * (exp(z[v] - lse) - (v == labels[n] ? 1 : 0));
+    }
+}
+
+void ref_kl(double *kl, const double *ref, const double *logits, int N, int V) {
+    for (int n = 0; n < N; n++) {
+        const double *a = &ref[(ptrdiff_t)n * V], *b = &logits[(ptrdiff_t)n * V];
+        int32_t top = 0;
+        double la = row_log_sum(a, V, &top), lb = row_log_sum(b, V, &top);
+        kl[n] = 0;
+        for (int v = 0; v < V; v++) kl[n] += exp(a[v] - la) * ((a[v] - la) - (b[v] - lb));
+    }
+}

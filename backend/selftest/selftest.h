@@ -1,0 +1,65 @@
+/* Shared inside backend/selftest/: what a case function uses. A case is a row of cases.def and a function
+ *   ar_status ar__st_<name>(ar__st *st, const int32_t *p)
+ * that makes inputs from the seed, records and runs the op, and compares with a reference. Everything
+ * obtained through st dies with the case. */
+#ifndef AR_SELFTEST_H
+#define AR_SELFTEST_H
+#include "internal.h"
+
+#define AR__ST_PARAMS 6
+#define AR__ST_HELD   96
+
+typedef struct ar__st {
+    ar_device *device;
+    ar_graph *g;
+    uint64_t random;
+    double bound;
+    const char *test;
+    ar_selftest_fn report;
+    void *ctx;
+    bool failed;   /* some comparison of the run failed */
+    bool is_empty; /* the loss had no elements: nothing has a gradient */
+    ar_tensor *tensors[AR__ST_HELD];
+    void *arrays[AR__ST_HELD];
+    int32_t tensor_count, array_count;
+} ar__st;
+
+typedef struct ar__st_case {
+    const char *name, *kernels; /* kernels it covers, separated by blanks */
+    ar_status (*run)(ar__st *st, const int32_t *p);
+    double bound;
+    int32_t p[AR__ST_PARAMS];
+} ar__st_case;
+extern const ar__st_case ar__st_cases[];
+extern const int32_t ar__st_case_count;
+
+#define AR_CASE(name, kernels, bound, ...) ar_status ar__st_##name(ar__st *st, const int32_t *p);
+#include "cases.def"
+#undef AR_CASE
+
+uint64_t ar__st_random(ar__st *st);
+/* Host arrays: zeroed; normal numbers times scale; integers in [low, high]; a float array as doubles. */
+ar_status ar__st_array(ar__st *st, void **array, int64_t count, size_t each);
+ar_status ar__st_normal(ar__st *st, float **values, int64_t count, float scale);
+ar_status ar__st_integers(ar__st *st, int32_t **values, int64_t count, int32_t low, int32_t high);
+ar_status ar__st_doubles(ar__st *st, double **copy, const float *values, int64_t count);
+
+/* A device tensor holding values; cols 0 makes it one-dimensional. */
+ar_status ar__st_tensor(ar__st *st, ar_tensor **t, ar_dtype dtype, int64_t rows, int64_t cols,
+                        const void *values);
+/* The same, normal numbers times scale, with the values as doubles; needs a gradient. */
+ar_status ar__st_leaf(ar__st *st, ar_tensor **t, double **values, int64_t rows, int64_t cols, float scale);
+
+/* loss = mean((y - target)^2) against random targets, and the reference's dy for it. */
+ar_status ar__st_loss(ar__st *st, ar_tensor **loss, double **dy, ar_tensor *y, const double *y_ref);
+/* Builds the graph, runs it and waits. Keep what will be compared before. */
+ar_status ar__st_run(ar__st *st);
+
+/* Reads a kept tensor (NULL fails) and compares: error = max |found - expected| / max |expected|, against the
+ * case's bound. */
+ar_status ar__st_compare(ar__st *st, const char *kernel, const ar_tensor *found, const double *expected);
+/* The same for integers and bits: error = how many differ, bound 0. */
+ar_status ar__st_exact(ar__st *st, const char *kernel, const ar_tensor *found, const void *expected);
+/* A result the case worked out itself. */
+void ar__st_report(ar__st *st, const char *kernel, double error, double bound, const char *detail);
+#endif

@@ -1,0 +1,94 @@
+/* The selftest on every device found, with the device's own plan and with plans that force pieces and other
+ * group sizes.
+ * ctest-labels: device vulkan */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ar_backend.h"
+
+#define SEED 20261122
+
+typedef struct tally {
+    const char *device;
+    int32_t results, failures;
+} tally;
+
+static void count_result(void *ctx, const ar_selftest_result *r) {
+    tally *t = ctx;
+    t->results++;
+    if (getenv("AR_TEST_VERBOSE") || !r->passed)
+        print_message("%s %-14s %-40s error %.3g bound %.3g %s\n", t->device, r->kernel, r->test, r->error,
+                      r->bound, r->passed ? "" : r->detail);
+    t->failures += !r->passed;
+}
+
+static int32_t find_devices(ar_device_facts *facts, int32_t capacity) {
+    int32_t count = 0;
+    assert_int_equal(ar_device_list(facts, &count, capacity, NULL, 0), AR_OK);
+    int32_t real = 0;
+    for (int32_t i = 0; i < count && i < capacity; i++)
+        if (strcmp(facts[i].api, "null") != 0) facts[real++] = facts[i];
+    return real;
+}
+
+static void run_selftest(const ar_device_facts *facts, const ar_plan *plan, const char *filter,
+                         int32_t repeat) {
+    char select[24];
+    snprintf(select, sizeof select, "%s:%d", facts->api, facts->index);
+    ar_device *device = NULL;
+    if (ar_device_open(&device, &(ar_device_desc){.select = select, .plan = plan}) != AR_OK)
+        fail_msg("%s: %s", select, ar_error());
+    tally t = {.device = select};
+    ar_status status = ar_selftest(device, filter, repeat, SEED, count_result, &t);
+    ar_device_close(device);
+    print_message("%s: %d results, seed %d\n", select, t.results, SEED);
+    if (status != AR_OK) fail_msg("%s: %s", select, ar_error());
+    assert_true(t.results > 0);
+    assert_int_equal(t.failures, 0);
+}
+
+static void every_device_passes(void **state) {
+    (void)state;
+    ar_device_facts facts[8];
+    int32_t count = find_devices(facts, 8);
+    if (count == 0) skip();
+    for (int32_t i = 0; i < count; i++) run_selftest(&facts[i], NULL, NULL, 1);
+}
+
+static void small_pieces_and_other_groups_pass(void **state) {
+    (void)state;
+    ar_device_facts facts[8];
+    int32_t count = find_devices(facts, 8);
+    if (count == 0) skip();
+    for (int32_t i = 0; i < count; i++) {
+        ar_plan plan;
+        assert_int_equal(ar_plan_make(&plan, &facts[i]), AR_OK);
+        plan.piece_bytes = 1 << 18;
+        plan.submit_ms = 0.02;
+        plan.wg = 128;
+        plan.attn_wg = 4;
+        if (plan.vw > 4) plan.vw = 8;
+        run_selftest(&facts[i], &plan, NULL, 1);
+    }
+}
+
+static void filter_picks_kernels(void **state) {
+    (void)state;
+    ar_device_facts facts[8];
+    if (find_devices(facts, 8) == 0) skip();
+    run_selftest(&facts[0], NULL, "rope", 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(filter_picks_kernels),
+        cmocka_unit_test(every_device_passes),
+        cmocka_unit_test(small_pieces_and_other_groups_pass),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
