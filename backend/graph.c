@@ -71,7 +71,8 @@ ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_cou
 }
 
 ar_status ar__graph_own(ar_graph *g, ar_tensor *t, const uint64_t key[4]) {
-    AR_TRY(ar__graph_grow((void **)&g->constants, &g->constant_capacity, g->constant_count, sizeof *g->constants));
+    AR_TRY(ar__graph_grow((void **)&g->constants, &g->constant_capacity, g->constant_count,
+                          sizeof *g->constants));
     ar__constant *constant = &g->constants[g->constant_count++];
     constant->t = t;
     memcpy(constant->key, key, sizeof constant->key);
@@ -89,7 +90,8 @@ ar_status ar_graph_constant(ar_graph *g, ar_tensor **t, const float *values, int
     *t = NULL;
     AR_TRY(ar_tensor_create(&made, g->device, AR_F32, 1, &count));
     ar_status status = ar_tensor_write(made, values, 0, count);
-    if (status == AR_OK) status = ar__graph_own(g, made, (const uint64_t[4]){UINT64_MAX, (uint64_t)g->constant_count});
+    uint64_t key[4] = {UINT64_MAX, (uint64_t)g->constant_count}; /* shared with nobody */
+    if (status == AR_OK) status = ar__graph_own(g, made, key);
     if (status == AR_OK) *t = made;
     else ar_tensor_destroy(made);
     return status;

@@ -113,7 +113,8 @@ int32_t ar_tokenizer_vocab(const ar_tokenizer *t);  /* ids are < this */
 /* ids of text (UTF-8; invalid bytes are FORMAT with their offset). No BOS/EOS is added; special tokens written
  * in the text become their ids only with parse_special. *ids is malloc'ed. */
 ar_status ar_tokenizer_encode(const ar_tokenizer *t, int32_t **ids, int64_t *count, const char *text, size_t bytes, bool parse_special);
-/* Bytes of ids; malloc'ed, NUL-terminated. first = the ids start a text (a leading space of SentencePiece goes). */
+/* Bytes of ids; malloc'ed, NUL-terminated. first = the ids start a text (a leading space of SentencePiece goes).
+ * Ids without a token give nothing (a model may have more rows than tokens); negative ones are ARG. */
 ar_status ar_tokenizer_decode(const ar_tokenizer *t, char **text, size_t *bytes, const int32_t *ids, int64_t count, bool first, bool skip_special);
 int32_t ar_tokenizer_bos(const ar_tokenizer *t); /* -1 if unknown; from tokenizer_config.json/config.json via set_special */
 int32_t ar_tokenizer_eos(const ar_tokenizer *t);

@@ -26,7 +26,8 @@ static ar_status mark_piece(encoder *e, const char *text, size_t bytes, bool at_
     if (pre->byte_prefix && text[0] != ' ') AR_TRY(ar__text_append(&e->piece, " ", 1));
     if (!pre->metaspace) return ar__text_append(&e->piece, text, bytes);
     bool marked = text[0] == ' ' || starts_with(text, bytes, AR__SPACE, AR__SPACE_BYTES);
-    bool prepend = pre->metaspace_prepend == AR__PREPEND_ALWAYS || (pre->metaspace_prepend == AR__PREPEND_FIRST && at_start);
+    bool prepend = pre->metaspace_prepend == AR__PREPEND_ALWAYS ||
+                   (pre->metaspace_prepend == AR__PREPEND_FIRST && at_start);
     if (prepend && !marked) AR_TRY(ar__text_append(&e->piece, AR__SPACE, AR__SPACE_BYTES));
     for (size_t i = 0, end; i < bytes; i = end) {
         if (text[i] == ' ') AR_TRY(ar__text_append(&e->piece, AR__SPACE, AR__SPACE_BYTES));
@@ -52,7 +53,8 @@ static ar_status encode_piece(encoder *e, const char *text, size_t bytes, bool a
     return AR_OK;
 }
 
-/* A stretch without added tokens that match the raw text: normalized, then cut by those that match after that. */
+/* A stretch without added tokens that match the raw text: normalized, then cut by those that match after
+ * that. */
 static ar_status encode_gap(encoder *e, const char *text, size_t bytes, bool at_start) {
     if (bytes == 0) return AR_OK;
     AR_TRY(ar__norm_run(e->t, &e->normal, &e->scratch, text, bytes));
@@ -71,18 +73,20 @@ static ar_status encode_text(encoder *e, const char *text, size_t bytes) {
     ar__added_walk walk = {0};
     for (bool more = true; more;) {
         more = ar__added_next(&e->t->raw_added, &walk, text, bytes, e->parse_special);
-        if (walk.gap < walk.start) AR_TRY(encode_gap(e, text + walk.gap, walk.start - walk.gap, walk.gap == 0));
+        if (walk.gap < walk.start)
+            AR_TRY(encode_gap(e, text + walk.gap, walk.start - walk.gap, walk.gap == 0));
         if (more) AR_TRY(ar__bpe_push_id(&e->bpe, walk.id));
     }
     return AR_OK;
 }
 
-ar_status ar_tokenizer_encode(const ar_tokenizer *t, int32_t **ids, int64_t *count, const char *text, size_t bytes,
-                              bool parse_special) {
+ar_status ar_tokenizer_encode(const ar_tokenizer *t, int32_t **ids, int64_t *count, const char *text,
+                              size_t bytes, bool parse_special) {
     *ids = NULL;
     *count = 0;
     if (bytes > INT32_MAX)
-        return ar__fail(AR_ERR_UNSUPPORTED, "text: found %zu bytes, expected at most %d at once", bytes, INT32_MAX);
+        return ar__fail(AR_ERR_UNSUPPORTED, "text: found %zu bytes, expected at most %d at once", bytes,
+                        INT32_MAX);
     AR_TRY(ar__utf8_check(text, bytes, "text"));
     encoder e = {.t = t, .parse_special = parse_special};
     ar_status status = encode_text(&e, text, bytes);
@@ -105,7 +109,10 @@ ar_status ar_tokenizer_encode(const ar_tokenizer *t, int32_t **ids, int64_t *cou
 /* ---- decoding ---- */
 
 static int32_t hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 /* The byte of "<0x0A>", -1 for other texts. */
@@ -153,17 +160,19 @@ static ar_status decode_token(const ar_tokenizer *t, ar__text *out, const ar__to
     return ar__text_append(out, token->text, token->bytes);
 }
 
-/* Where Hugging Face's would write U+FFFD for bytes that are no UTF-8, the bytes themselves are given: the rest of a
- * character may come with the next call. Added tokens give their own text, not its normalized form. */
-ar_status ar_tokenizer_decode(const ar_tokenizer *t, char **text, size_t *bytes, const int32_t *ids, int64_t count, bool first,
-                              bool skip_special) {
+/* Where Hugging Face's would write U+FFFD for bytes that are no UTF-8, the bytes themselves are given: the
+ * rest of a character may come with the next call. Added tokens give their own text, not its normalized form.
+ */
+ar_status ar_tokenizer_decode(const ar_tokenizer *t, char **text, size_t *bytes, const int32_t *ids,
+                              int64_t count, bool first, bool skip_special) {
     *text = NULL;
     *bytes = 0;
     ar__text out = {0};
     ar_status status = AR_OK;
     bool at_first = first;
     for (int64_t i = 0; i < count && status == AR_OK; i++) {
-        if (ids[i] < 0) status = ar__fail(AR_ERR_ARG, "id %lld: found %d, expected at least 0", (long long)i, ids[i]);
+        if (ids[i] < 0)
+            status = ar__fail(AR_ERR_ARG, "id %lld: found %d, expected at least 0", (long long)i, ids[i]);
         if (ids[i] < 0 || ids[i] >= t->vocab || !t->tokens[ids[i]].text) continue;
         const ar__token *token = &t->tokens[ids[i]];
         if (skip_special && token->special) continue;
@@ -240,14 +249,17 @@ ar_token_type ar_tokenizer_token_type(const ar_tokenizer *t, int32_t id) {
     return known_id(t, id) >= 0 ? (ar_token_type)t->tokens[id].type : AR_TOKEN_UNUSED;
 }
 
-float ar_tokenizer_score(const ar_tokenizer *t, int32_t id) { return known_id(t, id) >= 0 ? t->tokens[id].score : 0.0f; }
+float ar_tokenizer_score(const ar_tokenizer *t, int32_t id) {
+    return known_id(t, id) >= 0 ? t->tokens[id].score : 0.0f;
+}
 
 int64_t ar_tokenizer_merge_count(const ar_tokenizer *t) { return t->merges_derived ? 0 : t->merge_count; }
 
 ar_status ar_tokenizer_merge(const ar_tokenizer *t, const char **left, const char **right, int64_t i) {
     int64_t count = ar_tokenizer_merge_count(t);
     if (i < 0 || i >= count)
-        return ar__fail(AR_ERR_ARG, "merge: found index %lld, expected one in [0, %lld)", (long long)i, (long long)count);
+        return ar__fail(AR_ERR_ARG, "merge: found index %lld, expected one in [0, %lld)", (long long)i,
+                        (long long)count);
     *left = t->tokens[t->merges[i].left].text;
     *right = t->tokens[t->merges[i].right].text;
     return AR_OK;

@@ -20,8 +20,8 @@ ar_status ar__added_init(ar__added_set *set, ar__added *items, int32_t count, co
     for (int32_t i = 0; i < count; i++) {
         set->of_byte[(uint8_t)items[i].pattern[0] + 1]++;
         if (i > 0 && by_first_byte_then_longest(&items[i - 1], &items[i]) == 0)
-            return ar__fail(AR_ERR_FORMAT, "%s: added tokens %d and %d are both %s", what, items[i - 1].id, items[i].id,
-                            ar__quote(quoted, items[i].pattern, items[i].bytes));
+            return ar__fail(AR_ERR_FORMAT, "%s: added tokens %d and %d are both %s", what, items[i - 1].id,
+                            items[i].id, ar__quote(quoted, items[i].pattern, items[i].bytes));
     }
     for (int32_t b = 0; b < 256; b++) set->of_byte[b + 1] += set->of_byte[b];
     return AR_OK;
@@ -35,14 +35,17 @@ void ar__added_deinit(ar__added_set *set) {
 static const ar__added *longest_at(const ar__added_set *set, const char *text, size_t left) {
     uint8_t first = (uint8_t)text[0];
     for (int32_t i = set->of_byte[first]; i < set->of_byte[first + 1]; i++)
-        if (set->items[i].bytes <= left && memcmp(set->items[i].pattern, text, set->items[i].bytes) == 0) return &set->items[i];
+        if (set->items[i].bytes <= left && memcmp(set->items[i].pattern, text, set->items[i].bytes) == 0)
+            return &set->items[i];
     return NULL;
 }
 
-/* \w of Unicode Technical Standard 18. Circled and squared letters are symbols by category, but alphabetic. */
+/* \w of Unicode Technical Standard 18. Circled and squared letters are symbols by category, but alphabetic.
+ */
 static bool is_word(uint32_t c) {
     if ((c >= 0x24b6 && c <= 0x24e9) || c == 0x200c || c == 0x200d) return true;
-    if ((c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189)) return true;
+    if ((c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189))
+        return true;
     switch (utf8proc_category((utf8proc_int32_t)c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
@@ -88,7 +91,8 @@ static size_t skip_spaces_back(const char *text, size_t at) {
     return at;
 }
 
-bool ar__added_next(const ar__added_set *set, ar__added_walk *w, const char *text, size_t bytes, bool parse_special) {
+bool ar__added_next(const ar__added_set *set, ar__added_walk *w, const char *text, size_t bytes,
+                    bool parse_special) {
     w->gap = w->end;
     while (set->count > 0 && w->at < bytes) {
         const ar__added *token = longest_at(set, text + w->at, bytes - w->at);

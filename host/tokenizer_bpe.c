@@ -1,7 +1,7 @@
-/* Merging one word: the pair of lowest rank first, the leftmost of equal ones, until no pair can merge. Symbols are
- * a linked list in an array and candidates a binary heap, so a word of n symbols costs O(n log n) — a whole book may
- * be one word. The order of events, including which stale candidates still count, is that of Word::merge_all in
- * Hugging Face's tokenizers. */
+/* Merging one word: the pair of lowest rank first, the leftmost of equal ones, until no pair can merge.
+ * Symbols are a linked list in an array and candidates a binary heap, so a word of n symbols costs O(n log n)
+ * — a whole book may be one word. The order of events, including which stale candidates still count, is that
+ * of Word::merge_all in Hugging Face's tokenizers. */
 #include "tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +40,9 @@ static ar_status push_bytes(const ar_tokenizer *t, ar__bpe *w, const char *text,
     return AR_OK;
 }
 
-/* Characters without token and bytes become unk, adjacent ones a single unk with fuse_unk, and nothing without unk.
- * A pending unk is not written before a character that falls back to bytes but after it: Hugging Face's order. */
+/* Characters without token and bytes become unk, adjacent ones a single unk with fuse_unk, and nothing
+ * without unk. A pending unk is not written before a character that falls back to bytes but after it: Hugging
+ * Face's order. */
 static ar_status split_chars(const ar_tokenizer *t, ar__bpe *w, const char *text, size_t bytes) {
     bool pending = false;
     for (size_t i = 0, step; i < bytes; i += step) {
@@ -103,7 +104,8 @@ static ar__candidate heap_pop(ar__bpe *w) {
 static ar_status push_pair(const ar_tokenizer *t, ar__bpe *w, int32_t at) {
     const ar__symbol *s = &w->symbols[at];
     const ar__pair *pair = ar__merges_find(t, s->id, w->symbols[s->next].id);
-    return pair ? heap_push(w, (ar__candidate){(uint64_t)pair->rank << 32 | (uint32_t)at, pair->made}) : AR_OK;
+    return pair ? heap_push(w, (ar__candidate){(uint64_t)pair->rank << 32 | (uint32_t)at, pair->made})
+                : AR_OK;
 }
 
 static ar_status merge(const ar_tokenizer *t, ar__bpe *w) {

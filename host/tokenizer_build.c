@@ -1,6 +1,6 @@
-/* A tokenizer from the arrays that GGUF keeps. SentencePiece vocabularies come with scores instead of merges there:
- * any two adjacent symbols whose texts together are a token may merge, the highest score first. That is the same as
- * merges ranked by the score of what they make, equal scores sharing a rank. */
+/* A tokenizer from the arrays that GGUF keeps. SentencePiece vocabularies come with scores instead of merges
+ * there: any two adjacent symbols whose texts together are a token may merge, the highest score first. That
+ * is the same as merges ranked by the score of what they make, equal scores sharing a rank. */
 #include "tokenizer.h"
 #include <math.h>
 #include <stdlib.h>
@@ -12,14 +12,17 @@ static ar_status check_data(const ar_tokenizer_data *d) {
     if (d->count <= 0 || d->count > AR__MAX_TOKENS)
         return ar__fail(AR_ERR_FORMAT, WHAT ": found %d tokens, expected 1 to %d", d->count, AR__MAX_TOKENS);
     if (d->merge_count < 0 || d->merge_count > INT32_MAX)
-        return ar__fail(AR_ERR_FORMAT, WHAT ": found %lld merges, expected at most %d", (long long)d->merge_count, INT32_MAX);
+        return ar__fail(AR_ERR_FORMAT, WHAT ": found %lld merges, expected at most %d",
+                        (long long)d->merge_count, INT32_MAX);
     if (d->kind == AR_TOK_SPM && !d->scores && d->merge_count == 0)
         return ar__fail(AR_ERR_FORMAT, WHAT ": found neither scores nor merges, expected one of them");
     for (int32_t id = 0; d->scores && id < d->count; id++)
-        if (!isfinite(d->scores[id])) return ar__fail(AR_ERR_FORMAT, WHAT ": score of token %d: found %g", id, d->scores[id]);
+        if (!isfinite(d->scores[id]))
+            return ar__fail(AR_ERR_FORMAT, WHAT ": score of token %d: found %g", id, d->scores[id]);
     for (int32_t id = 0; d->types && id < d->count; id++)
         if (d->types[id] < AR_TOKEN_NORMAL || d->types[id] > AR_TOKEN_BYTE)
-            return ar__fail(AR_ERR_FORMAT, WHAT ": type of token %d: found %d, expected 1 to 6", id, d->types[id]);
+            return ar__fail(AR_ERR_FORMAT, WHAT ": type of token %d: found %d, expected 1 to 6", id,
+                            d->types[id]);
     return AR_OK;
 }
 
@@ -51,7 +54,8 @@ static ar_status add_merges(ar_tokenizer *t, const ar_tokenizer_data *d) {
         int32_t r = space ? ar__vocab_find(t, space + 1, strlen(space + 1)) : -1;
         if (l < 0 || r < 0) {
             char quoted[AR__QUOTE_BYTES];
-            return ar__fail(AR_ERR_FORMAT, WHAT ": merge %lld: found %s, expected two tokens with a space between",
+            return ar__fail(AR_ERR_FORMAT,
+                            WHAT ": merge %lld: found %s, expected two tokens with a space between",
                             (long long)i, ar__quote(quoted, left, strlen(left)));
         }
         AR_TRY(ar__merges_add(t, l, r, (int32_t)i, WHAT));
@@ -61,7 +65,10 @@ static ar_status add_merges(ar_tokenizer *t, const ar_tokenizer_data *d) {
 
 /* ---- merges from scores ---- */
 
-typedef struct scored { float score; int32_t id; } scored;
+typedef struct scored {
+    float score;
+    int32_t id;
+} scored;
 
 static int highest_first(const void *a, const void *b) {
     const scored *x = a, *y = b;
@@ -97,7 +104,8 @@ static ar_status derive_merges(ar_tokenizer *t) {
     for (int32_t id = 0; id < t->vocab; id++)
         if (can_be_made(&t->tokens[id])) order[made++] = (scored){t->tokens[id].score, id};
     qsort(order, (size_t)made, sizeof *order, highest_first);
-    for (int32_t i = 0; i < made && status == AR_OK; i++) status = cut_token(t, &count, order[i].id, 0, false);
+    for (int32_t i = 0; i < made && status == AR_OK; i++)
+        status = cut_token(t, &count, order[i].id, 0, false);
     if (status == AR_OK) status = ar__merges_init(t, count);
     for (int32_t i = 0; i < made && status == AR_OK; i++) {
         if (i > 0 && order[i].score != order[i - 1].score) rank++;
@@ -113,7 +121,8 @@ static ar_status derive_merges(ar_tokenizer *t) {
 static ar_status add_stages(ar_tokenizer *t, const ar_tokenizer_data *d) {
     bool spm = d->kind == AR_TOK_SPM;
     t->prefix_space = d->add_prefix_space;
-    t->decoder = (ar__decoder){.byte_level = !spm, .space = spm, .byte_fallback = spm, .strip = spm && d->add_prefix_space};
+    t->decoder = (ar__decoder){
+        .byte_level = !spm, .space = spm, .byte_fallback = spm, .strip = spm && d->add_prefix_space};
     if (!spm) {
         t->pre.byte_level = true;
         t->pre.byte_prefix = d->add_prefix_space;
@@ -140,7 +149,8 @@ static ar_status add_added(ar_tokenizer *t) {
         ar__text copy = {0};
         status = ar__text_append(&copy, token->text, token->bytes);
         if (status == AR_OK)
-            items[count++] = (ar__added){.pattern = copy.data, .bytes = copy.bytes, .id = id, .special = token->special};
+            items[count++] =
+                (ar__added){.pattern = copy.data, .bytes = copy.bytes, .id = id, .special = token->special};
     }
     ar_status of_set = ar__added_init(&t->raw_added, items, count, WHAT);
     return status != AR_OK ? status : of_set;
@@ -168,7 +178,9 @@ ar_status ar_tokenizer_build(ar_tokenizer **t, const ar_tokenizer_data *data) {
     made->unk = made->bos = made->eos = -1;
     made->pre.name = "default";
     ar_status status = fill(made, data);
-    if (status == AR_OK) *t = made;
-    else ar_tokenizer_close(made);
+    if (status == AR_OK)
+        *t = made;
+    else
+        ar_tokenizer_close(made);
     return status;
 }

@@ -1,14 +1,15 @@
-/* tokenizer.json: the BPE model with its vocabulary and merges, and the added tokens. The stages around the model
- * are read by tokenizer_stages.c. Objects of 100k keys are walked once, never searched. */
+/* tokenizer.json: the BPE model with its vocabulary and merges, and the added tokens. The stages around the
+ * model are read by tokenizer_stages.c. Objects of 100k keys are walked once, never searched. */
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static ar_status check_kind(const ar_json *item, bool ok, const char *key, const char *expected, const char *what) {
+static ar_status check_kind(const ar_json *item, bool ok, const char *key, const char *expected,
+                            const char *what) {
     if (ok) return AR_OK;
-    const char *found = !item                ? "nothing"
+    const char *found = !item                  ? "nothing"
                         : cJSON_IsObject(item) ? "an object"
                         : cJSON_IsArray(item)  ? "a list"
                         : cJSON_IsString(item) ? "a string"
@@ -23,14 +24,18 @@ static ar_status vocab_id(int32_t *id, const ar_json *item, const char *text, co
     char quoted[AR__QUOTE_BYTES];
     double value = cJSON_IsNumber(item) ? item->valuedouble : -1;
     if (!(value >= 0 && value < AR__MAX_TOKENS && value == floor(value)))
-        return ar__fail(AR_ERR_FORMAT, "%s: id of token %s: found %s%.17g, expected an integer in [0, %d)", what,
-                        ar__quote(quoted, text, strlen(text)), cJSON_IsNumber(item) ? "" : "no number, ", value, AR__MAX_TOKENS);
+        return ar__fail(AR_ERR_FORMAT, "%s: id of token %s: found %s%.17g, expected an integer in [0, %d)",
+                        what, ar__quote(quoted, text, strlen(text)),
+                        cJSON_IsNumber(item) ? "" : "no number, ", value, AR__MAX_TOKENS);
     *id = (int32_t)value;
     return AR_OK;
 }
 
 /* What has to be allocated: the highest id, the number of tokens and the bytes of their texts. */
-typedef struct extent { int32_t vocab, count; size_t bytes; } extent;
+typedef struct extent {
+    int32_t vocab, count;
+    size_t bytes;
+} extent;
 
 static void extent_add(extent *x, int32_t id, const char *text) {
     if (id >= x->vocab) x->vocab = id + 1;
@@ -38,7 +43,8 @@ static void extent_add(extent *x, int32_t id, const char *text) {
     x->bytes += strlen(text);
 }
 
-/* content and id of an added token; *text = NULL for one to be passed over, as Hugging Face's does with empty ones. */
+/* content and id of an added token; *text = NULL for one to be passed over, as Hugging Face's does with empty
+ * ones. */
 static ar_status added_content(const char **text, int32_t *id, const ar_json *item, const char *what) {
     int64_t value = 0;
     AR_TRY(check_kind(item, cJSON_IsObject(item), "added_tokens: element", "an object", what));
@@ -64,7 +70,8 @@ static ar_status read_vocab(ar_tokenizer *t, const ar_json *vocab, const ar_json
         AR_TRY(added_content(&text, &id, item, what));
         if (text) extent_add(&x, id, text);
     }
-    if (x.count == 0) return ar__fail(AR_ERR_FORMAT, "%s: model.vocab: found no token, expected at least one", what);
+    if (x.count == 0)
+        return ar__fail(AR_ERR_FORMAT, "%s: model.vocab: found no token, expected at least one", what);
     AR_TRY(ar__vocab_init(t, x.vocab, x.count, x.bytes));
     for (const ar_json *item = vocab->child; item; item = item->next) {
         int32_t id;
@@ -76,7 +83,8 @@ static ar_status read_vocab(ar_tokenizer *t, const ar_json *vocab, const ar_json
 
 /* ---- merges ---- */
 
-static ar_status merge_id(int32_t *id, const ar_tokenizer *t, const char *text, size_t bytes, int64_t i, const char *what) {
+static ar_status merge_id(int32_t *id, const ar_tokenizer *t, const char *text, size_t bytes, int64_t i,
+                          const char *what) {
     char quoted[AR__QUOTE_BYTES];
     *id = ar__vocab_find(t, text, bytes);
     if (*id >= 0) return AR_OK;
@@ -85,13 +93,14 @@ static ar_status merge_id(int32_t *id, const ar_tokenizer *t, const char *text, 
 }
 
 /* "a b", or ["a", "b"]. */
-static ar_status merge_parts(const char **left, size_t *left_bytes, const char **right, const ar_json *item, int64_t i,
-                             const char *what) {
+static ar_status merge_parts(const char **left, size_t *left_bytes, const char **right, const ar_json *item,
+                             int64_t i, const char *what) {
     char quoted[AR__QUOTE_BYTES];
     if (cJSON_IsString(item)) {
         const char *space = strchr(item->valuestring, ' ');
         if (!space || strchr(space + 1, ' '))
-            return ar__fail(AR_ERR_FORMAT, "%s: merge %lld: found %s, expected two tokens with one space between", what,
+            return ar__fail(AR_ERR_FORMAT,
+                            "%s: merge %lld: found %s, expected two tokens with one space between", what,
                             (long long)i, ar__quote(quoted, item->valuestring, strlen(item->valuestring)));
         *left = item->valuestring;
         *left_bytes = (size_t)(space - item->valuestring);
@@ -100,7 +109,8 @@ static ar_status merge_parts(const char **left, size_t *left_bytes, const char *
     }
     const ar_json *a = cJSON_IsArray(item) ? item->child : NULL, *b = a ? a->next : NULL;
     if (!b || b->next || !cJSON_IsString(a) || !cJSON_IsString(b))
-        return ar__fail(AR_ERR_FORMAT, "%s: merge %lld: expected \"a b\" or [\"a\", \"b\"]", what, (long long)i);
+        return ar__fail(AR_ERR_FORMAT, "%s: merge %lld: expected \"a b\" or [\"a\", \"b\"]", what,
+                        (long long)i);
     *left = a->valuestring;
     *left_bytes = strlen(a->valuestring);
     *right = b->valuestring;
@@ -117,7 +127,8 @@ static ar_status read_merges(ar_tokenizer *t, const ar_json *merges, const char 
         const char *left = NULL, *right = NULL;
         size_t left_bytes = 0;
         int32_t l, r;
-        if (cJSON_IsString(item) && strncmp(item->valuestring, "#version", 8) == 0) continue; /* merges.txt's first line */
+        if (cJSON_IsString(item) && strncmp(item->valuestring, "#version", 8) == 0)
+            continue; /* merges.txt's first line */
         AR_TRY(merge_parts(&left, &left_bytes, &right, item, rank, what));
         AR_TRY(merge_id(&l, t, left, left_bytes, rank, what));
         AR_TRY(merge_id(&r, t, right, strlen(right), rank, what));
@@ -150,8 +161,10 @@ static ar_status place_added(ar_tokenizer *t, const char *text, int32_t id, cons
 static ar_status added_pattern(const ar_tokenizer *t, ar__added *a, const char *text) {
     ar__text out = {0}, scratch = {0};
     ar_status status;
-    if (a->normalized) status = ar__norm_run(t, &out, &scratch, text, strlen(text));
-    else status = ar__text_append(&out, text, strlen(text));
+    if (a->normalized)
+        status = ar__norm_run(t, &out, &scratch, text, strlen(text));
+    else
+        status = ar__text_append(&out, text, strlen(text));
     free(scratch.data);
     a->pattern = out.data;
     a->bytes = out.bytes;
@@ -182,12 +195,16 @@ static ar_status read_added(ar_tokenizer *t, const ar_json *added, const char *w
     for (const ar_json *item = added->child; item && status == AR_OK; item = item->next) {
         ar__added one = {0};
         status = read_one_added(t, &one, item, what);
-        if (status != AR_OK || one.bytes == 0) free(one.pattern);
-        else if (one.normalized) normalized[normalized_count++] = one;
-        else raw[raw_count++] = one;
+        if (status != AR_OK || one.bytes == 0)
+            free(one.pattern);
+        else if (one.normalized)
+            normalized[normalized_count++] = one;
+        else
+            raw[raw_count++] = one;
     }
     ar_status of_raw = ar__added_init(&t->raw_added, raw, raw ? raw_count : 0, what);
-    ar_status of_normalized = ar__added_init(&t->normalized_added, normalized, normalized ? normalized_count : 0, what);
+    ar_status of_normalized =
+        ar__added_init(&t->normalized_added, normalized, normalized ? normalized_count : 0, what);
     return status != AR_OK ? status : of_raw != AR_OK ? of_raw : of_normalized;
 }
 
@@ -198,7 +215,8 @@ static ar_status expect_empty(const ar_json *model, const char *key, const char 
     char quoted[AR__QUOTE_BYTES];
     AR_TRY(ar_json_string_or(&text, model, key, "", what));
     if (text[0] == 0) return AR_OK;
-    return ar__fail(AR_ERR_FORMAT, "%s: model.%s: found %s, expected none", what, key, ar__quote(quoted, text, strlen(text)));
+    return ar__fail(AR_ERR_FORMAT, "%s: model.%s: found %s, expected none", what, key,
+                    ar__quote(quoted, text, strlen(text)));
 }
 
 static ar_status read_model(ar_tokenizer *t, const ar_json *model, const ar_json *added, const char *what) {
@@ -248,7 +266,9 @@ ar_status ar_tokenizer_parse(ar_tokenizer **t, const char *json, size_t bytes, c
         status = read_root(made, root, what);
     }
     ar_json_close(root);
-    if (status == AR_OK) *t = made;
-    else ar_tokenizer_close(made);
+    if (status == AR_OK)
+        *t = made;
+    else
+        ar_tokenizer_close(made);
     return status;
 }

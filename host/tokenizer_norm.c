@@ -12,9 +12,11 @@ static ar_status copy_string(char **copy, const char *text) {
     return AR_OK;
 }
 
-ar_status ar__norm_add(ar_tokenizer *t, ar__norm_kind kind, const char *from, const char *to, const char *what) {
+ar_status ar__norm_add(ar_tokenizer *t, ar__norm_kind kind, const char *from, const char *to,
+                       const char *what) {
     if (t->norm_count == AR__MAX_STEPS)
-        return ar__fail(AR_ERR_FORMAT, "%s: normalizer: found more than %d steps, expected at most that", what, AR__MAX_STEPS);
+        return ar__fail(AR_ERR_FORMAT, "%s: normalizer: found more than %d steps, expected at most that",
+                        what, AR__MAX_STEPS);
     ar__norm_step *step = &t->norm[t->norm_count++]; /* counted first, so that closing frees what it holds */
     step->kind = kind;
     if (from) AR_TRY(copy_string(&step->from, from));
@@ -54,7 +56,8 @@ static ar_status compose(ar__text *out, const char *text, size_t bytes) {
     if (count >= 0) count = utf8proc_decompose(source, (utf8proc_ssize_t)bytes, chars, count, options);
     if (count >= 0) count = utf8proc_normalize_utf32(chars, count, options);
     ar_status status = AR_OK;
-    if (count < 0) status = ar__fail(AR_ERR_UNSUPPORTED, "text: NFC normalization: %s", utf8proc_errmsg(count));
+    if (count < 0)
+        status = ar__fail(AR_ERR_UNSUPPORTED, "text: NFC normalization: %s", utf8proc_errmsg(count));
     for (utf8proc_ssize_t i = 0; status == AR_OK && i < count; i++) {
         utf8proc_uint8_t one[4];
         size_t one_bytes = (size_t)utf8proc_encode_char(chars[i], one);
@@ -75,7 +78,8 @@ static ar_status run_step(ar__text *out, const ar__norm_step *step, const char *
     return AR_OK;
 }
 
-ar_status ar__norm_run(const ar_tokenizer *t, ar__text *out, ar__text *scratch, const char *text, size_t bytes) {
+ar_status ar__norm_run(const ar_tokenizer *t, ar__text *out, ar__text *scratch, const char *text,
+                       size_t bytes) {
     out->bytes = 0;
     if (t->norm_count == 0) return ar__text_append(out, text, bytes);
     for (int32_t i = 0; i < t->norm_count; i++) {

@@ -1,4 +1,5 @@
-/* Cutting a text into words: Metaspace marks, and splits by regular expression (PCRE2 standing in for Oniguruma). */
+/* Cutting a text into words: Metaspace marks, and splits by regular expression (PCRE2 standing in for
+ * Oniguruma). */
 #include "tokenizer.h"
 #include <limits.h>
 #include <stdlib.h>
@@ -6,21 +7,25 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define MATCH_LIMIT 50000000
+#define MATCH_LIMIT    50000000
 #define HEAP_LIMIT_KIB (256 * 1024)
 
 /* Oniguruma's \s and \w: White_Space, and Alphabetic with marks, decimal digits and connectors. */
 #define SPACES "\\t-\\r \\x{85}\\p{Z}"
-#define WORD_CHARS                                                                                                     \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+#define WORD_CHARS                                                                                           \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{"     \
+    "1f170}-\\x{1f189}"
 
 #define GPT2_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define LLAMA3_WORDS(digits)                                                                                           \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                               \
+#define LLAMA3_WORDS(digits)                                                                                 \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                     \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 /* llama.cpp's names, and the patterns as tokenizer.json files write them. */
-typedef struct known { const char *name, *pattern; bool digits_first; } known;
+typedef struct known {
+    const char *name, *pattern;
+    bool digits_first;
+} known;
 static const known knowns[] = {
     {"gpt-2", GPT2_WORDS, false},
     {"llama-bpe", LLAMA3_WORDS("\\p{N}{1,3}"), false},
@@ -45,8 +50,8 @@ static void pcre2_release(void *p, void *ctx) {
     free(p);
 }
 
-/* \s, \S, \w and \W written out: PCRE2's own differ from Oniguruma's, by its version too. Negated ones inside a
- * bracket cannot be, and stay PCRE2's. */
+/* \s, \S, \w and \W written out: PCRE2's own differ from Oniguruma's, by its version too. Negated ones inside
+ * a bracket cannot be, and stay PCRE2's. */
 static ar_status spell_classes(ar__text *out, const char *pattern) {
     bool in_class = false;
     for (const char *p = pattern; *p; p++) {
@@ -55,13 +60,15 @@ static ar_status spell_classes(ar__text *out, const char *pattern) {
         if (escape && (p[1] == 's' || p[1] == 'w' || (negated && !in_class))) {
             bool word = p[1] == 'w' || p[1] == 'W';
             if (!in_class) AR_TRY(ar__text_append(out, negated ? "[^" : "[", negated ? 2 : 1));
-            AR_TRY(ar__text_append(out, word ? WORD_CHARS : SPACES, word ? sizeof WORD_CHARS - 1 : sizeof SPACES - 1));
+            AR_TRY(ar__text_append(out, word ? WORD_CHARS : SPACES,
+                                   word ? sizeof WORD_CHARS - 1 : sizeof SPACES - 1));
             if (!in_class) AR_TRY(ar__text_append(out, "]", 1));
             p++;
             continue;
         }
         size_t step = escape ? 2 : 1;
-        if (!escape && in_class && *p == ']') in_class = false;
+        if (!escape && in_class && *p == ']')
+            in_class = false;
         else if (!escape && !in_class && *p == '[') {
             in_class = true;
             if (p[step] == '^') step++;
@@ -87,8 +94,8 @@ static ar_status compile(pcre2_code **code, const ar__text *pattern, bool litera
         if (!*code && error != PCRE2_ERROR_HEAP_FAILED) {
             char text[128] = "", quoted[AR__QUOTE_BYTES];
             pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof text);
-            status = ar__fail(AR_ERR_FORMAT, "%s: pattern %s: at %zu: %s", what, ar__quote(quoted, pattern->data, pattern->bytes),
-                              offset, text);
+            status = ar__fail(AR_ERR_FORMAT, "%s: pattern %s: at %zu: %s", what,
+                              ar__quote(quoted, pattern->data, pattern->bytes), offset, text);
         }
     }
     pcre2_compile_context_free(context);
@@ -96,16 +103,18 @@ static ar_status compile(pcre2_code **code, const ar__text *pattern, bool litera
     return status;
 }
 
-ar_status ar__pre_add(ar_tokenizer *t, const char *pattern, bool literal, ar__split_rule rule, bool invert, const char *what) {
+ar_status ar__pre_add(ar_tokenizer *t, const char *pattern, bool literal, ar__split_rule rule, bool invert,
+                      const char *what) {
     ar__pre *pre = &t->pre;
     if (pre->step_count == AR__MAX_STEPS)
-        return ar__fail(AR_ERR_FORMAT, "%s: pre_tokenizer: found more than %d steps, expected at most that", what,
-                        AR__MAX_STEPS);
+        return ar__fail(AR_ERR_FORMAT, "%s: pre_tokenizer: found more than %d steps, expected at most that",
+                        what, AR__MAX_STEPS);
     if (!literal && strstr(pattern, "&&")) /* PCRE2 would read it as two ampersands */
         return ar__fail(AR_ERR_FORMAT, "%s: pattern: found \"&&\", expected no class intersection", what);
     pcre2_code *code = NULL;
     ar__text spelled = {0};
-    ar_status status = literal ? ar__text_append(&spelled, pattern, strlen(pattern)) : spell_classes(&spelled, pattern);
+    ar_status status =
+        literal ? ar__text_append(&spelled, pattern, strlen(pattern)) : spell_classes(&spelled, pattern);
     if (status == AR_OK) status = compile(&code, &spelled, literal, what);
     free(spelled.data);
     if (status != AR_OK) return status;
@@ -123,8 +132,8 @@ ar_status ar__pre_add_named(ar_tokenizer *t, const char *name, const char *what)
         t->pre.name = knowns[i].name;
         return AR_OK;
     }
-    return ar__fail(AR_ERR_FORMAT, "%s: pre-split: found %s, expected gpt-2, llama-bpe, qwen2 or smollm", what,
-                    ar__quote(quoted, name, strlen(name)));
+    return ar__fail(AR_ERR_FORMAT, "%s: pre-split: found %s, expected gpt-2, llama-bpe, qwen2 or smollm",
+                    what, ar__quote(quoted, name, strlen(name)));
 }
 
 void ar__pre_deinit(ar__pre *pre) {
@@ -163,7 +172,8 @@ void ar__matcher_deinit(ar__matcher *m) {
 }
 
 /* The first match at or after `at`; *found = false if there is none. */
-static ar_status match_next(ar__matcher *m, const pcre2_code *code, const char *text, size_t bytes, size_t at, bool *found) {
+static ar_status match_next(ar__matcher *m, const pcre2_code *code, const char *text, size_t bytes, size_t at,
+                            bool *found) {
     const uint32_t options = PCRE2_NO_UTF_CHECK; /* checked once for the whole text */
     int rc = pcre2_match(code, (PCRE2_SPTR)text, bytes, at, options, m->data, m->context);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its stack on the heap */
@@ -173,10 +183,12 @@ static ar_status match_next(ar__matcher *m, const pcre2_code *code, const char *
     if (rc == PCRE2_ERROR_NOMEMORY) return AR_ERR_MEMORY;
     char reason[128] = "";
     pcre2_get_error_message(rc, (PCRE2_UCHAR *)reason, sizeof reason);
-    return ar__fail(AR_ERR_UNSUPPORTED, "text: byte %zu of a piece of %zu: the pre-split pattern gave up: %s", at, bytes, reason);
+    return ar__fail(AR_ERR_UNSUPPORTED, "text: byte %zu of a piece of %zu: the pre-split pattern gave up: %s",
+                    at, bytes, reason);
 }
 
-/* Matches and the gaps between them, in order, covering text. An empty match right after a match does not count. */
+/* Matches and the gaps between them, in order, covering text. An empty match right after a match does not
+ * count. */
 static ar_status find_matches(ar__matcher *m, const pcre2_code *code, const char *text, int32_t bytes) {
     m->matches.count = 0;
     const size_t *at = pcre2_get_ovector_pointer(m->data);
@@ -214,8 +226,10 @@ static ar_status join_matches(ar__matcher *m, const ar__pre_step *step, int32_t 
         if (step->rule == AR__CONTIGUOUS) join = is_match == before;
         if (step->rule == AR__WITH_PREVIOUS) join = is_match && !before;
         if (step->rule == AR__WITH_NEXT) join = before && !is_match;
-        if (join && m->to.count > first_out) m->to.data[m->to.count - 1].end = base + in[i].end;
-        else AR_TRY(push_span(&m->to, base + in[i].start, base + in[i].end, false));
+        if (join && m->to.count > first_out)
+            m->to.data[m->to.count - 1].end = base + in[i].end;
+        else
+            AR_TRY(push_span(&m->to, base + in[i].start, base + in[i].end, false));
     }
     return AR_OK;
 }

@@ -1,5 +1,5 @@
-/* tokenizer.json: normalizer, pre_tokenizer and decoder, each one thing or a Sequence of things. What is not known
- * is refused by name: a stage passed over would change ids without a word. */
+/* tokenizer.json: normalizer, pre_tokenizer and decoder, each one thing or a Sequence of things. What is not
+ * known is refused by name: a stage passed over would change ids without a word. */
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -8,12 +8,13 @@ typedef ar_status (*stage_fn)(ar_tokenizer *t, const ar_json *stage, const char 
 
 static ar_status refuse(const char *stage, const char *type, const char *expected, const char *what) {
     char quoted[AR__QUOTE_BYTES];
-    return ar__fail(AR_ERR_FORMAT, "%s: %s: found %s, expected %s", what, stage, ar__quote(quoted, type, strlen(type)),
-                    expected);
+    return ar__fail(AR_ERR_FORMAT, "%s: %s: found %s, expected %s", what, stage,
+                    ar__quote(quoted, type, strlen(type)), expected);
 }
 
 /* Calls fn for a stage, or for each of a Sequence's, which lists them under `list`. Null is no stage. */
-static ar_status each_stage(ar_tokenizer *t, const ar_json *stage, const char *list, stage_fn fn, const char *what) {
+static ar_status each_stage(ar_tokenizer *t, const ar_json *stage, const char *list, stage_fn fn,
+                            const char *what) {
     const char *type;
     if (!stage || cJSON_IsNull(stage)) return AR_OK;
     AR_TRY(ar_json_string_or(&type, stage, "type", "", what));
@@ -21,7 +22,8 @@ static ar_status each_stage(ar_tokenizer *t, const ar_json *stage, const char *l
     const ar_json *items = ar_json_get(stage, list);
     if (!cJSON_IsArray(items))
         return ar__fail(AR_ERR_FORMAT, "%s: Sequence: found no list %s, expected one", what, list);
-    for (const ar_json *item = items->child; item; item = item->next) AR_TRY(each_stage(t, item, list, fn, what));
+    for (const ar_json *item = items->child; item; item = item->next)
+        AR_TRY(each_stage(t, item, list, fn, what));
     return AR_OK;
 }
 
@@ -34,7 +36,8 @@ static ar_status read_pattern(const char **pattern, bool *literal, const ar_json
     *literal = string != NULL;
     *pattern = string ? string : regex;
     if (!*pattern || !**pattern)
-        return ar__fail(AR_ERR_FORMAT, "%s: pattern: found none, expected a String or a Regex that is not empty", what);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: pattern: found none, expected a String or a Regex that is not empty", what);
     return AR_OK;
 }
 
@@ -49,7 +52,8 @@ static ar_status read_normalizer(ar_tokenizer *t, const ar_json *stage, const ch
         if (strcmp(text, AR__SPACE) == 0) t->prefix_space = true;
         return ar__norm_add(t, AR__NORM_PREPEND, NULL, text, what);
     }
-    if (strcmp(type, "Replace") != 0) return refuse("normalizer", type, "Prepend, Replace, NFC or a Sequence of them", what);
+    if (strcmp(type, "Replace") != 0)
+        return refuse("normalizer", type, "Prepend, Replace, NFC or a Sequence of them", what);
     AR_TRY(read_pattern(&pattern, &literal, stage, what));
     AR_TRY(ar_json_string_or(&text, stage, "content", "", what));
     if (!literal) return refuse("normalizer: Replace: pattern: Regex", pattern, "a String", what);
@@ -68,21 +72,28 @@ static ar_status read_metaspace(ar_tokenizer *t, const ar_json *stage, const cha
     AR_TRY(ar_json_bool_or(&pre->metaspace_split, stage, "split", true, what));
     if (strcmp(replacement, AR__SPACE) != 0)
         return refuse("pre_tokenizer: Metaspace: replacement", replacement, "\"" AR__SPACE "\"", what);
-    if (strcmp(scheme, "always") == 0) pre->metaspace_prepend = AR__PREPEND_ALWAYS;
-    else if (strcmp(scheme, "first") == 0) pre->metaspace_prepend = AR__PREPEND_FIRST;
-    else if (strcmp(scheme, "never") == 0) pre->metaspace_prepend = AR__PREPEND_NEVER;
-    else return refuse("pre_tokenizer: Metaspace: prepend_scheme", scheme, "always, first or never", what);
+    if (strcmp(scheme, "always") == 0)
+        pre->metaspace_prepend = AR__PREPEND_ALWAYS;
+    else if (strcmp(scheme, "first") == 0)
+        pre->metaspace_prepend = AR__PREPEND_FIRST;
+    else if (strcmp(scheme, "never") == 0)
+        pre->metaspace_prepend = AR__PREPEND_NEVER;
+    else
+        return refuse("pre_tokenizer: Metaspace: prepend_scheme", scheme, "always, first or never", what);
     if (!prefix && pre->metaspace_prepend != AR__PREPEND_NEVER)
-        return refuse("pre_tokenizer: Metaspace: prepend_scheme", scheme, "never, as add_prefix_space is false", what);
+        return refuse("pre_tokenizer: Metaspace: prepend_scheme", scheme,
+                      "never, as add_prefix_space is false", what);
     if (pre->metaspace || pre->step_count > 0)
-        return ar__fail(AR_ERR_FORMAT, "%s: pre_tokenizer: found Metaspace after another, expected it alone", what);
+        return ar__fail(AR_ERR_FORMAT, "%s: pre_tokenizer: found Metaspace after another, expected it alone",
+                        what);
     pre->metaspace = true;
     if (pre->metaspace_prepend != AR__PREPEND_NEVER) t->prefix_space = true;
     return AR_OK;
 }
 
 static ar_status read_split(ar_tokenizer *t, const ar_json *stage, const char *what) {
-    static const char *const rules[] = {"Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"};
+    static const char *const rules[] = {"Isolated", "Removed", "Contiguous", "MergedWithPrevious",
+                                        "MergedWithNext"};
     const char *pattern, *behavior;
     bool literal, invert;
     int32_t rule = 0;
@@ -90,7 +101,9 @@ static ar_status read_split(ar_tokenizer *t, const ar_json *stage, const char *w
     AR_TRY(ar_json_string_or(&behavior, stage, "behavior", "", what));
     AR_TRY(ar_json_bool_or(&invert, stage, "invert", false, what));
     while (rule < 5 && strcmp(rules[rule], behavior) != 0) rule++;
-    if (rule == 5) return refuse("pre_tokenizer: Split: behavior", behavior, "Isolated, Removed, Contiguous or MergedWith…", what);
+    if (rule == 5)
+        return refuse("pre_tokenizer: Split: behavior", behavior,
+                      "Isolated, Removed, Contiguous or MergedWith…", what);
     const char *name = literal ? NULL : ar__pre_name(pattern);
     bool keeps_matches = (rule == AR__ISOLATED && !invert) || (rule == AR__REMOVED && invert);
     t->pre.name = name && keeps_matches && t->pre.step_count == 0 ? name : "default";
@@ -100,7 +113,8 @@ static ar_status read_split(ar_tokenizer *t, const ar_json *stage, const char *w
 static ar_status read_digits(ar_tokenizer *t, const ar_json *stage, const char *what) {
     bool single;
     AR_TRY(ar_json_bool_or(&single, stage, "individual_digits", false, what));
-    t->pre.name = single && t->pre.step_count == 0 ? "digits" : "default"; /* followed by GPT-2's words: "smollm" */
+    t->pre.name =
+        single && t->pre.step_count == 0 ? "digits" : "default"; /* followed by GPT-2's words: "smollm" */
     return ar__pre_add(t, single ? "\\p{N}" : "\\p{N}+", false, AR__ISOLATED, false, what);
 }
 
@@ -110,20 +124,26 @@ static ar_status read_byte_level(ar_tokenizer *t, const ar_json *stage, const ch
     AR_TRY(ar_json_bool_or(&regex, stage, "use_regex", true, what));
     AR_TRY(ar_json_bool_or(&pre->byte_prefix, stage, "add_prefix_space", true, what));
     if (pre->byte_prefix && pre->step_count > 0)
-        return ar__fail(AR_ERR_FORMAT, "%s: pre_tokenizer: ByteLevel: found add_prefix_space after a split, expected false", what);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: pre_tokenizer: ByteLevel: found add_prefix_space after a split, expected false",
+                        what);
     if (pre->byte_prefix) t->prefix_space = true;
     pre->byte_level = true;
     t->kind = AR_TOK_BYTE_BPE;
     if (!regex) return AR_OK;
-    const char *name = pre->step_count == 0 ? "gpt-2" : strcmp(pre->name, "digits") == 0 ? "smollm" : "default";
+    const char *name = pre->step_count == 0               ? "gpt-2"
+                       : strcmp(pre->name, "digits") == 0 ? "smollm"
+                                                          : "default";
     AR_TRY(ar__pre_add_named(t, "gpt-2", what));
     pre->name = name;
     return AR_OK;
 }
 
-static ar_status read_pre_tokenizer(ar_tokenizer *t, const ar_json *stage, const char *type, const char *what) {
+static ar_status read_pre_tokenizer(ar_tokenizer *t, const ar_json *stage, const char *type,
+                                    const char *what) {
     if (t->pre.byte_level || t->pre.metaspace)
-        return refuse("pre_tokenizer", type, t->pre.metaspace ? "nothing after Metaspace" : "nothing after ByteLevel", what);
+        return refuse("pre_tokenizer", type,
+                      t->pre.metaspace ? "nothing after Metaspace" : "nothing after ByteLevel", what);
     if (strcmp(type, "Metaspace") == 0) return read_metaspace(t, stage, what);
     if (strcmp(type, "Split") == 0) return read_split(t, stage, what);
     if (strcmp(type, "Digits") == 0) return read_digits(t, stage, what);
@@ -140,7 +160,8 @@ static ar_status read_strip(ar_tokenizer *t, const ar_json *stage, const char *w
     AR_TRY(ar_json_int_or(&start, stage, "start", 0, 0, 1000, what));
     AR_TRY(ar_json_int_or(&stop, stage, "stop", 0, 0, 0, what));
     if (strcmp(content, " ") != 0) return refuse("decoder: Strip: content", content, "a space", what);
-    if (!t->decoder.fused) return refuse("decoder", "Strip", "Fuse before it", what); /* else each token would lose one */
+    if (!t->decoder.fused)
+        return refuse("decoder", "Strip", "Fuse before it", what); /* else each token would lose one */
     t->decoder.strip = (int32_t)start;
     return AR_OK;
 }
@@ -150,8 +171,10 @@ static ar_status read_decoder(ar_tokenizer *t, const ar_json *stage, const char 
     const char *pattern, *content;
     bool literal;
     ar__decoder *d = &t->decoder;
-    if (strcmp(type, "ByteLevel") == 0) d->byte_level = true;
-    else if (strcmp(type, "ByteFallback") == 0) d->byte_fallback = true;
+    if (strcmp(type, "ByteLevel") == 0)
+        d->byte_level = true;
+    else if (strcmp(type, "ByteFallback") == 0)
+        d->byte_fallback = true;
     else if (strcmp(type, "Metaspace") == 0) {
         const char *scheme;
         bool prefix;
@@ -159,15 +182,19 @@ static ar_status read_decoder(ar_tokenizer *t, const ar_json *stage, const char 
         AR_TRY(ar_json_string_or(&scheme, stage, "prepend_scheme", prefix ? "always" : "never", what));
         d->space = true;
         d->drop_first_space = strcmp(scheme, "never") != 0;
-    } else if (strcmp(type, "Strip") == 0) return read_strip(t, stage, what);
+    } else if (strcmp(type, "Strip") == 0)
+        return read_strip(t, stage, what);
     else if (strcmp(type, "Replace") == 0) {
         AR_TRY(read_pattern(&pattern, &literal, stage, what));
         AR_TRY(ar_json_string_or(&content, stage, "content", "", what));
         if (!literal || strcmp(pattern, AR__SPACE) != 0 || strcmp(content, " ") != 0)
             return refuse("decoder: Replace", pattern, "\"" AR__SPACE "\" replaced by a space", what);
         d->space = true;
-    } else if (strcmp(type, "Fuse") == 0) d->fused = true;
-    else return refuse("decoder", type, "ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip or a Sequence of them", what);
+    } else if (strcmp(type, "Fuse") == 0)
+        d->fused = true;
+    else
+        return refuse("decoder", type,
+                      "ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip or a Sequence of them", what);
     return AR_OK;
 }
 

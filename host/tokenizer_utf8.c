@@ -19,7 +19,8 @@ ar_status ar__utf8_check(const char *text, size_t bytes, const char *what) {
     const uint8_t *p = (const uint8_t *)text;
     for (size_t i = 0; i < bytes;) {
         size_t step = sequence_bytes(p + i, bytes - i);
-        if (step == 0) return ar__fail(AR_ERR_FORMAT, "%s: byte %zu: found 0x%02x, expected UTF-8", what, i, p[i]);
+        if (step == 0)
+            return ar__fail(AR_ERR_FORMAT, "%s: byte %zu: found 0x%02x, expected UTF-8", what, i, p[i]);
         i += step;
     }
     return AR_OK;
@@ -37,12 +38,15 @@ uint32_t ar__utf8_char(const char *p, size_t *bytes) {
 }
 
 bool ar__utf8_is_space(uint32_t c) {
-    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
+           c == 0x3000;
 }
 
 /* Bytes that print stand for themselves; the others, in order, are U+0100, U+0101, … */
-static bool byte_prints(uint32_t b) { return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae; }
+static bool byte_prints(uint32_t b) {
+    return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+}
 
 size_t ar__byte_to_char(char out[2], uint8_t byte) {
     uint32_t c = byte;

@@ -54,8 +54,8 @@ ar_status ar__vocab_add(ar_tokenizer *t, int32_t id, const char *text, size_t by
                         ar__quote(a, text, bytes), id, ar__quote(b, token->text, token->bytes));
     uint32_t slot = find_slot(t, text, bytes);
     if (t->index[slot] != 0)
-        return ar__fail(AR_ERR_FORMAT, "%s: token %s: found ids %d and %d, expected one", what, ar__quote(a, text, bytes),
-                        t->index[slot] - 1, id);
+        return ar__fail(AR_ERR_FORMAT, "%s: token %s: found ids %d and %d, expected one", what,
+                        ar__quote(a, text, bytes), t->index[slot] - 1, id);
     char *copy = t->arena + t->arena_bytes;
     if (bytes > 0) memcpy(copy, text, bytes);
     copy[bytes] = 0;
@@ -97,8 +97,8 @@ ar_status ar__merges_add(ar_tokenizer *t, int32_t left, int32_t right, int32_t r
     int32_t made = ar__vocab_find(t, joined, bytes);
     ar_status status = AR_OK;
     if (made < 0)
-        status = ar__fail(AR_ERR_FORMAT, "%s: merge %lld makes %s, which is no token", what, (long long)t->merge_count,
-                          ar__quote(quoted, joined, bytes));
+        status = ar__fail(AR_ERR_FORMAT, "%s: merge %lld makes %s, which is no token", what,
+                          (long long)t->merge_count, ar__quote(quoted, joined, bytes));
     if (joined != local) free(joined);
     if (status != AR_OK) return status;
     t->merges[t->merge_count++] = (ar__merge){left, right, made, rank};
@@ -107,8 +107,9 @@ ar_status ar__merges_add(ar_tokenizer *t, int32_t left, int32_t right, int32_t r
     return AR_OK;
 }
 
-/* Scores for formats that keep them instead of merges: minus the rank of the first merge that makes a token, and
- * below all of those for tokens no merge makes. Control, unknown and byte tokens have 0, as in SentencePiece. */
+/* Scores for formats that keep them instead of merges: minus the rank of the first merge that makes a token,
+ * and below all of those for tokens no merge makes. Control, unknown and byte tokens have 0, as in
+ * SentencePiece. */
 static void make_scores(ar_tokenizer *t) {
     for (int32_t id = 0; id < t->vocab; id++) {
         ar__token *token = &t->tokens[id];
@@ -117,7 +118,8 @@ static void make_scores(ar_tokenizer *t) {
     }
     for (int64_t i = t->merge_count - 1; i >= 0; i--) {
         ar__token *made = &t->tokens[t->merges[i].made];
-        if (made->type == AR_TOKEN_NORMAL || made->type == AR_TOKEN_USER) made->score = -(float)t->merges[i].rank;
+        if (made->type == AR_TOKEN_NORMAL || made->type == AR_TOKEN_USER)
+            made->score = -(float)t->merges[i].rank;
     }
 }
 
@@ -127,7 +129,8 @@ void ar__vocab_finish(ar_tokenizer *t) {
         char text[6] = {'<', '0', 'x', digits[b >> 4], digits[b & 15], '>'};
         size_t bytes = t->kind == AR_TOK_SPM ? sizeof text : ar__byte_to_char(text, (uint8_t)b);
         t->byte_ids[b] = ar__vocab_find(t, text, bytes);
-        if (t->kind == AR_TOK_SPM && t->byte_fallback && t->byte_ids[b] >= 0) t->tokens[t->byte_ids[b]].type = AR_TOKEN_BYTE;
+        if (t->kind == AR_TOK_SPM && t->byte_fallback && t->byte_ids[b] >= 0)
+            t->tokens[t->byte_ids[b]].type = AR_TOKEN_BYTE;
     }
     if (t->kind == AR_TOK_SPM && t->unk >= 0) t->tokens[t->unk].type = AR_TOKEN_UNKNOWN;
     if (!t->scores_given) make_scores(t);

@@ -1,7 +1,7 @@
 /* backend/device.c and the drivers' common contract, on every device found and on the null device: choosing,
  * round trips, replays, cutting, faults; and the program's start when loaders or drivers are missing, for
- * which this test runs itself again in a changed environment. Sees backend's internal header. ctest-labels:
- * device vulkan */
+ * which this test runs itself again in a changed environment. Sees backend's internal header. */
+/* ctest-labels: device vulkan */
 #include "internal.h"
 #include <setjmp.h>
 #include <stdarg.h>

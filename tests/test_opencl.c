@@ -1,5 +1,6 @@
 /* The OpenCL driver's own promises: the program cache, build errors, offsets, group limits. Skipped where
- * there is no OpenCL device. Sees backend's internal headers, never cl.h. ctest-labels: device */
+ * there is no OpenCL device. Sees backend's internal headers, never cl.h. */
+/* ctest-labels: device */
 #include "internal.h"
 #include <dirent.h>
 #include <setjmp.h>

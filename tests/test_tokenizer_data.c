@@ -1,0 +1,282 @@
+/* Tokenizers against independent results: Hugging Face's tokenizers library on small ones of our own
+ * (tests/golden/make_tokenizers.py), llama.cpp's vectors and published counts on real ones (shared data). */
+#include "temp_files.h"
+#include <cjson/cJSON.h>
+
+static void check(const ar_tokenizer *t, const char *text, size_t bytes, bool special,
+                  const int32_t *expected, int64_t count, const char *what) {
+    int32_t *ids;
+    int64_t found;
+    assert_ok(ar_tokenizer_encode(t, &ids, &found, text, bytes, special));
+    int64_t same = 0;
+    while (same < found && same < count && ids[same] == expected[same]) same++;
+    if (same < found || same < count)
+        fail_msg("%s: found %d ids, expected %d, equal up to %d, of:\n%s", what, (int)found, (int)count,
+                 (int)same, text);
+    free(ids);
+}
+
+/* ---- golden: our own small tokenizers ---- */
+
+static void check_golden(const char *name) {
+    char path[256], what[300];
+    ar_tokenizer *t;
+    ar_json *cases;
+    snprintf(path, sizeof path, "tests/golden/tokenizers/%s.json", name);
+    assert_ok(ar_tokenizer_open(&t, path));
+    snprintf(path, sizeof path, "tests/golden/tokenizers/%s.cases.json", name);
+    assert_ok(ar_json_open(&cases, path, 1 << 20));
+    int count = cJSON_GetArraySize(cases);
+    assert_true(count > 40);
+    for (int i = 0; i < count; i++) {
+        const ar_json *one = cJSON_GetArrayItem(cases, i), *ids = ar_json_get(one, "ids");
+        const char *text = ar_json_get(one, "text")->valuestring;
+        int32_t expected[1024];
+        int expected_count = cJSON_GetArraySize(ids);
+        for (int j = 0; j < expected_count; j++) expected[j] = cJSON_GetArrayItem(ids, j)->valueint;
+        snprintf(what, sizeof what, "%s case %d", name, i);
+        check(t, text, strlen(text), cJSON_IsTrue(ar_json_get(one, "special")), expected, expected_count,
+              what);
+    }
+    ar_json_close(cases);
+    ar_tokenizer_close(t);
+}
+
+static void golden_tokenizers_agree(void **state) {
+    (void)state;
+    static const char *const names[] = {"llama3", "qwen2",     "gpt2",    "smollm",
+                                        "legacy", "metaspace", "nobytes", "halfbytes"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_golden(names[i]);
+}
+
+/* ---- llama.cpp's vectors: texts separated by a line, a line of ids each ---- */
+
+static void check_vectors(const ar_tokenizer *t, const char *name) {
+    static const char mark[] = "\n__ggml_vocab_test__\n";
+    char path[256], *texts, *lines;
+    size_t bytes;
+    snprintf(path, sizeof path, "tokenizers/gguf-vocab/%s.gguf.inp", name);
+    assert_ok(ar_file_read_text(&texts, &bytes, shared_data(path), 1 << 20));
+    snprintf(path, sizeof path, "tokenizers/gguf-vocab/%s.gguf.out", name);
+    assert_ok(ar_file_read_text(&lines, &bytes, shared_data(path), 1 << 20));
+    int count = 0;
+    for (char *text = texts, *line = lines; text; count++) {
+        char *end = strstr(text, mark), *line_end = strchr(line, '\n');
+        if (end) *end = 0;
+        if (line_end) *line_end = 0;
+        int32_t expected[1024];
+        int64_t expected_count = 0;
+        for (char *p = line, *next;
+             (void)(expected[expected_count] = (int32_t)strtol(p, &next, 10)), next != p; p = next)
+            expected_count++;
+        check(t, text, strlen(text), false, expected, expected_count, name);
+        text = end ? end + sizeof mark - 1 : NULL;
+        line = line_end ? line_end + 1 : line + strlen(line);
+    }
+    assert_int_equal(count, 47);
+    free(texts);
+    free(lines);
+}
+
+static void real_vocabularies_match_llama_cpp(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {{"tokenizers/llama2/tokenizer.json", "ggml-vocab-llama-spm"},
+                                          {"tokenizers/gpt2/tokenizer.json", "ggml-vocab-gpt-2"}};
+    for (size_t i = 0; i < 2; i++) {
+        ar_tokenizer *t;
+        const char *path = shared_data(rows[i][0]);
+        if (!path) skip();
+        assert_ok(ar_tokenizer_open(&t, path));
+        check_vectors(t, rows[i][1]);
+        ar_tokenizer_close(t);
+    }
+}
+
+/* ---- the same vocabularies as GGUF stores them ---- */
+
+typedef struct gguf {
+    const uint8_t *p, *end;
+} gguf;
+static uint64_t get(gguf *g, size_t bytes) {
+    uint64_t v = 0;
+    assert_true((size_t)(g->end - g->p) >= bytes);
+    memcpy(&v, g->p, bytes);
+    g->p += bytes;
+    return v;
+}
+
+static char *get_string(gguf *g) {
+    size_t bytes = get(g, 8);
+    assert_true((size_t)(g->end - g->p) >= bytes);
+    char *s = malloc(bytes + 1);
+    memcpy(s, g->p, bytes);
+    s[bytes] = 0;
+    g->p += bytes;
+    return s;
+}
+
+static const size_t scalar_bytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+
+/* Reads the metadata, keeping the tokenizer's arrays; d->pre and the arrays are malloc'ed. */
+static void read_gguf(ar_tokenizer_data *d, const ar_file *f) {
+    gguf g = {f->data + 16, f->data + f->bytes};
+    *d = (ar_tokenizer_data){.bos = -1, .eos = -1, .unk = -1, .pre = NULL};
+    bool prefix = true, prefix_said = false;
+    for (uint64_t n = get(&g, 8); n > 0; n--) {
+        char *key = get_string(&g);
+        uint32_t type = (uint32_t)get(&g, 4);
+        if (type == 9) {
+            uint32_t of = (uint32_t)get(&g, 4);
+            uint64_t count = get(&g, 8);
+            char **strings = of == 8 ? calloc(count, sizeof *strings) : NULL;
+            const uint8_t *data = g.p;
+            for (uint64_t i = 0; strings && i < count; i++) strings[i] = get_string(&g);
+            if (!strings) g.p += count * scalar_bytes[of];
+            if (strcmp(key, "tokenizer.ggml.tokens") == 0)
+                d->tokens = (const char *const *)strings, d->count = (int32_t)count;
+            else if (strcmp(key, "tokenizer.ggml.merges") == 0)
+                d->merges = (const char *const *)strings, d->merge_count = (int64_t)count;
+            else if (strings)
+                fail_msg("%s", key);
+            void *copy =
+                strings ? NULL : memcpy(malloc(count * scalar_bytes[of]), data, count * scalar_bytes[of]);
+            if (strcmp(key, "tokenizer.ggml.scores") == 0)
+                d->scores = copy;
+            else if (strcmp(key, "tokenizer.ggml.token_type") == 0)
+                d->types = copy;
+            else
+                free(copy);
+        } else if (type == 8) {
+            char *value = get_string(&g);
+            if (strcmp(key, "tokenizer.ggml.model") == 0)
+                d->kind = strcmp(value, "llama") == 0 ? AR_TOK_SPM : AR_TOK_BYTE_BPE;
+            if (strcmp(key, "tokenizer.ggml.pre") == 0)
+                d->pre = value;
+            else
+                free(value);
+        } else {
+            uint64_t value = get(&g, scalar_bytes[type]);
+            if (strcmp(key, "tokenizer.ggml.add_space_prefix") == 0) prefix = value != 0, prefix_said = true;
+            if (strcmp(key, "tokenizer.ggml.bos_token_id") == 0) d->bos = (int32_t)value;
+            if (strcmp(key, "tokenizer.ggml.unknown_token_id") == 0) d->unk = (int32_t)value;
+        }
+        free(key);
+    }
+    d->add_prefix_space = prefix_said ? prefix : d->kind == AR_TOK_SPM;
+    size_t *lengths = calloc((size_t)d->count, sizeof *lengths);
+    for (int32_t i = 0; i < d->count; i++) lengths[i] = strlen(d->tokens[i]);
+    d->token_bytes = lengths;
+}
+
+static void free_data(ar_tokenizer_data *d) {
+    for (int32_t i = 0; i < d->count; i++) free((char *)(uintptr_t)d->tokens[i]);
+    for (int64_t i = 0; i < d->merge_count; i++) free((char *)(uintptr_t)d->merges[i]);
+    const void *arrays[] = {d->tokens, d->token_bytes, d->scores, d->types, d->merges, d->pre};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free((void *)(uintptr_t)arrays[i]);
+}
+
+static void gguf_vocabularies_match_llama_cpp(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        bool supported;
+    } rows[] = {{"ggml-vocab-llama-spm", true},
+                {"ggml-vocab-phi-3", true},
+                {"ggml-vocab-gpt-2", true},
+                {"ggml-vocab-deepseek-coder", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char path[256];
+        ar_file f;
+        ar_tokenizer_data d;
+        ar_tokenizer *t;
+        snprintf(path, sizeof path, "tokenizers/gguf-vocab/%s.gguf", rows[i].name);
+        if (!shared_data(path)) skip();
+        assert_ok(ar_file_open(&f, shared_data(path)));
+        read_gguf(&d, &f);
+        if (rows[i].supported) {
+            assert_ok(ar_tokenizer_build(&t, &d));
+            check_vectors(t, rows[i].name);
+            ar_tokenizer_close(t);
+        } else
+            assert_error(ar_tokenizer_build(&t, &d), AR_ERR_FORMAT, "deepseek");
+        free_data(&d);
+        ar_file_close(&f);
+    }
+}
+
+/* ---- published figures of the two story models ---- */
+
+static void check_figures(const char *tokenizer, const char *text_name, int64_t tokens, int64_t unk,
+                          const int32_t *first) {
+    ar_tokenizer *t;
+    char *text;
+    size_t bytes;
+    int32_t *ids;
+    int64_t count, found_unk = 0;
+    assert_ok(ar_tokenizer_open(&t, shared_data(tokenizer)));
+    assert_ok(ar_file_read_text(&text, &bytes, shared_data(text_name), 1 << 24));
+    assert_ok(ar_tokenizer_encode(t, &ids, &count, text, bytes, false));
+    for (int64_t i = 0; i < count; i++) found_unk += ids[i] == ar_tokenizer_unk(t);
+    assert_int_equal(count, tokens);
+    assert_int_equal(found_unk, unk);
+    if (first) assert_memory_equal(ids, first, 8 * sizeof *first);
+    free(ids);
+    free(text);
+    ar_tokenizer_close(t);
+}
+
+static void token_counts_are_the_published_ones(void **state) {
+    (void)state;
+    static const char a[] = "stories260K-hf/tokenizer.json", b[] = "tinystories-656K-hf/tokenizer.json";
+    static const char story[] = "text/tinystories/tinystories_v1_sample.txt",
+                      wiki[] = "text/wikitext-2/test.txt";
+    static const int32_t first_a[] = {385, 328, 432, 261, 376, 298, 315, 421},
+                         first_b[] = {80, 429, 598, 303, 489, 1148, 177, 1051};
+    if (!shared_data(a) || !shared_data(wiki)) skip();
+    check_figures(a, story, 100707, 0, first_a);
+    check_figures(b, story, 50124, 173, first_b);
+    check_figures(a, wiki, 792799, 0, NULL);
+    check_figures(b, wiki, 559718, 14032, NULL);
+    check_figures("tokenizers/gpt2/tokenizer.json", wiki, 295877, 0, NULL);
+}
+
+static void greedy_text_is_the_published_one(void **state) {
+    (void)state;
+    static const int32_t a[] = {1,   403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395,
+                                317, 426, 338, 401, 396, 267, 337, 410, 408, 419, 292, 411, 322, 265,
+                                282, 295, 433, 426, 385, 328, 432, 358, 394, 261, 370, 432};
+    static const int32_t b[] = {1,   147, 201,  282,  215, 286,  598, 1662, 356,  499, 826, 1363, 1145, 1652,
+                                615, 242, 1482, 951,  628, 499,  826, 872,  921,  318, 385, 628,  499,  826,
+                                617, 242, 198,  1047, 425, 1939, 122, 1924, 1171, 94,  303, 328,  229};
+    if (!shared_data("stories260K-hf/tokenizer.json")) skip();
+    ar_tokenizer *t;
+    char *text;
+    size_t bytes;
+    assert_ok(ar_tokenizer_open(&t, shared_data("stories260K-hf/tokenizer.json")));
+    assert_ok(ar_tokenizer_decode(t, &text, &bytes, a, sizeof a / sizeof *a, true, true));
+    assert_string_equal(text, "Once upon a time, there was a little girl named Lily. She loved to play "
+                              "outside in the park. One day, she saw a big,");
+    free(text);
+    ar_tokenizer_close(t);
+    assert_ok(ar_tokenizer_open(&t, shared_data("tinystories-656K-hf/tokenizer.json")));
+    assert_ok(ar_tokenizer_decode(t, &text, &bytes, b, sizeof b / sizeof *b, true, true));
+    assert_string_equal(
+        text,
+        "Once upon a time, there was a little girl named Lily. She had a toy car that she loved very much. "
+        "One day, she went to the park to play with her toy car in the park. Lily was very happy with her "
+        "toy car because she "
+        "had no one to play with.\nWhile playing, Lily saw a little ");
+    free(text);
+    ar_tokenizer_close(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_tokenizers_agree),
+        cmocka_unit_test(real_vocabularies_match_llama_cpp),
+        cmocka_unit_test(gguf_vocabularies_match_llama_cpp),
+        cmocka_unit_test(token_counts_are_the_published_ones),
+        cmocka_unit_test(greedy_text_is_the_published_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
