@@ -25,7 +25,7 @@ BODY
         hvec A = HV(0.0f), B = HV(0.0f);
         for (uint i = first; i < end; i++) {
             const hvec ws = ar_quot12(W[i], s, y), d = DW[i];
-            hvec x = ws;
+            EXACT hvec x = ws;
             if (VSTATE == 1u) x += ar_quot20(HV_FLOATS(V[i]), vdiv, vinv);
             if (VSTATE == 2u) x += ar_quot20(HV_INTS(V[i]), vdiv, vinv);
             if (VSTATE == 3u) x += ar_quot20(HV_SHORTS(Vs[i]), vdiv, vinv);
