@@ -25,11 +25,12 @@ typedef struct ref_out {
     uint8_t *codes, *in;
     int *live;
     double *dv, *dmin, *dmax, *dmin_abs, *dmax_abs;
-    double *tie; /* distance of w/s + V from the nearest halfway point */
+    double *dmin_slack, *dmax_slack; /* what cancels inside the terms: f32 keeps 2^-23 of that */
+    double *tie;                     /* distance of w/s + V from the nearest halfway point */
 } ref_out;
 
 /* f rounded to fp16, half to even, subnormals kept. |f| < 65520. */
-static float ref_half(float f) {
+static inline float ref_half(float f) {
     if (f == 0.0f) return f;
     int e;
     frexp(f, &e);
@@ -37,13 +38,13 @@ static float ref_half(float f) {
     return (float)(nearbyint(f / unit) * unit);
 }
 
-static float ref_clamp(float x, float lo, float hi) { return x < lo ? lo : x > hi ? hi : x; }
+static inline float ref_clamp(float x, float lo, float hi) { return x < lo ? lo : x > hi ? hi : x; }
 
-static void *ref_new(int64_t count, size_t each) { return calloc(count ? (size_t)count : 1, each); }
+static inline void *ref_new(int64_t count, size_t each) { return calloc(count ? (size_t)count : 1, each); }
 
-static void ref_free(ref_out *r) {
-    void *all[] = {r->Wq, r->s,    r->zp,   r->b,        r->codes,    r->in, r->live,
-                   r->dv, r->dmin, r->dmax, r->dmin_abs, r->dmax_abs, r->tie};
+static inline void ref_free(ref_out *r) {
+    void *all[] = {r->Wq,   r->s,    r->zp,       r->b,        r->codes, r->in,         r->live,      r->dv,
+                   r->dmin, r->dmax, r->dmin_abs, r->dmax_abs, r->tie,   r->dmin_slack, r->dmax_slack};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     memset(r, 0, sizeof *r);
 }
@@ -53,12 +54,12 @@ typedef struct ref_range {
     int live, zero_live;
 } ref_range;
 
-static float ref_coefficient(const ref_fq *f, int64_t group, int which) {
+static inline float ref_coefficient(const ref_fq *f, int64_t group, int which) {
     if (!f->mm || f->m_div == 0.0f) return 1.0f;
     return ref_clamp((f->m_div + (float)f->mm[2 * group + which]) / f->m_div, 0.0f, 1.0f);
 }
 
-static ref_range ref_scale(const ref_fq *f, int64_t group, int64_t from, int64_t end) {
+static inline ref_range ref_scale(const ref_fq *f, int64_t group, int64_t from, int64_t end) {
     const float floor_s = ref_half(1e-5f), Q = (float)((1 << f->bits) - 1), M = (float)(1 << (f->bits - 1));
     ref_range r = {0};
     for (int64_t i = from; i < end; i++) {
@@ -84,8 +85,8 @@ static ref_range ref_scale(const ref_fq *f, int64_t group, int64_t from, int64_t
 }
 
 /* Gradients of one group by the closed forms of the straight-through estimator. */
-static void ref_group_grad(const ref_fq *f, ref_out *o, const ref_range *r, int64_t group, int64_t from,
-                           int64_t end) {
+static inline void ref_group_grad(const ref_fq *f, ref_out *o, const ref_range *r, int64_t group,
+                                  int64_t from, int64_t end) {
     double Q = (1 << f->bits) - 1, M = 1 << (f->bits - 1), s = r->s;
     double a = -(double)r->lo, c = r->hi, k = a > c ? 1 : a < c ? 0 : 0.5, sign = c < a ? 1 : -1;
     double z0 = f->zero == REF_SYM || !r->zero_live ? 0.0 : r->lo / s;
@@ -104,10 +105,13 @@ static void ref_group_grad(const ref_fq *f, ref_out *o, const ref_range *r, int6
         o->dmax[group] += tmax;
         o->dmin_abs[group] += fabs(tmin);
         o->dmax_abs[group] += fabs(tmax);
+        double parts = r->live * fabs(G) * (fabs(o->codes[i] - (double)r->zp) + fabs(f->W[i] / s) + fabs(z0));
+        o->dmin_slack[group] += parts * -(double)r->wmin / (f->zero == REF_SYM ? M : Q);
+        o->dmax_slack[group] += parts * r->wmax / (f->zero == REF_SYM ? M : Q);
     }
 }
 
-static void ref_run(ref_out *o, const ref_fq *f) {
+static inline void ref_run(ref_out *o, const ref_fq *f) {
     memset(o, 0, sizeof *o);
     int64_t n = f->O * f->I, per = (f->I + f->G - 1) / f->G, groups = f->O * per;
     o->groups = per;
@@ -118,6 +122,7 @@ static void ref_run(ref_out *o, const ref_fq *f) {
     o->live = ref_new(groups, sizeof(int));
     o->dmin = ref_new(groups, sizeof(double)), o->dmax = ref_new(groups, sizeof(double));
     o->dmin_abs = ref_new(groups, sizeof(double)), o->dmax_abs = ref_new(groups, sizeof(double));
+    o->dmin_slack = ref_new(groups, sizeof(double)), o->dmax_slack = ref_new(groups, sizeof(double));
     float Q = (float)((1 << f->bits) - 1);
     for (int64_t row = 0; row < f->O; row++)
         for (int64_t j = 0; j < per; j++) {
@@ -139,7 +144,7 @@ static void ref_run(ref_out *o, const ref_fq *f) {
 }
 
 /* One SignSGD step of a multiple. */
-static int32_t ref_step(int32_t p, double d, int32_t units, int32_t lo, int32_t hi) {
+static inline int32_t ref_step(int32_t p, double d, int32_t units, int32_t lo, int32_t hi) {
     p = p < lo ? lo : p > hi ? hi : p;
     p -= units * (d > 0 ? 1 : d < 0 ? -1 : 0);
     return p < lo ? lo : p > hi ? hi : p;
