@@ -251,6 +251,9 @@ void ar_session_destroy(ar_session *s);
 /* Logits (V) after these ids (a prefix already seen is not wasted); ids include everything from the start. */
 ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, int64_t count);
 typedef struct ar_sampling { bool greedy; float temperature, top_p; uint64_t seed; } ar_sampling;
+/* The next token's id from logits (V), V > 0: the most likely one (the lowest id of equals) if greedy or
+ * temperature <= 0; else drawn from softmax(logits / temperature), with 0 < top_p < 1 only among the fewest most
+ * likely tokens that hold top_p of it. Depends on (logits, s, counter) alone. NaN is never chosen. */
 int32_t ar_sample(const float *logits, int64_t vocab, const ar_sampling *s, uint64_t counter);
 
 /* ---- calibration data (calib.c) ---- */
