@@ -1,0 +1,260 @@
+/* The transformer's ops: every backward against central differences of the device's own forward, on every
+ * device, with its own plan and with one that forces pieces; determinism; and arguments the ops refuse.
+ * (Values against references: the selftest.) ctest-labels: device vulkan */
+#include "ar_error.h"
+#include "op_check.h"
+
+typedef struct shape {
+    int32_t B, T, H, K, D;
+    ar_tensor *fixed; /* frequencies or labels */
+} shape;
+
+static void small_pieces(ar_plan *plan) {
+    plan->piece_bytes = 1 << 15;
+    plan->submit_ms = 0.01;
+    plan->wg = 32;
+}
+
+static ar_tensor *leaf(ar_device *device, int64_t rows, int64_t columns, uint64_t salt, float lo, float hi) {
+    float *values = check_floats(rows * (columns < 0 ? 1 : columns), salt, lo, hi);
+    ar_tensor *t = check_tensor(device, AR_F32, rows, columns, values);
+    free(values);
+    return t;
+}
+
+static void check_and_destroy(ar_device *device, check_gradient *c) {
+    check_gradients(device, c);
+    for (int32_t i = 0; i < c->leaf_count; i++) ar_tensor_destroy(c->leaves[i]);
+}
+
+/* ---- gradients ---- */
+
+static ar_status rms_norm_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    (void)ctx;
+    return ar_op_rms_norm(g, y, leaves[0], leaves[1], 1e-5f);
+}
+
+static void rms_norm_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    static const int64_t shapes[][2] = {{1, 7}, {5, 64}, {283, 33}};
+    for (int i = 0; i < 3; i++) {
+        int64_t N = shapes[i][0], I = shapes[i][1];
+        check_gradient c = {.what = "rms_norm", .forward = rms_norm_forward, .leaf_count = 2};
+        c.leaves[0] = leaf(device, N, I, 1, -1, 1);
+        c.leaves[1] = leaf(device, I, -1, 2, -1, 1);
+        check_and_destroy(device, &c);
+    }
+}
+
+/* x is used twice, so its gradient adds up; the weight of the second norm is a leaf of its own. */
+static ar_status chain_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    (void)ctx;
+    ar_tensor *a = NULL, *b = NULL, *c = NULL;
+    AR_TRY(ar_op_rms_norm(g, &a, leaves[0], leaves[1], 1e-5f));
+    AR_TRY(ar_op_silu_mul(g, &b, a, leaves[0]));
+    AR_TRY(ar_op_add(g, &c, b, leaves[0]));
+    return ar_op_rms_norm(g, y, c, leaves[1], 1e-5f);
+}
+
+static void chain_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    check_gradient c = {.what = "chain", .forward = chain_forward, .leaf_count = 2};
+    c.leaves[0] = leaf(device, 9, 40, 3, -1, 1);
+    c.leaves[1] = leaf(device, 40, -1, 4, 0.5f, 1.5f);
+    check_and_destroy(device, &c);
+}
+
+static ar_status rope_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    const shape *s = ctx;
+    return ar_op_rope(g, y, leaves[0], s->fixed, s->T, s->D, 3);
+}
+
+static void rope_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    static const shape shapes[] = {{1, 1, 1, 0, 2, NULL}, {2, 5, 3, 0, 10, NULL}, {1, 33, 4, 0, 64, NULL}};
+    for (int i = 0; i < 3; i++) {
+        shape s = shapes[i];
+        s.fixed = leaf(device, s.D / 2, -1, 5, 0, 1);
+        check_gradient c = {.what = "rope", .forward = rope_forward, .ctx = &s, .leaf_count = 1};
+        c.leaves[0] = leaf(device, s.B * s.T, s.H * s.D, 6, -1, 1);
+        check_and_destroy(device, &c);
+        ar_tensor_destroy(s.fixed);
+    }
+}
+
+static ar_status attention_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    const shape *s = ctx;
+    return ar_op_attention(g, y, leaves[0], leaves[1], leaves[2], s->T, s->D);
+}
+
+static void attention_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    static const shape shapes[] = {
+        {2, 1, 2, 1, 4, NULL}, {13, 7, 4, 2, 32, NULL}, {1, 9, 2, 2, 12, NULL}, {1, 18, 3, 1, 48, NULL}};
+    for (int i = 0; i < 4; i++) {
+        shape s = shapes[i];
+        int64_t N = s.B * s.T;
+        check_gradient c = {.what = "attention", .forward = attention_forward, .ctx = &s, .leaf_count = 3};
+        c.leaves[0] = leaf(device, N, s.H * s.D, 7, -2, 2);
+        c.leaves[1] = leaf(device, N, s.K * s.D, 8, -1, 1);
+        c.leaves[2] = leaf(device, N, s.K * s.D, 9, -1, 1);
+        check_and_destroy(device, &c);
+    }
+}
+
+static ar_status silu_mul_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    (void)ctx;
+    return ar_op_silu_mul(g, y, leaves[0], leaves[1]);
+}
+
+static void silu_mul_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    check_gradient c = {.what = "silu_mul", .forward = silu_mul_forward, .leaf_count = 2};
+    c.leaves[0] = leaf(device, 83, 129, 10, -4, 4);
+    c.leaves[1] = leaf(device, 83, 129, 11, -1, 1);
+    check_and_destroy(device, &c);
+}
+
+static ar_status nll_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    ar_tensor *top1 = NULL;
+    return ar_op_nll(g, y, &top1, leaves[0], ((const shape *)ctx)->fixed);
+}
+
+static void nll_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    int32_t labels[71];
+    for (int i = 0; i < 71; i++) labels[i] = i % 5 == 0 ? -1 : i * 17 % 130;
+    shape s = {.fixed = check_tensor(device, AR_I32, 71, -1, labels)};
+    check_gradient c = {.what = "nll", .forward = nll_forward, .ctx = &s, .leaf_count = 1, .step = 0.1};
+    c.leaves[0] = leaf(device, 71, 130, 12, -2, 2);
+    check_and_destroy(device, &c);
+    ar_tensor_destroy(s.fixed);
+}
+
+static void each(check_case run) {
+    check_each_device(run, NULL);
+    check_each_plan(run, NULL, small_pieces);
+}
+
+static void rms_norm_gradient_is_its_difference(void **state) { (void)state, each(rms_norm_case); }
+static void chained_gradients_add_up(void **state) { (void)state, each(chain_case); }
+static void rope_gradient_is_its_difference(void **state) { (void)state, each(rope_case); }
+static void attention_gradient_is_its_difference(void **state) { (void)state, each(attention_case); }
+static void silu_mul_gradient_is_its_difference(void **state) { (void)state, each(silu_mul_case); }
+static void nll_gradient_is_its_difference(void **state) { (void)state, each(nll_case); }
+
+/* ---- properties ---- */
+
+/* Attention of one token is its value; of equal keys, the running mean of the values. */
+static void attention_mean_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    enum { T = 19, D = 8 };
+    float *v = check_floats(T * D, 13, -1, 1), keys[T * D];
+    double want[T * D], sum[D] = {0};
+    for (int i = 0; i < T * D; i++) keys[i] = 0.25f;
+    for (int t = 0; t < T; t++)
+        for (int i = 0; i < D; i++) {
+            sum[i] += v[t * D + i];
+            want[t * D + i] = sum[i] / (t + 1);
+        }
+    ar_tensor *q = leaf(device, T, D, 14, -1, 1), *k = check_tensor(device, AR_F32, T, D, keys);
+    ar_tensor *tv = check_tensor(device, AR_F32, T, D, v), *y = NULL;
+    ar_graph *g = NULL;
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(ar_op_attention(g, &y, q, k, tv, T, D));
+    ar_graph_keep(g, y);
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    check_tensor_close(device, "attention of equal keys", y, want, 2e-6);
+    ar_graph_destroy(g);
+    ar_tensor_destroy(q);
+    ar_tensor_destroy(k);
+    ar_tensor_destroy(tv);
+    free(v);
+}
+
+static void attention_of_equal_keys_is_a_running_mean(void **state) {
+    (void)state;
+    check_each_device(attention_mean_case, NULL);
+}
+
+/* A distribution's divergence from itself is 0; replays give the same bits. */
+static void kl_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    ar_tensor *z = leaf(device, 5, 201, 15, -3, 3), *other = leaf(device, 5, 201, 16, -3, 3), *same = NULL,
+              *kl = NULL;
+    ar_graph *g = NULL;
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(ar_op_kl(g, &same, z, z));
+    CHECK_OK(ar_op_kl(g, &kl, z, other));
+    ar_graph_keep(g, same);
+    ar_graph_keep(g, kl);
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    float *zero = check_read(same), *first = check_read(kl);
+    CHECK_OK(ar_graph_run(g));
+    float *second = check_read(kl);
+    for (int i = 0; i < 5; i++) {
+        assert_true(zero[i] == 0.0f);
+        assert_true(first[i] > 0.0f);
+    }
+    assert_memory_equal(first, second, 5 * sizeof *first);
+    ar_graph_destroy(g);
+    free(zero);
+    free(first);
+    free(second);
+    ar_tensor_destroy(z);
+    ar_tensor_destroy(other);
+}
+
+static void kl_of_itself_is_zero_and_replays_repeat(void **state) {
+    (void)state, check_each_device(kl_case, NULL);
+}
+
+/* ---- refusals ---- */
+
+static void refusals_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    ar_graph *g = NULL;
+    ar_tensor *x = leaf(device, 6, 16, 17, -1, 1), *row = leaf(device, 16, -1, 18, -1, 1);
+    ar_tensor *k = leaf(device, 6, 16, 19, -1, 1), *v = leaf(device, 6, 16, 20, -1, 1),
+              *half = leaf(device, 8, -1, 21, 0, 1);
+    ar_tensor *ids = check_tensor(device, AR_I32, 6, -1, (int32_t[6]){0}), *y = NULL, *top = NULL;
+    CHECK_OK(ar_graph_create(&g, device));
+    assert_int_equal(ar_op_rms_norm(g, &y, x, half, 1e-5f), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_rms_norm(g, &y, row, row, 1e-5f), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_rms_norm(g, &y, ids, row, 1e-5f), AR_ERR_DTYPE);
+    assert_int_equal(ar_op_embed(g, &y, x, row), AR_ERR_DTYPE);
+    assert_int_equal(ar_op_rope(g, &y, x, half, 5, 16, 0), AR_ERR_SHAPE); /* 6 rows, T 5 */
+    assert_int_equal(ar_op_rope(g, &y, x, half, 6, 15, 0), AR_ERR_ARG);   /* odd D */
+    assert_int_equal(ar_op_rope(g, &y, x, row, 6, 16, 0), AR_ERR_SHAPE);  /* 16 frequencies, D/2 is 8 */
+    assert_int_equal(ar_op_rope(g, &y, x, half, 6, 16, -1), AR_ERR_ARG);
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 4, 8), AR_ERR_SHAPE); /* 6 rows, T 4 */
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 6), AR_ERR_ARG);   /* D % 4 */
+    assert_int_equal(ar_op_attention(g, &y, x, k, k, 6, 8), AR_ERR_ARG);
+    assert_int_equal(ar_op_silu_mul(g, &y, x, x), AR_ERR_ARG);
+    assert_int_equal(ar_op_silu_mul(g, &y, x, NULL), AR_ERR_ARG);
+    assert_int_equal(ar_op_nll(g, &y, &top, x, half), AR_ERR_DTYPE);
+    assert_int_equal(ar_op_kl(g, &y, x, row), AR_ERR_SHAPE);
+    assert_null(y);
+    ar_graph_destroy(g);
+    ar_tensor *all[] = {x, row, k, v, half, ids};
+    for (int i = 0; i < 6; i++) ar_tensor_destroy(all[i]);
+}
+
+static void ops_refuse_wrong_arguments(void **state) { (void)state, check_each_device(refusals_case, NULL); }
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rms_norm_gradient_is_its_difference),
+        cmocka_unit_test(chained_gradients_add_up),
+        cmocka_unit_test(rope_gradient_is_its_difference),
+        cmocka_unit_test(attention_gradient_is_its_difference),
+        cmocka_unit_test(silu_mul_gradient_is_its_difference),
+        cmocka_unit_test(nll_gradient_is_its_difference),
+        cmocka_unit_test(attention_of_equal_keys_is_a_running_mean),
+        cmocka_unit_test(kl_of_itself_is_zero_and_replays_repeat),
+        cmocka_unit_test(ops_refuse_wrong_arguments),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
