@@ -214,7 +214,7 @@ static const row rows[] = {
     {lavapipe_arm64, 4, 8, 4, 8, 0, -1, 128 * MIB, true, true, 250},
     {v3d, 4, 4, 1, 32, 0, -1, GIB, false, false, 40},
     {moltenvk, 4, 8, 1, 32, 2, -1, GIB, false, false, 100},
-    {pocl_avx512, 16, 8, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
+    {pocl_avx512, 16, 12, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
     {pocl_avx2, 8, 4, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
     {pocl_neon, 4, 8, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
     {adreno_cl, 4, 4, 1, 32, -1, -1, 4 * GIB - 128, true, false, 40},
