@@ -133,7 +133,8 @@ static void every_misshapen_tensor_is_named(void **state) {
     int count = tiny_list(list, &(tiny_change){.biased = true});
     for (int i = 0; i < count; i++) {
         char part[160];
-        snprintf(part, sizeof part, "tensor %.90s: found (%lld", list[i].name, (long long)list[i].dims[0] + 1);
+        snprintf(part, sizeof part, "tensor %.90s: found (%lld", list[i].name,
+                 (long long)list[i].dims[0] + 1);
         assert_error(bind_changed(&(tiny_change){.biased = true, .misshapen = list[i].name}), AR_ERR_FORMAT,
                      part);
     }
