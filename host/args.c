@@ -1,0 +1,151 @@
+/* Command-line options from a table: long names, --name=value or --name value, unknown ones are errors. */
+#include "program.h"
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- values ---- */
+
+static ar_status parse_int(const ar_option *o, const char *text) {
+    char *end = NULL;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    bool bounded = o->lo < o->hi;
+    if (errno || end == text || *end || (bounded && ((double)v < o->lo || (double)v > o->hi)))
+        return bounded ? ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a whole number from %.0f to %.0f", o->name, text, o->lo, o->hi)
+                       : ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a whole number", o->name, text);
+    *(int64_t *)o->out = v;
+    return AR_OK;
+}
+
+static ar_status parse_real(const ar_option *o, const char *text) {
+    char *end = NULL;
+    double v = strtod(text, &end);
+    bool bounded = o->lo < o->hi;
+    if (end == text || *end || !isfinite(v) || (bounded && (v < o->lo || v > o->hi)))
+        return bounded ? ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a number from %g to %g", o->name, text, o->lo, o->hi)
+                       : ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a number", o->name, text);
+    *(double *)o->out = v;
+    return AR_OK;
+}
+
+static ar_status parse_size(const ar_option *o, const char *text) {
+    char *end = NULL;
+    double v = strtod(text, &end), unit = 1.0;
+    if (end != text && *end) {
+        const char *units = "KMGT", *u = strchr(units, *end & ~0x20);
+        unit = u ? pow(1024.0, (double)(u - units) + 1.0) : NAN;
+        end += 1 + (end[1] == 'i') + (end[1] == 'i' && (end[2] == 'B' || end[2] == 'b'));
+    }
+    v *= unit;
+    if (end == text || *end || !(v >= 1.0 && v < 1.8e19))
+        return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a size such as 256M or 2G", o->name, text);
+    *(uint64_t *)o->out = (uint64_t)v;
+    return AR_OK;
+}
+
+static ar_status set_value(const ar_option *o, const char *text) {
+    switch (o->kind) {
+    case AR_OPT_FLAG: *(bool *)o->out = true; return AR_OK;
+    case AR_OPT_STRING: *(const char **)o->out = text; return AR_OK;
+    case AR_OPT_INT: return parse_int(o, text);
+    case AR_OPT_REAL: return parse_real(o, text);
+    case AR_OPT_SIZE: return parse_size(o, text);
+    }
+    return AR_OK;
+}
+
+/* ---- names ---- */
+
+/* Does arg (without "=value") name option o? "--group|-g" has two names. */
+static bool names(const ar_option *o, const char *arg, size_t bytes) {
+    for (const char *n = o->name; n;) {
+        const char *bar = strchr(n, '|');
+        size_t len = bar ? (size_t)(bar - n) : strlen(n);
+        if (len == bytes && memcmp(n, arg, len) == 0) return true;
+        n = bar ? bar + 1 : NULL;
+    }
+    return false;
+}
+
+static const ar_option *find(const ar_option *list, int32_t count, const char *arg, size_t bytes) {
+    for (int32_t i = 0; i < count; i++)
+        if (names(&list[i], arg, bytes)) return &list[i];
+    return NULL;
+}
+
+static void print_option(const ar_option *o) {
+    char left[64];
+    snprintf(left, sizeof left, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+    printf("  %-26s %s\n", left, o->help);
+}
+
+static void print_manual(const ar_command *c, const ar_option *own, int32_t own_count, const ar_option *common, int32_t common_count) {
+    printf("anyround %s %s\n%s\n", c->name, c->usage, c->help);
+    if (own_count) printf("\nOptions:\n");
+    for (int32_t i = 0; i < own_count; i++) print_option(&own[i]);
+    printf("\nFor every command:\n");
+    for (int32_t i = 0; i < common_count; i++) print_option(&common[i]);
+}
+
+/* ---- the command line ---- */
+
+/* One option at argv[*i]; moves *i past a separate value. */
+static ar_status parse_one(const ar_command *command, const ar_option *o, int argc, char **argv, int *i) {
+    char *arg = argv[*i], *eq = strchr(arg, '=');
+    if (o->given) *o->given = true;
+    if (o->kind == AR_OPT_FLAG) {
+        if (eq) return ar__fail(AR_ERR_USAGE, "%s: takes no value, found '%s'", o->name, eq + 1);
+        return set_value(o, NULL);
+    }
+    if (eq) return set_value(o, eq + 1);
+    if (*i + 1 >= argc) return ar__fail(AR_ERR_USAGE, "anyround %s: %s needs a value (%s)", command->name, arg, o->value);
+    return set_value(o, argv[++*i]);
+}
+
+ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_option *options, int32_t option_count,
+                        int argc, char **argv, int *positional, int min_positional, int max_positional) {
+    *common = (ar_common){.device = "auto", .seed = 42};
+    const ar_option shared[] = {
+        {"--device", AR_OPT_STRING, &common->device, "auto|vk[:N]|cl[:N]", "which device (see `anyround devices`)", 0, 0, NULL},
+        {"--vram", AR_OPT_SIZE, &common->vram, "SIZE", "device memory to use at most, such as 512M", 0, 0, NULL},
+        {"--seed", AR_OPT_INT, &common->seed, "N", "seed of every random choice (42)", 0, 9e15, NULL},
+        {"--json", AR_OPT_FLAG, &common->json, NULL, "machine-readable result on stdout", 0, 0, NULL},
+        {"--progress", AR_OPT_STRING, &common->progress, "bar|json|none", "progress on stderr (bar on a terminal)", 0, 0, NULL},
+        {"--no-cache", AR_OPT_FLAG, &common->no_cache, NULL, "neither read nor write the pipeline cache", 0, 0, NULL},
+        {"--quiet|-q", AR_OPT_FLAG, &common->quiet, NULL, "no progress, no remarks", 0, 0, NULL},
+        {"--verbose|-v", AR_OPT_FLAG, &common->verbose, NULL, "say more", 0, 0, NULL},
+        {"--help|-h", AR_OPT_FLAG, &common->help, NULL, "this text", 0, 0, NULL},
+    };
+    int32_t shared_count = (int32_t)(sizeof shared / sizeof *shared);
+    int kept = 0;
+    bool only_positional = false;
+    for (int i = 1; i < argc; i++) {
+        char *arg = argv[i];
+        if (only_positional || arg[0] != '-' || arg[1] == '\0') {
+            argv[++kept] = arg;
+            continue;
+        }
+        if (strcmp(arg, "--") == 0) {
+            only_positional = true;
+            continue;
+        }
+        size_t bytes = strcspn(arg, "=");
+        const ar_option *o = find(options, option_count, arg, bytes);
+        if (!o) o = find(shared, shared_count, arg, bytes);
+        if (!o) return ar__fail(AR_ERR_USAGE, "anyround %s: unknown option '%s' (try --help)", command->name, arg);
+        AR_TRY(parse_one(command, o, argc, argv, &i));
+    }
+    *positional = kept;
+    if (common->help) {
+        print_manual(command, options, option_count, shared, shared_count);
+        return AR_OK;
+    }
+    const char *p = common->progress;
+    if (p && strcmp(p, "bar") != 0 && strcmp(p, "json") != 0 && strcmp(p, "none") != 0)
+        return ar__fail(AR_ERR_USAGE, "--progress: found '%s', expected bar, json or none", p);
+    if (kept < min_positional || kept > max_positional)
+        return ar__fail(AR_ERR_USAGE, "anyround %s: found %d arguments, expected %s", command->name, kept, command->usage);
+    return AR_OK;
+}

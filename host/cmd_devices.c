@@ -1,0 +1,82 @@
+/* anyround devices: what was found, through which driver, its limits and the policy for it. */
+#include "program.h"
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_DEVICES 32
+
+static const char *const kinds[] = {"other", "CPU", "integrated GPU", "discrete GPU"};
+
+static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usable) {
+    char memory[16], binding[16];
+    printf("%s:%d  %s\n", f->api, (int)f->index, f->name);
+    printf("      %s, %s, driver %s, version %s\n", kinds[f->kind], f->vendor, f->driver, f->version);
+    printf("      memory %s%s, one binding %s, group %u items, shared %llu bytes, subgroup %u..%u\n",
+           ar_program_bytes(memory, sizeof memory, f->memory_bytes), f->unified_memory ? " (unified)" : "",
+           ar_program_bytes(binding, sizeof binding, f->max_binding_bytes), f->max_group_items,
+           (unsigned long long)f->shared_bytes, f->subgroup_min, f->subgroup_max);
+    if (usable != AR_OK) {
+        printf("      not usable: %s\n", ar_error());
+        return;
+    }
+    printf("      plan: vector width %u, group %u, GEMM tile %ux%u, %s, %s timing\n", p->vw, p->wg, p->gemm_tm, p->gemm_tn * p->vw,
+           p->staged ? "staged copies" : "direct access", p->timestamps ? "device" : "wall-clock");
+    if (p->reasons[0]) printf("      %s\n", p->reasons);
+}
+
+static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar_status usable) {
+    cJSON *d = cJSON_CreateObject();
+    char id[24];
+    snprintf(id, sizeof id, "%s:%d", f->api, (int)f->index);
+    cJSON_AddStringToObject(d, "device", id);
+    cJSON_AddStringToObject(d, "name", f->name);
+    cJSON_AddStringToObject(d, "vendor", f->vendor);
+    cJSON_AddStringToObject(d, "driver", f->driver);
+    cJSON_AddStringToObject(d, "version", f->version);
+    cJSON_AddStringToObject(d, "kind", kinds[f->kind]);
+    cJSON_AddNumberToObject(d, "memory_bytes", (double)f->memory_bytes);
+    cJSON_AddNumberToObject(d, "max_binding_bytes", (double)f->max_binding_bytes);
+    cJSON_AddBoolToObject(d, "usable", usable == AR_OK);
+    if (usable == AR_OK) {
+        cJSON_AddNumberToObject(d, "vector_width", p->vw);
+        cJSON_AddStringToObject(d, "reasons", p->reasons);
+    } else {
+        cJSON_AddStringToObject(d, "reason", ar_error());
+    }
+    cJSON_AddItemToArray(list, d);
+}
+
+static ar_status run(const ar_command *self, int argc, char **argv) {
+    ar_common common;
+    int positional;
+    AR_TRY(ar_args_parse(self, &common, NULL, 0, argc, argv, &positional, 0, 0));
+    if (common.help) return AR_OK;
+    ar_device_facts *facts = ar__alloc(MAX_DEVICES, sizeof *facts);
+    char notes[1024] = "";
+    int32_t count = 0;
+    if (!facts) return AR_ERR_MEMORY;
+    ar_status status = ar_device_list(facts, &count, MAX_DEVICES, notes, sizeof notes);
+    if (count > MAX_DEVICES) count = MAX_DEVICES;
+    cJSON *list = common.json ? cJSON_CreateArray() : NULL;
+    for (int32_t i = 0; status == AR_OK && i < count; i++) {
+        ar_plan plan;
+        ar_status usable = ar_plan_make(&plan, &facts[i]);
+        if (list)
+            add_json(list, &facts[i], &plan, usable);
+        else
+            print_text(&facts[i], &plan, usable);
+    }
+    if (list) {
+        char *text = cJSON_Print(list);
+        if (text) puts(text);
+        free(text);
+        cJSON_Delete(list);
+    }
+    free(facts);
+    if (notes[0] && !common.quiet) fprintf(stderr, "%s\n", notes);
+    if (status == AR_OK && count == 0) return ar__fail(AR_ERR_NO_DEVICE, "no Vulkan or OpenCL device found");
+    return status;
+}
+
+const ar_command ar__command_devices = {"devices", "list the devices found, their limits and the policy for them", "[options]", run};

@@ -1,0 +1,54 @@
+/* anyround selftest: every kernel variant on this device against scalar references. */
+#include "program.h"
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+
+typedef struct tally { const ar_common *common; int64_t passed, failed; cJSON *rows; } tally;
+
+static void report(void *ctx, const ar_selftest_result *r) {
+    tally *t = ctx;
+    if (r->passed)
+        t->passed++;
+    else
+        t->failed++;
+    if (t->rows) {
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddStringToObject(row, "kernel", r->kernel);
+        cJSON_AddStringToObject(row, "test", r->test);
+        cJSON_AddNumberToObject(row, "error", r->error);
+        cJSON_AddNumberToObject(row, "bound", r->bound);
+        cJSON_AddBoolToObject(row, "passed", r->passed);
+        cJSON_AddItemToArray(t->rows, row);
+    } else if (!r->passed || t->common->verbose) {
+        printf("%-4s %-18s %-40s error %.3g, bound %.3g %s\n", r->passed ? "ok" : "FAIL", r->kernel, r->test, r->error, r->bound, r->detail);
+    }
+}
+
+static ar_status run(const ar_command *self, int argc, char **argv) {
+    ar_common common;
+    int64_t repeat = 1;
+    const char *kernel = NULL;
+    const ar_option options[] = {
+        {"--repeat", AR_OPT_INT, &repeat, "N", "run every case N times (1)", 1, 1000000, NULL},
+        {"--kernel", AR_OPT_STRING, &kernel, "NAME", "only kernels whose name contains NAME", 0, 0, NULL},
+    };
+    int positional;
+    AR_TRY(ar_args_parse(self, &common, options, 2, argc, argv, &positional, 0, 0));
+    if (common.help) return AR_OK;
+    ar_device *device = NULL;
+    AR_TRY(ar_program_device(&device, &common));
+    tally t = {.common = &common, .rows = common.json ? cJSON_CreateArray() : NULL};
+    ar_status status = ar_selftest(device, kernel, (int32_t)repeat, (uint64_t)common.seed, report, &t);
+    if (t.rows) {
+        char *text = cJSON_Print(t.rows);
+        if (text) puts(text);
+        free(text);
+        cJSON_Delete(t.rows);
+    } else {
+        printf("%lld passed, %lld failed\n", (long long)t.passed, (long long)t.failed);
+    }
+    ar_device_close(device);
+    return status;
+}
+
+const ar_command ar__command_selftest = {"selftest", "run every kernel against a scalar reference on this device", "[options]", run};

@@ -1,0 +1,133 @@
+/* What all commands share: opening the device, progress, signals, exit codes. */
+#include "program.h"
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number) {
+    interrupted = 1;
+    signal(number, SIG_DFL); /* a second one ends the program at once */
+}
+
+void ar_program_catch_signals(void) {
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+bool ar_program_interrupted(void) { return interrupted != 0; }
+
+int ar_program_exit_code(ar_status status) {
+    switch (status) {
+    case AR_OK: return 0;
+    case AR_ERR_USAGE: return 2;
+    case AR_ERR_FORMAT:
+    case AR_ERR_UNSUPPORTED: return 3;
+    case AR_ERR_NO_DEVICE: return 4;
+    case AR_ERR_CHECK: return 5;
+    case AR_ERR_INTERRUPTED: return 130;
+    default: return 1;
+    }
+}
+
+/* $XDG_CACHE_HOME/anyround, else ~/.cache/anyround; NULL when neither is known. free(). */
+static char *cache_folder(void) {
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *dir = NULL, *base = NULL;
+    if (xdg && xdg[0] == '/') {
+        if (ar_path_join(&dir, xdg, "anyround") != AR_OK) return NULL;
+    } else if (home && home[0] == '/') {
+        if (ar_path_join(&base, home, ".cache/anyround") != AR_OK) return NULL;
+        dir = base;
+    }
+    if (dir && ar_dir_create(dir) != AR_OK) { /* no cache is not an error */
+        free(dir);
+        dir = NULL;
+    }
+    return dir;
+}
+
+ar_status ar_program_device(ar_device **device, const ar_common *common) {
+    char *cache = common->no_cache ? NULL : cache_folder();
+    ar_device_desc desc = {.select = common->device, .memory_budget = common->vram, .cache_dir = cache};
+    ar_status status = ar_device_open(device, &desc);
+    free(cache);
+    if (status == AR_OK && !common->quiet) {
+        const ar_device_facts *f = ar_device_get_facts(*device);
+        fprintf(stderr, "device: %s:%d %s (%s)\n", f->api, (int)f->index, f->name, f->driver);
+    }
+    return status;
+}
+
+const char *ar_program_bytes(char *out, size_t out_bytes, uint64_t bytes) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    size_t u = 0;
+    while (v >= 1024.0 && u < 4) {
+        v /= 1024.0;
+        u++;
+    }
+    snprintf(out, out_bytes, u == 0 ? "%.0f %s" : "%.2f %s", v, units[u]);
+    return out;
+}
+
+/* ---- progress ---- */
+
+static bool poll_interrupt(void *ctx) {
+    (void)ctx;
+    return interrupted != 0;
+}
+
+static void print_json_event(void *ctx, const ar_progress_event *e) {
+    (void)ctx;
+    fprintf(stderr, "{\"stage\":\"%s\",\"block\":%d,\"blocks\":%d,\"step\":%d,\"steps\":%d,\"loss_first\":%.9g,\"loss_best\":%.9g,"
+                    "\"loss\":%.9g,\"tokens_per_s\":%.1f,\"seconds\":%.3f,\"device_bytes\":%llu}\n",
+            e->stage, (int)e->block, (int)e->block_count, (int)e->step, (int)e->step_count, e->loss_first, e->loss_best,
+            e->loss_last, e->tokens_per_s, e->seconds, (unsigned long long)e->device_bytes);
+}
+
+static void print_bar(void *ctx, const ar_progress_event *e) {
+    (void)ctx;
+    char bar[25], memory[16];
+    double share = e->step_count > 0 ? (double)e->step / e->step_count : e->block_count > 0 ? (double)e->block / e->block_count : 0.0;
+    int filled = (int)(share * 24.0);
+    memset(bar, '-', 24);
+    memset(bar, '#', (size_t)(filled < 0 ? 0 : filled > 24 ? 24 : filled));
+    bar[24] = '\0';
+    if (e->step_count > 0 && e->tokens_per_s > 0.0) {
+        double left = e->seconds / (e->step > 0 ? e->step : 1) * (e->step_count - e->step);
+        fprintf(stderr, "\r\033[K%s [%s] block %d step %d/%d loss %.4g -> %.4g  %.0f tok/s  %.0f s left  %s", e->stage, bar, (int)e->block,
+                (int)e->step, (int)e->step_count, e->loss_first, e->loss_best, e->tokens_per_s, left,
+                ar_program_bytes(memory, sizeof memory, e->device_bytes));
+    } else {
+        fprintf(stderr, "\r\033[K%s [%s] %d/%d", e->stage, bar, (int)(e->step_count > 0 ? e->step : e->block),
+                (int)(e->step_count > 0 ? e->step_count : e->block_count));
+    }
+    fflush(stderr);
+}
+
+static void print_warning(void *ctx, const char *line) {
+    (void)ctx;
+    fprintf(stderr, "note: %s\n", line);
+}
+
+static const char *progress_kind(const ar_common *c) {
+    if (c->quiet) return "none";
+    return c->progress ? c->progress : isatty(2) ? "bar" : "none";
+}
+
+void ar_program_observer(ar_observer *o, const ar_common *common) {
+    const char *kind = progress_kind(common);
+    *o = (ar_observer){.cancelled = poll_interrupt};
+    if (!common->quiet) o->warn = print_warning;
+    if (strcmp(kind, "bar") == 0) o->progress = print_bar;
+    if (strcmp(kind, "json") == 0) o->progress = print_json_event;
+}
+
+void ar_program_progress_end(const ar_common *common) {
+    if (strcmp(progress_kind(common), "bar") == 0) fprintf(stderr, "\r\033[K");
+}

@@ -1,0 +1,63 @@
+/* The program around the library: commands, options, output. Included by main.c, args.c, cmd_*.c and bench/. */
+#ifndef AR_PROGRAM_H
+#define AR_PROGRAM_H
+#include "ar_error.h"
+#include "ar_host.h"
+#include <stdio.h>
+
+typedef enum ar_option_kind {
+    AR_OPT_FLAG,   /* bool *: set to true */
+    AR_OPT_STRING, /* const char ** */
+    AR_OPT_INT,    /* int64_t *, within [lo, hi] */
+    AR_OPT_REAL,   /* double *, within [lo, hi] */
+    AR_OPT_SIZE    /* uint64_t *: bytes with K, M, G (powers of 1024) */
+} ar_option_kind;
+
+typedef struct ar_option {
+    const char *name;              /* "--bits"; two names as "--group|-g" */
+    ar_option_kind kind;
+    void *out;
+    const char *value, *help;      /* "N", "what it does" */
+    double lo, hi;                 /* AR_OPT_INT, AR_OPT_REAL; both 0 = unbounded */
+    bool *given;                   /* set when the option was used; may be NULL */
+} ar_option;
+
+/* Options of every command. */
+typedef struct ar_common {
+    const char *device;
+    uint64_t vram;
+    int64_t seed;
+    bool json, quiet, verbose, no_cache, help;
+    const char *progress;          /* "bar", "json", "none"; NULL = bar on a terminal */
+} ar_common;
+
+typedef struct ar_command ar_command;
+struct ar_command {
+    const char *name, *help;
+    const char *usage;             /* what follows the name: "MODEL -o OUT [options]" */
+    ar_status (*run)(const ar_command *self, int argc, char **argv);
+};
+
+/* Parses argv[1..] by options + the common ones; positional arguments are left in argv[1..*positional], whose
+ * number must be in [min_positional, max_positional]. With --help prints the manual and sets common->help.
+ * Errors: USAGE, naming the option and what was expected. */
+ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_option *options, int32_t option_count,
+                        int argc, char **argv, int *positional, int min_positional, int max_positional);
+
+/* Opens the device the common options name, with the user's cache folder. *memory = its budget. */
+ar_status ar_program_device(ar_device **device, const ar_common *common);
+/* Progress bar, JSON lines or nothing on stderr, and Ctrl-C as cancelling. */
+void ar_program_observer(ar_observer *observer, const ar_common *common);
+/* Ends a half-drawn progress bar's line. */
+void ar_program_progress_end(const ar_common *common);
+/* true after Ctrl-C (SIGINT or SIGTERM). */
+bool ar_program_interrupted(void);
+void ar_program_catch_signals(void);
+int ar_program_exit_code(ar_status status);
+/* "12.3 MiB" into a buffer of at least 16 bytes; returns it. */
+const char *ar_program_bytes(char *out, size_t out_bytes, uint64_t bytes);
+
+#define AR_COMMAND(name) extern const ar_command ar__command_##name;
+#include "commands.def"
+#undef AR_COMMAND
+#endif
