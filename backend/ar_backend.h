@@ -211,11 +211,11 @@ ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *
  * q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. Gradients: q, k, v. */
 ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T, int32_t D);
 /* One step of generation: rows are B sequences, one token each, all at position pos[0] (i32, shape (1)).
- * rope_at: as ar_op_rope at that position.   x, y (B, heads*D)
+ * rope_at: as ar_op_rope at that position, pos[0] < C.   x, y (B, heads*D)
  * cache_append: cache[b, pos[0]] = x[b].     cache (B, C, I)  x (B, I)
  * attention_cached: causal attention of q (B, H*D) over positions 0..pos[0] of the caches (B, C, K*D).
  * pos[0] < C is the caller's duty; no gradients. */
-ar_status ar_op_rope_at(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar_tensor *freq, const ar_tensor *pos, int32_t D);
+ar_status ar_op_rope_at(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar_tensor *freq, const ar_tensor *pos, int32_t D, int32_t C);
 ar_status ar_op_cache_append(ar_graph *g, ar_tensor *cache, const ar_tensor *x, const ar_tensor *pos);
 ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
                                  const ar_tensor *v_cache, const ar_tensor *pos, int32_t D);

@@ -103,3 +103,32 @@ ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *
     *y = c.y;
     return AR_OK;
 }
+
+/* Every row at position pos[0], of C in the table. */
+ar_status ar_op_rope_at(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar_tensor *freq, const ar_tensor *pos,
+                        int32_t D, int32_t C) {
+    *y = NULL;
+    AR_TRY(ar__op_check("rope_at", "x", x, AR_F32, -1, -1));
+    AR_TRY(ar__op_check("rope_at", "pos", pos, AR_I32, 1, 0));
+    if (C < 1 || D < 2 || D % 2 || x->dims[1] % D)
+        return ar__fail(AR_ERR_ARG, "rope_at: x has %lld columns, D %d, C %d, expected an even D that divides them, C >= 1",
+                        (long long)x->dims[1], D, C);
+    AR_TRY(ar__op_check("rope_at", "freq", freq, AR_F32, D / 2, 0));
+    ar_tensor *table = NULL, *out = NULL;
+    AR_TRY(get_table(g, &table, freq, C, 0));
+    AR_TRY(ar__output(g, &out, AR_F32, 2, x->dims, NULL, NULL, NULL));
+    uint32_t wg = ar__graph_device(g)->plan.wg, half = (uint32_t)D / 2;
+    struct {
+        uint32_t pairs, heads, D2;
+    } p = {(uint32_t)(ar_tensor_count(x) / 2), (uint32_t)(x->dims[1] / D), half};
+    ar__emit_desc d = {.kernel = AR_K_rope_at,
+                       .specs = {wg, 1},
+                       .params = &p,
+                       .operands = {{x, 0, 0}, {table, 0, 0}, {pos, 0, 0}, {out, 0, 0}},
+                       .flops = 6.0 * p.pairs,
+                       .bytes = 16.0 * p.pairs};
+    *y = out;
+    if (p.pairs == 0) return AR_OK;
+    ar__groups_1d(ar__graph_device(g), d.groups, p.pairs, wg);
+    return ar__emit(g, &d);
+}

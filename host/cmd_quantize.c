@@ -99,7 +99,7 @@ static ar_status make_desc(job *j) {
     if (o->state) AR_TRY(parse_choice(&state, "--state", o->state, states, 4));
     if (o->has_heldout && select != AR_SELECT_HELDOUT) return ar__fail(AR_ERR_USAGE, "--heldout has no effect with --select %s", o->select);
     j->desc = (ar_quant_desc){.scheme = j->plan.scheme, .skip = stays_float, .skip_ctx = j,
-                              .iters = j->method->needs_samples ? (int32_t)o->iters : 0, .batch = (int32_t)o->batch,
+                              .iters = j->method->needs_samples && j->plan.scheme.bits <= 8 ? (int32_t)o->iters : 0, .batch = (int32_t)o->batch,
                               .lr = (float)o->lr, .minmax_lr = (float)o->minmax_lr, .no_minmax = o->no_minmax,
                               .no_quantized_input = o->no_quantized_input, .select = (ar_select)select, .heldout = (int32_t)o->heldout,
                               .state = (ar_state_kind)state, .seed = (uint64_t)j->common->seed, .block_limit = (int32_t)o->blocks};

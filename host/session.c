@@ -1,0 +1,154 @@
+/* Generation with the weights resident on the device: one recorded step (embedding row in, all blocks over their
+ * caches, final norm, head) replayed for every token. */
+#include "session.h"
+#include "ar_error.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct ar_decoder {
+    const ar_open_model *m;
+    ar_device *device;
+    int32_t B, C;
+    ar_block_weights *blocks;
+    ar_tensor **caches;            /* (2 layers): keys, values */
+    ar_tensor *x, *pos, *norm, *head, *logits;
+    ar_graph *graph;
+    float *row;                    /* (B, hidden) */
+};
+
+static ar_status upload_head(ar_decoder *d) {
+    const ar_model *m = &d->m->model;
+    ar_status status = AR_OK;
+    int64_t piece = ((int64_t)16 << 20) / (m->hidden * 4);
+    if (piece < 1) piece = 1;
+    if (piece > m->vocab) piece = m->vocab;
+    float *scratch = ar__alloc((size_t)piece, (size_t)m->hidden * sizeof *scratch);
+    if (!scratch) return AR_ERR_MEMORY;
+    AR_GO(ar_tensor_create(&d->norm, d->device, AR_F32, 1, &m->hidden));
+    AR_GO(m->read_final_norm(m, scratch));
+    AR_GO(ar_tensor_write(d->norm, scratch, 0, m->hidden));
+    AR_GO(ar_tensor_create(&d->head, d->device, AR_F32, 2, (const int64_t[]){m->vocab, m->hidden}));
+    for (int64_t v = 0; v < m->vocab; v += piece) {
+        int64_t n = m->vocab - v < piece ? m->vocab - v : piece;
+        AR_GO(m->read_head(m, scratch, v, n));
+        AR_GO(ar_tensor_write(d->head, scratch, v * m->hidden, n * m->hidden));
+    }
+done:
+    free(scratch);
+    return status;
+}
+
+static ar_status record(ar_decoder *d) {
+    const ar_model *m = &d->m->model;
+    AR_TRY(ar_graph_create(&d->graph, d->device));
+    ar_tensor *x = d->x, *n = NULL;
+    for (int32_t b = 0; b < m->block_count; b++) {
+        ar_tensor *y = NULL;
+        AR_TRY(m->blocks[b].decode(&m->blocks[b], d->graph, &y, x, d->caches[2 * b], d->caches[2 * b + 1], d->pos, &d->blocks[b].hook));
+        x = y;
+    }
+    AR_TRY(ar_op_rms_norm(d->graph, &n, x, d->norm, m->final_norm.eps));
+    AR_TRY(ar_op_linear(d->graph, &d->logits, n, d->head, NULL));
+    ar_graph_keep(d->graph, d->logits);
+    return ar_graph_build(d->graph);
+}
+
+static ar_status prepare(ar_decoder *d) {
+    const ar_model *m = &d->m->model;
+    size_t layers = (size_t)m->block_count;
+    d->blocks = ar__alloc(layers, sizeof *d->blocks);
+    d->caches = ar__alloc(layers, 2 * sizeof *d->caches);
+    d->row = ar__alloc((size_t)d->B, (size_t)m->hidden * sizeof *d->row);
+    if (!d->blocks || !d->caches || !d->row) return AR_ERR_MEMORY;
+    for (int32_t b = 0; b < m->block_count; b++) {
+        AR_TRY(ar_block_weights_init(&d->blocks[b], &m->blocks[b], d->device));
+        for (int32_t k = 0; k < 2; k++)
+            AR_TRY(ar_tensor_create(&d->caches[2 * b + k], d->device, AR_F32, 3, (const int64_t[]){d->B, d->C, m->blocks[b].kv_width}));
+    }
+    AR_TRY(ar_tensor_create(&d->x, d->device, AR_F32, 2, (const int64_t[]){d->B, m->hidden}));
+    AR_TRY(ar_tensor_create(&d->pos, d->device, AR_I32, 1, (const int64_t[]){1}));
+    AR_TRY(upload_head(d));
+    return record(d);
+}
+
+ar_status ar_decoder_create(ar_decoder **out, const ar_open_model *m, ar_device *device, int32_t B, int32_t C) {
+    *out = NULL;
+    ar_decoder *d = ar__alloc(1, sizeof *d);
+    if (!d) return AR_ERR_MEMORY;
+    *d = (ar_decoder){.m = m, .device = device, .B = B, .C = C};
+    ar_status status = prepare(d);
+    if (status != AR_OK)
+        ar_decoder_destroy(d);
+    else
+        *out = d;
+    return status;
+}
+
+void ar_decoder_destroy(ar_decoder *d) {
+    if (!d) return;
+    int32_t layers = d->m->model.block_count;
+    ar_graph_destroy(d->graph);
+    for (int32_t b = 0; d->blocks && b < layers; b++) ar_block_weights_deinit(&d->blocks[b]);
+    for (int32_t i = 0; d->caches && i < 2 * layers; i++) ar_tensor_destroy(d->caches[i]);
+    ar_tensor_destroy(d->x);
+    ar_tensor_destroy(d->pos);
+    ar_tensor_destroy(d->norm);
+    ar_tensor_destroy(d->head);
+    free(d->blocks);
+    free(d->caches);
+    free(d->row);
+    free(d);
+}
+
+ar_status ar_decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t pos) {
+    const ar_model *m = &d->m->model;
+    if (pos < 0 || pos >= d->C) return ar__fail(AR_ERR_ARG, "position %d: expected 0..%d", (int)pos, (int)d->C - 1);
+    for (int32_t b = 0; b < d->B; b++) {
+        if (ids[b] < 0 || ids[b] >= m->vocab)
+            return ar__fail(AR_ERR_ARG, "token id %d: expected 0..%lld", (int)ids[b], (long long)m->vocab - 1);
+        AR_TRY(m->read_embedding(m, d->row + (int64_t)b * m->hidden, ids[b], 1));
+    }
+    AR_TRY(ar_tensor_write(d->x, d->row, 0, (int64_t)d->B * m->hidden));
+    AR_TRY(ar_tensor_write(d->pos, &pos, 0, 1));
+    AR_TRY(ar_graph_run(d->graph));
+    return logits ? ar_tensor_read(d->logits, logits, 0, (int64_t)d->B * m->vocab) : AR_OK;
+}
+
+/* ---- one sequence, with the prefix it has seen ---- */
+
+struct ar_session { ar_decoder *decoder; int32_t *seen; int64_t seen_count; int32_t C; };
+
+ar_status ar_session_create(ar_session **out, const ar_open_model *m, ar_device *device, int32_t max_tokens) {
+    *out = NULL;
+    ar_session *s = ar__alloc(1, sizeof *s);
+    if (!s) return AR_ERR_MEMORY;
+    s->C = max_tokens > 0 && max_tokens < m->model.max_tokens ? max_tokens : m->model.max_tokens;
+    s->seen = ar__alloc((size_t)s->C, sizeof *s->seen);
+    ar_status status = s->seen ? ar_decoder_create(&s->decoder, m, device, 1, s->C) : AR_ERR_MEMORY;
+    if (status != AR_OK)
+        ar_session_destroy(s);
+    else
+        *out = s;
+    return status;
+}
+
+void ar_session_destroy(ar_session *s) {
+    if (!s) return;
+    ar_decoder_destroy(s->decoder);
+    free(s->seen);
+    free(s);
+}
+
+ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, int64_t count) {
+    if (count < 1 || count > s->C)
+        return ar__fail(AR_ERR_ARG, "session: %lld tokens, expected 1..%d", (long long)count, (int)s->C);
+    int64_t same = 0;
+    while (same < s->seen_count && same < count - 1 && s->seen[same] == ids[same]) same++;
+    s->seen_count = same;
+    for (int64_t p = same; p < count; p++) {
+        AR_TRY(ar_decoder_step(s->decoder, p == count - 1 ? logits : NULL, &ids[p], (int32_t)p));
+        s->seen[p] = ids[p];
+        s->seen_count = p + 1;
+    }
+    return AR_OK;
+}
