@@ -107,6 +107,36 @@ static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tenso
     return ar_op_add(g, y, h, changed);
 }
 
+/* The forward of one more token a sequence: rotated at pos, keys and values appended to the caches. */
+static ar_status attention_step(ar_graph *g, ar_tensor **y, ar_tensor *n1, ar_tensor *k_cache, ar_tensor *v_cache,
+                                const ar_tensor *pos, const llama *l, const ar_hook *hook) {
+    const ar_config *c = &l->open->config;
+    int32_t D = c->head_dim, C = (int32_t)ar_tensor_dim(k_cache, 1);
+    ar_tensor *q, *k, *v, *freq, *rq, *rk, *mixed;
+    AR_TRY(hook->linear(hook->ctx, g, &q, Q, n1));
+    AR_TRY(hook->linear(hook->ctx, g, &k, K, n1));
+    AR_TRY(hook->linear(hook->ctx, g, &v, V, n1));
+    AR_TRY(ar_graph_constant(g, &freq, l->inv_freq, D / 2));
+    AR_TRY(ar_op_rope_at(g, &rq, q, freq, pos, D, C));
+    AR_TRY(ar_op_rope_at(g, &rk, k, freq, pos, D, C));
+    AR_TRY(ar_op_cache_append(g, k_cache, rk, pos));
+    AR_TRY(ar_op_cache_append(g, v_cache, v, pos));
+    AR_TRY(ar_op_attention_cached(g, &mixed, rq, k_cache, v_cache, pos, D));
+    return hook->linear(hook->ctx, g, y, O, mixed);
+}
+
+static ar_status decode(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *k_cache, ar_tensor *v_cache,
+                        const ar_tensor *pos, const ar_hook *hook) {
+    const llama *l = ((const llama_block *)b->impl)->model;
+    ar_tensor *n1, *n2, *attended, *h, *changed;
+    AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));
+    AR_TRY(attention_step(g, &attended, n1, k_cache, v_cache, pos, l, hook));
+    AR_TRY(ar_op_add(g, &h, x, attended));
+    AR_TRY(hook->norm(hook->ctx, g, &n2, NORM_MLP, h));
+    AR_TRY(mlp(g, &changed, n2, hook));
+    return ar_op_add(g, y, h, changed);
+}
+
 /* ---- binding ---- */
 
 static void shape_text(char *out, size_t bytes, int32_t dim_count, const int64_t *dims) {
@@ -162,6 +192,8 @@ static ar_status bind_block(llama *l, ar_block *b, int32_t index) {
                     .hidden = c->hidden,
                     .impl = block,
                     .forward = forward,
+                    .decode = decode,
+                    .kv_width = (int64_t)c->kv_heads * c->head_dim,
                     .read_linear = read_linear,
                     .read_bias = read_bias,
                     .read_norm = read_norm};
