@@ -44,6 +44,28 @@ static ar_status seed(ar_graph *g, ar_tensor *loss) {
     return ar__emit_fill(g, grad, 1.0f);
 }
 
+/* ---- telling when a gradient is complete ---- */
+
+#define GRAD_CTX_BYTES 64
+typedef struct grad_watch {
+    ar_tensor *t;
+    ar_grad_fn fn;
+    unsigned char ctx[GRAD_CTX_BYTES];
+} grad_watch;
+
+static ar_status tell_grad(ar_graph *g, const void *ctx) {
+    const grad_watch *watch = ctx;
+    return watch->t->grad ? watch->fn(g, watch->t, watch->t->grad, watch->ctx) : AR_OK;
+}
+
+ar_status ar_graph_on_grad(ar_graph *g, ar_tensor *t, ar_grad_fn fn, const void *ctx, size_t ctx_bytes) {
+    grad_watch watch = {.t = t, .fn = fn};
+    if (ctx_bytes > sizeof watch.ctx)
+        return ar__fail(AR_ERR_ARG, "on_grad: %zu bytes of context, expected at most %zu", ctx_bytes, sizeof watch.ctx);
+    memcpy(watch.ctx, ctx, ctx_bytes);
+    return ar__node(g, tell_grad, &watch, sizeof watch);
+}
+
 ar_status ar_graph_backward(ar_graph *g, ar_tensor *loss) {
     if (ar_tensor_count(loss) != 1 || loss->dtype != AR_F32)
         return ar__fail(AR_ERR_ARG, "backward: the loss holds %lld elements of %s, expected one f32",
