@@ -3,8 +3,8 @@
 #include <math.h>
 
 ar_status ar_op_cache_append(ar_graph *g, ar_tensor *cache, const ar_tensor *x, const ar_tensor *pos) {
-    AR_TRY(ar__op_check("cache_append", "x", x, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("cache_append", "pos", pos, AR_I32, 1, 0));
+    AR_TRY(ar__expect("cache_append x", x, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("cache_append pos", pos, AR_I32, 1, (int64_t[]){1}));
     if (cache->dim_count != 3 || cache->dims[0] != x->dims[0] || cache->dims[2] != x->dims[1] || cache->dtype != AR_F32)
         return ar__fail(AR_ERR_SHAPE, "cache_append: cache is (%lld, %lld, %lld), x is (%lld, %lld)", (long long)cache->dims[0],
                         (long long)cache->dims[1], (long long)cache->dims[2], (long long)x->dims[0], (long long)x->dims[1]);
@@ -22,8 +22,8 @@ ar_status ar_op_cache_append(ar_graph *g, ar_tensor *cache, const ar_tensor *x, 
 ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
                                  const ar_tensor *v_cache, const ar_tensor *pos, int32_t D) {
     *y = NULL;
-    AR_TRY(ar__op_check("attention_cached", "q", q, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("attention_cached", "pos", pos, AR_I32, 1, 0));
+    AR_TRY(ar__expect("attention_cached q", q, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("attention_cached pos", pos, AR_I32, 1, (int64_t[]){1}));
     int64_t B = q->dims[0], C = k_cache->dims[1], width = k_cache->dims[2];
     if (D < 4 || D % 4 || D > 512) return ar__fail(AR_ERR_ARG, "attention_cached: D %d, expected a multiple of 4 up to 512", D);
     if (k_cache->dim_count != 3 || v_cache->dim_count != 3 || k_cache->dims[0] != B || v_cache->dims[0] != B || v_cache->dims[1] != C ||

@@ -108,12 +108,12 @@ ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *
 ar_status ar_op_rope_at(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar_tensor *freq, const ar_tensor *pos,
                         int32_t D, int32_t C) {
     *y = NULL;
-    AR_TRY(ar__op_check("rope_at", "x", x, AR_F32, -1, -1));
-    AR_TRY(ar__op_check("rope_at", "pos", pos, AR_I32, 1, 0));
+    AR_TRY(ar__expect("rope_at x", x, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("rope_at pos", pos, AR_I32, 1, (int64_t[]){1}));
     if (C < 1 || D < 2 || D % 2 || x->dims[1] % D)
         return ar__fail(AR_ERR_ARG, "rope_at: x has %lld columns, D %d, C %d, expected an even D that divides them, C >= 1",
                         (long long)x->dims[1], D, C);
-    AR_TRY(ar__op_check("rope_at", "freq", freq, AR_F32, D / 2, 0));
+    AR_TRY(ar__expect("rope_at freq", freq, AR_F32, 1, (int64_t[]){D / 2}));
     ar_tensor *table = NULL, *out = NULL;
     AR_TRY(get_table(g, &table, freq, C, 0));
     AR_TRY(ar__output(g, &out, AR_F32, 2, x->dims, NULL, NULL, NULL));
