@@ -1,0 +1,353 @@
+/* Hugging Face folders out; see hf_folder.h. */
+#include "hf_folder.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHARD_BYTES ((uint64_t)5000000000u)
+#define COPY_BYTES ((int64_t)8 << 20)
+#define CONFIG_BYTES ((size_t)16 << 20)
+
+void ar_hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i) {
+    snprintf(out, AR_HF_NAME, "model.layers.%d.%s", (int)block->index, block->linears[i].name);
+}
+
+/* ---- one tensor after the other, in shards ---- */
+
+typedef struct entry {
+    const ar_weight *weight;       /* float tensors */
+    int64_t index;                 /* of the weight */
+    int32_t block, linear;         /* quantized linears; block -1 = float */
+    int32_t shard;
+} entry;
+
+typedef struct folder {
+    const ar_write_source *src;
+    const ar_hf_layout *layout;
+    const char *path;
+    entry *entries;
+    int64_t count;
+    int32_t shards;
+    uint64_t total;
+} folder;
+
+static const char *float_dtype(const folder *f, const entry *e) {
+    const char *own = e->weight->type;
+    bool plain = strcmp(own, "F32") == 0 || strcmp(own, "F16") == 0 || strcmp(own, "BF16") == 0;
+    return f->layout->float_dtype ? f->layout->float_dtype : plain ? own : "F32";
+}
+
+static int64_t element_count(const ar_weight *w) {
+    int64_t n = 1;
+    for (int32_t d = 0; d < w->dim_count; d++) n *= w->dims[d];
+    return n;
+}
+
+static const ar_linear *linear_of(const folder *f, const entry *e) { return &f->src->model->model.blocks[e->block].linears[e->linear]; }
+
+static ar_status declared(const folder *f, const entry *e, ar_hf_tensors *t) {
+    const ar_linear *lin = linear_of(f, e);
+    memset(t, 0, sizeof *t);
+    return f->layout->declare(t, &f->src->plan->scheme, lin->O, lin->I, f->layout->ctx);
+}
+
+/* Which weight is a linear that the plan quantizes. */
+static void find_linear(const folder *f, entry *e) {
+    const ar_model *m = &f->src->model->model;
+    char name[AR_HF_NAME];
+    e->block = -1;
+    for (int32_t b = 0; b < m->block_count; b++) {
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
+            const ar_linear *lin = &m->blocks[b].linears[i];
+            if (!ar_output_plan_holds(f->src->plan, lin->O, lin->I)) continue;
+            ar_hf_linear_name(name, &m->blocks[b], i);
+            size_t n = strlen(name);
+            if (strncmp(e->weight->name, name, n) == 0 && strcmp(e->weight->name + n, ".weight") == 0) {
+                e->block = b;
+                e->linear = i;
+                return;
+            }
+        }
+    }
+}
+
+static ar_status plan_entries(folder *f) {
+    const ar_weights *w = &f->src->model->weights;
+    uint64_t used = 0;
+    f->count = w->vtable->count(w->impl);
+    f->entries = ar__alloc((size_t)f->count, sizeof *f->entries);
+    if (!f->entries) return AR_ERR_MEMORY;
+    f->shards = 1;
+    for (int64_t i = 0; i < f->count; i++) {
+        entry *e = &f->entries[i];
+        e->weight = w->vtable->at(w->impl, i);
+        e->index = i;
+        find_linear(f, e);
+        uint64_t bytes = 0;
+        if (e->block < 0) {
+            bytes = (uint64_t)element_count(e->weight) * (strcmp(float_dtype(f, e), "F32") == 0 ? 4 : 2);
+        } else {
+            ar_hf_tensors t;
+            AR_TRY(declared(f, e, &t));
+            for (int32_t k = 0; k < t.count; k++) bytes += t.list[k].bytes;
+        }
+        if (used && used + bytes > SHARD_BYTES) {
+            f->shards++;
+            used = 0;
+        }
+        used += bytes;
+        f->total += bytes;
+        e->shard = f->shards - 1;
+    }
+    return AR_OK;
+}
+
+static void shard_name(const folder *f, char out[64], int32_t shard) {
+    if (f->shards == 1)
+        snprintf(out, 64, "model.safetensors");
+    else
+        snprintf(out, 64, "model-%05d-of-%05d.safetensors", (int)shard + 1, (int)f->shards);
+}
+
+/* ---- data ---- */
+
+static ar_status write_float(const folder *f, ar_st_writer *w, const entry *e) {
+    const ar_weights *weights = &f->src->model->weights;
+    int64_t rows = e->weight->dim_count > 1 ? e->weight->dims[0] : 1, width = rows ? element_count(e->weight) / rows : 0;
+    int64_t step = width ? COPY_BYTES / (4 * width) : 1;
+    if (step < 1) step = 1;
+    const char *dtype = float_dtype(f, e);
+    bool f16 = strcmp(dtype, "F16") == 0, wide = strcmp(dtype, "F32") == 0;
+    float *values = ar__alloc((size_t)(step < rows ? step : rows), (size_t)width * sizeof *values);
+    uint16_t *halves = wide ? NULL : ar__alloc((size_t)(step < rows ? step : rows), (size_t)width * sizeof *halves);
+    ar_status status = values && (wide || halves) ? AR_OK : AR_ERR_MEMORY;
+    for (int64_t row = 0; status == AR_OK && row < rows; row += step) {
+        int64_t n = (rows - row < step ? rows - row : step), elems = n * width;
+        status = weights->vtable->read(weights->impl, values, e->index, row, n);
+        for (int64_t k = 0; status == AR_OK && !wide && k < elems; k++) halves[k] = f16 ? ar_f32_to_f16(values[k]) : ar_f32_to_bf16(values[k]);
+        if (status == AR_OK) status = ar_st_writer_data(w, wide ? (const void *)values : halves, (size_t)elems * (wide ? 4 : 2));
+    }
+    free(values);
+    free(halves);
+    return status;
+}
+
+static ar_status write_linear(const folder *f, ar_st_writer *w, const entry *e) {
+    ar_qlinear *q = NULL;
+    ar_hf_tensors t;
+    AR_TRY(declared(f, e, &t));
+    AR_TRY(f->src->linear(f->src->ctx, &q, e->block, e->linear));
+    if (!q) return ar__fail(AR_ERR_CHECK, "%s: not quantized, expected codes", e->weight->name);
+    ar_status status = f->layout->fill(&t, q, f->layout->ctx);
+    for (int32_t k = 0; status == AR_OK && k < t.count; k++) status = ar_st_writer_data(w, t.list[k].data, t.list[k].bytes);
+    for (int32_t k = 0; k < t.count; k++) free(t.list[k].data);
+    ar_qlinear_free(q);
+    return status;
+}
+
+static ar_status declare_entry(const folder *f, ar_st_writer *w, const entry *e) {
+    if (e->block < 0) return ar_st_writer_declare(w, e->weight->name, float_dtype(f, e), e->weight->dim_count, e->weight->dims);
+    ar_hf_tensors t;
+    char prefix[AR_HF_NAME], name[AR_HF_NAME + 32];
+    AR_TRY(declared(f, e, &t));
+    ar_hf_linear_name(prefix, &f->src->model->model.blocks[e->block], e->linear);
+    for (int32_t k = 0; k < t.count; k++) {
+        snprintf(name, sizeof name, "%s.%s", prefix, t.list[k].suffix);
+        AR_TRY(ar_st_writer_declare(w, name, t.list[k].dtype, t.list[k].dim_count, t.list[k].dims));
+    }
+    return AR_OK;
+}
+
+static ar_status write_shard(const folder *f, int32_t shard) {
+    ar_status status = AR_OK;
+    ar_st_writer *w = NULL;
+    char name[64], *path = NULL;
+    shard_name(f, name, shard);
+    AR_GO(ar_path_join(&path, f->path, name));
+    AR_GO(ar_st_writer_create(&w));
+    AR_GO(ar_st_writer_metadata(w, "format", "pt"));
+    for (int64_t i = 0; i < f->count; i++)
+        if (f->entries[i].shard == shard) AR_GO(declare_entry(f, w, &f->entries[i]));
+    AR_GO(ar_st_writer_begin(w, path));
+    for (int64_t i = 0; i < f->count; i++)
+        if (f->entries[i].shard == shard) AR_GO((f->entries[i].block < 0 ? write_float : write_linear)(f, w, &f->entries[i]));
+    AR_GO(ar_st_writer_finish(&w));
+done:
+    ar_st_writer_abort(&w);
+    free(path);
+    return status;
+}
+
+/* ---- the small files ---- */
+
+static ar_status write_text(const char *dir, const char *name, const char *text) {
+    ar_status status = AR_OK;
+    ar_writer *w = NULL;
+    char *path = NULL;
+    AR_GO(ar_path_join(&path, dir, name));
+    AR_GO(ar_writer_open(&w, path));
+    AR_GO(ar_writer_write(w, text, strlen(text)));
+    AR_GO(ar_writer_commit(&w));
+done:
+    ar_writer_abort(&w);
+    free(path);
+    return status;
+}
+
+static ar_status write_json(const char *dir, const char *name, const cJSON *root) {
+    char *text = cJSON_Print(root);
+    if (!text) return ar__fail(AR_ERR_MEMORY, "cannot print %s", name);
+    ar_status status = write_text(dir, name, text);
+    free(text);
+    return status;
+}
+
+static ar_status write_config(const folder *f) {
+    ar_status status = AR_OK;
+    char *path = NULL;
+    ar_json *root = NULL;
+    AR_GO(ar_path_join(&path, f->src->model->path, "config.json"));
+    AR_GO(ar_json_open(&root, path, CONFIG_BYTES));
+    AR_GO(f->layout->config(root, f->src, f->layout->ctx));
+    AR_GO(write_json(f->path, "config.json", root));
+    const cJSON *quantization = ar_json_get(root, "quantization_config");
+    if (quantization) AR_GO(write_json(f->path, "quantization_config.json", quantization));
+done:
+    ar_json_close(root);
+    free(path);
+    return status;
+}
+
+static ar_status write_index(const folder *f) {
+    if (f->shards == 1) return AR_OK;
+    cJSON *root = cJSON_CreateObject(), *meta = cJSON_AddObjectToObject(root, "metadata"), *map = cJSON_AddObjectToObject(root, "weight_map");
+    ar_status status = AR_OK;
+    char shard[64], prefix[AR_HF_NAME], name[AR_HF_NAME + 32];
+    cJSON_AddNumberToObject(meta, "total_size", (double)f->total);
+    for (int64_t i = 0; status == AR_OK && i < f->count; i++) {
+        const entry *e = &f->entries[i];
+        ar_hf_tensors t = {0};
+        shard_name(f, shard, e->shard);
+        if (e->block < 0) {
+            cJSON_AddStringToObject(map, e->weight->name, shard);
+            continue;
+        }
+        status = declared(f, e, &t);
+        ar_hf_linear_name(prefix, &f->src->model->model.blocks[e->block], e->linear);
+        for (int32_t k = 0; k < t.count; k++) {
+            snprintf(name, sizeof name, "%s.%s", prefix, t.list[k].suffix);
+            cJSON_AddStringToObject(map, name, shard);
+        }
+    }
+    if (status == AR_OK) status = write_json(f->path, "model.safetensors.index.json", root);
+    cJSON_Delete(root);
+    return status;
+}
+
+static ar_status copy_file(const char *from_dir, const char *to_dir, const char *name) {
+    ar_status status = AR_OK;
+    char *from = NULL, *to = NULL;
+    ar_file in = {0};
+    ar_writer *w = NULL;
+    AR_GO(ar_path_join(&from, from_dir, name));
+    if (!ar_path_exists(from)) goto done;
+    AR_GO(ar_path_join(&to, to_dir, name));
+    AR_GO(ar_file_open(&in, from));
+    AR_GO(ar_writer_open(&w, to));
+    AR_GO(ar_writer_write(w, in.data, (size_t)in.bytes));
+    AR_GO(ar_writer_commit(&w));
+done:
+    ar_writer_abort(&w);
+    ar_file_close(&in);
+    free(from);
+    free(to);
+    return status;
+}
+
+static ar_status write_all(folder *f) {
+    static const char *const copied[] = {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                                         "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja"};
+    AR_TRY(plan_entries(f));
+    for (int32_t s = 0; s < f->shards; s++) AR_TRY(write_shard(f, s));
+    AR_TRY(write_index(f));
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) AR_TRY(copy_file(f->src->model->path, f->path, copied[i]));
+    return write_config(f); /* last: without it the folder is no model */
+}
+
+ar_status ar_hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout) {
+    if (!ar_path_is_dir(src->model->path))
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: a Hugging Face folder can only be written from one, found a single file", src->model->path);
+    size_t n = strlen(path) + 10;
+    char *temporary = ar__alloc(n, 1);
+    if (!temporary) return AR_ERR_MEMORY;
+    snprintf(temporary, n, "%s.writing", path);
+    folder f = {.src = src, .layout = layout, .path = temporary};
+    ar_status status = AR_OK;
+    if (ar_path_exists(temporary)) AR_GO(ar_dir_remove(temporary));
+    AR_GO(ar_dir_create(temporary));
+    AR_GO(write_all(&f));
+    if (ar_path_exists(path)) AR_GO(ar_dir_remove(path));
+    if (rename(temporary, path) != 0) AR_GO(ar__fail(AR_ERR_IO, "%s: cannot take the place of %s", temporary, path));
+done:
+    if (status != AR_OK) {
+        char reason[512];
+        snprintf(reason, sizeof reason, "%s", ar_error());
+        if (ar_path_exists(temporary)) ar_dir_remove(temporary);
+        ar__fail(status, "%s", reason);
+    }
+    free(f.entries);
+    free(temporary);
+    return status;
+}
+
+/* ---- reading back ---- */
+
+static ar_status compare_codes(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q) {
+    ar_qlinear got = {0};
+    ar_status status = w->vtable->read_codes ? w->vtable->read_codes(w->impl, &got, index) : ar__fail(AR_ERR_CHECK, "%s: read back without codes", name);
+    if (status != AR_OK) return status;
+    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups);
+    bool same = got.O == q->O && got.I == q->I && got.groups == q->groups && memcmp(got.codes, q->codes, elems) == 0 &&
+                memcmp(got.scales, q->scales, groups * 2) == 0 && memcmp(got.zeros, q->zeros, groups) == 0;
+    ar_qlinear_deinit(&got);
+    return same ? AR_OK : ar__fail(AR_ERR_CHECK, "%s: codes, scales or zeros read back differ from those tuned", name);
+}
+
+static ar_status compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q) {
+    size_t elems = (size_t)(q->O * q->I);
+    float *want = ar__alloc(elems, sizeof *want), *got = ar__alloc(elems, sizeof *got);
+    ar_status status = want && got ? w->vtable->read(w->impl, got, index, 0, q->O) : AR_ERR_MEMORY;
+    if (status == AR_OK) {
+        ar_qlinear_dequant(want, q);
+        for (size_t i = 0; i < elems; i++) { /* -0 and 0 are one value */
+            if (got[i] == want[i]) continue;
+            status = ar__fail(AR_ERR_CHECK, "%s: value %zu read back is %.9g, expected %.9g", name, i, (double)got[i], (double)want[i]);
+            break;
+        }
+    }
+    free(want);
+    free(got);
+    return status;
+}
+
+ar_status ar_hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes) {
+    const ar_model *m = &src->model->model;
+    char name[AR_HF_NAME + 16];
+    for (int32_t b = 0; b < m->block_count; b++) {
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
+            const ar_linear *lin = &m->blocks[b].linears[i];
+            if (!ar_output_plan_holds(src->plan, lin->O, lin->I)) continue;
+            ar_qlinear *q = NULL;
+            ar_hf_linear_name(name, &m->blocks[b], i);
+            strcat(name, ".weight");
+            int64_t index = ar_weights_find(w, name);
+            if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);
+            AR_TRY(src->linear(src->ctx, &q, b, i));
+            ar_status status = codes ? compare_codes(w, index, name, q) : AR_OK;
+            if (status == AR_OK) status = compare_values(w, index, name, q);
+            ar_qlinear_free(q);
+            AR_TRY(status);
+        }
+    }
+    return AR_OK;
+}

@@ -1,0 +1,31 @@
+/* Writing a Hugging Face folder: config.json with changes, the tokenizer's files, model.safetensors in shards. The
+ * folder appears under its name only when it is complete. */
+#ifndef AR_HF_FOLDER_H
+#define AR_HF_FOLDER_H
+#include "formats.h"
+#include <cjson/cJSON.h>
+
+#define AR_HF_NAME 200
+
+/* How a format stores one quantized linear: up to 8 tensors P.<suffix>, made in memory. */
+typedef struct ar_hf_tensor { char suffix[24], dtype[8]; int32_t dim_count; int64_t dims[2]; void *data; size_t bytes; } ar_hf_tensor;
+typedef struct ar_hf_tensors { ar_hf_tensor list[8]; int32_t count; } ar_hf_tensors;
+
+typedef struct ar_hf_layout {
+    const char *float_dtype;       /* dtype of tensors that stay float; NULL = as in the source */
+    /* Declares (data NULL, bytes set) the tensors of a linear of shape (O, I). */
+    ar_status (*declare)(ar_hf_tensors *out, const ar_scheme *scheme, int64_t O, int64_t I, const void *ctx);
+    /* Fills them: each data is malloc'ed here and freed by the caller. */
+    ar_status (*fill)(ar_hf_tensors *out, const ar_qlinear *q, const void *ctx);
+    /* Edits config.json's root: adds quantization_config, sets the dtype. */
+    ar_status (*config)(cJSON *root, const ar_write_source *src, const void *ctx);
+    const void *ctx;
+} ar_hf_layout;
+
+ar_status ar_hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout);
+/* "model.layers.3.self_attn.q_proj" of linear i of a block. */
+void ar_hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
+/* Compares every linear of the source with what w gives: dequantized rows bit for bit, and codes, scales and
+ * zeros when codes is set. CHECK names the first difference. */
+ar_status ar_hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes);
+#endif
