@@ -209,7 +209,6 @@ typedef struct ar_write_source {
     float lr, minmax_lr;
     int32_t sample_count, T, batch;
 } ar_write_source;
-void ar_qlinear_free(ar_qlinear *q); /* deinit + free */
 
 typedef struct ar_format {
     const char *name, *help;       /* "gguf", "auto_round", "gptq", "fake" */

@@ -110,6 +110,7 @@ typedef struct ar_qlinear {
 } ar_qlinear;
 ar_status ar_qlinear_init(ar_qlinear *q, const ar_scheme *scheme, int64_t O, int64_t I);
 void ar_qlinear_deinit(ar_qlinear *q);
+void ar_qlinear_free(ar_qlinear *q); /* deinit + free; NULL is fine */
 /* dst (O, I) = W'. Plain f32 arithmetic, the reference every reader is compared with bit for bit. */
 void ar_qlinear_dequant(float *dst, const ar_qlinear *q);
 /* Quantize-dequantize on the host in f32 (RTN when v and mm are NULL); the scalar truth of the scheme. */

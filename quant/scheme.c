@@ -36,6 +36,11 @@ void ar_qlinear_deinit(ar_qlinear *q) {
     *q = (ar_qlinear){0};
 }
 
+void ar_qlinear_free(ar_qlinear *q) {
+    if (q) ar_qlinear_deinit(q);
+    free(q);
+}
+
 static int64_t group_size(const ar_qlinear *q) { return q->groups == 1 ? q->I : q->scheme.group; }
 
 void ar_qlinear_dequant(float *dst, const ar_qlinear *q) {
