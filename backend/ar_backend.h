@@ -271,7 +271,8 @@ typedef struct ar_fq_state {
     ar_tensor *mm;  /* (O, groups, 2): min, max multiples, clamped to [-floor(m_div), 0] */
 } ar_fq_state;
 typedef struct ar_fq_desc { ar_scheme scheme; float v_div, m_div; /* T / lr, T / minmax_lr; 0 = that part is not tuned */ } ar_fq_desc;
-/* v_div is used rounded to 20 significant bits, so that v / v_div is exact and cheap (T^2 is exact for T <= 1024). */
+/* v_div and m_div are used rounded to 20 significant bits, so that quotients are exact and cheap (T^2 is exact for
+ * T <= 1024). */
 
 /* range (O, groups, 2) = (min(0, min w), max(0, max w)) of every group of W (O, I). */
 ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme);

@@ -1,10 +1,10 @@
 /* The group-wise quantizer with a tunable rounding offset and tunable range (SignRound, arXiv 2309.05516):
  * ranges, scales, forward, codes and straight-through gradients. Equations: docs/methods.md. Kernels:
- * group_range, fq_scale, fq_forward(_any), fq_codes, fq_grad(_any). The update is op_sign_step.c. */
+ * group_range, fq_scale, fq_forward(_any), fq_codes(_any), fq_grad(_any). The update is op_sign_step.c. */
 #include "op.h"
 #include <math.h>
 
-#define V_DIV_BITS 20 /* what ar_quot20 in shaders/num.h is exact for */
+#define DIV_BITS 20 /* what ar_quot20 in shaders/num.h is exact for */
 
 /* ---- schemes ---- */
 
@@ -33,10 +33,10 @@ int64_t ar_scheme_groups(const ar_scheme *scheme, int64_t I) {
 /* A weight under a scheme, as the kernels see it. */
 typedef struct fq_shape {
     int64_t O, I, groups;
-    uint32_t G;              /* weights to a group, at most I */
-    uint32_t hw;             /* lanes that divide rows and groups; 0 = the general kernels */
-    uint32_t v_kind, m_kind; /* VSTATE, MSTATE: 0 none, 1 f32, 2 i32, 3 i16 */
-    float Q, v_div, v_inv;
+    uint32_t G;                          /* weights to a group, at most I */
+    uint32_t hw;                         /* lanes that divide rows and groups; 0 = the general kernels */
+    uint32_t v_kind, m_kind;             /* VSTATE, MSTATE: 0 none, 1 f32, 2 i32, 3 i16 */
+    float Q, v_div, v_inv, m_div, m_inv; /* divisors of DIV_BITS bits and their reciprocals */
 } fq_shape;
 
 static uint32_t state_kind(const ar_tensor *t, float div) {
@@ -104,12 +104,14 @@ static ar_status check_all(const char *op, fq_shape *s, ar_graph *g, const ar_te
     if (s->v_kind) {
         AR_TRY(check_state(op, "v", st->v));
         AR_TRY(ar__op_check(op, "v", st->v, st->v->dtype, s->O, s->I));
-        s->v_div = round_bits(desc->v_div, V_DIV_BITS);
+        s->v_div = round_bits(desc->v_div, DIV_BITS);
         s->v_inv = 1.0f / s->v_div;
     }
     if (s->m_kind) {
         AR_TRY(check_state(op, "mm", st->mm));
         AR_TRY(check_groups(op, "mm", st->mm, s, 2));
+        s->m_div = round_bits(desc->m_div, DIV_BITS);
+        s->m_inv = 1.0f / s->m_div;
     }
     return AR_OK;
 }
@@ -142,8 +144,8 @@ static ar_status emit_scale(ar_graph *g, ar_tensor **sz, const fq_shape *s, cons
     AR_TRY(ar__output(g, sz, AR_F32, 3, dims, NULL, NULL, NULL));
     struct {
         uint32_t n, kind;
-        float Q, zmin, mdiv;
-    } p = {0, (uint32_t)desc->scheme.zero, s->Q, (float)desc->scheme.zero_min, desc->m_div};
+        float Q, zmin, m_div, m_inv;
+    } p = {0, (uint32_t)desc->scheme.zero, s->Q, (float)desc->scheme.zero_min, s->m_div, s->m_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_scale,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->m_kind},
                        .params = &p,
@@ -155,26 +157,36 @@ static ar_status emit_scale(ar_graph *g, ar_tensor **sz, const fq_shape *s, cons
 
 /* ---- forward ---- */
 
+/* Where vectors of `hw` lanes lie in rows and groups: parameters shared by fq_forward and fq_codes. */
+typedef struct fq_places {
+    uint32_t RV, LV, lshift, GV, gshift, gpr;
+} fq_places;
+
+static fq_places places_of(const fq_shape *s, uint32_t hw) {
+    uint32_t RV = (uint32_t)s->I / hw, GV = s->G / hw;
+    bool whole = s->I % s->G == 0; /* groups follow each other without a short one */
+    fq_places p = {RV, whole ? GV : RV, 0, GV, shift_of(GV), whole ? 1 : (uint32_t)s->groups};
+    p.lshift = shift_of(p.LV);
+    return p;
+}
+
 static ar_status emit_forward(ar_graph *g, ar_tensor *Wq, const fq_shape *s, const ar_tensor *W,
                               const ar_tensor *v, const ar_tensor *sz, uint32_t affine) {
-    uint32_t hw = s->hw, RV = (uint32_t)s->I / hw, GV = s->G / hw;
-    bool whole = s->I % s->G == 0; /* groups follow each other without a short one */
     struct {
-        uint32_t rows, RV, LV, lshift, GV, gshift, gpr;
+        uint32_t rows;
+        fq_places places;
         float Q;
         uint32_t affine;
         float v_div, v_inv;
-    } p = {0,    RV,     whole ? GV : RV, 0,       GV, shift_of(GV), whole ? 1 : (uint32_t)s->groups,
-           s->Q, affine, s->v_div,        s->v_inv};
-    p.lshift = shift_of(p.LV);
+    } p = {0, places_of(s, s->hw), s->Q, affine, s->v_div, s->v_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_forward,
-                       .specs = {ar__graph_device(g)->plan.wg, 1, hw, s->v_kind},
+                       .specs = {ar__graph_device(g)->plan.wg, 1, s->hw, s->v_kind},
                        .params = &p,
                        .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}},
                        .flops = 20.0 * (double)(s->O * s->I),
                        .bytes = (8.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 16.0 * (double)(s->O * s->groups)};
-    ar__split split = {.units = s->O, .split = 31u, .items_per_unit = RV};
+    ar__split split = {.units = s->O, .split = 31u, .items_per_unit = p.places.RV};
     return ar__emit_split(g, &d, &split);
 }
 
@@ -184,13 +196,13 @@ static ar_status emit_forward_any(ar_graph *g, ar_tensor *Wq, const fq_shape *s,
         uint32_t rows, I, G, gpr;
         float Q;
         uint32_t affine;
-        float v_div;
-    } p = {0, (uint32_t)s->I, s->G, (uint32_t)s->groups, s->Q, affine, s->v_div};
+        float v_div, v_inv;
+    } p = {0, (uint32_t)s->I, s->G, (uint32_t)s->groups, s->Q, affine, s->v_div, s->v_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_forward_any,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->v_kind},
                        .params = &p,
                        .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}},
-                       .flops = 60.0 * (double)(s->O * s->I),
+                       .flops = 30.0 * (double)(s->O * s->I),
                        .bytes = (8.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 16.0 * (double)(s->O * s->groups)};
     ar__split split = {.units = s->O, .split = 15u, .items_per_unit = (uint32_t)s->I};
@@ -212,6 +224,46 @@ ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar
 
 /* ---- codes ---- */
 
+static ar_status emit_codes(ar_graph *g, ar_tensor *codes, const fq_shape *s, const ar_tensor *W,
+                            const ar_tensor *v, const ar_tensor *sz) {
+    struct {
+        uint32_t rows;
+        fq_places places;
+        float Q, v_div, v_inv;
+    } p = {0, places_of(s, 4), s->Q, s->v_div, s->v_inv};
+    ar__emit_desc d = {.kernel = AR_K_fq_codes,
+                       .specs = {ar__graph_device(g)->plan.wg, 1, 4, s->v_kind},
+                       .params = &p,
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}},
+                       .flops = 20.0 * (double)(s->O * s->I),
+                       .bytes = (5.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
+                                16.0 * (double)(s->O * s->groups)};
+    ar__split split = {.units = s->O, .split = 31u, .items_per_unit = p.places.RV};
+    return ar__emit_split(g, &d, &split);
+}
+
+static ar_status emit_codes_any(ar_graph *g, ar_tensor *codes, const fq_shape *s, const ar_tensor *W,
+                                const ar_tensor *v, const ar_tensor *sz) {
+    struct {
+        uint32_t rows, I, G, gpr;
+        float Q, v_div, v_inv;
+    } p = {(uint32_t)s->O, (uint32_t)s->I, s->G, (uint32_t)s->groups, s->Q, s->v_div, s->v_inv};
+    ar__emit_desc d = {.kernel = AR_K_fq_codes_any,
+                       .specs = {ar__graph_device(g)->plan.wg, 1, s->v_kind},
+                       .params = &p,
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}},
+                       .flops = 30.0 * (double)(s->O * s->I),
+                       .bytes = (5.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
+                                16.0 * (double)(s->O * s->groups)};
+    if (s->I % 4 == 0) {
+        ar__split split = {.units = s->O, .split = 15u, .items_per_unit = (uint32_t)(s->I / 4)};
+        return ar__emit_split(g, &d, &split);
+    }
+    if (s->O == 0) return AR_OK;
+    ar__groups_1d(ar__graph_device(g), d.groups, (uint64_t)ar_tensor_count(codes), d.specs[0]);
+    return ar__emit(g, &d); /* a word may span rows: one launch over all of them */
+}
+
 ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W,
                          const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc) {
     fq_shape s;
@@ -220,25 +272,7 @@ ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const a
     AR_TRY(emit_scale(g, sz, &s, range, st, desc));
     const int64_t words = (s.O * s.I + 3) / 4;
     AR_TRY(ar__output(g, codes, AR_U32, 1, &words, NULL, NULL, NULL));
-    struct {
-        uint32_t rows, I, G, gpr;
-        float Q, v_div;
-    } p = {0, (uint32_t)s.I, s.G, (uint32_t)s.groups, s.Q, s.v_div};
-    ar__emit_desc d = {.kernel = AR_K_fq_codes,
-                       .specs = {ar__graph_device(g)->plan.wg, 1, s.v_kind},
-                       .params = &p,
-                       .operands = {{W, 0, 0}, {s.v_kind ? st->v : W, 0, 0}, {*sz, 0, 0}, {*codes, 0, 0}},
-                       .flops = 60.0 * (double)(s.O * s.I),
-                       .bytes = (5.0 + state_bytes(s.v_kind)) * (double)(s.O * s.I) +
-                                16.0 * (double)(s.O * s.groups)};
-    if (s.I % 4 == 0) {
-        ar__split split = {.units = s.O, .split = 15u, .items_per_unit = (uint32_t)(s.I / 4)};
-        return ar__emit_split(g, &d, &split);
-    }
-    if (s.O == 0) return AR_OK;
-    p.rows = (uint32_t)s.O; /* a word may span rows: one launch over all of them */
-    ar__groups_1d(ar__graph_device(g), d.groups, (uint64_t)words, d.specs[0]);
-    return ar__emit(g, &d);
+    return (s.hw ? emit_codes : emit_codes_any)(g, *codes, &s, W, s.v_kind ? st->v : W, *sz);
 }
 
 /* ---- gradient ---- */
@@ -253,9 +287,18 @@ static ar_status emit_grad(ar_graph *g, const fq_shape *s, const fq_grads *t, co
     uint32_t hw = s->hw, gpr = (uint32_t)s->groups;
     struct {
         uint32_t rows, RV, GV, gpr, pshift, kind;
-        float Q, mdiv, v_div, v_inv;
-    } p = {0,    (uint32_t)s->I / hw, s->G / hw, gpr,     shift_of(gpr), (uint32_t)desc->scheme.zero,
-           s->Q, desc->m_div,         s->v_div,  s->v_inv};
+        float Q, m_div, m_inv, v_div, v_inv;
+    } p = {0,
+           (uint32_t)s->I / hw,
+           s->G / hw,
+           gpr,
+           shift_of(gpr),
+           (uint32_t)desc->scheme.zero,
+           s->Q,
+           s->m_div,
+           s->m_inv,
+           s->v_div,
+           s->v_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_grad,
                        .specs = {ar__graph_device(g)->plan.wg, 1, hw, s->v_kind, s->m_kind},
                        .params = &p,
@@ -278,9 +321,10 @@ static ar_status emit_grad(ar_graph *g, const fq_shape *s, const fq_grads *t, co
 static ar_status emit_grad_any(ar_graph *g, const fq_shape *s, const fq_grads *t, const ar_fq_desc *desc) {
     struct {
         uint32_t rows, I, G, gpr, kind;
-        float Q, mdiv, v_div;
-    } p = {0,    (uint32_t)s->I, s->G,    (uint32_t)s->groups, (uint32_t)desc->scheme.zero,
-           s->Q, desc->m_div,    s->v_div};
+        float Q, m_div, m_inv, v_div, v_inv;
+    } p = {
+        0,        (uint32_t)s->I, s->G,    (uint32_t)s->groups, (uint32_t)desc->scheme.zero, s->Q, s->m_div,
+        s->m_inv, s->v_div,       s->v_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_grad_any,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->v_kind, s->m_kind},
                        .params = &p,
@@ -292,7 +336,7 @@ static ar_status emit_grad_any(ar_graph *g, const fq_shape *s, const fq_grads *t
                                     {t->mm, 0, 0},
                                     {t->dv, 0, 0},
                                     {t->dmm, 0, 0}},
-                       .flops = 70.0 * (double)(s->O * s->I),
+                       .flops = 40.0 * (double)(s->O * s->I),
                        .bytes = (12.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 32.0 * (double)(s->O * s->groups)};
     ar__split split = {.units = s->O, .split = 255u, .items_per_unit = (uint32_t)s->groups};

@@ -1,27 +1,24 @@
-/* fq_codes: the stored codes q = clamp(rnd(w/s + v/vdiv) + zp, 0, Q), four bytes to a word in element order.
- *   W (rows, I)   V (rows, I) multiples in VSTATE form   SZ (rows, gpr)   Y (ceil(rows I / 4)) words
- * One item per word; bytes past the last weight are 0. */
-SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, VSTATE, 0)
+/* fq_codes: the stored codes q = clamp(rnd(w/s + v/vdiv) + zp, 0, Q) of fq_forward, four bytes to a word.
+ *   W (rows, RV hvec)   V = Vs (rows, RV) multiples in VSTATE form   SZ (rows, gpr)   Y (rows, RV) words
+ *   Group of a vector as in fq_forward. HW is 4.
+ * One item per word. */
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, VSTATE, 0)
 WGSIZE(WGX, WGY)
 KERNEL(fq_codes)
-RO(0, float, W) RO(1, uint, V) RO(2, float4, SZ) WO(3, uint, Y)
-PARAMS P(uint, rows) P(uint, I) P(uint, G) P(uint, gpr) P(float, Q) P(float, vdiv)
+RO(0, hvec, W) RO(1, huvec, V) RO(2, hsvec, Vs) RO(3, float4, SZ) WO(4, uint, Y)
+PARAMS P(uint, rows) P(uint, RV) P(uint, LV) P(uint, lshift) P(uint, GV) P(uint, gshift) P(uint, gpr)
+P(float, Q) P(float, vdiv) P(float, vinv)
 LOCALS
 BODY
-    const uint n = rows * I;
-    if (GLIN < (n + 3u) / 4u) {
-        uint word = 0u;
-        for (uint k = 0u; k < 4u; k++) {
-            const uint i = 4u * GLIN + k;
-            if (i < n) {
-                const uint row = i / I;
-                const float4 sz = SZ[row * gpr + (i - row * I) / G];
-                float v = 0.0f;
-                if (VSTATE != 0u) v = ar_div(AR_STATE(VSTATE, V, i), vdiv);
-                float q = clamp(RINT(ar_div(W[i], sz.x) + v) + sz.y, 0.0f, Q);
-                word |= TOU(q) << (8u * k);
-            }
-        }
-        Y[GLIN] = word;
+    const uint i = GLIN;
+    if (i < rows * RV) {
+        const uint u = ar_divu(i, LV, lshift);
+        const float4 sz = SZ[u * gpr + ar_divu(i - u * LV, GV, gshift)];
+        EXACT hvec x = ar_quot12v(W[i], sz.x, 1.0f / sz.x);
+        if (VSTATE == 1u) x += ar_quot20v(HV_FLOATS(V[i]), vdiv, vinv);
+        if (VSTATE == 2u) x += ar_quot20v(HV_INTS(V[i]), vdiv, vinv);
+        if (VSTATE == 3u) x += ar_quot20v(HV_SHORTS(Vs[i]), vdiv, vinv);
+        const hvec q = clamp(RINT(x) + HV(sz.y), HV(0.0f), HV(Q));
+        Y[i] = TOU(q.x) | TOU(q.y) << 8u | TOU(q.z) << 16u | TOU(q.w) << 24u;
     }
 END

@@ -17,10 +17,10 @@ BODY
     if (i < rows * RV) {
         const uint u = ar_divu(i, LV, lshift);
         const float4 sz = SZ[u * gpr + ar_divu(i - u * LV, GV, gshift)];
-        EXACT hvec x = ar_quot12(W[i], sz.x, 1.0f / sz.x);
-        if (VSTATE == 1u) x += ar_quot20(HV_FLOATS(V[i]), vdiv, vinv);
-        if (VSTATE == 2u) x += ar_quot20(HV_INTS(V[i]), vdiv, vinv);
-        if (VSTATE == 3u) x += ar_quot20(HV_SHORTS(Vs[i]), vdiv, vinv);
+        EXACT hvec x = ar_quot12v(W[i], sz.x, 1.0f / sz.x);
+        if (VSTATE == 1u) x += ar_quot20v(HV_FLOATS(V[i]), vdiv, vinv);
+        if (VSTATE == 2u) x += ar_quot20v(HV_INTS(V[i]), vdiv, vinv);
+        if (VSTATE == 3u) x += ar_quot20v(HV_SHORTS(Vs[i]), vdiv, vinv);
         hvec q = clamp(RINT(x) + HV(sz.y), HV(0.0f), HV(Q));
         if (affine != 0u) Y[i] = HV(sz.x) * q + HV(sz.z);
         else Y[i] = HV(sz.x) * (q - HV(sz.y));

@@ -11,7 +11,7 @@ KERNEL(fq_grad)
 RO(0, hvec, DW) RO(1, hvec, W) RO(2, huvec, V) RO(3, hsvec, Vs) RO(4, float4, SZ)
 RO(5, float2, R) RO(6, uint, M) WO(7, hvec, DV) WO(8, float2, DM)
 PARAMS P(uint, rows) P(uint, RV) P(uint, GV) P(uint, gpr) P(uint, pshift) P(uint, kind)
-P(float, Q) P(float, mdiv) P(float, vdiv) P(float, vinv)
+P(float, Q) P(float, mdiv) P(float, minv) P(float, vdiv) P(float, vinv)
 LOCALS
 BODY
     const uint g = GLIN;
@@ -20,15 +20,15 @@ BODY
         const uint first = row * RV + from, end = row * RV + min(from + GV, RV);
         const float4 sz = SZ[g];
         const float s = sz.x, zp = sz.y, y = 1.0f / s;
-        const float2 coef = AR_COEFFICIENTS(MSTATE, M, g, mdiv);
+        const float2 coef = AR_COEFFICIENTS(MSTATE, M, g, mdiv, minv);
         const float2 zero = ar_fq_zero(kind, R[g].x * coef.x, s, zp);
         hvec A = HV(0.0f), B = HV(0.0f);
         for (uint i = first; i < end; i++) {
-            const hvec ws = ar_quot12(W[i], s, y), d = DW[i];
+            const hvec ws = ar_quot12v(W[i], s, y), d = DW[i];
             EXACT hvec x = ws;
-            if (VSTATE == 1u) x += ar_quot20(HV_FLOATS(V[i]), vdiv, vinv);
-            if (VSTATE == 2u) x += ar_quot20(HV_INTS(V[i]), vdiv, vinv);
-            if (VSTATE == 3u) x += ar_quot20(HV_SHORTS(Vs[i]), vdiv, vinv);
+            if (VSTATE == 1u) x += ar_quot20v(HV_FLOATS(V[i]), vdiv, vinv);
+            if (VSTATE == 2u) x += ar_quot20v(HV_INTS(V[i]), vdiv, vinv);
+            if (VSTATE == 3u) x += ar_quot20v(HV_SHORTS(Vs[i]), vdiv, vinv);
             const hvec r = RINT(x) + HV(zp), q = clamp(r, HV(0.0f), HV(Q));
             const hvec out1 = min(FABS(r - q), HV(1.0f)), in1 = HV(1.0f) - out1;
             DV[i] = d * HV(s) * in1;

@@ -27,29 +27,33 @@ FN float ar_div(float a, float b) {
     return ASF(sign | (TOU(e) << 23u) | (bits & 0x7fffffu));
 }
 
-#ifdef HV
-/* The leading 12 bits of every lane's mantissa: products of such halves are exact. */
+/* The leading 12 bits of a mantissa: products of such halves are exact. */
+#define HIGH(x) ASF(ASU(x) & 0xfffff000u)
 #define HV_HIGH(v) HV_FLOATS(HV_BITS(v) & 0xfffff000u)
 
-/* a / d, correctly rounded, d of at most 12 significant bits (an fp16 number), y within 2.5 ulp of 1 / d:
- * the remainder a - q d is exact, and a / d is too far from any midpoint for the correction's own error to
- * matter. EXACT keeps Mesa from regrouping sums of products (one quotient in seven was off by a bit without).
- * Where |a| < 2^-90 the result may be off, but is as small. */
-FN hvec ar_quot12(hvec a, float d, float y) {
-    EXACT hvec q = a * HV(y), qh = HV_HIGH(q), ql = q - qh;
-    EXACT hvec left = (a - qh * HV(d)) - ql * HV(d);
-    EXACT hvec settled = q + left * HV(y);
-    return settled;
-}
-
-/* The same for d of at most 20 significant bits and y = 1 / d correctly rounded. */
-FN hvec ar_quot20(hvec a, float d, float y) {
-    EXACT float dh = ASF(ASU(d) & 0xfffff000u), dl = d - dh;
-    EXACT hvec q = a * HV(y), qh = HV_HIGH(q), ql = q - qh;
-    EXACT hvec left = (((a - qh * HV(dh)) - qh * HV(dl)) - ql * HV(dh)) - ql * HV(dl);
-    EXACT hvec settled = q + left * HV(y);
-    return settled;
-}
+/* Quotients without branches or integers, for a float and for a vector (QUOTIENTS makes both):
+ * ar_quot12 = a / d, correctly rounded, d of at most 12 significant bits (an fp16 number), y within 2.5 ulp of
+ * 1 / d: the remainder a - q d is exact, and a / d is too far from any midpoint for the correction's own error
+ * to matter. EXACT keeps Mesa from regrouping sums of products (one quotient in seven was off by a bit
+ * without). Where |a| < 2^-90 the result may be off, but is as small.
+ * ar_quot20 = the same for d of at most 20 significant bits and y = 1 / d correctly rounded. */
+#define QUOTIENTS(T, S, TOP, quot12, quot20)                                                                 \
+    FN T quot12(T a, float d, float y) {                                                                     \
+        EXACT T q = a * S(y), qh = TOP(q), ql = q - qh;                                                      \
+        EXACT T left = (a - qh * S(d)) - ql * S(d);                                                          \
+        EXACT T settled = q + left * S(y);                                                                   \
+        return settled;                                                                                      \
+    }                                                                                                        \
+    FN T quot20(T a, float d, float y) {                                                                     \
+        EXACT float dh = HIGH(d), dl = d - dh;                                                               \
+        EXACT T q = a * S(y), qh = TOP(q), ql = q - qh;                                                      \
+        EXACT T left = (((a - qh * S(dh)) - qh * S(dl)) - ql * S(dh)) - ql * S(dl);                          \
+        EXACT T settled = q + left * S(y);                                                                   \
+        return settled;                                                                                      \
+    }
+QUOTIENTS(float, TOF, HIGH, ar_quot12, ar_quot20)
+#ifdef HV
+QUOTIENTS(hvec, HV, HV_HIGH, ar_quot12v, ar_quot20v)
 #endif
 
 /* The fp16 bits of f: half to even, subnormals kept, overflow to infinity. */
@@ -73,7 +77,14 @@ FN float ar_half_value(uint h) {
     return (h & 0x8000u) != 0u ? -f : f;
 }
 
-FN float ar_half_round(float f) { return ar_half_value(ar_half_bits(f)); }
+/* f rounded to fp16, without branches: adding a number whose last place is fp16's there rounds, half to even. */
+FN float ar_half_round(float f) {
+    uint sign = ASU(f) & 0x80000000u, e = clamp((ASU(f) >> 23u) & 255u, 113u, 143u);
+    float magic = ASF(((e + 13u) << 23u) | 0x400000u);
+    EXACT float near = f + magic;
+    EXACT float r = near - magic;
+    return FABS(f) >= 65520.0f ? ASF(sign | 0x7f800000u) : ASF(sign | ASU(r));
+}
 
 /* red[0] = the combination of red[0 .. WGX), always in the same order; WGX is a power of two. Every item of the
  * group writes red[LID0] first; uniform flow only. Read red[0], then BARRIER() before red is written again. */
@@ -104,20 +115,20 @@ FN float ar_state(uint kind, uint word, uint i) {
 }
 #define AR_STATE(kind, S, i) ar_state(kind, S[kind == 3u ? (i) >> 1u : (i)], i)
 
-/* The range coefficient of a multiple of 1/mdiv. */
-FN float ar_coefficient(float multiple, float mdiv) {
-    return clamp(ar_div(mdiv + multiple, mdiv), 0.0f, 1.0f);
+/* The range coefficient of a multiple of 1/mdiv; minv = 1/mdiv correctly rounded. */
+FN float ar_coefficient(float multiple, float mdiv, float minv) {
+    return clamp(ar_quot20(mdiv + multiple, mdiv, minv), 0.0f, 1.0f);
 }
 
 /* (min, max) coefficients of group g; kind 0: not tuned. */
-#define AR_COEFFICIENTS(kind, M, g, mdiv)                                                                    \
+#define AR_COEFFICIENTS(kind, M, g, mdiv, minv)                                                              \
     (kind == 0u ? F2(1.0f, 1.0f)                                                                             \
-                : F2(ar_coefficient(AR_STATE(kind, M, 2u * (g)), mdiv),                                      \
-                     ar_coefficient(AR_STATE(kind, M, 2u * (g) + 1u), mdiv)))
+                : F2(ar_coefficient(AR_STATE(kind, M, 2u * (g)), mdiv, minv),                                \
+                     ar_coefficient(AR_STATE(kind, M, 2u * (g) + 1u), mdiv, minv)))
 
 /* (lo/s, 1): how zp moves with s and lo, in units of 1/s; (0, 0) where it is constant or held at a bound. */
 FN float2 ar_fq_zero(uint kind, float lo, float s, float zp) {
-    if (kind == 0u || RINT(ar_div(-lo, s)) != zp) return F2(0.0f, 0.0f);
+    if (kind == 0u || RINT(ar_quot12(-lo, s, 1.0f / s)) != zp) return F2(0.0f, 0.0f);
     return F2(lo / s, 1.0f);
 }
 

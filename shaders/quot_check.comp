@@ -11,7 +11,7 @@ LOCALS
 BODY
     const uint i = GLIN;
     if (i < n) {
-        if (bits == 12u) Y[i] = ar_quot12(A[i], D[i], 1.0f / D[i]);
-        else Y[i] = ar_quot20(A[i], D[i], Inv[i]);
+        if (bits == 12u) Y[i] = ar_quot12v(A[i], D[i], 1.0f / D[i]);
+        else Y[i] = ar_quot20v(A[i], D[i], Inv[i]);
     }
 END
