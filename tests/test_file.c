@@ -120,7 +120,7 @@ static void writer_seek_places_bytes(void **state) {
     ar_writer *w;
     assert_ok(ar_writer_open(&w, in_folder(folder, "s")));
     const int half = 300007;
-    assert_ok(ar_writer_seek(w, half));
+    assert_ok(ar_writer_seek(w, (uint64_t)half));
     for (int at = half, step = 1; at < BYTES; at += step, step = step * 3 + 1) {
         if (step > BYTES - at) step = BYTES - at;
         assert_ok(ar_writer_write(w, data + at, (size_t)step));
