@@ -8,10 +8,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "ar_backend.h"
-#include "ref_fakequant.h"
+#include "selftest/ref_fakequant.h"
 
 #ifndef assert_ok
 #define assert_ok(call)                                                                                      \
@@ -20,6 +21,9 @@
         if (ok_status_ != AR_OK) fail_msg("%s: %s: %s", #call, ar_status_text(ok_status_), ar_error());      \
     } while (0)
 #endif
+
+static inline void ref_run(ref_out *o, const ref_fq *f) { ref_fq_run(o, f, calloc(1, ref_fq_bytes(f))); }
+static inline void ref_free(ref_out *o) { free(o->memory); }
 
 enum { FQ_MAX_DEVICES = 8 };
 typedef struct fq_devices {

@@ -243,7 +243,7 @@ static void state_types_take_the_same_fifty_steps(void **state) {
                 assert_ok(ar_graph_run(r[t].graph));
             }
             float *dv = fq_read(r[0].dv);
-            for (int i = 0; i < N; i++) expected[i] = ref_step(expected[i], dv[i], T - at, -5050, 5050);
+            for (int i = 0; i < N; i++) expected[i] = ref_sign_step(expected[i], dv[i], T - at, -5050, 5050);
             free(dv);
         }
         int64_t moved = 0;

@@ -1,0 +1,181 @@
+/* Cases of the fake quantizer and its step, and of the vector quotients they rest on: what is stored must be
+ * bit-equal to the reference, gradients may round. */
+#include "selftest.h"
+#include "ref_fakequant.h"
+
+/* Equal numbers (+0 = -0), the expected ones as doubles. */
+static ar_status same(ar__st *st, const char *kernel, const ar_tensor *found, const double *expected) {
+    double bound = st->bound;
+    st->bound = 0;
+    ar_status status = ar__st_compare(st, kernel, found, expected);
+    st->bound = bound;
+    return status;
+}
+
+/* A device tensor of multiples in the state type; cols 0, 1 or 2 more dimensions. */
+static ar_status state_tensor(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
+                              const int64_t *dims, const int32_t *multiples) {
+    float *f = NULL;
+    int16_t *h = NULL;
+    *t = NULL;
+    if (st->tensor_count == AR__ST_HELD) return ar__fail(AR_ERR_ARG, "selftest: too many tensors");
+    AR_TRY(ar_tensor_create(t, st->device, dtype, dim_count, dims));
+    st->tensors[st->tensor_count++] = *t;
+    int64_t count = ar_tensor_count(*t);
+    AR_TRY(ar__st_array(st, (void **)&f, count, sizeof *f));
+    AR_TRY(ar__st_array(st, (void **)&h, count, sizeof *h));
+    for (int64_t i = 0; i < count; i++) f[i] = (float)multiples[i], h[i] = (int16_t)multiples[i];
+    const void *data = dtype == AR_F32 ? (const void *)f : dtype == AR_I16 ? (const void *)h : multiples;
+    return ar_tensor_write(*t, data, 0, count);
+}
+
+static ar_dtype state_type(int32_t code) { return code == 1 ? AR_F32 : code == 2 ? AR_I32 : AR_I16; }
+
+/* The reference's results as the tensors hold them: sz (s, zp, b, live) and the packed codes. */
+static ar_status expected_stores(ar__st *st, const ref_fq *f, const ref_out *ref, double **Wq, double **sz,
+                                 uint32_t **codes) {
+    int64_t n = f->O * f->I, groups = f->O * ref->groups;
+    AR_TRY(ar__st_doubles(st, Wq, ref->Wq, n));
+    AR_TRY(ar__st_doubles(st, sz, NULL, 4 * groups));
+    AR_TRY(ar__st_array(st, (void **)codes, (n + 3) / 4, sizeof **codes));
+    for (int64_t g = 0; g < groups; g++) {
+        double *to = *sz + 4 * g;
+        to[0] = (double)ref->s[g], to[1] = (double)ref->zp[g], to[2] = (double)ref->b[g],
+        to[3] = ref->live[g];
+    }
+    for (int64_t i = 0; i < n; i++) (*codes)[i / 4] |= (uint32_t)ref->codes[i] << 8 * (i % 4);
+    return AR_OK;
+}
+
+/* Records everything and compares. */
+static ar_status run_weight(ar__st *st, const ref_fq *f, const ar_fq_desc *desc, ar_dtype type) {
+    int64_t n = f->O * f->I, groups = ar_scheme_groups(&desc->scheme, f->I);
+    const int64_t dims[] = {f->O, f->I}, pairs[] = {f->O, groups, 2};
+    ar_tensor *W = NULL, *dW = NULL, *range = NULL, *Wq = NULL, *sz = NULL, *sz2 = NULL, *codes = NULL,
+              *dv = NULL, *dmm = NULL;
+    double *want_Wq = NULL, *want_sz = NULL, *want_range = NULL, *want_dmm = NULL;
+    uint32_t *want_codes = NULL;
+    ar_fq_state state = {0};
+    ref_out ref;
+    void *memory = NULL;
+    AR_TRY(ar__st_array(st, &memory, (int64_t)ref_fq_bytes(f), 1));
+    ref_fq_run(&ref, f, memory);
+    AR_TRY(ar__st_tensor(st, &W, AR_F32, f->O, f->I, f->W));
+    AR_TRY(ar__st_tensor(st, &dW, AR_F32, f->O, f->I, f->dW));
+    if (f->v) AR_TRY(state_tensor(st, &state.v, type, 2, dims, f->v));
+    if (f->mm) AR_TRY(state_tensor(st, &state.mm, type, 3, pairs, f->mm));
+    AR_TRY(ar_graph_temp(st->g, &range, AR_F32, 3, pairs));
+    AR_TRY(ar_op_group_range(st->g, range, W, &desc->scheme));
+    AR_TRY(ar_op_fake_quant(st->g, &Wq, &sz, W, range, &state, desc));
+    AR_TRY(ar_op_fq_codes(st->g, &codes, &sz2, W, range, &state, desc));
+    AR_TRY(ar_op_fq_grad(st->g, &dv, &dmm, dW, W, range, sz, &state, desc));
+    ar_tensor *kept[] = {range, Wq, sz, codes, dv, dmm};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) ar_graph_keep(st->g, kept[i]);
+    AR_TRY(ar__st_run(st));
+    AR_TRY(expected_stores(st, f, &ref, &want_Wq, &want_sz, &want_codes));
+    AR_TRY(ar__st_doubles(st, &want_range, ref.range, 2 * f->O * groups));
+    AR_TRY(ar__st_doubles(st, &want_dmm, NULL, 2 * f->O * groups));
+    for (int64_t g = 0; g < f->O * groups; g++)
+        want_dmm[2 * g] = ref.dmin[g], want_dmm[2 * g + 1] = ref.dmax[g];
+    AR_TRY(same(st, "group_range", range, want_range));
+    AR_TRY(same(st, "fq_scale", sz, want_sz));
+    AR_TRY(same(st, "fq_forward", Wq, want_Wq));
+    if (n % 4 == 0) AR_TRY(ar__st_exact(st, "fq_codes", codes, want_codes));
+    AR_TRY(ar__st_compare(st, "fq_grad", dv, ref.dv));
+    return ar__st_compare(st, "fq_grad", dmm, want_dmm);
+}
+
+/* p: bits, zero kind, O, I, group, state (0 none, 1 f32, 2 i32, 3 i16). Row 1 is zero, row 2 tiny. */
+ar_status ar__st_fake_quant(ar__st *st, const int32_t *p) {
+    int64_t O = p[2], I = p[3], n = O * I;
+    ar_fq_desc desc = {.scheme = {p[0], p[4], (ar_zero_kind)p[1], 0}};
+    ref_fq f = {.bits = p[0], .zero = p[1], .O = O, .I = I, .G = p[4] < 0 || p[4] > I ? I : p[4]};
+    float *W = NULL, *dW = NULL;
+    int32_t *v = NULL, *mm = NULL;
+    AR_TRY(ar__st_normal(st, &W, n, 0.05f));
+    AR_TRY(ar__st_normal(st, &dW, n, 1e-3f));
+    for (int64_t i = I; i < 3 * I && i < n; i++) W[i] *= i < 2 * I ? 0.0f : 1e-4f;
+    f.W = W;
+    f.dW = dW;
+    if (p[5]) {
+        AR_TRY(ar__st_integers(st, &v, n, -20100, 20100));
+        AR_TRY(ar__st_integers(st, &mm, 2 * O * ar_scheme_groups(&desc.scheme, I), -20100, 0));
+        f.v = v;
+        f.mm = mm;
+        f.v_div = f.m_div = desc.v_div = desc.m_div = 40000.0f;
+    }
+    return run_weight(st, &f, &desc, state_type(p[5]));
+}
+
+/* p: elements, state. Three steps of one graph, step counted by hand. */
+ar_status ar__st_sign_step(ar__st *st, const int32_t *p) {
+    enum { T = 200, REACH = 20000 };
+    int64_t n = p[0], one = 1;
+    int32_t *want = NULL;
+    float *d = NULL;
+    double *want_values = NULL;
+    ar_tensor *X = NULL, *D = NULL, *step = NULL;
+    AR_TRY(ar__st_integers(st, &want, n, -REACH - 50, REACH));
+    AR_TRY(ar__st_normal(st, &d, n, 1.0f));
+    for (int64_t i = 0; i < n; i += 5) d[i] = 0.0f;
+    AR_TRY(state_tensor(st, &X, state_type(p[1]), 1, &n, want));
+    AR_TRY(ar__st_tensor(st, &D, AR_F32, n, 0, d));
+    AR_TRY(ar__st_tensor(st, &step, AR_I32, one, 0, NULL));
+    AR_TRY(ar_op_sign_step(st->g, X, D, step, T, -REACH, REACH));
+    AR_TRY(ar_graph_build(st->g));
+    for (int32_t at = 0; at < 3; at++) {
+        AR_TRY(ar_tensor_write(step, &at, 0, 1));
+        AR_TRY(ar_graph_run(st->g));
+        for (int64_t i = 0; i < n; i++) want[i] = ref_sign_step(want[i], (double)d[i], T - at, -REACH, REACH);
+    }
+    const char *kernel = p[1] == 3 ? "sign_step16" : "sign_step";
+    if (p[1] == 2) return ar__st_exact(st, kernel, X, want);
+    if (p[1] == 3) {
+        int16_t *halves = NULL;
+        AR_TRY(ar__st_array(st, (void **)&halves, n, sizeof *halves));
+        for (int64_t i = 0; i < n; i++) halves[i] = (int16_t)want[i];
+        return ar__st_exact(st, kernel, X, halves);
+    }
+    AR_TRY(ar__st_doubles(st, &want_values, NULL, n));
+    for (int64_t i = 0; i < n; i++) want_values[i] = want[i];
+    return same(st, kernel, X, want_values);
+}
+
+/* p: quotients, bits of the divisors (12 or 20). Half of the dividends lie beside a halfway quotient. */
+ar_status ar__st_quot(ar__st *st, const int32_t *p) {
+    uint32_t vw = st->device->plan.vw;
+    int64_t units = p[0] / (int32_t)vw, n = units * vw;
+    float *a = NULL, *d = NULL, *inverse = NULL;
+    double *want = NULL;
+    ar_tensor *A = NULL, *D = NULL, *Inv = NULL, *Y = NULL;
+    AR_TRY(ar__st_array(st, (void **)&a, n, sizeof *a));
+    AR_TRY(ar__st_array(st, (void **)&d, units, sizeof *d));
+    AR_TRY(ar__st_array(st, (void **)&inverse, units, sizeof *inverse));
+    AR_TRY(ar__st_doubles(st, &want, NULL, n));
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t r = ar__st_random(st);
+        if (i % vw == 0) { /* a whole number of that many bits times a power of two */
+            d[i / vw] = (float)((r >> 32 & ((1u << p[1]) - 1)) | 1u << (p[1] - 1)) * (1.0f / 1048576.0f);
+            inverse[i / vw] = 1.0f / d[i / vw];
+        }
+        double q = (double)(r & 0xffffff) + (r >> 24 & 1 ? 0.5 : 0.0); /* 24 bits, or halfway */
+        a[i] = (float)((r >> 25 & 1 ? q : -q) * (double)d[i / vw]);
+        want[i] = (double)(a[i] / d[i / vw]);
+    }
+    AR_TRY(ar__st_tensor(st, &A, AR_F32, n, 0, a));
+    AR_TRY(ar__st_tensor(st, &D, AR_F32, units, 0, d));
+    AR_TRY(ar__st_tensor(st, &Inv, AR_F32, units, 0, inverse));
+    AR_TRY(ar_graph_temp(st->g, &Y, AR_F32, 1, &n));
+    ar_graph_keep(st->g, Y);
+    struct {
+        uint32_t n, bits;
+    } words = {0, (uint32_t)p[1]};
+    ar__emit_desc e = {.kernel = AR_K_quot_check,
+                       .specs = {st->device->plan.wg, 1, vw},
+                       .operands = {{A, 0, 0}, {D, 0, 0}, {Inv, 0, 0}, {Y, 0, 0}},
+                       .params = &words,
+                       .bytes = 8.0 * (double)n};
+    AR_TRY(ar__emit_split(st->g, &e, &(ar__split){.units = units, .split = 15u}));
+    AR_TRY(ar__st_run(st));
+    return same(st, "quot_check", Y, want);
+}
