@@ -1,8 +1,11 @@
-/* Inside host/ and its tests: a safetensors file that already lies in memory. */
+/* Inside host/ and its tests: a safetensors file that already lies in memory; what lies under float weights. */
 #ifndef AR_FMT_SAFETENSORS_H
 #define AR_FMT_SAFETENSORS_H
 #include "ar_host.h"
 /* As ar_safetensors_open of a single file with these bytes, which must outlive *st. what names it in errors.
  */
 ar_status ar__safetensors_parse(ar_safetensors **st, const uint8_t *data, uint64_t bytes, const char *what);
+/* Of weights that ar_weights_open_safetensors made: the tensors, in the same order, and the file's path. */
+const ar_safetensors *ar__weights_safetensors(const ar_weights *w);
+const char *ar__weights_path(const ar_weights *w);
 #endif

@@ -2,6 +2,7 @@
  * Tensors of other types are listed, so that `info` can show them; reading them as floats is an error. */
 #include "ar_host.h"
 #include "ar_error.h"
+#include "fmt_safetensors.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,10 @@ static ar_status find_file(char **path, const char *folder) {
     return ar__fail(AR_ERR_IO, "%s: found neither model.safetensors nor model.safetensors.index.json",
                     folder);
 }
+
+const ar_safetensors *ar__weights_safetensors(const ar_weights *w) { return ((const st_weights *)w->impl)->st; }
+
+const char *ar__weights_path(const ar_weights *w) { return ((const st_weights *)w->impl)->path; }
 
 ar_status ar_weights_open_safetensors(ar_weights *w, const char *folder) {
     static const ar_weights_vtable vtable = {st_close, st_count, st_at, st_read, NULL};
