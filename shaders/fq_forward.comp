@@ -1,4 +1,4 @@
-/* fq_forward: quantize-dequantize a weight (SignRound, arXiv 2309.05516; docs/methods.md, 3).
+/* fq_forward: quantize-dequantize a weight (SignRound, arXiv 2309.05516; docs/methods.md, equation 3).
  *   q = clamp(rnd(w/s + v/vdiv) + zp, 0, Q),   W' = s (q - zp), or s q + b when affine
  *   W, Y (rows, RV hvec)   V = Vs (rows, RV) multiples in VSTATE form (0: none)
  *   SZ (rows, gpr): s, zp, b, live

@@ -1,4 +1,4 @@
-/* fq_grad: straight-through gradients of fq_forward and fq_scale (docs/methods.md, 4).
+/* fq_grad: straight-through gradients of fq_forward and fq_scale (docs/methods.md, equation 4).
  *   x = w/s + v/vdiv,  r = rnd(x) + zp,  q = clamp(r, 0, Q),  in = (r == q),  z0 = lo/s (asym), 0 (sym)
  *   dv = dW s in,   A = sum dW ((q - zp) - (in ? w/s : z0)),   B = sum dW (1 - in),   dmm = ar_fq_dmm(A, B)
  *   DW, W, DV (rows, RV hvec)   V = Vs multiples   SZ, R, M, DM (rows, gpr)   GV vectors to a group

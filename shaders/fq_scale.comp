@@ -1,4 +1,4 @@
-/* fq_scale: the numbers of a group that every weight of it shares (docs/methods.md, 2).
+/* fq_scale: the numbers of a group that every weight of it shares (docs/methods.md, equation 2).
  *   lo = wmin (mdiv + m0)/mdiv,  hi = wmax (mdiv + m1)/mdiv      coefficients clamped to [0, 1]
  *   asym: s = max(fp16((hi - lo)/Q), F),  zp = clamp(rnd(-lo/s), zmin, Q)
  *   sym:  s = fp16(sign max(-lo, hi)/M), |s| >= F with its sign,  zp = M = (Q + 1)/2,

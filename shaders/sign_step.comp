@@ -1,4 +1,4 @@
-/* sign_step: SignSGD on f32 (STATE 1) or i32 (STATE 2) multiples (docs/methods.md, 5).
+/* sign_step: SignSGD on f32 (STATE 1) or i32 (STATE 2) multiples (docs/methods.md, equation 5).
  *   p = clamp(clamp(p, lo, hi) - (T - step) sign(d), lo, hi),  sign(0) = 0
  *   X (n) p   D (n) d   At (1) step   n vectors
  * One item per vector; what lies past the last number is padding. */
