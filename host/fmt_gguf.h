@@ -1,0 +1,152 @@
+/* What the GGUF files share (github.com/ggml-org/ggml, docs/gguf.md).
+ *   fmt_gguf.c          the container: key-values and tensor infos, every length checked
+ *   fmt_gguf_blocks.c   tensor types and their blocks
+ *   fmt_gguf_names.c    tensor names and row order, both ways
+ *   fmt_gguf_meta.c     key-values to a config and a tokenizer
+ *   fmt_gguf_weights.c  the file as named float tensors: ar_weights_open_gguf
+ *   fmt_gguf_writer.c   the format "gguf" of formats.def
+ *   fmt_gguf_fields.c   the key-values it writes
+ * Everything is little-endian. */
+#ifndef AR_FMT_GGUF_H
+#define AR_FMT_GGUF_H
+#include "ar_error.h"
+#include "ar_host.h"
+
+#define AR__GGUF_VERSION       3
+#define AR__GGUF_ALIGNMENT     32
+#define AR__GGUF_NAME          64 /* bytes of a tensor's name with its NUL */
+#define AR__GGUF_BLOCK         32 /* elements of a block of every quantized type here */
+#define AR__GGUF_MAX_LAYERS    4096
+#define AR__GGUF_QUANT_VERSION 2
+
+/* ---- fmt_gguf.c ---- */
+
+typedef enum ar__gguf_kind {
+    AR__GGUF_U8, AR__GGUF_I8, AR__GGUF_U16, AR__GGUF_I16, AR__GGUF_U32, AR__GGUF_I32, AR__GGUF_F32,
+    AR__GGUF_BOOL, AR__GGUF_STRING, AR__GGUF_ARRAY, AR__GGUF_U64, AR__GGUF_I64, AR__GGUF_F64, AR__GGUF_KINDS
+} ar__gguf_kind;
+
+typedef enum ar__gguf_type_id {
+    AR__GGUF_T_F32 = 0, AR__GGUF_T_F16 = 1, AR__GGUF_T_Q4_0 = 2, AR__GGUF_T_Q4_1 = 3, AR__GGUF_T_Q8_0 = 8,
+    AR__GGUF_T_BF16 = 30
+} ar__gguf_type_id;
+
+typedef struct ar__gguf_type {
+    int32_t id;
+    const char *name;
+    int32_t elems, bytes; /* of a block */
+} ar__gguf_type;
+
+/* A key-value, or a string in an array: all pointers lie in the file. */
+typedef struct ar__gguf_value {
+    const char *key;
+    uint64_t key_bytes;
+    ar__gguf_kind kind, element; /* element: of an array */
+    uint64_t count;              /* elements of an array, bytes of a string */
+    const uint8_t *data;
+} ar__gguf_value;
+
+typedef struct ar__gguf_tensor {
+    const char *name; /* in the file, not NUL-terminated */
+    uint64_t name_bytes;
+    const ar__gguf_type *type;
+    int32_t dim_count;
+    int64_t dims[4]; /* as everywhere here: outermost first */
+    const uint8_t *data;
+    uint64_t bytes;
+} ar__gguf_tensor;
+
+typedef struct ar__gguf {
+    const char *what; /* names the file in errors; borrowed */
+    ar__gguf_value *values;
+    int64_t value_count;
+    ar__gguf_tensor *tensors;
+    int64_t tensor_count;
+} ar__gguf;
+
+/* Checks and indexes a whole file; data is borrowed. Untrusted input: every range it hands out lies inside, keys
+ * and names are unique, tensors lie one after the other. On failure *g holds nothing. */
+ar_status ar__gguf_parse(ar__gguf *g, const uint8_t *data, uint64_t bytes, const char *what);
+void ar__gguf_deinit(ar__gguf *g);
+
+const ar__gguf_value *ar__gguf_find(const ar__gguf *g, const char *key); /* NULL if missing */
+/* Typed lookups; a missing key gives the fallback, or is FORMAT when that is AR__GGUF_REQUIRED (NAN for a real).
+ * The stored kind must be u32, f32, bool, string. */
+#define AR__GGUF_REQUIRED INT64_MIN
+ar_status ar__gguf_int(int64_t *out, const ar__gguf *g, const char *key, int64_t fallback, int64_t lo, int64_t hi);
+ar_status ar__gguf_real(float *out, const ar__gguf *g, const char *key, float fallback, double lo, double hi);
+ar_status ar__gguf_bool(bool *out, const ar__gguf *g, const char *key, bool fallback);
+/* *text = NULL when missing; not NUL-terminated. */
+ar_status ar__gguf_text(const char **text, size_t *bytes, const ar__gguf *g, const char *key);
+bool ar__gguf_text_is(const char *text, size_t bytes, const char *expected);
+/* *v = NULL when missing. */
+ar_status ar__gguf_array(const ar__gguf_value **v, const ar__gguf *g, const char *key, ar__gguf_kind element);
+/* The string at p of an array of strings; returns where the next one is. */
+const uint8_t *ar__gguf_string(const char **text, size_t *bytes, const uint8_t *p);
+
+/* Unaligned little-endian loads and stores. */
+uint32_t ar__gguf_load32(const uint8_t *p);
+uint64_t ar__gguf_load64(const uint8_t *p);
+float ar__gguf_load_f32(const uint8_t *p);
+void ar__gguf_store(uint8_t *p, uint64_t value, int32_t bytes);
+
+/* ---- fmt_gguf_blocks.c ---- */
+
+/* The type of this id: NULL for an id that never was one. Types that are known but not read have elems 0. */
+const ar__gguf_type *ar__gguf_type_of(int32_t id);
+/* Bytes of a row of `width` elements, a multiple of the type's block. */
+int64_t ar__gguf_row_bytes(const ar__gguf_type *type, int64_t width);
+void ar__gguf_decode(float *dst, const ar__gguf_type *type, const uint8_t *src, int64_t count);
+/* scheme of a quantized type's blocks; false for a float type. */
+bool ar__gguf_scheme(ar_scheme *scheme, const ar__gguf_type *type);
+/* Row `row` of q (whose scheme is the type's own) from a stored row. */
+void ar__gguf_decode_codes(ar_qlinear *q, int64_t row, const ar__gguf_type *type, const uint8_t *src);
+/* Row `row` of q as blocks; q may have fewer bits and larger groups than the type, as ar__gguf_storage says. */
+void ar__gguf_encode_codes(uint8_t *dst, const ar__gguf_type *type, const ar_qlinear *q, int64_t row);
+/* What is added to a code of `bits` bits when the type stores it. */
+int32_t ar__gguf_code_offset(const ar__gguf_type *type, int32_t bits);
+
+/* ---- fmt_gguf_names.c ---- */
+
+#define AR__GGUF_HF_NAME 96
+/* The Hugging Face name of a tensor of a llama file; false if it has none. */
+bool ar__gguf_to_hf(char out[AR__GGUF_HF_NAME], const char *name, size_t bytes);
+/* Names of a block's tensors, i = 0, 1, … in the order they are written; false past the end. */
+bool ar__gguf_block_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], int32_t layer, int32_t i);
+/* Heads of a tensor whose rows llama files keep in another order (q and k: rotary pairs side by side); 0 = none. */
+int32_t ar__gguf_permuted_heads(const ar_config *c, const char *hf_name);
+/* The row of the file that holds row `row` of the Hugging Face matrix, and back. */
+int64_t ar__gguf_row_in_file(int64_t row, int64_t head_rows);
+int64_t ar__gguf_row_in_hf(int64_t row, int64_t head_rows);
+
+/* ---- fmt_gguf_meta.c ---- */
+
+#define AR__GGUF_ROPE_FREQS "rope_freqs.weight"
+/* embedding: the token embedding; rope_factors: rope_freqs.weight, or NULL; tied: there is no output.weight. */
+ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,
+                          const ar__gguf_tensor *rope_factors, bool tied);
+/* *t = NULL for a file without one. Padding tokens at the end are left out. */
+ar_status ar__gguf_tokenizer(ar_tokenizer **t, const ar__gguf *g);
+/* llama.cpp's divisors of the rotary frequencies under c's llama3 scaling: (head_dim / 2). */
+void ar__gguf_rope_factors(float *factors, const ar_config *c);
+
+/* ---- fmt_gguf_weights.c ---- */
+
+/* ar_weights_open_gguf from memory, which is borrowed. */
+ar_status ar__gguf_open_bytes(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data, uint64_t bytes,
+                              const char *what);
+
+/* ---- fmt_gguf_fields.c ---- */
+
+/* A file being written; the first failure stays in status, and later calls do nothing. */
+typedef struct ar__gguf_out {
+    ar_writer *w;
+    ar_status status;
+    uint64_t field_count;
+} ar__gguf_out;
+void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes);
+void ar__gguf_put_int(ar__gguf_out *o, uint64_t value, int32_t bytes);
+void ar__gguf_put_string(ar__gguf_out *o, const char *text, size_t bytes);
+/* All key-values of the file. */
+ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32_t file_type);
+#endif
