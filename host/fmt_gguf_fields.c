@@ -1,0 +1,187 @@
+/* The key-values of a GGUF file that llama.cpp's loader asks for. Nothing here depends on time or place: equal
+ * inputs give equal files. */
+#include "fmt_gguf.h"
+#include <stdio.h>
+#include <string.h>
+
+#define ARCH "llama"
+
+void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes) {
+    if (o->status == AR_OK) o->status = ar_writer_write(o->w, src, bytes);
+}
+
+void ar__gguf_put_int(ar__gguf_out *o, uint64_t value, int32_t bytes) {
+    uint8_t raw[8];
+    ar__gguf_store(raw, value, bytes);
+    ar__gguf_put(o, raw, (size_t)bytes);
+}
+
+void ar__gguf_put_string(ar__gguf_out *o, const char *text, size_t bytes) {
+    ar__gguf_put_int(o, bytes, 8);
+    ar__gguf_put(o, text, bytes);
+}
+
+static void put_f32(ar__gguf_out *o, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    ar__gguf_put_int(o, bits, 4);
+}
+
+/* ---- one field ---- */
+
+static void field(ar__gguf_out *o, const char *key, ar__gguf_kind kind) {
+    ar__gguf_put_string(o, key, strlen(key));
+    ar__gguf_put_int(o, (uint64_t)kind, 4);
+    o->field_count++;
+}
+
+static void field_u32(ar__gguf_out *o, const char *key, int64_t value) {
+    field(o, key, AR__GGUF_U32);
+    ar__gguf_put_int(o, (uint64_t)value, 4);
+}
+
+static void field_f32(ar__gguf_out *o, const char *key, float value) {
+    field(o, key, AR__GGUF_F32);
+    put_f32(o, value);
+}
+
+static void field_bool(ar__gguf_out *o, const char *key, bool value) {
+    field(o, key, AR__GGUF_BOOL);
+    ar__gguf_put_int(o, value, 1);
+}
+
+static void field_text(ar__gguf_out *o, const char *key, const char *text) {
+    field(o, key, AR__GGUF_STRING);
+    ar__gguf_put_string(o, text, strlen(text));
+}
+
+static void field_array(ar__gguf_out *o, const char *key, ar__gguf_kind element, int64_t count) {
+    field(o, key, AR__GGUF_ARRAY);
+    ar__gguf_put_int(o, (uint64_t)element, 4);
+    ar__gguf_put_int(o, (uint64_t)count, 8);
+}
+
+/* ---- the model's numbers ---- */
+
+static void put_config(ar__gguf_out *o, const ar_config *c) {
+    field_u32(o, ARCH ".context_length", c->max_tokens);
+    field_u32(o, ARCH ".embedding_length", c->hidden);
+    field_u32(o, ARCH ".block_count", c->layers);
+    field_u32(o, ARCH ".feed_forward_length", c->intermediate);
+    field_u32(o, ARCH ".attention.head_count", c->heads);
+    field_u32(o, ARCH ".attention.head_count_kv", c->kv_heads);
+    field_u32(o, ARCH ".attention.key_length", c->head_dim);
+    field_u32(o, ARCH ".attention.value_length", c->head_dim);
+    field_f32(o, ARCH ".attention.layer_norm_rms_epsilon", c->rms_eps);
+    field_u32(o, ARCH ".rope.dimension_count", c->head_dim);
+    field_f32(o, ARCH ".rope.freq_base", c->rope_theta);
+    if (strcmp(c->rope_scaling.kind, "linear") == 0) {
+        field_text(o, ARCH ".rope.scaling.type", "linear");
+        field_f32(o, ARCH ".rope.scaling.factor", c->rope_scaling.factor);
+    }
+    field_u32(o, ARCH ".vocab_size", c->vocab);
+}
+
+/* How the weights were made; readers pass over keys they do not know. */
+static void put_origin(ar__gguf_out *o, const ar_write_source *src) {
+    const ar_scheme *s = &src->plan->scheme;
+    if (s->bits > 8) return;
+    field_text(o, "anyround.method", src->method ? src->method : "rtn");
+    field_u32(o, "anyround.bits", s->bits);
+    field(o, "anyround.group", AR__GGUF_I32);
+    ar__gguf_put_int(o, (uint64_t)(int64_t)s->group, 4);
+    if (src->iters > 0) field_u32(o, "anyround.iterations", src->iters);
+}
+
+/* ---- the tokenizer ---- */
+
+/* Rows without a token are padding, as llama.cpp's converter writes it. */
+static const char *token_text(const ar_tokenizer *t, int32_t id, size_t *bytes, char padding[32]) {
+    const char *text = ar_tokenizer_token(t, id, bytes);
+    if (text) return text;
+    *bytes = (size_t)snprintf(padding, 32, "[PAD%d]", (int)id);
+    return padding;
+}
+
+static void put_tokens(ar__gguf_out *o, const ar_tokenizer *t, int32_t count) {
+    char padding[32];
+    size_t bytes;
+    field_array(o, "tokenizer.ggml.tokens", AR__GGUF_STRING, count);
+    for (int32_t id = 0; id < count; id++) {
+        const char *text = token_text(t, id, &bytes, padding);
+        ar__gguf_put_string(o, text, bytes);
+    }
+    if (ar_tokenizer_get_kind(t) == AR_TOK_SPM) {
+        field_array(o, "tokenizer.ggml.scores", AR__GGUF_F32, count);
+        for (int32_t id = 0; id < count; id++) put_f32(o, ar_tokenizer_token(t, id, NULL) ? ar_tokenizer_score(t, id) : -10000.0f);
+    }
+    field_array(o, "tokenizer.ggml.token_type", AR__GGUF_I32, count);
+    for (int32_t id = 0; id < count; id++) ar__gguf_put_int(o, (uint64_t)ar_tokenizer_token_type(t, id), 4);
+}
+
+static ar_status put_merges(ar__gguf_out *o, const ar_tokenizer *t) {
+    int64_t count = ar_tokenizer_merge_count(t);
+    const char *left, *right;
+    if (count == 0 && ar_tokenizer_get_kind(t) == AR_TOK_SPM) return AR_OK; /* the scores say it all */
+    field_array(o, "tokenizer.ggml.merges", AR__GGUF_STRING, count);
+    for (int64_t i = 0; i < count && o->status == AR_OK; i++) {
+        AR_TRY(ar_tokenizer_merge(t, &left, &right, i));
+        if (strchr(left, ' ') || strchr(right, ' '))
+            return ar__fail(AR_ERR_UNSUPPORTED, "tokenizer: merge %lld: found a space in it, which GGUF cannot store", (long long)i);
+        size_t a = strlen(left), b = strlen(right);
+        ar__gguf_put_int(o, a + 1 + b, 8);
+        ar__gguf_put(o, left, a);
+        ar__gguf_put(o, " ", 1);
+        ar__gguf_put(o, right, b);
+    }
+    return o->status;
+}
+
+static void put_special(ar__gguf_out *o, const ar_tokenizer *t) {
+    bool spm = ar_tokenizer_get_kind(t) == AR_TOK_SPM;
+    const struct {
+        const char *key;
+        int32_t id;
+    } ids[] = {{"tokenizer.ggml.bos_token_id", ar_tokenizer_bos(t)},
+               {"tokenizer.ggml.eos_token_id", ar_tokenizer_eos(t)},
+               {"tokenizer.ggml.unknown_token_id", ar_tokenizer_unk(t)}};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (ids[i].id >= 0) field_u32(o, ids[i].key, ids[i].id);
+    bool starts = spm || strcmp(ar_tokenizer_pre(t), "llama-bpe") == 0; /* the families that begin a text with BOS */
+    field_bool(o, "tokenizer.ggml.add_bos_token", starts && ar_tokenizer_bos(t) >= 0);
+    field_bool(o, "tokenizer.ggml.add_eos_token", false);
+    field_bool(o, "tokenizer.ggml.add_space_prefix", ar_tokenizer_adds_prefix_space(t));
+}
+
+static ar_status put_tokenizer(ar__gguf_out *o, const ar_open_model *m) {
+    const ar_tokenizer *t = m->tokenizer;
+    if (!t) {
+        field_text(o, "tokenizer.ggml.model", "none");
+        return o->status;
+    }
+    bool spm = ar_tokenizer_get_kind(t) == AR_TOK_SPM;
+    const char *pre = spm ? "default" : ar_tokenizer_pre(t);
+    if (!spm && strcmp(pre, "default") == 0)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: its tokenizer cuts words by a pattern that llama.cpp has no name for, expected that of gpt-2, llama-bpe, "
+                        "qwen2 or smollm", m->path);
+    if (ar_tokenizer_vocab(t) > m->config.vocab)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found %d tokens, expected at most one for each of the embedding's %lld rows", m->path,
+                        (int)ar_tokenizer_vocab(t), (long long)m->config.vocab);
+    field_text(o, "tokenizer.ggml.model", spm ? "llama" : "gpt2");
+    field_text(o, "tokenizer.ggml.pre", pre);
+    put_tokens(o, t, (int32_t)m->config.vocab);
+    AR_TRY(put_merges(o, t));
+    put_special(o, t);
+    return o->status;
+}
+
+ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32_t file_type) {
+    field_text(o, "general.architecture", ARCH);
+    field_text(o, "general.type", "model");
+    field_u32(o, "general.alignment", AR__GGUF_ALIGNMENT);
+    field_u32(o, "general.file_type", file_type);
+    if (src->plan->scheme.bits <= 8) field_u32(o, "general.quantization_version", AR__GGUF_QUANT_VERSION);
+    put_config(o, &src->model->config);
+    put_origin(o, src);
+    return put_tokenizer(o, src->model);
+}
