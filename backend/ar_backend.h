@@ -95,7 +95,8 @@ typedef struct ar_device_facts {
 typedef struct ar_plan {
     uint32_t vw;                       /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
     uint32_t wg;                       /* items per group of 1-D kernels */
-    uint32_t gemm_tm, gemm_tn, gemm_wgx; /* item tile: tm rows x tn*vw columns; items per group along N */
+    uint32_t gemm_tm, gemm_tn;         /* item tile: tm rows x tn*vw columns */
+    uint32_t gemm_wgx, gemm_wgy;       /* items per group along N and M; the larger takes the group's x axis */
     uint32_t attn_wg;                  /* items per group of the attention kernels */
     uint64_t piece_bytes;              /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;

@@ -26,7 +26,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     const ar_plan *plan = &g->device->plan;
     int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
     int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
-    *t = (tiles){.tm = plan->gemm_tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = 1};
+    *t = (tiles){.tm = plan->gemm_tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->k = least(K, cap / (t->tm > t->tnv ? t->tm : t->tnv));
     t->m = least(cap / (t->k * t->tm), groups * t->wgy);
     t->m = least(t->m, piece / 4 / N / t->tm) * t->tm;
@@ -111,14 +111,17 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
     struct {
         uint32_t M, N, K, ldc, c0, acc;
     } v = {(uint32_t)p->m, (uint32_t)p->n, (uint32_t)p->k, (uint32_t)ldc, 0, p->accumulate};
-    ar__emit_desc d = {
-        .kernel = AR_K_gemm, .specs = {t->wgx, t->wgy, t->tm, t->tnv / g->device->plan.vw}, .params = &v};
+    bool turned = t->wgy > t->wgx; /* the longer side of the group along x */
+    ar__emit_desc d = {.kernel = AR_K_gemm,
+                       .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm,
+                                 t->tnv / g->device->plan.vw, turned},
+                       .params = &v};
     d.operands[0] = (ar__operand){A, 0, 0};
     d.operands[1] = (ar__operand){B, 0, 0};
     d.operands[2] = bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);
     int64_t rows = (p->m + t->tm - 1) / t->tm, columns = (p->n + t->tnv - 1) / t->tnv;
-    d.groups[0] = (uint32_t)((columns + t->wgx - 1) / t->wgx);
-    d.groups[1] = (uint32_t)((rows + t->wgy - 1) / t->wgy);
+    d.groups[turned] = (uint32_t)((columns + t->wgx - 1) / t->wgx);
+    d.groups[!turned] = (uint32_t)((rows + t->wgy - 1) / t->wgy);
     d.flops = 2.0 * (double)p->m * (double)p->n * (double)p->k;
     d.bytes = 4.0 * (double)(p->m * p->k + p->n * p->k + p->m * p->n);
     return ar__emit(g, &d);

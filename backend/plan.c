@@ -98,6 +98,7 @@ static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class cl
     plan->gemm_tm = tile.tm;
     plan->gemm_tn = tile.tn;
     plan->gemm_wgx = at_most(tile.wgx, f->max_group_items);
+    plan->gemm_wgy = 1;
     plan->wg = at_most(64, f->max_group_items);
     plan->attn_wg = class == CLASS_CPU ? 8 : plan->wg;
 }
