@@ -26,7 +26,8 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     const ar_plan *plan = &g->device->plan;
     int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
     int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
-    *t = (tiles){.tm = plan->gemm_tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
+    *t = (tiles){
+        .tm = plan->gemm_tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->k = least(K, cap / (t->tm > t->tnv ? t->tm : t->tnv));
     t->m = least(cap / (t->k * t->tm), groups * t->wgy);
     t->m = least(t->m, piece / 4 / N / t->tm) * t->tm;

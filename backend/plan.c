@@ -75,19 +75,19 @@ static uint32_t vector_width(const ar_device_facts *f) {
 }
 
 typedef struct tile_row {
-    uint32_t tm, tn, wgx;
+    uint32_t tm, tn, wgx, wgy;
 } tile_row;
 
 /* CPUs: one item fills the vector registers (AVX-512 and NEON have 32, AVX2 16) and a group is the device's
- * lane count (llvmpipe: 8) or one item (an OpenCL CPU loops over items itself; 12x2 on AVX-512: 73 GFLOP per
- * CPU second, 8x2: 54). GPUs: smaller tiles, whole subgroups along N. */
+ * lane count (llvmpipe: 8, along M) or one item (an OpenCL CPU loops over items itself; 12x2 on AVX-512: 73 GFLOP
+ * per CPU second, 8x2: 54). GPUs: smaller tiles, whole subgroups along N. */
 static tile_row gemm_tile(const ar_device_facts *f, device_class class, uint32_t vw) {
-    if (class == CLASS_CPU && is_api(f, "cl")) return (tile_row){vw == 16 ? 12 : vw == 8 ? 4 : 8, 2, 1};
-    if (class == CLASS_CPU) return (tile_row){8, 4, 8};
-    if (class == CLASS_DESKTOP) return f->vendor_id == 0x10de ? (tile_row){8, 2, 32} : (tile_row){8, 1, 32};
+    if (class == CLASS_CPU && is_api(f, "cl")) return (tile_row){vw == 16 ? 12 : vw == 8 ? 4 : 8, 2, 1, 1};
+    if (class == CLASS_CPU) return (tile_row){8, 4, 1, 8};
+    if (class == CLASS_DESKTOP) return f->vendor_id == 0x10de ? (tile_row){8, 2, 32, 1} : (tile_row){8, 1, 32, 1};
     if (class == CLASS_INTEGRATED)
-        return f->vendor_id == 0x8086 ? (tile_row){8, 1, 16} : (tile_row){8, 1, 32};
-    return (tile_row){4, 1, 32};
+        return f->vendor_id == 0x8086 ? (tile_row){8, 1, 16, 1} : (tile_row){8, 1, 32, 1};
+    return (tile_row){4, 1, 32, 1};
 }
 
 static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -98,7 +98,7 @@ static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class cl
     plan->gemm_tm = tile.tm;
     plan->gemm_tn = tile.tn;
     plan->gemm_wgx = at_most(tile.wgx, f->max_group_items);
-    plan->gemm_wgy = 1;
+    plan->gemm_wgy = tile.wgy;
     plan->wg = at_most(64, f->max_group_items);
     plan->attn_wg = class == CLASS_CPU ? 8 : plan->wg;
 }
@@ -205,7 +205,10 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
         if (!is_api(f, q->api) || !strstr(f->driver, q->driver) || !strstr(f->name, q->name)) continue;
         switch (q->action) {
         case QUIRK_SOFT_HALF: plan->soft_half = true; break;
-        case QUIRK_SMALL_TILE: plan->gemm_tm = 4, plan->gemm_tn = 1, plan->gemm_wgx = 8; break;
+        case QUIRK_SMALL_TILE:
+            plan->gemm_tm = 4, plan->gemm_tn = 1;
+            plan->gemm_wgx = 8, plan->gemm_wgy = 1;
+            break;
         case QUIRK_NO_TIMESTAMPS: plan->timestamps = false; break;
         }
         add_reason(plan, q->why);

@@ -210,8 +210,8 @@ static const row rows[] = {
     {adreno7, 4, 4, 1, 32, 2, -1, 128 * MIB, true, false, 40},
     {mali_g76, 4, 4, 1, 32, 2, -1, 128 * MIB, false, false, 40},
     {mali_g710, 4, 4, 1, 32, 2, -1, 128 * MIB, true, false, 40},
-    {lavapipe, 4, 8, 4, 8, 0, -1, 128 * MIB, true, false, 250},
-    {lavapipe_arm64, 4, 8, 4, 8, 0, -1, 128 * MIB, true, true, 250},
+    {lavapipe, 4, 8, 4, 1, 0, -1, 128 * MIB, true, false, 250},
+    {lavapipe_arm64, 4, 8, 4, 1, 0, -1, 128 * MIB, true, true, 250},
     {v3d, 4, 4, 1, 32, 0, -1, GIB, false, false, 40},
     {moltenvk, 4, 8, 1, 32, 2, -1, GIB, false, false, 100},
     {pocl_avx512, 16, 12, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
@@ -248,7 +248,7 @@ static void every_known_device_gets_its_plan(void **state) {
 static void assert_within(const ar_plan *p, const ar_device_facts *f) {
     assert_true(p->vw == 4 || p->vw == 8 || p->vw == 16);
     assert_true(p->wg >= 1 && p->wg <= f->max_group_items && p->wg <= f->max_group_size[0]);
-    assert_true(p->gemm_wgx >= 1 && p->gemm_wgx <= f->max_group_items);
+    assert_true(p->gemm_wgx >= 1 && p->gemm_wgy >= 1 && p->gemm_wgx * p->gemm_wgy <= f->max_group_items);
     assert_true(p->attn_wg >= 1 && p->attn_wg <= f->max_group_items);
     assert_true(p->gemm_tm >= 1 && p->gemm_tn >= 1);
     assert_true(p->offset_align >= f->binding_offset_align && p->offset_align % (4 * p->vw) == 0);
