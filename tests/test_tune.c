@@ -1,0 +1,223 @@
+/* The tuning engine over a small random Llama, on every device: what must be equal is equal bit for bit.
+ * ctest-labels: device vulkan */
+#include "op_check.h"
+#include "ar_host.h"
+#include "random_model.h"
+
+enum { T = 24, SAMPLES = 13, LINEARS = 7, LAYERS = 2 };
+
+static const ar_config small = {.family = "llama", .hidden = 64, .intermediate = 96, .vocab = 50, .layers = LAYERS, .heads = 4, .kv_heads = 2,
+                                .head_dim = 16, .max_tokens = T, .rms_eps = 1e-5f, .rope_theta = 10000.0f, .tied = true, .bos = -1, .eos = -1};
+
+/* ---- collecting what a method delivers ---- */
+
+typedef struct outcome {
+    uint8_t *codes[LAYERS * LINEARS];
+    uint16_t *scales[LAYERS * LINEARS];
+    size_t elems[LAYERS * LINEARS], groups[LAYERS * LINEARS];
+    ar_block_report reports[LAYERS];
+    int32_t blocks;
+} outcome;
+
+static ar_status collect(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+    outcome *o = ctx;
+    for (int32_t i = 0; i < block->linear_count; i++) {
+        int32_t k = block->index * LINEARS + i;
+        if (!linears[i]) continue;
+        o->elems[k] = (size_t)(linears[i]->O * linears[i]->I);
+        o->groups[k] = (size_t)(linears[i]->O * linears[i]->groups);
+        o->codes[k] = malloc(o->elems[k]);
+        o->scales[k] = malloc(o->groups[k] * 2);
+        memcpy(o->codes[k], linears[i]->codes, o->elems[k]);
+        memcpy(o->scales[k], linears[i]->scales, o->groups[k] * 2);
+    }
+    o->reports[block->index] = *report;
+    o->blocks++;
+    return AR_OK;
+}
+
+static void outcome_free(outcome *o) {
+    for (int k = 0; k < LAYERS * LINEARS; k++) {
+        free(o->codes[k]);
+        free(o->scales[k]);
+    }
+    memset(o, 0, sizeof *o);
+}
+
+static size_t differing_codes(const outcome *a, const outcome *b) {
+    size_t n = 0;
+    for (int k = 0; k < LAYERS * LINEARS; k++) {
+        assert_int_equal(a->elems[k], b->elems[k]);
+        for (size_t i = 0; i < a->elems[k]; i++) n += a->codes[k][i] != b->codes[k][i];
+        for (size_t i = 0; i < a->groups[k]; i++) n += a->scales[k][i] != b->scales[k][i];
+    }
+    return n;
+}
+
+static const ar_quant_desc asym2 = {.scheme = {2, 32, AR_ZERO_INT, 0}, .iters = 8, .batch = 4, .seed = 42};
+
+static ar_status quantize(outcome *o, ar_device *device, const char *method, const ar_quant_desc *desc, const ar_observer *observer) {
+    ar_open_model *m = NULL;
+    int32_t ids[SAMPLES * T];
+    uint64_t state = 99;
+    for (int i = 0; i < SAMPLES * T; i++) ids[i] = (int32_t)(check_random(&state) % (uint64_t)small.vocab);
+    ar_samples samples = {ids, SAMPLES, T};
+    ar_sink sink = {.block = collect, .ctx = o};
+    memset(o, 0, sizeof *o);
+    CHECK_OK(ar_random_model_open(&m, &small, 5));
+    ar_status status = ar_method_find(method)->run(&m->model, device, &samples, desc, &sink, observer);
+    ar_random_model_close(m);
+    return status;
+}
+
+/* ---- claims ---- */
+
+static void zero_iterations(ar_device *device, void *ctx) {
+    outcome a, b;
+    ar_quant_desc none = asym2;
+    (void)ctx;
+    none.iters = 0;
+    CHECK_OK(quantize(&a, device, "signround", &none, NULL));
+    CHECK_OK(quantize(&b, device, "rtn", &none, NULL));
+    assert_int_equal(a.blocks, LAYERS);
+    assert_int_equal(differing_codes(&a, &b), 0);
+    outcome_free(&a);
+    outcome_free(&b);
+}
+static void signround_without_iterations_is_rtn(void **state) {
+    (void)state;
+    check_each_device(zero_iterations, NULL);
+}
+
+static void repeatable(ar_device *device, void *ctx) {
+    outcome a, b, c;
+    ar_quant_desc other = asym2;
+    (void)ctx;
+    other.seed = 7;
+    CHECK_OK(quantize(&a, device, "signround", &asym2, NULL));
+    CHECK_OK(quantize(&b, device, "signround", &asym2, NULL));
+    CHECK_OK(quantize(&c, device, "signround", &other, NULL));
+    assert_int_equal(differing_codes(&a, &b), 0);
+    assert_true(differing_codes(&a, &c) > 0);
+    outcome_free(&a);
+    outcome_free(&b);
+    outcome_free(&c);
+}
+static void one_seed_gives_one_result(void **state) {
+    (void)state;
+    check_each_device(repeatable, NULL);
+}
+
+static void states(ar_device *device, void *ctx) {
+    static const ar_state_kind kinds[] = {AR_STATE_F32, AR_STATE_I32, AR_STATE_I16};
+    outcome first, next;
+    ar_quant_desc d = asym2;
+    (void)ctx;
+    d.state = kinds[0];
+    CHECK_OK(quantize(&first, device, "signround", &d, NULL));
+    for (int i = 1; i < 3; i++) {
+        d.state = kinds[i];
+        CHECK_OK(quantize(&next, device, "signround", &d, NULL));
+        assert_int_equal(differing_codes(&first, &next), 0);
+        outcome_free(&next);
+    }
+    outcome_free(&first);
+}
+static void integer_state_gives_the_general_paths_bits(void **state) {
+    (void)state;
+    check_each_device(states, NULL);
+}
+
+static void improves(ar_device *device, void *ctx) {
+    static const ar_select selects[] = {AR_SELECT_HELDOUT, AR_SELECT_BATCH};
+    ar_quant_desc d = asym2;
+    (void)ctx;
+    d.iters = 40;
+    for (int i = 0; i < 2; i++) {
+        outcome o;
+        d.select = selects[i];
+        CHECK_OK(quantize(&o, device, "signround", &d, NULL));
+        for (int b = 0; b < LAYERS; b++) {
+            const ar_block_report *r = &o.reports[b];
+            assert_true(r->loss_first > 0 && r->loss_best < 0.9 * r->loss_first);
+            if (i == 0) assert_true(r->heldout_first > 0 && r->heldout_best <= r->heldout_first);
+        }
+        outcome_free(&o);
+    }
+}
+static void tuning_lowers_the_loss_and_is_never_worse_than_rtn_on_the_heldout_slice(void **state) {
+    (void)state;
+    check_each_device(improves, NULL);
+}
+
+static bool stop_at_once(void *ctx) { return ++*(int *)ctx > 3; }
+
+static void cancelled(ar_device *device, void *ctx) {
+    outcome o;
+    int polls = 0;
+    ar_observer observer = {.cancelled = stop_at_once, .ctx = &polls};
+    (void)ctx;
+    assert_int_equal(quantize(&o, device, "signround", &asym2, &observer), AR_ERR_INTERRUPTED);
+    assert_int_equal(o.blocks, 0);
+    outcome_free(&o);
+}
+static void cancelling_ends_between_steps(void **state) {
+    (void)state;
+    check_each_device(cancelled, NULL);
+}
+
+/* ---- budgets: each device is opened again with less memory ---- */
+
+static ar_status with_budget(outcome *o, const char *select, uint64_t budget, uint64_t *high_water) {
+    ar_device *device = NULL;
+    ar_memory_stats memory;
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = select, .memory_budget = budget}));
+    ar_status status = quantize(o, device, "signround", &asym2, NULL);
+    ar_device_memory(device, &memory);
+    *high_water = memory.high_water;
+    assert_true(memory.high_water <= budget);
+    ar_device_close(device);
+    return status;
+}
+
+static void shrink(ar_device *device, void *ctx) {
+    const ar_device_facts *f = ar_device_get_facts(device);
+    char select[24];
+    outcome roomy, tight;
+    uint64_t roomy_bytes = 0, bytes = 0;
+    int streamed = 0, smaller = 0;
+    (void)ctx;
+    snprintf(select, sizeof select, "%.7s:%d", f->api, (int)f->index);
+    CHECK_OK(with_budget(&roomy, select, (uint64_t)512 << 20, &roomy_bytes));
+    for (uint64_t budget = 4 << 20; budget >= 1 << 18; budget -= budget / 4) {
+        ar_status status = with_budget(&tight, select, budget, &bytes);
+        if (status == AR_ERR_DEVICE_MEMORY) {
+            outcome_free(&tight);
+            break;
+        }
+        assert_int_equal(status, AR_OK);
+        size_t n = differing_codes(&roomy, &tight);
+        streamed += n == 0;
+        smaller += n != 0; /* micro-batches add up in another order */
+        outcome_free(&tight);
+    }
+    print_message("%s: %d budgets with the same bits, %d with micro-batches\n", select, streamed, smaller);
+    assert_true(streamed > 0);
+    outcome_free(&roomy);
+}
+static void small_budgets_are_kept_and_give_the_same_bits_while_a_batch_fits(void **state) {
+    (void)state;
+    check_each_device(shrink, NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(signround_without_iterations_is_rtn),
+        cmocka_unit_test(one_seed_gives_one_result),
+        cmocka_unit_test(integer_state_gives_the_general_paths_bits),
+        cmocka_unit_test(tuning_lowers_the_loss_and_is_never_worse_than_rtn_on_the_heldout_slice),
+        cmocka_unit_test(cancelling_ends_between_steps),
+        cmocka_unit_test(small_budgets_are_kept_and_give_the_same_bits_while_a_batch_fits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
