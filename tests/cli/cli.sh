@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# cli.sh PROGRAM CASE: one claim about the program, tried as a user would. Exit 77 = skipped.
+set -u
+program=$1
+case=$2
+root=$(cd "$(dirname "$0")/../.." && pwd)
+model=$root/examples/demo-model
+text=$root/examples/demo-heldout.txt
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+export XDG_CACHE_HOME=$dir/cache
+
+die() { echo "FAILED: $*" >&2; exit 1; }
+skip() { echo "skipped: $*"; exit 77; }
+[ -f "$model/config.json" ] || skip "examples/demo-model is missing"
+
+# run EXPECTED ARGUMENT...: the exit code must be EXPECTED; stdout and stderr are kept in out and err.
+run() {
+    local expected=$1 found
+    shift
+    "$program" "$@" >out 2>err
+    found=$?
+    [ "$found" = "$expected" ] || { cat err >&2; die "exit $found, expected $expected: anyround $*"; }
+    if [ "$expected" != 0 ]; then
+        [ "$(grep -c '^anyround: ' err)" = 1 ] || { cat err >&2; die "expected one error line: anyround $*"; }
+    fi
+}
+says() { grep -q -- "$1" err || { cat err >&2; die "expected '$1' in the error"; }; }
+nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
+
+tiny=(--iters 6 --samples 6 --seqlen 32 --batch 2)
+calib=(--calib "$text")
+
+case $case in
+usage)
+    run 2 nonsense
+    run 2 quantize "$model"; says '-o OUT'
+    run 2 quantize "$model" -o o --bits 9; says 'from 2 to 8'
+    run 2 quantize "$model" -o o --frobnicate; says 'unknown option'
+    run 2 quantize "$model" -o o --method gptqq; says "expected rtn or signround"
+    run 2 quantize "$model" -o o --method rtn --iters 5; says 'no effect'
+    run 2 quantize "$model" -o o --sym --asym
+    run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
+    run 2 quantize "$model" -o o --vram lots; says 'such as 256M'
+    run 2 quantize -o o; says 'found 0 arguments'
+    run 2 eval "$model"; says '--text'
+    run 2 eval "$model" --text "$text" --protocol dream; says 'llamacpp'
+    run 2 eval "$model" --text "$text" --device cuda
+    run 2 run "$model" --greedy --temp 1; says 'no effect'
+    run 0 --help
+    run 0 quantize --help; grep -q -- --resume out || die 'help without --resume'
+    nothing_left o o.part ;;
+formats)
+    run 2 quantize "$model" -o o --format gptq,gptq; says 'named twice'
+    run 2 quantize "$model" -o o --format tarball; says 'expected one of'
+    run 2 quantize "$model" -o o --format gptq --bits 5; says 'cannot store --bits 5'
+    run 2 quantize "$model" -o o.gguf --bits 3; says 'stores 4 bits'
+    run 2 quantize "$model" -o o.gguf --type q4_0 --asym; says 'symmetric'
+    run 2 quantize "$model" -o o.gguf --type q8_0 --bits 8 --asym
+    run 2 quantize "$model" -o o.gguf --group 48; says 'multiple of 32'
+    run 2 quantize "$model" -o o --format gguf,gptq --asym; says 'share no value'
+    run 2 quantize "$model" -o o --format gptq --type q4_0; says 'format gguf'
+    nothing_left o o.part o.gguf o.gguf.part ;;
+model)
+    run 1 info "$dir/absent"
+    mkdir bad && cp "$model"/* bad/
+    echo '{"model_type": "mamba"}' >bad/config.json
+    run 3 info bad; says mamba
+    sed 's/"hidden_size": *[0-9]*/"hidden_size": -4/' "$model/config.json" >bad/config.json
+    run 3 quantize bad -o o --method rtn; says hidden_size
+    cp "$model/config.json" bad/; head -c 100 "$model/model.safetensors" >bad/model.safetensors
+    run 3 info bad; says model.safetensors
+    cp "$model/model.safetensors" bad/; echo '{"model": {"type": "Unigram"}}' >bad/tokenizer.json
+    run 3 eval bad --text "$text"; says Unigram
+    echo 'not json' >bad/tokenizer.json
+    run 3 eval bad --text "$text"
+    nothing_left o o.part ;;
+text)
+    printf 'fine \xff\xfe not fine' >broken.txt
+    run 3 eval "$model" --text broken.txt; says 'UTF-8'
+    run 1 eval "$model" --text absent.txt
+    printf 'too short' >short.txt
+    run 2 eval "$model" --text short.txt; says 'at least one window'
+    run 3 quantize "$model" -o o --calib broken.txt; says 'UTF-8'
+    nothing_left o o.part ;;
+output)
+    run 1 quantize "$model" -o /proc/anyround/o --method rtn
+    touch file; run 1 quantize "$model" -o file/o --method rtn
+    [ ! -s file ] || die 'file was written' ;;
+full_disk)
+    unshare -m true 2>/dev/null || skip 'no mount namespaces here'
+    mkdir small
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    unshare -m bash -c 'mount -t tmpfs -o size=600k none "$1/small" || exit 77
+        "$2" quantize "$3" -o "$1/small/o.gguf" --method rtn -q >"$1/out" 2>"$1/err"; code=$?
+        [ ! -e "$1/small/o.gguf" ] || exit 99; exit $code' _ "$dir" "$program" "$model"
+    code=$?
+    [ $code != 77 ] || skip 'no tmpfs here'
+    [ $code = 1 ] || { cat err >&2; die "exit $code, expected 1"; }
+    says 'No space left' ;;
+no_device)
+    mkdir empty
+    export VK_DRIVER_FILES=$dir/absent.json VK_ICD_FILENAMES=$dir/absent.json OCL_ICD_VENDORS=$dir/empty
+    run 4 devices
+    run 4 quantize "$model" -o o --method rtn
+    run 4 eval "$model" --text "$text"
+    nothing_left o ;;
+rtn_is_iters_0)
+    run 0 quantize "$model" -o a.gguf --method rtn
+    run 0 quantize "$model" -o b.gguf --iters 0
+    cmp a.gguf b.gguf || die 'files differ'
+    run 0 quantize "$model" -o a --method rtn --format auto_round --bits 2 --group 32 --asym
+    run 0 quantize "$model" -o b --iters 0 --format auto_round --bits 2 --group 32 --asym
+    diff -r a b || die 'folders differ' ;;
+repeatable)
+    for i in a b; do run 0 quantize "$model" -o $i "${tiny[@]}" "${calib[@]}" --format auto_round,gguf --group 32; done
+    diff -r a b || die 'two runs of one seed differ'
+    nothing_left a.part b.part
+    run 0 quantize "$model" -o c "${tiny[@]}" "${calib[@]}" --format auto_round,gguf --group 32 --seed 1
+    ! diff -rq a c >/dev/null || die 'another seed gave the same files' ;;
+resume)
+    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 30 --type q4_0)
+    run 0 "${command[@]}" -o whole.gguf
+    for i in 1 2 3 4 5; do
+        "$program" "${command[@]}" -o killed.gguf --resume -q >/dev/null 2>&1 &
+        pid=$!
+        sleep "$((RANDOM % 3)).$((RANDOM % 10))"
+        kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
+    done
+    run 0 "${command[@]}" -o killed.gguf --resume
+    cmp whole.gguf killed.gguf || die 'the resumed file differs'
+    nothing_left killed.gguf.part ;;
+interrupt)
+    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 3000 --lr 0.001 --type q4_0)
+    "$program" "${command[@]}" -o o.gguf >out 2>err &
+    pid=$!
+    for _ in $(seq 100); do [ -f o.gguf.part/manifest.json ] && break; sleep 0.1; done
+    sleep 0.5
+    kill -INT $pid; wait $pid; code=$?
+    [ $code = 130 ] || { cat err >&2; die "exit $code, expected 130"; }
+    says 'resume'
+    nothing_left o.gguf
+    [ -d o.gguf.part ] || die 'the state was lost' ;;
+resume_mismatch)
+    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 3000 --lr 0.001 --type q4_0)
+    "$program" "${command[@]}" -o o.gguf >out 2>err &
+    pid=$!
+    for _ in $(seq 100); do [ -f o.gguf.part/manifest.json ] && break; sleep 0.1; done
+    kill -INT $pid; wait $pid
+    run 2 "${command[@]}" -o o.gguf --resume --seed 43; says 'seed'
+    [ -f o.gguf.part/manifest.json ] || die 'the state was lost' ;;
+report)
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
+    grep -q '<polyline' r.html || die 'no plot in the report'
+    grep -q '"device_high_water"' out || die 'no memory in the JSON'
+    ! grep -q "$dir" r.html || die 'the report names the output path' ;;
+self)
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --calib self
+    run 0 run o.gguf -p 'ROMEO:' -n 12 --greedy
+    [ -s out ] || die 'no text'
+    run 0 info o.gguf --json; grep -q 'Q4_0' out || die 'info without Q4_0' ;;
+*) die "no such case" ;;
+esac
+echo ok
