@@ -82,37 +82,47 @@ static void fill_words(ar__st *st, uint32_t *x, int32_t n) {
 
 static bool is_nan_bits(uint32_t u) { return (u & 0x7fffffff) > 0x7f800000; }
 
-/* p: words. Error: how many codes or values differ; NaN may have any payload. */
+/* The bits of x rounded to fp16. */
+static uint32_t rounded_bits(uint32_t x) {
+    return as_bits((float)ref_half_value(ref_half_bits(as_float(x))));
+}
+
+/* p: words. Error: how many codes, values or roundings differ; NaN may have any payload. */
 ar_status ar__st_half(ar__st *st, const int32_t *p) {
     int64_t n = p[0], differ = 0;
-    uint32_t *x = NULL, *got = NULL, *back = NULL, word = 0;
-    ar_tensor *tx = NULL, *h = NULL, *y = NULL;
+    uint32_t *x = NULL, *got = NULL, *back = NULL, *rounded = NULL, word = 0;
+    ar_tensor *tx = NULL, *h = NULL, *y = NULL, *z = NULL;
     AR_TRY(ar__st_array(st, (void **)&x, n, sizeof *x));
     AR_TRY(ar__st_array(st, (void **)&got, n, sizeof *got));
     AR_TRY(ar__st_array(st, (void **)&back, n, sizeof *back));
+    AR_TRY(ar__st_array(st, (void **)&rounded, n, sizeof *rounded));
     fill_words(st, x, p[0]);
     AR_TRY(ar__st_tensor(st, &tx, AR_U32, n, 0, x));
     AR_TRY(ar_graph_temp(st->g, &h, AR_U32, 1, &n));
     AR_TRY(ar_graph_temp(st->g, &y, AR_U32, 1, &n));
     ar_graph_keep(st->g, h);
     ar_graph_keep(st->g, y);
+    AR_TRY(ar_graph_temp(st->g, &z, AR_U32, 1, &n));
+    ar_graph_keep(st->g, z);
     ar__emit_desc d = {.kernel = AR_K_half_check,
                        .specs = {st->device->plan.wg, 1},
-                       .operands = {{tx, 0, 0}, {h, 0, 0}, {y, 0, 0}},
+                       .operands = {{tx, 0, 0}, {h, 0, 0}, {y, 0, 0}, {z, 0, 0}},
                        .params = &word,
-                       .bytes = 12.0 * (double)n};
-    AR_TRY(ar__emit_split(st->g, &d, &(ar__split){.units = n, .split = 7u}));
+                       .bytes = 16.0 * (double)n};
+    AR_TRY(ar__emit_split(st->g, &d, &(ar__split){.units = n, .split = 15u}));
     AR_TRY(ar__st_run(st));
     AR_TRY(ar_tensor_read(h, got, 0, n));
     AR_TRY(ar_tensor_read(y, back, 0, n));
+    AR_TRY(ar_tensor_read(z, rounded, 0, n));
     for (int64_t i = 0; i < n; i++) {
         bool is_code_right =
             is_nan_bits(x[i]) ? (got[i] & 0x7fff) > 0x7c00 : got[i] == ref_half_bits(as_float(x[i]));
         uint16_t code = (uint16_t)(x[i] & 0xffff);
         bool is_nan = (code & 0x7fff) > 0x7c00;
         bool is_value_right = is_nan ? is_nan_bits(back[i]) : back[i] == as_bits((float)ref_half_value(code));
-        differ += !is_code_right + !is_value_right;
+        bool is_rounded_right = is_nan_bits(x[i]) || rounded[i] == rounded_bits(x[i]);
+        differ += !is_code_right + !is_value_right + !is_rounded_right;
     }
-    ar__st_report(st, "half_check", (double)differ, 0, "wrong codes and values");
+    ar__st_report(st, "half_check", (double)differ, 0, "wrong codes, values and roundings");
     return AR_OK;
 }
