@@ -22,12 +22,28 @@
 /* ---- fmt_gguf.c ---- */
 
 typedef enum ar__gguf_kind {
-    AR__GGUF_U8, AR__GGUF_I8, AR__GGUF_U16, AR__GGUF_I16, AR__GGUF_U32, AR__GGUF_I32, AR__GGUF_F32,
-    AR__GGUF_BOOL, AR__GGUF_STRING, AR__GGUF_ARRAY, AR__GGUF_U64, AR__GGUF_I64, AR__GGUF_F64, AR__GGUF_KINDS
+    AR__GGUF_U8,
+    AR__GGUF_I8,
+    AR__GGUF_U16,
+    AR__GGUF_I16,
+    AR__GGUF_U32,
+    AR__GGUF_I32,
+    AR__GGUF_F32,
+    AR__GGUF_BOOL,
+    AR__GGUF_STRING,
+    AR__GGUF_ARRAY,
+    AR__GGUF_U64,
+    AR__GGUF_I64,
+    AR__GGUF_F64,
+    AR__GGUF_KINDS
 } ar__gguf_kind;
 
 typedef enum ar__gguf_type_id {
-    AR__GGUF_T_F32 = 0, AR__GGUF_T_F16 = 1, AR__GGUF_T_Q4_0 = 2, AR__GGUF_T_Q4_1 = 3, AR__GGUF_T_Q8_0 = 8,
+    AR__GGUF_T_F32 = 0,
+    AR__GGUF_T_F16 = 1,
+    AR__GGUF_T_Q4_0 = 2,
+    AR__GGUF_T_Q4_1 = 3,
+    AR__GGUF_T_Q8_0 = 8,
     AR__GGUF_T_BF16 = 30
 } ar__gguf_type_id;
 
@@ -64,16 +80,17 @@ typedef struct ar__gguf {
     int64_t tensor_count;
 } ar__gguf;
 
-/* Checks and indexes a whole file; data is borrowed. Untrusted input: every range it hands out lies inside, keys
- * and names are unique, tensors lie one after the other. On failure *g holds nothing. */
+/* Checks and indexes a whole file; data is borrowed. Untrusted input: every range it hands out lies inside,
+ * keys and names are unique, tensors lie one after the other. On failure *g holds nothing. */
 ar_status ar__gguf_parse(ar__gguf *g, const uint8_t *data, uint64_t bytes, const char *what);
 void ar__gguf_deinit(ar__gguf *g);
 
 const ar__gguf_value *ar__gguf_find(const ar__gguf *g, const char *key); /* NULL if missing */
-/* Typed lookups; a missing key gives the fallback, or is FORMAT when that is AR__GGUF_REQUIRED (NAN for a real).
- * The stored kind must be u32, f32, bool, string. */
+/* Typed lookups; a missing key gives the fallback, or is FORMAT when that is AR__GGUF_REQUIRED (NAN for a
+ * real). The stored kind must be u32, f32, bool, string. */
 #define AR__GGUF_REQUIRED INT64_MIN
-ar_status ar__gguf_int(int64_t *out, const ar__gguf *g, const char *key, int64_t fallback, int64_t lo, int64_t hi);
+ar_status ar__gguf_int(int64_t *out, const ar__gguf *g, const char *key, int64_t fallback, int64_t lo,
+                       int64_t hi);
 ar_status ar__gguf_real(float *out, const ar__gguf *g, const char *key, float fallback, double lo, double hi);
 ar_status ar__gguf_bool(bool *out, const ar__gguf *g, const char *key, bool fallback);
 /* *text = NULL when missing; not NUL-terminated. */
@@ -101,7 +118,8 @@ void ar__gguf_decode(float *dst, const ar__gguf_type *type, const uint8_t *src, 
 bool ar__gguf_scheme(ar_scheme *scheme, const ar__gguf_type *type);
 /* Row `row` of q (whose scheme is the type's own) from a stored row. */
 void ar__gguf_decode_codes(ar_qlinear *q, int64_t row, const ar__gguf_type *type, const uint8_t *src);
-/* Row `row` of q as blocks; q may have fewer bits and larger groups than the type, as ar__gguf_storage says. */
+/* Row `row` of q as blocks; q may have fewer bits and larger groups than the type, as ar__gguf_storage says.
+ */
 void ar__gguf_encode_codes(uint8_t *dst, const ar__gguf_type *type, const ar_qlinear *q, int64_t row);
 /* What is added to a code of `bits` bits when the type stores it. */
 int32_t ar__gguf_code_offset(const ar__gguf_type *type, int32_t bits);
@@ -113,7 +131,8 @@ int32_t ar__gguf_code_offset(const ar__gguf_type *type, int32_t bits);
 bool ar__gguf_to_hf(char out[AR__GGUF_HF_NAME], const char *name, size_t bytes);
 /* Names of a block's tensors, i = 0, 1, … in the order they are written; false past the end. */
 bool ar__gguf_block_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], int32_t layer, int32_t i);
-/* Heads of a tensor whose rows llama files keep in another order (q and k: rotary pairs side by side); 0 = none. */
+/* Heads of a tensor whose rows llama files keep in another order (q and k: rotary pairs side by side); 0 =
+ * none. */
 int32_t ar__gguf_permuted_heads(const ar_config *c, const char *hf_name);
 /* The row of the file that holds row `row` of the Hugging Face matrix, and back. */
 int64_t ar__gguf_row_in_file(int64_t row, int64_t head_rows);
@@ -122,7 +141,8 @@ int64_t ar__gguf_row_in_hf(int64_t row, int64_t head_rows);
 /* ---- fmt_gguf_meta.c ---- */
 
 #define AR__GGUF_ROPE_FREQS "rope_freqs.weight"
-/* embedding: the token embedding; rope_factors: rope_freqs.weight, or NULL; tied: there is no output.weight. */
+/* embedding: the token embedding; rope_factors: rope_freqs.weight, or NULL; tied: there is no output.weight.
+ */
 ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,
                           const ar__gguf_tensor *rope_factors, bool tied);
 /* *t = NULL for a file without one. Padding tokens at the end are left out. */
@@ -133,8 +153,8 @@ void ar__gguf_rope_factors(float *factors, const ar_config *c);
 /* ---- fmt_gguf_weights.c ---- */
 
 /* ar_weights_open_gguf from memory, which is borrowed. */
-ar_status ar__gguf_open_bytes(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data, uint64_t bytes,
-                              const char *what);
+ar_status ar__gguf_open_bytes(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data,
+                              uint64_t bytes, const char *what);
 
 /* ---- fmt_gguf_fields.c ---- */
 

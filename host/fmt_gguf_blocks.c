@@ -16,12 +16,35 @@ static const ar__gguf_type types[] = {
     {AR__GGUF_T_Q4_0, "Q4_0", AR__GGUF_BLOCK, 2 + HALF},
     {AR__GGUF_T_Q4_1, "Q4_1", AR__GGUF_BLOCK, 4 + HALF},
     {AR__GGUF_T_Q8_0, "Q8_0", AR__GGUF_BLOCK, 2 + AR__GGUF_BLOCK},
-    {6, "Q5_0", 0, 0},     {7, "Q5_1", 0, 0},     {9, "Q8_1", 0, 0},     {10, "Q2_K", 0, 0},   {11, "Q3_K", 0, 0},
-    {12, "Q4_K", 0, 0},    {13, "Q5_K", 0, 0},    {14, "Q6_K", 0, 0},    {15, "Q8_K", 0, 0},   {16, "IQ2_XXS", 0, 0},
-    {17, "IQ2_XS", 0, 0},  {18, "IQ3_XXS", 0, 0}, {19, "IQ1_S", 0, 0},   {20, "IQ4_NL", 0, 0}, {21, "IQ3_S", 0, 0},
-    {22, "IQ2_S", 0, 0},   {23, "IQ4_XS", 0, 0},  {24, "I8", 0, 0},      {25, "I16", 0, 0},    {26, "I32", 0, 0},
-    {27, "I64", 0, 0},     {28, "F64", 0, 0},     {29, "IQ1_M", 0, 0},   {34, "TQ1_0", 0, 0},  {35, "TQ2_0", 0, 0},
-    {39, "MXFP4", 0, 0},   {40, "NVFP4", 0, 0},   {41, "Q1_0", 0, 0},    {42, "Q2_0", 0, 0},
+    {6, "Q5_0", 0, 0},
+    {7, "Q5_1", 0, 0},
+    {9, "Q8_1", 0, 0},
+    {10, "Q2_K", 0, 0},
+    {11, "Q3_K", 0, 0},
+    {12, "Q4_K", 0, 0},
+    {13, "Q5_K", 0, 0},
+    {14, "Q6_K", 0, 0},
+    {15, "Q8_K", 0, 0},
+    {16, "IQ2_XXS", 0, 0},
+    {17, "IQ2_XS", 0, 0},
+    {18, "IQ3_XXS", 0, 0},
+    {19, "IQ1_S", 0, 0},
+    {20, "IQ4_NL", 0, 0},
+    {21, "IQ3_S", 0, 0},
+    {22, "IQ2_S", 0, 0},
+    {23, "IQ4_XS", 0, 0},
+    {24, "I8", 0, 0},
+    {25, "I16", 0, 0},
+    {26, "I32", 0, 0},
+    {27, "I64", 0, 0},
+    {28, "F64", 0, 0},
+    {29, "IQ1_M", 0, 0},
+    {34, "TQ1_0", 0, 0},
+    {35, "TQ2_0", 0, 0},
+    {39, "MXFP4", 0, 0},
+    {40, "NVFP4", 0, 0},
+    {41, "Q1_0", 0, 0},
+    {42, "Q2_0", 0, 0},
 };
 
 const ar__gguf_type *ar__gguf_type_of(int32_t id) {
@@ -30,7 +53,9 @@ const ar__gguf_type *ar__gguf_type_of(int32_t id) {
     return NULL;
 }
 
-int64_t ar__gguf_row_bytes(const ar__gguf_type *type, int64_t width) { return width / type->elems * type->bytes; }
+int64_t ar__gguf_row_bytes(const ar__gguf_type *type, int64_t width) {
+    return width / type->elems * type->bytes;
+}
 
 static uint16_t load_f16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
@@ -68,7 +93,8 @@ void ar__gguf_decode(float *dst, const ar__gguf_type *type, const uint8_t *src, 
 bool ar__gguf_scheme(ar_scheme *scheme, const ar__gguf_type *type) {
     if (type->elems == 1) return false;
     bool sym = type->id != AR__GGUF_T_Q4_1;
-    *scheme = (ar_scheme){type->id == AR__GGUF_T_Q8_0 ? 8 : 4, AR__GGUF_BLOCK, sym ? AR_ZERO_SYM : AR_ZERO_F16MIN, 0};
+    *scheme = (ar_scheme){type->id == AR__GGUF_T_Q8_0 ? 8 : 4, AR__GGUF_BLOCK,
+                          sym ? AR_ZERO_SYM : AR_ZERO_F16MIN, 0};
     return true;
 }
 
@@ -115,6 +141,7 @@ void ar__gguf_encode_codes(uint8_t *dst, const ar__gguf_type *type, const ar_qli
         }
         if (q->mins) ar__gguf_store(dst + 2, q->mins[group], 2);
         uint8_t *qs = dst + (q->mins ? 4 : 2);
-        for (int32_t j = 0; j < HALF; j++) qs[j] = (uint8_t)((codes[j] + offset) | (codes[j + HALF] + offset) << 4);
+        for (int32_t j = 0; j < HALF; j++)
+            qs[j] = (uint8_t)((codes[j] + offset) | (codes[j + HALF] + offset) << 4);
     }
 }

@@ -1,5 +1,5 @@
-/* The key-values of a GGUF file that llama.cpp's loader asks for. Nothing here depends on time or place: equal
- * inputs give equal files. */
+/* The key-values of a GGUF file that llama.cpp's loader asks for. Nothing here depends on time or place:
+ * equal inputs give equal files. */
 #include "fmt_gguf.h"
 #include <stdio.h>
 #include <string.h>
@@ -113,7 +113,8 @@ static void put_tokens(ar__gguf_out *o, const ar_tokenizer *t, int32_t count) {
     }
     if (ar_tokenizer_get_kind(t) == AR_TOK_SPM) {
         field_array(o, "tokenizer.ggml.scores", AR__GGUF_F32, count);
-        for (int32_t id = 0; id < count; id++) put_f32(o, ar_tokenizer_token(t, id, NULL) ? ar_tokenizer_score(t, id) : -10000.0f);
+        for (int32_t id = 0; id < count; id++)
+            put_f32(o, ar_tokenizer_token(t, id, NULL) ? ar_tokenizer_score(t, id) : -10000.0f);
     }
     field_array(o, "tokenizer.ggml.token_type", AR__GGUF_I32, count);
     for (int32_t id = 0; id < count; id++) ar__gguf_put_int(o, (uint64_t)ar_tokenizer_token_type(t, id), 4);
@@ -127,7 +128,9 @@ static ar_status put_merges(ar__gguf_out *o, const ar_tokenizer *t) {
     for (int64_t i = 0; i < count && o->status == AR_OK; i++) {
         AR_TRY(ar_tokenizer_merge(t, &left, &right, i));
         if (strchr(left, ' ') || strchr(right, ' '))
-            return ar__fail(AR_ERR_UNSUPPORTED, "tokenizer: merge %lld: found a space in it, which GGUF cannot store", (long long)i);
+            return ar__fail(AR_ERR_UNSUPPORTED,
+                            "tokenizer: merge %lld: found a space in it, which GGUF cannot store",
+                            (long long)i);
         size_t a = strlen(left), b = strlen(right);
         ar__gguf_put_int(o, a + 1 + b, 8);
         ar__gguf_put(o, left, a);
@@ -147,7 +150,8 @@ static void put_special(ar__gguf_out *o, const ar_tokenizer *t) {
                {"tokenizer.ggml.unknown_token_id", ar_tokenizer_unk(t)}};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         if (ids[i].id >= 0) field_u32(o, ids[i].key, ids[i].id);
-    bool starts = spm || strcmp(ar_tokenizer_pre(t), "llama-bpe") == 0; /* the families that begin a text with BOS */
+    bool starts =
+        spm || strcmp(ar_tokenizer_pre(t), "llama-bpe") == 0; /* the families that begin a text with BOS */
     field_bool(o, "tokenizer.ggml.add_bos_token", starts && ar_tokenizer_bos(t) >= 0);
     field_bool(o, "tokenizer.ggml.add_eos_token", false);
     field_bool(o, "tokenizer.ggml.add_space_prefix", ar_tokenizer_adds_prefix_space(t));
@@ -162,11 +166,15 @@ static ar_status put_tokenizer(ar__gguf_out *o, const ar_open_model *m) {
     bool spm = ar_tokenizer_get_kind(t) == AR_TOK_SPM;
     const char *pre = spm ? "default" : ar_tokenizer_pre(t);
     if (!spm && strcmp(pre, "default") == 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: its tokenizer cuts words by a pattern that llama.cpp has no name for, expected that of gpt-2, llama-bpe, "
-                        "qwen2 or smollm", m->path);
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "%s: its tokenizer cuts words by a pattern that llama.cpp has no name for, expected "
+                        "that of gpt-2, llama-bpe, "
+                        "qwen2 or smollm",
+                        m->path);
     if (ar_tokenizer_vocab(t) > m->config.vocab)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found %d tokens, expected at most one for each of the embedding's %lld rows", m->path,
-                        (int)ar_tokenizer_vocab(t), (long long)m->config.vocab);
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "%s: found %d tokens, expected at most one for each of the embedding's %lld rows",
+                        m->path, (int)ar_tokenizer_vocab(t), (long long)m->config.vocab);
     field_text(o, "tokenizer.ggml.model", spm ? "llama" : "gpt2");
     field_text(o, "tokenizer.ggml.pre", pre);
     put_tokens(o, t, (int32_t)m->config.vocab);

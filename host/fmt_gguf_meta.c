@@ -32,13 +32,17 @@ static ar_status read_family(ar_config *c, const ar__gguf *g) {
     const ar__gguf_value *split = ar__gguf_find(g, "split.count");
     if (split && split->kind == AR__GGUF_U16) splits = split->data[0] | split->data[1] << 8;
     if (splits > 1)
-        return ar__fail(AR_ERR_FORMAT, "%s: split.count: found one of %" PRId64 " files, expected a file in one piece", g->what, splits);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: split.count: found one of %" PRId64 " files, expected a file in one piece",
+                        g->what, splits);
     for (int32_t i = 0; ar__families[i]; i++)
-        if (strcmp(ar__families[i]->gguf_arch, ARCH) == 0) snprintf(c->family, sizeof c->family, "%s", ar__families[i]->name);
+        if (strcmp(ar__families[i]->gguf_arch, ARCH) == 0)
+            snprintf(c->family, sizeof c->family, "%s", ar__families[i]->name);
     return AR_OK;
 }
 
-static ar_status read_i32(int32_t *out, const ar__gguf *g, const char *key, int64_t fallback, int64_t lo, int64_t hi) {
+static ar_status read_i32(int32_t *out, const ar__gguf *g, const char *key, int64_t fallback, int64_t lo,
+                          int64_t hi) {
     int64_t value = 0;
     AR_TRY(ar__gguf_int(&value, g, key, fallback, lo, hi));
     *out = (int32_t)value;
@@ -46,16 +50,20 @@ static ar_status read_i32(int32_t *out, const ar__gguf *g, const char *key, int6
 }
 
 /* A number, or an array with that number for every layer. */
-static ar_status read_per_layer(int64_t *out, const ar__gguf *g, const char *key, int64_t fallback, int64_t hi, int32_t layers) {
+static ar_status read_per_layer(int64_t *out, const ar__gguf *g, const char *key, int64_t fallback,
+                                int64_t hi, int32_t layers) {
     const ar__gguf_value *v = ar__gguf_find(g, key);
     if (!v || v->kind != AR__GGUF_ARRAY) return ar__gguf_int(out, g, key, fallback, 1, hi);
     if (v->element != AR__GGUF_U32) AR_TRY(ar__gguf_array(&v, g, key, AR__GGUF_I32));
     if (v->count != (uint64_t)layers)
-        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRIu64 " values, expected %d, one for every block", g->what, key, v->count, (int)layers);
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRIu64 " values, expected %d, one for every block",
+                        g->what, key, v->count, (int)layers);
     for (uint64_t i = 0; i < v->count; i++) {
         int64_t value = (int32_t)ar__gguf_load32(v->data + 4 * i);
         if (value < 1 || value > hi || (i > 0 && value != *out))
-            return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRId64 " for block %" PRIu64 ", expected 1 to %" PRId64 ", the same for all",
+            return ar__fail(AR_ERR_FORMAT,
+                            "%s: %s: found %" PRId64 " for block %" PRIu64 ", expected 1 to %" PRId64
+                            ", the same for all",
                             g->what, key, value, i, hi);
         *out = value;
     }
@@ -66,16 +74,21 @@ static ar_status read_sizes(ar_config *c, const ar__gguf *g, const ar__gguf_tens
     AR_TRY(ar__gguf_int(&c->hidden, g, ARCH ".embedding_length", AR__GGUF_REQUIRED, 1, MAX_HIDDEN));
     AR_TRY(read_i32(&c->layers, g, ARCH ".block_count", AR__GGUF_REQUIRED, 1, AR__GGUF_MAX_LAYERS));
     AR_TRY(read_i32(&c->max_tokens, g, ARCH ".context_length", AR__GGUF_REQUIRED, 1, MAX_TOKENS));
-    AR_TRY(read_per_layer(&c->intermediate, g, ARCH ".feed_forward_length", AR__GGUF_REQUIRED, MAX_INTERMEDIATE, c->layers));
+    AR_TRY(read_per_layer(&c->intermediate, g, ARCH ".feed_forward_length", AR__GGUF_REQUIRED,
+                          MAX_INTERMEDIATE, c->layers));
     if (embedding->dim_count != 2 || embedding->dims[1] != c->hidden || embedding->dims[0] > MAX_VOCAB)
-        return ar__fail(AR_ERR_FORMAT, "%s: token_embd.weight: found rows of %" PRId64 ", expected a matrix of rows of embedding_length = %" PRId64,
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: token_embd.weight: found rows of %" PRId64
+                        ", expected a matrix of rows of embedding_length = %" PRId64,
                         g->what, embedding->dims[embedding->dim_count - 1], c->hidden);
     c->vocab = embedding->dims[0];
     int64_t stated = 0;
     AR_TRY(ar__gguf_int(&stated, g, ARCH ".vocab_size", c->vocab, 1, MAX_VOCAB));
     if (stated != c->vocab)
-        return ar__fail(AR_ERR_FORMAT, "%s: " ARCH ".vocab_size: found %" PRId64 ", expected the %" PRId64 " rows of token_embd.weight", g->what,
-                        stated, c->vocab);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: " ARCH ".vocab_size: found %" PRId64 ", expected the %" PRId64
+                        " rows of token_embd.weight",
+                        g->what, stated, c->vocab);
     return AR_OK;
 }
 
@@ -84,13 +97,18 @@ static ar_status read_heads(ar_config *c, const ar__gguf *g) {
     AR_TRY(read_per_layer(&heads, g, ARCH ".attention.head_count", AR__GGUF_REQUIRED, MAX_HEADS, c->layers));
     AR_TRY(read_per_layer(&kv_heads, g, ARCH ".attention.head_count_kv", heads, heads, c->layers));
     if (heads % kv_heads != 0)
-        return ar__fail(AR_ERR_FORMAT, "%s: " ARCH ".attention.head_count_kv: found %" PRId64 ", expected a divisor of head_count = %" PRId64,
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: " ARCH ".attention.head_count_kv: found %" PRId64
+                        ", expected a divisor of head_count = %" PRId64,
                         g->what, kv_heads, heads);
     AR_TRY(ar__gguf_int(&head_dim, g, ARCH ".attention.key_length", c->hidden / heads, 1, MAX_HEAD_DIM));
     if (head_dim < 4 || head_dim % 4 != 0 || head_dim > MAX_HEAD_DIM)
-        return ar__fail(AR_ERR_FORMAT, "%s: size of a head: found %" PRId64 ", expected a multiple of 4 up to %d", g->what, head_dim, MAX_HEAD_DIM);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: size of a head: found %" PRId64 ", expected a multiple of 4 up to %d", g->what,
+                        head_dim, MAX_HEAD_DIM);
     static const char *const same[] = {ARCH ".attention.value_length", ARCH ".rope.dimension_count"};
-    for (size_t i = 0; i < sizeof same / sizeof *same; i++) AR_TRY(ar__gguf_int(&other, g, same[i], head_dim, head_dim, head_dim));
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        AR_TRY(ar__gguf_int(&other, g, same[i], head_dim, head_dim, head_dim));
     c->heads = (int32_t)heads;
     c->kv_heads = (int32_t)kv_heads;
     c->head_dim = (int32_t)head_dim;
@@ -110,21 +128,27 @@ static ar_status read_linear_scaling(ar_config *c, const ar__gguf *g) {
     AR_TRY(ar__gguf_real(&factor, g, ARCH ".rope.scaling.factor", factor, 0, 1e6));
     if (ar__gguf_text_is(type, bytes, "none")) return AR_OK;
     if (type && !ar__gguf_text_is(type, bytes, "linear"))
-        return ar__fail(AR_ERR_FORMAT, "%s: " ARCH ".rope.scaling.type: found %s, expected none or linear", g->what,
-                        ar__quote(quoted, type, bytes));
+        return ar__fail(AR_ERR_FORMAT, "%s: " ARCH ".rope.scaling.type: found %s, expected none or linear",
+                        g->what, ar__quote(quoted, type, bytes));
     if (factor == 0.0f || factor == 1.0f) return AR_OK;
-    if (factor < 1e-3f) return ar__fail(AR_ERR_FORMAT, "%s: " ARCH ".rope.scaling.factor: found %g, expected 0.001 to 1e6", g->what, (double)factor);
+    if (factor < 1e-3f)
+        return ar__fail(AR_ERR_FORMAT, "%s: " ARCH ".rope.scaling.factor: found %g, expected 0.001 to 1e6",
+                        g->what, (double)factor);
     c->rope_scaling.factor = factor;
     memcpy(c->rope_scaling.kind, "linear", sizeof "linear");
     return AR_OK;
 }
 
 void ar__gguf_rope_factors(float *factors, const ar_config *c) {
-    double low = (double)c->rope_scaling.low_freq, high = (double)c->rope_scaling.high_freq, factor = (double)c->rope_scaling.factor;
+    double low = (double)c->rope_scaling.low_freq, high = (double)c->rope_scaling.high_freq,
+           factor = (double)c->rope_scaling.factor;
     for (int32_t i = 0; i < c->head_dim / 2; i++) {
-        double freq = pow((double)c->rope_theta, -2.0 * i / c->head_dim), turns = c->rope_scaling.original_tokens * freq / (2 * PI);
+        double freq = pow((double)c->rope_theta, -2.0 * i / c->head_dim),
+               turns = c->rope_scaling.original_tokens * freq / (2 * PI);
         double smooth = (turns - low) / (high - low);
-        factors[i] = (float)(turns > high ? 1.0 : turns < low ? factor : 1 / ((1 - smooth) / factor + smooth));
+        factors[i] = (float)(turns > high  ? 1.0
+                             : turns < low ? factor
+                                           : 1 / ((1 - smooth) / factor + smooth));
     }
 }
 
@@ -135,8 +159,9 @@ static double snap(double x) {
 }
 
 /* llama3 scaling is blended linearly in the frequency f between two wavelengths:
- *   1/factor_i = 1/factor + (1 - 1/factor) (a f_i - low/(high - low)),   a = old context / (2 pi (high - low)).
- * Only ratios of (old context, low, high) matter, so low = 1 and two blended elements give the others. */
+ *   1/factor_i = 1/factor + (1 - 1/factor) (a f_i - low/(high - low)),   a = old context / (2 pi (high -
+ * low)). Only ratios of (old context, low, high) matter, so low = 1 and two blended elements give the others.
+ */
 static bool fit_llama3(ar_config *c, const float *factors) {
     int32_t first = -1, last = -1, half = c->head_dim / 2;
     double largest = (double)factors[half - 1], f[2], s[2];
@@ -168,8 +193,9 @@ static bool fit_llama3(ar_config *c, const float *factors) {
 static ar_status read_llama3_scaling(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *t) {
     int32_t half = c->head_dim / 2;
     if (t->type->id != AR__GGUF_T_F32 || t->dim_count != 1 || t->dims[0] != half)
-        return ar__fail(AR_ERR_FORMAT, "%s: " AR__GGUF_ROPE_FREQS ": found %" PRId64 " of %s, expected %d of F32", g->what, t->dims[0],
-                        t->type->name, (int)half);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: " AR__GGUF_ROPE_FREQS ": found %" PRId64 " of %s, expected %d of F32", g->what,
+                        t->dims[0], t->type->name, (int)half);
     float factors[MAX_HEAD_DIM / 2], made[MAX_HEAD_DIM / 2];
     bool plain = true, fits = true;
     for (int32_t i = 0; i < half; i++) {
@@ -178,17 +204,23 @@ static ar_status read_llama3_scaling(ar_config *c, const ar__gguf *g, const ar__
         plain = plain && factors[i] == 1.0f;
     }
     if (plain) return AR_OK;
-    if (c->rope_scaling.kind[0]) return ar__fail(AR_ERR_FORMAT, "%s: found " AR__GGUF_ROPE_FREQS " and linear scaling, expected one", g->what);
+    if (c->rope_scaling.kind[0])
+        return ar__fail(AR_ERR_FORMAT, "%s: found " AR__GGUF_ROPE_FREQS " and linear scaling, expected one",
+                        g->what);
     fits = fits && fit_llama3(c, factors);
     if (fits) ar__gguf_rope_factors(made, c);
     for (int32_t i = 0; fits && i < half; i++) fits = fabsf(made[i] - factors[i]) <= 2e-5f * factors[i];
-    return fits ? AR_OK : ar__fail(AR_ERR_FORMAT, "%s: " AR__GGUF_ROPE_FREQS ": found factors that are not Llama 3's scaling", g->what);
+    return fits ? AR_OK
+                : ar__fail(AR_ERR_FORMAT,
+                           "%s: " AR__GGUF_ROPE_FREQS ": found factors that are not Llama 3's scaling",
+                           g->what);
 }
 
 /* ---- the config ---- */
 
 /* *id = -1 when missing. Ids outside the vocabulary are files' way to say none. */
-static ar_status read_token(int32_t *id, const ar__gguf *g, const char *key, int64_t fallback, int64_t vocab) {
+static ar_status read_token(int32_t *id, const ar__gguf *g, const char *key, int64_t fallback,
+                            int64_t vocab) {
     int64_t value = 0;
     AR_TRY(ar__gguf_int(&value, g, key, fallback, 0, UINT32_MAX));
     *id = value < vocab ? (int32_t)value : -1;
@@ -206,7 +238,8 @@ static ar_status read_special(int32_t *bos, int32_t *eos, int32_t *unk, const ar
     return read_token(unk, g, "tokenizer.ggml.unknown_token_id", spm ? 0 : -1, vocab);
 }
 
-ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding, const ar__gguf_tensor *rope_factors, bool tied) {
+ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,
+                          const ar__gguf_tensor *rope_factors, bool tied) {
     *c = (ar_config){.tied = tied};
     int32_t unk;
     AR_TRY(read_family(c, g));
@@ -229,11 +262,13 @@ typedef struct arrays { /* what ar_tokenizer_data points to, owned */
     char pre[64];
 } arrays;
 
-static ar_status array_of(const ar__gguf_value **v, const ar__gguf *g, const char *key, ar__gguf_kind element, uint64_t count) {
+static ar_status array_of(const ar__gguf_value **v, const ar__gguf *g, const char *key, ar__gguf_kind element,
+                          uint64_t count) {
     AR_TRY(ar__gguf_array(v, g, key, element));
     if (*v && (*v)->count != count)
-        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRIu64 " elements, expected one for each of %" PRIu64 " tokens", g->what, key,
-                        (*v)->count, count);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: %s: found %" PRIu64 " elements, expected one for each of %" PRIu64 " tokens",
+                        g->what, key, (*v)->count, count);
     return AR_OK;
 }
 
@@ -242,8 +277,8 @@ static ar_status read_tokens(arrays *a, ar_tokenizer_data *d, const ar__gguf *g)
     const ar__gguf_value *tokens, *scores, *types;
     AR_TRY(ar__gguf_array(&tokens, g, "tokenizer.ggml.tokens", AR__GGUF_STRING));
     if (!tokens || tokens->count < 1 || tokens->count > AR__MAX_TOKENS)
-        return ar__fail(AR_ERR_FORMAT, "%s: tokenizer.ggml.tokens: found %" PRIu64 ", expected 1 to %d", g->what, tokens ? tokens->count : 0,
-                        AR__MAX_TOKENS);
+        return ar__fail(AR_ERR_FORMAT, "%s: tokenizer.ggml.tokens: found %" PRIu64 ", expected 1 to %d",
+                        g->what, tokens ? tokens->count : 0, AR__MAX_TOKENS);
     AR_TRY(array_of(&scores, g, "tokenizer.ggml.scores", AR__GGUF_F32, tokens->count));
     AR_TRY(array_of(&types, g, "tokenizer.ggml.token_type", AR__GGUF_I32, tokens->count));
     size_t count = (size_t)tokens->count;
@@ -269,7 +304,8 @@ static ar_status read_tokens(arrays *a, ar_tokenizer_data *d, const ar__gguf *g)
 static ar_status read_merges(arrays *a, ar_tokenizer_data *d, const ar__gguf *g) {
     const ar__gguf_value *merges;
     AR_TRY(ar__gguf_array(&merges, g, "tokenizer.ggml.merges", AR__GGUF_STRING));
-    if (!merges && d->kind == AR_TOK_BYTE_BPE) return ar__fail(AR_ERR_FORMAT, "%s: tokenizer.ggml.merges: missing, expected an array", g->what);
+    if (!merges && d->kind == AR_TOK_BYTE_BPE)
+        return ar__fail(AR_ERR_FORMAT, "%s: tokenizer.ggml.merges: missing, expected an array", g->what);
     if (!merges) return AR_OK;
     size_t count = (size_t)merges->count, bytes = 0, used = 0;
     const uint8_t *p = merges->data;
@@ -281,7 +317,8 @@ static ar_status read_merges(arrays *a, ar_tokenizer_data *d, const ar__gguf *g)
     p = merges->data;
     for (size_t i = 0, each; i < count; i++, used += each + 1) {
         p = ar__gguf_string(&text, &each, p);
-        if (memchr(text, 0, each)) return ar__fail(AR_ERR_FORMAT, "%s: merge %zu: found a zero byte in it", g->what, i);
+        if (memchr(text, 0, each))
+            return ar__fail(AR_ERR_FORMAT, "%s: merge %zu: found a zero byte in it", g->what, i);
         a->merges[i] = a->merge_text + used;
         memcpy(a->merge_text + used, text, each);
     }
@@ -295,17 +332,21 @@ static void drop_padding(ar_tokenizer_data *d) {
     for (; d->types && d->count > 1; d->count--) {
         char padding[32];
         int32_t id = d->count - 1, bytes = snprintf(padding, sizeof padding, "[PAD%d]", (int)id);
-        if (d->types[id] != AR_TOKEN_UNUSED || d->token_bytes[id] != (size_t)bytes || memcmp(d->tokens[id], padding, (size_t)bytes) != 0) return;
+        if (d->types[id] != AR_TOKEN_UNUSED || d->token_bytes[id] != (size_t)bytes ||
+            memcmp(d->tokens[id], padding, (size_t)bytes) != 0)
+            return;
     }
 }
 
-static ar_status read_kind(ar_tokenizer_data *d, arrays *a, const ar__gguf *g, const char *model, size_t bytes) {
+static ar_status read_kind(ar_tokenizer_data *d, arrays *a, const ar__gguf *g, const char *model,
+                           size_t bytes) {
     char quoted[AR__QUOTE_BYTES];
     const char *pre;
     size_t pre_bytes;
     bool spm = ar__gguf_text_is(model, bytes, "llama");
     if (!spm && !ar__gguf_text_is(model, bytes, "gpt2"))
-        return ar__fail(AR_ERR_FORMAT, "%s: tokenizer.ggml.model: found %s, expected llama or gpt2", g->what, ar__quote(quoted, model, bytes));
+        return ar__fail(AR_ERR_FORMAT, "%s: tokenizer.ggml.model: found %s, expected llama or gpt2", g->what,
+                        ar__quote(quoted, model, bytes));
     d->kind = spm ? AR_TOK_SPM : AR_TOK_BYTE_BPE;
     AR_TRY(ar__gguf_text(&pre, &pre_bytes, g, "tokenizer.ggml.pre"));
     if (pre && pre_bytes < sizeof a->pre) memcpy(a->pre, pre, pre_bytes);
@@ -321,7 +362,8 @@ ar_status ar__gguf_tokenizer(ar_tokenizer **t, const ar__gguf *g) {
     ar_status status;
     *t = NULL;
     AR_TRY(ar__gguf_text(&model, &bytes, g, "tokenizer.ggml.model"));
-    if (!model || ar__gguf_text_is(model, bytes, "none") || ar__gguf_text_is(model, bytes, "no_vocab")) return AR_OK;
+    if (!model || ar__gguf_text_is(model, bytes, "none") || ar__gguf_text_is(model, bytes, "no_vocab"))
+        return AR_OK;
     AR_GO(read_kind(&d, &a, g, model, bytes));
     AR_GO(read_tokens(&a, &d, g));
     AR_GO(read_merges(&a, &d, g));

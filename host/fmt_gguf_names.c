@@ -10,11 +10,14 @@ typedef struct pair {
     const char *gguf, *hf;
 } pair;
 
-static const pair globals[] = {{"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}};
-static const pair blocks[] = { /* in the order they are written */
-    {"attn_norm", "input_layernorm"},   {"attn_q", "self_attn.q_proj"},          {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},     {"attn_output", "self_attn.o_proj"},     {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},      {"ffn_up", "mlp.up_proj"},               {"ffn_down", "mlp.down_proj"}};
+static const pair globals[] = {
+    {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}};
+static const pair blocks[] = {/* in the order they are written */
+                              {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+                              {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
+                              {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
+                              {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+                              {"ffn_down", "mlp.down_proj"}};
 static const char *const parts[] = {"weight", "bias"};
 #define BLOCK_COUNT ((int32_t)(sizeof blocks / sizeof *blocks))
 
@@ -51,7 +54,9 @@ bool ar__gguf_to_hf(char out[AR__GGUF_HF_NAME], const char *name, size_t bytes) 
     if (!dot || dot - number > 4) return false;
     int layer = atoi(number);
     snprintf(canonical, sizeof canonical, "%d", layer);
-    if (layer < 0 || layer >= AR__GGUF_MAX_LAYERS || strlen(canonical) != (size_t)(dot - number) || !after(number, canonical)) return false;
+    if (layer < 0 || layer >= AR__GGUF_MAX_LAYERS || strlen(canonical) != (size_t)(dot - number) ||
+        !after(number, canonical))
+        return false;
     found = find_pair(&part, blocks, BLOCK_COUNT, dot + 1);
     if (found) snprintf(out, AR__GGUF_HF_NAME, "model.layers.%d.%s.%s", layer, found->hf, part);
     return found != NULL;

@@ -39,7 +39,8 @@ static const ar_weight *weight_at(const void *impl, int64_t i) {
 static ar_status find_entry(const entry **e, const gguf_weights *s, int64_t i) {
     *e = NULL;
     if (i < 0 || i >= s->count)
-        return ar__fail(AR_ERR_ARG, "%s: found tensor index %" PRId64 ", expected below %" PRId64, s->what, i, s->count);
+        return ar__fail(AR_ERR_ARG, "%s: found tensor index %" PRId64 ", expected below %" PRId64, s->what, i,
+                        s->count);
     *e = &s->entries[i];
     return AR_OK;
 }
@@ -58,15 +59,19 @@ static ar_status read_weight(const void *impl, float *dst, int64_t i, int64_t ro
     const ar__gguf_tensor *t = e->tensor;
     int64_t all = row_count(&e->weight), width = 1;
     if (row < 0 || rows < 0 || row > all || rows > all - row)
-        return ar__fail(AR_ERR_ARG, "%s: tensor %s: found %" PRId64 " rows from %" PRId64 ", expected them in [0, %" PRId64 ")", s->what,
-                        e->name, rows, row, all);
+        return ar__fail(AR_ERR_ARG,
+                        "%s: tensor %s: found %" PRId64 " rows from %" PRId64
+                        ", expected them in [0, %" PRId64 ")",
+                        s->what, e->name, rows, row, all);
     for (int32_t d = t->dim_count > 1 ? 1 : 0; d < t->dim_count; d++) width *= t->dims[d];
     if (e->head_rows && t->dim_count == 1) { /* a permuted bias: a row, element by element */
         for (int64_t k = 0; rows && k < width; k++)
-            ar__gguf_decode(dst + k, t->type, t->data + ar__gguf_row_in_file(k, e->head_rows) * t->type->bytes, 1);
+            ar__gguf_decode(dst + k, t->type,
+                            t->data + ar__gguf_row_in_file(k, e->head_rows) * t->type->bytes, 1);
         return AR_OK;
     }
-    for (int64_t r = 0; r < rows; r++) ar__gguf_decode(dst + r * width, t->type, stored_row(e, row + r), width);
+    for (int64_t r = 0; r < rows; r++)
+        ar__gguf_decode(dst + r * width, t->type, stored_row(e, row + r), width);
     return AR_OK;
 }
 
@@ -77,15 +82,19 @@ static ar_status read_codes(const void *impl, ar_qlinear *q, int64_t i) {
     *q = (ar_qlinear){0};
     AR_TRY(find_entry(&e, s, i));
     if (e->weight.dim_count != 2 || !ar__gguf_scheme(&scheme, e->tensor->type))
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: tensor %s: found type %s, which has no codes", s->what, e->name, e->tensor->type->name);
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: tensor %s: found type %s, which has no codes", s->what,
+                        e->name, e->tensor->type->name);
     AR_TRY(ar_qlinear_init(q, &scheme, e->weight.dims[0], e->weight.dims[1]));
-    for (int64_t row = 0; row < q->O; row++) ar__gguf_decode_codes(q, row, e->tensor->type, stored_row(e, row));
+    for (int64_t row = 0; row < q->O; row++)
+        ar__gguf_decode_codes(q, row, e->tensor->type, stored_row(e, row));
     return AR_OK;
 }
 
 /* ---- opening ---- */
 
-static bool is_named(const ar__gguf_tensor *t, const char *name) { return ar__gguf_text_is(t->name, (size_t)t->name_bytes, name); }
+static bool is_named(const ar__gguf_tensor *t, const char *name) {
+    return ar__gguf_text_is(t->name, (size_t)t->name_bytes, name);
+}
 
 static const ar__gguf_tensor *find_tensor(const ar__gguf *g, const char *name) {
     for (int64_t i = 0; i < g->tensor_count; i++)
@@ -97,26 +106,29 @@ static ar_status add_entry(gguf_weights *s, const ar__gguf_tensor *t, const ar_c
     char quoted[AR__QUOTE_BYTES];
     entry *e = &s->entries[s->count];
     if (!ar__gguf_to_hf(e->name, t->name, (size_t)t->name_bytes))
-        return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found, expected none of that name in a llama model", s->what,
-                        ar__quote(quoted, t->name, (size_t)t->name_bytes));
+        return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found, expected none of that name in a llama model",
+                        s->what, ar__quote(quoted, t->name, (size_t)t->name_bytes));
     e->tensor = t;
-    e->weight = (ar_weight){.name = e->name, .dim_count = t->dim_count, .type = t->type->name, .file_bytes = t->bytes};
+    e->weight = (ar_weight){
+        .name = e->name, .dim_count = t->dim_count, .type = t->type->name, .file_bytes = t->bytes};
     memcpy(e->weight.dims, t->dims, sizeof t->dims);
     e->head_rows = ar__gguf_permuted_heads(c, e->name) ? c->head_dim : 0;
     if (e->head_rows && t->dims[0] % e->head_rows != 0)
         return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found %" PRId64 " rows, expected heads of %d", s->what,
                         ar__quote(quoted, t->name, (size_t)t->name_bytes), t->dims[0], (int)c->head_dim);
     if (e->head_rows && t->dim_count == 1 && t->type->elems > 1)
-        return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found a bias of type %s, expected a float one", s->what,
-                        ar__quote(quoted, t->name, (size_t)t->name_bytes), t->type->name);
+        return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found a bias of type %s, expected a float one",
+                        s->what, ar__quote(quoted, t->name, (size_t)t->name_bytes), t->type->name);
     s->count++;
     return AR_OK;
 }
 
-static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data, uint64_t bytes) {
+static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data,
+                            uint64_t bytes) {
     ar__gguf *g = &s->gguf;
     AR_TRY(ar__gguf_parse(g, data, bytes, s->what));
-    const ar__gguf_tensor *embedding = find_tensor(g, "token_embd.weight"), *factors = find_tensor(g, AR__GGUF_ROPE_FREQS);
+    const ar__gguf_tensor *embedding = find_tensor(g, "token_embd.weight"),
+                          *factors = find_tensor(g, AR__GGUF_ROPE_FREQS);
     if (!embedding) return ar__fail(AR_ERR_FORMAT, "%s: tensor token_embd.weight: missing", s->what);
     AR_TRY(ar__gguf_config(config, g, embedding, factors, !find_tensor(g, "output.weight")));
     s->entries = ar__alloc((size_t)g->tensor_count, sizeof *s->entries);
@@ -125,15 +137,18 @@ static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **t
         if (&g->tensors[i] != factors) AR_TRY(add_entry(s, &g->tensors[i], config));
     const ar__gguf_value *tokens = ar__gguf_find(g, "tokenizer.ggml.tokens");
     if (tokens && tokens->kind == AR__GGUF_ARRAY && tokens->count != (uint64_t)config->vocab)
-        return ar__fail(AR_ERR_FORMAT, "%s: tokenizer.ggml.tokens: found %" PRIu64 ", expected one for each of the %" PRId64 " rows of token_embd.weight",
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: tokenizer.ggml.tokens: found %" PRIu64 ", expected one for each of the %" PRId64
+                        " rows of token_embd.weight",
                         s->what, tokens->count, config->vocab);
     return ar__gguf_tokenizer(tokenizer, g);
 }
 
 /* Takes the file over, if there is one. */
-static ar_status open_any(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, ar_file *file, const uint8_t *data, uint64_t bytes,
-                          const char *what) {
-    static const ar_weights_vtable vtable = {close_weights, count_weights, weight_at, read_weight, read_codes};
+static ar_status open_any(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, ar_file *file,
+                          const uint8_t *data, uint64_t bytes, const char *what) {
+    static const ar_weights_vtable vtable = {close_weights, count_weights, weight_at, read_weight,
+                                             read_codes};
     gguf_weights *s = ar__alloc(1, sizeof *s);
     char *copy = s ? ar__alloc(strlen(what) + 1, 1) : NULL;
     if (!copy) {
@@ -154,8 +169,8 @@ static ar_status open_any(ar_weights *w, ar_config *config, ar_tokenizer **token
     return status;
 }
 
-ar_status ar__gguf_open_bytes(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data, uint64_t bytes,
-                              const char *what) {
+ar_status ar__gguf_open_bytes(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data,
+                              uint64_t bytes, const char *what) {
     *w = (ar_weights){0};
     *config = (ar_config){0};
     *tokenizer = NULL;

@@ -1,7 +1,7 @@
-/* The format gguf: one file for llama.cpp and its relatives, architecture llama. Tuned codes and scales are stored
- * as they are, never divided again; a group larger than a block repeats its scale in each of its blocks, and
- * narrower codes lie inside the wider type's. Norms and biases are F32; the embedding, the head and linears that
- * stay float are F16, or F32 for --type f32. */
+/* The format gguf: one file for llama.cpp and its relatives, architecture llama. Tuned codes and scales are
+ * stored as they are, never divided again; a group larger than a block repeats its scale in each of its
+ * blocks, and narrower codes lie inside the wider type's. Norms and biases are F32; the embedding, the head
+ * and linears that stay float are F16, or F32 for --type f32. */
 #include "fmt_gguf.h"
 #include "hf_folder.h"
 #include <math.h>
@@ -33,9 +33,15 @@ static const output_type *find_output_type(const char *name) {
 
 static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
     const output_type *type = find_output_type(plan->type);
-    if (!type) return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected q4_0, q4_1, q8_0, f16 or f32", plan->type);
+    if (!type)
+        return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected q4_0, q4_1, q8_0, f16 or f32",
+                        plan->type);
     bool asym = type->linears == AR__GGUF_T_Q4_1;
-    *s = (ar_storage){.bits_mask = type->bits_mask, .sym = !asym, .asym = asym, .asym_zero = AR_ZERO_F16MIN, .group_multiple = AR__GGUF_BLOCK,
+    *s = (ar_storage){.bits_mask = type->bits_mask,
+                      .sym = !asym,
+                      .asym = asym,
+                      .asym_zero = AR_ZERO_F16MIN,
+                      .group_multiple = AR__GGUF_BLOCK,
                       .k_multiple = AR__GGUF_BLOCK};
     return AR_OK;
 }
@@ -44,12 +50,12 @@ static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
 
 typedef struct entry {
     char name[AR__GGUF_NAME];
-    int64_t weight;         /* of src->model->weights; -1 = the rotary factors */
-    int32_t block, linear;  /* block >= 0: quantized */
+    int64_t weight;        /* of src->model->weights; -1 = the rotary factors */
+    int32_t block, linear; /* block >= 0: quantized */
     const ar__gguf_type *type;
     int32_t dim_count;
     int64_t dims[2];
-    int64_t head_rows;      /* as in the reader */
+    int64_t head_rows; /* as in the reader */
 } entry;
 
 typedef struct job {
@@ -81,10 +87,12 @@ static ar_status add_entry(job *j, const char *name, const char *hf_name, int32_
     const ar_open_model *m = j->src->model;
     entry *e = &j->entries[j->count];
     *e = (entry){.weight = ar_weights_find(&m->weights, hf_name), .block = -1};
-    if (e->weight < 0) return optional ? AR_OK : ar__fail(AR_ERR_FORMAT, "%s: tensor %s: missing", m->path, hf_name);
+    if (e->weight < 0)
+        return optional ? AR_OK : ar__fail(AR_ERR_FORMAT, "%s: tensor %s: missing", m->path, hf_name);
     const ar_weight *w = m->weights.vtable->at(m->weights.impl, e->weight);
     if (w->dim_count < 1 || w->dim_count > 2)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: tensor %s: found %d dims, expected 1 or 2", m->path, hf_name, (int)w->dim_count);
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: tensor %s: found %d dims, expected 1 or 2", m->path, hf_name,
+                        (int)w->dim_count);
     snprintf(e->name, sizeof e->name, "%s", name);
     e->dim_count = w->dim_count;
     memcpy(e->dims, w->dims, sizeof e->dims);
@@ -101,22 +109,32 @@ static ar_status list_entries(job *j) {
     j->entries = ar__alloc((size_t)m->weights.vtable->count(m->weights.impl) + 2, sizeof *j->entries);
     if (!j->entries) return AR_ERR_MEMORY;
     bool embedded = ar_weights_find(&m->weights, "model.embed_tokens.weight") >= 0;
-    AR_TRY(add_entry(j, "token_embd.weight", embedded ? "model.embed_tokens.weight" : "lm_head.weight", -1, false));
+    AR_TRY(add_entry(j, "token_embd.weight", embedded ? "model.embed_tokens.weight" : "lm_head.weight", -1,
+                     false));
     if (strcmp(m->config.rope_scaling.kind, "llama3") == 0) {
         entry *e = &j->entries[j->count++];
-        *e = (entry){.name = AR__GGUF_ROPE_FREQS, .weight = -1, .block = -1, .type = ar__gguf_type_of(AR__GGUF_T_F32), .dim_count = 1,
+        *e = (entry){.name = AR__GGUF_ROPE_FREQS,
+                     .weight = -1,
+                     .block = -1,
+                     .type = ar__gguf_type_of(AR__GGUF_T_F32),
+                     .dim_count = 1,
                      .dims = {m->config.head_dim / 2}};
     }
     for (int32_t layer = 0; layer < m->config.layers; layer++)
-        for (int32_t i = 0; ar__gguf_block_name(name, hf_name, layer, i); i++) AR_TRY(add_entry(j, name, hf_name, layer, i % 2 == 1));
+        for (int32_t i = 0; ar__gguf_block_name(name, hf_name, layer, i); i++)
+            AR_TRY(add_entry(j, name, hf_name, layer, i % 2 == 1));
     AR_TRY(add_entry(j, "output_norm.weight", "model.norm.weight", -1, false));
     return m->config.tied ? AR_OK : add_entry(j, "output.weight", "lm_head.weight", -1, false);
 }
 
 static int64_t row_count(const entry *e) { return e->dim_count > 1 ? e->dims[0] : 1; }
 static int64_t row_width(const entry *e) { return e->dims[e->dim_count - 1]; }
-static uint64_t entry_bytes(const entry *e) { return (uint64_t)row_count(e) * (uint64_t)ar__gguf_row_bytes(e->type, row_width(e)); }
-static uint64_t padded(uint64_t bytes) { return (bytes + AR__GGUF_ALIGNMENT - 1) / AR__GGUF_ALIGNMENT * AR__GGUF_ALIGNMENT; }
+static uint64_t entry_bytes(const entry *e) {
+    return (uint64_t)row_count(e) * (uint64_t)ar__gguf_row_bytes(e->type, row_width(e));
+}
+static uint64_t padded(uint64_t bytes) {
+    return (bytes + AR__GGUF_ALIGNMENT - 1) / AR__GGUF_ALIGNMENT * AR__GGUF_ALIGNMENT;
+}
 
 static void put_infos(job *j) {
     uint64_t offset = 0;
@@ -150,17 +168,21 @@ static ar_status put_values(job *j, const entry *e, const float *values, int64_t
         }
         uint16_t half = ar_f32_to_f16(values[k]);
         if (isfinite(values[k]) && !isfinite(ar_f16_to_f32(half)))
-            return ar__fail(AR_ERR_UNSUPPORTED, "%s: found a value of %g, which F16 cannot store; --type f32 can", e->name, (double)values[k]);
+            return ar__fail(AR_ERR_UNSUPPORTED,
+                            "%s: found a value of %g, which F16 cannot store; --type f32 can", e->name,
+                            (double)values[k]);
         ar__gguf_put_int(&j->out, half, 2);
     }
     return j->out.status;
 }
 
-/* Heads of a permuted tensor are read whole; each chunk begins at a head. A permuted bias is rows of one value. */
+/* Heads of a permuted tensor are read whole; each chunk begins at a head. A permuted bias is rows of one
+ * value. */
 static ar_status put_float(job *j, const entry *e) {
     const ar_weights *w = &j->src->model->weights;
     bool bias = e->dim_count == 1;
-    int64_t rows = row_count(e), width = row_width(e), step = CHUNK_BYTES / (4 * width) + 1, unit = e->head_rows ? e->head_rows : 1;
+    int64_t rows = row_count(e), width = row_width(e), step = CHUNK_BYTES / (4 * width) + 1,
+            unit = e->head_rows ? e->head_rows : 1;
     step = (step + unit - 1) / unit * unit;
     if (step > rows) step = rows;
     float *values = ar__alloc((size_t)step * (size_t)width, sizeof *values);
@@ -194,8 +216,9 @@ static ar_status put_codes(job *j, const entry *e) {
     uint8_t *row = ar__alloc(bytes, 1);
     ar_status status = row ? AR_OK : AR_ERR_MEMORY;
     if (q->O != e->dims[0] || q->I != e->dims[1] || (q->mins != NULL) != (e->type->id == AR__GGUF_T_Q4_1))
-        status = ar__fail(AR_ERR_SHAPE, "%s: found codes (%lld, %lld) %s minima, expected (%lld, %lld) as %s", e->name, (long long)q->O,
-                          (long long)q->I, q->mins ? "with" : "without", (long long)e->dims[0], (long long)e->dims[1], e->type->name);
+        status = ar__fail(AR_ERR_SHAPE, "%s: found codes (%lld, %lld) %s minima, expected (%lld, %lld) as %s",
+                          e->name, (long long)q->O, (long long)q->I, q->mins ? "with" : "without",
+                          (long long)e->dims[0], (long long)e->dims[1], e->type->name);
     for (int64_t r = 0; r < e->dims[0] && status == AR_OK; r++) {
         ar__gguf_encode_codes(row, e->type, q, e->head_rows ? ar__gguf_row_in_hf(r, e->head_rows) : r);
         ar__gguf_put(&j->out, row, bytes);
@@ -230,9 +253,12 @@ static ar_status put_file(job *j) {
 static ar_status write(const char *path, const ar_write_source *src) {
     job j = {.src = src, .type = find_output_type(src->plan->type)};
     ar_status status;
-    if (!j.type) return ar__fail(AR_ERR_USAGE, "%s: found type '%s', expected q4_0, q4_1, q8_0, f16 or f32", path, src->plan->type);
+    if (!j.type)
+        return ar__fail(AR_ERR_USAGE, "%s: found type '%s', expected q4_0, q4_1, q8_0, f16 or f32", path,
+                        src->plan->type);
     if (strcmp(src->model->config.family, "llama") != 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", expected llama", path, src->model->config.family);
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", expected llama", path,
+                        src->model->config.family);
     AR_GO(list_entries(&j));
     AR_GO(ar_writer_open(&j.out.w, path));
     AR_GO(put_file(&j));
@@ -250,8 +276,10 @@ static bool same_codes(const ar_qlinear *got, const ar_qlinear *q, int32_t offse
     if (got->O != q->O || got->I != q->I || (got->mins != NULL) != (q->mins != NULL)) return false;
     for (int64_t o = 0; o < q->O; o++) {
         for (int64_t b = 0; b < got->groups; b++) {
-            int64_t from = o * q->groups + (q->groups == 1 ? 0 : b * AR__GGUF_BLOCK / q->scheme.group), to = o * got->groups + b;
-            if (got->scales[to] != q->scales[from] || (q->mins && got->mins[to] != q->mins[from])) return false;
+            int64_t from = o * q->groups + (q->groups == 1 ? 0 : b * AR__GGUF_BLOCK / q->scheme.group),
+                    to = o * got->groups + b;
+            if (got->scales[to] != q->scales[from] || (q->mins && got->mins[to] != q->mins[from]))
+                return false;
         }
         for (int64_t i = o * q->I; i < (o + 1) * q->I; i++)
             if (got->codes[i] != q->codes[i] + offset) return false;
@@ -259,7 +287,8 @@ static bool same_codes(const ar_qlinear *got, const ar_qlinear *q, int32_t offse
     return true;
 }
 
-static ar_status verify_linear(const ar_weights *w, const char *path, const ar_write_source *src, const ar_block *block, int32_t i, int32_t offset) {
+static ar_status verify_linear(const ar_weights *w, const char *path, const ar_write_source *src,
+                               const ar_block *block, int32_t i, int32_t offset) {
     char name[AR_HF_NAME + 16];
     ar_qlinear *q = NULL, got = {0};
     ar_status status;
@@ -269,7 +298,9 @@ static ar_status verify_linear(const ar_weights *w, const char *path, const ar_w
     if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);
     AR_TRY(src->linear(src->ctx, &q, block->index, i));
     AR_GO(w->vtable->read_codes(w->impl, &got, index));
-    if (!q || !same_codes(&got, q, offset)) AR_GO(ar__fail(AR_ERR_CHECK, "%s: %s: codes, scales or minima read back differ from those tuned", path, name));
+    if (!q || !same_codes(&got, q, offset))
+        AR_GO(ar__fail(AR_ERR_CHECK, "%s: %s: codes, scales or minima read back differ from those tuned",
+                       path, name));
 done:
     ar_qlinear_deinit(&got);
     ar_qlinear_free(q);
@@ -286,7 +317,8 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     if (!type) return ar__fail(AR_ERR_USAGE, "%s: found type '%s'", path, src->plan->type);
     AR_TRY(ar_weights_open_gguf(&w, &config, &tokenizer, path));
     if (type->bits_mask) {
-        int32_t offset = ar__gguf_code_offset(ar__gguf_type_of((int32_t)type->linears), src->plan->scheme.bits);
+        int32_t offset =
+            ar__gguf_code_offset(ar__gguf_type_of((int32_t)type->linears), src->plan->scheme.bits);
         for (int32_t b = 0; b < m->block_count; b++)
             for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
                 if (ar_output_plan_holds(src->plan, m->blocks[b].linears[i].O, m->blocks[b].linears[i].I))
@@ -299,4 +331,5 @@ done:
     return status;
 }
 
-const ar_format ar__format_gguf = {"gguf", "one file for llama.cpp: Q4_0, Q4_1, Q8_0, F16 or F32", false, storage, write, verify};
+const ar_format ar__format_gguf = {
+    "gguf", "one file for llama.cpp: Q4_0, Q4_1, Q8_0, F16 or F32", false, storage, write, verify};

@@ -44,9 +44,12 @@ static inline void gguf_list(gguf_tensors *t, const gguf_shape *s) {
     const struct {
         const char *name;
         int O, I;
-    } linears[] = {{"self_attn.q_proj", q, s->hidden},         {"self_attn.k_proj", kv, s->hidden},
-                   {"self_attn.v_proj", kv, s->hidden},        {"self_attn.o_proj", s->hidden, q},
-                   {"mlp.gate_proj", s->intermediate, s->hidden}, {"mlp.up_proj", s->intermediate, s->hidden},
+    } linears[] = {{"self_attn.q_proj", q, s->hidden},
+                   {"self_attn.k_proj", kv, s->hidden},
+                   {"self_attn.v_proj", kv, s->hidden},
+                   {"self_attn.o_proj", s->hidden, q},
+                   {"mlp.gate_proj", s->intermediate, s->hidden},
+                   {"mlp.up_proj", s->intermediate, s->hidden},
                    {"mlp.down_proj", s->hidden, s->intermediate}};
     char name[160];
     t->count = 0;
@@ -70,18 +73,21 @@ static inline void gguf_list(gguf_tensors *t, const gguf_shape *s) {
 static inline void gguf_write_folder(const char *folder, const gguf_shape *s) {
     static gguf_tensors t;
     char text[2048];
-    snprintf(text, sizeof text,
-             "{%s%s\"model_type\":\"llama\",\"hidden_size\":%d,\"intermediate_size\":%d,\"num_hidden_layers\":%d,"
-             "\"num_attention_heads\":%d,\"num_key_value_heads\":%d,\"head_dim\":%d,\"vocab_size\":%d,"
-             "\"max_position_embeddings\":64,\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":%s,\"bos_token_id\":1,\"eos_token_id\":2}",
-             s->config ? s->config : "", s->config ? "," : "", s->hidden, s->intermediate, s->layers, s->heads, s->kv_heads,
-             s->head_dim, s->vocab, s->tied ? "true" : "false");
+    snprintf(
+        text, sizeof text,
+        "{%s%s\"model_type\":\"llama\",\"hidden_size\":%d,\"intermediate_size\":%d,\"num_hidden_layers\":%d,"
+        "\"num_attention_heads\":%d,\"num_key_value_heads\":%d,\"head_dim\":%d,\"vocab_size\":%d,"
+        "\"max_position_embeddings\":64,\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":%s,\"bos_token_id\":1,"
+        "\"eos_token_id\":2}",
+        s->config ? s->config : "", s->config ? "," : "", s->hidden, s->intermediate, s->layers, s->heads,
+        s->kv_heads, s->head_dim, s->vocab, s->tied ? "true" : "false");
     put_text(in_folder(folder, "config.json"), text);
     gguf_list(&t, s);
     ar_st_writer *w;
     assert_ok(ar_st_writer_create(&w));
     for (int i = 0; i < t.count; i++)
-        assert_ok(ar_st_writer_declare(w, t.names[i], "F32", t.dims[i][0] ? 2 : 1, t.dims[i] + (t.dims[i][0] ? 0 : 1)));
+        assert_ok(ar_st_writer_declare(w, t.names[i], "F32", t.dims[i][0] ? 2 : 1,
+                                       t.dims[i] + (t.dims[i][0] ? 0 : 1)));
     assert_ok(ar_st_writer_begin(w, in_folder(folder, "model.safetensors")));
     for (int i = 0; i < t.count; i++) {
         int64_t elements = t.dims[i][1] * (t.dims[i][0] ? t.dims[i][0] : 1);
@@ -120,7 +126,8 @@ static inline ar_status gguf_linear(void *ctx, ar_qlinear **q, int32_t block, in
 }
 
 /* Opens FOLDER and plans the type; request.formats is set here. */
-static inline void gguf_open_source(gguf_source *s, const char *folder, const char *tokenizer, ar_output_request request) {
+static inline void gguf_open_source(gguf_source *s, const char *folder, const char *tokenizer,
+                                    ar_output_request request) {
     memset(s, 0, sizeof *s);
     request.formats = "gguf";
     assert_ok(ar_output_plan_make(&s->plan, &request));
@@ -132,7 +139,8 @@ static inline void gguf_open_source(gguf_source *s, const char *folder, const ch
         assert_ok(ar_tokenizer_open(&s->model.tokenizer, tokenizer));
         ar_tokenizer_set_special(s->model.tokenizer, 1, 2, 0);
     }
-    s->write = (ar_write_source){.model = &s->model, .plan = &s->plan, .linear = gguf_linear, .ctx = s, .method = "rtn"};
+    s->write = (ar_write_source){
+        .model = &s->model, .plan = &s->plan, .linear = gguf_linear, .ctx = s, .method = "rtn"};
 }
 
 static inline void gguf_close_source(gguf_source *s) {

@@ -1,5 +1,5 @@
-/* host/fmt_gguf_writer.c and fmt_gguf_fields.c: what is written reads back bit for bit, and lies where llama.cpp
- * looks for it. Includes host's internal header to look at the container. */
+/* host/fmt_gguf_writer.c and fmt_gguf_fields.c: what is written reads back bit for bit, and lies where
+ * llama.cpp looks for it. Includes host's internal header to look at the container. */
 #include "gguf_source.h"
 #include "fmt_gguf.h"
 #include <math.h>
@@ -22,7 +22,9 @@ typedef struct opened {
     ar_tokenizer *tokenizer;
 } opened;
 
-static void open_file(opened *o, const char *path) { assert_ok(ar_weights_open_gguf(&o->weights, &o->config, &o->tokenizer, path)); }
+static void open_file(opened *o, const char *path) {
+    assert_ok(ar_weights_open_gguf(&o->weights, &o->config, &o->tokenizer, path));
+}
 
 static void close_file(opened *o) {
     ar_weights_close(&o->weights);
@@ -42,7 +44,8 @@ static void assert_same_config(const ar_config *a, const ar_config *b) {
     assert_int_equal(a->tied, b->tied);
     assert_true(a->rms_eps == b->rms_eps && a->rope_theta == b->rope_theta);
     assert_string_equal(a->rope_scaling.kind, b->rope_scaling.kind);
-    assert_true(a->rope_scaling.factor == b->rope_scaling.factor && a->rope_scaling.low_freq == b->rope_scaling.low_freq);
+    assert_true(a->rope_scaling.factor == b->rope_scaling.factor &&
+                a->rope_scaling.low_freq == b->rope_scaling.low_freq);
     assert_true(a->rope_scaling.high_freq == b->rope_scaling.high_freq);
     assert_int_equal(a->rope_scaling.original_tokens, b->rope_scaling.original_tokens);
 }
@@ -59,7 +62,8 @@ static void assert_same_floats(const opened *o, const gguf_source *s) {
     assert_int_equal(a->vtable->count(a->impl), b->vtable->count(b->impl));
     for (int64_t i = 0; i < a->vtable->count(a->impl); i++) {
         const ar_weight *wa = a->vtable->at(a->impl, i);
-        int64_t k = ar_weights_find(b, wa->name), n = elements(wa), rows = wa->dim_count > 1 ? wa->dims[0] : 1;
+        int64_t k = ar_weights_find(b, wa->name), n = elements(wa),
+                rows = wa->dim_count > 1 ? wa->dims[0] : 1;
         assert_true(k >= 0);
         const ar_weight *wb = b->vtable->at(b->impl, k);
         assert_int_equal(wa->dim_count, wb->dim_count);
@@ -71,7 +75,9 @@ static void assert_same_floats(const opened *o, const gguf_source *s) {
         assert_ok(b->vtable->read(b->impl, vb, k, 0, rows));
         for (int64_t j = 0; j < n; j++) {
             float expected = strcmp(wb->type, "F16") == 0 ? ar_f16_to_f32(ar_f32_to_f16(va[j])) : va[j];
-            if (vb[j] != expected) fail_msg("%s (%s) element %d: found %g, expected %g", wa->name, wb->type, (int)j, (double)vb[j], (double)expected);
+            if (vb[j] != expected)
+                fail_msg("%s (%s) element %d: found %g, expected %g", wa->name, wb->type, (int)j,
+                         (double)vb[j], (double)expected);
         }
         free(va);
         free(vb);
@@ -97,7 +103,8 @@ static void check_round_trip(const gguf_shape *shape, ar_output_request request,
 static void every_type_round_trips(void **state) {
     (void)state;
     const char *types[] = {"q4_0", "q4_1", "q8_0", "f16", "f32"};
-    for (int i = 0; i < 5; i++) check_round_trip(&gguf_small, (ar_output_request){.type = types[i], .sym = -1}, false);
+    for (int i = 0; i < 5; i++)
+        check_round_trip(&gguf_small, (ar_output_request){.type = types[i], .sym = -1}, false);
 }
 
 static void groups_repeat_their_scale(void **state) {
@@ -105,7 +112,9 @@ static void groups_repeat_their_scale(void **state) {
     const int groups[] = {64, 128, -1};
     const char *types[] = {"q4_0", "q4_1", "q8_0"};
     for (int g = 0; g < 3; g++)
-        for (int i = 0; i < 3; i++) check_round_trip(&gguf_small, (ar_output_request){.type = types[i], .sym = -1, .group = groups[g]}, false);
+        for (int i = 0; i < 3; i++)
+            check_round_trip(&gguf_small,
+                             (ar_output_request){.type = types[i], .sym = -1, .group = groups[g]}, false);
 }
 
 static void fewer_bits_widen(void **state) {
@@ -115,7 +124,10 @@ static void fewer_bits_widen(void **state) {
         int bits;
     } cases[] = {{"q4_0", 2}, {"q4_0", 3}, {"q4_1", 2}, {"q4_1", 3}, {"q8_0", 2}, {"q8_0", 5}, {"q8_0", 7}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        check_round_trip(&gguf_small, (ar_output_request){.type = cases[i].type, .bits = cases[i].bits, .widen = true, .sym = -1}, i % 2);
+        check_round_trip(
+            &gguf_small,
+            (ar_output_request){.type = cases[i].type, .bits = cases[i].bits, .widen = true, .sym = -1},
+            i % 2);
 }
 
 static void negative_scales_and_lowest_codes_survive(void **state) {
@@ -126,7 +138,7 @@ static void negative_scales_and_lowest_codes_survive(void **state) {
 
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {T(every_type_round_trips), T(groups_repeat_their_scale), T(fewer_bits_widen),
-                                       T(negative_scales_and_lowest_codes_survive)};
+    const struct CMUnitTest tests[] = {T(every_type_round_trips), T(groups_repeat_their_scale),
+                                       T(fewer_bits_widen), T(negative_scales_and_lowest_codes_survive)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
