@@ -203,8 +203,8 @@ static ar_status check_storage(ar_storage *s, const ar_output_plan *plan, const 
                       .n_multiple = WORD_VALUES};
     int32_t group = plan->scheme.group;
     if (group > 0 && group < 16)
-        return ar__fail(AR_ERR_USAGE, "--format %s: group found %d, expected at least 16, or -1", f->name,
-                        (int)group);
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected at least 16, or -1",
+                        f->name, (int)group);
     return AR_OK;
 }
 

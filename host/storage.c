@@ -1,5 +1,5 @@
-/* From the command line's wishes to one scheme that every requested format can store: the intersection of their
- * storage models. What cannot be expressed is wrong usage, naming the pair. */
+/* From the command line's wishes to one scheme that every requested format can store: the intersection of
+ * their storage models. What cannot be expressed is wrong usage, naming the pair. */
 #include "formats.h"
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,8 @@ static ar_status add_format(ar_output_plan *plan, const char *name, size_t bytes
         strncat(known, f->name, sizeof known - strlen(known) - 1);
         if (strlen(f->name) != bytes || memcmp(f->name, name, bytes) != 0) continue;
         for (int32_t k = 0; k < plan->format_count; k++)
-            if (plan->formats[k] == f->name) return ar__fail(AR_ERR_USAGE, "--format: %s is named twice", f->name);
+            if (plan->formats[k] == f->name)
+                return ar__fail(AR_ERR_USAGE, "--format: %s is named twice", f->name);
         plan->formats[plan->format_count++] = f->name;
         return AR_OK;
     }
@@ -45,7 +46,8 @@ static ar_status parse_formats(ar_output_plan *plan, const char *list) {
         AR_TRY(add_format(plan, list, n));
         list += n + (list[n] == ',');
     }
-    return plan->format_count ? AR_OK : ar__fail(AR_ERR_USAGE, "--format: found nothing, expected a format's name");
+    return plan->format_count ? AR_OK
+                              : ar__fail(AR_ERR_USAGE, "--format: found nothing, expected a format's name");
 }
 
 static bool has_format(const ar_output_plan *plan, const char *name) {
@@ -56,8 +58,13 @@ static bool has_format(const ar_output_plan *plan, const char *name) {
 
 /* ---- GGUF types imply bits and scheme ---- */
 
-typedef struct gguf_type { const char *name; int32_t bits; int sym; } gguf_type;
-static const gguf_type gguf_types[] = {{"q4_0", 4, 1}, {"q4_1", 4, 0}, {"q8_0", 8, 1}, {"f16", 16, 1}, {"f32", 32, 1}};
+typedef struct gguf_type {
+    const char *name;
+    int32_t bits;
+    int sym;
+} gguf_type;
+static const gguf_type gguf_types[] = {
+    {"q4_0", 4, 1}, {"q4_1", 4, 0}, {"q8_0", 8, 1}, {"f16", 16, 1}, {"f32", 32, 1}};
 
 static const gguf_type *find_type(const char *name) {
     for (size_t i = 0; i < sizeof gguf_types / sizeof *gguf_types; i++)
@@ -73,19 +80,29 @@ static const gguf_type *default_type(int32_t bits, int sym) {
 
 static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, int32_t *bits, int *sym) {
     if (!has_format(plan, "gguf")) {
-        if (r->type) return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type, plan->formats[0]);
+        if (r->type)
+            return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type,
+                            plan->formats[0]);
         if (r->widen) return ar__fail(AR_ERR_USAGE, "--widen: has no effect without --format gguf");
         return AR_OK;
     }
     const gguf_type *t = r->type ? find_type(r->type) : default_type(*bits ? *bits : 4, *sym != 0);
-    if (!t && r->type) return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected q4_0, q4_1, q8_0, f16 or f32", r->type);
-    if (!t) return ar__fail(AR_ERR_USAGE, "--format gguf with --bits %d --asym: no GGUF type stores that", (int)*bits);
+    if (!t && r->type)
+        return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected q4_0, q4_1, q8_0, f16 or f32", r->type);
+    if (!t)
+        return ar__fail(AR_ERR_USAGE, "--format gguf with --bits %d --asym: no GGUF type stores that",
+                        (int)*bits);
     if (t->bits <= 8 && *sym >= 0 && (*sym != 0) != (t->sym != 0))
-        return ar__fail(AR_ERR_USAGE, "--type %s is %s, found --%s", t->name, t->sym ? "symmetric" : "asymmetric", *sym ? "sym" : "asym");
-    if (t->bits > 8 && (*bits || *sym >= 0 || r->group)) return ar__fail(AR_ERR_USAGE, "--type %s: bits, group and symmetry have no effect", t->name);
+        return ar__fail(AR_ERR_USAGE, "--type %s is %s, found --%s", t->name,
+                        t->sym ? "symmetric" : "asymmetric", *sym ? "sym" : "asym");
+    if (t->bits > 8 && (*bits || *sym >= 0 || r->group))
+        return ar__fail(AR_ERR_USAGE, "--type %s: bits, group and symmetry have no effect", t->name);
     if (*bits && *bits != t->bits && (*bits > t->bits || !r->widen))
-        return ar__fail(AR_ERR_USAGE, "--type %s stores %d bits, found --bits %d%s", t->name, (int)t->bits, (int)*bits,
-                        *bits < t->bits ? " (--widen stores them in the wider type)" : "");
+        return ar__fail(AR_ERR_USAGE, "--type %s stores %d bits, found --bits %d%s", t->name, (int)t->bits,
+                        (int)*bits, *bits < t->bits ? " (--widen stores them in the wider type)" : "");
+    if (r->widen && (!*bits || *bits == t->bits))
+        return ar__fail(AR_ERR_USAGE, "--widen: has no effect with --type %s of %d bits", t->name,
+                        (int)t->bits);
     memcpy(plan->type, t->name, strlen(t->name) + 1);
     if (!*bits) *bits = t->bits;
     *sym = t->sym;
@@ -96,24 +113,34 @@ static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, 
 
 static ar_status check_group(const char *format, const ar_storage *s, int32_t group) {
     if (s->fixed_group && group != s->fixed_group)
-        return ar__fail(AR_ERR_USAGE, "--format %s: group found %d, expected %d", format, (int)group, (int)s->fixed_group);
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected %d", format, (int)group,
+                        (int)s->fixed_group);
     if (group > 0 && s->group_multiple > 1 && group % s->group_multiple != 0)
-        return ar__fail(AR_ERR_USAGE, "--format %s: group found %d, expected a multiple of %d", format, (int)group, (int)s->group_multiple);
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected a multiple of %d",
+                        format, (int)group, (int)s->group_multiple);
     return AR_OK;
 }
 
-/* Narrows the plan's scheme to what format f stores. zero_from names the format that fixed the zero's form. */
+/* Narrows the plan's scheme to what format f stores. zero_from names the format that fixed the zero's form.
+ */
 static ar_status intersect(ar_output_plan *plan, const ar_format *f, bool sym, const char **zero_from) {
     ar_storage s = {0};
     AR_TRY(f->storage(&s, plan));
     int32_t bits = plan->scheme.bits;
-    if (bits <= 8 && !(s.bits_mask >> bits & 1))
+    if (bits > 8) { /* a float type of GGUF */
+        if (strcmp(f->name, "gguf") == 0) return AR_OK;
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
+    }
+    if (!(s.bits_mask >> bits & 1))
         return ar__fail(AR_ERR_USAGE, "--format %s cannot store --bits %d", f->name, (int)bits);
-    if (sym ? !s.sym : !s.asym) return ar__fail(AR_ERR_USAGE, "--format %s cannot store the %ssymmetric scheme", f->name, sym ? "" : "a");
+    if (sym ? !s.sym : !s.asym)
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store the %ssymmetric scheme", f->name,
+                        sym ? "" : "a");
     AR_TRY(check_group(f->name, &s, plan->scheme.group));
     if (sym || strcmp(f->name, "fake") == 0) return AR_OK; /* fake stores W' itself, whatever its form */
     if (*zero_from && s.asym_zero != plan->scheme.zero)
-        return ar__fail(AR_ERR_USAGE, "--format %s and %s store zero points in ways that share no value", *zero_from, f->name);
+        return ar__fail(AR_ERR_USAGE, "--format %s and %s store zero points in ways that share no value",
+                        *zero_from, f->name);
     plan->scheme.zero = s.asym_zero;
     if (s.zero_min > plan->scheme.zero_min) plan->scheme.zero_min = s.zero_min;
     *zero_from = f->name;
@@ -125,13 +152,17 @@ ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *r) 
     int32_t bits = r->bits;
     int sym = r->sym;
     const char *zero_from = NULL;
+    if (bits != 0 && (bits < 2 || bits > 8))
+        return ar__fail(AR_ERR_USAGE, "--bits: found %d, expected 2 to 8", (int)bits);
     AR_TRY(parse_formats(plan, r->formats));
     AR_TRY(resolve_type(plan, r, &bits, &sym));
     if (!bits) bits = 4;
-    if (r->group < -1) return ar__fail(AR_ERR_USAGE, "--group: found %d, expected -1 or a positive number", (int)r->group);
+    if (r->group < -1)
+        return ar__fail(AR_ERR_USAGE, "--group: found %d, expected -1 or a positive number", (int)r->group);
     int32_t group = r->group ? r->group : has_format(plan, "gguf") ? 32 : 128;
     plan->scheme = (ar_scheme){bits, group, sym != 0 ? AR_ZERO_SYM : AR_ZERO_INT, 0};
-    for (int32_t i = 0; i < plan->format_count; i++) AR_TRY(intersect(plan, ar_format_find(plan->formats[i]), sym != 0, &zero_from));
+    for (int32_t i = 0; i < plan->format_count; i++)
+        AR_TRY(intersect(plan, ar_format_find(plan->formats[i]), sym != 0, &zero_from));
     return AR_OK;
 }
 

@@ -1,0 +1,156 @@
+/* From --format, --type, --bits, --group and symmetry to one plan: what agrees, and what is refused by name.
+ */
+#include "temp_files.h"
+
+typedef struct plan_case {
+    ar_output_request request;
+    ar_scheme scheme;
+    const char *type;
+    int32_t formats;
+} plan_case;
+
+static void plans_intersect_what_formats_store(void **state) {
+    (void)state;
+    const plan_case cases[] = {
+        {{"auto_round", NULL, 0, 0, -1, false}, {4, 128, AR_ZERO_SYM, 0}, "", 1},
+        {{"gptq", NULL, 3, -1, 1, false}, {3, -1, AR_ZERO_SYM, 0}, "", 1},
+        {{"gptq", NULL, 2, 64, 0, false}, {2, 64, AR_ZERO_INT, 1}, "", 1},
+        {{"gptq", NULL, 8, 16, 0, false}, {8, 16, AR_ZERO_INT, 1}, "", 1},
+        {{"auto_round", NULL, 4, 48, 0, false}, {4, 48, AR_ZERO_INT, 0}, "", 1},
+        {{"auto_round,gptq", NULL, 4, 32, 0, false}, {4, 32, AR_ZERO_INT, 1}, "", 2},
+        {{"gptq,auto_round,fake", NULL, 4, 32, 0, false}, {4, 32, AR_ZERO_INT, 1}, "", 3},
+        {{"fake", NULL, 5, 10, 0, false}, {5, 10, AR_ZERO_INT, 0}, "", 1},
+        {{"fake", NULL, 7, 1, 1, false}, {7, 1, AR_ZERO_SYM, 0}, "", 1},
+        {{"gguf", NULL, 0, 0, -1, false}, {4, 32, AR_ZERO_SYM, 0}, "q4_0", 1},
+        {{"gguf", NULL, 0, 0, 0, false}, {4, 32, AR_ZERO_F16MIN, 0}, "q4_1", 1},
+        {{"gguf", NULL, 8, 32, -1, false}, {8, 32, AR_ZERO_SYM, 0}, "q8_0", 1},
+        {{"gguf", "q8_0", 0, 0, -1, false}, {8, 32, AR_ZERO_SYM, 0}, "q8_0", 1},
+        {{"gguf", "q4_0", 3, 0, -1, true}, {3, 32, AR_ZERO_SYM, 0}, "q4_0", 1},
+        {{"gguf", "q4_0", 0, -1, -1, false}, {4, -1, AR_ZERO_SYM, 0}, "q4_0", 1},
+        {{"gguf,gptq", NULL, 4, 128, -1, false}, {4, 128, AR_ZERO_SYM, 0}, "q4_0", 2},
+        {{"gguf", "f16", 0, 0, -1, false}, {16, 32, AR_ZERO_SYM, 0}, "f16", 1},
+        {{"gguf,auto_round,gptq,fake", NULL, 0, 0, -1, false}, {4, 32, AR_ZERO_SYM, 0}, "q4_0", 4},
+        {{"gptq,gguf", "q8_0", 8, 32, 1, false}, {8, 32, AR_ZERO_SYM, 0}, "q8_0", 2},
+        {{"gptq,gguf", "q4_0", 2, 32, 1, true}, {2, 32, AR_ZERO_SYM, 0}, "q4_0", 2},
+        {{"fake,gguf", "q4_1", 0, 0, -1, false}, {4, 32, AR_ZERO_F16MIN, 0}, "q4_1", 2},
+        {{"gguf,fake", "q4_1", 0, 0, -1, false}, {4, 32, AR_ZERO_F16MIN, 0}, "q4_1", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const plan_case *c = &cases[i];
+        ar_output_plan p;
+        ar_status status = ar_output_plan_make(&p, &c->request);
+        if (status != AR_OK) fail_msg("case %zu (%s): %s", i, c->request.formats, ar_error());
+        assert_int_equal(p.scheme.bits, c->scheme.bits);
+        assert_int_equal(p.scheme.group, c->scheme.group);
+        assert_int_equal(p.scheme.zero, c->scheme.zero);
+        assert_int_equal(p.scheme.zero_min, c->scheme.zero_min);
+        assert_string_equal(p.type, c->type);
+        assert_int_equal(p.format_count, c->formats);
+        if (p.scheme.bits <= 8) assert_ok(ar_scheme_check(&p.scheme));
+    }
+}
+
+typedef struct refusal {
+    ar_output_request request;
+    const char *first, *second; /* both are in the text */
+} refusal;
+
+static void what_cannot_agree_is_named(void **state) {
+    (void)state;
+    const refusal cases[] = {
+        {{"gptq", NULL, 5, 0, -1, false}, "gptq", "--bits 5"},
+        {{"auto_round", NULL, 7, 0, -1, false}, "auto_round", "--bits 7"},
+        {{"fake,gptq", NULL, 6, 0, -1, false}, "gptq", "--bits 6"},
+        {{"gptq", NULL, 9, 0, -1, false}, "--bits", "found 9"},
+        {{"gptq", NULL, -4, 0, -1, false}, "--bits", "found -4"},
+        {{"gptq", NULL, 1, 0, -1, false}, "--bits", "found 1"},
+        {{"gptq", NULL, 4, 8, -1, false}, "gptq", "--group 8"},
+        {{"auto_round", NULL, 4, 15, -1, false}, "auto_round", "--group 15"},
+        {{"gptq", NULL, 4, -2, -1, false}, "--group", "found -2"},
+        {{"awq", NULL, 0, 0, -1, false}, "awq", "gptq"},
+        {{"GPTQ", NULL, 0, 0, -1, false}, "'GPTQ'", "gptq"},
+        {{"gpt", NULL, 0, 0, -1, false}, "'gpt'", "gptq"},
+        {{"", NULL, 0, 0, -1, false}, "--format", "found nothing"},
+        {{",gptq", NULL, 0, 0, -1, false}, "--format", "found ''"},
+        {{"gptq,,fake", NULL, 0, 0, -1, false}, "--format", "found ''"},
+        {{"gptq,gptq", NULL, 0, 0, -1, false}, "gptq", "twice"},
+        {{"gptq,fake,gptq", NULL, 0, 0, -1, false}, "gptq", "twice"},
+        {{"auto_round", "q4_0", 0, 0, -1, false}, "--type q4_0", "auto_round"},
+        {{"gptq", NULL, 3, 0, -1, true}, "--widen", "gguf"},
+        {{"gguf", "q5_k", 0, 0, -1, false}, "--type", "q5_k"},
+        {{"gguf", NULL, 4, 48, -1, false}, "gguf", "--group 48"},
+        {{"gguf,fake", "q4_1", 0, 16, -1, false}, "gguf", "--group 16"},
+        {{"gguf", "q4_0", 3, 0, -1, false}, "q4_0", "--bits 3"},
+        {{"gguf", NULL, 3, 0, -1, false}, "q4_0", "--bits 3"},
+        {{"gguf", "q4_0", 8, 0, -1, true}, "q4_0", "--bits 8"},
+        {{"gguf", "q4_0", 4, 0, -1, true}, "--widen", "q4_0"},
+        {{"gguf", NULL, 5, 0, 0, false}, "gguf", "--bits 5 --asym"},
+        {{"gguf", "q8_0", 0, 0, 0, false}, "q8_0", "--asym"},
+        {{"gguf", "q4_0", 0, 0, 0, false}, "q4_0", "--asym"},
+        {{"gguf", "q4_1", 0, 0, 1, false}, "q4_1", "--sym"},
+        {{"gguf,gptq", "q4_1", 0, 0, 0, false}, "gguf", "gptq"},
+        {{"auto_round,gguf", "q4_1", 0, 0, -1, false}, "auto_round", "gguf"},
+        {{"gguf", "f16", 4, 0, -1, false}, "f16", "no effect"},
+        {{"gguf", "f32", 0, 32, -1, false}, "f32", "no effect"},
+        {{"gguf", "f16", 0, 0, 1, false}, "f16", "no effect"},
+        {{"gguf,gptq", "f16", 0, 0, -1, false}, "gptq", "--type f16"},
+        {{"fake,gguf", "f32", 0, 0, -1, false}, "fake", "--type f32"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ar_output_plan p;
+        ar_status status = ar_output_plan_make(&p, &cases[i].request);
+        bool named =
+            status != AR_OK && strstr(ar_error(), cases[i].first) && strstr(ar_error(), cases[i].second);
+        if (status != AR_ERR_USAGE || !named)
+            fail_msg("case %zu (%s): found %d \"%s\", expected %s and %s", i, cases[i].request.formats,
+                     (int)status, status ? ar_error() : "ok", cases[i].first, cases[i].second);
+    }
+}
+
+static void the_table_of_formats_is_complete(void **state) {
+    (void)state;
+    int32_t count = 0;
+    for (; ar_format_at(count); count++)
+        assert_ptr_equal(ar_format_find(ar_format_at(count)->name), ar_format_at(count));
+    assert_true(count >= 3);
+    assert_null(ar_format_at(-1));
+    assert_null(ar_format_find("none"));
+}
+
+static void plans_tell_which_linears_they_hold(void **state) {
+    (void)state;
+    static const struct {
+        ar_output_request request;
+        int64_t O, I;
+        bool holds;
+    } cases[] = {{{"gptq", NULL, 4, 32, 1, false}, 64, 96, true},
+                 {{"gptq", NULL, 4, 32, 1, false}, 48, 96, false},
+                 {{"gptq", NULL, 4, 32, 1, false}, 64, 100, false},
+                 {{"gptq", NULL, 4, 128, 1, false}, 64, 96, true},
+                 {{"gptq", NULL, 4, 128, 1, false}, 64, 192, false},
+                 {{"gptq", NULL, 4, -1, 1, false}, 64, 96, true},
+                 {{"gptq", NULL, 4, -1, 1, false}, 64, 172, false},
+                 {{"auto_round", NULL, 4, 48, 1, false}, 64, 96, true},
+                 {{"fake", NULL, 4, 32, 1, false}, 1, 7, true},
+                 {{"fake", NULL, 4, 32, 1, false}, 3, 100, true},
+                 {{"fake,gptq", NULL, 4, 32, 1, false}, 3, 96, false},
+                 {{"gguf", NULL, 4, 0, 1, false}, 3, 96, true},
+                 {{"gguf", NULL, 4, 0, 1, false}, 3, 100, false},
+                 {{"gguf,gptq", NULL, 4, 0, 1, false}, 3, 96, false},
+                 {{"gguf", "f16", 0, 0, -1, false}, 64, 96, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ar_output_plan p;
+        assert_ok(ar_output_plan_make(&p, &cases[i].request));
+        if (ar_output_plan_holds(&p, cases[i].O, cases[i].I) != cases[i].holds) fail_msg("case %zu", i);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plans_intersect_what_formats_store),
+        cmocka_unit_test(what_cannot_agree_is_named),
+        cmocka_unit_test(the_table_of_formats_is_complete),
+        cmocka_unit_test(plans_tell_which_linears_they_hold),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
