@@ -1,11 +1,14 @@
 /* Hugging Face folders out; see hf_folder.h. */
 #include "hf_folder.h"
+#include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#define SHARD_BYTES ((uint64_t)5000000000u)
-#define COPY_BYTES ((int64_t)8 << 20)
+#define SHARD_BYTES  ((uint64_t)5000000000u)
+#define COPY_BYTES   ((int64_t)8 << 20)
 #define CONFIG_BYTES ((size_t)16 << 20)
 
 void ar_hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i) {
@@ -15,9 +18,9 @@ void ar_hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i) {
 /* ---- one tensor after the other, in shards ---- */
 
 typedef struct entry {
-    const ar_weight *weight;       /* float tensors */
-    int64_t index;                 /* of the weight */
-    int32_t block, linear;         /* quantized linears; block -1 = float */
+    const ar_weight *weight; /* float tensors */
+    int64_t index;           /* of the weight */
+    int32_t block, linear;   /* quantized linears; block -1 = float */
     int32_t shard;
 } entry;
 
@@ -43,7 +46,9 @@ static int64_t element_count(const ar_weight *w) {
     return n;
 }
 
-static const ar_linear *linear_of(const folder *f, const entry *e) { return &f->src->model->model.blocks[e->block].linears[e->linear]; }
+static const ar_linear *linear_of(const folder *f, const entry *e) {
+    return &f->src->model->model.blocks[e->block].linears[e->linear];
+}
 
 static ar_status declared(const folder *f, const entry *e, ar_hf_tensors *t) {
     const ar_linear *lin = linear_of(f, e);
@@ -73,7 +78,7 @@ static void find_linear(const folder *f, entry *e) {
 
 static ar_status plan_entries(folder *f) {
     const ar_weights *w = &f->src->model->weights;
-    uint64_t used = 0;
+    uint64_t used = 0, most = f->layout->shard_bytes ? f->layout->shard_bytes : SHARD_BYTES;
     f->count = w->vtable->count(w->impl);
     f->entries = ar__alloc((size_t)f->count, sizeof *f->entries);
     if (!f->entries) return AR_ERR_MEMORY;
@@ -91,7 +96,7 @@ static ar_status plan_entries(folder *f) {
             AR_TRY(declared(f, e, &t));
             for (int32_t k = 0; k < t.count; k++) bytes += t.list[k].bytes;
         }
-        if (used && used + bytes > SHARD_BYTES) {
+        if (used && used + bytes > most) {
             f->shards++;
             used = 0;
         }
@@ -111,21 +116,36 @@ static void shard_name(const folder *f, char out[64], int32_t shard) {
 
 /* ---- data ---- */
 
+/* To F16 or BF16; a finite value that F16 only has as infinity would be lost. */
+static ar_status narrow(uint16_t *dst, const float *src, int64_t count, bool f16, const char *name) {
+    for (int64_t i = 0; i < count; i++) {
+        dst[i] = f16 ? ar_f32_to_f16(src[i]) : ar_f32_to_bf16(src[i]);
+        if (f16 && isfinite(src[i]) && (dst[i] & 0x7fff) == 0x7c00)
+            return ar__fail(AR_ERR_UNSUPPORTED, "tensor %s: found %g, expected values that F16 holds", name,
+                            (double)src[i]);
+    }
+    return AR_OK;
+}
+
 static ar_status write_float(const folder *f, ar_st_writer *w, const entry *e) {
     const ar_weights *weights = &f->src->model->weights;
-    int64_t rows = e->weight->dim_count > 1 ? e->weight->dims[0] : 1, width = rows ? element_count(e->weight) / rows : 0;
+    int64_t rows = e->weight->dim_count > 1 ? e->weight->dims[0] : 1,
+            width = rows ? element_count(e->weight) / rows : 0;
     int64_t step = width ? COPY_BYTES / (4 * width) : 1;
     if (step < 1) step = 1;
     const char *dtype = float_dtype(f, e);
     bool f16 = strcmp(dtype, "F16") == 0, wide = strcmp(dtype, "F32") == 0;
     float *values = ar__alloc((size_t)(step < rows ? step : rows), (size_t)width * sizeof *values);
-    uint16_t *halves = wide ? NULL : ar__alloc((size_t)(step < rows ? step : rows), (size_t)width * sizeof *halves);
+    uint16_t *halves =
+        wide ? NULL : ar__alloc((size_t)(step < rows ? step : rows), (size_t)width * sizeof *halves);
     ar_status status = values && (wide || halves) ? AR_OK : AR_ERR_MEMORY;
     for (int64_t row = 0; status == AR_OK && row < rows; row += step) {
         int64_t n = (rows - row < step ? rows - row : step), elems = n * width;
         status = weights->vtable->read(weights->impl, values, e->index, row, n);
-        for (int64_t k = 0; status == AR_OK && !wide && k < elems; k++) halves[k] = f16 ? ar_f32_to_f16(values[k]) : ar_f32_to_bf16(values[k]);
-        if (status == AR_OK) status = ar_st_writer_data(w, wide ? (const void *)values : halves, (size_t)elems * (wide ? 4 : 2));
+        if (status == AR_OK && !wide) status = narrow(halves, values, elems, f16, e->weight->name);
+        if (status == AR_OK)
+            status =
+                ar_st_writer_data(w, wide ? (const void *)values : halves, (size_t)elems * (wide ? 4 : 2));
     }
     free(values);
     free(halves);
@@ -139,14 +159,17 @@ static ar_status write_linear(const folder *f, ar_st_writer *w, const entry *e) 
     AR_TRY(f->src->linear(f->src->ctx, &q, e->block, e->linear));
     if (!q) return ar__fail(AR_ERR_CHECK, "%s: not quantized, expected codes", e->weight->name);
     ar_status status = f->layout->fill(&t, q, f->layout->ctx);
-    for (int32_t k = 0; status == AR_OK && k < t.count; k++) status = ar_st_writer_data(w, t.list[k].data, t.list[k].bytes);
+    for (int32_t k = 0; status == AR_OK && k < t.count; k++)
+        status = ar_st_writer_data(w, t.list[k].data, t.list[k].bytes);
     for (int32_t k = 0; k < t.count; k++) free(t.list[k].data);
     ar_qlinear_free(q);
     return status;
 }
 
 static ar_status declare_entry(const folder *f, ar_st_writer *w, const entry *e) {
-    if (e->block < 0) return ar_st_writer_declare(w, e->weight->name, float_dtype(f, e), e->weight->dim_count, e->weight->dims);
+    if (e->block < 0)
+        return ar_st_writer_declare(w, e->weight->name, float_dtype(f, e), e->weight->dim_count,
+                                    e->weight->dims);
     ar_hf_tensors t;
     char prefix[AR_HF_NAME], name[AR_HF_NAME + 32];
     AR_TRY(declared(f, e, &t));
@@ -170,7 +193,8 @@ static ar_status write_shard(const folder *f, int32_t shard) {
         if (f->entries[i].shard == shard) AR_GO(declare_entry(f, w, &f->entries[i]));
     AR_GO(ar_st_writer_begin(w, path));
     for (int64_t i = 0; i < f->count; i++)
-        if (f->entries[i].shard == shard) AR_GO((f->entries[i].block < 0 ? write_float : write_linear)(f, w, &f->entries[i]));
+        if (f->entries[i].shard == shard)
+            AR_GO((f->entries[i].block < 0 ? write_float : write_linear)(f, w, &f->entries[i]));
     AR_GO(ar_st_writer_finish(&w));
 done:
     ar_st_writer_abort(&w);
@@ -220,7 +244,8 @@ done:
 
 static ar_status write_index(const folder *f) {
     if (f->shards == 1) return AR_OK;
-    cJSON *root = cJSON_CreateObject(), *meta = cJSON_AddObjectToObject(root, "metadata"), *map = cJSON_AddObjectToObject(root, "weight_map");
+    cJSON *root = cJSON_CreateObject(), *meta = cJSON_AddObjectToObject(root, "metadata"),
+          *map = cJSON_AddObjectToObject(root, "weight_map");
     ar_status status = AR_OK;
     char shard[64], prefix[AR_HF_NAME], name[AR_HF_NAME + 32];
     cJSON_AddNumberToObject(meta, "total_size", (double)f->total);
@@ -265,31 +290,94 @@ done:
 }
 
 static ar_status write_all(folder *f) {
-    static const char *const copied[] = {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                                         "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja"};
+    static const char *const copied[] = {"generation_config.json",
+                                         "tokenizer.json",
+                                         "tokenizer_config.json",
+                                         "special_tokens_map.json",
+                                         "added_tokens.json",
+                                         "vocab.json",
+                                         "merges.txt",
+                                         "tokenizer.model",
+                                         "chat_template.jinja"};
     AR_TRY(plan_entries(f));
     for (int32_t s = 0; s < f->shards; s++) AR_TRY(write_shard(f, s));
     AR_TRY(write_index(f));
-    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) AR_TRY(copy_file(f->src->model->path, f->path, copied[i]));
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
+        AR_TRY(copy_file(f->src->model->path, f->path, copied[i]));
     return write_config(f); /* last: without it the folder is no model */
 }
 
+/* ---- the folder ---- */
+
+/* Path and a suffix; trailing slashes of the path go. */
+static char *beside(const char *path, const char *suffix) {
+    size_t n = strlen(path), more = strlen(suffix);
+    while (n > 1 && path[n - 1] == '/') n--;
+    char *joined = ar__alloc(n + more + 1, 1);
+    if (!joined) return NULL;
+    memcpy(joined, path, n);
+    memcpy(joined + n, suffix, more);
+    return joined;
+}
+
+/* A folder that may be replaced is a model's, or empty. */
+static ar_status check_replaceable(const char *path) {
+    ar_status status = AR_OK;
+    bool empty = true;
+    char *config_path;
+    if (!ar_path_is_dir(path))
+        return ar__fail(AR_ERR_IO, "%s: found a file, expected a folder or nothing", path);
+    AR_TRY(ar_path_join(&config_path, path, "config.json"));
+    DIR *dir = ar_path_exists(config_path) ? NULL : opendir(path);
+    free(config_path);
+    for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) empty = false;
+    if (!empty)
+        status = ar__fail(
+            AR_ERR_IO,
+            "%s: found files and no config.json, expected a model's folder, an empty one or nothing", path);
+    if (dir) closedir(dir);
+    return status;
+}
+
+ar_status ar_hf_folder_check(const char *path, const char *model_path) {
+    struct stat model, out;
+    if (!ar_path_is_dir(model_path))
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "%s: a Hugging Face folder can only be written from one, found a single file",
+                        model_path);
+    if (!ar_path_exists(path)) return AR_OK;
+    if (stat(model_path, &model) == 0 && stat(path, &out) == 0 && model.st_dev == out.st_dev &&
+        model.st_ino == out.st_ino)
+        return ar__fail(AR_ERR_IO, "%s: found the model itself, expected another folder", path);
+    return check_replaceable(path);
+}
+
+/* Puts the complete folder `made` in the place of path; what was there is removed last. */
+static ar_status take_place(const char *path, const char *made, const char *old) {
+    bool replaces = ar_path_exists(path);
+    if (replaces && ar_path_exists(old)) AR_TRY(ar_dir_remove(old));
+    if (replaces && rename(path, old) != 0) return ar__fail(AR_ERR_IO, "%s: cannot be moved aside", path);
+    if (rename(made, path) != 0) {
+        ar__fail(AR_ERR_IO, "%s: cannot take the place of %s", made, path);
+        if (replaces) (void)rename(old, path);
+        return AR_ERR_IO;
+    }
+    return replaces ? ar_dir_remove(old) : AR_OK;
+}
+
 ar_status ar_hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout) {
-    if (!ar_path_is_dir(src->model->path))
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: a Hugging Face folder can only be written from one, found a single file", src->model->path);
-    size_t n = strlen(path) + 10;
-    char *temporary = ar__alloc(n, 1);
-    if (!temporary) return AR_ERR_MEMORY;
-    snprintf(temporary, n, "%s.writing", path);
+    AR_TRY(ar_hf_folder_check(path, src->model->path));
+    char *final = beside(path, ""), *temporary = beside(path, ".writing"), *old = beside(path, ".replaced");
     folder f = {.src = src, .layout = layout, .path = temporary};
     ar_status status = AR_OK;
+    if (!final || !temporary || !old) AR_GO(AR_ERR_MEMORY);
     if (ar_path_exists(temporary)) AR_GO(ar_dir_remove(temporary));
     AR_GO(ar_dir_create(temporary));
     AR_GO(write_all(&f));
-    if (ar_path_exists(path)) AR_GO(ar_dir_remove(path));
-    if (rename(temporary, path) != 0) AR_GO(ar__fail(AR_ERR_IO, "%s: cannot take the place of %s", temporary, path));
+    AR_GO(take_place(final, temporary, old));
 done:
-    if (status != AR_OK) {
+    if (status != AR_OK && temporary) {
         char reason[512];
         snprintf(reason, sizeof reason, "%s", ar_error());
         if (ar_path_exists(temporary)) ar_dir_remove(temporary);
@@ -297,6 +385,8 @@ done:
     }
     free(f.entries);
     free(temporary);
+    free(final);
+    free(old);
     return status;
 }
 
@@ -304,13 +394,17 @@ done:
 
 static ar_status compare_codes(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q) {
     ar_qlinear got = {0};
-    ar_status status = w->vtable->read_codes ? w->vtable->read_codes(w->impl, &got, index) : ar__fail(AR_ERR_CHECK, "%s: read back without codes", name);
+    ar_status status = w->vtable->read_codes ? w->vtable->read_codes(w->impl, &got, index)
+                                             : ar__fail(AR_ERR_CHECK, "%s: read back without codes", name);
     if (status != AR_OK) return status;
     size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups);
-    bool same = got.O == q->O && got.I == q->I && got.groups == q->groups && memcmp(got.codes, q->codes, elems) == 0 &&
-                memcmp(got.scales, q->scales, groups * 2) == 0 && memcmp(got.zeros, q->zeros, groups) == 0;
+    bool same = got.O == q->O && got.I == q->I && got.groups == q->groups &&
+                memcmp(got.codes, q->codes, elems) == 0 && memcmp(got.scales, q->scales, groups * 2) == 0 &&
+                memcmp(got.zeros, q->zeros, groups) == 0;
     ar_qlinear_deinit(&got);
-    return same ? AR_OK : ar__fail(AR_ERR_CHECK, "%s: codes, scales or zeros read back differ from those tuned", name);
+    return same
+               ? AR_OK
+               : ar__fail(AR_ERR_CHECK, "%s: codes, scales or zeros read back differ from those tuned", name);
 }
 
 static ar_status compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q) {
@@ -321,7 +415,8 @@ static ar_status compare_values(const ar_weights *w, int64_t index, const char *
         ar_qlinear_dequant(want, q);
         for (size_t i = 0; i < elems; i++) { /* -0 and 0 are one value */
             if (got[i] == want[i]) continue;
-            status = ar__fail(AR_ERR_CHECK, "%s: value %zu read back is %.9g, expected %.9g", name, i, (double)got[i], (double)want[i]);
+            status = ar__fail(AR_ERR_CHECK, "%s: value %zu read back is %.9g, expected %.9g", name, i,
+                              (double)got[i], (double)want[i]);
             break;
         }
     }
@@ -330,7 +425,8 @@ static ar_status compare_values(const ar_weights *w, int64_t index, const char *
     return status;
 }
 
-ar_status ar_hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes) {
+ar_status ar_hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
+                               bool codes) {
     const ar_model *m = &src->model->model;
     char name[AR_HF_NAME + 16];
     for (int32_t b = 0; b < m->block_count; b++) {

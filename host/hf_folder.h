@@ -1,5 +1,5 @@
-/* Writing a Hugging Face folder: config.json with changes, the tokenizer's files, model.safetensors in shards. The
- * folder appears under its name only when it is complete. */
+/* Writing a Hugging Face folder: config.json with changes, the tokenizer's files, model.safetensors in
+ * shards. The folder appears under its name only when it is complete. */
 #ifndef AR_HF_FOLDER_H
 #define AR_HF_FOLDER_H
 #include "formats.h"
@@ -8,11 +8,20 @@
 #define AR_HF_NAME 200
 
 /* How a format stores one quantized linear: up to 8 tensors P.<suffix>, made in memory. */
-typedef struct ar_hf_tensor { char suffix[24], dtype[8]; int32_t dim_count; int64_t dims[2]; void *data; size_t bytes; } ar_hf_tensor;
-typedef struct ar_hf_tensors { ar_hf_tensor list[8]; int32_t count; } ar_hf_tensors;
+typedef struct ar_hf_tensor {
+    char suffix[24], dtype[8];
+    int32_t dim_count;
+    int64_t dims[2];
+    void *data;
+    size_t bytes;
+} ar_hf_tensor;
+typedef struct ar_hf_tensors {
+    ar_hf_tensor list[8];
+    int32_t count;
+} ar_hf_tensors;
 
 typedef struct ar_hf_layout {
-    const char *float_dtype;       /* dtype of tensors that stay float; NULL = as in the source */
+    const char *float_dtype; /* dtype of tensors that stay float; NULL = as in the source */
     /* Declares (data NULL, bytes set) the tensors of a linear of shape (O, I). */
     ar_status (*declare)(ar_hf_tensors *out, const ar_scheme *scheme, int64_t O, int64_t I, const void *ctx);
     /* Fills them: each data is malloc'ed here and freed by the caller. */
@@ -20,9 +29,15 @@ typedef struct ar_hf_layout {
     /* Edits config.json's root: adds quantization_config, sets the dtype. */
     ar_status (*config)(cJSON *root, const ar_write_source *src, const void *ctx);
     const void *ctx;
+    uint64_t shard_bytes; /* a file of tensors grows no larger, unless by its first; 0 = 5 GB */
 } ar_hf_layout;
 
+/* Replaces an older model folder at path, which stays as it was until the new one is complete. Errors: IO
+ * also when something else is there (a file, a folder with files and no config.json, the source itself);
+ * UNSUPPORTED: the source is no folder, or a value has no finite F16. */
 ar_status ar_hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout);
+/* Those of these errors that can be told beforehand: before hours of tuning. */
+ar_status ar_hf_folder_check(const char *path, const char *model_path);
 /* "model.layers.3.self_attn.q_proj" of linear i of a block. */
 void ar_hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
 /* Compares every linear of the source with what w gives: dequantized rows bit for bit, and codes, scales and
