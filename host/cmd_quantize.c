@@ -1,5 +1,6 @@
 /* anyround quantize: one tuning run, one or several files. State lives in OUT.part until every file has been
  * written, read back and compared; --resume continues it. */
+#include "hf_folder.h"
 #include "part.h"
 #include "program.h"
 #include "report.h"
@@ -352,6 +353,20 @@ static ar_status check_output(const char *out, char **part_dir) {
     return AR_OK;
 }
 
+/* What would refuse the output after all the work, refuses it now. */
+static ar_status check_folders(const job *j) {
+    for (int32_t i = 0; i < j->plan.format_count; i++) {
+        const ar_format *f = ar_format_find(j->plan.formats[i]);
+        char *path = NULL;
+        if (!f->is_folder) continue;
+        AR_TRY(output_path(j, &path, f));
+        ar_status status = ar_hf_folder_check(path, j->model->path);
+        free(path);
+        AR_TRY(status);
+    }
+    return AR_OK;
+}
+
 static ar_status make_samples(job *j) {
     if (j->desc.iters == 0) return AR_OK;
     int32_t T = (int32_t)j->o->seqlen;
@@ -373,6 +388,7 @@ static ar_status run_job(job *j, const char *model_path) {
     AR_GO(make_desc(j));
     AR_GO(check_output(j->o->out, &part_dir));
     AR_GO(ar_model_open(&j->model, model_path));
+    AR_GO(check_folders(j));
     AR_GO(ar_program_device(&j->device, j->common));
     ar_program_observer(&j->observer, j->common);
     list_float_layers(j);
