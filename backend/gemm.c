@@ -62,7 +62,8 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
         int64_t used = p->along_k ? p->depth : p->rows;      /* columns used */
         struct {
             uint32_t items, rows, depth, ld, s0, d0, pitch;
-        } v = {(uint32_t)(panels * depth),
+        } v = {(uint32_t)(panels *
+                          (p->along_k ? (depth + 3) / 4 : depth)), /* as the kernels' head comments say */
                (uint32_t)rows,
                (uint32_t)depth,
                (uint32_t)p->ld,

@@ -80,6 +80,8 @@ static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
 #define RINT(x) rint(x)
 #define FABS(x) fabs(x)
 #define RSQRT(x) rsqrt(x)
+#define LD4(b, i) vload4(0, (b) + (i))
+#define ST4(b, i, v) vstore4((v), 0, (b) + (i))
 #define LDV(b, i) CAT(vload, VW)(0, (b) + (i))
 #define STV(b, i, v) CAT(vstore, VW)((v), 0, (b) + (i))
 #define LANE(v, l) (((const float *)&(v))[l])

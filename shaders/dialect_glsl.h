@@ -60,7 +60,9 @@
 #define RSQRT(x) inversesqrt(x)
 #define FVSUM(v) (((v).x + (v).y) + ((v).z + (v).w))
 #define HVSUM(v) FVSUM(v)
-/* ---- vectors in float buffers: VW lanes at element i, any alignment; lane l of a variable ---- */
-#define LDV(b, i) vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
-#define STV(b, i, v) b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w
+/* ---- vectors in float buffers: 4 or VW lanes at element i, any alignment; lane l of a variable ---- */
+#define LD4(b, i) vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
+#define ST4(b, i, v) b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w
+#define LDV(b, i) LD4(b, i)
+#define STV(b, i, v) ST4(b, i, v)
 #define LANE(v, l) (v)[l]

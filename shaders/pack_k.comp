@@ -1,6 +1,6 @@
 /* pack_k: panels of T rows from a matrix whose rows run along k, for gemm.
  *   D[d0 + panel*pitch + k*T + j] = S[s0 + (panel*T + j)*ld + k], zero where panel*T + j >= rows
- * One item per (panel, k): depth items per panel. */
+ * One item per (panel, 4 values of k), transposed 4 x 4 at a time: ceil(depth / 4) items per panel. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 8)
 WGSIZE(WGX, WGY)
 KERNEL(pack_k)
@@ -10,15 +10,24 @@ LOCALS
 BODY
     uint item = GLIN;
     if (item >= items) return;
-    uint panel = item / depth, k = item - panel * depth;
+    uint quads = (depth + 3u) / 4u, panel = item / quads, k = (item - panel * quads) * 4u;
     uint from = s0 + panel * T * ld + k, to = d0 + panel * pitch + k * T;
-    if (panel * T + T <= rows) {
-        UNROLL for (uint j = 0u; j < T; j++) D[to + j] = S[from + j * ld];
+    if (T % 4u == 0u && panel * T + T <= rows && k + 4u <= depth) {
+        UNROLL for (uint j = 0u; j < T; j += 4u) {
+            float4 a = LD4(S, from + j * ld), b = LD4(S, from + (j + 1u) * ld);
+            float4 c = LD4(S, from + (j + 2u) * ld), d = LD4(S, from + (j + 3u) * ld);
+            ST4(D, to + j, F4(a.x, b.x, c.x, d.x));
+            ST4(D, to + T + j, F4(a.y, b.y, c.y, d.y));
+            ST4(D, to + 2u * T + j, F4(a.z, b.z, c.z, d.z));
+            ST4(D, to + 3u * T + j, F4(a.w, b.w, c.w, d.w));
+        }
     } else {
-        for (uint j = 0u; j < T; j++) {
-            float v = 0.0f;
-            if (panel * T + j < rows) v = S[from + j * ld];
-            D[to + j] = v;
+        for (uint l = 0u; l < min(4u, depth - k); l++) {
+            for (uint j = 0u; j < T; j++) {
+                float v = 0.0f;
+                if (panel * T + j < rows) v = S[from + j * ld + l];
+                D[to + l * T + j] = v;
+            }
         }
     }
 END

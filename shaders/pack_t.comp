@@ -12,8 +12,8 @@ BODY
     if (item >= items) return;
     uint panel = item / depth, k = item - panel * depth;
     uint from = s0 + k * ld + panel * T, to = d0 + panel * pitch + k * T;
-    if (panel * T + T <= rows) {
-        UNROLL for (uint j = 0u; j < T; j++) D[to + j] = S[from + j];
+    if (T % 4u == 0u && panel * T + T <= rows) {
+        UNROLL for (uint j = 0u; j < T; j += 4u) { ST4(D, to + j, LD4(S, from + j)); }
     } else {
         for (uint j = 0u; j < T; j++) {
             float v = 0.0f;
