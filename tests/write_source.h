@@ -80,7 +80,7 @@ static ar_status source_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t
     ar_qlinear *made = calloc(1, sizeof *made);
     assert_ok(ar_qlinear_init(made, s, lin->O, lin->I));
     for (int64_t k = 0; k < lin->O * lin->I; k++)
-        made->codes[k] = k ? (uint8_t)(source_random(&state) & ((1u << s->bits) - 1)) : 0;
+        made->codes[k] = (uint8_t)(k ? source_random(&state) & ((1u << s->bits) - 1) : 0);
     for (int64_t k = 0; k < lin->O * made->groups; k++) {
         float scale = (float)(source_random(&state) % 1000 + 1) / 4096.0f;
         bool minus = s->zero == AR_ZERO_SYM && (t->negative || source_random(&state) % 2);
