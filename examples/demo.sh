@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The demo: quantizes the bundled model to 4 and to 2 bits, by rounding to nearest and by SignRound, and shows what
+# each costs in perplexity and in KL divergence on a text that the model has never seen.
+#   examples/demo.sh PROGRAM FOLDER [OPTION...]     options go to every command: --device cl, --device vk:1, ...
+set -euo pipefail
+program=$1
+out=$2
+shift 2
+options=("$@")
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+model=$here/demo-model
+text=$here/demo-heldout.txt
+rm -rf "$out"
+mkdir -p "$out"
+
+step() { printf '\n==> %s\n' "$*" >&2; }
+run() { "$program" "$@" "${options[@]}"; }
+number() { sed -n 's/.*"'"$1"'" *: *\([-+0-9.eE]*\).*/\1/p' "$2" | head -n 1; }
+weigh() { # the bytes of a file, or of a folder's weights
+    local file=$1
+    if [ -d "$file" ]; then file=$file/model.safetensors; fi
+    wc -c <"$file"
+}
+
+row() { # row LABEL MODEL: measures it against the original and adds a line to the table
+    local result=$out/eval.json
+    run eval "$2" --text "$text" --ref "$model" --window 256 --json -q >"$result"
+    printf '%-28s %9.2f %12.3f %10.4f %9.1f %%\n' "$1" "$(weigh "$2" | awk '{print $1 / 1048576}')" \
+        "$(number ppl "$result")" "$(number kl "$result")" "$(number top1 "$result" | awk '{print $1 * 100}')" >>"$out/table"
+}
+
+step "the device"
+run devices
+
+step "the original, in half precision"
+printf '%-28s %9s %12s %10s %11s\n' "" "MiB" "perplexity" "KL" "same top-1" >"$out/table"
+row "half precision" "$model"
+
+step "4 bits (GGUF q4_0), rounding to nearest"
+run quantize "$model" -o "$out/rtn-q4_0.gguf" --method rtn --type q4_0 --format gguf
+row "4 bits q4_0, nearest" "$out/rtn-q4_0.gguf"
+
+step "4 bits (GGUF q4_0), SignRound"
+run quantize "$model" -o "$out/signround-q4_0.gguf" --method signround --type q4_0 --format gguf --recipe light --seqlen 256
+row "4 bits q4_0, SignRound" "$out/signround-q4_0.gguf"
+
+step "2 bits, groups of 32 (AutoRound), rounding to nearest"
+run quantize "$model" -o "$out/rtn-2bit" --method rtn --bits 2 --group 32 --format auto_round
+row "2 bits g32, nearest" "$out/rtn-2bit"
+
+step "2 bits, groups of 32 (AutoRound), SignRound"
+run quantize "$model" -o "$out/signround-2bit" --method signround --bits 2 --group 32 --format auto_round --recipe light --seqlen 256
+row "2 bits g32, SignRound" "$out/signround-2bit"
+
+step "the 4-bit model speaks"
+run run "$out/signround-q4_0.gguf" -p $'ROMEO:\nThe night' -n 60 --seed 7
+
+step "the four against the original, on $(basename "$text")"
+cat "$out/table"
+printf '\nThe files are in %s. Next: %s quantize YOUR-MODEL -o out.gguf\n' "$out" "$program"
