@@ -25,9 +25,11 @@ static ar_status read_family(ar_config *c, const ar__gguf *g) {
     size_t bytes;
     char quoted[AR__QUOTE_BYTES];
     AR_TRY(ar__gguf_text(&arch, &bytes, g, "general.architecture"));
+    if (!arch)
+        return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found nothing, expected " ARCH, g->what);
     if (!ar__gguf_text_is(arch, bytes, ARCH))
         return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found %s, expected " ARCH, g->what,
-                        ar__quote(quoted, arch ? arch : "nothing", arch ? bytes : 7));
+                        ar__quote(quoted, arch, bytes));
     int64_t splits = 0;
     const ar__gguf_value *split = ar__gguf_find(g, "split.count");
     if (split && split->kind == AR__GGUF_U16) splits = split->data[0] | split->data[1] << 8;
