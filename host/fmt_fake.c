@@ -6,7 +6,8 @@
 
 static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
     (void)plan;
-    *s = (ar_storage){.bits_mask = 0x1fc, .sym = true, .asym = true, .asym_zero = AR_ZERO_INT, .short_group = true};
+    *s = (ar_storage){
+        .bits_mask = 0x1fc, .sym = true, .asym = true, .asym_zero = AR_ZERO_INT, .short_group = true};
     return AR_OK;
 }
 
@@ -49,4 +50,5 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     return status;
 }
 
-const ar_format ar__format_fake = {"fake", "a float Hugging Face folder holding the quantized values", true, storage, write, verify};
+const ar_format ar__format_fake = {
+    "fake", "a float Hugging Face folder holding the quantized values", true, storage, write, verify};
