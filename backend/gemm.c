@@ -1,6 +1,7 @@
 /* C = A B through packed panels (shaders/gemm.comp, pack_k.comp, pack_t.comp). Here: cutting M, N and K so
  * that every binding fits, packing each operand once while it is unchanged, the launches. */
 #include "graph.h"
+#include <string.h>
 
 /* Packs larger than this are cut: two of them live at once beside what they were made from. */
 #define PACK_BYTES (UINT64_C(64) << 20)
@@ -26,8 +27,10 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     const ar_plan *plan = &g->device->plan;
     int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
     int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
+    /* GLSL loads rows of A by fours (AL of the dialect) */
+    uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
     *t = (tiles){
-        .tm = plan->gemm_tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
+        .tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->k = least(K, cap / (t->tm > t->tnv ? t->tm : t->tnv));
     t->m = least(cap / (t->k * t->tm), groups * t->wgy);
     t->m = least(t->m, piece / 4 / N / t->tm) * t->tm;

@@ -85,3 +85,6 @@ static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
 #define LDV(b, i) CAT(vload, VW)(0, (b) + (i))
 #define STV(b, i, v) CAT(vstore, VW)((v), 0, (b) + (i))
 #define LANE(v, l) (((const float *)&(v))[l])
+#define avec float
+#define AL 1u
+#define ALANE(v, l) (v)

@@ -66,3 +66,7 @@
 #define LDV(b, i) LD4(b, i)
 #define STV(b, i, v) ST4(b, i, v)
 #define LANE(v, l) (v)[l]
+#define avec vec4
+/* gemm reads AL rows of A in one load */
+#define AL 4u
+#define ALANE(v, l) (v)[l]

@@ -7,7 +7,7 @@
 SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, TM, 8) SPEC(3, uint, TN, 2) SPEC(4, uint, TURN, 0)
 WGSIZE(WGX, WGY)
 KERNEL(gemm)
-RO(0, float, A) RO(1, fvec, B) RW(2, float, C)
+RO(0, avec, A) RO(1, fvec, B) RW(2, float, C)
 PARAMS P(uint, M) P(uint, N) P(uint, K) P(uint, ldc) P(uint, c0) P(uint, acc)
 LOCALS
 BODY
@@ -15,14 +15,17 @@ BODY
     if (r * TM >= M || c * TN * VW >= N) return;
     fvec sum[TM * TN], b[TN];
     UNROLL for (uint i = 0u; i < TM * TN; i++) sum[i] = FV(0.0f);
-    uint ia = r * K * TM, ib = c * K * TN;
+    uint ia = r * K * (TM / AL), ib = c * K * TN;
     for (uint k = 0u; k < K; k++) {
         UNROLL for (uint j = 0u; j < TN; j++) b[j] = B[ib + j];
-        UNROLL for (uint i = 0u; i < TM; i++) {
-            fvec a = FV(A[ia + i]);
-            UNROLL for (uint j = 0u; j < TN; j++) sum[i * TN + j] = fma(a, b[j], sum[i * TN + j]);
+        UNROLL for (uint h = 0u; h < TM / AL; h++) {
+            avec a = A[ia + h];
+            UNROLL for (uint l = 0u; l < AL; l++) {
+                UNROLL for (uint j = 0u; j < TN; j++)
+                    sum[(h * AL + l) * TN + j] = fma(FV(ALANE(a, l)), b[j], sum[(h * AL + l) * TN + j]);
+            }
         }
-        ia += TM;
+        ia += TM / AL;
         ib += TN;
     }
     UNROLL for (uint i = 0u; i < TM; i++) {
