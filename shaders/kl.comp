@@ -12,18 +12,18 @@ BODY
     if (row < rows) {
         uint base = row * V, first = base + min(LID0, V - 1u);
         float2 m = F2(A[first], B[first]), s = F2(0.0f, 0.0f);
-        for (uint v = LID0 + WGX; v < V; v += WGX) m = max(m, F2(A[base + v], B[base + v]));
+        EACH(v, V) m = max(m, F2(A[base + v], B[base + v]));
         red[LID0] = m;
         TREE(red, MAX2);
         m = red[0];
         BARRIER();
-        for (uint v = LID0; v < V; v += WGX) s += exp(F2(A[base + v], B[base + v]) - m);
+        EACH(v, V) s += exp(F2(A[base + v], B[base + v]) - m);
         red[LID0] = s;
         TREE(red, SUM2);
         s = red[0];
         BARRIER();
         float la = log(s.x), lb = log(s.y), d = 0.0f;
-        for (uint v = LID0; v < V; v += WGX) {
+        EACH(v, V) {
             float a = A[base + v] - m.x - la, b = B[base + v] - m.y - lb;
             d = fma(exp(a), a - b, d);
         }

@@ -15,12 +15,12 @@ BODY
     if (row < rows) {
         uint base = row * V;
         float2 b = F2(Z[base + min(LID0, V - 1u)], TOF(min(LID0, V - 1u)));
-        for (uint v = LID0 + WGX; v < V; v += WGX)
+        EACH(v, V)
             if (Z[base + v] > b.x) b = F2(Z[base + v], TOF(v));
         best[LID0] = b;
         TREE(best, BEST2);
         float top = best[0].x, sum = 0.0f;
-        for (uint v = LID0; v < V; v += WGX) sum += exp(Z[base + v] - top);
+        EACH(v, V) sum += exp(Z[base + v] - top);
         red[LID0] = sum;
         TREE(red, SUM2);
         if (LID0 == 0u) {

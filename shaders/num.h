@@ -86,6 +86,11 @@ FN float ar_half_round(float f) {
     return FABS(f) >= 65520.0f ? ASF(sign | 0x7f800000u) : ASF(sign | ASU(r));
 }
 
+/* The statement that follows, for every i in [0, n) shared out among the items of the group. All items make the
+ * same number of rounds: PoCL 3.1 lets items past the end into `for (i = LID0; i < n; i += WGX)` in kernels with
+ * barriers. */
+#define EACH(i, n) for (uint i##_ = 0u, i = LID0; i##_ < (n); i##_ += WGX, i += WGX) if (i < (n))
+
 /* red[0] = the combination of red[0 .. WGX), always in the same order; WGX is a power of two. Every item of the
  * group writes red[LID0] first; uniform flow only. Read red[0], then BARRIER() before red is written again. */
 #define TREE(red, COMBINE)                                                                   \

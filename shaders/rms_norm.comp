@@ -12,11 +12,11 @@ BODY
     if (row < rows) {
         uint base = row * I;
         float acc = 0.0f;
-        for (uint i = LID0; i < I; i += WGX) acc = fma(X[base + i], X[base + i], acc);
+        EACH(i, I) acc = fma(X[base + i], X[base + i], acc);
         red[LID0] = acc;
         TREE(red, SUM2);
         float r = 1.0f / sqrt(red[0] / TOF(I) + eps);
-        for (uint i = LID0; i < I; i += WGX) Y[base + i] = X[base + i] * r * W[i];
+        EACH(i, I) Y[base + i] = X[base + i] * r * W[i];
         if (LID0 == 0u) R[row0 + row] = r;
     }
 END

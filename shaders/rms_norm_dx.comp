@@ -12,11 +12,11 @@ BODY
     if (row < rows) {
         uint base = row * I;
         float sum = 0.0f;
-        for (uint i = LID0; i < I; i += WGX) sum = fma(dY[base + i] * W[i], X[base + i], sum);
+        EACH(i, I) sum = fma(dY[base + i] * W[i], X[base + i], sum);
         red[LID0] = sum;
         TREE(red, SUM2);
         float r = R[row0 + row], c = red[0] * r * r / TOF(I);
-        for (uint i = LID0; i < I; i += WGX) {
+        EACH(i, I) {
             float d = r * (W[i] * dY[base + i] - X[base + i] * c);
             dX[base + i] = acc != 0u ? dX[base + i] + d : d;
         }
