@@ -9,8 +9,10 @@ ar_status ar__op_check(const char *op, const char *name, const ar_tensor *t, ar_
     return ar__expect(text, t, dtype, cols == 0 ? 1 : 2, (int64_t[]){rows, cols});
 }
 
+bool ar__wants_few_items(const ar_device *device) { return device->plan.attn_wg <= 8; }
+
 uint32_t ar__row_group(const ar_device *device) {
-    uint32_t wanted = device->facts.kind == AR_DEVICE_CPU ? 8 : device->plan.wg, group = 1;
+    uint32_t wanted = ar__wants_few_items(device) ? 8 : device->plan.wg, group = 1;
     while (group * 2 <= wanted && group < 128) group *= 2;
     return group;
 }

@@ -7,6 +7,10 @@
 ar_status ar__op_check(const char *op, const char *name, const ar_tensor *t, ar_dtype dtype, int64_t rows,
                        int64_t cols);
 
+/* Whether the plan wants few items per group that each do much: a CPU. Asked of the plan, not of the facts,
+ * so that tests can force either way. */
+bool ar__wants_few_items(const ar_device *device);
+
 /* Items per group of kernels that give a group to every row and combine in a tree: a power of two. Few on
  * CPUs, where a barrier costs more than it gains. */
 uint32_t ar__row_group(const ar_device *device);

@@ -18,14 +18,25 @@ static uint32_t head_lanes(const ar_device *device, uint32_t D) {
     return lanes;
 }
 
-/* Emits d once per range of heads. d->params start with units, h0, hn; dots is how many length-D products or
- * updates one (query, key) pair takes. */
+/* The tile of an item: query rows (key rows for dk and dv) by quads of what it streams over. Measured on the
+ * CPU drivers, where a loaded key should serve several queries; a GPU wants its parallelism in items. */
+static void item_tile(const ar_device *device, uint32_t *rows, uint32_t *quads) {
+    bool is_cpu = ar__wants_few_items(device);
+    *rows = is_cpu ? 4 : 1;
+    *quads = is_cpu && device->plan.vw == 4 ? 2 : 1;
+}
+
+/* Emits d once per range of heads. d->params start with units, h0, hn, and [6] is HN; dots is how many
+ * length-D products or updates one (query, key) pair takes. */
 static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, const attention_ctx *c,
                             uint32_t heads, double dots) {
     const ar_device *device = ar__graph_device(g);
     const ar_plan *plan = &device->plan;
-    uint32_t lanes = head_lanes(device, c->D), specs[4] = {plan->attn_wg, 1, lanes, c->D / lanes};
-    for (int32_t i = 0; i < 4; i++) d->specs[i] = specs[i];
+    uint32_t rows = 0, quads = 0;
+    item_tile(device, &rows, &quads);
+    uint32_t specs[5] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads};
+    for (int32_t i = 0; i < 5; i++) d->specs[i] = specs[i];
+    params[6] = c->D / specs[2];
     double pairs = (double)c->B * (double)c->H * (double)c->T * ((double)c->T + 1) / 2;
     double flops = 2 * dots * pairs * (double)c->D, bytes = 16 * (double)ar_tensor_count(c->q);
     double ms = plan->rate_flops > 0 ? 1e3 * flops / plan->rate_flops : 0;
@@ -40,7 +51,8 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
         d->flops = flops * hn / heads;
         d->bytes = bytes * hn / heads;
         uint32_t operands = (uint32_t)ar__kernels[d->kernel].binding_count;
-        ar__split split = {.units = c->B, .split = (1u << operands) - 1, .items_per_unit = c->T * hn};
+        ar__split split = {
+            .units = c->B, .split = (1u << operands) - 1, .items_per_unit = (c->T + rows - 1) / rows * hn};
         AR_TRY(ar__emit_split(g, d, &split));
     }
     return AR_OK;
@@ -70,7 +82,7 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     uint32_t acc_q = 0, acc_k = 0, acc_v = 0, scale = scale_bits(c->D);
     AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
     AR_TRY(grad_or_scratch(g, &dq, &acc_q, c->q));
-    uint32_t p[] = {0, 0, 0, c->T, c->H, c->K, scale, acc_q};
+    uint32_t p[] = {0, 0, 0, c->T, c->H, c->K, 0, scale, acc_q};
     ar__emit_desc d = {.kernel = AR_K_attention_dq,
                        .operands = {{c->q, 0, 0},
                                     {c->k, 0, 0},
@@ -84,7 +96,7 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     if (!c->k->needs_grad && !c->v->needs_grad) return AR_OK;
     AR_TRY(grad_or_scratch(g, &dk, &acc_k, c->k));
     AR_TRY(grad_or_scratch(g, &dv, &acc_v, c->v));
-    uint32_t r[] = {0, 0, 0, c->T, c->H, c->K, scale, acc_k, acc_v};
+    uint32_t r[] = {0, 0, 0, c->T, c->H, c->K, 0, scale, acc_k, acc_v};
     ar__emit_desc e = {.kernel = AR_K_attention_dkv,
                        .operands = {{c->q, 0, 0},
                                     {c->k, 0, 0},
@@ -123,7 +135,7 @@ ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k
     c.K = (uint32_t)(k->dims[1] / D);
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, q->dims, q, k, v));
     AR_TRY(ar_graph_temp(g, &c.lse, AR_F32, 2, (int64_t[]){q->dims[0], c.H}));
-    uint32_t p[] = {0, 0, 0, c.T, c.H, c.K, scale_bits(c.D)};
+    uint32_t p[] = {0, 0, 0, c.T, c.H, c.K, 0, scale_bits(c.D)};
     ar__emit_desc d = {.kernel = AR_K_attention,
                        .operands = {{q, 0, 0}, {k, 0, 0}, {v, 0, 0}, {c.y, 0, 0}, {c.lse, 0, 0}}};
     AR_TRY(emit_heads(g, &d, p, &c, c.H, 2));

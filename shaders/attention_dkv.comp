@@ -2,50 +2,93 @@
  *   dv_j (+)= sum_{t >= j} p_tj dy_t,   dk_j (+)= scale sum_{t >= j} p_tj (dy_t.v_j - delta_t) q_t
  * over all H / K query heads of the key head, in order    (Dao et al. 2022, arXiv 2205.14135, B.2)
  *   q, dy (B T, H D)   k, v, dk, dv (B T, K D)   lse, delta (B T, H)
- * One item per (b, key head in [h0, h0 + hn), j), queries two at a time. acc_k, acc_v = 1 add to dk, dv. */
-SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, HN, 4)
+ * HN = D / HW vectors per head, KN = 4 KQ. One item per QN keys j of (b, key head in [h0, h0 + hn)), queries
+ * in order, KN at a time. acc_k, acc_v = 1 add to dk, dv. */
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
 WGSIZE(WGX, WGY)
+#define KN (4u * KQ)
 KERNEL(attention_dkv)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
 RW(6, hvec, dK) RW(7, hvec, dV)
-PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(float, scale)
+PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(float, scale)
 P(uint, acc_k) P(uint, acc_v)
 LOCALS
 BODY
-    uint j = GLIN % T, rest = GLIN / T, b = rest / hn;
+    uint blocks = (T + QN - 1u) / QN, j0 = GLIN % blocks * QN, rest = GLIN / blocks, b = rest / hn;
     if (b < B) {
-        uint kh = h0 + rest % hn, row = (b * T + j) * KH + kh, group = H / KH;
-        hvec k[HN];
-        hvec v[HN];
-        hvec dk[HN];
-        hvec dv[HN];
-        UNROLL for (uint i = 0u; i < HN; i++) {
-            k[i] = K[row * HN + i] * HV(scale);
-            v[i] = V[row * HN + i];
-            dk[i] = HV(0.0f);
-            dv[i] = HV(0.0f);
-        }
+        uint kh = h0 + rest % hn, group = H / KH, add_k = acc_k, add_v = acc_v;
+        hvec s[QN * KN];
+        hvec d[QN * KN];
+        hvec a[KN];
+        hvec y[KN];
+        float4 p[QN * KQ];
+        float4 e[QN * KQ];
+        uint krow[QN];
+        uint qrow[KN];
+        UNROLL for (uint r = 0u; r < QN; r++) krow[r] = ((b * T + min(j0 + r, T - 1u)) * KH + kh) * HN;
         for (uint h = kh * group; h < (kh + 1u) * group; h++) {
-            for (uint t = j; t < T; t += 2u) {
-                uint r0 = (b * T + t) * H + h, r1 = (b * T + min(t + 1u, T - 1u)) * H + h;
-                hvec s0 = HV(0.0f), s1 = HV(0.0f), d0 = HV(0.0f), d1 = HV(0.0f);
-                UNROLL for (uint i = 0u; i < HN; i++) {
-                    s0 = fma(k[i], Q[r0 * HN + i], s0);
-                    s1 = fma(k[i], Q[r1 * HN + i], s1);
-                    d0 = fma(v[i], dY[r0 * HN + i], d0);
-                    d1 = fma(v[i], dY[r1 * HN + i], d1);
+            for (uint t = j0; t < T; t += KN) {
+                UNROLL for (uint c = 0u; c < KN; c++) qrow[c] = ((b * T + min(t + c, T - 1u)) * H + h) * HN;
+                UNROLL for (uint c = 0u; c < QN * KN; c++) {
+                    s[c] = HV(0.0f);
+                    d[c] = HV(0.0f);
                 }
-                float p0 = exp(HVSUM(s0) - lse[r0]), p1 = t + 1u < T ? exp(HVSUM(s1) - lse[r1]) : 0.0f;
-                float c0 = p0 * (HVSUM(d0) - delta[r0]) * scale, c1 = p1 * (HVSUM(d1) - delta[r1]) * scale;
-                UNROLL for (uint i = 0u; i < HN; i++) {
-                    dv[i] = fma(HV(p1), dY[r1 * HN + i], fma(HV(p0), dY[r0 * HN + i], dv[i]));
-                    dk[i] = fma(HV(c1), Q[r1 * HN + i], fma(HV(c0), Q[r0 * HN + i], dk[i]));
+                for (uint i = 0u; i < HN; i++) {
+                    UNROLL for (uint c = 0u; c < KN; c++) {
+                        a[c] = Q[qrow[c] + i];
+                        y[c] = dY[qrow[c] + i];
+                    }
+                    UNROLL for (uint r = 0u; r < QN; r++) {
+                        hvec k = K[krow[r] + i], v = V[krow[r] + i];
+                        UNROLL for (uint c = 0u; c < KN; c++) {
+                            s[r * KN + c] = fma(k, a[c], s[r * KN + c]);
+                            d[r * KN + c] = fma(v, y[c], d[r * KN + c]);
+                        }
+                    }
                 }
+                UNROLL for (uint c = 0u; c < KQ; c++) {
+                    uint n0 = qrow[4u * c] / HN, n1 = qrow[4u * c + 1u] / HN;
+                    uint n2 = qrow[4u * c + 2u] / HN, n3 = qrow[4u * c + 3u] / HN, query = t + 4u * c;
+                    float4 ls = F4(lse[n0], lse[n1], lse[n2], lse[n3]);
+                    float4 del = F4(delta[n0], delta[n1], delta[n2], delta[n3]);
+                    UNROLL for (uint r = 0u; r < QN; r++) {
+                        uint at = r * KN + 4u * c, j = j0 + r;
+                        float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
+                        float4 x = F4(HVSUM(d[at]), HVSUM(d[at + 1u]), HVSUM(d[at + 2u]), HVSUM(d[at + 3u]));
+                        z = z * F4S(scale) - ls;
+                        z = F4(query < T && query >= j ? z.x : -3.0e38f,
+                               query + 1u < T && query + 1u >= j ? z.y : -3.0e38f,
+                               query + 2u < T && query + 2u >= j ? z.z : -3.0e38f,
+                               query + 3u < T && query + 3u >= j ? z.w : -3.0e38f);
+                        z = exp(z);
+                        p[r * KQ + c] = z;
+                        e[r * KQ + c] = z * (x - del) * F4S(scale);
+                    }
+                }
+                for (uint i = 0u; i < HN; i++) {
+                    UNROLL for (uint c = 0u; c < KN; c++) {
+                        a[c] = Q[qrow[c] + i];
+                        y[c] = dY[qrow[c] + i];
+                    }
+                    UNROLL for (uint r = 0u; r < QN; r++) {
+                        hvec dk = add_k != 0u ? dK[krow[r] + i] : HV(0.0f);
+                        hvec dv = add_v != 0u ? dV[krow[r] + i] : HV(0.0f);
+                        UNROLL for (uint c = 0u; c < KQ; c++) {
+                            float4 x = e[r * KQ + c], z = p[r * KQ + c];
+                            dk = fma(HV(x.y), a[4u * c + 1u], fma(HV(x.x), a[4u * c], dk));
+                            dk = fma(HV(x.w), a[4u * c + 3u], fma(HV(x.z), a[4u * c + 2u], dk));
+                            dv = fma(HV(z.y), y[4u * c + 1u], fma(HV(z.x), y[4u * c], dv));
+                            dv = fma(HV(z.w), y[4u * c + 3u], fma(HV(z.z), y[4u * c + 2u], dv));
+                        }
+                        if (j0 + r < T) {
+                            dK[krow[r] + i] = dk;
+                            dV[krow[r] + i] = dv;
+                        }
+                    }
+                }
+                add_k = 1u;
+                add_v = 1u;
             }
-        }
-        UNROLL for (uint i = 0u; i < HN; i++) {
-            dK[row * HN + i] = acc_k != 0u ? dK[row * HN + i] + dk[i] : dk[i];
-            dV[row * HN + i] = acc_v != 0u ? dV[row * HN + i] + dv[i] : dv[i];
         }
     }
 END
