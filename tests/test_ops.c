@@ -13,6 +13,7 @@ static void small_pieces(ar_plan *plan) {
     plan->piece_bytes = 1 << 15;
     plan->submit_ms = 0.01;
     plan->wg = 32;
+    plan->attn_wg = 16; /* as on a GPU */
 }
 
 static ar_tensor *leaf(ar_device *device, int64_t rows, int64_t columns, uint64_t salt, float lo, float hi) {

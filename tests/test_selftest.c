@@ -1,5 +1,5 @@
 /* The selftest on every device found, with the device's own plan and with plans that force pieces and other
- * group sizes.
+ * group sizes. Every kernel must have a case. Uses backend/internal.h.
  * ctest-labels: device vulkan */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "ar_backend.h"
+#include "internal.h"
+#include "selftest/selftest.h"
 
 #define SEED 20261122
 
@@ -71,7 +72,7 @@ static void small_pieces_and_other_groups_pass(void **state) {
         plan.piece_bytes = 1 << 18;
         plan.submit_ms = 0.02;
         plan.wg = 128;
-        plan.attn_wg = 4;
+        plan.attn_wg = 32; /* as on a GPU */
         if (plan.vw > 4) plan.vw = 8;
         run_selftest(&facts[i], &plan, NULL, 1);
     }
@@ -84,8 +85,24 @@ static void filter_picks_kernels(void **state) {
     run_selftest(&facts[0], NULL, "rope", 2);
 }
 
+static void every_kernel_has_a_case(void **state) {
+    (void)state;
+    for (int32_t k = 0; k < AR_K_COUNT; k++) {
+        size_t bytes = strlen(ar__kernels[k].name);
+        bool is_covered = false;
+        for (int32_t i = 0; i < ar__st_case_count && !is_covered; i++)
+            for (const char *at = ar__st_cases[i].kernels; (at = strstr(at, ar__kernels[k].name));
+                 at += bytes)
+                if ((at == ar__st_cases[i].kernels || at[-1] == ' ') &&
+                    (at[bytes] == ' ' || at[bytes] == '\0'))
+                    is_covered = true;
+        if (!is_covered) fail_msg("kernel %s is in no row of selftest/cases.def", ar__kernels[k].name);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kernel_has_a_case),
         cmocka_unit_test(filter_picks_kernels),
         cmocka_unit_test(every_device_passes),
         cmocka_unit_test(small_pieces_and_other_groups_pass),
