@@ -141,6 +141,11 @@ int64_t ar__gguf_row_in_hf(int64_t row, int64_t head_rows);
 /* ---- fmt_gguf_meta.c ---- */
 
 #define AR__GGUF_ROPE_FREQS "rope_freqs.weight"
+/* Llama 3's scaling as we write it beside that tensor, which does not tell them all. */
+#define AR__GGUF_ROPE_FACTOR  "anyround.rope.factor"
+#define AR__GGUF_ROPE_LOW     "anyround.rope.low_freq_factor"
+#define AR__GGUF_ROPE_HIGH    "anyround.rope.high_freq_factor"
+#define AR__GGUF_ROPE_CONTEXT "anyround.rope.original_context_length"
 /* embedding: the token embedding; rope_factors: rope_freqs.weight, or NULL; tied: there is no output.weight.
  */
 ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,

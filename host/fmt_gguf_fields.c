@@ -79,6 +79,12 @@ static void put_config(ar__gguf_out *o, const ar_config *c) {
         field_text(o, ARCH ".rope.scaling.type", "linear");
         field_f32(o, ARCH ".rope.scaling.factor", c->rope_scaling.factor);
     }
+    if (strcmp(c->rope_scaling.kind, "llama3") == 0) {
+        field_f32(o, AR__GGUF_ROPE_FACTOR, c->rope_scaling.factor);
+        field_f32(o, AR__GGUF_ROPE_LOW, c->rope_scaling.low_freq);
+        field_f32(o, AR__GGUF_ROPE_HIGH, c->rope_scaling.high_freq);
+        field_u32(o, AR__GGUF_ROPE_CONTEXT, c->rope_scaling.original_tokens);
+    }
     field_u32(o, ARCH ".vocab_size", c->vocab);
 }
 

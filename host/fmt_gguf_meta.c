@@ -141,12 +141,15 @@ static ar_status read_linear_scaling(ar_config *c, const ar__gguf *g) {
     return AR_OK;
 }
 
+static double frequency(const ar_config *c, int32_t i) {
+    return pow((double)c->rope_theta, -2.0 * i / c->head_dim);
+}
+
 void ar__gguf_rope_factors(float *factors, const ar_config *c) {
     double low = (double)c->rope_scaling.low_freq, high = (double)c->rope_scaling.high_freq,
            factor = (double)c->rope_scaling.factor;
     for (int32_t i = 0; i < c->head_dim / 2; i++) {
-        double freq = pow((double)c->rope_theta, -2.0 * i / c->head_dim),
-               turns = c->rope_scaling.original_tokens * freq / (2 * PI);
+        double turns = c->rope_scaling.original_tokens * frequency(c, i) / (2 * PI);
         double smooth = (turns - low) / (high - low);
         factors[i] = (float)(turns > high  ? 1.0
                              : turns < low ? factor
@@ -160,36 +163,61 @@ static double snap(double x) {
     return fabs(near - x) < 1e-3 ? near : x;
 }
 
+/* Elements first to last are blended. Two of them give the line; one gives a point of it, none only bounds:
+ * then the high factor is taken to be 4, as in Llama 3. */
+static void fit_line(double *high, double *old, const ar_config *c, const float *factors, int32_t first,
+                     int32_t last) {
+    double largest = (double)c->rope_scaling.factor, f[2], s[2];
+    const int32_t at[2] = {first, last};
+    for (int32_t k = 0; k < 2; k++) {
+        f[k] = frequency(c, at[k]);
+        s[k] = (1 / (double)factors[at[k]] - 1 / largest) / (1 - 1 / largest);
+    }
+    *high = 4;
+    if (first < last) {
+        double a = (s[0] - s[1]) / (f[0] - f[1]);
+        *high = snap(1 + 1 / (a * f[0] - s[0])); /* 1 + (high - low)/low */
+        *old = rint(a * 2 * PI * (*high - 1));
+    } else if (first == last) {
+        *old = rint((1 + 3 * s[0]) * 2 * PI / f[0]);
+    } else { /* first and last are swapped: the last plain and the first scaled element */
+        double lo = first > 0 ? 8 * PI / frequency(c, last) : 1, hi = 2 * PI / f[0];
+        *old = lo < 8192 && 8192 < hi ? 8192 : rint(sqrt(lo * hi));
+    }
+}
+
 /* llama3 scaling is blended linearly in the frequency f between two wavelengths:
  *   1/factor_i = 1/factor + (1 - 1/factor) (a f_i - low/(high - low)),   a = old context / (2 pi (high -
- * low)). Only ratios of (old context, low, high) matter, so low = 1 and two blended elements give the others.
- */
+ * low)). Only ratios of (old context, low, high) matter, so low is taken to be 1. */
 static bool fit_llama3(ar_config *c, const float *factors) {
-    int32_t first = -1, last = -1, half = c->head_dim / 2;
-    double largest = (double)factors[half - 1], f[2], s[2];
-    for (int32_t i = 0; i < half; i++) {
-        if (!((double)factors[i] > 1.0 && (double)factors[i] < largest)) continue;
-        if (first < 0) first = i;
-        last = i;
-    }
-    memcpy(c->rope_scaling.kind, "llama3", sizeof "llama3");
-    c->rope_scaling.factor = (float)largest;
+    int32_t half = c->head_dim / 2, first = 0, last = half - 1;
+    double high = 0, old = 0;
+    c->rope_scaling.factor = factors[half - 1];
+    while (first < half && factors[first] == 1.0f) first++;
+    while (last >= 0 && factors[last] == factors[half - 1]) last--;
+    if (first == half || last < 0) return false; /* all plain, or all divided alike */
+    fit_line(&high, &old, c, factors, first, last);
+    if (!(high > 1 && high < 1e6 && old >= 1 && old <= MAX_TOKENS)) return false;
     c->rope_scaling.low_freq = 1;
-    c->rope_scaling.high_freq = 4;
-    c->rope_scaling.original_tokens = 8192; /* Llama 3.1's, where the factors do not tell */
-    if (first >= 0 && last > first) {
-        const int32_t at[2] = {first, last};
-        for (int32_t k = 0; k < 2; k++) {
-            f[k] = pow((double)c->rope_theta, -2.0 * at[k] / c->head_dim);
-            s[k] = (1 / (double)factors[at[k]] - 1 / largest) / (1 - 1 / largest);
-        }
-        double a = (s[0] - s[1]) / (f[0] - f[1]), shift = a * f[0] - s[0]; /* = low/(high - low) */
-        double high = snap(1 + 1 / shift), old = rint(a * 2 * PI * (high - 1));
-        if (!(high > 1 && high < 1e6 && old >= 1 && old <= MAX_TOKENS)) return false;
-        c->rope_scaling.high_freq = (float)high;
-        c->rope_scaling.original_tokens = (int32_t)old;
-    }
+    c->rope_scaling.high_freq = (float)high;
+    c->rope_scaling.original_tokens = (int32_t)old;
     return true;
+}
+
+/* The parameters as our own files state them, or solved for. */
+static ar_status find_llama3(bool *found, ar_config *c, const ar__gguf *g, const float *factors) {
+    *found = ar__gguf_find(g, AR__GGUF_ROPE_LOW) != NULL;
+    memcpy(c->rope_scaling.kind, "llama3", sizeof "llama3");
+    if (!*found) {
+        *found = fit_llama3(c, factors);
+        return AR_OK;
+    }
+    AR_TRY(ar__gguf_real(&c->rope_scaling.factor, g, AR__GGUF_ROPE_FACTOR, NAN, 1e-3, 1e6));
+    AR_TRY(ar__gguf_real(&c->rope_scaling.low_freq, g, AR__GGUF_ROPE_LOW, NAN, 1e-3, 1e6));
+    AR_TRY(ar__gguf_real(&c->rope_scaling.high_freq, g, AR__GGUF_ROPE_HIGH, NAN, 1e-3, 1e6));
+    *found = c->rope_scaling.low_freq < c->rope_scaling.high_freq;
+    return read_i32(&c->rope_scaling.original_tokens, g, AR__GGUF_ROPE_CONTEXT, AR__GGUF_REQUIRED, 1,
+                    MAX_TOKENS);
 }
 
 static ar_status read_llama3_scaling(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *t) {
@@ -199,17 +227,18 @@ static ar_status read_llama3_scaling(ar_config *c, const ar__gguf *g, const ar__
                         "%s: " AR__GGUF_ROPE_FREQS ": found %" PRId64 " of %s, expected %d of F32", g->what,
                         t->dims[0], t->type->name, (int)half);
     float factors[MAX_HEAD_DIM / 2], made[MAX_HEAD_DIM / 2];
-    bool plain = true, fits = true;
+    bool plain = true, fits = true, found = false;
     for (int32_t i = 0; i < half; i++) {
         factors[i] = ar__gguf_load_f32(t->data + 4 * (int64_t)i);
-        fits = fits && factors[i] >= 1.0f && factors[i] <= 1e6f;
+        fits = fits && factors[i] >= 1e-3f && factors[i] <= 1e6f;
         plain = plain && factors[i] == 1.0f;
     }
-    if (plain) return AR_OK;
+    if (plain && !ar__gguf_find(g, AR__GGUF_ROPE_LOW)) return AR_OK;
     if (c->rope_scaling.kind[0])
         return ar__fail(AR_ERR_FORMAT, "%s: found " AR__GGUF_ROPE_FREQS " and linear scaling, expected one",
                         g->what);
-    fits = fits && fit_llama3(c, factors);
+    if (fits) AR_TRY(find_llama3(&found, c, g, factors));
+    fits = fits && found;
     if (fits) ar__gguf_rope_factors(made, c);
     for (int32_t i = 0; fits && i < half; i++) fits = fabsf(made[i] - factors[i]) <= 2e-5f * factors[i];
     return fits ? AR_OK

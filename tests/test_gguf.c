@@ -451,8 +451,9 @@ static void llama3_factors_give_their_parameters(void **state) {
     const struct {
         float theta, factor, high;
         int32_t head_dim, original;
-    } cases[] = {
-        {5e5f, 8, 4, 128, 8192}, {5e5f, 32, 4, 64, 8192}, {1e4f, 4, 8, 64, 2048}, {1e6f, 16, 2, 96, 32768}};
+    } cases[] = {{5e5f, 8, 4, 128, 8192}, {5e5f, 32, 4, 64, 8192},
+                 {1e4f, 4, 8, 64, 2048},  {1e6f, 16, 2, 96, 32768},
+                 {5e5f, 8, 4, 16, 128},   /* one blended element */ {5e8f, 8, 4, 4, 8192} /* none */};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         static bytes b;
         ar_config c = {.rope_theta = cases[k].theta, .head_dim = cases[k].head_dim};
@@ -490,6 +491,7 @@ static void llama3_factors_give_their_parameters(void **state) {
     }
     assert_ok(open_changed(&(change){.rope_factors = (float[]){1, 1}}));
     assert_error(open_changed(&(change){.rope_factors = (float[]){2, 1}}), AR_ERR_FORMAT, "not Llama 3's");
+    assert_error(open_changed(&(change){.rope_factors = (float[]){2, 2}}), AR_ERR_FORMAT, "not Llama 3's");
     assert_error(open_changed(&(change){.rope_factors = (float[]){1, NAN}}), AR_ERR_FORMAT, "not Llama 3's");
 }
 
