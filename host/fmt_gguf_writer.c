@@ -158,20 +158,28 @@ static void put_padding(job *j) {
 
 /* ---- data ---- */
 
+static ar_status store_value(uint8_t *dst, const entry *e, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (e->type->id == AR__GGUF_T_F32) {
+        ar__gguf_store(dst, bits, 4);
+        return AR_OK;
+    }
+    uint16_t half = ar_f32_to_f16(value);
+    if (isfinite(value) && !isfinite(ar_f16_to_f32(half)))
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found a value of %g, which F16 cannot store; --type f32 can",
+                        e->name, (double)value);
+    ar__gguf_store(dst, half, 2);
+    return AR_OK;
+}
+
 static ar_status put_values(job *j, const entry *e, const float *values, int64_t count) {
-    for (int64_t k = 0; k < count; k++) {
-        uint32_t bits;
-        memcpy(&bits, &values[k], sizeof bits);
-        if (e->type->id == AR__GGUF_T_F32) {
-            ar__gguf_put_int(&j->out, bits, 4);
-            continue;
-        }
-        uint16_t half = ar_f32_to_f16(values[k]);
-        if (isfinite(values[k]) && !isfinite(ar_f16_to_f32(half)))
-            return ar__fail(AR_ERR_UNSUPPORTED,
-                            "%s: found a value of %g, which F16 cannot store; --type f32 can", e->name,
-                            (double)values[k]);
-        ar__gguf_put_int(&j->out, half, 2);
+    uint8_t stored[8192];
+    int64_t each = e->type->bytes, step = (int64_t)sizeof stored / each;
+    for (int64_t k = 0; k < count; k += step) {
+        int64_t n = count - k < step ? count - k : step;
+        for (int64_t i = 0; i < n; i++) AR_TRY(store_value(stored + i * each, e, values[k + i]));
+        ar__gguf_put(&j->out, stored, (size_t)(n * each));
     }
     return j->out.status;
 }
