@@ -164,29 +164,29 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
         strncat(formats, i ? "," : "", sizeof formats - strlen(formats) - 1);
         strncat(formats, j->plan.formats[i], sizeof formats - strlen(formats) - 1);
     }
-    ar_part_manifest_add(m, "version", "%s", ar_version());
-    ar_part_manifest_add(m, "model", "%016llx", (unsigned long long)input);
-    ar_part_manifest_add(m, "method", "%s", d->iters > 0 ? j->method->name : "rtn");
-    ar_part_manifest_add(m, "formats", "%s%s%s", formats, j->plan.type[0] ? ":" : "", j->plan.type);
-    ar_part_manifest_add(m, "scheme", "bits %d group %d zero %d from %d", (int)d->scheme.bits, (int)d->scheme.group, (int)d->scheme.zero,
+    ar__part_manifest_add(m, "version", "%s", ar_version());
+    ar__part_manifest_add(m, "model", "%016llx", (unsigned long long)input);
+    ar__part_manifest_add(m, "method", "%s", d->iters > 0 ? j->method->name : "rtn");
+    ar__part_manifest_add(m, "formats", "%s%s%s", formats, j->plan.type[0] ? ":" : "", j->plan.type);
+    ar__part_manifest_add(m, "scheme", "bits %d group %d zero %d from %d", (int)d->scheme.bits, (int)d->scheme.group, (int)d->scheme.zero,
                          (int)d->scheme.zero_min);
-    ar_part_manifest_add(m, "device", "%s %s", f->api, f->name);
-    ar_part_manifest_add(m, "driver", "%s %s", f->driver, f->version);
-    ar_part_manifest_add(m, "plan", "vw %u wg %u tile %ux%u", p->vw, p->wg, p->gemm_tm, p->gemm_tn);
-    ar_part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
+    ar__part_manifest_add(m, "device", "%s %s", f->api, f->name);
+    ar__part_manifest_add(m, "driver", "%s %s", f->driver, f->version);
+    ar__part_manifest_add(m, "plan", "vw %u wg %u tile %ux%u", p->vw, p->wg, p->gemm_tm, p->gemm_tn);
+    ar__part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
     if (d->iters == 0) return AR_OK;
-    ar_part_manifest_add(m, "iters", "%d", (int)d->iters);
-    ar_part_manifest_add(m, "batch", "%d", (int)d->batch);
-    ar_part_manifest_add(m, "lr", "%.9g", (double)d->lr);
-    ar_part_manifest_add(m, "minmax_lr", "%.9g", (double)d->minmax_lr);
-    ar_part_manifest_add(m, "minmax", "%d", !d->no_minmax);
-    ar_part_manifest_add(m, "quantized_input", "%d", !d->no_quantized_input);
-    ar_part_manifest_add(m, "select", "%d held out %d", (int)d->select, (int)d->heldout);
-    ar_part_manifest_add(m, "state", "%d", (int)d->state);
-    ar_part_manifest_add(m, "seed", "%llu", (unsigned long long)d->seed);
-    ar_part_manifest_add(m, "blocks", "%d", (int)d->block_limit);
-    ar_part_manifest_add(m, "samples", "%d x %d", (int)j->samples.count, (int)j->samples.T);
-    ar_part_manifest_add(m, "calibration", "%016llx", (unsigned long long)ids);
+    ar__part_manifest_add(m, "iters", "%d", (int)d->iters);
+    ar__part_manifest_add(m, "batch", "%d", (int)d->batch);
+    ar__part_manifest_add(m, "lr", "%.9g", (double)d->lr);
+    ar__part_manifest_add(m, "minmax_lr", "%.9g", (double)d->minmax_lr);
+    ar__part_manifest_add(m, "minmax", "%d", !d->no_minmax);
+    ar__part_manifest_add(m, "quantized_input", "%d", !d->no_quantized_input);
+    ar__part_manifest_add(m, "select", "%d held out %d", (int)d->select, (int)d->heldout);
+    ar__part_manifest_add(m, "state", "%d", (int)d->state);
+    ar__part_manifest_add(m, "seed", "%llu", (unsigned long long)d->seed);
+    ar__part_manifest_add(m, "blocks", "%d", (int)d->block_limit);
+    ar__part_manifest_add(m, "samples", "%d x %d", (int)j->samples.count, (int)j->samples.T);
+    ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)ids);
     return AR_OK;
 }
 
@@ -194,7 +194,7 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
 
 static ar_status sink_block(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *r) {
     job *j = ctx;
-    AR_TRY(ar_part_write(&j->part, block, linears, r));
+    AR_TRY(ar__part_write(&j->part, block, linears, r));
     if (j->block_rows) {
         cJSON *row = cJSON_CreateObject();
         cJSON_AddNumberToObject(row, "block", r->block);
@@ -216,15 +216,15 @@ static ar_status sink_block(void *ctx, const ar_block *block, ar_qlinear *const 
     return AR_OK;
 }
 
-static bool sink_finished(void *ctx, int32_t block) { return ar_part_finished(&((job *)ctx)->part, block); }
+static bool sink_finished(void *ctx, int32_t block) { return ar__part_finished(&((job *)ctx)->part, block); }
 
-static ar_status sink_load(void *ctx, const ar_block *block, ar_qlinear **list) { return ar_part_load(&((job *)ctx)->part, block, list); }
+static ar_status sink_load(void *ctx, const ar_block *block, ar_qlinear **list) { return ar__part_load(&((job *)ctx)->part, block, list); }
 
 /* ---- output ---- */
 
 static ar_status source_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) {
     job *j = ctx;
-    return ar_part_linear(&j->part, &j->model->model.blocks[block], q, i);
+    return ar__part_linear(&j->part, &j->model->model.blocks[block], q, i);
 }
 
 /* OUT itself for one format; OUT/<format> (model.gguf for gguf) for several. free(). */
@@ -303,7 +303,7 @@ static ar_status write_report(job *j, const ar_part_manifest *m) {
         for (int32_t i = 0; i < j->model->model.blocks[b].linear_count; i++, total++) kept += stays_float(j, &j->model->model.blocks[b], i);
     snprintf(lines[n].name, sizeof lines[n].name, "layers kept float");
     snprintf(lines[n++].value, sizeof lines[0].value, "%d of %d", (int)kept, (int)total);
-    return ar_report_write(j->o->report, "anyround quantization", lines, n, &j->part, j->model->model.block_count);
+    return ar__report_write(j->o->report, "anyround quantization", lines, n, &j->part, j->model->model.block_count);
 }
 
 static ar_status write_outputs(job *j, const ar_part_manifest *m) {
@@ -360,7 +360,7 @@ static ar_status check_folders(const job *j) {
         char *path = NULL;
         if (!f->is_folder) continue;
         AR_TRY(output_path(j, &path, f));
-        ar_status status = ar_hf_folder_check(path, j->model->path);
+        ar_status status = ar__hf_folder_check(path, j->model->path);
         free(path);
         AR_TRY(status);
     }
@@ -394,14 +394,14 @@ static ar_status run_job(job *j, const char *model_path) {
     list_float_layers(j);
     AR_GO(make_samples(j));
     AR_GO(make_manifest(j, &manifest));
-    AR_GO(ar_part_open(&j->part, part_dir, &manifest, j->o->resume));
+    AR_GO(ar__part_open(&j->part, part_dir, &manifest, j->o->resume));
     j->desc.spill_dir = part_dir;
     status = j->method->run(&j->model->model, j->device, j->desc.iters > 0 ? &j->samples : NULL, &j->desc, &sink, &j->observer);
     ar_program_progress_end(j->common);
     if (status == AR_ERR_INTERRUPTED && !j->common->quiet) fprintf(stderr, "finished blocks are kept in %s; continue with --resume\n", part_dir);
     AR_GO(status);
     AR_GO(write_outputs(j, &manifest));
-    AR_GO(ar_part_remove(&j->part));
+    AR_GO(ar__part_remove(&j->part));
 done:
     free(part_dir);
     return status;
@@ -447,7 +447,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_TRY(apply_recipe(&o));
     job j = {.o = &o, .common = &common, .method = method, .start = now_s(), .block_rows = common.json ? cJSON_CreateArray() : NULL};
     ar_status status = run_job(&j, argv[1]);
-    ar_part_close(&j.part);
+    ar__part_close(&j.part);
     ar_samples_deinit(&j.samples);
     ar_device_close(j.device);
     ar_model_close(j.model);

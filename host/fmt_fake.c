@@ -39,13 +39,13 @@ static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx
 }
 
 static ar_status write(const char *path, const ar_write_source *src) {
-    return ar_hf_folder_write(path, src, &(ar_hf_layout){.declare = declare, .fill = fill, .config = config});
+    return ar__hf_folder_write(path, src, &(ar_hf_layout){.declare = declare, .fill = fill, .config = config});
 }
 
 static ar_status verify(const char *path, const ar_write_source *src) {
     ar_weights w = {0};
     AR_TRY(ar_weights_open_safetensors(&w, path));
-    ar_status status = ar_hf_verify_linears(&w, path, src, false);
+    ar_status status = ar__hf_verify_linears(&w, path, src, false);
     ar_weights_close(&w);
     return status;
 }

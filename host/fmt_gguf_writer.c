@@ -71,7 +71,7 @@ static void find_linear(const job *j, entry *e, int32_t layer, const char *hf_na
     const ar_block *block = &j->src->model->model.blocks[layer];
     char name[AR_HF_NAME];
     for (int32_t i = 0; i < block->linear_count; i++) {
-        ar_hf_linear_name(name, block, i);
+        ar__hf_linear_name(name, block, i);
         size_t bytes = strlen(name);
         if (strncmp(name, hf_name, bytes) != 0 || strcmp(hf_name + bytes, ".weight") != 0) continue;
         if (!ar_output_plan_holds(j->src->plan, block->linears[i].O, block->linears[i].I)) return;
@@ -300,7 +300,7 @@ static ar_status verify_linear(const ar_weights *w, const char *path, const ar_w
     char name[AR_HF_NAME + 16];
     ar_qlinear *q = NULL, got = {0};
     ar_status status;
-    ar_hf_linear_name(name, block, i);
+    ar__hf_linear_name(name, block, i);
     strcat(name, ".weight");
     int64_t index = ar_weights_find(w, name);
     if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);
@@ -332,7 +332,7 @@ static ar_status verify(const char *path, const ar_write_source *src) {
                 if (ar_output_plan_holds(src->plan, m->blocks[b].linears[i].O, m->blocks[b].linears[i].I))
                     AR_GO(verify_linear(&w, path, src, &m->blocks[b], i, offset));
     }
-    AR_GO(ar_hf_verify_linears(&w, path, src, false));
+    AR_GO(ar__hf_verify_linears(&w, path, src, false));
 done:
     ar_weights_close(&w);
     ar_tokenizer_close(tokenizer);

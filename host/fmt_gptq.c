@@ -103,7 +103,7 @@ static void each_float_linear(cJSON *list, const ar_write_source *src,
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
             if (ar_output_plan_holds(src->plan, m->blocks[b].linears[i].O, m->blocks[b].linears[i].I))
                 continue;
-            ar_hf_linear_name(name, &m->blocks[b], i);
+            ar__hf_linear_name(name, &m->blocks[b], i);
             add(list, name);
         }
     }
@@ -217,7 +217,7 @@ static ar_status auto_round_storage(ar_storage *s, const ar_output_plan *plan) {
 }
 
 static ar_status write_folder(const char *path, const ar_write_source *src, const flavour *f) {
-    return ar_hf_folder_write(
+    return ar__hf_folder_write(
         path, src,
         &(ar_hf_layout){.float_dtype = "F16", .declare = declare, .fill = fill, .config = config, .ctx = f});
 }
@@ -233,7 +233,7 @@ static ar_status auto_round_write(const char *path, const ar_write_source *src) 
 static ar_status verify(const char *path, const ar_write_source *src) {
     ar_weights w = {0};
     AR_TRY(ar_weights_open_packed(&w, path));
-    ar_status status = ar_hf_verify_linears(&w, path, src, true);
+    ar_status status = ar__hf_verify_linears(&w, path, src, true);
     ar_weights_close(&w);
     return status;
 }

@@ -11,7 +11,7 @@
 #define COPY_BYTES   ((int64_t)8 << 20)
 #define CONFIG_BYTES ((size_t)16 << 20)
 
-void ar_hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i) {
+void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i) {
     snprintf(out, AR_HF_NAME, "model.layers.%d.%s", (int)block->index, block->linears[i].name);
 }
 
@@ -65,7 +65,7 @@ static void find_linear(const folder *f, entry *e) {
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
             const ar_linear *lin = &m->blocks[b].linears[i];
             if (!ar_output_plan_holds(f->src->plan, lin->O, lin->I)) continue;
-            ar_hf_linear_name(name, &m->blocks[b], i);
+            ar__hf_linear_name(name, &m->blocks[b], i);
             size_t n = strlen(name);
             if (strncmp(e->weight->name, name, n) == 0 && strcmp(e->weight->name + n, ".weight") == 0) {
                 e->block = b;
@@ -173,7 +173,7 @@ static ar_status declare_entry(const folder *f, ar_st_writer *w, const entry *e)
     ar_hf_tensors t;
     char prefix[AR_HF_NAME], name[AR_HF_NAME + 32];
     AR_TRY(declared(f, e, &t));
-    ar_hf_linear_name(prefix, &f->src->model->model.blocks[e->block], e->linear);
+    ar__hf_linear_name(prefix, &f->src->model->model.blocks[e->block], e->linear);
     for (int32_t k = 0; k < t.count; k++) {
         snprintf(name, sizeof name, "%s.%s", prefix, t.list[k].suffix);
         AR_TRY(ar_st_writer_declare(w, name, t.list[k].dtype, t.list[k].dim_count, t.list[k].dims));
@@ -258,7 +258,7 @@ static ar_status write_index(const folder *f) {
             continue;
         }
         status = declared(f, e, &t);
-        ar_hf_linear_name(prefix, &f->src->model->model.blocks[e->block], e->linear);
+        ar__hf_linear_name(prefix, &f->src->model->model.blocks[e->block], e->linear);
         for (int32_t k = 0; k < t.count; k++) {
             snprintf(name, sizeof name, "%s.%s", prefix, t.list[k].suffix);
             cJSON_AddStringToObject(map, name, shard);
@@ -340,7 +340,7 @@ static ar_status check_replaceable(const char *path) {
     return status;
 }
 
-ar_status ar_hf_folder_check(const char *path, const char *model_path) {
+ar_status ar__hf_folder_check(const char *path, const char *model_path) {
     struct stat model, out;
     if (!ar_path_is_dir(model_path))
         return ar__fail(AR_ERR_UNSUPPORTED,
@@ -366,8 +366,8 @@ static ar_status take_place(const char *path, const char *made, const char *old)
     return replaces ? ar_dir_remove(old) : AR_OK;
 }
 
-ar_status ar_hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout) {
-    AR_TRY(ar_hf_folder_check(path, src->model->path));
+ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout) {
+    AR_TRY(ar__hf_folder_check(path, src->model->path));
     char *final = beside(path, ""), *temporary = beside(path, ".writing"), *old = beside(path, ".replaced");
     folder f = {.src = src, .layout = layout, .path = temporary};
     ar_status status = AR_OK;
@@ -425,7 +425,7 @@ static ar_status compare_values(const ar_weights *w, int64_t index, const char *
     return status;
 }
 
-ar_status ar_hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
+ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
                                bool codes) {
     const ar_model *m = &src->model->model;
     char name[AR_HF_NAME + 16];
@@ -434,7 +434,7 @@ ar_status ar_hf_verify_linears(const ar_weights *w, const char *path, const ar_w
             const ar_linear *lin = &m->blocks[b].linears[i];
             if (!ar_output_plan_holds(src->plan, lin->O, lin->I)) continue;
             ar_qlinear *q = NULL;
-            ar_hf_linear_name(name, &m->blocks[b], i);
+            ar__hf_linear_name(name, &m->blocks[b], i);
             strcat(name, ".weight");
             int64_t index = ar_weights_find(w, name);
             if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);

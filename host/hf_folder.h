@@ -35,12 +35,12 @@ typedef struct ar_hf_layout {
 /* Replaces an older model folder at path, which stays as it was until the new one is complete. Errors: IO
  * also when something else is there (a file, a folder with files and no config.json, the source itself);
  * UNSUPPORTED: the source is no folder, or a value has no finite F16. */
-ar_status ar_hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout);
+ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout);
 /* Those of these errors that can be told beforehand: before hours of tuning. */
-ar_status ar_hf_folder_check(const char *path, const char *model_path);
+ar_status ar__hf_folder_check(const char *path, const char *model_path);
 /* "model.layers.3.self_attn.q_proj" of linear i of a block. */
-void ar_hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
+void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
 /* Compares every linear of the source with what w gives: dequantized rows bit for bit, and codes, scales and
  * zeros when codes is set. CHECK names the first difference. */
-ar_status ar_hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes);
+ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes);
 #endif

@@ -11,7 +11,7 @@
 
 /* ---- manifest ---- */
 
-void ar_part_manifest_add(ar_part_manifest *m, const char *name, const char *format, ...) {
+void ar__part_manifest_add(ar_part_manifest *m, const char *name, const char *format, ...) {
     if (m->count >= AR_PART_FIELDS) return;
     ar_part_field *f = &m->fields[m->count++];
     va_list args;
@@ -60,7 +60,7 @@ done:
     return status;
 }
 
-ar_status ar_part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume) {
+ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume) {
     char *path = NULL;
     p->dir = strdup(dir);
     if (!p->dir) return ar__fail(AR_ERR_MEMORY, "cannot copy a path");
@@ -73,12 +73,12 @@ ar_status ar_part_open(ar_part *p, const char *dir, const ar_part_manifest *mani
     return write_manifest(p, manifest);
 }
 
-void ar_part_close(ar_part *p) {
+void ar__part_close(ar_part *p) {
     free(p->dir);
     p->dir = NULL;
 }
 
-ar_status ar_part_remove(ar_part *p) { return ar_dir_remove(p->dir); }
+ar_status ar__part_remove(ar_part *p) { return ar_dir_remove(p->dir); }
 
 /* ---- blocks ---- */
 
@@ -88,7 +88,7 @@ static ar_status block_path(const ar_part *p, char **path, int32_t block) {
     return ar_path_join(path, p->dir, name);
 }
 
-bool ar_part_finished(const ar_part *p, int32_t block) {
+bool ar__part_finished(const ar_part *p, int32_t block) {
     char *path = NULL;
     if (block_path(p, &path, block) != AR_OK) return false;
     bool exists = ar_path_exists(path);
@@ -130,7 +130,7 @@ static ar_status declare_block(ar_st_writer *w, const ar_block *block, ar_qlinea
     return AR_OK;
 }
 
-ar_status ar_part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
     ar_status status = AR_OK;
     char *path = NULL;
     ar_st_writer *w = NULL;
@@ -197,7 +197,7 @@ static ar_status open_block(const ar_part *p, ar_safetensors **st, int32_t block
     return status;
 }
 
-ar_status ar_part_load(const ar_part *p, const ar_block *block, ar_qlinear **list) {
+ar_status ar__part_load(const ar_part *p, const ar_block *block, ar_qlinear **list) {
     ar_safetensors *st = NULL;
     AR_TRY(open_block(p, &st, block->index));
     ar_status status = AR_OK;
@@ -206,7 +206,7 @@ ar_status ar_part_load(const ar_part *p, const ar_block *block, ar_qlinear **lis
     return status;
 }
 
-ar_status ar_part_linear(const ar_part *p, const ar_block *block, ar_qlinear **q, int32_t i) {
+ar_status ar__part_linear(const ar_part *p, const ar_block *block, ar_qlinear **q, int32_t i) {
     ar_safetensors *st = NULL;
     AR_TRY(open_block(p, &st, block->index));
     ar_status status = load_linear(st, &block->linears[i], q);
@@ -214,7 +214,7 @@ ar_status ar_part_linear(const ar_part *p, const ar_block *block, ar_qlinear **q
     return status;
 }
 
-ar_status ar_part_report(const ar_part *p, ar_block_report *r, float **history, int32_t block) {
+ar_status ar__part_report(const ar_part *p, ar_block_report *r, float **history, int32_t block) {
     ar_safetensors *st = NULL;
     *r = (ar_block_report){.block = block};
     *history = NULL;

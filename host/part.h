@@ -8,21 +8,21 @@
 typedef struct ar_part_field { const char *name; char value[160]; } ar_part_field;
 typedef struct ar_part_manifest { ar_part_field fields[AR_PART_FIELDS]; int32_t count; } ar_part_manifest;
 /* Appends a field; printf-style value. */
-void ar_part_manifest_add(ar_part_manifest *m, const char *name, const char *format, ...);
+void ar__part_manifest_add(ar_part_manifest *m, const char *name, const char *format, ...);
 
 typedef struct ar_part { char *dir; } ar_part;
 /* Opens dir. With resume an existing state must have the same manifest (USAGE names the first field that
  * differs, found and expected); without, an existing state is removed. */
-ar_status ar_part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume);
-void ar_part_close(ar_part *p);
-bool ar_part_finished(const ar_part *p, int32_t block);
-ar_status ar_part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report);
+ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume);
+void ar__part_close(ar_part *p);
+bool ar__part_finished(const ar_part *p, int32_t block);
+ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report);
 /* list[i] = a malloc'ed ar_qlinear (ar_qlinear_free), or NULL where the linear stayed float. */
-ar_status ar_part_load(const ar_part *p, const ar_block *block, ar_qlinear **list);
+ar_status ar__part_load(const ar_part *p, const ar_block *block, ar_qlinear **list);
 /* One linear of a block, without loading the others. */
-ar_status ar_part_linear(const ar_part *p, const ar_block *block, ar_qlinear **q, int32_t i);
+ar_status ar__part_linear(const ar_part *p, const ar_block *block, ar_qlinear **q, int32_t i);
 /* Report of a finished block; history is malloc'ed (NULL for rtn). */
-ar_status ar_part_report(const ar_part *p, ar_block_report *report, float **history, int32_t block);
+ar_status ar__part_report(const ar_part *p, ar_block_report *report, float **history, int32_t block);
 /* Removes the folder: the result is complete. */
-ar_status ar_part_remove(ar_part *p);
+ar_status ar__part_remove(ar_part *p);
 #endif

@@ -62,7 +62,7 @@ static ar_status put_blocks(page *p, const ar_part *part, int32_t block_count, b
     for (int32_t b = 0; b < block_count; b++) {
         ar_block_report r;
         float *history = NULL;
-        AR_TRY(ar_part_report(part, &r, &history, b));
+        AR_TRY(ar__part_report(part, &r, &history, b));
         if (plots && history) put_plot(p, &r);
         if (!plots) put_row(p, &r);
         free(history);
@@ -78,7 +78,7 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){body{color:#e6e9ed;background:#14171a}.frame{fill:#1d2226;stroke:#3a424a}polyline{stroke:#6bb1ff}"
     "td,th{border-color:#333a41}}";
 
-ar_status ar_report_write(const char *path, const char *title, const ar_report_line *lines, int32_t line_count,
+ar_status ar__report_write(const char *path, const char *title, const ar_report_line *lines, int32_t line_count,
                           const ar_part *part, int32_t block_count) {
     ar_status status = AR_OK;
     page p = {0};

@@ -71,20 +71,20 @@ static ar_status prepare(ar_decoder *d) {
     return record(d);
 }
 
-ar_status ar_decoder_create(ar_decoder **out, const ar_open_model *m, ar_device *device, int32_t B, int32_t C) {
+ar_status ar__decoder_create(ar_decoder **out, const ar_open_model *m, ar_device *device, int32_t B, int32_t C) {
     *out = NULL;
     ar_decoder *d = ar__alloc(1, sizeof *d);
     if (!d) return AR_ERR_MEMORY;
     *d = (ar_decoder){.m = m, .device = device, .B = B, .C = C};
     ar_status status = prepare(d);
     if (status != AR_OK)
-        ar_decoder_destroy(d);
+        ar__decoder_destroy(d);
     else
         *out = d;
     return status;
 }
 
-void ar_decoder_destroy(ar_decoder *d) {
+void ar__decoder_destroy(ar_decoder *d) {
     if (!d) return;
     int32_t layers = d->m->model.block_count;
     ar_graph_destroy(d->graph);
@@ -100,7 +100,7 @@ void ar_decoder_destroy(ar_decoder *d) {
     free(d);
 }
 
-ar_status ar_decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t pos) {
+ar_status ar__decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t pos) {
     const ar_model *m = &d->m->model;
     if (pos < 0 || pos >= d->C) return ar__fail(AR_ERR_ARG, "position %d: expected 0..%d", (int)pos, (int)d->C - 1);
     for (int32_t b = 0; b < d->B; b++) {
@@ -124,7 +124,7 @@ ar_status ar_session_create(ar_session **out, const ar_open_model *m, ar_device 
     if (!s) return AR_ERR_MEMORY;
     s->C = max_tokens > 0 && max_tokens < m->model.max_tokens ? max_tokens : m->model.max_tokens;
     s->seen = ar__alloc((size_t)s->C, sizeof *s->seen);
-    ar_status status = s->seen ? ar_decoder_create(&s->decoder, m, device, 1, s->C) : AR_ERR_MEMORY;
+    ar_status status = s->seen ? ar__decoder_create(&s->decoder, m, device, 1, s->C) : AR_ERR_MEMORY;
     if (status != AR_OK)
         ar_session_destroy(s);
     else
@@ -134,7 +134,7 @@ ar_status ar_session_create(ar_session **out, const ar_open_model *m, ar_device 
 
 void ar_session_destroy(ar_session *s) {
     if (!s) return;
-    ar_decoder_destroy(s->decoder);
+    ar__decoder_destroy(s->decoder);
     free(s->seen);
     free(s);
 }
@@ -146,7 +146,7 @@ ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, in
     while (same < s->seen_count && same < count - 1 && s->seen[same] == ids[same]) same++;
     s->seen_count = same;
     for (int64_t p = same; p < count; p++) {
-        AR_TRY(ar_decoder_step(s->decoder, p == count - 1 ? logits : NULL, &ids[p], (int32_t)p));
+        AR_TRY(ar__decoder_step(s->decoder, p == count - 1 ? logits : NULL, &ids[p], (int32_t)p));
         s->seen[p] = ids[p];
         s->seen_count = p + 1;
     }

@@ -5,9 +5,9 @@
 
 typedef struct ar_decoder ar_decoder;
 /* All weights and the key/value caches of B sequences of at most C tokens on the device. Errors: DEVICE_MEMORY. */
-ar_status ar_decoder_create(ar_decoder **d, const ar_open_model *m, ar_device *device, int32_t B, int32_t C);
-void ar_decoder_destroy(ar_decoder *d);
+ar_status ar__decoder_create(ar_decoder **d, const ar_open_model *m, ar_device *device, int32_t B, int32_t C);
+void ar__decoder_destroy(ar_decoder *d);
 /* logits (B, V) after ids (B) at position pos, which every sequence has reached; NULL logits = only extend the
  * caches. */
-ar_status ar_decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t pos);
+ar_status ar__decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t pos);
 #endif

@@ -25,7 +25,7 @@ static void compare_folder(const test_source *t, const char *folder) {
         for (int k = 0; k < 2; k++)
             for (int l = 0; l < 7; l++) {
                 char name[AR_HF_NAME];
-                ar_hf_linear_name(name, &t->blocks[k], l);
+                ar__hf_linear_name(name, &t->blocks[k], l);
                 strcat(name, ".weight");
                 if (strcmp(name, got->name) == 0) assert_ok(source_linear((void *)t, &q, k, l));
             }
@@ -182,7 +182,7 @@ static void large_models_are_cut_into_shards(void **state) {
         char *folder = temp_folder(), name[64];
         test_source t;
         source_open(&t, in_folder(folder, "model"), &odd, &four);
-        assert_ok(ar_hf_folder_write(in_folder(folder, "out"), &t.src, &layout));
+        assert_ok(ar__hf_folder_write(in_folder(folder, "out"), &t.src, &layout));
         compare_folder(&t, in_folder(folder, "out"));
         int found = 0;
         for (int n = 1; n <= 16; n++) {

@@ -32,7 +32,7 @@ static void compare_linear(const ref_file *f, const test_source *t, const ar_wei
     char prefix[AR_HF_NAME], name[AR_HF_NAME + 8];
     ref_gptq ref;
     ar_qlinear *q = NULL;
-    ar_hf_linear_name(prefix, &t->blocks[block], i);
+    ar__hf_linear_name(prefix, &t->blocks[block], i);
     snprintf(name, sizeof name, "%s.weight", prefix);
     bool holds =
         lin->O % 32 == 0 && lin->I % 32 == 0 &&
