@@ -113,8 +113,8 @@ rtn_is_iters_0)
     run 0 quantize "$model" -o a --method rtn --format auto_round --bits 2 --group 32 --asym
     run 0 quantize "$model" -o b --iters 0 --format auto_round --bits 2 --group 32 --asym
     diff -r a b || die 'folders differ' ;;
-repeatable) # six steps are too few to beat rounding to nearest, which would be kept for every seed: keep the last
-    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --select last --format auto_round,gguf --group 32)
+repeatable) # six steps do not beat rounding to nearest, which would be kept for every seed: keep the last
+    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --select last --format "auto_round,gguf" --group 32)
     for i in a b; do run 0 "${command[@]}" -o $i; done
     diff -r a b || die 'two runs of one seed differ'
     nothing_left a.part b.part
