@@ -83,6 +83,7 @@ typedef struct ar_device_facts {
     uint32_t binding_offset_align;     /* bytes */
     uint32_t max_param_bytes;
     uint32_t subgroup_min, subgroup_max; /* 0 = none */
+    bool has_subgroup_shuffle;           /* in compute kernels */
     uint32_t vector_width;             /* OpenCL preferred/native float width; 4 on Vulkan */
     bool has_f16_arith, has_f16_storage, has_int_dot, has_coopmat, has_timestamps, division_is_exact;
     double timestamp_ns;               /* ns per tick */
@@ -97,6 +98,7 @@ typedef struct ar_plan {
     uint32_t wg;                       /* items per group of 1-D kernels */
     uint32_t gemm_tm, gemm_tn;         /* item tile: tm rows x tn*vw columns */
     uint32_t gemm_wgx, gemm_wgy;       /* items per group along N and M; the larger takes the group's x axis */
+    uint32_t gemm_lanes;               /* subgroup lanes along M that lend each other B's values; 0 = none */
     uint32_t attn_wg;                  /* items per group of the attention kernels */
     uint64_t piece_bytes;              /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;

@@ -282,6 +282,7 @@ static void fill_properties(ar_device_facts *f, const ar__vk_fns *fns, VkPhysica
     if (sub.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) {
         f->subgroup_min = has_size ? size.minSubgroupSize : sub.subgroupSize;
         f->subgroup_max = has_size ? size.maxSubgroupSize : sub.subgroupSize;
+        f->has_subgroup_shuffle = (sub.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0;
     }
 }
 

@@ -8,6 +8,7 @@
 
 typedef struct tiles {
     uint32_t tm, tnv, wgx, wgy; /* item tile rows, columns; items per group along N, M */
+    uint32_t lanes;             /* items along M that share loads of B; 0 = none do */
     int64_t m, n, k;            /* largest chunk of each axis */
 } tiles;
 
@@ -29,8 +30,11 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
     /* GLSL loads rows of A by fours (AL of the dialect) */
     uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
-    *t = (tiles){
-        .tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
+    *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
+    if (plan->gemm_lanes > 1 && t->tnv % (4 * plan->gemm_lanes) == 0) {
+        t->lanes = t->wgy = plan->gemm_lanes;
+        t->wgx = 1;
+    }
     t->k = least(K, cap / (t->tm > t->tnv ? t->tm : t->tnv));
     t->m = least(cap / (t->k * t->tm), groups * t->wgy);
     t->m = least(t->m, piece / 4 / N / t->tm) * t->tm;
@@ -117,10 +121,11 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
         uint32_t M, N, K, ldc, c0, acc;
     } v = {(uint32_t)p->m, (uint32_t)p->n, (uint32_t)p->k, (uint32_t)ldc, 0, p->accumulate};
     bool turned = t->wgy > t->wgx; /* the longer side of the group along x */
-    ar__emit_desc d = {.kernel = AR_K_gemm,
-                       .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm,
-                                 t->tnv / g->device->plan.vw, turned},
+    ar__emit_desc d = {.kernel = t->lanes ? AR_K_gemm_lanes : AR_K_gemm,
+                       .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
                        .params = &v};
+    d.specs[3] = t->lanes ? t->tnv : t->tnv / g->device->plan.vw;
+    d.specs[4] = t->lanes ? t->lanes : turned;
     d.operands[0] = (ar__operand){A, 0, 0};
     d.operands[1] = (ar__operand){B, 0, 0};
     d.operands[2] = bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);

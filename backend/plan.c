@@ -90,11 +90,20 @@ static tile_row gemm_tile(const ar_device_facts *f, device_class class, uint32_t
     return (tile_row){4, 1, 32, 1};
 }
 
+/* llvmpipe loads lane by lane: what lanes share is loaded once and passed around (shaders/gemm_lanes.comp:
+ * 11.5 GFLOP per CPU second, gemm 7.4). Needs subgroups of one known size. */
+static uint32_t gemm_lanes(const ar_device_facts *f, device_class class) {
+    bool fixed = f->subgroup_min == f->subgroup_max && f->subgroup_max >= 4 && f->subgroup_max <= 16;
+    return class == CLASS_CPU && is_api(f, "vk") && f->has_subgroup_shuffle && fixed ? f->subgroup_max : 0;
+}
+
 static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class class) {
     plan->vw = vector_width(f);
     tile_row tile = gemm_tile(f, class, plan->vw);
+    plan->gemm_lanes = gemm_lanes(f, class);
+    if (plan->gemm_lanes) tile = (tile_row){4, 8, 1, plan->gemm_lanes};
     plan->gemm_tm = tile.tm;
     plan->gemm_tn = tile.tn;
     plan->gemm_wgx = at_most(tile.wgx, f->max_group_items);
@@ -207,7 +216,7 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
         case QUIRK_SOFT_HALF: plan->soft_half = true; break;
         case QUIRK_SMALL_TILE:
             plan->gemm_tm = 4, plan->gemm_tn = 1;
-            plan->gemm_wgx = 8, plan->gemm_wgy = 1;
+            plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = 0;
             break;
         case QUIRK_NO_TIMESTAMPS: plan->timestamps = false; break;
         }

@@ -88,3 +88,6 @@ static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
 #define avec float
 #define AL 1u
 #define ALANE(v, l) (v)
+/* A subgroup of one lane: such kernels run with LANES = 1. */
+#define SG_LANE 0u
+#define SG_FROM(v, l) (v)

@@ -1,5 +1,6 @@
 #version 450
 #extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_shader_subgroup_shuffle : enable
 /* The kernel dialect, GLSL side. See docs/kernels.md. VW is always 4 here. */
 #define VW 4u
 #define KERNEL(name)
@@ -70,3 +71,6 @@
 /* gemm reads AL rows of A in one load */
 #define AL 4u
 #define ALANE(v, l) (v)[l]
+/* ---- lanes of a subgroup, for kernels that ask for them: v as lane l of mine holds it ---- */
+#define SG_LANE gl_SubgroupInvocationID
+#define SG_FROM(v, l) subgroupShuffle(v, l)

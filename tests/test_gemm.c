@@ -97,9 +97,15 @@ static void large_tile(ar_plan *plan) {
     plan->gemm_wgx = 3;
 }
 
+static void no_lanes(ar_plan *plan) {
+    plan->gemm_lanes = 0;
+    plan->gemm_tn = 2;
+}
+
 static void gemm_with_another_tile_equals_reference(void **state) {
     (void)state;
     check_each_plan(all_gemm_sizes, NULL, large_tile);
+    check_each_plan(all_gemm_sizes, NULL, no_lanes);
 }
 
 /* A tensor packed the same way twice is packed once, until something writes it. */

@@ -130,6 +130,8 @@ static ar_device_facts lavapipe(void) {
     f.max_binding_bytes = 128 * MIB;
     f.max_buffer_bytes = 2 * GIB;
     f.binding_offset_align = 16;
+    f.subgroup_min = f.subgroup_max = 8;
+    f.has_subgroup_shuffle = true;
     f.memory_type_count = 0;
     add_type(&f, 2 * GIB, "lvch");
     return f;
@@ -137,6 +139,7 @@ static ar_device_facts lavapipe(void) {
 static ar_device_facts lavapipe_arm64(void) {
     ar_device_facts f = lavapipe();
     snprintf(f.name, sizeof f.name, "llvmpipe (LLVM 15.0.6, 128 bits)");
+    f.has_subgroup_shuffle = false;
     return f;
 }
 static ar_device_facts v3d(void) {
@@ -210,7 +213,7 @@ static const row rows[] = {
     {adreno7, 4, 4, 1, 32, 2, -1, 128 * MIB, true, false, 40},
     {mali_g76, 4, 4, 1, 32, 2, -1, 128 * MIB, false, false, 40},
     {mali_g710, 4, 4, 1, 32, 2, -1, 128 * MIB, true, false, 40},
-    {lavapipe, 4, 8, 4, 1, 0, -1, 128 * MIB, true, false, 250},
+    {lavapipe, 4, 4, 8, 1, 0, -1, 128 * MIB, true, false, 250},
     {lavapipe_arm64, 4, 8, 4, 1, 0, -1, 128 * MIB, true, true, 250},
     {v3d, 4, 4, 1, 32, 0, -1, GIB, false, false, 40},
     {moltenvk, 4, 8, 1, 32, 2, -1, GIB, false, false, 100},
@@ -234,6 +237,7 @@ static void every_known_device_gets_its_plan(void **state) {
         assert_int_equal(p.gemm_tm, r->tm);
         assert_int_equal(p.gemm_tn, r->tn);
         assert_int_equal(p.gemm_wgx, r->wgx);
+        assert_int_equal(p.gemm_lanes, r->facts == lavapipe ? 8 : 0);
         assert_int_equal(p.device_memory_type, r->device_type);
         assert_int_equal(p.staging_memory_type, r->staging_type);
         assert_int_equal(p.staged, r->staging_type >= 0);
