@@ -234,7 +234,12 @@ ar_status ar_weights_open_packed(ar_weights *w, const char *folder);
 /* ---- eval.c ---- */
 
 typedef enum ar_protocol { AR_PROTOCOL_WINDOW, AR_PROTOCOL_LINES, AR_PROTOCOL_LLAMACPP } ar_protocol;
-typedef struct ar_eval_desc { ar_protocol protocol; int32_t window; /* 0 = 512, capped by the context */ int32_t max_windows; int32_t batch; } ar_eval_desc;
+typedef struct ar_eval_desc {
+    ar_protocol protocol;
+    int32_t window;                /* tokens; 0 = 512, capped by the context */
+    int32_t skip_windows, max_windows; /* windows or documents left out at the start; counted after that (0 = all) */
+    int32_t batch;                 /* 0 = 8 */
+} ar_eval_desc;
 typedef struct ar_eval_result { double ppl, nll; int64_t tokens; int32_t windows; bool has_ref; double kl, top1, ref_ppl; } ar_eval_result;
 /* Perplexity of m on text; with ref also KL(ref || m) and the share of equal argmax. */
 ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,

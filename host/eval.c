@@ -49,12 +49,14 @@ static ar_status make_windows(task *t, const ar_open_model *m, const char *text,
     n += add_bos;
     if (n / T < 1)
         AR_GO(ar__fail(AR_ERR_USAGE, "text: found %lld tokens, expected at least one window of %d", (long long)n, (int)T));
-    int32_t count = n / T > INT32_MAX ? INT32_MAX : (int32_t)(n / T);
+    int32_t count = n / T > INT32_MAX ? INT32_MAX : (int32_t)(n / T), skip = d->skip_windows;
+    if (skip >= count) AR_GO(ar__fail(AR_ERR_USAGE, "text: found %d windows, expected more than the %d to skip", (int)count, (int)skip));
+    count -= skip;
     if (d->max_windows > 0 && d->max_windows < count) count = d->max_windows;
     AR_GO(task_init(t, count, T));
     for (int32_t w = 0; w < count; w++) {
         int32_t *row = t->samples.ids + (int64_t)w * T;
-        memcpy(row, ids + (int64_t)w * T, (size_t)T * sizeof *row);
+        memcpy(row, ids + (int64_t)(w + skip) * T, (size_t)T * sizeof *row);
         count_labels(t, w, llamacpp ? T / 2 : 0, T, row);
         if (add_bos) row[0] = bos;
     }
@@ -89,11 +91,13 @@ static ar_status make_lines(task *t, const ar_open_model *m, const char *text, s
     const char *sep = memmem(text, bytes, "<|endoftext|>", 13) ? "<|endoftext|>" : "\n";
     int32_t bos = ar_tokenizer_bos(m->tokenizer), count = 0, w = 0;
     size_t at = 0, begin, end;
+    for (int32_t i = 0; i < d->skip_windows && next_document(text, bytes, &at, sep, &begin, &end);) i++;
+    size_t first = at;
     while (next_document(text, bytes, &at, sep, &begin, &end)) count++;
     if (d->max_windows > 0 && d->max_windows < count) count = d->max_windows;
     if (count < 1) return ar__fail(AR_ERR_USAGE, "text: found no document, expected at least one line of text");
     AR_TRY(task_init(t, count, T));
-    for (at = 0; w < count && next_document(text, bytes, &at, sep, &begin, &end); w++) {
+    for (at = first; w < count && next_document(text, bytes, &at, sep, &begin, &end); w++) {
         int32_t *ids = NULL, *row = t->samples.ids + (int64_t)w * T, n = 0;
         int64_t found = 0;
         AR_TRY(ar_tokenizer_encode(m->tokenizer, &ids, &found, text + begin, end - begin, false));

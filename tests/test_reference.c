@@ -1,0 +1,142 @@
+/* The two story models against published figures (numpy and PyTorch, ../shared/data/README.md and oracle.md):
+ * perplexity of the lines protocol, logits, greedy ids, the first loss of a tuning run. Every device.
+ * ctest-labels: device */
+#include "op_check.h"
+#include "ar_host.h"
+#include "temp_files.h"
+
+typedef struct figures {
+    const char *folder;
+    double ppl_lines;
+    int64_t tokens;
+    struct { int32_t id; double logit; } top[5];
+    double logit_sum;
+    int32_t greedy[41];
+    double first_loss[3];          /* W4g32s, W2g32, W2g128 of block 0 on the batch below; 0 = none */
+} figures;
+
+static const int32_t batch_656k[8] = {23, 25, 7, 22, 45, 33, 19, 59};
+
+static const figures models[] = {
+    {"stories260K-hf", 3.54820, 1804, {{403, 17.02352}, {385, 15.40621}, {410, 13.10826}, {317, 12.76917}, {407, 12.41809}}, -1070.17249,
+     {1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337,
+      410, 408, 419, 292, 411, 322, 265, 282, 295, 433, 426, 385, 328, 432, 358, 394, 261, 370, 432, 352}, {0, 0, 0}},
+    {"tinystories-656K-hf", 20.40896, 853, {{147, 14.78167}, {429, 12.95511}, {1166, 10.13018}, {299, 9.90539}, {875, 9.80351}}, -1289.53687,
+     {1, 147, 201, 282, 215, 286, 598, 1662, 356, 499, 826, 1363, 1145, 1652, 615, 242, 1482, 951, 628, 499, 826,
+      872, 921, 318, 385, 628, 499, 826, 617, 242, 198, 1047, 425, 1939, 122, 1924, 1171, 94, 303, 328, 229}, {2.099, 49.45, 71.16}},
+};
+
+static ar_open_model *open_model(const figures *f) {
+    const char *path = shared_data(f->folder);
+    ar_open_model *m = NULL;
+    if (!path) return NULL;
+    CHECK_OK(ar_model_open(&m, path));
+    return m;
+}
+
+static void lines(ar_device *device, void *ctx) {
+    const figures *f = ctx;
+    ar_open_model *m = open_model(f);
+    ar_file text = {0};
+    ar_eval_result r;
+    CHECK_OK(ar_file_open(&text, shared_data("text/tinystories/tinystories_v2_sample.txt")));
+    CHECK_OK(ar_eval_text(&r, m, NULL, device, (const char *)text.data, (size_t)text.bytes, &(ar_eval_desc){.protocol = AR_PROTOCOL_LINES}, NULL));
+    print_message("%s %s: lines ppl %.5f, expected %.5f\n", check_name(device), f->folder, r.ppl, f->ppl_lines);
+    assert_int_equal(r.tokens, f->tokens);
+    assert_true(fabs(r.ppl / f->ppl_lines - 1) < 1e-4);
+    ar_file_close(&text);
+    ar_model_close(m);
+}
+
+static void logits(ar_device *device, void *ctx) {
+    const figures *f = ctx;
+    ar_open_model *m = open_model(f);
+    const int32_t bos = 1;
+    float *x = malloc((size_t)m->model.vocab * sizeof *x);
+    double sum = 0;
+    assert_non_null(x);
+    CHECK_OK(ar_model_logits(x, m, device, &bos, 1, 1));
+    for (int i = 0; i < 5; i++) assert_true(fabs((double)x[f->top[i].id] - f->top[i].logit) < 1e-3);
+    for (int64_t v = 0; v < m->model.vocab; v++) sum += (double)x[v];
+    assert_true(fabs(sum - f->logit_sum) < 1e-3 * (double)m->model.vocab);
+    free(x);
+    ar_model_close(m);
+}
+
+static void greedy(ar_device *device, void *ctx) {
+    const figures *f = ctx;
+    ar_open_model *m = open_model(f);
+    ar_session *s = NULL;
+    int32_t ids[41] = {1};
+    float *x = malloc((size_t)m->model.vocab * sizeof *x);
+    ar_sampling sampling = {.greedy = true};
+    assert_non_null(x);
+    CHECK_OK(ar_session_create(&s, m, device, 64));
+    for (int n = 1; n < 41; n++) {
+        CHECK_OK(ar_session_logits(s, x, ids, n));
+        ids[n] = ar_sample(x, m->model.vocab, &sampling, (uint64_t)n);
+    }
+    assert_memory_equal(ids, f->greedy, sizeof ids);
+    ar_session_destroy(s);
+    free(x);
+    ar_model_close(m);
+}
+
+/* ---- the first step of a tuning run, given the same batch ---- */
+
+static ar_status keep_report(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+    (void)linears;
+    if (block->index == 0) *(double *)ctx = report->loss_first;
+    return AR_OK;
+}
+
+static void first_step(ar_device *device, void *ctx) {
+    static const ar_scheme schemes[] = {{4, 32, AR_ZERO_SYM, 0}, {2, 32, AR_ZERO_INT, 0}, {2, 128, AR_ZERO_INT, 0}};
+    const figures *f = ctx;
+    ar_open_model *m = open_model(f);
+    ar_samples samples = {0};
+    double loss = 0;
+    ar_sink sink = {.block = keep_report, .ctx = &loss};
+    CHECK_OK(ar_calib_make(&samples, m, device, shared_data("text/tinystories/tinystories_v1_sample.txt"), 64, 512, 0, NULL));
+    for (int i = 0; i < 3; i++) {
+        ar_quant_desc desc = {.scheme = schemes[i], .iters = 1, .batch = 8, .select = AR_SELECT_BATCH, .order = batch_656k, .block_limit = 1};
+        CHECK_OK(ar_method_find("signround")->run(&m->model, device, &samples, &desc, &sink, NULL));
+        print_message("%s W%dg%d: first loss %.5g, expected %.4g\n", check_name(device), (int)schemes[i].bits, (int)schemes[i].group, loss,
+                      f->first_loss[i]);
+        assert_true(fabs(loss / f->first_loss[i] - 1) < 1e-3);
+    }
+    ar_samples_deinit(&samples);
+    ar_model_close(m);
+}
+
+static void on_both_models(check_case run) {
+    if (!shared_data(models[0].folder)) skip();
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) check_each_device(run, (void *)&models[i]);
+}
+static void lines_perplexity_equals_the_reference(void **state) {
+    (void)state;
+    on_both_models(lines);
+}
+static void logits_equal_the_reference(void **state) {
+    (void)state;
+    on_both_models(logits);
+}
+static void greedy_ids_equal_the_reference(void **state) {
+    (void)state;
+    on_both_models(greedy);
+}
+static void the_first_loss_equals_the_oracles(void **state) {
+    (void)state;
+    if (!shared_data(models[1].folder)) skip();
+    check_each_device(first_step, (void *)&models[1]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_perplexity_equals_the_reference),
+        cmocka_unit_test(logits_equal_the_reference),
+        cmocka_unit_test(greedy_ids_equal_the_reference),
+        cmocka_unit_test(the_first_loss_equals_the_oracles),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
