@@ -9,6 +9,7 @@ status=0
 VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_SETTINGS_PATH=$here/vk_layer_settings.txt VK_LOADER_DEBUG=layer \
     "$@" >"$log" 2>&1 || status=$?
 grep -v ' LAYER: ' "$log" || true
+if [ "$status" = 0 ] && grep -qF '[  PASSED  ] 0 test(s)' "$log"; then exit 0; fi # all skipped: no device was opened
 if ! grep -q 'Insert instance layer.*VK_LAYER_KHRONOS_validation' "$log"; then
     echo "validated.sh: the validation layer was not loaded" >&2
     exit 1
