@@ -92,8 +92,10 @@ ar_status ar_graph_constant(ar_graph *g, ar_tensor **t, const float *values, int
     ar_status status = ar_tensor_write(made, values, 0, count);
     uint64_t key[4] = {UINT64_MAX, (uint64_t)g->constant_count}; /* shared with nobody */
     if (status == AR_OK) status = ar__graph_own(g, made, key);
-    if (status == AR_OK) *t = made;
-    else ar_tensor_destroy(made);
+    if (status == AR_OK)
+        *t = made;
+    else
+        ar_tensor_destroy(made);
     return status;
 }
 
@@ -158,8 +160,8 @@ ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc) {
             return ar__fail(AR_ERR_UNSUPPORTED, "%s: %u groups on axis %d, this device takes %u", k->name,
                             d.groups[i], i, limit);
     }
-    AR_TRY(
-        ar__graph_grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count, sizeof *g->dispatches));
+    AR_TRY(ar__graph_grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count,
+                          sizeof *g->dispatches));
     g->dispatches[g->dispatch_count++] = d;
     for (int32_t i = 0; i < k->binding_count; i++)
         if (k->access[i] & AR_WO) forget_packs(g, d.operands[i].t);

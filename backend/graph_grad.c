@@ -61,7 +61,8 @@ static ar_status tell_grad(ar_graph *g, const void *ctx) {
 ar_status ar_graph_on_grad(ar_graph *g, ar_tensor *t, ar_grad_fn fn, const void *ctx, size_t ctx_bytes) {
     grad_watch watch = {.t = t, .fn = fn};
     if (ctx_bytes > sizeof watch.ctx)
-        return ar__fail(AR_ERR_ARG, "on_grad: %zu bytes of context, expected at most %zu", ctx_bytes, sizeof watch.ctx);
+        return ar__fail(AR_ERR_ARG, "on_grad: %zu bytes of context, expected at most %zu", ctx_bytes,
+                        sizeof watch.ctx);
     memcpy(watch.ctx, ctx, ctx_bytes);
     return ar__node(g, tell_grad, &watch, sizeof watch);
 }

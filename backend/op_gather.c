@@ -1,5 +1,5 @@
-/* y[b] = src[sched[step[0] * B + b]]: the batch of this step, its first two dims merged. No gradient. The source is bound in pieces;
- * each piece fills the rows it holds. */
+/* y[b] = src[sched[step[0] * B + b]]: the batch of this step, its first two dims merged. No gradient. The
+ * source is bound in pieces; each piece fills the rows it holds. */
 #include "internal.h"
 
 ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const ar_tensor *sched,
@@ -8,11 +8,13 @@ ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const a
         return ar__fail(AR_ERR_DTYPE, "gather src: %s, expected a type of 4 bytes",
                         ar_dtype_name(src->dtype));
     if (src->dim_count != 2 && src->dim_count != 3)
-        return ar__fail(AR_ERR_SHAPE, "gather src: %d dims, expected (S, T) or (S, T, I)", (int)src->dim_count);
+        return ar__fail(AR_ERR_SHAPE, "gather src: %d dims, expected (S, T) or (S, T, I)",
+                        (int)src->dim_count);
     AR_TRY(ar__expect("gather sched", sched, AR_I32, 2, (int64_t[]){-1, B}));
     AR_TRY(ar__expect("gather step", step, AR_I32, 1, (int64_t[]){1}));
     int64_t S = src->dims[0], I = src->dim_count == 3 ? src->dims[2] : 1, R = src->dims[1] * I;
-    AR_TRY(ar__output(g, y, src->dtype, src->dim_count - 1, (int64_t[]){B * src->dims[1], I}, NULL, NULL, NULL));
+    AR_TRY(
+        ar__output(g, y, src->dtype, src->dim_count - 1, (int64_t[]){B * src->dims[1], I}, NULL, NULL, NULL));
     if (S == 0 || R == 0 || B == 0) return AR_OK;
     const ar_plan *plan = &ar__graph_device(g)->plan;
     uint64_t align = plan->offset_align ? plan->offset_align : 4;

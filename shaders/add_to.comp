@@ -1,5 +1,5 @@
-/* add_to: Y = X, or Y += X when acc != 0, n floats as vectors (padding included): how a gradient passes through
- * an addition. One item per vector. */
+/* add_to: Y = X, or Y += X when acc != 0, n floats as vectors (padding included): how a gradient passes
+ * through an addition. One item per vector. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(add_to)

@@ -1,5 +1,5 @@
-/* copy_if: D = S when flag[0] != 0; n units of `each` bytes (1, 2 or 4), moved as words of 4 bytes, the last one
- * whole (its rest is padding). One item per word. */
+/* copy_if: D = S when flag[0] != 0; n units of `each` bytes (1, 2 or 4), moved as words of 4 bytes, the last
+ * one whole (its rest is padding). One item per word. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(copy_if)

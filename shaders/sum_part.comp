@@ -1,6 +1,6 @@
 /* sum_part: P[g] = sum of the g-th SEG elements of X; first stage of a sum in fixed order.
- * One group per segment: every item adds SEG / WGX elements WGX apart, then a tree. start = first element of this
- * chunk, a multiple of SEG. WGX is a power of two. */
+ * One group per segment: every item adds SEG / WGX elements WGX apart, then a tree. start = first element of
+ * this chunk, a multiple of SEG. WGX is a power of two. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, SEG, 4096)
 WGSIZE(WGX, WGY)
 KERNEL(sum_part)

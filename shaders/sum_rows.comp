@@ -1,5 +1,5 @@
-/* sum_rows: s[o] = sum_n X[n,o]   X (rows, O)  s (O): the gradient of a bias. One item per column, rows in order.
- * acc != 0, or a chunk that is not the first (start != 0), adds to s. */
+/* sum_rows: s[o] = sum_n X[n,o]   X (rows, O)  s (O): the gradient of a bias. One item per column, rows in
+ * order. acc != 0, or a chunk that is not the first (start != 0), adds to s. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(sum_rows)
