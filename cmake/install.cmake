@@ -1,5 +1,6 @@
 # What `cmake --install` puts where: the program, the library in both kinds, the three public headers in
-# include/anyround, find_package(anyround) with anyround::anyround (shared) and anyround::static, and anyround.pc.
+# include/anyround, find_package(anyround) with anyround::anyround (shared) and anyround::static, and
+# anyround.pc.
 include(CMakePackageConfigHelpers)
 set(AR_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/anyround)
 
@@ -11,11 +12,14 @@ set_target_properties(anyround_static PROPERTIES EXPORT_NAME static)
 add_library(anyround::anyround ALIAS anyround_shared)
 add_library(anyround::static ALIAS anyround_static)
 
-# The shared library shows the public interface and nothing else: not what folders share among themselves (ar__),
-# not volk's symbols, which a program may well have too.
+# The shared library shows the public interface and nothing else: not what folders share among themselves
+# (ar__), not volk's symbols, which a program may well have too.
 if(APPLE)
     target_link_options(anyround_shared PRIVATE "-Wl,-exported_symbol,_ar_[a-z]*")
 elseif(UNIX)
+    if(NOT AR_SANITIZE) # whose run-time library comes with the program
+        target_link_options(anyround_shared PRIVATE -Wl,--no-undefined)
+    endif()
     target_link_options(anyround_shared PRIVATE "-Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map")
     set_target_properties(anyround_shared PROPERTIES LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/exports.map)
 endif()

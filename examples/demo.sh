@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demo: quantizes the bundled model to 4 and to 2 bits, by rounding to nearest and by SignRound, and shows what
-# each costs in perplexity and in KL divergence on a text that the model has never seen.
+# The demo: quantizes the bundled model to 4 and to 2 bits, by rounding to nearest and by SignRound, and shows
+# what each costs in perplexity and in KL divergence on a text that the model has never seen.
 #   examples/demo.sh PROGRAM FOLDER [OPTION...]     options go to every command: --device cl, --device vk:1, ...
 set -euo pipefail
 program=$1
@@ -10,6 +10,7 @@ options=("$@")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 model=$here/demo-model
 text=$here/demo-heldout.txt
+light=(--method signround --recipe light --seqlen 256) # 50 steps per block
 rm -rf "$out"
 mkdir -p "$out"
 
@@ -25,8 +26,9 @@ weigh() { # the bytes of a file, or of a folder's weights
 row() { # row LABEL MODEL: measures it against the original and adds a line to the table
     local result=$out/eval.json
     run eval "$2" --text "$text" --ref "$model" --window 256 --json -q >"$result"
-    printf '%-28s %9.2f %12.3f %10.4f %9.1f %%\n' "$1" "$(weigh "$2" | awk '{print $1 / 1048576}')" \
-        "$(number ppl "$result")" "$(number kl "$result")" "$(number top1 "$result" | awk '{print $1 * 100}')" >>"$out/table"
+    weigh "$2" | awk -v label="$1" -v ppl="$(number ppl "$result")" -v kl="$(number kl "$result")" \
+        -v top1="$(number top1 "$result")" \
+        '{ printf "%-28s %9.2f %12.3f %10.4f %9.1f %%\n", label, $1 / 1048576, ppl, kl, top1 * 100 }' >>"$out/table"
 }
 
 step "the device"
@@ -41,7 +43,7 @@ run quantize "$model" -o "$out/rtn-q4_0.gguf" --method rtn --type q4_0 --format 
 row "4 bits q4_0, nearest" "$out/rtn-q4_0.gguf"
 
 step "4 bits (GGUF q4_0), SignRound"
-run quantize "$model" -o "$out/signround-q4_0.gguf" --method signround --type q4_0 --format gguf --recipe light --seqlen 256
+run quantize "$model" -o "$out/signround-q4_0.gguf" --type q4_0 --format gguf "${light[@]}"
 row "4 bits q4_0, SignRound" "$out/signround-q4_0.gguf"
 
 step "2 bits, groups of 32 (AutoRound), rounding to nearest"
@@ -49,7 +51,7 @@ run quantize "$model" -o "$out/rtn-2bit" --method rtn --bits 2 --group 32 --form
 row "2 bits g32, nearest" "$out/rtn-2bit"
 
 step "2 bits, groups of 32 (AutoRound), SignRound"
-run quantize "$model" -o "$out/signround-2bit" --method signround --bits 2 --group 32 --format auto_round --recipe light --seqlen 256
+run quantize "$model" -o "$out/signround-2bit" --bits 2 --group 32 --format auto_round "${light[@]}"
 row "2 bits g32, SignRound" "$out/signround-2bit"
 
 step "the 4-bit model speaks"

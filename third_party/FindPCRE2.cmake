@@ -1,5 +1,5 @@
-# The 8-bit PCRE2 library as the imported target PCRE2::PCRE2. pkg-config, where there is one, says where to look;
-# it is not needed. Installed with anyround, whose package configuration uses it.
+# The 8-bit PCRE2 library as the imported target PCRE2::PCRE2. pkg-config, where there is one, says where to
+# look; it is not needed. Installed with anyround, whose package configuration uses it.
 find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
     pkg_check_modules(PC_PCRE2 QUIET libpcre2-8)

@@ -1,5 +1,6 @@
-# volk, the Vulkan loader-loader: only its header is used (VOLK_IMPLEMENTATION in one file), so that the two ways
-# distributions package it (a library, or sources) do not matter. Sets Volk_FOUND, Volk_INCLUDE_DIR, Volk_VERSION.
+# volk, the Vulkan loader-loader: only its header is used (VOLK_IMPLEMENTATION in one file), so that the two
+# ways distributions package it (a library, or sources) do not matter. Sets Volk_FOUND, Volk_INCLUDE_DIR,
+# Volk_VERSION.
 find_path(Volk_INCLUDE_DIR volk.h PATH_SUFFIXES volk Volk)
 if(Volk_INCLUDE_DIR)
     file(STRINGS ${Volk_INCLUDE_DIR}/volk.h line REGEX "#define VOLK_HEADER_VERSION [0-9]+" LIMIT_COUNT 1)

@@ -1,5 +1,5 @@
-# cJSON as the imported target cJSON::cJSON, for `#include <cjson/cJSON.h>`. pkg-config, where there is one, says
-# where to look; it is not needed. Installed with anyround, whose package configuration uses it.
+# cJSON as the imported target cJSON::cJSON, for `#include <cjson/cJSON.h>`. pkg-config, where there is one,
+# says where to look; it is not needed. Installed with anyround, whose package configuration uses it.
 find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
     pkg_check_modules(PC_cJSON QUIET libcjson)

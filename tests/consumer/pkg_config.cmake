@@ -1,4 +1,5 @@
-# Compiles project/consumer.c with nothing but a compiler and pkg-config, against the shared and the static library.
+# Compiles project/consumer.c with nothing but a compiler and pkg-config, against the shared and the static
+# library.
 set(ENV{PKG_CONFIG_PATH} ${STAGE}/${LIBDIR}/pkgconfig)
 file(MAKE_DIRECTORY ${WORK})
 foreach(kind shared static)

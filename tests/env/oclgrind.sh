@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# oclgrind.sh ICD PROGRAM ARG...: runs it with oclgrind's simulator as the only device. Fails with the program, and on
-# any race, uninitialized read, out-of-bounds access or API misuse that oclgrind reports. Kernels are not optimized:
-# oclgrind 21.10 does not know the freeze instruction that LLVM's optimizer makes.
+# oclgrind.sh ICD PROGRAM ARG...: runs it with oclgrind's simulator as the only device. Fails with the
+# program, and on any race, uninitialized read, out-of-bounds access or API misuse that oclgrind reports.
+# Kernels are not optimized: oclgrind 21.10 does not know the freeze instruction that LLVM's optimizer makes.
 set -euo pipefail
 icd=$1
 shift
