@@ -34,7 +34,7 @@ static ar_status parse_size(const ar_option *o, const char *text) {
     char *end = NULL;
     double v = strtod(text, &end), unit = 1.0;
     if (end != text && *end) {
-        const char *units = "KMGT", *u = strchr(units, *end & ~0x20);
+        const char *units = "KMGT", *u = *end & ~0x20 ? strchr(units, *end & ~0x20) : NULL;
         unit = u ? pow(1024.0, (double)(u - units) + 1.0) : NAN;
         end += 1 + (end[1] == 'i') + (end[1] == 'i' && (end[2] == 'B' || end[2] == 'b'));
     }

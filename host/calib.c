@@ -62,8 +62,8 @@ static ar_status draw(ar_samples *s, ar_decoder *d, float *logits, const ar_open
         for (int32_t b = 0; b < B; b++)
             next[b] = ar_sample(logits + (int64_t)b * m->model.vocab, m->model.vocab, &sampling, (uint64_t)(first + b) << 32 | (uint64_t)t);
         if (o && o->progress && t % 16 == 0)
-            o->progress(o->ctx, &(ar_progress_event){.stage = "calibrate", .step = first * s->T + t * B,
-                                                     .step_count = s->count * s->T});
+            o->progress(o->ctx, &(ar_progress_event){.stage = "calibrate", .step = first + (int32_t)((int64_t)t * B / s->T),
+                                                     .step_count = s->count});
     }
     return AR_OK;
 }

@@ -76,6 +76,7 @@ static ar_status parse_choice(int32_t *out, const char *option, const char *text
 
 /* An option that would change nothing is an error, not a surprise. */
 static ar_status check_effective(const job_options *o, const ar_method *method) {
+    if (o->no_minmax && o->has_minmax_lr) return ar__fail(AR_ERR_USAGE, "--minmax-lr has no effect with --no-minmax");
     if (o->sym && o->asym) return ar__fail(AR_ERR_USAGE, "--sym and --asym: expected one of them");
     if (method->needs_samples) return AR_OK;
     const struct { bool given; const char *name; } unused[] = {
@@ -278,6 +279,7 @@ static ar_status write_one(job *j, const ar_write_source *src, const char *name,
 }
 
 static void list_float_layers(const job *j) {
+    if (j->plan.scheme.bits > 8) return; /* a float type was asked for */
     for (int32_t b = 0; b < j->model->model.block_count; b++) {
         const ar_block *block = &j->model->model.blocks[b];
         for (int32_t i = 0; i < block->linear_count; i++) {
@@ -302,7 +304,14 @@ static ar_status write_report(job *j, const ar_part_manifest *m) {
     for (int32_t b = 0; b < j->model->model.block_count; b++)
         for (int32_t i = 0; i < j->model->model.blocks[b].linear_count; i++, total++) kept += stays_float(j, &j->model->model.blocks[b], i);
     snprintf(lines[n].name, sizeof lines[n].name, "layers kept float");
-    snprintf(lines[n++].value, sizeof lines[0].value, "%d of %d", (int)kept, (int)total);
+    size_t used = (size_t)snprintf(lines[n].value, sizeof lines[n].value, "%d of %d", (int)kept, (int)total);
+    for (int32_t b = 0; b < j->model->model.block_count; b++) {
+        const ar_block *block = &j->model->model.blocks[b];
+        for (int32_t i = 0; i < block->linear_count; i++)
+            if (stays_float(j, block, i) && used < sizeof lines[n].value)
+                used += (size_t)snprintf(lines[n].value + used, sizeof lines[n].value - used, ", %d %s", (int)b, block->linears[i].name);
+    }
+    n++;
     return ar__report_write(j->o->report, "anyround quantization", lines, n, &j->part, j->model->model.block_count);
 }
 
@@ -425,7 +434,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--samples", AR_OPT_INT, &o.samples, "N", "calibration samples (128)", 1, 1 << 20, &o.has_samples},
         {"--seqlen", AR_OPT_INT, &o.seqlen, "N", "tokens per sample (2048, at most the context)", 2, 1 << 20, &o.has_seqlen},
         {"--batch", AR_OPT_INT, &o.batch, "N", "samples per step (8)", 1, 4096, &o.has_batch},
-        {"--iters", AR_OPT_INT, &o.iters, "N", "steps per block (200); 0 = rtn", 0, 20000, &o.has_iters},
+        {"--iters", AR_OPT_INT, &o.iters, "N", "steps per block (200); 0 = rtn", 0, 5792, &o.has_iters},
         {"--lr", AR_OPT_REAL, &o.lr, "X", "step size of rounding offsets (1/iters)", 1e-9, 10, &o.has_lr},
         {"--minmax-lr", AR_OPT_REAL, &o.minmax_lr, "X", "step size of the range coefficients (= lr)", 1e-9, 10, &o.has_minmax_lr},
         {"--no-minmax", AR_OPT_FLAG, &o.no_minmax, NULL, "tune rounding only, not the ranges", 0, 0, NULL},

@@ -21,7 +21,7 @@ static ar_status start(generation *gen, const ar_open_model *m, const run_option
     int64_t n = 0;
     if (!m->tokenizer) return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path);
     if (o->prompt && o->prompt[0]) AR_TRY(ar_tokenizer_encode(m->tokenizer, &ids, &n, o->prompt, strlen(o->prompt), true));
-    gen->max = n + 1 + o->count;
+    gen->max = n + (bos >= 0) + o->count;
     if (gen->max > m->model.max_tokens) gen->max = m->model.max_tokens;
     gen->ids = ar__alloc((size_t)(n + 1 + o->count), sizeof *gen->ids);
     if (gen->ids) {

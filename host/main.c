@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], commands[i]->name) != 0) continue;
         ar_program_catch_signals();
         ar_status status = commands[i]->run(commands[i], argc - 1, argv + 1);
-        if (fflush(stdout) != 0 && status == AR_OK) status = ar__fail(AR_ERR_IO, "stdout: cannot write");
+        if ((fflush(stdout) != 0 || ferror(stdout)) && status == AR_OK) status = ar__fail(AR_ERR_IO, "stdout: cannot write");
         if (status != AR_OK) fprintf(stderr, "anyround: %s: %s\n", ar_status_text(status), ar_error());
         return ar_program_exit_code(status);
     }

@@ -2,6 +2,7 @@
 #include "part.h"
 #include "ar_error.h"
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,18 @@ done:
     return status;
 }
 
+/* Is dir absent, or a folder with nothing but a manifest that was never finished? */
+static bool holds_nothing_else(const char *dir) {
+    static const char begun[] = "manifest.json.tmp-";
+    if (!ar_path_exists(dir)) return true;
+    DIR *d = opendir(dir);
+    bool nothing = d != NULL;
+    for (struct dirent *e; nothing && (e = readdir(d));)
+        nothing = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strncmp(e->d_name, begun, sizeof begun - 1) == 0;
+    if (d) closedir(d);
+    return nothing;
+}
+
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume) {
     char *path = NULL;
     p->dir = strdup(dir);
@@ -68,6 +81,8 @@ ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *man
     bool exists = ar_path_exists(path);
     free(path);
     if (resume && exists) return compare_manifest(p, manifest);
+    if (!exists && !holds_nothing_else(dir))
+        return ar__fail(AR_ERR_USAGE, "%s: found something that is no state of a quantization, expected to make it: move it away", dir);
     if (ar_path_exists(dir)) AR_TRY(ar_dir_remove(dir));
     AR_TRY(ar_dir_create(dir));
     return write_manifest(p, manifest);

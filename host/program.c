@@ -82,12 +82,24 @@ static bool poll_interrupt(void *ctx) {
     return interrupted != 0;
 }
 
+/* A number, or null where JSON has no word for it. */
+static void print_number(const char *name, double value) {
+    if (isfinite(value))
+        fprintf(stderr, ",\"%s\":%.9g", name, value);
+    else
+        fprintf(stderr, ",\"%s\":null", name);
+}
+
 static void print_json_event(void *ctx, const ar_progress_event *e) {
     (void)ctx;
-    fprintf(stderr, "{\"stage\":\"%s\",\"block\":%d,\"blocks\":%d,\"step\":%d,\"steps\":%d,\"loss_first\":%.9g,\"loss_best\":%.9g,"
-                    "\"loss\":%.9g,\"tokens_per_s\":%.1f,\"seconds\":%.3f,\"device_bytes\":%llu}\n",
-            e->stage, (int)e->block, (int)e->block_count, (int)e->step, (int)e->step_count, e->loss_first, e->loss_best,
-            e->loss_last, e->tokens_per_s, e->seconds, (unsigned long long)e->device_bytes);
+    fprintf(stderr, "{\"stage\":\"%s\",\"block\":%d,\"blocks\":%d,\"step\":%d,\"steps\":%d", e->stage, (int)e->block, (int)e->block_count,
+            (int)e->step, (int)e->step_count);
+    print_number("loss_first", e->loss_first);
+    print_number("loss_best", e->loss_best);
+    print_number("loss", e->loss_last);
+    print_number("tokens_per_s", e->tokens_per_s);
+    print_number("seconds", e->seconds);
+    fprintf(stderr, ",\"device_bytes\":%llu}\n", (unsigned long long)e->device_bytes);
 }
 
 static void print_bar(void *ctx, const ar_progress_event *e) {

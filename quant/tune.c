@@ -33,7 +33,8 @@ typedef struct tuner {
     ar_fq_state state[AR_MAX_LINEARS], kept[AR_MAX_LINEARS];
     ar_tensor *x_all, *y_all, *mask_all, *sched, *micro_step, *step, *best, *history, *loss_sum;
     ar_tensor *held_sched, *held_step, *held_best, *held_history, *held_sum, *held_at;
-    ar_tensor *x_in, *y_in, *mask_in; /* streamed mode */
+    ar_tensor *x_in, *y_in, *mask_in; /* streamed mode: one micro-batch, */
+    ar_tensor *x_held, *y_held, *mask_held; /* and the held-out slice where it is smaller */
     ar_graph *micro_graph, *update_graph, *held_graph, *held_end;
 } tuner;
 
@@ -98,9 +99,10 @@ static ar_status record_batch(tuner *t, ar_graph *g, ar_tensor **x, ar_tensor **
         AR_TRY(ar_op_gather(g, y, t->y_all, sched, step, count));
         return ar_op_gather(g, mask, t->mask_all, sched, step, count);
     }
-    *x = t->x_in;
-    *y = t->y_in;
-    *mask = t->mask_in;
+    bool part = count < t->micro;
+    *x = part ? t->x_held : t->x_in;
+    *y = part ? t->y_held : t->y_in;
+    *mask = part ? t->mask_held : t->mask_in;
     return AR_OK;
 }
 
@@ -233,13 +235,20 @@ static ar_status make_weight_state(tuner *t, int32_t i) {
     return AR_OK;
 }
 
+static ar_status make_streamed(tuner *t, ar_tensor **x, ar_tensor **y, ar_tensor **mask, int32_t count) {
+    int64_t rows = (int64_t)count * t->T, width = t->block->hidden;
+    AR_TRY(make(t, x, AR_F32, 2, (const int64_t[]){rows, width}, NULL));
+    AR_TRY(make(t, y, AR_F32, 2, (const int64_t[]){rows, width}, NULL));
+    return make(t, mask, AR_F32, 1, &rows, NULL);
+}
+
 static ar_status make_activations(tuner *t) {
     const ar_chain *in = t->unit->input, *target = t->unit->target;
     int64_t width = t->block->hidden, count = t->unit->samples->count;
     if (!t->resident) {
-        AR_TRY(make(t, &t->x_in, AR_F32, 2, (const int64_t[]){(int64_t)t->micro * t->T, width}, NULL));
-        AR_TRY(make(t, &t->y_in, AR_F32, 2, (const int64_t[]){(int64_t)t->micro * t->T, width}, NULL));
-        return make(t, &t->mask_in, AR_F32, 1, (const int64_t[]){(int64_t)t->micro * t->T}, NULL);
+        AR_TRY(make_streamed(t, &t->x_in, &t->y_in, &t->mask_in, t->micro));
+        bool smaller = t->select == AR_SELECT_HELDOUT && t->held < t->micro;
+        return smaller ? make_streamed(t, &t->x_held, &t->y_held, &t->mask_held, t->held) : AR_OK;
     }
     AR_TRY(make(t, &t->x_all, AR_F32, 3, (const int64_t[]){count, t->T, width}, in->data));
     AR_TRY(make(t, &t->y_all, AR_F32, 3, (const int64_t[]){count, t->T, width}, target->data));
@@ -280,7 +289,7 @@ static void drop_device(tuner *t) {
     }
     ar_tensor **tensors[] = {&t->x_all, &t->y_all, &t->mask_all, &t->sched, &t->micro_step, &t->step, &t->best, &t->history, &t->loss_sum,
                              &t->held_sched, &t->held_step, &t->held_best, &t->held_history, &t->held_sum, &t->held_at,
-                             &t->x_in, &t->y_in, &t->mask_in};
+                             &t->x_in, &t->y_in, &t->mask_in, &t->x_held, &t->y_held, &t->mask_held};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
         ar_tensor_destroy(*tensors[i]);
         *tensors[i] = NULL;
@@ -324,10 +333,9 @@ static ar_status configure(tuner *t) {
     t->select = d->select;
     t->held = d->heldout > 0 ? d->heldout : (count / 16 < 1 ? 1 : count / 16 > 8 ? 8 : count / 16);
     if (t->held > MAX_HELDOUT) t->held = MAX_HELDOUT;
-    if (t->select == AR_SELECT_HELDOUT && (d->order || t->held >= count)) {
+    if (t->select == AR_SELECT_HELDOUT && (d->order || t->held >= count))
         t->select = AR_SELECT_BATCH; /* one sample, or a given order: nothing can be set aside */
-        t->held = 0;
-    }
+    if (t->select != AR_SELECT_HELDOUT) t->held = 0;
     t->train = count - t->held;
     t->batch = d->batch > 0 ? d->batch : 8;
     if (t->batch > t->train) t->batch = t->train;
@@ -336,6 +344,7 @@ static ar_status configure(tuner *t) {
     t->m_low = -floorf(t->fq.m_div);
     double reach = 0.5 * t->iters * (t->iters + 1.0);
     bool fits = reach <= 32767.0;
+    if (reach > 16777216.0) return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most 5792 (24-bit counts)", (int)t->iters);
     if (d->state == AR_STATE_I16 && !fits)
         return ar__fail(AR_ERR_USAGE, "16-bit state: %d iterations reach %.0f, expected at most 32767", (int)t->iters, reach);
     t->state_dtype = d->state == AR_STATE_F32 ? AR_F32 : d->state == AR_STATE_I32 || !fits ? AR_I32 : AR_I16;
@@ -388,11 +397,13 @@ static ar_status prepare_within_budget(tuner *t) {
 /* Streamed mode: the next micro-batch goes to the device. */
 static ar_status stream_in(tuner *t, const int32_t *index, int32_t count) {
     if (t->resident) return AR_OK;
+    bool part = count < t->micro;
+    ar_tensor *x = part ? t->x_held : t->x_in, *y = part ? t->y_held : t->y_in, *mask = part ? t->mask_held : t->mask_in;
     int64_t rows = t->T, row = (int64_t)t->T * t->block->hidden;
     for (int32_t b = 0; b < count; b++) {
-        AR_TRY(ar_tensor_write(t->x_in, t->unit->input->data + index[b] * row, b * row, row));
-        AR_TRY(ar_tensor_write(t->y_in, t->unit->target->data + index[b] * row, b * row, row));
-        AR_TRY(ar_tensor_write(t->mask_in, t->mask + index[b] * rows, b * rows, rows));
+        AR_TRY(ar_tensor_write(x, t->unit->input->data + index[b] * row, b * row, row));
+        AR_TRY(ar_tensor_write(y, t->unit->target->data + index[b] * row, b * row, row));
+        AR_TRY(ar_tensor_write(mask, t->mask + index[b] * rows, b * rows, rows));
     }
     return AR_OK;
 }
