@@ -144,6 +144,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_GO(ar_program_device(&device, &common));
     AR_GO(generate(&gen, m, device, &o, &common));
     AR_GO(print_result(&gen, m, &o, &common));
+    if (ar_program_interrupted()) status = ar__fail(AR_ERR_INTERRUPTED, "stopped after %lld tokens", (long long)(gen.count - gen.prompt_count));
 done:
     free(gen.ids);
     ar_device_close(device);

@@ -86,21 +86,45 @@ static bool next_document(const char *text, size_t bytes, size_t *at, const char
     return false;
 }
 
-/* One document a sample: [BOS] + text, cut to the context, padded behind (causal, so padding changes nothing). */
+/* Tokens of one document; *ids is malloc'ed. */
+static ar_status encode_document(const ar_open_model *m, int32_t **ids, int64_t *count, const char *text, size_t begin, size_t end) {
+    return ar_tokenizer_encode(m->tokenizer, ids, count, text + begin, end - begin, false);
+}
+
+/* Tokens of the longest of the first `count` documents from `at` on. */
+static ar_status longest_document(int64_t *longest, const ar_open_model *m, const char *text, size_t bytes, size_t at, const char *sep,
+                                  int32_t count) {
+    size_t begin, end;
+    *longest = 0;
+    for (int32_t w = 0; w < count && next_document(text, bytes, &at, sep, &begin, &end); w++) {
+        int32_t *ids = NULL;
+        int64_t n = 0;
+        AR_TRY(encode_document(m, &ids, &n, text, begin, end));
+        free(ids);
+        if (n > *longest) *longest = n;
+    }
+    return AR_OK;
+}
+
+/* One document a sample: [BOS] + text, cut to the context, padded to the longest (causal, so padding changes
+ * nothing). */
 static ar_status make_lines(task *t, const ar_open_model *m, const char *text, size_t bytes, const ar_eval_desc *d, int32_t T) {
     const char *sep = memmem(text, bytes, "<|endoftext|>", 13) ? "<|endoftext|>" : "\n";
     int32_t bos = ar_tokenizer_bos(m->tokenizer), count = 0, w = 0;
     size_t at = 0, begin, end;
+    int64_t longest = 0;
     for (int32_t i = 0; i < d->skip_windows && next_document(text, bytes, &at, sep, &begin, &end);) i++;
     size_t first = at;
     while (next_document(text, bytes, &at, sep, &begin, &end)) count++;
     if (d->max_windows > 0 && d->max_windows < count) count = d->max_windows;
     if (count < 1) return ar__fail(AR_ERR_USAGE, "text: found no document, expected at least one line of text");
+    AR_TRY(longest_document(&longest, m, text, bytes, first, sep, count));
+    if (longest + (bos >= 0) < T) T = longest + (bos >= 0) < 2 ? 2 : (int32_t)(longest + (bos >= 0));
     AR_TRY(task_init(t, count, T));
     for (at = first; w < count && next_document(text, bytes, &at, sep, &begin, &end); w++) {
         int32_t *ids = NULL, *row = t->samples.ids + (int64_t)w * T, n = 0;
         int64_t found = 0;
-        AR_TRY(ar_tokenizer_encode(m->tokenizer, &ids, &found, text + begin, end - begin, false));
+        AR_TRY(encode_document(m, &ids, &found, text, begin, end));
         if (bos >= 0) row[n++] = bos;
         for (int64_t i = 0; i < found && n < T; i++) row[n++] = ids[i];
         free(ids);
