@@ -1,7 +1,7 @@
 /* Perplexity, KL divergence and top-1 agreement on a text, block by block, so that a model larger than the
  * device (and a reference beside it) can be measured. Protocols: ARCHITECTURE section 3 (docs/architecture.md). */
 #include "ar_error.h"
-#include "ar_host.h"
+#include "head.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,44 +160,21 @@ static ar_status run_body(ar_chain *c, const ar_model *m, ar_device *device, con
 
 /* ---- the head: final norm, logits, losses ---- */
 
-typedef struct head { ar_tensor *norm, *W, *x, *logits; float eps; } head;
+/* A head with its input and output. */
+typedef struct head { ar_head w; ar_tensor *x, *logits; } head;
 
 static void head_deinit(head *h) {
-    ar_tensor_destroy(h->norm);
-    ar_tensor_destroy(h->W);
+    ar__head_deinit(&h->w);
     ar_tensor_destroy(h->x);
     *h = (head){0};
 }
 
 static ar_status head_init(head *h, const ar_model *m, ar_device *device, int64_t rows) {
-    int64_t piece = ((int64_t)16 << 20) / (m->hidden * 4);
-    if (piece < 1) piece = 1;
-    if (piece > m->vocab) piece = m->vocab;
-    float *scratch = ar__alloc((size_t)piece, (size_t)m->hidden * 4);
-    ar_status status = AR_OK;
-    if (!scratch) return AR_ERR_MEMORY;
-    h->eps = m->final_norm.eps;
-    AR_GO(ar_tensor_create(&h->norm, device, AR_F32, 1, &m->hidden));
-    AR_GO(m->read_final_norm(m, scratch));
-    AR_GO(ar_tensor_write(h->norm, scratch, 0, m->hidden));
-    AR_GO(ar_tensor_create(&h->W, device, AR_F32, 2, (const int64_t[]){m->vocab, m->hidden}));
-    for (int64_t row = 0; row < m->vocab; row += piece) {
-        int64_t n = m->vocab - row < piece ? m->vocab - row : piece;
-        AR_GO(m->read_head(m, scratch, row, n));
-        AR_GO(ar_tensor_write(h->W, scratch, row * m->hidden, n * m->hidden));
-    }
-    AR_GO(ar_tensor_create(&h->x, device, AR_F32, 2, (const int64_t[]){rows, m->hidden}));
-done:
-    free(scratch);
-    if (status != AR_OK) head_deinit(h);
-    return status;
+    AR_TRY(ar__head_init(&h->w, m, device));
+    return ar_tensor_create(&h->x, device, AR_F32, 2, (const int64_t[]){rows, m->hidden});
 }
 
-static ar_status head_record(head *h, ar_graph *g) {
-    ar_tensor *n = NULL;
-    AR_TRY(ar_op_rms_norm(g, &n, h->x, h->norm, h->eps));
-    return ar_op_linear(g, &h->logits, n, h->W, NULL);
-}
+static ar_status head_record(head *h, ar_graph *g) { return ar__head_record(&h->w, g, &h->logits, h->x); }
 
 /* One recorded head pass over `rows` positions, with a reference or without. */
 typedef struct head_pass {

@@ -2,6 +2,7 @@
  * caches, final norm, head) replayed for every token. */
 #include "session.h"
 #include "ar_error.h"
+#include "head.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,44 +12,22 @@ struct ar_decoder {
     int32_t B, C;
     ar_block_weights *blocks;
     ar_tensor **caches;            /* (2 layers): keys, values */
-    ar_tensor *x, *pos, *norm, *head, *logits;
+    ar_tensor *x, *pos, *logits;
+    ar_head head;
     ar_graph *graph;
     float *row;                    /* (B, hidden) */
 };
 
-static ar_status upload_head(ar_decoder *d) {
-    const ar_model *m = &d->m->model;
-    ar_status status = AR_OK;
-    int64_t piece = ((int64_t)16 << 20) / (m->hidden * 4);
-    if (piece < 1) piece = 1;
-    if (piece > m->vocab) piece = m->vocab;
-    float *scratch = ar__alloc((size_t)piece, (size_t)m->hidden * sizeof *scratch);
-    if (!scratch) return AR_ERR_MEMORY;
-    AR_GO(ar_tensor_create(&d->norm, d->device, AR_F32, 1, &m->hidden));
-    AR_GO(m->read_final_norm(m, scratch));
-    AR_GO(ar_tensor_write(d->norm, scratch, 0, m->hidden));
-    AR_GO(ar_tensor_create(&d->head, d->device, AR_F32, 2, (const int64_t[]){m->vocab, m->hidden}));
-    for (int64_t v = 0; v < m->vocab; v += piece) {
-        int64_t n = m->vocab - v < piece ? m->vocab - v : piece;
-        AR_GO(m->read_head(m, scratch, v, n));
-        AR_GO(ar_tensor_write(d->head, scratch, v * m->hidden, n * m->hidden));
-    }
-done:
-    free(scratch);
-    return status;
-}
-
 static ar_status record(ar_decoder *d) {
     const ar_model *m = &d->m->model;
     AR_TRY(ar_graph_create(&d->graph, d->device));
-    ar_tensor *x = d->x, *n = NULL;
+    ar_tensor *x = d->x;
     for (int32_t b = 0; b < m->block_count; b++) {
         ar_tensor *y = NULL;
         AR_TRY(m->blocks[b].decode(&m->blocks[b], d->graph, &y, x, d->caches[2 * b], d->caches[2 * b + 1], d->pos, &d->blocks[b].hook));
         x = y;
     }
-    AR_TRY(ar_op_rms_norm(d->graph, &n, x, d->norm, m->final_norm.eps));
-    AR_TRY(ar_op_linear(d->graph, &d->logits, n, d->head, NULL));
+    AR_TRY(ar__head_record(&d->head, d->graph, &d->logits, x));
     ar_graph_keep(d->graph, d->logits);
     return ar_graph_build(d->graph);
 }
@@ -67,7 +46,7 @@ static ar_status prepare(ar_decoder *d) {
     }
     AR_TRY(ar_tensor_create(&d->x, d->device, AR_F32, 2, (const int64_t[]){d->B, m->hidden}));
     AR_TRY(ar_tensor_create(&d->pos, d->device, AR_I32, 1, (const int64_t[]){1}));
-    AR_TRY(upload_head(d));
+    AR_TRY(ar__head_init(&d->head, m, d->device));
     return record(d);
 }
 
@@ -92,8 +71,7 @@ void ar__decoder_destroy(ar_decoder *d) {
     for (int32_t i = 0; d->caches && i < 2 * layers; i++) ar_tensor_destroy(d->caches[i]);
     ar_tensor_destroy(d->x);
     ar_tensor_destroy(d->pos);
-    ar_tensor_destroy(d->norm);
-    ar_tensor_destroy(d->head);
+    ar__head_deinit(&d->head);
     free(d->blocks);
     free(d->caches);
     free(d->row);

@@ -1,0 +1,15 @@
+/* What follows the last block: the final norm and the head, on the device. */
+#ifndef AR_HEAD_H
+#define AR_HEAD_H
+#include "ar_host.h"
+
+typedef struct ar_head {
+    ar_tensor *norm, *W;           /* (hidden), (V, hidden) f32 */
+    float eps;
+} ar_head;
+/* Reads and uploads both, the head a few rows at a time. On failure *h holds nothing. */
+ar_status ar__head_init(ar_head *h, const ar_model *m, ar_device *device);
+void ar__head_deinit(ar_head *h);
+/* logits (N, V) of x (N, hidden). */
+ar_status ar__head_record(const ar_head *h, ar_graph *g, ar_tensor **logits, ar_tensor *x);
+#endif
