@@ -1,5 +1,6 @@
 /* anyround run: generate text. Output streams as whole UTF-8 characters; Ctrl-C ends the answer. */
 #include "program.h"
+#include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,9 +98,12 @@ static ar_status print_result(const generation *gen, const ar_open_model *m, con
     if (o->ids && !common->json)
         for (int64_t i = 0; i < gen->count; i++) printf("%d%s", (int)gen->ids[i], i + 1 < gen->count ? " " : "");
     if (common->json) {
-        char *text = NULL;
+        char *raw = NULL, *text = NULL;
         size_t bytes = 0;
-        AR_TRY(ar_tokenizer_decode(m->tokenizer, &text, &bytes, gen->ids, gen->count, true, true));
+        AR_TRY(ar_tokenizer_decode(m->tokenizer, &raw, &bytes, gen->ids, gen->count, true, true));
+        ar_status status = ar__utf8_repair(&text, raw, bytes); /* tokens may end or begin within a character */
+        free(raw);
+        AR_TRY(status);
         cJSON *r = cJSON_CreateObject(), *ids = cJSON_AddArrayToObject(r, "ids");
         for (int64_t i = 0; i < gen->count; i++) cJSON_AddItemToArray(ids, cJSON_CreateNumber(gen->ids[i]));
         cJSON_AddStringToObject(r, "text", text);

@@ -4,6 +4,7 @@
  * a length, so it always gets a NUL-terminated copy. */
 #include "ar_host.h"
 #include "ar_error.h"
+#include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
@@ -14,21 +15,6 @@
 #define MAX_TEXT_BYTES ((size_t)1 << 30)
 #define MAX_EXACT      9007199254740992.0 /* 2^53: integers beyond have no exact double */
 
-/* Bytes of the UTF-8 sequence at p, 0 if it is not one (overlong, surrogate, beyond U+10FFFF, cut off). */
-static size_t utf8_bytes(const uint8_t *p, size_t left) {
-    size_t bytes = p[0] < 0x80                   ? 1
-                   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-                   : (p[0] & 0xf0) == 0xe0       ? 3
-                   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                                 : 0;
-    if (bytes == 0 || bytes > left) return 0;
-    for (size_t i = 1; i < bytes; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0)) return 0;
-    if ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90)) return 0;
-    return bytes;
-}
-
 /* What must hold before cJSON may see the text. The grammar itself is cJSON's business. */
 static ar_status scan(const char *text, size_t bytes, const char *what) {
     const uint8_t *p = (const uint8_t *)text;
@@ -36,7 +22,7 @@ static ar_status scan(const char *text, size_t bytes, const char *what) {
     int64_t values = 1;
     bool in_string = false;
     for (size_t i = 0; i < bytes;) {
-        size_t step = utf8_bytes(p + i, bytes - i);
+        size_t step = ar__utf8_sequence(p + i, bytes - i);
         if (step == 0)
             return ar__fail(AR_ERR_FORMAT, "%s: byte %zu: found 0x%02x, expected UTF-8", what, i, p[i]);
         uint8_t c = p[i];

@@ -22,6 +22,10 @@
 
 /* ---- tokenizer_utf8.c ---- */
 
+/* Length of the UTF-8 sequence at p; 0 if it is none: overlong, a surrogate, beyond U+10FFFF, cut off. */
+size_t ar__utf8_sequence(const uint8_t *p, size_t left);
+/* A NUL-terminated copy in which U+FFFD stands for every NUL and every byte of no sequence. free(). */
+ar_status ar__utf8_repair(char **out, const char *text, size_t bytes);
 /* FORMAT, naming the offset of the first byte that does not belong to valid UTF-8. */
 ar_status ar__utf8_check(const char *text, size_t bytes, const char *what);
 /* Length of the character that starts with this byte; the text must be valid. */

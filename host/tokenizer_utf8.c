@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Length of the valid sequence at p; 0 if it is overlong, a surrogate, beyond U+10FFFF or cut off. */
-static size_t sequence_bytes(const uint8_t *p, size_t left) {
+size_t ar__utf8_sequence(const uint8_t *p, size_t left) {
     if (p[0] < 0x80) return 1;
     size_t bytes = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
     if (p[0] < 0xc2 || p[0] > 0xf4 || bytes > left) return 0;
@@ -18,11 +17,25 @@ static size_t sequence_bytes(const uint8_t *p, size_t left) {
 ar_status ar__utf8_check(const char *text, size_t bytes, const char *what) {
     const uint8_t *p = (const uint8_t *)text;
     for (size_t i = 0; i < bytes;) {
-        size_t step = sequence_bytes(p + i, bytes - i);
+        size_t step = ar__utf8_sequence(p + i, bytes - i);
         if (step == 0)
             return ar__fail(AR_ERR_FORMAT, "%s: byte %zu: found 0x%02x, expected UTF-8", what, i, p[i]);
         i += step;
     }
+    return AR_OK;
+}
+
+ar_status ar__utf8_repair(char **out, const char *text, size_t bytes) {
+    const uint8_t *p = (const uint8_t *)text;
+    char *q = *out = ar__alloc(bytes * 3 + 1, 1);
+    if (!q) return AR_ERR_MEMORY;
+    for (size_t i = 0; i < bytes;) {
+        size_t step = p[i] ? ar__utf8_sequence(p + i, bytes - i) : 0, kept = step ? step : 3;
+        memcpy(q, step ? text + i : "\xef\xbf\xbd", kept);
+        q += kept;
+        i += step ? step : 1;
+    }
+    *q = '\0';
     return AR_OK;
 }
 

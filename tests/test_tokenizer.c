@@ -2,6 +2,7 @@
  * test_tokenizer_data.c. */
 #include "temp_files.h"
 #include "ar_error.h"
+#include "tokenizer.h"
 #include <math.h>
 
 /* ---- small tokenizers ---- */
@@ -468,6 +469,19 @@ static void one_long_word_is_quick(void **state) {
 
 /* ---- bad input ---- */
 
+static void repaired_text_is_utf8_without_nul(void **state) {
+    (void)state;
+    const struct { const char *text; size_t bytes; const char *expected; } cases[] = {
+        {"a\xc3\xa9", 3, "a\xc3\xa9"}, {"a\xc3", 2, "a\xef\xbf\xbd"}, {"\xa9z", 2, "\xef\xbf\xbdz"}, {"\0", 1, "\xef\xbf\xbd"},
+        {"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, {"", 0, ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *out = NULL;
+        assert_ok(ar__utf8_repair(&out, cases[i].text, cases[i].bytes));
+        assert_string_equal(out, cases[i].expected);
+        free(out);
+    }
+}
+
 static void invalid_utf8_is_refused_with_its_offset(void **state) {
     (void)state;
     static const struct {
@@ -738,6 +752,7 @@ int main(void) {
         cmocka_unit_test(random_text_comes_back),
         cmocka_unit_test(merging_equals_its_definition),
         cmocka_unit_test(one_long_word_is_quick),
+        cmocka_unit_test(repaired_text_is_utf8_without_nul),
         cmocka_unit_test(invalid_utf8_is_refused_with_its_offset),
         cmocka_unit_test(wrong_files_are_refused_by_name),
         cmocka_unit_test(wrong_stages_and_added_tokens_are_refused),
