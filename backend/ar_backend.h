@@ -303,6 +303,27 @@ ar_status ar_op_copy_if(ar_graph *g, ar_tensor *dst, const ar_tensor *src, const
 /* step[0] += 1. */
 ar_status ar_op_advance(ar_graph *g, ar_tensor *step);
 
+/* ---- packed weights: products with weights kept in few bits ---- */
+
+/* How a weight is stored: GGUF's block types (backend/qtypes.def), or GROUP, the codes of an ar_scheme. */
+typedef enum ar_qtype {
+#define AR_QTYPE(id, name, gguf_id, elems, bytes) AR_QT_##id,
+#include "qtypes.def"
+#undef AR_QTYPE
+    AR_QT_COUNT
+} ar_qtype;
+
+/* GGUF's name ("Q4_K"); "?" for no type. */
+const char *ar_qtype_name(ar_qtype type);
+/* Elements and bytes of a block; 0 for GROUP. */
+int32_t ar_qtype_elems(ar_qtype type);
+int32_t ar_qtype_bytes(ar_qtype type);
+/* GGUF's number of the type, -1 for GROUP; and back, AR_QT_COUNT for a number that is no row. */
+int32_t ar_qtype_gguf_id(ar_qtype type);
+ar_qtype ar_qtype_from_gguf(int32_t gguf_id);
+/* Bytes of a row of I elements; -1 where I is no multiple of the block, and for GROUP. */
+int64_t ar_qtype_row_bytes(ar_qtype type, int64_t I);
+
 /* ---- selftest ---- */
 
 typedef struct ar_selftest_result { const char *kernel, *test; double error, bound; bool passed; char detail[160]; } ar_selftest_result;
