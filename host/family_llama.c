@@ -73,68 +73,25 @@ static ar_status read_final_norm(const ar_model *m, float *dst) {
 static ar_status attention(ar_graph *g, ar_tensor **y, ar_tensor *n1, int32_t T, const llama *l,
                            const ar_hook *hook) {
     const ar_config *c = &l->open->config;
-    ar_tensor *q, *k, *v, *freq, *rq, *rk, *mixed;
-    AR_TRY(hook->linear(hook->ctx, g, &q, Q, n1));
-    AR_TRY(hook->linear(hook->ctx, g, &k, K, n1));
-    AR_TRY(hook->linear(hook->ctx, g, &v, V, n1));
-    AR_TRY(ar_graph_constant(g, &freq, l->inv_freq, c->head_dim / 2));
-    AR_TRY(ar_op_rope(g, &rq, q, freq, T, c->head_dim, 0));
-    AR_TRY(ar_op_rope(g, &rk, k, freq, T, c->head_dim, 0));
-    AR_TRY(ar_op_attention(g, &mixed, rq, rk, v, T, c->head_dim));
-    return hook->linear(hook->ctx, g, y, O, mixed);
-}
-
-static ar_status mlp(ar_graph *g, ar_tensor **y, ar_tensor *n2, const ar_hook *hook) {
-    ar_tensor *gate, *up, *act;
-    AR_TRY(hook->linear(hook->ctx, g, &gate, GATE, n2));
-    AR_TRY(hook->linear(hook->ctx, g, &up, UP, n2));
-    AR_TRY(ar_op_silu_mul(g, &act, gate, up));
-    return hook->linear(hook->ctx, g, y, DOWN, act);
+    const ar_attention a = {.D = c->head_dim, .freq = l->inv_freq, .pairs = c->head_dim / 2};
+    ar_tensor *qkv[3];
+    AR_TRY(ar_hook_linears(hook, g, qkv, (const int32_t[]){Q, K, V}, 3, n1));
+    return ar_hook_attention(hook, g, y, qkv[0], qkv[1], qkv[2], &a, T);
 }
 
 static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
                          const ar_hook *hook) {
     const llama *l = ((const llama_block *)b->impl)->model;
-    ar_tensor *n1, *n2, *attended, *h, *changed;
+    ar_tensor *n1, *n2, *mixed, *h, *act;
     if (T < 1 || T > l->open->config.max_tokens)
         return ar__fail(AR_ERR_SHAPE, "block %d: found T = %d, expected 1 to %d", (int)b->index, (int)T,
                         (int)l->open->config.max_tokens);
     AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));
-    AR_TRY(attention(g, &attended, n1, T, l, hook));
-    AR_TRY(ar_op_add(g, &h, x, attended));
+    AR_TRY(attention(g, &mixed, n1, T, l, hook));
+    AR_TRY(ar_hook_linear_add(hook, g, &h, O, mixed, x));
     AR_TRY(hook->norm(hook->ctx, g, &n2, NORM_MLP, h));
-    AR_TRY(mlp(g, &changed, n2, hook));
-    return ar_op_add(g, y, h, changed);
-}
-
-/* The forward of one more token a sequence: rotated at pos, keys and values appended to the caches. */
-static ar_status attention_step(ar_graph *g, ar_tensor **y, ar_tensor *n1, ar_tensor *k_cache, ar_tensor *v_cache,
-                                const ar_tensor *pos, const llama *l, const ar_hook *hook) {
-    const ar_config *c = &l->open->config;
-    int32_t D = c->head_dim, C = (int32_t)ar_tensor_dim(k_cache, 1);
-    ar_tensor *q, *k, *v, *freq, *rq, *rk, *mixed;
-    AR_TRY(hook->linear(hook->ctx, g, &q, Q, n1));
-    AR_TRY(hook->linear(hook->ctx, g, &k, K, n1));
-    AR_TRY(hook->linear(hook->ctx, g, &v, V, n1));
-    AR_TRY(ar_graph_constant(g, &freq, l->inv_freq, D / 2));
-    AR_TRY(ar_op_rope_at(g, &rq, q, freq, pos, D, C));
-    AR_TRY(ar_op_rope_at(g, &rk, k, freq, pos, D, C));
-    AR_TRY(ar_op_cache_append(g, k_cache, rk, pos));
-    AR_TRY(ar_op_cache_append(g, v_cache, v, pos));
-    AR_TRY(ar_op_attention_cached(g, &mixed, rq, k_cache, v_cache, pos, D));
-    return hook->linear(hook->ctx, g, y, O, mixed);
-}
-
-static ar_status decode(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *k_cache, ar_tensor *v_cache,
-                        const ar_tensor *pos, const ar_hook *hook) {
-    const llama *l = ((const llama_block *)b->impl)->model;
-    ar_tensor *n1, *n2, *attended, *h, *changed;
-    AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));
-    AR_TRY(attention_step(g, &attended, n1, k_cache, v_cache, pos, l, hook));
-    AR_TRY(ar_op_add(g, &h, x, attended));
-    AR_TRY(hook->norm(hook->ctx, g, &n2, NORM_MLP, h));
-    AR_TRY(mlp(g, &changed, n2, hook));
-    return ar_op_add(g, y, h, changed);
+    AR_TRY(ar_hook_gated(hook, g, &act, GATE, UP, n2));
+    return ar_hook_linear_add(hook, g, y, DOWN, act, h);
 }
 
 /* ---- binding ---- */
@@ -192,7 +149,8 @@ static ar_status bind_block(llama *l, ar_block *b, int32_t index) {
                     .hidden = c->hidden,
                     .impl = block,
                     .forward = forward,
-                    .decode = decode,
+                    .heads = c->heads,
+                    .head_dim = c->head_dim,
                     .kv_width = (int64_t)c->kv_heads * c->head_dim,
                     .read_linear = read_linear,
                     .read_bias = read_bias,

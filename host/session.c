@@ -18,13 +18,50 @@ struct ar_decoder {
     float *row;                    /* (B, hidden) */
 };
 
+/* ---- the hook of one block: float weights, keys and values from and to its caches ---- */
+
+typedef struct cached_block { const ar_decoder *d; int32_t b; } cached_block;
+
+static ar_status cached_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
+    const cached_block *c = ctx;
+    const ar_hook *hook = &c->d->blocks[c->b].hook;
+    return hook->linear(hook->ctx, g, y, i, x);
+}
+
+static ar_status cached_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x) {
+    const cached_block *c = ctx;
+    const ar_hook *hook = &c->d->blocks[c->b].hook;
+    return hook->norm(hook->ctx, g, y, j, x);
+}
+
+/* One more token a sequence, rotated at pos; its keys and values are appended before they are attended to. */
+static ar_status cached_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, const ar_attention *a) {
+    const cached_block *c = ctx;
+    const ar_decoder *d = c->d;
+    ar_tensor *k_cache = d->caches[2 * c->b], *v_cache = d->caches[2 * c->b + 1];
+    if (a->scale != 0.0f || (a->window > 0 && a->window < d->C))
+        return ar__fail(AR_ERR_UNSUPPORTED, "cached attention: found scale %g, window %d for %d tokens, expected 0 and a window that holds them",
+                        (double)a->scale, (int)a->window, (int)d->C);
+    if (a->freq) {
+        ar_tensor *freq;
+        AR_TRY(ar_graph_constant(g, &freq, a->freq, a->pairs));
+        AR_TRY(ar_op_rope_at(g, &q, q, freq, d->pos, a->D, d->C));
+        AR_TRY(ar_op_rope_at(g, &k, k, freq, d->pos, a->D, d->C));
+    }
+    AR_TRY(ar_op_cache_append(g, k_cache, k, d->pos));
+    AR_TRY(ar_op_cache_append(g, v_cache, v, d->pos));
+    return ar_op_attention_cached(g, y, q, k_cache, v_cache, d->pos, a->D);
+}
+
 static ar_status record(ar_decoder *d) {
     const ar_model *m = &d->m->model;
     AR_TRY(ar_graph_create(&d->graph, d->device));
     ar_tensor *x = d->x;
     for (int32_t b = 0; b < m->block_count; b++) {
         ar_tensor *y = NULL;
-        AR_TRY(m->blocks[b].decode(&m->blocks[b], d->graph, &y, x, d->caches[2 * b], d->caches[2 * b + 1], d->pos, &d->blocks[b].hook));
+        cached_block ctx = {d, b};
+        ar_hook hook = {.linear = cached_linear, .norm = cached_norm, .attention = cached_attention, .ctx = &ctx};
+        AR_TRY(m->blocks[b].forward(&m->blocks[b], d->graph, &y, x, 1, &hook));
         x = y;
     }
     AR_TRY(ar__head_record(&d->head, d->graph, &d->logits, x));

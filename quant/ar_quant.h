@@ -9,13 +9,39 @@ extern "C" {
 
 /* ---- what a family provides ---- */
 
-/* Called by a block's forward for every product and norm, so that float, fake-quantized, tapped or packed
- * evaluation are all choices of the caller. i indexes ar_block.linears, j ar_block.norms. */
+/* What one attention needs beside q, k and v. All zero: no rotation, scores over sqrt(D), no window. */
+typedef struct ar_attention {
+    int32_t D;                     /* head width; D % 4 == 0 */
+    const float *freq;             /* (pairs) rotary radians per position, host memory; NULL = no rotation */
+    int32_t pairs;                 /* <= D/2: dims i and i + pairs of a head turn together, i < pairs; the rest stay */
+    float scale;                   /* of the scores; 0 = 1/sqrt(D) */
+    int32_t window;                /* a token sees this many, itself included; 0 = all before it */
+} ar_attention;
+
+/* Called by a block's forward for every product, norm and attention, so that float, fake-quantized, tapped, packed
+ * or cached evaluation are all choices of the caller. i indexes ar_block.linears, j ar_block.norms. Families call
+ * linear and norm directly and the rest through the ar_hook_… below, which compose what a hook leaves NULL. */
 typedef struct ar_hook {
     ar_status (*linear)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x); /* y (N, O) = x W_i^T */
     ar_status (*norm)(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x);
+    /* y[n] (N, O) of several products of one x, n < count. */
+    ar_status (*linears)(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count, ar_tensor *x);
+    /* y = silu(x W_gate^T) * (x W_up^T) */
+    ar_status (*gated)(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x);
+    /* y = residual + x W_i^T */
+    ar_status (*linear_add)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x, ar_tensor *residual);
+    /* y (N, H*D) from q (N, H*D) and k, v (N, K*D), not yet rotated: whoever knows the positions rotates. */
+    ar_status (*attention)(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v,
+                           const ar_attention *a);
     void *ctx;
 } ar_hook;
+/* quant/hook.c. Without hook->attention: causal attention in sequences of T tokens at positions 0..T-1. Errors:
+ * those of the ops; UNSUPPORTED for a scale, or a window below T, which plain attention does not know. */
+ar_status ar_hook_linears(const ar_hook *hook, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count, ar_tensor *x);
+ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x);
+ar_status ar_hook_linear_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x, ar_tensor *residual);
+ar_status ar_hook_attention(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v,
+                            const ar_attention *a, int32_t T);
 
 typedef struct ar_linear { const char *name; /* "self_attn.q_proj" */ int64_t O, I; bool has_bias; } ar_linear;
 typedef struct ar_norm { const char *name; int64_t I; float eps; } ar_norm;
@@ -30,13 +56,11 @@ struct ar_block {
     ar_norm norms[AR_MAX_NORMS];
     int64_t hidden;                /* width of x and y */
     const void *impl;              /* the family's */
-    /* y (B*T, hidden) from x (B*T, hidden): rows are B sequences of T tokens, positions 0..T-1. */
+    int32_t heads, head_dim;       /* of the queries */
+    int64_t kv_width;              /* of keys and values: kv heads * head_dim */
+    /* y (B*T, hidden) from x (B*T, hidden): rows are B sequences of T tokens, positions 0..T-1 unless
+     * hook->attention places them elsewhere. */
     ar_status (*forward)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook);
-    /* One generated token for each of B sequences, x and y (B, hidden), at position pos[0]; kv_width is the
-     * width of the caches (B, C, kv_width), which it extends. */
-    ar_status (*decode)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *k_cache, ar_tensor *v_cache,
-                        const ar_tensor *pos, const ar_hook *hook);
-    int64_t kv_width;
     /* rows [row, row + rows) of linear i as f32 (rows, I); bias (O); norm weight (I). Host memory. */
     ar_status (*read_linear)(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows);
     ar_status (*read_bias)(const ar_block *b, float *dst, int32_t i);

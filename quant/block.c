@@ -65,7 +65,7 @@ ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_d
     }
     for (int32_t j = 0; j < block->norm_count; j++)
         AR_GO(upload_vector(&w->norms[j], block, j, block->norms[j].I, true, device));
-    w->hook = (ar_hook){hook_linear, hook_norm, w};
+    w->hook = (ar_hook){.linear = hook_linear, .norm = hook_norm, .ctx = w};
 done:
     if (status != AR_OK) ar_block_weights_deinit(w);
     return status;

@@ -109,7 +109,7 @@ static ar_status record_batch(tuner *t, ar_graph *g, ar_tensor **x, ar_tensor **
 /* Batch -> block -> loss. */
 static ar_status record_loss(recording *r, ar_graph *g, ar_tensor **loss, const ar_tensor *sched, const ar_tensor *step, int32_t count) {
     ar_tensor *x = NULL, *target = NULL, *mask = NULL, *y = NULL;
-    ar_hook hook = {tuned_linear, float_norm, r};
+    ar_hook hook = {.linear = tuned_linear, .norm = float_norm, .ctx = r};
     AR_TRY(record_batch(r->t, g, &x, &target, &mask, sched, step, count));
     AR_TRY(r->t->block->forward(r->t->block, g, &y, x, r->t->T, &hook));
     return ar_op_mse(g, loss, y, target, mask);
