@@ -253,16 +253,35 @@ typedef enum ar_zero_kind {
     AR_ZERO_F16MIN /* asymmetric, minimum stored as fp16 (GGUF Q4_1),                     W' = s q + fp16(-zp s) */
 } ar_zero_kind;
 
+/* Double-quantized structures of GGUF's K types: super-blocks of 256 inputs share fp16 scales d (and dmin), of which
+ * every group has a small integer multiple sc (and mn). With one of them bits, group and zero are the type's own
+ * (ar_scheme_super) and I % 256 == 0.
+ *   Q2_K, Q4_K, Q5_K (AR_ZERO_F16MIN)  W' = (d sc) q - dmin mn
+ *   Q3_K, Q6_K       (AR_ZERO_SYM)     W' = (d sc) (q - 2^(bits-1)) */
+typedef enum ar_super {
+    AR_SUPER_NONE,
+    AR_SUPER_Q2_K, /* 2 bits, group 16, sc and mn 0..15 */
+    AR_SUPER_Q3_K, /* 3 bits, group 16, sc -32..31 */
+    AR_SUPER_Q4_K, /* 4 bits, group 32, sc and mn 0..63 */
+    AR_SUPER_Q5_K, /* 5 bits, group 32, sc and mn 0..63 */
+    AR_SUPER_Q6_K, /* 6 bits, group 16, sc -128..127 */
+    AR_SUPER_COUNT
+} ar_super;
+#define AR_SUPER_BLOCK 256
+
 /* How numbers of one weight are stored. G = group, -1 = one group per row; the last group may be short. */
 typedef struct ar_scheme {
     int32_t bits;      /* 2..8 */
     int32_t group;     /* >= 1, or -1 */
     ar_zero_kind zero;
     int32_t zero_min;  /* AR_ZERO_INT: smallest zero point (1 for GPTQ v1 files), else 0 */
+    ar_super super;    /* AR_SUPER_NONE: every group has a scale of its own */
 } ar_scheme;
 
-/* Errors: ARG (bits, group, zero kind or zero_min out of range). */
+/* Errors: ARG (bits, group, zero kind or zero_min out of range, or not those of super). */
 ar_status ar_scheme_check(const ar_scheme *scheme);
+/* The one scheme of a double-quantized structure. */
+ar_scheme ar_scheme_super(ar_super super);
 /* Groups in a row of I inputs. */
 int64_t ar_scheme_groups(const ar_scheme *scheme, int64_t I);
 

@@ -8,7 +8,24 @@
 
 /* ---- schemes ---- */
 
+ar_scheme ar_scheme_super(ar_super super) {
+    static const ar_scheme schemes[AR_SUPER_COUNT] = {
+        [AR_SUPER_Q2_K] = {2, 16, AR_ZERO_F16MIN, 0, AR_SUPER_Q2_K},
+        [AR_SUPER_Q3_K] = {3, 16, AR_ZERO_SYM, 0, AR_SUPER_Q3_K},
+        [AR_SUPER_Q4_K] = {4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_Q4_K},
+        [AR_SUPER_Q5_K] = {5, 32, AR_ZERO_F16MIN, 0, AR_SUPER_Q5_K},
+        [AR_SUPER_Q6_K] = {6, 16, AR_ZERO_SYM, 0, AR_SUPER_Q6_K}};
+    return super > AR_SUPER_NONE && super < AR_SUPER_COUNT ? schemes[super] : (ar_scheme){0};
+}
+
 ar_status ar_scheme_check(const ar_scheme *s) {
+    if (s->super != AR_SUPER_NONE) {
+        ar_scheme own = ar_scheme_super(s->super);
+        if (own.bits == 0 || s->bits != own.bits || s->group != own.group || s->zero != own.zero || s->zero_min != 0)
+            return ar__fail(AR_ERR_ARG, "scheme: %d bits in groups of %d with zero kind %d in super-blocks of kind %d, expected that kind's own",
+                            (int)s->bits, (int)s->group, (int)s->zero, (int)s->super);
+        return AR_OK;
+    }
     if (s->bits < 2 || s->bits > 8)
         return ar__fail(AR_ERR_ARG, "scheme: %d bits, expected 2 to 8", (int)s->bits);
     if (s->group < 1 && s->group != -1)
@@ -76,6 +93,7 @@ static ar_status check_groups(const char *op, const char *name, const ar_tensor 
 static ar_status check_weight(const char *op, fq_shape *s, ar_graph *g, const ar_tensor *W,
                               const ar_scheme *scheme) {
     AR_TRY(ar_scheme_check(scheme));
+    if (scheme->super != AR_SUPER_NONE) return ar__fail(AR_ERR_UNSUPPORTED, "%s: found a double-quantized scheme, expected plain groups", op);
     AR_TRY(ar__op_check(op, "W", W, AR_F32, -1, -1));
     *s = (fq_shape){.O = W->dims[0], .I = W->dims[1], .Q = (float)((1 << scheme->bits) - 1)};
     s->groups = ar_scheme_groups(scheme, s->I);

@@ -67,7 +67,7 @@ static ar_status time_steps(double *median, const ar_open_model *m, ar_device *d
     double gaps[MAX_STEPS];
     int32_t gap_count = 0;
     ar_status status = times ? make_samples(&samples, m, o) : AR_ERR_MEMORY;
-    ar_quant_desc desc = {.scheme = {(int32_t)o->bits, (int32_t)o->group, AR_ZERO_INT, 0}, .iters = (int32_t)o->steps + 2,
+    ar_quant_desc desc = {.scheme = {(int32_t)o->bits, (int32_t)o->group, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = (int32_t)o->steps + 2,
                           .batch = (int32_t)o->batch, .select = AR_SELECT_BATCH, .seed = 1};
     ar_sink sink = {.block = drop_block};
     ar_observer observer = {.progress = on_progress, .ctx = times};

@@ -88,9 +88,14 @@ static ar_status check_effective(const job_options *o, const ar_method *method) 
     return AR_OK;
 }
 
-static bool stays_float(void *ctx, const ar_block *block, int32_t i) {
-    const job *j = ctx;
+static bool stays_float(const job *j, const ar_block *block, int32_t i) {
     return !ar_output_plan_holds(&j->plan, block->linears[i].O, block->linears[i].I);
+}
+
+static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
+    const job *j = ctx;
+    *scheme = j->plan.scheme;
+    return !stays_float(j, block, i);
 }
 
 static ar_status make_desc(job *j) {
@@ -100,7 +105,7 @@ static ar_status make_desc(job *j) {
     if (o->select) AR_TRY(parse_choice(&select, "--select", o->select, selects, 3));
     if (o->state) AR_TRY(parse_choice(&state, "--state", o->state, states, 4));
     if (o->has_heldout && select != AR_SELECT_HELDOUT) return ar__fail(AR_ERR_USAGE, "--heldout has no effect with --select %s", o->select);
-    j->desc = (ar_quant_desc){.scheme = j->plan.scheme, .skip = stays_float, .skip_ctx = j,
+    j->desc = (ar_quant_desc){.scheme = j->plan.scheme, .choose = choose, .choose_ctx = j,
                               .iters = j->method->needs_samples && j->plan.scheme.bits <= 8 ? (int32_t)o->iters : 0, .batch = (int32_t)o->batch,
                               .lr = (float)o->lr, .minmax_lr = (float)o->minmax_lr, .no_minmax = o->no_minmax,
                               .no_quantized_input = o->no_quantized_input, .select = (ar_select)select, .heldout = (int32_t)o->heldout,
@@ -283,7 +288,7 @@ static void list_float_layers(const job *j) {
     for (int32_t b = 0; b < j->model->model.block_count; b++) {
         const ar_block *block = &j->model->model.blocks[b];
         for (int32_t i = 0; i < block->linear_count; i++) {
-            if (stays_float((void *)j, block, i) && !j->common->quiet)
+            if (stays_float(j, block, i) && !j->common->quiet)
                 fprintf(stderr, "note: block %d %s (%lld x %lld) stays float: the format cannot hold it\n", (int)b, block->linears[i].name,
                         (long long)block->linears[i].O, (long long)block->linears[i].I);
         }

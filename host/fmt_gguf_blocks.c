@@ -94,7 +94,7 @@ bool ar__gguf_scheme(ar_scheme *scheme, const ar__gguf_type *type) {
     if (type->elems == 1) return false;
     bool sym = type->id != AR__GGUF_T_Q4_1;
     *scheme = (ar_scheme){type->id == AR__GGUF_T_Q8_0 ? 8 : 4, AR__GGUF_BLOCK,
-                          sym ? AR_ZERO_SYM : AR_ZERO_F16MIN, 0};
+                          sym ? AR_ZERO_SYM : AR_ZERO_F16MIN, 0, AR_SUPER_NONE};
     return true;
 }
 

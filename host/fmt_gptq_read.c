@@ -409,7 +409,7 @@ static ar_status packed_read_codes(const void *impl, ar_qlinear *q, int64_t i) {
         return ar__fail(AR_ERR_UNSUPPORTED, "%s: tensor %s: found a float tensor, expected codes", p->path,
                         p->list[i].name);
     bool constant;
-    AR_TRY(ar_qlinear_init(q, &(ar_scheme){l->scheme.bits, l->scheme.group, AR_ZERO_INT, 0}, l->O, l->I));
+    AR_TRY(ar_qlinear_init(q, &(ar_scheme){l->scheme.bits, l->scheme.group, AR_ZERO_INT, 0, AR_SUPER_NONE}, l->O, l->I));
     ar_status status = read_zeros(q, p, l, &constant);
     if (status != AR_OK) {
         ar_qlinear_deinit(q);

@@ -190,7 +190,7 @@ static ar_status load_linear(const ar_safetensors *st, const ar_linear *lin, ar_
         return ar__fail(AR_ERR_FORMAT, "state: %s: found '%s', expected four numbers", name, text);
     ar_qlinear *made = ar__alloc(1, sizeof *made);
     if (!made) return AR_ERR_MEMORY;
-    ar_scheme scheme = {bits, group, (ar_zero_kind)zero, zero_min};
+    ar_scheme scheme = {bits, group, (ar_zero_kind)zero, zero_min, AR_SUPER_NONE};
     ar_status status = ar_qlinear_init(made, &scheme, lin->O, lin->I);
     part_tensor list[4];
     int32_t count = status == AR_OK ? list_tensors(list, made) : 0;

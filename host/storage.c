@@ -160,7 +160,7 @@ ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *r) 
     if (r->group < -1)
         return ar__fail(AR_ERR_USAGE, "--group: found %d, expected -1 or a positive number", (int)r->group);
     int32_t group = r->group ? r->group : has_format(plan, "gguf") ? 32 : 128;
-    plan->scheme = (ar_scheme){bits, group, sym != 0 ? AR_ZERO_SYM : AR_ZERO_INT, 0};
+    plan->scheme = (ar_scheme){bits, group, sym != 0 ? AR_ZERO_SYM : AR_ZERO_INT, 0, AR_SUPER_NONE};
     for (int32_t i = 0; i < plan->format_count; i++)
         AR_TRY(intersect(plan, ar_format_find(plan->formats[i]), sym != 0, &zero_from));
     return AR_OK;

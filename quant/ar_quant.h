@@ -123,7 +123,8 @@ typedef struct ar_observer {
 /* ---- results ---- */
 
 /* One quantized linear, in host memory, exactly as it will be stored. W'[o,i] = s (q - zp), or s q + b when
- * zero is AR_ZERO_F16MIN (b = fp16(-zp s)). Scales may be negative in the symmetric scheme. */
+ * zero is AR_ZERO_F16MIN (b = fp16(-zp s)). Scales may be negative in the symmetric scheme. With scheme.super the
+ * last four hold the scales (see ar_super), and scales, zeros and mins are NULL; every product is rounded to f32. */
 typedef struct ar_qlinear {
     ar_scheme scheme;
     int64_t O, I, groups;
@@ -131,6 +132,10 @@ typedef struct ar_qlinear {
     uint16_t *scales;              /* (O, groups) fp16 bits */
     uint8_t *zeros;                /* (O, groups); 2^(bits-1) for SYM */
     uint16_t *mins;                /* (O, groups) fp16 bits, AR_ZERO_F16MIN only, else NULL */
+    int64_t supers;                /* super-blocks of a row, I / 256; 0 without scheme.super */
+    uint16_t *d, *dmin;            /* (O, supers) fp16 bits; dmin: AR_ZERO_F16MIN only, else NULL */
+    int8_t *sub_scales;            /* (O, groups): sc */
+    uint8_t *sub_mins;             /* (O, groups): mn; AR_ZERO_F16MIN only, else NULL */
 } ar_qlinear;
 ar_status ar_qlinear_init(ar_qlinear *q, const ar_scheme *scheme, int64_t O, int64_t I);
 void ar_qlinear_deinit(ar_qlinear *q);
@@ -149,7 +154,7 @@ typedef struct ar_block_report {
     uint64_t device_bytes;         /* high-water mark so far */
 } ar_block_report;
 
-/* Where a method delivers a finished block. linears[i] is NULL where skip said so (stays float). */
+/* Where a method delivers a finished block. linears[i] is NULL where choose said so (stays float). */
 typedef struct ar_sink {
     ar_status (*block)(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report);
     /* true if block b was finished in an earlier run: its W' then comes from load, and no tuning is done. */
@@ -165,9 +170,10 @@ typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE
 
 typedef struct ar_quant_desc {
     ar_scheme scheme;
-    /* true = linear i of any block keeps its float weights (a format cannot hold it). NULL = none. */
-    bool (*skip)(void *ctx, const ar_block *block, int32_t i);
-    void *skip_ctx;
+    /* The scheme of linear i of a block, which is `scheme` unless changed; false = it keeps its float weights (a
+     * format cannot hold it). NULL = `scheme` for all. */
+    bool (*choose)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
+    void *choose_ctx;
     int32_t iters;                 /* 0 = rtn */
     int32_t batch;                 /* samples per step; 0 = 8 */
     float lr, minmax_lr;           /* 0 = 1/iters (2/iters for iters >= 1000 and bits <= 3); 0 = lr */

@@ -18,6 +18,7 @@ typedef struct ar__tune_unit {
     const ar_chain *target;        /* block(float chain) */
     const ar_samples *samples;     /* for the mask */
     const bool *skip;              /* per linear: stays float */
+    const ar_scheme *schemes;      /* per linear */
 } ar__tune_unit;
 
 /* SignRound on one unit: tunes V and the min/max coefficients, returns the kept state's codes in q[i] (an

@@ -7,6 +7,22 @@
 
 static const float scale_min = 1.001358032e-5f; /* fp16(1e-5) */
 
+static ar_status init_super(ar_qlinear *q, bool has_mins) {
+    if (q->I % AR_SUPER_BLOCK != 0)
+        return ar__fail(AR_ERR_SHAPE, "quantized linear: found %lld inputs, expected a multiple of %d", (long long)q->I,
+                        AR_SUPER_BLOCK);
+    size_t rows = (size_t)q->O, groups = rows * (size_t)q->groups;
+    q->supers = q->I / AR_SUPER_BLOCK;
+    q->codes = ar__alloc(rows, (size_t)q->I);
+    q->d = ar__alloc(rows * (size_t)q->supers, sizeof *q->d);
+    q->sub_scales = ar__alloc(groups, sizeof *q->sub_scales);
+    if (has_mins) q->dmin = ar__alloc(rows * (size_t)q->supers, sizeof *q->dmin);
+    if (has_mins) q->sub_mins = ar__alloc(groups, sizeof *q->sub_mins);
+    if (q->codes && q->d && q->sub_scales && (!has_mins || (q->dmin && q->sub_mins))) return AR_OK;
+    ar_qlinear_deinit(q);
+    return AR_ERR_MEMORY;
+}
+
 ar_status ar_qlinear_init(ar_qlinear *q, const ar_scheme *scheme, int64_t O, int64_t I) {
     *q = (ar_qlinear){0};
     AR_TRY(ar_scheme_check(scheme));
@@ -18,6 +34,7 @@ ar_status ar_qlinear_init(ar_qlinear *q, const ar_scheme *scheme, int64_t O, int
     q->groups = ar_scheme_groups(scheme, I);
     size_t rows = (size_t)O, groups = rows * (size_t)q->groups;
     bool has_mins = scheme->zero == AR_ZERO_F16MIN;
+    if (scheme->super != AR_SUPER_NONE) return init_super(q, has_mins);
     q->codes = ar__alloc(rows, (size_t)I);
     q->scales = q->codes ? ar__alloc(groups, sizeof *q->scales) : NULL;
     q->zeros = q->scales ? ar__alloc(groups, 1) : NULL;
@@ -33,6 +50,10 @@ void ar_qlinear_deinit(ar_qlinear *q) {
     free(q->scales);
     free(q->zeros);
     free(q->mins);
+    free(q->d);
+    free(q->dmin);
+    free(q->sub_scales);
+    free(q->sub_mins);
     *q = (ar_qlinear){0};
 }
 
@@ -43,7 +64,24 @@ void ar_qlinear_free(ar_qlinear *q) {
 
 static int64_t group_size(const ar_qlinear *q) { return q->groups == 1 ? q->I : q->scheme.group; }
 
+/* The scales of one group are products rounded to f32, as the readers of GGUF's K types have them. */
+static void dequant_super(float *dst, const ar_qlinear *q) {
+    int64_t G = q->scheme.group;
+    float middle = (float)(1 << (q->scheme.bits - 1));
+    for (int64_t group = 0; group < q->O * q->groups; group++) {
+        int64_t super = group * G / AR_SUPER_BLOCK;
+        float scale = ar_f16_to_f32(q->d[super]) * (float)q->sub_scales[group];
+        float min = q->dmin ? ar_f16_to_f32(q->dmin[super]) * (float)q->sub_mins[group] : 0.0f;
+        for (int64_t at = group * G; at < (group + 1) * G; at++)
+            dst[at] = q->dmin ? scale * (float)q->codes[at] - min : scale * ((float)q->codes[at] - middle);
+    }
+}
+
 void ar_qlinear_dequant(float *dst, const ar_qlinear *q) {
+    if (q->scheme.super != AR_SUPER_NONE) {
+        dequant_super(dst, q);
+        return;
+    }
     int64_t G = group_size(q);
     for (int64_t o = 0; o < q->O; o++)
         for (int64_t i = 0; i < q->I; i++) {
@@ -69,6 +107,8 @@ static void scale_of(float *s, float *zp, const ar_scheme *scheme, float lo, flo
 }
 
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
+    if (q->scheme.super != AR_SUPER_NONE)
+        return ar__fail(AR_ERR_UNSUPPORTED, "quantized linear: found a double-quantized scheme, expected plain groups");
     int64_t G = group_size(q);
     float Q = (float)((1 << q->scheme.bits) - 1);
     for (int64_t o = 0; o < q->O; o++)

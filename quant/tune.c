@@ -25,7 +25,8 @@ typedef struct tuner {
     ar_select select;
     float m_low;                   /* smallest min/max multiple */
     ar_dtype state_dtype;
-    ar_fq_desc fq;
+    ar_fq_desc fq[AR_MAX_LINEARS]; /* all with the same units */
+    float m_div;
     int32_t *order;                /* (iters, batch) */
     float *mask;                   /* (count, T), host */
     /* device tensors, per linear and for the whole unit */
@@ -54,7 +55,7 @@ static const ar_tensor *weight(const tuner *t, int32_t i) { return t->unit->weig
 /* dW of weight i -> signs -> state. */
 static ar_status record_update(tuner *t, ar_graph *g, int32_t i, const ar_tensor *dW, const ar_tensor *sz) {
     ar_tensor *dv = NULL, *dmm = NULL;
-    AR_TRY(ar_op_fq_grad(g, &dv, &dmm, dW, weight(t, i), t->range[i], sz, &t->state[i], &t->fq));
+    AR_TRY(ar_op_fq_grad(g, &dv, &dmm, dW, weight(t, i), t->range[i], sz, &t->state[i], &t->fq[i]));
     float reach = (float)t->iters * (float)(t->iters + 1);
     if (t->state[i].v) AR_TRY(ar_op_sign_step(g, t->state[i].v, dv, t->step, t->iters, -reach, reach));
     if (t->state[i].mm) AR_TRY(ar_op_sign_step(g, t->state[i].mm, dmm, t->step, t->iters, t->m_low, 0.0f));
@@ -78,7 +79,7 @@ static ar_status tuned_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, 
     const ar_block_weights *w = t->unit->weights;
     if (t->unit->skip[i]) return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
     ar_tensor *Wq = NULL;
-    AR_TRY(ar_op_fake_quant(g, &Wq, &r->sz[i], w->linears[i], t->range[i], &t->state[i], &t->fq));
+    AR_TRY(ar_op_fake_quant(g, &Wq, &r->sz[i], w->linears[i], t->range[i], &t->state[i], &t->fq[i]));
     if (r->gradients) {
         grad_site site = {r, i};
         AR_TRY(ar_graph_on_grad(g, Wq, on_grad, &site, sizeof site));
@@ -163,7 +164,7 @@ static ar_status record_step_end(tuner *t) {
     for (int32_t i = 0; i < t->block->linear_count; i++) {
         if (t->unit->skip[i]) continue;
         ar_tensor *Wq = NULL, *sz = NULL;
-        AR_TRY(ar_op_fake_quant(g, &Wq, &sz, weight(t, i), t->range[i], &t->state[i], &t->fq));
+        AR_TRY(ar_op_fake_quant(g, &Wq, &sz, weight(t, i), t->range[i], &t->state[i], &t->fq[i]));
         AR_TRY(record_update(t, g, i, t->acc[i], sz));
         AR_TRY(ar_op_fill(g, t->acc[i], 0));
     }
@@ -196,7 +197,7 @@ static ar_status record_ranges(tuner *t) {
     ar_graph *g = NULL;
     ar_status status = ar_graph_create(&g, t->device);
     for (int32_t i = 0; status == AR_OK && i < t->block->linear_count; i++)
-        if (!t->unit->skip[i]) status = ar_op_group_range(g, t->range[i], weight(t, i), &t->fq.scheme);
+        if (!t->unit->skip[i]) status = ar_op_group_range(g, t->range[i], weight(t, i), &t->fq[i].scheme);
     if (status == AR_OK) status = ar_graph_build(g);
     if (status == AR_OK) status = ar_graph_run(g);
     if (status == AR_OK) status = ar_device_wait(t->device);
@@ -222,12 +223,12 @@ static ar_status make_zeros(tuner *t, ar_tensor **out, ar_dtype dtype, int32_t d
 
 static ar_status make_weight_state(tuner *t, int32_t i) {
     const ar_linear *lin = &t->block->linears[i];
-    int64_t groups = ar_scheme_groups(&t->fq.scheme, lin->I);
+    int64_t groups = ar_scheme_groups(&t->fq[i].scheme, lin->I);
     int64_t v_dims[] = {lin->O, lin->I}, mm_dims[] = {lin->O, groups, 2};
     AR_TRY(make(t, &t->range[i], AR_F32, 3, mm_dims, NULL));
     AR_TRY(make_zeros(t, &t->state[i].v, t->state_dtype, 2, v_dims));
     if (t->select != AR_SELECT_LAST) AR_TRY(make_zeros(t, &t->kept[i].v, t->state_dtype, 2, v_dims));
-    if (t->fq.m_div > 0.0f) {
+    if (t->m_div > 0.0f) {
         AR_TRY(make_zeros(t, &t->state[i].mm, t->state_dtype, 3, mm_dims));
         if (t->select != AR_SELECT_LAST) AR_TRY(make_zeros(t, &t->kept[i].mm, t->state_dtype, 3, mm_dims));
     }
@@ -340,8 +341,10 @@ static ar_status configure(tuner *t) {
     t->batch = d->batch > 0 ? d->batch : 8;
     if (t->batch > t->train) t->batch = t->train;
     float lr = d->lr, mm_lr = d->minmax_lr > 0.0f ? d->minmax_lr : lr;
-    t->fq = (ar_fq_desc){d->scheme, unit_count(d, lr), d->no_minmax ? 0.0f : unit_count(d, mm_lr)};
-    t->m_low = -floorf(t->fq.m_div);
+    t->m_div = d->no_minmax ? 0.0f : unit_count(d, mm_lr);
+    for (int32_t i = 0; i < t->block->linear_count; i++)
+        if (!t->unit->skip[i]) t->fq[i] = (ar_fq_desc){t->unit->schemes[i], unit_count(d, lr), t->m_div};
+    t->m_low = -floorf(t->m_div);
     double reach = 0.5 * t->iters * (t->iters + 1.0);
     bool fits = reach <= 32767.0;
     if (reach > 16777216.0) return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most 5792 (24-bit counts)", (int)t->iters);
@@ -504,7 +507,7 @@ ar_status ar__tune_block(ar_qlinear *q, ar_block_report *report, float *history,
     AR_GO(fill_report(&t, report, history));
     for (int32_t i = 0; i < unit->block->linear_count; i++) {
         const ar_fq_state *st = t.select == AR_SELECT_LAST ? &t.state[i] : &t.kept[i];
-        if (!unit->skip[i]) AR_GO(ar__read_codes(&q[i], device, weight(&t, i), st, &t.fq));
+        if (!unit->skip[i]) AR_GO(ar__read_codes(&q[i], device, weight(&t, i), st, &t.fq[i]));
     }
 done:
     tuner_deinit(&t);

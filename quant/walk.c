@@ -43,17 +43,20 @@ static ar_status replace_weights(ar_block_weights *w, ar_qlinear *const *q) {
 /* The codes of one block: from an earlier run, by the method, or round to nearest past block_limit. */
 static ar_status quantize_block(walk *w, const ar_block *block, ar_block_weights *weights, ar_qlinear *q, ar_qlinear **list,
                                 ar_block_report *report) {
+    const ar_quant_desc *d = w->desc;
     bool skip[AR_MAX_LINEARS] = {0};
+    ar_scheme schemes[AR_MAX_LINEARS];
     for (int32_t i = 0; i < block->linear_count; i++) {
-        skip[i] = w->desc->skip && w->desc->skip(w->desc->skip_ctx, block, i);
+        schemes[i] = d->scheme;
+        skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &schemes[i]);
         if (skip[i]) continue;
-        AR_TRY(ar_qlinear_init(&q[i], &w->desc->scheme, block->linears[i].O, block->linears[i].I));
+        AR_TRY(ar_qlinear_init(&q[i], &schemes[i], block->linears[i].O, block->linears[i].I));
         list[i] = &q[i];
     }
-    bool tuned = w->method && (w->desc->block_limit <= 0 || block->index < w->desc->block_limit);
+    bool tuned = w->method && (d->block_limit <= 0 || block->index < d->block_limit);
     if (!tuned) return ar__rtn_block(q, weights, skip, w->device);
-    ar__tune_unit unit = {block, weights, w->desc->no_quantized_input ? &w->x_float : &w->x_quant, &w->target, w->samples, skip};
-    return w->method(q, report, w->history, &unit, w->device, w->desc, w->observer);
+    ar__tune_unit unit = {block, weights, d->no_quantized_input ? &w->x_float : &w->x_quant, &w->target, w->samples, skip, schemes};
+    return w->method(q, report, w->history, &unit, w->device, d, w->observer);
 }
 
 /* Moves both chains past the block. */

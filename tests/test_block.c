@@ -382,12 +382,12 @@ static void quantized_block_matches(const char *name, ar_scheme scheme) {
 
 static void two_bit_asymmetric_step_matches_the_vectors(void **state) {
     (void)state;
-    quantized_block_matches("w2g32asym", (ar_scheme){2, 32, AR_ZERO_INT, 0});
+    quantized_block_matches("w2g32asym", (ar_scheme){2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE});
 }
 
 static void four_bit_symmetric_step_matches_the_vectors(void **state) {
     (void)state;
-    quantized_block_matches("w4g32sym", (ar_scheme){4, 32, AR_ZERO_SYM, 0});
+    quantized_block_matches("w4g32sym", (ar_scheme){4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE});
 }
 
 int main(void) {

@@ -408,9 +408,9 @@ static void ops_refuse_wrong_shapes_and_types(void **state) {
     assert_ok(ar_graph_temp(g, &v, AR_BF16, 2, (const int64_t[]){4, 64}));
     assert_ok(ar_graph_temp(g, &step, AR_I32, 1, (const int64_t[]){1}));
     const ar_fq_state none = {0}, bad_v = {.v = v}, bad_mm = {.mm = wide};
-    const ar_fq_desc desc = {.scheme = {4, 32, AR_ZERO_SYM, 0}, .v_div = 100, .m_div = 100},
-                     odd = {.scheme = {9, 32, AR_ZERO_SYM, 0}},
-                     nan_div = {.scheme = {4, 32, AR_ZERO_SYM, 0}, .v_div = NAN};
+    const ar_fq_desc desc = {.scheme = {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, .v_div = 100, .m_div = 100},
+                     odd = {.scheme = {9, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}},
+                     nan_div = {.scheme = {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, .v_div = NAN};
     assert_int_equal(ar_op_group_range(g, wide, W, &desc.scheme), AR_ERR_SHAPE);
     assert_int_equal(ar_op_group_range(g, NULL, W, &desc.scheme), AR_ERR_ARG);
     assert_int_equal(ar_op_fake_quant(g, &Wq, &sz, W, wide, &none, &desc), AR_ERR_SHAPE);

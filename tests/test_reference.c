@@ -91,7 +91,7 @@ static ar_status keep_report(void *ctx, const ar_block *block, ar_qlinear *const
 }
 
 static void first_step(ar_device *device, void *ctx) {
-    static const ar_scheme schemes[] = {{4, 32, AR_ZERO_SYM, 0}, {2, 32, AR_ZERO_INT, 0}, {2, 128, AR_ZERO_INT, 0}};
+    static const ar_scheme schemes[] = {{4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, {2, 128, AR_ZERO_INT, 0, AR_SUPER_NONE}};
     const figures *f = ctx;
     ar_open_model *m = open_model(f);
     ar_samples samples = {0};

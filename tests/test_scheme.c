@@ -20,14 +20,72 @@ static int close_all(void **state) {
 
 /* ---- schemes ---- */
 
+static void super_schemes_are_fixed_and_need_whole_super_blocks(void **state) {
+    (void)state;
+    for (int32_t k = 1; k < AR_SUPER_COUNT; k++) {
+        ar_scheme s = ar_scheme_super((ar_super)k), other = s;
+        assert_ok(ar_scheme_check(&s));
+        assert_int_equal(s.super, k);
+        other.bits = 7;
+        assert_int_equal(ar_scheme_check(&other), AR_ERR_ARG);
+        other = s;
+        other.group = 64;
+        assert_int_equal(ar_scheme_check(&other), AR_ERR_ARG);
+        other = s;
+        other.zero = s.zero == AR_ZERO_SYM ? AR_ZERO_F16MIN : AR_ZERO_SYM;
+        assert_int_equal(ar_scheme_check(&other), AR_ERR_ARG);
+        ar_qlinear q;
+        assert_int_equal(ar_qlinear_init(&q, &s, 3, 128), AR_ERR_SHAPE);
+        assert_int_equal(ar_qlinear_init(&q, &s, 3, 384), AR_ERR_SHAPE);
+        for (int32_t n = 1; n <= (s.zero == AR_ZERO_SYM ? 3 : 5); n++) {
+            ar__alloc_fail_at(n);
+            assert_int_equal(ar_qlinear_init(&q, &s, 3, 512), AR_ERR_MEMORY);
+            ar__alloc_fail_at(0);
+            assert_null(q.codes);
+        }
+        assert_ok(ar_qlinear_init(&q, &s, 3, 512));
+        assert_int_equal(q.supers, 2);
+        assert_int_equal(q.groups, 512 / s.group);
+        assert_true(!q.scales && !q.zeros && !q.mins && (q.dmin != NULL) == (s.zero == AR_ZERO_F16MIN));
+        ar_qlinear_deinit(&q);
+    }
+    assert_int_equal(ar_scheme_check(&(ar_scheme){4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_COUNT}), AR_ERR_ARG);
+}
+
+/* The products d sc and dmin mn are rounded to f32 before the codes see them. */
+static void super_dequant_rounds_the_products_of_scales(void **state) {
+    (void)state;
+    const ar_scheme s = ar_scheme_super(AR_SUPER_Q4_K), sym = ar_scheme_super(AR_SUPER_Q6_K);
+    float dst[512];
+    ar_qlinear q;
+    assert_ok(ar_qlinear_init(&q, &s, 1, 512));
+    q.d[1] = ar_f32_to_f16(0.3331f);
+    q.dmin[1] = ar_f32_to_f16(0.7777f);
+    q.sub_scales[9] = 47; /* the second group of the second super-block */
+    q.sub_mins[9] = 61;
+    q.codes[300] = 13;
+    ar_qlinear_dequant(dst, &q);
+    float scale = ar_f16_to_f32(q.d[1]) * 47.0f, min = ar_f16_to_f32(q.dmin[1]) * 61.0f, product = scale * 13.0f;
+    assert_true(dst[300] == product - min && dst[299] == 0.0f - min && dst[0] == 0.0f);
+    ar_qlinear_deinit(&q);
+    assert_ok(ar_qlinear_init(&q, &sym, 1, 256));
+    q.d[0] = ar_f32_to_f16(-0.01f);
+    q.sub_scales[3] = -128;
+    q.codes[50] = 63;
+    ar_qlinear_dequant(dst, &q);
+    scale = ar_f16_to_f32(q.d[0]) * -128.0f;
+    assert_true(dst[50] == scale * 31.0f && dst[51] == scale * -32.0f);
+    ar_qlinear_deinit(&q);
+}
+
 static void scheme_check_refuses_what_no_format_holds(void **state) {
     (void)state;
     static const ar_scheme good[] = {
-        {2, 1, AR_ZERO_SYM, 0}, {8, -1, AR_ZERO_INT, 255}, {4, 128, AR_ZERO_F16MIN, 0}};
+        {2, 1, AR_ZERO_SYM, 0, AR_SUPER_NONE}, {8, -1, AR_ZERO_INT, 255, AR_SUPER_NONE}, {4, 128, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}};
     static const ar_scheme bad[] = {
-        {1, 32, AR_ZERO_SYM, 0},  {9, 32, AR_ZERO_SYM, 0},    {4, 0, AR_ZERO_SYM, 0},
-        {4, -2, AR_ZERO_SYM, 0},  {4, 32, AR_ZERO_SYM, 1},    {4, 32, AR_ZERO_INT, 16},
-        {4, 32, AR_ZERO_INT, -1}, {4, 32, AR_ZERO_F16MIN, 1}, {4, 32, (ar_zero_kind)3, 0}};
+        {1, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},  {9, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},    {4, 0, AR_ZERO_SYM, 0, AR_SUPER_NONE},
+        {4, -2, AR_ZERO_SYM, 0, AR_SUPER_NONE},  {4, 32, AR_ZERO_SYM, 1, AR_SUPER_NONE},    {4, 32, AR_ZERO_INT, 16, AR_SUPER_NONE},
+        {4, 32, AR_ZERO_INT, -1, AR_SUPER_NONE}, {4, 32, AR_ZERO_F16MIN, 1, AR_SUPER_NONE}, {4, 32, (ar_zero_kind)3, 0, AR_SUPER_NONE}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_ok(ar_scheme_check(&good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(ar_scheme_check(&bad[i]), AR_ERR_ARG);
@@ -44,7 +102,7 @@ static void scheme_groups_counts_the_short_last_group(void **state) {
 
 static void qlinear_init_survives_every_failing_allocation(void **state) {
     (void)state;
-    const ar_scheme s = {4, 32, AR_ZERO_F16MIN, 0};
+    const ar_scheme s = {4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_NONE};
     for (int32_t n = 1; n <= 4; n++) {
         ar_qlinear q;
         ar__alloc_fail_at(n);
@@ -55,7 +113,7 @@ static void qlinear_init_survives_every_failing_allocation(void **state) {
     }
     ar_qlinear q;
     assert_int_equal(ar_qlinear_init(&q, &s, 3, 0), AR_ERR_SHAPE);
-    assert_int_equal(ar_qlinear_init(&q, &(ar_scheme){4, 0, AR_ZERO_SYM, 0}, 3, 64), AR_ERR_ARG);
+    assert_int_equal(ar_qlinear_init(&q, &(ar_scheme){4, 0, AR_ZERO_SYM, 0, AR_SUPER_NONE}, 3, 64), AR_ERR_ARG);
     ar_qlinear_deinit(NULL);
 }
 
@@ -93,7 +151,7 @@ static void rtn_equals_the_reference_on_host_and_devices(void **state) {
     for (int32_t bits = 2; bits <= 8; bits++)
         for (int zero = 0; zero < 4; zero++) /* 3: integer zero point of at least 1 */
             for (size_t k = 0; k < sizeof groups / sizeof *groups; k++) {
-                ar_scheme s = {bits, groups[k], (ar_zero_kind)(zero == 3 ? AR_ZERO_INT : zero), zero == 3};
+                ar_scheme s = {bits, groups[k], (ar_zero_kind)(zero == 3 ? AR_ZERO_INT : zero), zero == 3, AR_SUPER_NONE};
                 ref_fq in = {.bits = bits,
                              .zero = (int)s.zero,
                              .zero_min = s.zero_min,
@@ -125,7 +183,7 @@ static void rtn_errs_by_at_most_half_a_step(void **state) {
     float *W = random_weights(O * I, 3), *D = calloc(O * I, sizeof *D);
     for (int32_t bits = 2; bits <= 8; bits++) {
         ar_qlinear q;
-        assert_ok(ar_qlinear_init(&q, &(ar_scheme){bits, 64, AR_ZERO_INT, 0}, O, I));
+        assert_ok(ar_qlinear_init(&q, &(ar_scheme){bits, 64, AR_ZERO_INT, 0, AR_SUPER_NONE}, O, I));
         assert_ok(ar_qlinear_rtn(&q, W));
         ar_qlinear_dequant(D, &q);
         for (int i = 0; i < O * I;
@@ -143,7 +201,7 @@ static void rtn_refuses_weights_that_are_not_finite(void **state) {
     (void)state;
     float W[8] = {0, 1, NAN, 0, 0, 0, 0, 0};
     ar_qlinear q;
-    assert_ok(ar_qlinear_init(&q, &(ar_scheme){4, 4, AR_ZERO_SYM, 0}, 2, 4));
+    assert_ok(ar_qlinear_init(&q, &(ar_scheme){4, 4, AR_ZERO_SYM, 0, AR_SUPER_NONE}, 2, 4));
     assert_error(ar_qlinear_rtn(&q, W), AR_ERR_ARG, "(0, 2)");
     W[2] = 0, W[7] = INFINITY;
     assert_error(ar_qlinear_rtn(&q, W), AR_ERR_ARG, "(1, 3)");
@@ -158,9 +216,9 @@ typedef struct crc_row {
     uint32_t codes, scales, zeros;
 } crc_row;
 #define SYM(b, g)                                                                                            \
-    { b, g, AR_ZERO_SYM, 0 }
+    { b, g, AR_ZERO_SYM, 0, AR_SUPER_NONE }
 #define INT(b, g)                                                                                            \
-    { b, g, AR_ZERO_INT, 0 }
+    { b, g, AR_ZERO_INT, 0, AR_SUPER_NONE }
 static const crc_row crc_rows[] = {
     {"tinystories-656K-hf", SYM(4, 32), 0x8e51a4ca, 0xc89f5d96, 0},
     {"tinystories-656K-hf", INT(2, 32), 0xab1ef32e, 0xa4c6a0b3, 0x13b92ba8},
@@ -259,6 +317,8 @@ static void random_units_are_uniform_and_keyed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(super_schemes_are_fixed_and_need_whole_super_blocks),
+        cmocka_unit_test(super_dequant_rounds_the_products_of_scales),
         cmocka_unit_test(scheme_check_refuses_what_no_format_holds),
         cmocka_unit_test(scheme_groups_counts_the_short_last_group),
         cmocka_unit_test(qlinear_init_survives_every_failing_allocation),

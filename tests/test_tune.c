@@ -58,7 +58,7 @@ static size_t differing_codes(const outcome *a, const outcome *b) {
     return n;
 }
 
-static const ar_quant_desc asym2 = {.scheme = {2, 32, AR_ZERO_INT, 0}, .iters = 8, .batch = 4, .seed = 42};
+static const ar_quant_desc asym2 = {.scheme = {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = 8, .batch = 4, .seed = 42};
 
 static ar_status quantize_model(outcome *o, const ar_config *config, ar_device *device, const char *method, const ar_quant_desc *desc,
                                 const ar_observer *observer) {
