@@ -29,7 +29,7 @@ static void close_weights(void *impl) {
     free(w);
 }
 
-static const ar_weights_vtable vtable = {close_weights, count_of, weight_at, read_rows, NULL};
+static const ar_weights_vtable vtable = {close_weights, count_of, weight_at, read_rows, NULL, NULL, NULL};
 
 static void add(random_weights *w, int64_t rows, int64_t width, int32_t layer, const char *name) {
     ar_weight *t = &w->list[w->count];

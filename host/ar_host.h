@@ -94,6 +94,12 @@ typedef struct ar_weights_vtable {
     ar_status (*read)(const void *impl, float *dst, int64_t i, int64_t row, int64_t rows);
     /* The codes exactly as stored, for read-back; UNSUPPORTED for float tensors. NULL = never. */
     ar_status (*read_codes)(const void *impl, ar_qlinear *q, int64_t i);
+    /* The stored blocks of tensor i in the mapping, rows row_stride bytes apart and at any alignment; UNSUPPORTED
+     * where there are none (then read_codes or read). NULL = never. */
+    ar_status (*raw)(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride, int64_t i);
+    /* The stored row that is row `row` of tensor i, where raw gives blocks (GGUF orders the rows of q and k of some
+     * models otherwise). NULL = the same. */
+    int64_t (*raw_row)(const void *impl, int64_t i, int64_t row);
 } ar_weights_vtable;
 struct ar_weights { const ar_weights_vtable *vtable; void *impl; };
 void ar_weights_close(ar_weights *w);

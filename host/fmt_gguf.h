@@ -1,6 +1,7 @@
 /* What the GGUF files share (github.com/ggml-org/ggml, docs/gguf.md).
  *   fmt_gguf.c          the container: key-values and tensor infos, every length checked
- *   fmt_gguf_blocks.c   tensor types and their blocks
+ *   fmt_gguf_blocks.c   tensor types and their blocks of 32
+ *   fmt_gguf_kquants.c  their super-blocks of 256
  *   fmt_gguf_names.c    tensor names and row order, both ways
  *   fmt_gguf_meta.c     key-values to a config and a tokenizer
  *   fmt_gguf_weights.c  the file as named float tensors: ar_weights_open_gguf
@@ -15,7 +16,7 @@
 #define AR__GGUF_VERSION       3
 #define AR__GGUF_ALIGNMENT     32
 #define AR__GGUF_NAME          64 /* bytes of a tensor's name with its NUL */
-#define AR__GGUF_BLOCK         32 /* elements of a block of every quantized type here */
+#define AR__GGUF_BLOCK         32 /* elements of a block of the types that have no super-blocks */
 #define AR__GGUF_MAX_LAYERS    4096
 #define AR__GGUF_QUANT_VERSION 2
 
@@ -39,18 +40,16 @@ typedef enum ar__gguf_kind {
 } ar__gguf_kind;
 
 typedef enum ar__gguf_type_id {
-    AR__GGUF_T_F32 = 0,
-    AR__GGUF_T_F16 = 1,
-    AR__GGUF_T_Q4_0 = 2,
-    AR__GGUF_T_Q4_1 = 3,
-    AR__GGUF_T_Q8_0 = 8,
-    AR__GGUF_T_BF16 = 30
+#define AR_QTYPE(name, text, id, elems, bytes) AR__GGUF_T_##name = id,
+#include "qtypes.def"
+#undef AR_QTYPE
 } ar__gguf_type_id;
 
 typedef struct ar__gguf_type {
     int32_t id;
     const char *name;
     int32_t elems, bytes; /* of a block */
+    ar_qtype qtype;       /* AR_QT_COUNT: not read */
 } ar__gguf_type;
 
 /* A key-value, or a string in an array: all pointers lie in the file. */
@@ -111,18 +110,31 @@ void ar__gguf_store(uint8_t *p, uint64_t value, int32_t bytes);
 
 /* The type of this id: NULL for an id that never was one. Types that are known but not read have elems 0. */
 const ar__gguf_type *ar__gguf_type_of(int32_t id);
+const ar__gguf_type *ar__gguf_type_for(ar_qtype type);
 /* Bytes of a row of `width` elements, a multiple of the type's block. */
 int64_t ar__gguf_row_bytes(const ar__gguf_type *type, int64_t width);
 void ar__gguf_decode(float *dst, const ar__gguf_type *type, const uint8_t *src, int64_t count);
-/* scheme of a quantized type's blocks; false for a float type. */
-bool ar__gguf_scheme(ar_scheme *scheme, const ar__gguf_type *type);
+/* The scheme of a type's blocks; false where they hold no codes of a scheme (float types, IQ4_NL). */
+bool ar__gguf_scheme(ar_scheme *scheme, ar_qtype type);
 /* Row `row` of q (whose scheme is the type's own) from a stored row. */
 void ar__gguf_decode_codes(ar_qlinear *q, int64_t row, const ar__gguf_type *type, const uint8_t *src);
-/* Row `row` of q as blocks; q may have fewer bits and larger groups than the type, as ar__gguf_storage says.
- */
+/* Row `row` of q as blocks. In blocks of 32 q may have fewer bits and larger groups than the type. */
 void ar__gguf_encode_codes(uint8_t *dst, const ar__gguf_type *type, const ar_qlinear *q, int64_t row);
 /* What is added to a code of `bits` bits when the type stores it. */
-int32_t ar__gguf_code_offset(const ar__gguf_type *type, int32_t bits);
+int32_t ar__gguf_code_offset(ar_qtype type, int32_t bits);
+
+/* ---- fmt_gguf_kquants.c ---- */
+
+/* A block taken apart: q as in ar_qlinear; sc and mn of super-blocks, whose m is dmin. */
+typedef struct ar__gguf_block {
+    uint16_t d, m;
+    int8_t sc[16];
+    uint8_t mn[16], q[AR_SUPER_BLOCK];
+} ar__gguf_block;
+void ar__gguf_unpack_super(ar__gguf_block *b, ar_super super, const uint8_t *src);
+/* dst is all zero before. */
+void ar__gguf_pack_super(uint8_t *dst, ar_super super, const ar__gguf_block *b);
+void ar__gguf_decode_super(float *x, const ar_scheme *s, const uint8_t *src);
 
 /* ---- fmt_gguf_names.c ---- */
 

@@ -47,9 +47,12 @@ static ar_status find_entry(const entry **e, const gguf_weights *s, int64_t i) {
 
 static int64_t row_count(const ar_weight *w) { return w->dim_count > 1 ? w->dims[0] : 1; }
 
+static int64_t stored_index(const entry *e, int64_t row) {
+    return e->head_rows && e->weight.dim_count > 1 ? ar__gguf_row_in_file(row, e->head_rows) : row;
+}
+
 static const uint8_t *stored_row(const entry *e, int64_t row) {
-    int64_t stored = e->head_rows && e->weight.dim_count > 1 ? ar__gguf_row_in_file(row, e->head_rows) : row;
-    return e->tensor->data + stored * (int64_t)(e->tensor->bytes / (uint64_t)row_count(&e->weight));
+    return e->tensor->data + stored_index(e, row) * (int64_t)(e->tensor->bytes / (uint64_t)row_count(&e->weight));
 }
 
 static ar_status read_weight(const void *impl, float *dst, int64_t i, int64_t row, int64_t rows) {
@@ -81,13 +84,27 @@ static ar_status read_codes(const void *impl, ar_qlinear *q, int64_t i) {
     ar_scheme scheme;
     *q = (ar_qlinear){0};
     AR_TRY(find_entry(&e, s, i));
-    if (e->weight.dim_count != 2 || !ar__gguf_scheme(&scheme, e->tensor->type))
+    if (e->weight.dim_count != 2 || !ar__gguf_scheme(&scheme, e->tensor->type->qtype))
         return ar__fail(AR_ERR_UNSUPPORTED, "%s: tensor %s: found type %s, which has no codes", s->what,
                         e->name, e->tensor->type->name);
     AR_TRY(ar_qlinear_init(q, &scheme, e->weight.dims[0], e->weight.dims[1]));
     for (int64_t row = 0; row < q->O; row++)
         ar__gguf_decode_codes(q, row, e->tensor->type, stored_row(e, row));
     return AR_OK;
+}
+
+static ar_status raw(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride, int64_t i) {
+    const gguf_weights *s = impl;
+    const entry *e;
+    AR_TRY(find_entry(&e, s, i));
+    *type = e->tensor->type->qtype;
+    *blocks = e->tensor->data;
+    *row_stride = e->tensor->bytes / (uint64_t)row_count(&e->weight);
+    return AR_OK;
+}
+
+static int64_t raw_row(const void *impl, int64_t i, int64_t row) {
+    return stored_index(&((const gguf_weights *)impl)->entries[i], row);
 }
 
 /* ---- opening ---- */
@@ -148,7 +165,7 @@ static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **t
 static ar_status open_any(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, ar_file *file,
                           const uint8_t *data, uint64_t bytes, const char *what) {
     static const ar_weights_vtable vtable = {close_weights, count_weights, weight_at, read_weight,
-                                             read_codes};
+                                             read_codes, raw, raw_row};
     gguf_weights *s = ar__alloc(1, sizeof *s);
     char *copy = s ? ar__alloc(strlen(what) + 1, 1) : NULL;
     if (!copy) {

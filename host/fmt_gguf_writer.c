@@ -326,7 +326,7 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     AR_TRY(ar_weights_open_gguf(&w, &config, &tokenizer, path));
     if (type->bits_mask) {
         int32_t offset =
-            ar__gguf_code_offset(ar__gguf_type_of((int32_t)type->linears), src->plan->scheme.bits);
+            ar__gguf_code_offset(ar__gguf_type_of((int32_t)type->linears)->qtype, src->plan->scheme.bits);
         for (int32_t b = 0; b < m->block_count; b++)
             for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
                 if (ar_output_plan_holds(src->plan, m->blocks[b].linears[i].O, m->blocks[b].linears[i].I))

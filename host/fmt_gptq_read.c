@@ -446,7 +446,7 @@ static const ar_weight *packed_at(const void *impl, int64_t i) {
 
 ar_status ar_weights_open_packed(ar_weights *w, const char *folder) {
     static const ar_weights_vtable vtable = {packed_close, packed_count, packed_at, packed_read,
-                                             packed_read_codes};
+                                             packed_read_codes, NULL, NULL};
     *w = (ar_weights){0};
     packed *p = ar__alloc(1, sizeof *p);
     if (!p) return AR_ERR_MEMORY;

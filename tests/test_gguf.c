@@ -409,7 +409,7 @@ static void blocks_decode_as_published(void **state) {
     assert_true(x[0] == -0.5f && x[16] == 0.0f && x[1] == -1.0f && x[17] == 6.5f && x[31] == -1.0f);
     ar_qlinear q;
     ar_scheme scheme;
-    assert_true(ar__gguf_scheme(&scheme, ar__gguf_type_of(3)));
+    assert_true(ar__gguf_scheme(&scheme, AR_QT_Q4_1));
     assert_ok(ar_qlinear_init(&q, &scheme, 1, 32));
     ar__gguf_decode_codes(&q, 0, ar__gguf_type_of(3), q41);
     assert_int_equal(q.zeros[0], 2); /* rnd(1 / 0.5) */

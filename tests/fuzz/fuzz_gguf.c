@@ -1,4 +1,4 @@
-/* Any bytes as a GGUF file: refused, or every tensor reads from inside them, as values and as codes. */
+/* Any bytes as a GGUF file: refused, or every tensor reads from inside them, as values, as codes and raw. */
 #include "fmt_gguf.h"
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,17 @@ static void read_all(const ar_weights *w) {
         free(values);
         ar_qlinear q;
         if (w->vtable->read_codes(w->impl, &q, i) == AR_OK) ar_qlinear_deinit(&q);
+        ar_qtype type;
+        const uint8_t *blocks;
+        uint64_t stride = 0;
+        if (w->vtable->raw(w->impl, &type, &blocks, &stride, i) != AR_OK) abort();
+        uint8_t last = 0;
+        for (int64_t row = 0; row < rows; row++) {
+            int64_t stored = w->vtable->raw_row(w->impl, i, row);
+            if (stored < 0 || stored >= rows) abort();
+            last ^= blocks[(uint64_t)(stored + 1) * stride - 1];
+        }
+        if (stride == 0 && last) abort();
     }
 }
 
