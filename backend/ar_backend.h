@@ -205,10 +205,14 @@ ar_status ar_graph_profile(ar_graph *graph, double *us, const char **names, bool
 ar_status ar_op_embed(ar_graph *g, ar_tensor **y, const ar_tensor *E, const ar_tensor *ids);
 /* y = x W^T + bias   y (N, O)  x (N, I)  W (O, I)  bias (O) or NULL. Gradients: x, W, bias. */
 ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, ar_tensor *bias);
-/* y = x r w, r = 1/sqrt(mean_i x^2 + eps)   x, y (N, I)  w (I). Gradients: x, w. (Zhang & Sennrich 2019) */
+/* y = x r w, r = 1/sqrt(mean_i x^2 + eps)   x, y (N, I)  w (I). Gradients: x, w. (Zhang & Sennrich 2019)
+ * x may be (N, heads*I): then every head is normed by itself. */
 ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, float eps);
-/* Rotary embedding, Hugging Face rotate-half pairing: the pair (i, i + D/2) of every head turns by
- * pos * freq[i], pos = pos0 + row % T.   x, y (B*T, heads*D)  freq (D/2). Gradient: x. (Su 2021) */
+/* y = (x - m) r w + b, m = mean_i x, r = 1/sqrt(mean_i (x - m)^2 + eps)   x, y (N, I)  w (I)  b (I) or NULL.
+ * Gradients: x, w, b. (Ba 2016) */
+ar_status ar_op_layer_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *b, float eps);
+/* Rotary embedding, Hugging Face rotate-half pairing: the pair (i, i + P) of every head turns by pos * freq[i],
+ * pos = pos0 + row % T; dims past 2 P stay.   x, y (B*T, heads*D)  freq (P), P <= D/2. Gradient: x. (Su 2021) */
 ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D, int32_t pos0);
 /* Causal softmax(q k^T / sqrt(D)) v with grouped queries, streamed over keys: no T x T matrix is stored.
  * q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. Gradients: q, k, v. */
@@ -224,6 +228,12 @@ ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q,
                                  const ar_tensor *v_cache, const ar_tensor *pos, int32_t D);
 /* y = silu(gate) * up, silu(a) = a / (1 + exp(-a)). Gradients: both. */
 ar_status ar_op_silu_mul(ar_graph *g, ar_tensor **y, ar_tensor *gate, ar_tensor *up);
+/* y = f(x): max(x, 0); x (1 + erf(x / sqrt 2)) / 2; x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+ * x, y (N, I). Gradient: x. (Hendrycks & Gimpel 2016) */
+typedef enum ar_act { AR_ACT_RELU, AR_ACT_GELU, AR_ACT_GELU_TANH } ar_act;
+ar_status ar_op_act(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_act kind);
+/* y[n, o] = x[n, first + o]   x (N, I)  y (N, count)  first + count <= I. Gradient: x. */
+ar_status ar_op_slice(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t first, int64_t count);
 /* y = a + b. Gradients: both. */
 ar_status ar_op_add(ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b);
 /* loss = sum_n mask[n] sum_i (y - target)^2 / (N I)   loss (1)  mask (N) f32 of 0/1 or NULL. Gradient: y.

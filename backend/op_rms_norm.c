@@ -7,12 +7,15 @@ typedef struct rms_ctx {
     ar_tensor *x, *w, *y, *r;
 } rms_ctx;
 
+/* A row of x holds one or several vectors of I, each normed by itself. */
+static int64_t row_count(const ar_tensor *x, int64_t I) { return x->dims[0] * (x->dims[1] / I); }
+
 static ar_status backward_x(ar_graph *g, const rms_ctx *c) {
     ar_tensor *dx = NULL;
     bool accumulate = false;
     AR_TRY(ar__grad(g, &dx, &accumulate, c->x));
     if (!dx) return AR_OK;
-    int64_t N = c->x->dims[0], I = c->x->dims[1];
+    int64_t I = c->w->dims[0], N = row_count(c->x, I);
     uint32_t group = ar__row_group(ar__graph_device(g));
     struct {
         uint32_t rows, row0, I, acc;
@@ -33,7 +36,7 @@ static ar_status backward_w(ar_graph *g, const rms_ctx *c) {
     bool accumulate = false;
     AR_TRY(ar__grad(g, &dw, &accumulate, c->w));
     if (!dw) return AR_OK;
-    int64_t N = c->x->dims[0], I = c->x->dims[1];
+    int64_t I = c->w->dims[0], N = row_count(c->x, I);
     if (N == 0) return accumulate ? AR_OK : ar__emit_fill(g, dw, 0.0f);
     int64_t chunk_rows = (N + 63) / 64 < 16 ? 16 : (N + 63) / 64, chunks = (N + chunk_rows - 1) / chunk_rows;
     AR_TRY(ar_graph_temp(g, &part, AR_F32, 2, (int64_t[]){chunks, I}));
@@ -76,9 +79,12 @@ static ar_status backward(ar_graph *g, const void *ctx) {
 ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, float eps) {
     *y = NULL;
     AR_TRY(ar__expect("rms_norm x", x, AR_F32, 2, (int64_t[]){-1, -1}));
-    AR_TRY(ar__expect("rms_norm w", w, AR_F32, 1, (int64_t[]){x->dims[1]}));
+    AR_TRY(ar__expect("rms_norm w", w, AR_F32, 1, (int64_t[]){-1}));
+    if (w->dims[0] < 1 || x->dims[1] % w->dims[0])
+        return ar__fail(AR_ERR_SHAPE, "rms_norm: x has %lld columns, w %lld, expected a divisor", (long long)x->dims[1],
+                        (long long)w->dims[0]);
     rms_ctx c = {.x = x, .w = w};
-    int64_t N = x->dims[0], I = x->dims[1];
+    int64_t I = w->dims[0], N = row_count(x, I);
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, x->dims, x, w, NULL));
     AR_TRY(ar_graph_temp(g, &c.r, AR_F32, 1, &N));
     uint32_t group = ar__row_group(ar__graph_device(g));

@@ -8,7 +8,7 @@
 
 typedef struct rope_ctx {
     ar_tensor *x, *y, *table;
-    int32_t T, D;
+    int32_t T, D, pairs;
 } rope_ctx;
 
 /* FNV-1a over the frequencies: part of the table's key. */
@@ -56,14 +56,14 @@ done:
 
 static ar_status emit(ar_graph *g, const rope_ctx *c, const ar_tensor *x, const ar_tensor *y, float sign,
                       bool acc) {
-    uint32_t wg = ar__graph_device(g)->plan.wg, half = (uint32_t)c->D / 2;
-    uint32_t heads = (uint32_t)(c->x->dims[1] / c->D), quads = (half + 3) / 4;
+    uint32_t wg = ar__graph_device(g)->plan.wg, quads = (uint32_t)(c->D - c->pairs + 3) / 4;
+    uint32_t heads = (uint32_t)(c->x->dims[1] / c->D);
     double count = (double)ar_tensor_count(x);
     struct {
-        uint32_t rows, row0, T, heads, D2;
+        uint32_t rows, row0, T, heads, D, pairs;
         float sign;
         uint32_t acc;
-    } p = {0, 0, (uint32_t)c->T, heads, half, sign, acc};
+    } p = {0, 0, (uint32_t)c->T, heads, (uint32_t)c->D, (uint32_t)c->pairs, sign, acc};
     ar__emit_desc d = {.kernel = AR_K_rope,
                        .specs = {wg, 1},
                        .params = &p,
@@ -73,6 +73,14 @@ static ar_status emit(ar_graph *g, const rope_ctx *c, const ar_tensor *x, const 
     ar__split split = {
         .units = c->x->dims[0], .split = 1u | 1u << 2, .items_per_unit = heads * quads, .pass_start = true};
     return ar__emit_split(g, &d, &split);
+}
+
+/* freq (pairs), pairs <= D/2: the rest of a head stays as it is. */
+static ar_status check_pairs(const char *what, const ar_tensor *freq, int32_t D) {
+    AR_TRY(ar__expect(what, freq, AR_F32, 1, (int64_t[]){-1}));
+    if (freq->dims[0] < 1 || freq->dims[0] > D / 2)
+        return ar__fail(AR_ERR_SHAPE, "%s: found %lld frequencies, expected 1 to %d", what, (long long)freq->dims[0], D / 2);
+    return AR_OK;
 }
 
 static ar_status backward(ar_graph *g, const void *ctx) {
@@ -94,8 +102,8 @@ ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *
     if (x->dims[1] % D || x->dims[0] % T)
         return ar__fail(AR_ERR_SHAPE, "rope: x is (%lld, %lld) but T is %d and D is %d",
                         (long long)x->dims[0], (long long)x->dims[1], T, D);
-    AR_TRY(ar__expect("rope freq", freq, AR_F32, 1, (int64_t[]){D / 2}));
-    rope_ctx c = {.x = x, .T = T, .D = D};
+    AR_TRY(check_pairs("rope freq", freq, D));
+    rope_ctx c = {.x = x, .T = T, .D = D, .pairs = (int32_t)freq->dims[0]};
     AR_TRY(get_table(g, &c.table, freq, T, pos0));
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, x->dims, x, NULL, NULL));
     AR_TRY(emit(g, &c, x, c.y, 1.0f, false));
@@ -113,22 +121,22 @@ ar_status ar_op_rope_at(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar
     if (C < 1 || D < 2 || D % 2 || x->dims[1] % D)
         return ar__fail(AR_ERR_ARG, "rope_at: x has %lld columns, D %d, C %d, expected an even D that divides them, C >= 1",
                         (long long)x->dims[1], D, C);
-    AR_TRY(ar__expect("rope_at freq", freq, AR_F32, 1, (int64_t[]){D / 2}));
+    AR_TRY(check_pairs("rope_at freq", freq, D));
     ar_tensor *table = NULL, *out = NULL;
     AR_TRY(get_table(g, &table, freq, C, 0));
     AR_TRY(ar__output(g, &out, AR_F32, 2, x->dims, NULL, NULL, NULL));
-    uint32_t wg = ar__graph_device(g)->plan.wg, half = (uint32_t)D / 2;
+    uint32_t wg = ar__graph_device(g)->plan.wg, pairs = (uint32_t)freq->dims[0];
     struct {
-        uint32_t pairs, heads, D2;
-    } p = {(uint32_t)(ar_tensor_count(x) / 2), (uint32_t)(x->dims[1] / D), half};
+        uint32_t items, D, pairs;
+    } p = {(uint32_t)(ar_tensor_count(x) / D) * ((uint32_t)D - pairs), (uint32_t)D, pairs};
     ar__emit_desc d = {.kernel = AR_K_rope_at,
                        .specs = {wg, 1},
                        .params = &p,
                        .operands = {{x, 0, 0}, {table, 0, 0}, {pos, 0, 0}, {out, 0, 0}},
-                       .flops = 6.0 * p.pairs,
-                       .bytes = 16.0 * p.pairs};
+                       .flops = 6.0 * p.items,
+                       .bytes = 16.0 * p.items};
     *y = out;
-    if (p.pairs == 0) return AR_OK;
-    ar__groups_1d(ar__graph_device(g), d.groups, p.pairs, wg);
+    if (p.items == 0) return AR_OK;
+    ar__groups_1d(ar__graph_device(g), d.groups, p.items, wg);
     return ar__emit(g, &d);
 }

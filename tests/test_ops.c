@@ -30,6 +30,59 @@ static void check_and_destroy(ar_device *device, check_gradient *c) {
 
 /* ---- gradients ---- */
 
+static ar_status layer_norm_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    (void)ctx;
+    return ar_op_layer_norm(g, y, leaves[0], leaves[1], leaves[2], 1e-5f);
+}
+
+static void layer_norm_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    static const int64_t shapes[][2] = {{1, 7}, {5, 64}, {283, 33}};
+    for (int i = 0; i < 3; i++) {
+        int64_t N = shapes[i][0], I = shapes[i][1];
+        check_gradient c = {.what = "layer_norm", .forward = layer_norm_forward, .leaf_count = 3};
+        c.leaves[0] = leaf(device, N, I, 22, -1, 1);
+        c.leaves[1] = leaf(device, I, -1, 23, -1, 1);
+        c.leaves[2] = leaf(device, I, -1, 24, -1, 1);
+        check_and_destroy(device, &c);
+    }
+}
+
+static ar_status act_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    return ar_op_act(g, y, leaves[0], *(const ar_act *)ctx);
+}
+
+/* Away from relu's kink, which a difference cannot tell from a slope. */
+static void act_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    static const ar_act kinds[] = {AR_ACT_GELU, AR_ACT_GELU_TANH, AR_ACT_RELU, AR_ACT_RELU};
+    for (int i = 0; i < 4; i++) {
+        ar_act kind = kinds[i];
+        check_gradient c = {.what = "act", .forward = act_forward, .ctx = &kind, .leaf_count = 1};
+        c.leaves[0] = leaf(device, 83, 129, 25, i == 2 ? 0.1f : i == 3 ? -2.0f : -4.0f, i == 3 ? -0.1f : 4.0f);
+        check_and_destroy(device, &c);
+    }
+}
+
+/* Columns in three parts, one of them used twice; one column is never used. */
+static ar_status slice_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    (void)ctx;
+    ar_tensor *a = NULL, *b = NULL, *c = NULL, *ab = NULL, *bc = NULL;
+    AR_TRY(ar_op_slice(g, &a, leaves[0], 0, 13));
+    AR_TRY(ar_op_slice(g, &b, leaves[0], 13, 13));
+    AR_TRY(ar_op_slice(g, &c, leaves[0], 27, 13));
+    AR_TRY(ar_op_silu_mul(g, &ab, a, b));
+    AR_TRY(ar_op_silu_mul(g, &bc, b, c));
+    return ar_op_add(g, y, ab, bc);
+}
+
+static void slice_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    check_gradient c = {.what = "slice", .forward = slice_forward, .leaf_count = 1};
+    c.leaves[0] = leaf(device, 211, 40, 26, -1, 1);
+    check_and_destroy(device, &c);
+}
+
 static ar_status rms_norm_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
     (void)ctx;
     return ar_op_rms_norm(g, y, leaves[0], leaves[1], 1e-5f);
@@ -41,7 +94,7 @@ static void rms_norm_case(ar_device *device, void *ctx) {
     for (int i = 0; i < 3; i++) {
         int64_t N = shapes[i][0], I = shapes[i][1];
         check_gradient c = {.what = "rms_norm", .forward = rms_norm_forward, .leaf_count = 2};
-        c.leaves[0] = leaf(device, N, I, 1, -1, 1);
+        c.leaves[0] = leaf(device, N, (i + 1) * I, 1, -1, 1); /* as many heads */
         c.leaves[1] = leaf(device, I, -1, 2, -1, 1);
         check_and_destroy(device, &c);
     }
@@ -73,9 +126,9 @@ static ar_status rope_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, vo
 static void rope_case(ar_device *device, void *ctx) {
     (void)ctx;
     static const shape shapes[] = {{1, 1, 1, 0, 2, NULL}, {2, 5, 3, 0, 10, NULL}, {1, 33, 4, 0, 64, NULL}};
-    for (int i = 0; i < 3; i++) {
-        shape s = shapes[i];
-        s.fixed = leaf(device, s.D / 2, -1, 5, 0, 1);
+    for (int i = 0; i < 4; i++) {
+        shape s = shapes[i < 3 ? i : 1];
+        s.fixed = leaf(device, i == 3 ? 2 : s.D / 2, -1, 5, 0, 1); /* or only a few pairs of a head */
         check_gradient c = {.what = "rope", .forward = rope_forward, .ctx = &s, .leaf_count = 1};
         c.leaves[0] = leaf(device, s.B * s.T, s.H * s.D, 6, -1, 1);
         check_and_destroy(device, &c);
@@ -138,6 +191,9 @@ static void each(check_case run) {
 }
 
 static void rms_norm_gradient_is_its_difference(void **state) { (void)state, each(rms_norm_case); }
+static void layer_norm_gradient_is_its_difference(void **state) { (void)state, each(layer_norm_case); }
+static void act_gradient_is_its_difference(void **state) { (void)state, each(act_case); }
+static void slice_gradients_meet(void **state) { (void)state, each(slice_case); }
 static void chained_gradients_add_up(void **state) { (void)state, each(chain_case); }
 static void rope_gradient_is_its_difference(void **state) { (void)state, each(rope_case); }
 static void attention_gradient_is_its_difference(void **state) { (void)state, each(attention_case); }
@@ -222,9 +278,17 @@ static void refusals_case(ar_device *device, void *ctx) {
               *half = leaf(device, 8, -1, 21, 0, 1);
     ar_tensor *ids = check_tensor(device, AR_I32, 6, -1, (int32_t[6]){0}), *y = NULL, *top = NULL;
     CHECK_OK(ar_graph_create(&g, device));
-    assert_int_equal(ar_op_rms_norm(g, &y, x, half, 1e-5f), AR_ERR_SHAPE);
     assert_int_equal(ar_op_rms_norm(g, &y, row, row, 1e-5f), AR_ERR_SHAPE);
     assert_int_equal(ar_op_rms_norm(g, &y, ids, row, 1e-5f), AR_ERR_DTYPE);
+    ar_tensor *third = leaf(device, 3, -1, 27, 0, 1);
+    assert_int_equal(ar_op_rms_norm(g, &y, x, third, 1e-5f), AR_ERR_SHAPE); /* 16 columns are no heads of 3 */
+    ar_tensor_destroy(third);
+    assert_int_equal(ar_op_layer_norm(g, &y, x, half, NULL, 1e-5f), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_layer_norm(g, &y, x, row, half, 1e-5f), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_act(g, &y, row, AR_ACT_RELU), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_act(g, &y, x, (ar_act)3), AR_ERR_ARG);
+    assert_int_equal(ar_op_slice(g, &y, x, 8, 9), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_slice(g, &y, x, -1, 4), AR_ERR_SHAPE);
     assert_int_equal(ar_op_embed(g, &y, x, row), AR_ERR_DTYPE);
     assert_int_equal(ar_op_rope(g, &y, x, half, 5, 16, 0), AR_ERR_SHAPE); /* 6 rows, T 5 */
     assert_int_equal(ar_op_rope(g, &y, x, half, 6, 15, 0), AR_ERR_ARG);   /* odd D */
@@ -248,6 +312,9 @@ static void ops_refuse_wrong_arguments(void **state) { (void)state, check_each_d
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rms_norm_gradient_is_its_difference),
+        cmocka_unit_test(layer_norm_gradient_is_its_difference),
+        cmocka_unit_test(act_gradient_is_its_difference),
+        cmocka_unit_test(slice_gradients_meet),
         cmocka_unit_test(chained_gradients_add_up),
         cmocka_unit_test(rope_gradient_is_its_difference),
         cmocka_unit_test(attention_gradient_is_its_difference),

@@ -3,7 +3,7 @@
 #include "ref.h"
 
 typedef struct sizes {
-    int32_t B, C, H, K, D, pos;
+    int32_t B, C, H, K, D, pos, pairs;
 } sizes;
 
 /* A cache (B, C, K D) whose first pos positions hold rows of history (B, pos + 1, K D). */
@@ -39,10 +39,10 @@ static ar_status reference(ar__st *st, double *y, double *q_turned, const sizes 
     AR_TRY(ar__st_doubles(st, &all, NULL, (int64_t)T * HD));
     AR_TRY(ar__st_doubles(st, &out, NULL, (int64_t)T * HD));
     AR_TRY(ar__st_doubles(st, &turned, NULL, KD));
-    ref_rope(q_turned, dq, freq, n->B, n->H, 1, n->D, n->pos, 1);
+    ref_rope(q_turned, dq, freq, n->B, n->H, 1, n->D, n->pairs, n->pos, 1);
     for (int32_t b = 0; b < n->B; b++) {
         double *keys = &dk[(int64_t)b * T * KD], *newest = &keys[(int64_t)n->pos * KD];
-        ref_rope(turned, newest, freq, 1, n->K, 1, n->D, n->pos, 1);
+        ref_rope(turned, newest, freq, 1, n->K, 1, n->D, n->pairs, n->pos, 1);
         for (int32_t i = 0; i < KD; i++) newest[i] = turned[i];
         for (int32_t i = 0; i < HD; i++) all[(int64_t)n->pos * HD + i] = q_turned[b * HD + i];
         ref_attention(out, all, keys, &dv[(int64_t)b * T * KD], 1, T, n->H, n->K, n->D);
@@ -51,9 +51,9 @@ static ar_status reference(ar__st *st, double *y, double *q_turned, const sizes 
     return AR_OK;
 }
 
-/* p: B, C, H, K, D, pos. */
+/* p: B, C, H, K, D, pos, pairs (0 = D/2). */
 ar_status ar__st_generate(ar__st *st, const int32_t *p) {
-    sizes n = {p[0], p[1], p[2], p[3], p[4], p[5]};
+    sizes n = {p[0], p[1], p[2], p[3], p[4], p[5], p[6] ? p[6] : p[4] / 2};
     int32_t T = n.pos + 1, HD = n.H * n.D, KD = n.K * n.D;
     float *q = NULL, *k = NULL, *v = NULL, *freq = NULL;
     double *want = NULL, *turned = NULL;
@@ -62,9 +62,9 @@ ar_status ar__st_generate(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_normal(st, &q, (int64_t)n.B * HD, 1.0f));
     AR_TRY(ar__st_normal(st, &k, (int64_t)n.B * T * KD, 1.0f));
     AR_TRY(ar__st_normal(st, &v, (int64_t)n.B * T * KD, 1.0f));
-    AR_TRY(ar__st_array(st, (void **)&freq, n.D / 2, sizeof *freq));
+    AR_TRY(ar__st_array(st, (void **)&freq, n.pairs, sizeof *freq));
     freq[0] = 1.0f;
-    for (int32_t i = 1; i < n.D / 2; i++) freq[i] = freq[i - 1] * 0.75f;
+    for (int32_t i = 1; i < n.pairs; i++) freq[i] = freq[i - 1] * 0.75f;
     AR_TRY(ar__st_doubles(st, &want, NULL, (int64_t)n.B * HD));
     AR_TRY(ar__st_doubles(st, &turned, NULL, (int64_t)n.B * HD));
     AR_TRY(reference(st, want, turned, &n, q, k, v, freq));
@@ -73,7 +73,7 @@ ar_status ar__st_generate(ar__st *st, const int32_t *p) {
     AR_TRY(newest_rows(st, &tv, &n, v));
     AR_TRY(make_cache(st, &kc, &n, k));
     AR_TRY(make_cache(st, &vc, &n, v));
-    AR_TRY(ar__st_tensor(st, &tf, AR_F32, n.D / 2, 0, freq));
+    AR_TRY(ar__st_tensor(st, &tf, AR_F32, n.pairs, 0, freq));
     AR_TRY(ar__st_tensor(st, &pos, AR_I32, 1, 0, &n.pos));
     AR_TRY(ar_op_rope_at(st->g, &rq, tq, tf, pos, n.D, n.C));
     AR_TRY(ar_op_rope_at(st->g, &rk, tk, tf, pos, n.D, n.C));

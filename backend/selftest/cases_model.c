@@ -23,12 +23,12 @@ ar_status ar__st_embed(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "embed", y, want);
 }
 
-/* p: N, I. */
+/* p: rows, I, heads (0 = 1): a row holds that many vectors of I. */
 ar_status ar__st_rms_norm(ar__st *st, const int32_t *p) {
-    int32_t N = p[0], I = p[1];
+    int32_t heads = p[2] ? p[2] : 1, N = p[0] * heads, I = p[1];
     double *x = NULL, *w = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dw = NULL;
     ar_tensor *tx = NULL, *tw = NULL, *y = NULL, *loss = NULL;
-    AR_TRY(ar__st_leaf(st, &tx, &x, N, I, 2.0f));
+    AR_TRY(ar__st_leaf(st, &tx, &x, p[0], (int64_t)heads * I, 2.0f));
     AR_TRY(ar__st_leaf(st, &tw, &w, I, 0, 1.0f));
     AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * I));
     AR_TRY(ar__st_doubles(st, &dx, NULL, (int64_t)N * I));
@@ -47,28 +47,114 @@ ar_status ar__st_rms_norm(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "rms_norm_dw", ar_tensor_grad(tw), dw);
 }
 
-/* p: B, T, heads, D, pos0. Two calls with the same frequencies share a table; the second adds to dx. */
+/* p: N, I, with bias. */
+ar_status ar__st_layer_norm(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], I = p[1];
+    double *x = NULL, *w = NULL, *b = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dw = NULL, *db = NULL;
+    ar_tensor *tx = NULL, *tw = NULL, *tb = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tx, &x, N, I, 2.0f));
+    AR_TRY(ar__st_leaf(st, &tw, &w, I, 0, 1.0f));
+    if (p[2]) AR_TRY(ar__st_leaf(st, &tb, &b, I, 0, 1.0f));
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &dw, NULL, I));
+    AR_TRY(ar__st_doubles(st, &db, NULL, I));
+    ref_layer_norm(y_ref, x, w, b, N, I, (double)1e-5f);
+    AR_TRY(ar_op_layer_norm(st->g, &y, tx, tw, tb, 1e-5f));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    ref_layer_norm_grad(dx, dw, db, dy, x, w, N, I, (double)1e-5f);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tx));
+    ar_graph_keep(st->g, ar_tensor_grad(tw));
+    if (tb) ar_graph_keep(st->g, ar_tensor_grad(tb));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "layer_norm", y, y_ref));
+    AR_TRY(ar__st_compare(st, "layer_norm_dx", ar_tensor_grad(tx), dx));
+    AR_TRY(ar__st_compare(st, "layer_norm_dw", ar_tensor_grad(tw), dw));
+    return tb ? ar__st_compare(st, "layer_norm", ar_tensor_grad(tb), db) : AR_OK;
+}
+
+/* p: N, I, kind. x is used twice, so that dx adds up; some x lie far out. */
+ar_status ar__st_act(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], I = p[1];
+    int64_t count = (int64_t)N * I;
+    double *x = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL;
+    ar_tensor *tx = NULL, *a = NULL, *b = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tx, &x, N, I, 2.0f));
+    if (count > 3) {
+        float ends[3] = {-100.0f, 100.0f, 0.0f};
+        x[0] = -100, x[1] = 100, x[2] = 0;
+        AR_TRY(ar_tensor_write(tx, ends, 0, 3));
+    }
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, count));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, count));
+    ref_act(y_ref, x, p[2], (int)count);
+    AR_TRY(ar_op_act(st->g, &a, tx, (ar_act)p[2]));
+    AR_TRY(ar_op_act(st->g, &b, tx, (ar_act)p[2]));
+    AR_TRY(ar_op_add(st->g, &y, a, b));
+    ar_graph_keep(st->g, y);
+    for (int64_t i = 0; i < count; i++) y_ref[i] *= 2;
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    ref_act_grad(dx, dy, x, p[2], (int)count);
+    for (int64_t i = 0; i < count; i++) dx[i] *= 2;
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tx));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "act", y, y_ref));
+    return ar__st_compare(st, "act_grad", ar_tensor_grad(tx), dx);
+}
+
+/* p: N, O, I. Columns [0, O) and [I - O, I), which may overlap, are added; the others have no gradient. */
+ar_status ar__st_slice(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], O = p[1], I = p[2];
+    double *x = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL;
+    ar_tensor *tx = NULL, *a = NULL, *b = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tx, &x, N, I, 1.0f));
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * O));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, (int64_t)N * I));
+    for (int32_t n = 0; n < N; n++)
+        for (int32_t o = 0; o < O; o++) y_ref[n * O + o] = x[n * I + o] + x[n * I + I - O + o];
+    AR_TRY(ar_op_slice(st->g, &a, tx, 0, O));
+    AR_TRY(ar_op_slice(st->g, &b, tx, I - O, O));
+    AR_TRY(ar_op_add(st->g, &y, a, b));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    for (int32_t n = 0; n < N; n++)
+        for (int32_t o = 0; o < O; o++) {
+            dx[n * I + o] += dy[n * O + o];
+            dx[n * I + I - O + o] += dy[n * O + o];
+        }
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tx));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "slice", y, y_ref));
+    return ar__st_compare(st, "slice_grad", ar_tensor_grad(tx), dx);
+}
+
+/* p: B, T, heads, D, pos0, pairs (0 = D/2). Two calls with the same frequencies share a table; the second adds
+ * to dx. */
 ar_status ar__st_rope(ar__st *st, const int32_t *p) {
-    int32_t N = p[0] * p[1], T = p[1], heads = p[2], D = p[3], pos0 = p[4];
+    int32_t N = p[0] * p[1], T = p[1], heads = p[2], D = p[3], pos0 = p[4], pairs = p[5] ? p[5] : D / 2;
     int64_t count = (int64_t)N * heads * D;
     float *freq = NULL;
     double *x = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL;
     ar_tensor *tx = NULL, *tf = NULL, *y = NULL, *again = NULL, *both = NULL, *loss = NULL;
     AR_TRY(ar__st_leaf(st, &tx, &x, N, heads * D, 1.0f));
-    AR_TRY(ar__st_array(st, (void **)&freq, D / 2, sizeof *freq));
+    AR_TRY(ar__st_array(st, (void **)&freq, pairs, sizeof *freq));
     freq[0] = 1.0f;
-    for (int32_t i = 1; i < D / 2; i++) freq[i] = freq[i - 1] * 0.75f;
-    AR_TRY(ar__st_tensor(st, &tf, AR_F32, D / 2, 0, freq));
+    for (int32_t i = 1; i < pairs; i++) freq[i] = freq[i - 1] * 0.75f;
+    AR_TRY(ar__st_tensor(st, &tf, AR_F32, pairs, 0, freq));
     AR_TRY(ar__st_doubles(st, &y_ref, NULL, count));
     AR_TRY(ar__st_doubles(st, &dx, NULL, count));
-    ref_rope(y_ref, x, freq, N, heads, T, D, pos0, 1);
+    ref_rope(y_ref, x, freq, N, heads, T, D, pairs, pos0, 1);
     AR_TRY(ar_op_rope(st->g, &y, tx, tf, T, D, pos0));
     AR_TRY(ar_op_rope(st->g, &again, tx, tf, T, D, pos0));
     AR_TRY(ar_op_add(st->g, &both, y, again));
     ar_graph_keep(st->g, both);
     for (int64_t i = 0; i < count; i++) y_ref[i] *= 2;
     AR_TRY(ar__st_loss(st, &loss, &dy, both, y_ref));
-    ref_rope(dx, dy, freq, N, heads, T, D, pos0, -1);
+    ref_rope(dx, dy, freq, N, heads, T, D, pairs, pos0, -1);
     for (int64_t i = 0; i < count; i++) dx[i] *= 2;
     AR_TRY(ar_graph_backward(st->g, loss));
     ar_graph_keep(st->g, ar_tensor_grad(tx));

@@ -29,17 +29,69 @@ void ref_rms_norm_grad(double *dx, double *dw, const double *dy, const double *x
     }
 }
 
-void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pos0,
+void ref_layer_norm(double *y, const double *x, const double *w, const double *b, int N, int I, double eps) {
+    for (int n = 0; n < N; n++) {
+        const double *row = &x[n * I];
+        double mean = 0, var = 0;
+        for (int i = 0; i < I; i++) mean += row[i] / I;
+        for (int i = 0; i < I; i++) var += (row[i] - mean) * (row[i] - mean) / I;
+        for (int i = 0; i < I; i++) y[n * I + i] = (row[i] - mean) / sqrt(var + eps) * w[i] + (b ? b[i] : 0);
+    }
+}
+
+void ref_layer_norm_grad(double *dx, double *dw, double *db, const double *dy, const double *x, const double *w, int N,
+                         int I, double eps) {
+    for (int i = 0; i < I; i++) dw[i] = db[i] = 0;
+    for (int n = 0; n < N; n++) {
+        const double *row = &x[n * I], *d = &dy[n * I];
+        double mean = 0, var = 0, sum = 0, along = 0;
+        for (int i = 0; i < I; i++) mean += row[i] / I;
+        for (int i = 0; i < I; i++) var += (row[i] - mean) * (row[i] - mean) / I;
+        double r = 1 / sqrt(var + eps);
+        for (int i = 0; i < I; i++) {
+            sum += d[i] * w[i] / I;
+            along += d[i] * w[i] * (row[i] - mean) * r / I;
+            dw[i] += d[i] * (row[i] - mean) * r;
+            db[i] += d[i];
+        }
+        for (int i = 0; i < I; i++) dx[n * I + i] = r * (d[i] * w[i] - sum - (row[i] - mean) * r * along);
+    }
+}
+
+#define PI 3.14159265358979323846
+
+void ref_act(double *y, const double *x, int kind, int n) {
+    for (int i = 0; i < n; i++) {
+        double u = sqrt(2 / PI) * (x[i] + 0.044715 * x[i] * x[i] * x[i]);
+        if (kind == 0) y[i] = x[i] > 0 ? x[i] : 0;
+        if (kind == 1) y[i] = x[i] * (1 + erf(x[i] / sqrt(2))) / 2;
+        if (kind == 2) y[i] = x[i] * (1 + tanh(u)) / 2;
+    }
+}
+
+void ref_act_grad(double *dx, const double *dy, const double *x, int kind, int n) {
+    for (int i = 0; i < n; i++) {
+        double u = sqrt(2 / PI) * (x[i] + 0.044715 * x[i] * x[i] * x[i]), t = tanh(u), d = x[i] > 0;
+        if (kind == 1) d = (1 + erf(x[i] / sqrt(2))) / 2 + x[i] * exp(-x[i] * x[i] / 2) / sqrt(2 * PI);
+        if (kind == 2) d = (1 + t) / 2 + x[i] / 2 * (1 - t * t) * sqrt(2 / PI) * (1 + 3 * 0.044715 * x[i] * x[i]);
+        dx[i] = dy[i] * d;
+    }
+}
+
+void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pairs, int pos0,
               int sign) {
     for (int n = 0; n < N; n++)
-        for (int h = 0; h < heads; h++)
-            for (int i = 0; i < D / 2; i++) {
+        for (int h = 0; h < heads; h++) {
+            const double *a = &x[(n * heads + h) * D];
+            double *to = &y[(n * heads + h) * D];
+            for (int i = 2 * pairs; i < D; i++) to[i] = a[i];
+            for (int i = 0; i < pairs; i++) {
                 float angle = (float)(pos0 + n % T) * freq[i];
                 double c = cos((double)angle), s = sign * sin((double)angle);
-                const double *a = &x[(n * heads + h) * D];
-                y[(n * heads + h) * D + i] = a[i] * c - a[i + D / 2] * s;
-                y[(n * heads + h) * D + i + D / 2] = a[i + D / 2] * c + a[i] * s;
+                to[i] = a[i] * c - a[i + pairs] * s;
+                to[i + pairs] = a[i + pairs] * c + a[i] * s;
             }
+        }
 }
 
 static double dot(const double *a, const double *b, int n) {

@@ -6,7 +6,7 @@
 #define AR_SELFTEST_H
 #include "internal.h"
 
-#define AR__ST_PARAMS 6
+#define AR__ST_PARAMS 7
 #define AR__ST_HELD   96
 
 typedef struct ar__st {
