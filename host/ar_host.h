@@ -146,6 +146,17 @@ typedef struct ar_tokenizer_data {
 } ar_tokenizer_data;
 ar_status ar_tokenizer_build(ar_tokenizer **t, const ar_tokenizer_data *data);
 
+/* ---- stream.c, chat.c ---- */
+
+/* Text that appears token by token; all zero before the first. started = not the beginning of a text (a prompt came
+ * before). */
+typedef struct ar_text_stream { bool started; int32_t held_bytes; uint8_t held[4]; } ar_text_stream;
+/* The whole UTF-8 characters that one more token completes (maybe none), special tokens left out, U+FFFD for bytes of
+ * no character; malloc'ed, NUL-terminated. All pieces up to _end are together the repaired text of all the ids. */
+ar_status ar_text_stream_push(ar_text_stream *s, char **text, size_t *bytes, const ar_tokenizer *t, int32_t id);
+/* What was held back, as U+FFFD. The stream then begins anew. */
+ar_status ar_text_stream_end(ar_text_stream *s, char **text, size_t *bytes);
+
 /* ---- model.c, family_<name>.c ---- */
 
 /* The numbers of a decoder, from config.json or GGUF metadata. */
@@ -260,11 +271,21 @@ ar_status ar_session_create(ar_session **s, const ar_open_model *m, ar_device *d
 void ar_session_destroy(ar_session *s);
 /* Logits (V) after these ids (a prefix already seen is not wasted); ids include everything from the start. */
 ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, int64_t count);
-typedef struct ar_sampling { bool greedy; float temperature, top_p; uint64_t seed; } ar_sampling;
+typedef struct ar_sampling {
+    bool greedy;
+    float temperature, top_p;
+    uint64_t seed;
+    int32_t top_k;                 /* 0 = all */
+    float min_p;                   /* 0 = all */
+} ar_sampling;
 /* The next token's id from logits (V), V > 0: the most likely one (the lowest id of equals) if greedy or
- * temperature <= 0; else drawn from softmax(logits / temperature), with 0 < top_p < 1 only among the fewest most
- * likely tokens that hold top_p of it. Depends on (logits, s, counter) alone. NaN is never chosen. */
+ * temperature <= 0; else drawn from softmax(logits / temperature) among the top_k most likely, of which, with
+ * 0 < top_p < 1, only the fewest that hold top_p, and only those at least min_p times as likely as the best.
+ * Depends on (logits, s, counter) alone. NaN is never chosen. */
 int32_t ar_sample(const float *logits, int64_t vocab, const ar_sampling *s, uint64_t counter);
+/* The repetition penalty: logits of the tokens among recent (count) are divided by it where positive, else
+ * multiplied, once each. 1 changes nothing. */
+void ar_sample_penalize(float *logits, int64_t vocab, const int32_t *recent, int64_t count, float penalty);
 
 /* ---- calibration data (calib.c) ---- */
 

@@ -1,4 +1,4 @@
-/* host/sampler.c: greedy, temperature and nucleus against their definitions. */
+/* host/sampler.c: greedy, temperature, top-k, nucleus, min-p and the repetition penalty against their definitions. */
 #include "temp_files.h"
 #include <math.h>
 
@@ -142,6 +142,102 @@ static void infinite_logits_take_everything(void **state) {
     check_shares(counts, (const double[]){0.5, 0.5}, 2);
 }
 
+/* ---- all filters at once, against sorting ---- */
+
+typedef struct ranked {
+    float logit;
+    int32_t id;
+    double p;
+    bool kept;
+} ranked;
+
+static int by_rank(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    return x->logit != y->logit ? (x->logit < y->logit ? 1 : -1) : x->id - y->id;
+}
+
+static int by_id(const void *a, const void *b) { return ((const ranked *)a)->id - ((const ranked *)b)->id; }
+
+/* The definition, step by step: softmax, sort, cut at k, renormalize, cut at p, cut below min_p of the best, then
+ * the inverse of the cumulative sum at u, in order of id. */
+static int32_t draw_by_sorting(const float *logits, int64_t vocab, const ar_sampling *s, double u) {
+    static ranked list[4096];
+    double total = 0, sum = 0;
+    int64_t kept = vocab, n = 0;
+    for (int64_t i = 0; i < vocab; i++) list[i] = (ranked){logits[i], (int32_t)i, 0, true};
+    qsort(list, (size_t)vocab, sizeof *list, by_rank);
+    for (int64_t i = 0; i < vocab; i++)
+        list[i].p = exp(((double)list[i].logit - (double)list[0].logit) / (double)s->temperature);
+    if (s->top_k > 0 && s->top_k < kept) kept = s->top_k;
+    for (int64_t i = 0; i < kept; i++) total += list[i].p;
+    if (s->top_p > 0 && s->top_p < 1) {
+        for (n = 0; n < kept && sum < (double)s->top_p * total; n++) sum += list[n].p;
+        kept = n;
+    }
+    for (int64_t i = 0; i < vocab; i++) list[i].kept = i < kept && list[i].p >= (double)s->min_p;
+    qsort(list, (size_t)vocab, sizeof *list, by_id);
+    total = sum = 0;
+    for (int64_t i = 0; i < vocab; i++) total += list[i].kept ? list[i].p : 0;
+    int32_t last = -1;
+    for (int64_t i = 0; i < vocab && sum <= u * total; i++) {
+        if (!list[i].kept) continue;
+        sum += list[i].p;
+        last = list[i].id;
+    }
+    return last;
+}
+
+static void filters_equal_their_definitions(void **state) {
+    (void)state;
+    static float logits[4096];
+    int cut = 0, differ = 0, draws = 0;
+    for (uint64_t round = 0; round < 600; round++) {
+        int64_t vocab = 1 + (int64_t)(ar_random_unit(round, 90, 0) * (round % 4 ? 90 : 4000));
+        double coarse = round % 3 ? 8 : 1000; /* many ties in two rounds of three */
+        for (int64_t i = 0; i < vocab; i++)
+            logits[i] = (float)(rint(ar_random_unit(round, 91, (uint64_t)i) * 6 * coarse) / coarse - 3);
+        ar_sampling s = {.temperature = (float)(0.2 + 2 * ar_random_unit(round, 92, 0)), .seed = round};
+        if (round & 1) s.top_k = 1 + (int32_t)(ar_random_unit(round, 92, 1) * 40);
+        if (round & 2) s.top_p = (float)ar_random_unit(round, 92, 2);
+        if (round & 4) s.min_p = (float)ar_random_unit(round, 92, 3);
+        for (uint64_t k = 0; k < 5; k++, draws++) {
+            double u = ar_random_unit(s.seed, UINT64_C(0x73616d706c65), k);
+            differ += ar_sample(logits, vocab, &s, k) != draw_by_sorting(logits, vocab, &s, u);
+        }
+        cut += s.top_k > 0 && s.top_k < vocab;
+    }
+    assert_true(cut > 100);
+    assert_int_equal(differ, 0);
+    assert_int_equal(draws, 3000);
+}
+
+static void top_k_cuts_through_ties_and_passes_nan(void **state) {
+    (void)state;
+    const float logits[] = {1.0f, NAN, 2.0f, 1.0f, 1.0f, -4.0f};
+    int counts[6];
+    count_draws(counts, logits, 6, (ar_sampling){.temperature = 1, .top_k = 3});
+    double shares[6] = {exp(-1.0), 0, 1, exp(-1.0), 0, 0}, total = 1 + 2 * exp(-1.0);
+    for (int i = 0; i < 6; i++) shares[i] /= total;
+    check_shares(counts, shares, 6);
+    count_draws(counts, logits, 6, (ar_sampling){.temperature = 1, .top_k = 1});
+    check_shares(counts, (const double[]){0, 0, 1, 0, 0, 0}, 6);
+    count_draws(counts, logits, 6, (ar_sampling){.temperature = 1, .min_p = 1});
+    check_shares(counts, (const double[]){0, 0, 1, 0, 0, 0}, 6);
+}
+
+static void repetition_is_penalized_once_a_token(void **state) {
+    (void)state;
+    float logits[] = {2.0f, -2.0f, 0.0f, 5.0f, 1.0f};
+    const int32_t recent[] = {0, 1, 0, 2, 99, -1, 1};
+    ar_sample_penalize(logits, 5, recent, 7, 1.0f);
+    assert_true(logits[0] == 2.0f);
+    ar_sample_penalize(logits, 5, recent, 7, 4.0f);
+    const float expected[] = {0.5f, -8.0f, 0.0f, 5.0f, 1.0f};
+    for (int i = 0; i < 5; i++) assert_true(logits[i] == expected[i]);
+    ar_sample_penalize(logits, 5, NULL, 0, 4.0f);
+    assert_true(logits[0] == 0.5f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_takes_the_lowest_of_the_best),
@@ -151,6 +247,9 @@ int main(void) {
         cmocka_unit_test(nucleus_equals_sorting),
         cmocka_unit_test(draws_depend_on_seed_and_counter_alone),
         cmocka_unit_test(infinite_logits_take_everything),
+        cmocka_unit_test(filters_equal_their_definitions),
+        cmocka_unit_test(top_k_cuts_through_ties_and_passes_nan),
+        cmocka_unit_test(repetition_is_penalized_once_a_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
