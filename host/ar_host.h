@@ -194,6 +194,23 @@ typedef struct ar_family {
 } ar_family;
 const ar_family *ar_family_find(const char *model_type);
 
+/* ---- chat.c: conversations as the text the model was trained on ---- */
+
+typedef struct ar_chat ar_chat;
+typedef struct ar_chat_message { const char *role, *content; } ar_chat_message; /* "system", "user", "assistant"; UTF-8 */
+/* The model's template (chat_template.jinja, tokenizer_config.json, GGUF's tokenizer.chat_template), recognised by its
+ * marks: ChatML, Llama-2, Llama-3, Mistral, Gemma, Phi-3; anything else is plain text, the messages as lines. date is
+ * what templates that ask for today's say ("21 Nov 2026"); NULL = the one they fall back to. */
+ar_status ar_chat_open(ar_chat **c, const ar_open_model *m, const char *date);
+ar_status ar_chat_parse(ar_chat **c, const char *template_text, const char *bos, const char *eos, const char *date);
+void ar_chat_close(ar_chat *c);
+const char *ar_chat_name(const ar_chat *c);     /* "ChatML", …, "plain text" */
+bool ar_chat_is_plain(const ar_chat *c);
+const char *ar_chat_turn_end(const ar_chat *c); /* the token that ends an answer besides EOS; "" if none */
+/* The text apply_chat_template gives, with special tokens (BOS too) spelled out; generate = up to where the answer
+ * begins. free(). Errors: ARG (roles out of turn where the template refuses that), UNSUPPORTED (a system message ditto). */
+ar_status ar_chat_render(char **text, const ar_chat *c, const ar_chat_message *messages, int32_t count, bool generate);
+
 /* ---- formats: rows of formats.def ---- */
 
 /* What a format can store; requested formats are intersected before tuning (storage.c). */

@@ -69,7 +69,7 @@ static ar_status generate(generation *gen, const ar_open_model *m, ar_device *de
     ar_status status = AR_OK;
     ar_session *session = NULL;
     float *logits = ar__alloc((size_t)m->model.vocab, sizeof *logits);
-    ar_sampling sampling = {o->greedy, (float)o->temperature, (float)o->top_p, (uint64_t)common->seed};
+    ar_sampling sampling = {.greedy = o->greedy, .temperature = (float)o->temperature, .top_p = (float)o->top_p, .seed = (uint64_t)common->seed};
     size_t shown = 0;
     if (!logits) return AR_ERR_MEMORY;
     AR_GO(ar_session_create(&session, m, device, (int32_t)gen->max));
