@@ -194,7 +194,7 @@ static void plan_time(ar_plan *plan, const ar_device_facts *f, device_class clas
 
 /* ---- quirks ---- */
 
-typedef enum quirk_action { QUIRK_SOFT_HALF, QUIRK_SMALL_TILE, QUIRK_NO_TIMESTAMPS } quirk_action;
+typedef enum quirk_action { QUIRK_SMALL_TILE, QUIRK_NO_TIMESTAMPS } quirk_action;
 
 typedef struct quirk {
     const char *api, *driver, *name;
@@ -213,7 +213,6 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
         const quirk *q = &quirks[i];
         if (!is_api(f, q->api) || !strstr(f->driver, q->driver) || !strstr(f->name, q->name)) continue;
         switch (q->action) {
-        case QUIRK_SOFT_HALF: plan->soft_half = true; break;
         case QUIRK_SMALL_TILE:
             plan->gemm_tm = 4, plan->gemm_tn = 1;
             plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = 0;

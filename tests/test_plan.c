@@ -197,31 +197,31 @@ typedef struct row {
     uint32_t vw, tm, tn, wgx;
     int32_t device_type, staging_type; /* -1 = none */
     uint64_t piece;
-    bool timestamps, soft_half;
+    bool timestamps;
     double submit_at_most;
 } row;
 
 static const row rows[] = {
-    {rdna2, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, false, 100},
-    {rdna3, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, false, 100},
-    {rdna4, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, false, 100},
-    {arc, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, false, 100},
-    {turing, 4, 8, 2, 32, 0, 3, 4 * GIB - 16, true, false, 100},
-    {ada, 4, 8, 2, 32, 0, 3, 4 * GIB - 16, true, false, 100},
-    {xe_igpu, 4, 8, 1, 16, 2, -1, GIB, true, false, 100},
-    {adreno6, 4, 4, 1, 32, 1, -1, 128 * MIB, true, false, 40},
-    {adreno7, 4, 4, 1, 32, 2, -1, 128 * MIB, true, false, 40},
-    {mali_g76, 4, 4, 1, 32, 2, -1, 128 * MIB, false, false, 40},
-    {mali_g710, 4, 4, 1, 32, 2, -1, 128 * MIB, true, false, 40},
-    {lavapipe, 4, 4, 8, 1, 0, -1, 128 * MIB, true, false, 250},
-    {lavapipe_arm64, 4, 8, 4, 1, 0, -1, 128 * MIB, true, true, 250},
-    {v3d, 4, 4, 1, 32, 0, -1, GIB, false, false, 40},
-    {moltenvk, 4, 8, 1, 32, 2, -1, GIB, false, false, 100},
-    {pocl_avx512, 16, 12, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
-    {pocl_avx2, 8, 4, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
-    {pocl_neon, 4, 8, 2, 1, -1, -1, 4 * GIB - 128, true, false, 250},
-    {adreno_cl, 4, 4, 1, 32, -1, -1, 4 * GIB - 128, true, false, 40},
-    {rusticl, 8, 4, 1, 8, -1, -1, 4 * GIB - 128, true, false, 250},
+    {rdna2, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, 100},
+    {rdna3, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, 100},
+    {rdna4, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, 100},
+    {arc, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, 100},
+    {turing, 4, 8, 2, 32, 0, 3, 4 * GIB - 16, true, 100},
+    {ada, 4, 8, 2, 32, 0, 3, 4 * GIB - 16, true, 100},
+    {xe_igpu, 4, 8, 1, 16, 2, -1, GIB, true, 100},
+    {adreno6, 4, 4, 1, 32, 1, -1, 128 * MIB, true, 40},
+    {adreno7, 4, 4, 1, 32, 2, -1, 128 * MIB, true, 40},
+    {mali_g76, 4, 4, 1, 32, 2, -1, 128 * MIB, false, 40},
+    {mali_g710, 4, 4, 1, 32, 2, -1, 128 * MIB, true, 40},
+    {lavapipe, 4, 4, 8, 1, 0, -1, 128 * MIB, true, 250},
+    {lavapipe_arm64, 4, 8, 4, 1, 0, -1, 128 * MIB, true, 250},
+    {v3d, 4, 4, 1, 32, 0, -1, GIB, false, 40},
+    {moltenvk, 4, 8, 1, 32, 2, -1, GIB, false, 100},
+    {pocl_avx512, 16, 12, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
+    {pocl_avx2, 8, 4, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
+    {pocl_neon, 4, 8, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
+    {adreno_cl, 4, 4, 1, 32, -1, -1, 4 * GIB - 128, true, 40},
+    {rusticl, 8, 4, 1, 8, -1, -1, 4 * GIB - 128, true, 250},
 };
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
 
@@ -243,7 +243,6 @@ static void every_known_device_gets_its_plan(void **state) {
         assert_int_equal(p.staged, r->staging_type >= 0);
         assert_true(p.piece_bytes == r->piece);
         assert_int_equal(p.timestamps, r->timestamps);
-        assert_int_equal(p.soft_half, r->soft_half);
         assert_true(p.submit_ms > 0 && p.submit_ms <= r->submit_at_most && p.submit_ms < 500);
     }
 }
