@@ -178,7 +178,8 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
                          (int)d->scheme.zero_min);
     ar__part_manifest_add(m, "device", "%s %s", f->api, f->name);
     ar__part_manifest_add(m, "driver", "%s %s", f->driver, f->version);
-    ar__part_manifest_add(m, "plan", "vw %u wg %u tile %ux%u", p->vw, p->wg, p->gemm_tm, p->gemm_tn);
+    ar__part_manifest_add(m, "plan", "vw %u wg %u tile %ux%u group %ux%u lanes %u attention %u", p->vw, p->wg, p->gemm_tm, p->gemm_tn,
+                         p->gemm_wgx, p->gemm_wgy, p->gemm_lanes, p->attn_wg);
     ar__part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
     if (d->iters == 0) return AR_OK;
     ar__part_manifest_add(m, "iters", "%d", (int)d->iters);
