@@ -23,6 +23,8 @@ ar_status ar_writer_seek(ar_writer *w, uint64_t offset); /* for formats whose he
 uint64_t ar_writer_offset(const ar_writer *w);
 ar_status ar_writer_commit(ar_writer **w);  /* also frees */
 void ar_writer_abort(ar_writer **w);        /* removes the temporary; NULL is fine */
+/* Renames a file or folder within one file system, replacing a file (or an empty folder) of that name, durably. */
+ar_status ar_path_move(const char *from, const char *to);
 bool ar_path_exists(const char *path);
 bool ar_path_is_dir(const char *path);
 ar_status ar_path_join(char **joined, const char *a, const char *b); /* free() */

@@ -231,6 +231,11 @@ static ar_status sync_folder(const char *path) {
     return status;
 }
 
+ar_status ar_path_move(const char *from, const char *to) {
+    if (rename(from, to) != 0) return io_error("rename to", to);
+    return sync_folder(to);
+}
+
 static ar_status writer_publish(ar_writer *w) {
     if (w->failed) return ar__fail(AR_ERR_IO, "%s: an earlier write failed", w->path);
     AR_TRY(writer_flush(w));
@@ -238,9 +243,9 @@ static ar_status writer_publish(ar_writer *w) {
     int fd = w->fd;
     w->fd = -1;
     if (close(fd) != 0) return io_error("close", w->path);
-    if (rename(w->temp_path, w->path) != 0) return io_error("rename to", w->path);
+    AR_TRY(ar_path_move(w->temp_path, w->path));
     w->temp_path[0] = '\0';
-    return sync_folder(w->path);
+    return AR_OK;
 }
 
 ar_status ar_writer_commit(ar_writer **w) {

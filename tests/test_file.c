@@ -198,6 +198,19 @@ static void dir_create_and_remove_are_recursive(void **state) {
     assert_ok(ar_dir_remove(in_folder(folder, "a")));
 }
 
+static void path_move_replaces_a_file(void **state) {
+    (void)state;
+    char *text;
+    put_text(in_folder(folder, "new"), "new");
+    put_text(in_folder(folder, "old"), "old");
+    assert_ok(ar_path_move(in_folder(folder, "new"), in_folder(folder, "old")));
+    assert_false(ar_path_exists(in_folder(folder, "new")));
+    assert_ok(ar_file_read_text(&text, NULL, in_folder(folder, "old"), 99));
+    assert_string_equal(text, "new");
+    free(text);
+    assert_error(ar_path_move(in_folder(folder, "new"), in_folder(folder, "other")), AR_ERR_IO, "other");
+}
+
 static void path_join_puts_one_slash(void **state) {
     (void)state;
     const char *rows[][3] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"/", "b", "/b"}};
@@ -232,6 +245,7 @@ int main(void) {
                                        T(writer_reports_where_it_cannot_write),
                                        T(writer_leaves_nothing_when_writing_fails),
                                        T(dir_create_and_remove_are_recursive),
+                                       T(path_move_replaces_a_file),
                                        T(path_join_puts_one_slash),
                                        T(hashes_give_published_values)};
     return cmocka_run_group_tests(tests, NULL, NULL);
