@@ -353,31 +353,35 @@ ar_status ar__hf_folder_check(const char *path, const char *model_path) {
     return check_replaceable(path);
 }
 
-/* Puts the complete folder `made` in the place of path; what was there is removed last. */
-static ar_status take_place(const char *path, const char *made, const char *old) {
-    bool replaces = ar_path_exists(path);
-    if (replaces && ar_path_exists(old)) AR_TRY(ar_dir_remove(old));
-    if (replaces && rename(path, old) != 0) return ar__fail(AR_ERR_IO, "%s: cannot be moved aside", path);
-    if (rename(made, path) != 0) {
-        ar__fail(AR_ERR_IO, "%s: cannot take the place of %s", made, path);
-        if (replaces) (void)rename(old, path);
-        return AR_ERR_IO;
-    }
-    return replaces ? ar_dir_remove(old) : AR_OK;
+ar_status ar__hf_folder_place(const char *path, const char *made) {
+    char *final = beside(path, ""), *old = beside(path, ".replaced");
+    ar_status status = AR_OK;
+    if (!final || !old) AR_GO(AR_ERR_MEMORY);
+    bool replaces = ar_path_exists(final);
+    if (replaces && ar_path_exists(old)) AR_GO(ar_dir_remove(old));
+    if (replaces) AR_GO(ar_path_move(final, old));
+    status = ar_path_move(made, final);
+    if (status != AR_OK && replaces) (void)rename(old, final);
+    AR_GO(status);
+    if (replaces) AR_GO(ar_dir_remove(old));
+done:
+    free(final);
+    free(old);
+    return status;
 }
 
 ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout) {
     AR_TRY(ar__hf_folder_check(path, src->model->path));
-    char *final = beside(path, ""), *temporary = beside(path, ".writing"), *old = beside(path, ".replaced");
+    char *temporary = beside(path, ".writing");
     folder f = {.src = src, .layout = layout, .path = temporary};
     ar_status status = AR_OK;
-    if (!final || !temporary || !old) AR_GO(AR_ERR_MEMORY);
+    if (!temporary) return AR_ERR_MEMORY;
     if (ar_path_exists(temporary)) AR_GO(ar_dir_remove(temporary));
     AR_GO(ar_dir_create(temporary));
     AR_GO(write_all(&f));
-    AR_GO(take_place(final, temporary, old));
+    AR_GO(ar__hf_folder_place(path, temporary));
 done:
-    if (status != AR_OK && temporary) {
+    if (status != AR_OK) {
         char reason[512];
         snprintf(reason, sizeof reason, "%s", ar_error());
         if (ar_path_exists(temporary)) ar_dir_remove(temporary);
@@ -385,8 +389,6 @@ done:
     }
     free(f.entries);
     free(temporary);
-    free(final);
-    free(old);
     return status;
 }
 

@@ -38,6 +38,8 @@ typedef struct ar_hf_layout {
 ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout);
 /* Those of these errors that can be told beforehand: before hours of tuning. */
 ar_status ar__hf_folder_check(const char *path, const char *model_path);
+/* Puts the complete folder `made` in the place of path; what was there is removed last. */
+ar_status ar__hf_folder_place(const char *path, const char *made);
 /* "model.layers.3.self_attn.q_proj" of linear i of a block. */
 void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
 /* Compares every linear of the source with what w gives: dequantized rows bit for bit, and codes, scales and

@@ -73,6 +73,15 @@ static bool holds_nothing_else(const char *dir) {
     return nothing;
 }
 
+ar_status ar__part_check(const char *dir) {
+    char *path = NULL;
+    AR_TRY(ar_path_join(&path, dir, "manifest.json"));
+    bool is_state = ar_path_exists(path) || holds_nothing_else(dir);
+    free(path);
+    return is_state ? AR_OK
+                    : ar__fail(AR_ERR_USAGE, "%s: found something that is no state of a quantization, expected to make it: move it away", dir);
+}
+
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume) {
     char *path = NULL;
     p->dir = strdup(dir);
@@ -81,8 +90,7 @@ ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *man
     bool exists = ar_path_exists(path);
     free(path);
     if (resume && exists) return compare_manifest(p, manifest);
-    if (!exists && !holds_nothing_else(dir))
-        return ar__fail(AR_ERR_USAGE, "%s: found something that is no state of a quantization, expected to make it: move it away", dir);
+    AR_TRY(ar__part_check(dir));
     if (ar_path_exists(dir)) AR_TRY(ar_dir_remove(dir));
     AR_TRY(ar_dir_create(dir));
     return write_manifest(p, manifest);

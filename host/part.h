@@ -11,6 +11,8 @@ typedef struct ar_part_manifest { ar_part_field fields[AR_PART_FIELDS]; int32_t 
 void ar__part_manifest_add(ar_part_manifest *m, const char *name, const char *format, ...);
 
 typedef struct ar_part { char *dir; } ar_part;
+/* Errors: USAGE when dir holds something that is no state: before any work. */
+ar_status ar__part_check(const char *dir);
 /* Opens dir. With resume an existing state must have the same manifest (USAGE names the first field that
  * differs, found and expected); without, an existing state is removed. */
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume);

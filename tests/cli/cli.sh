@@ -27,6 +27,7 @@ run() {
     fi
 }
 says() { grep -q -- "$1" err || { cat err >&2; die "expected '$1' in the error"; }; }
+only() { local found; found=$(LC_ALL=C ls -A -I cache | xargs); [ "$found" = "$*" ] || die "found $found, expected $*"; }
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
 
 tiny=(--iters 12 --lr 0.01 --samples 6 --seqlen 32 --batch 2) # small steps, so that they are kept
@@ -40,6 +41,15 @@ usage)
     run 2 quantize "$model" -o o --frobnicate; says 'unknown option'
     run 2 quantize "$model" -o o --method gptqq; says "expected rtn or signround"
     run 2 quantize "$model" -o o --method rtn --iters 5; says 'no effect'
+    run 2 quantize "$model" -o o --iters 0 --samples 5; says 'samples has no effect with --iters 0'
+    run 2 quantize "$model" -o o --type f16 --lr 0.1; says 'lr has no effect with --type f16'
+    run 2 quantize "$model" -o o --type f16 --iters 5; says 'no effect'
+    run 2 quantize "$model" -o o --type f32 --method rtn; says 'no effect'
+    run 2 quantize "$model" -o o --type f16 --group 32; says 'no effect'
+    run 2 quantize "$model" -o o --recipe light --batch 2 --iters 5 --seqlen 32 --samples 4; says 'no effect'
+    run 2 quantize "$model" -o o --no-minmax --minmax-lr 0.1; says 'no effect'
+    run 2 quantize "$model" -o o --select last --heldout 2; says 'no effect'
+    run 2 quantize "$model" -o o --group 0; says 'found 0'
     run 2 quantize "$model" -o o --sym --asym
     run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
     run 2 quantize "$model" -o o --vram lots; says 'such as 256M'
@@ -87,7 +97,23 @@ text)
 output)
     run 1 quantize "$model" -o /proc/anyround/o --method rtn
     touch file; run 1 quantize "$model" -o file/o --method rtn
-    [ ! -s file ] || die 'file was written' ;;
+    [ ! -s file ] || die 'file was written'
+    # Refused before the tuning, which would take an hour.
+    mkdir folder other && cp "$model"/* folder && echo dear >other/letter
+    long=("${calib[@]}" --iters 5792 --samples 64)
+    run 1 quantize folder -o other "${long[@]}" --type q4_0; says 'found a folder'
+    run 1 quantize folder -o other "${long[@]}"; says 'no config.json'
+    run 1 quantize folder -o folder "${long[@]}"; says 'the model itself'
+    run 1 quantize folder -o folder/o.gguf "${long[@]}"; says 'inside the model'
+    run 1 quantize folder -o folder "${long[@]}" --format gguf,gptq; says 'inside the model'
+    run 1 quantize folder -o absent/o.gguf "${long[@]}"; says 'does not exist'
+    run 1 quantize folder -o o.gguf "${long[@]}" --report absent/r.html; says 'does not exist'
+    run 1 quantize folder -o o.gguf "${long[@]}" --report other; says 'found a folder'
+    run 2 quantize folder -o o.gguf "${long[@]}" --report ./o.gguf; says 'the output itself'
+    mkdir o.gguf.part && echo mine >o.gguf.part/mine
+    run 2 quantize folder -o o.gguf "${long[@]}"; says 'move it away'
+    [ -f o.gguf.part/mine ] || die 'something was removed'
+    only err file folder o.gguf.part other out ;;
 full_disk)
     unshare -m true 2>/dev/null || skip 'no mount namespaces here'
     mkdir small
@@ -120,29 +146,47 @@ repeatable) # six steps do not beat rounding to nearest, which would be kept for
     nothing_left a.part b.part
     run 0 "${command[@]}" -o c --seed 1
     ! diff -rq a c >/dev/null || die 'another seed gave the same files' ;;
-resume)
-    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 30 --lr 0.01 --type q4_0)
-    run 0 "${command[@]}" -o whole.gguf
+resume) # killed at five moments, for a file and a folder from one run
+    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 30 --lr 0.01 --format auto_round,gguf --group 32)
+    run 0 "${command[@]}" -o whole
     for i in 1 2 3 4 5; do
-        "$program" "${command[@]}" -o killed.gguf --resume -q >/dev/null 2>&1 &
+        "$program" "${command[@]}" -o killed --resume -q >/dev/null 2>&1 &
         pid=$!
         sleep "$((RANDOM % 3)).$((RANDOM % 10))"
         kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
     done
-    run 0 "${command[@]}" -o killed.gguf --resume
-    cmp whole.gguf killed.gguf || die 'the resumed file differs'
-    nothing_left killed.gguf.part ;;
+    if [ -f killed.part/manifest.json ]; then # as a kill while writing leaves it
+        mkdir -p killed.part/out && echo rest >killed.part/out/gguf.tmp-1-0
+    fi
+    run 0 "${command[@]}" -o killed --resume
+    diff -r whole killed || die 'what was resumed differs'
+    only err killed out whole ;;
 interrupt)
-    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 3000 --lr 0.001 --type q4_0)
-    "$program" "${command[@]}" -o o.gguf >out 2>err &
+    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 100 --lr 0.01 --format gptq,gguf --group 32)
+    run 0 "${command[@]}" -o whole --json
+    blocks=$(grep -c '"block":' out)
+    "$program" "${command[@]}" -o o >out 2>err &
     pid=$!
-    for _ in $(seq 100); do [ -f o.gguf.part/manifest.json ] && break; sleep 0.1; done
-    sleep 0.5
+    for _ in $(seq 600); do [ -f o.part/block-00000.safetensors ] && break; sleep 0.1; done
     kill -INT $pid; wait $pid; code=$?
     [ $code = 130 ] || { cat err >&2; die "exit $code, expected 130"; }
     says 'resume'
-    nothing_left o.gguf
-    [ -d o.gguf.part ] || die 'the state was lost' ;;
+    nothing_left o
+    [ -d o.part ] || die 'the state was lost'
+    run 0 "${command[@]}" -o o --resume --json
+    diff -r whole o || die 'what was resumed differs'
+    [ "$(grep -c '"block":' out)" = "$blocks" ] || die "expected $blocks blocks in the JSON"
+    nothing_left o.part
+    # also while a large model is hashed
+    mkdir large && cp "$model"/* large && truncate -s 64G large/zeros.bin
+    "$program" quantize large -o l.gguf --method rtn >out 2>err &
+    pid=$!
+    for _ in $(seq 600); do grep -q '^device:' err && break; sleep 0.1; done
+    sleep 1; kill -INT $pid
+    start=$SECONDS; wait $pid; code=$?
+    [ $code = 130 ] || { cat err >&2; die "exit $code, expected 130"; }
+    [ $((SECONDS - start)) -lt 10 ] || die 'hashing was not interrupted'
+    nothing_left l.gguf l.gguf.part ;;
 resume_mismatch)
     command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 3000 --lr 0.001 --type q4_0)
     "$program" "${command[@]}" -o o.gguf >out 2>err &

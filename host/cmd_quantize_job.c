@@ -1,0 +1,385 @@
+/* anyround quantize: one tuning run, one or several files. State lives in OUT.part until every file has been
+ * written, read back and compared; --resume continues it. */
+#include "output.h"
+#include "part.h"
+#include "quantize_job.h"
+#include "report.h"
+#include "tokenizer.h"
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HASH_BYTES ((uint64_t)16 << 20) /* between looks at Ctrl-C */
+
+typedef struct job {
+    const ar_quantize_request *r;
+    const ar_common *common;
+    ar_open_model *model;
+    ar_device *device;
+    ar_quant_desc desc;
+    ar_samples samples;
+    ar_observer observer;
+    ar_part part;
+    double start;
+} job;
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool stays_float(const job *j, const ar_block *block, int32_t i) {
+    return !ar_output_plan_holds(&j->r->plan, block->linears[i].O, block->linears[i].I);
+}
+
+static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
+    const job *j = ctx;
+    *scheme = j->r->plan.scheme;
+    return !stays_float(j, block, i);
+}
+
+/* ---- what the result depends on ---- */
+
+static ar_status hash_file(uint64_t *hash, const char *path) {
+    ar_file f = {0};
+    ar_status status = ar_file_open(&f, path);
+    for (uint64_t at = 0; status == AR_OK && at < f.bytes; at += HASH_BYTES) {
+        *hash =
+            ar_hash64(*hash, f.data + at, (size_t)(f.bytes - at < HASH_BYTES ? f.bytes - at : HASH_BYTES));
+        if (ar_program_interrupted())
+            status = ar__fail(AR_ERR_INTERRUPTED, "interrupted while hashing %s", path);
+    }
+    ar_file_close(&f);
+    return status;
+}
+
+static int not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
+
+/* Every regular file of the model, in name order. */
+static ar_status hash_model(uint64_t *hash, const char *path) {
+    *hash = 0xcbf29ce484222325u;
+    if (!ar_path_is_dir(path)) return hash_file(hash, path);
+    struct dirent **list = NULL;
+    int n = scandir(path, &list, not_hidden, alphasort);
+    if (n < 0) return ar__fail(AR_ERR_IO, "%s: cannot list the folder", path);
+    ar_status status = AR_OK;
+    for (int i = 0; i < n; i++) {
+        char *file = NULL;
+        if (status == AR_OK) status = ar_path_join(&file, path, list[i]->d_name);
+        if (status == AR_OK && !ar_path_is_dir(file)) {
+            *hash = ar_hash64(*hash, list[i]->d_name, strlen(list[i]->d_name));
+            status = hash_file(hash, file);
+        }
+        free(file);
+        free(list[i]);
+    }
+    free(list);
+    return status;
+}
+
+static ar_status make_manifest(const job *j, ar_part_manifest *m) {
+    const ar_quant_desc *d = &j->desc;
+    const ar_device_facts *f = ar_device_get_facts(j->device);
+    const ar_plan *p = ar_device_get_plan(j->device);
+    ar_memory_stats memory;
+    uint64_t input = 0, ids = 0xcbf29ce484222325u;
+    char formats[128] = "";
+    AR_TRY(hash_model(&input, j->model->path));
+    if (j->samples.ids)
+        ids =
+            ar_hash64(ids, j->samples.ids, (size_t)j->samples.count * (size_t)j->samples.T * sizeof(int32_t));
+    ar_device_memory(j->device, &memory);
+    for (int32_t i = 0; i < j->r->plan.format_count; i++) {
+        strncat(formats, i ? "," : "", sizeof formats - strlen(formats) - 1);
+        strncat(formats, j->r->plan.formats[i], sizeof formats - strlen(formats) - 1);
+    }
+    ar__part_manifest_add(m, "version", "%s", ar_version());
+    ar__part_manifest_add(m, "model", "%016llx", (unsigned long long)input);
+    ar__part_manifest_add(m, "method", "%s", d->iters > 0 ? j->r->method->name : "rtn");
+    ar__part_manifest_add(m, "formats", "%s%s%s", formats, j->r->plan.type[0] ? ":" : "", j->r->plan.type);
+    ar__part_manifest_add(m, "scheme", "bits %d group %d zero %d from %d", (int)d->scheme.bits,
+                          (int)d->scheme.group, (int)d->scheme.zero, (int)d->scheme.zero_min);
+    ar__part_manifest_add(m, "device", "%s %s", f->api, f->name);
+    ar__part_manifest_add(m, "driver", "%s %s", f->driver, f->version);
+    ar__part_manifest_add(m, "plan", "vw %u wg %u tile %ux%u group %ux%u lanes %u attention %u", p->vw, p->wg,
+                          p->gemm_tm, p->gemm_tn, p->gemm_wgx, p->gemm_wgy, p->gemm_lanes, p->attn_wg);
+    ar__part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
+    if (d->iters == 0) return AR_OK;
+    ar__part_manifest_add(m, "iters", "%d", (int)d->iters);
+    ar__part_manifest_add(m, "batch", "%d", (int)d->batch);
+    ar__part_manifest_add(m, "lr", "%.9g", (double)d->lr);
+    ar__part_manifest_add(m, "minmax_lr", "%.9g", (double)d->minmax_lr);
+    ar__part_manifest_add(m, "minmax", "%d", !d->no_minmax);
+    ar__part_manifest_add(m, "quantized_input", "%d", !d->no_quantized_input);
+    ar__part_manifest_add(m, "select", "%d held out %d", (int)d->select, (int)d->heldout);
+    ar__part_manifest_add(m, "state", "%d", (int)d->state);
+    ar__part_manifest_add(m, "seed", "%llu", (unsigned long long)d->seed);
+    ar__part_manifest_add(m, "blocks", "%d", (int)d->block_limit);
+    ar__part_manifest_add(m, "samples", "%d x %d", (int)j->samples.count, (int)j->samples.T);
+    ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)ids);
+    return AR_OK;
+}
+
+/* ---- the sink ---- */
+
+static ar_status sink_block(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                            const ar_block_report *r) {
+    job *j = ctx;
+    AR_TRY(ar__part_write(&j->part, block, linears, r));
+    if (j->common->quiet || r->step_count == 0) return AR_OK;
+    char memory[16];
+    ar_program_progress_end(j->common);
+    fprintf(stderr, "block %d: loss %.6g -> %.6g", (int)r->block, r->loss_first, r->loss_best);
+    if (r->heldout_first > 0.0) fprintf(stderr, ", held out %.6g -> %.6g", r->heldout_first, r->heldout_best);
+    fprintf(stderr, " (step %d), %.1f s, device memory %s\n", (int)r->best_step, r->seconds,
+            ar_program_bytes(memory, sizeof memory, r->device_bytes));
+    return AR_OK;
+}
+
+static bool sink_finished(void *ctx, int32_t block) { return ar__part_finished(&((job *)ctx)->part, block); }
+
+static ar_status sink_load(void *ctx, const ar_block *block, ar_qlinear **list) {
+    return ar__part_load(&((job *)ctx)->part, block, list);
+}
+
+/* ---- output ---- */
+
+static ar_status source_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) {
+    job *j = ctx;
+    if (ar_program_interrupted()) return ar__fail(AR_ERR_INTERRUPTED, "interrupted while writing");
+    return ar__part_linear(&j->part, &j->model->model.blocks[block], q, i);
+}
+
+static uint64_t path_bytes(const char *path) {
+    if (!ar_path_is_dir(path)) {
+        ar_file f = {0};
+        if (ar_file_open(&f, path) != AR_OK) return 0;
+        uint64_t bytes = f.bytes;
+        ar_file_close(&f);
+        return bytes;
+    }
+    uint64_t sum = 0;
+    struct dirent **list = NULL;
+    int n = scandir(path, &list, not_hidden, alphasort);
+    for (int i = 0; i < n; i++) {
+        char *file = NULL;
+        if (ar_path_join(&file, path, list[i]->d_name) == AR_OK) sum += path_bytes(file);
+        free(file);
+        free(list[i]);
+    }
+    free(list);
+    return sum;
+}
+
+/* A string of unknown bytes, such as a path. */
+static ar_status add_text(cJSON *o, const char *name, const char *text) {
+    char *copy = NULL;
+    AR_TRY(ar__utf8_repair(&copy, text, strlen(text)));
+    cJSON_AddStringToObject(o, name, copy);
+    free(copy);
+    return AR_OK;
+}
+
+static ar_status list_files(const job *j, cJSON *files) {
+    for (int32_t i = 0; i < j->r->plan.format_count; i++) {
+        const char *name = j->r->plan.formats[i];
+        char *path = NULL, size[16];
+        AR_TRY(ar__output_path(&path, &j->r->plan, j->r->out, i));
+        uint64_t bytes = path_bytes(path);
+        ar_status status = AR_OK;
+        if (files) {
+            cJSON *row = cJSON_CreateObject();
+            cJSON_AddItemToArray(files, row);
+            cJSON_AddStringToObject(row, "format", name);
+            status = add_text(row, "path", path);
+            cJSON_AddNumberToObject(row, "bytes", (double)bytes);
+        } else {
+            printf("%s: %s, %s, read back and compared\n", name, path,
+                   ar_program_bytes(size, sizeof size, bytes));
+        }
+        free(path);
+        AR_TRY(status);
+    }
+    return AR_OK;
+}
+
+/* Every block, also those that an earlier run finished. */
+static ar_status list_blocks(const job *j, cJSON *rows) {
+    for (int32_t b = 0; b < j->model->model.block_count; b++) {
+        ar_block_report r;
+        float *history = NULL;
+        AR_TRY(ar__part_report(&j->part, &r, &history, b));
+        free(history);
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddItemToArray(rows, row);
+        cJSON_AddNumberToObject(row, "block", r.block);
+        cJSON_AddNumberToObject(row, "loss_first", r.loss_first);
+        cJSON_AddNumberToObject(row, "loss_best", r.loss_best);
+        cJSON_AddNumberToObject(row, "heldout_first", r.heldout_first);
+        cJSON_AddNumberToObject(row, "heldout_best", r.heldout_best);
+        cJSON_AddNumberToObject(row, "step", r.best_step);
+        cJSON_AddNumberToObject(row, "seconds", r.seconds);
+    }
+    return AR_OK;
+}
+
+static void list_float_layers(const job *j) {
+    if (j->r->plan.scheme.bits > 8) return; /* a float type was asked for */
+    for (int32_t b = 0; b < j->model->model.block_count; b++) {
+        const ar_block *block = &j->model->model.blocks[b];
+        for (int32_t i = 0; i < block->linear_count; i++) {
+            if (stays_float(j, block, i) && !j->common->quiet)
+                fprintf(stderr, "note: block %d %s (%lld x %lld) stays float: the format cannot hold it\n",
+                        (int)b, block->linears[i].name, (long long)block->linears[i].O,
+                        (long long)block->linears[i].I);
+        }
+    }
+}
+
+static ar_status write_report(job *j, const ar_part_manifest *m) {
+    if (!j->r->report) return AR_OK;
+    ar_report_line lines[AR_PART_FIELDS + 2];
+    int32_t n = 0;
+    snprintf(lines[n].name, sizeof lines[n].name, "model file");
+    snprintf(lines[n++].value, sizeof lines[0].value, "%.200s", j->model->path);
+    for (int32_t i = 0; i < m->count; i++, n++) {
+        snprintf(lines[n].name, sizeof lines[n].name, "%s", m->fields[i].name);
+        snprintf(lines[n].value, sizeof lines[n].value, "%s", m->fields[i].value);
+    }
+    int32_t kept = 0, total = 0;
+    for (int32_t b = 0; b < j->model->model.block_count; b++)
+        for (int32_t i = 0; i < j->model->model.blocks[b].linear_count; i++, total++)
+            kept += stays_float(j, &j->model->model.blocks[b], i);
+    snprintf(lines[n].name, sizeof lines[n].name, "layers kept float");
+    size_t used = (size_t)snprintf(lines[n].value, sizeof lines[n].value, "%d of %d", (int)kept, (int)total);
+    for (int32_t b = 0; b < j->model->model.block_count; b++) {
+        const ar_block *block = &j->model->model.blocks[b];
+        for (int32_t i = 0; i < block->linear_count; i++)
+            if (stays_float(j, block, i) && used < sizeof lines[n].value)
+                used += (size_t)snprintf(lines[n].value + used, sizeof lines[n].value - used, ", %d %s",
+                                         (int)b, block->linears[i].name);
+    }
+    n++;
+    return ar__report_write(j->r->report, "anyround quantization", lines, n, &j->part,
+                            j->model->model.block_count);
+}
+
+static ar_status print_json(const job *j, const char *method, const ar_memory_stats *memory) {
+    cJSON *o = cJSON_CreateObject();
+    char *text = NULL;
+    ar_status status = AR_OK;
+    cJSON_AddStringToObject(o, "method", method);
+    AR_GO(list_files(j, cJSON_AddArrayToObject(o, "files")));
+    AR_GO(list_blocks(j, cJSON_AddArrayToObject(o, "blocks")));
+    cJSON_AddNumberToObject(o, "seconds", now_s() - j->start);
+    cJSON_AddNumberToObject(o, "device_high_water", (double)memory->high_water);
+    cJSON_AddNumberToObject(o, "device_budget", (double)memory->budget);
+    text = cJSON_Print(o);
+    if (text) puts(text);
+done:
+    free(text);
+    cJSON_Delete(o);
+    return status;
+}
+
+static ar_status write_outputs(job *j, const ar_part_manifest *m) {
+    ar_write_source src = {.model = j->model,
+                           .plan = &j->r->plan,
+                           .linear = source_linear,
+                           .ctx = j,
+                           .method = j->desc.iters > 0 ? j->r->method->name : "rtn",
+                           .iters = j->desc.iters,
+                           .lr = j->desc.lr,
+                           .minmax_lr = j->desc.minmax_lr,
+                           .sample_count = j->samples.count,
+                           .T = j->samples.T,
+                           .batch = j->desc.batch};
+    ar_status status = AR_OK;
+    ar_memory_stats memory;
+    char high[16], *staging = NULL;
+    AR_GO(ar_path_join(&staging, j->part.dir, "out"));
+    AR_GO(ar__output_write(j->r->out, staging, &src));
+    AR_GO(write_report(j, m));
+    ar_device_memory(j->device, &memory);
+    if (j->common->json) AR_GO(print_json(j, src.method, &memory));
+    if (j->common->json) goto done;
+    AR_GO(list_files(j, NULL));
+    printf("%s in %.1f s, device memory at most %s\n", src.method, now_s() - j->start,
+           ar_program_bytes(high, sizeof high, memory.high_water));
+done:
+    free(staging);
+    return status;
+}
+
+/* ---- the job ---- */
+
+/* OUT.part; free(). */
+static ar_status part_folder(char **dir, const char *out) {
+    size_t n = strlen(out);
+    while (n > 1 && out[n - 1] == '/') n--;
+    *dir = ar__alloc(n + 6, 1);
+    if (!*dir) return AR_ERR_MEMORY;
+    memcpy(*dir, out, n);
+    memcpy(*dir + n, ".part", 6);
+    return AR_OK;
+}
+
+static ar_status make_samples(job *j) {
+    if (j->desc.iters == 0) return AR_OK;
+    int32_t T = j->r->seqlen;
+    if (T > j->model->model.max_tokens) T = j->model->model.max_tokens;
+    const char *path = j->r->calib;
+    if (!j->common->quiet)
+        fprintf(stderr, "calibration: %s, up to %d samples of %d tokens\n",
+                path ? path : "self (sampled from the float model)", (int)j->r->samples, (int)T);
+    ar_status status = ar_calib_make(&j->samples, j->model, j->device, path, j->r->samples, T,
+                                     (uint64_t)j->common->seed, &j->observer);
+    ar_program_progress_end(j->common);
+    return status;
+}
+
+static ar_status run_job(job *j) {
+    ar_status status = AR_OK;
+    char *part_dir = NULL;
+    ar_part_manifest manifest = {0};
+    ar_sink sink = {sink_block, sink_finished, sink_load, j};
+    const ar_quantize_request *r = j->r;
+    AR_GO(ar_model_open(&j->model, r->model));
+    AR_GO(part_folder(&part_dir, r->out));
+    AR_GO(ar__output_check(&r->plan, r->out, j->model->path));
+    if (r->report) AR_GO(ar__output_check_file("--report", r->report, r->out));
+    AR_GO(ar__part_check(part_dir));
+    AR_GO(ar_program_device(&j->device, j->common));
+    ar_program_observer(&j->observer, j->common);
+    list_float_layers(j);
+    AR_GO(make_samples(j));
+    AR_GO(make_manifest(j, &manifest));
+    AR_GO(ar__part_open(&j->part, part_dir, &manifest, r->resume));
+    j->desc.spill_dir = part_dir;
+    status = r->method->run(&j->model->model, j->device, j->desc.iters > 0 ? &j->samples : NULL, &j->desc,
+                            &sink, &j->observer);
+    ar_program_progress_end(j->common);
+    if (status == AR_OK) status = write_outputs(j, &manifest);
+    if (status == AR_ERR_INTERRUPTED && !j->common->quiet)
+        fprintf(stderr, "finished blocks are kept in %s; continue with --resume\n", part_dir);
+    AR_GO(status);
+    AR_GO(ar__part_remove(&j->part));
+done:
+    free(part_dir);
+    return status;
+}
+
+ar_status ar_quantize_run(const ar_quantize_request *request) {
+    job j = {.r = request, .common = request->common, .desc = request->desc, .start = now_s()};
+    j.desc.choose = choose;
+    j.desc.choose_ctx = &j;
+    ar_status status = run_job(&j);
+    ar__part_close(&j.part);
+    ar_samples_deinit(&j.samples);
+    ar_device_close(j.device);
+    ar_model_close(j.model);
+    return status;
+}
