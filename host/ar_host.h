@@ -275,6 +275,8 @@ typedef struct ar_eval_desc {
     int32_t window;                /* tokens; 0 = 512, capped by the context */
     int32_t skip_windows, max_windows; /* windows or documents left out at the start; counted after that (0 = all) */
     int32_t batch;                 /* 0 = 8 */
+    const char *save_logits;       /* AR_PROTOCOL_LLAMACPP: also writes the logits of every counted position here, in
+                                      llama-perplexity's format (docs/formats.md); NULL = nowhere */
 } ar_eval_desc;
 typedef struct ar_eval_result { double ppl, nll; int64_t tokens; int32_t windows; bool has_ref; double kl, top1, ref_ppl; } ar_eval_result;
 /* Perplexity of m on text; with ref also KL(ref || m) and the share of equal argmax. */

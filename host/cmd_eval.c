@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct eval_options { const char *text, *ref, *protocol; int64_t window, skip_windows, max_windows, batch; } eval_options;
+typedef struct eval_options { const char *text, *ref, *protocol, *save_logits; int64_t window, skip_windows, max_windows, batch; } eval_options;
 
 static ar_status parse_protocol(ar_protocol *p, const char *name) {
     static const char *const names[] = {"window", "lines", "llamacpp"};
@@ -47,7 +47,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     ar_observer observer;
     ar_eval_result r;
     ar_eval_desc desc = {.window = (int32_t)o->window, .skip_windows = (int32_t)o->skip_windows,
-                         .max_windows = (int32_t)o->max_windows, .batch = (int32_t)o->batch};
+                         .max_windows = (int32_t)o->max_windows, .batch = (int32_t)o->batch, .save_logits = o->save_logits};
     AR_GO(parse_protocol(&desc.protocol, o->protocol));
     AR_GO(ar_file_open(&text, o->text));
     AR_GO(ar_model_open(&m, path));
@@ -76,9 +76,10 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--skip-windows", AR_OPT_INT, &o.skip_windows, "N", "leave out the first N windows or documents", 0, 1 << 30, NULL},
         {"--max-windows", AR_OPT_INT, &o.max_windows, "N", "only the first N windows or documents", 1, 1 << 30, NULL},
         {"--batch", AR_OPT_INT, &o.batch, "N", "windows on the device at a time (8)", 1, 4096, NULL},
+        {"--save-logits", AR_OPT_STRING, &o.save_logits, "FILE", "keep the logits as llama-perplexity's --kl-divergence-base does", 0, 0, NULL},
     };
     int positional;
-    AR_TRY(ar_args_parse(self, &common, options, 7, argc, argv, &positional, 1, 1));
+    AR_TRY(ar_args_parse(self, &common, options, 8, argc, argv, &positional, 1, 1));
     if (common.help) return AR_OK;
     if (!o.text) return ar__fail(AR_ERR_USAGE, "anyround eval: --text FILE is needed");
     return evaluate(argv[1], &o, &common);

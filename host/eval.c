@@ -2,6 +2,7 @@
  * device (and a reference beside it) can be measured. Protocols: ARCHITECTURE section 3 (docs/architecture.md). */
 #include "ar_error.h"
 #include "head.h"
+#include "logits_file.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,8 @@ typedef struct head_pass {
     int64_t rows;
     float *host;                   /* (3, rows): nll, reference nll, kl */
     int32_t *same;                 /* (2, rows): argmax of both */
+    ar_logits_file *save;          /* NULL: logits stay on the device */
+    float *logits;                 /* (rows, V) when they are saved */
 } head_pass;
 
 static void pass_deinit(head_pass *p) {
@@ -193,6 +196,7 @@ static void pass_deinit(head_pass *p) {
     ar_tensor_destroy(p->labels);
     free(p->host);
     free(p->same);
+    free(p->logits);
 }
 
 static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref, ar_device *device, int64_t rows) {
@@ -200,6 +204,7 @@ static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref,
     p->host = ar__alloc((size_t)rows, 3 * sizeof *p->host);
     p->same = ar__alloc((size_t)rows, 2 * sizeof *p->same);
     if (!p->host || !p->same) return AR_ERR_MEMORY;
+    if (p->save && !(p->logits = ar__alloc((size_t)rows, (size_t)m->vocab * sizeof *p->logits))) return AR_ERR_MEMORY;
     AR_TRY(head_init(&p->m, m, device, rows));
     if (ref) AR_TRY(head_init(&p->ref, ref, device, rows));
     AR_TRY(ar_tensor_create(&p->labels, device, AR_I32, 1, &rows));
@@ -208,6 +213,7 @@ static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref,
     AR_TRY(ar_op_nll(p->graph, &p->nll, &p->top1, p->m.logits, p->labels));
     ar_graph_keep(p->graph, p->nll);
     ar_graph_keep(p->graph, p->top1);
+    if (p->save) ar_graph_keep(p->graph, p->m.logits);
     if (ref) {
         AR_TRY(head_record(&p->ref, p->graph));
         AR_TRY(ar_op_nll(p->graph, &p->ref_nll, &p->ref_top1, p->ref.logits, p->labels));
@@ -220,6 +226,14 @@ static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref,
 }
 
 typedef struct sums { double nll, ref_nll, kl; int64_t same, tokens; } sums;
+
+static ar_status save_rows(head_pass *p, const int32_t *labels, int64_t n) {
+    int64_t V = ar_tensor_dim(p->m.logits, 1);
+    AR_TRY(ar_tensor_read(p->m.logits, p->logits, 0, n * V));
+    for (int64_t i = 0; i < n; i++)
+        if (labels[i] >= 0) AR_TRY(ar__logits_file_row(p->save, p->logits + i * V));
+    return AR_OK;
+}
 
 static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_chain *x_ref, const int32_t *labels, int64_t row, int64_t n) {
     float *nll = p->host, *ref_nll = nll + p->rows, *kl = ref_nll + p->rows;
@@ -235,6 +249,7 @@ static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_cha
         AR_TRY(ar_tensor_read(p->ref_top1, ref_top1, 0, n));
         AR_TRY(ar_tensor_read(p->kl, kl, 0, n));
     }
+    if (p->save) AR_TRY(save_rows(p, labels + row, n));
     for (int64_t i = 0; i < n; i++) {
         if (labels[row + i] < 0) continue;
         s->tokens++;
@@ -248,9 +263,9 @@ static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_cha
 }
 
 static ar_status run_head(sums *s, const ar_open_model *m, const ar_open_model *ref, ar_device *device, const ar_chain *x,
-                          const ar_chain *x_ref, const task *t) {
+                          const ar_chain *x_ref, const task *t, ar_logits_file *save) {
     ar_status status = AR_OK;
-    head_pass p = {0};
+    head_pass p = {.save = save};
     int64_t rows = LOGIT_BYTES / (m->model.vocab * 4);
     if (rows < 1) rows = 1;
     if (rows > x->rows) rows = x->rows;
@@ -268,15 +283,20 @@ ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_
     task t = {0};
     ar_chain x = {.fd = -1}, x_ref = {.fd = -1};
     sums s = {0};
+    ar_logits_file save = {0};
     int32_t batch = desc->batch > 0 ? desc->batch : 8;
     memset(r, 0, sizeof *r);
     if (ref && ref->model.vocab != m->model.vocab)
         return ar__fail(AR_ERR_USAGE, "%s: vocabulary %lld differs from the reference's %lld", m->path,
                         (long long)m->model.vocab, (long long)ref->model.vocab);
+    if (desc->save_logits && desc->protocol != AR_PROTOCOL_LLAMACPP)
+        return ar__fail(AR_ERR_USAGE, "saving logits: is for the protocol llamacpp");
     AR_GO(make_task(&t, m, text, bytes, desc));
     AR_GO(run_body(&x, &m->model, device, &t.samples, batch, observer));
     if (ref) AR_GO(run_body(&x_ref, &ref->model, device, &t.samples, batch, observer));
-    AR_GO(run_head(&s, m, ref, device, &x, &x_ref, &t));
+    if (desc->save_logits) AR_GO(ar__logits_file_open(&save, desc->save_logits, &t.samples, (int32_t)m->model.vocab));
+    AR_GO(run_head(&s, m, ref, device, &x, &x_ref, &t, desc->save_logits ? &save : NULL));
+    if (desc->save_logits) AR_GO(ar__logits_file_commit(&save));
     if (s.tokens < 1) AR_GO(ar__fail(AR_ERR_USAGE, "text: no token to predict"));
     r->tokens = s.tokens;
     r->windows = t.samples.count;
@@ -289,6 +309,7 @@ ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_
         r->ref_ppl = exp(s.ref_nll / (double)s.tokens);
     }
 done:
+    ar__logits_file_abort(&save);
     task_deinit(&t);
     ar_chain_deinit(&x);
     ar_chain_deinit(&x_ref);
