@@ -15,7 +15,7 @@
 
 typedef struct job {
     const ar_quantize_request *r;
-    const ar_common *common;
+    ar_common common;
     ar_open_model *model;
     ar_device *device;
     ar_quant_desc desc;
@@ -129,9 +129,9 @@ static ar_status sink_block(void *ctx, const ar_block *block, ar_qlinear *const 
                             const ar_block_report *r) {
     job *j = ctx;
     AR_TRY(ar__part_write(&j->part, block, linears, r));
-    if (j->common->quiet || r->step_count == 0) return AR_OK;
+    if (j->common.quiet || r->step_count == 0) return AR_OK;
     char memory[16];
-    ar_program_progress_end(j->common);
+    ar_program_progress_end(&j->common);
     fprintf(stderr, "block %d: loss %.6g -> %.6g", (int)r->block, r->loss_first, r->loss_best);
     if (r->heldout_first > 0.0) fprintf(stderr, ", held out %.6g -> %.6g", r->heldout_first, r->heldout_best);
     fprintf(stderr, " (step %d), %.1f s, device memory %s\n", (int)r->best_step, r->seconds,
@@ -231,7 +231,7 @@ static void list_float_layers(const job *j) {
     for (int32_t b = 0; b < j->model->model.block_count; b++) {
         const ar_block *block = &j->model->model.blocks[b];
         for (int32_t i = 0; i < block->linear_count; i++) {
-            if (stays_float(j, block, i) && !j->common->quiet)
+            if (stays_float(j, block, i) && !j->common.quiet)
                 fprintf(stderr, "note: block %d %s (%lld x %lld) stays float: the format cannot hold it\n",
                         (int)b, block->linears[i].name, (long long)block->linears[i].O,
                         (long long)block->linears[i].I);
@@ -304,8 +304,8 @@ static ar_status write_outputs(job *j, const ar_part_manifest *m) {
     AR_GO(ar__output_write(j->r->out, staging, &src));
     AR_GO(write_report(j, m));
     ar_device_memory(j->device, &memory);
-    if (j->common->json) AR_GO(print_json(j, src.method, &memory));
-    if (j->common->json) goto done;
+    if (j->common.json) AR_GO(print_json(j, src.method, &memory));
+    if (j->common.json) goto done;
     AR_GO(list_files(j, NULL));
     printf("%s in %.1f s, device memory at most %s\n", src.method, now_s() - j->start,
            ar_program_bytes(high, sizeof high, memory.high_water));
@@ -332,13 +332,24 @@ static ar_status make_samples(job *j) {
     int32_t T = j->r->seqlen;
     if (T > j->model->model.max_tokens) T = j->model->model.max_tokens;
     const char *path = j->r->calib;
-    if (!j->common->quiet)
+    if (!j->common.quiet)
         fprintf(stderr, "calibration: %s, up to %d samples of %d tokens\n",
                 path ? path : "self (sampled from the float model)", (int)j->r->samples, (int)T);
     ar_status status = ar_calib_make(&j->samples, j->model, j->device, path, j->r->samples, T,
-                                     (uint64_t)j->common->seed, &j->observer);
-    ar_program_progress_end(j->common);
+                                     (uint64_t)j->common.seed, &j->observer);
+    ar_program_progress_end(&j->common);
     return status;
+}
+
+/* What the device reports as its memory may vary from run to run, and the budget decides how a step is cut. So
+ * a resumed run keeps the budget of the first, unless the user gives one. */
+static ar_status keep_budget(job *j, const char *part_dir) {
+    char *recorded = NULL;
+    if (!j->r->resume || j->common.vram > 0) return AR_OK;
+    AR_TRY(ar__part_recorded(&recorded, part_dir, "vram"));
+    j->common.vram = strtoull(recorded, NULL, 10);
+    free(recorded);
+    return AR_OK;
 }
 
 static ar_status run_job(job *j) {
@@ -352,8 +363,9 @@ static ar_status run_job(job *j) {
     AR_GO(ar__output_check(&r->plan, r->out, j->model->path));
     if (r->report) AR_GO(ar__output_check_file("--report", r->report, r->out));
     AR_GO(ar__part_check(part_dir));
-    AR_GO(ar_program_device(&j->device, j->common));
-    ar_program_observer(&j->observer, j->common);
+    AR_GO(keep_budget(j, part_dir));
+    AR_GO(ar_program_device(&j->device, &j->common));
+    ar_program_observer(&j->observer, &j->common);
     list_float_layers(j);
     AR_GO(make_samples(j));
     AR_GO(make_manifest(j, &manifest));
@@ -361,9 +373,9 @@ static ar_status run_job(job *j) {
     j->desc.spill_dir = part_dir;
     status = r->method->run(&j->model->model, j->device, j->desc.iters > 0 ? &j->samples : NULL, &j->desc,
                             &sink, &j->observer);
-    ar_program_progress_end(j->common);
+    ar_program_progress_end(&j->common);
     if (status == AR_OK) status = write_outputs(j, &manifest);
-    if (status == AR_ERR_INTERRUPTED && !j->common->quiet)
+    if (status == AR_ERR_INTERRUPTED && !j->common.quiet)
         fprintf(stderr, "finished blocks are kept in %s; continue with --resume\n", part_dir);
     AR_GO(status);
     AR_GO(ar__part_remove(&j->part));
@@ -373,7 +385,7 @@ done:
 }
 
 ar_status ar_quantize_run(const ar_quantize_request *request) {
-    job j = {.r = request, .common = request->common, .desc = request->desc, .start = now_s()};
+    job j = {.r = request, .common = *request->common, .desc = request->desc, .start = now_s()};
     j.desc.choose = choose;
     j.desc.choose_ctx = &j;
     ar_status status = run_job(&j);

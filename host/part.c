@@ -61,6 +61,25 @@ done:
     return status;
 }
 
+ar_status ar__part_recorded(char **value, const char *dir, const char *name) {
+    ar_status status = AR_OK;
+    char *path = NULL;
+    const char *found = "";
+    ar_json *root = NULL;
+    *value = NULL;
+    AR_GO(ar_path_join(&path, dir, "manifest.json"));
+    if (ar_path_exists(path)) {
+        AR_GO(ar_json_open(&root, path, MANIFEST_BYTES));
+        AR_GO(ar_json_string_or(&found, root, name, "", path));
+    }
+    *value = strdup(found);
+    if (!*value) status = ar__fail(AR_ERR_MEMORY, "cannot copy a field of the state");
+done:
+    ar_json_close(root);
+    free(path);
+    return status;
+}
+
 /* Is dir absent, or a folder with nothing but a manifest that was never finished? */
 static bool holds_nothing_else(const char *dir) {
     static const char begun[] = "manifest.json.tmp-";

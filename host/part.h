@@ -13,6 +13,8 @@ void ar__part_manifest_add(ar_part_manifest *m, const char *name, const char *fo
 typedef struct ar_part { char *dir; } ar_part;
 /* Errors: USAGE when dir holds something that is no state: before any work. */
 ar_status ar__part_check(const char *dir);
+/* A field of the state in dir, or "" when there is none; to be freed. Errors: FORMAT, IO, MEMORY. */
+ar_status ar__part_recorded(char **value, const char *dir, const char *name);
 /* Opens dir. With resume an existing state must have the same manifest (USAGE names the first field that
  * differs, found and expected); without, an existing state is removed. */
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume);

@@ -173,6 +173,9 @@ interrupt)
     says 'resume'
     nothing_left o
     [ -d o.part ] || die 'the state was lost'
+    run 2 "${command[@]}" -o o --resume --vram 2G; says 'vram'
+    # what a device reports as its memory may vary: the budget is the state's
+    sed -i 's/\("vram":[^"]*\)"[0-9]*"/\1"9123456789"/' o.part/manifest.json
     run 0 "${command[@]}" -o o --resume --json
     diff -r whole o || die 'what was resumed differs'
     [ "$(grep -c '"block":' out)" = "$blocks" ] || die "expected $blocks blocks in the JSON"
