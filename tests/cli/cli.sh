@@ -212,6 +212,22 @@ json) # single bytes are tokens, so hot sampling gives text that is no UTF-8
     run 0 run "$model" -p é --temp 100 --top-p 1 -n 150 --json
     iconv -f UTF-8 -t UTF-8 out >/dev/null || die 'JSON is not UTF-8'
     grep -q $'\xef\xbf\xbd' out || die 'expected bytes that are no character' ;;
+devices_agree) # on round to nearest, but for ties
+    for device in vk cl; do
+        "$program" devices -q 2>/dev/null | grep -q "^$device:" || skip "no $device device"
+    done
+    data=${AR_SHARED:-$root/../shared}/data
+    for source in "$model" "$data/tinystories-656K-hf" "$data/stories260K-hf"; do
+        [ -f "$source/config.json" ] || continue
+        while read -r bits group scheme; do
+            for device in vk cl; do
+                run 0 quantize "$source" -o $device --method rtn --format fake --bits "$bits" --group "$group" "--$scheme" --device $device -q
+            done
+            found=$("$AR_COMPARE" vk cl) || die "cannot compare W$bits g$group"
+            echo "$(basename "$source") W$bits g$group $scheme, vk and cl: $found"
+            awk -v share="${found##* }" 'BEGIN { exit !(share < 1e-4) }' || die 'expected a share below 1e-4'
+        done < <(printf '%s\n' {2,3,4,8}\ {32,128}\ asym '2 32 sym' '4 32 sym')
+    done ;;
 *) die "no such case" ;;
 esac
 echo ok
