@@ -247,7 +247,7 @@ typedef struct ar_write_source {
 } ar_write_source;
 
 typedef struct ar_format {
-    const char *name, *help;       /* "gguf", "auto_round", "gptq", "fake" */
+    const char *name, *help;       /* as --format names it: "gguf", "auto_round", … */
     bool is_folder;
     ar_status (*storage)(ar_storage *s, const ar_output_plan *plan); /* for this type/bits */
     ar_status (*write)(const char *path, const ar_write_source *src);
@@ -264,7 +264,7 @@ bool ar_output_plan_holds(const ar_output_plan *plan, int64_t O, int64_t I);
 
 /* GGUF, all of it that we read: float, Q4_0/Q4_1/Q8_0 (others are FORMAT by name until they have a reader). */
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path);
-/* Packed folders (quantization_config in config.json: gptq, auto-round). */
+/* Packed folders (quantization_config in config.json: gptq, auto-round, awq, compressed-tensors). */
 ar_status ar_weights_open_packed(ar_weights *w, const char *folder);
 
 /* ---- eval.c ---- */

@@ -107,7 +107,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--sym", AR_OPT_FLAG, &o.sym, NULL, "symmetric, signed scales (default)", 0, 0, NULL},
         {"--asym", AR_OPT_FLAG, &o.asym, NULL, "asymmetric, with zero points", 0, 0, NULL},
         {"--type", AR_OPT_STRING, &o.type, "T", "GGUF type: q4_0 (default), q4_1, q8_0, f16, f32", 0, 0, NULL},
-        {"--format", AR_OPT_STRING, &o.format, "F[,F…]", "gguf, auto_round, gptq, fake", 0, 0, NULL},
+        {"--format", AR_OPT_STRING, &o.format, "F[,F…]", "auto_round, auto_round_awq, gptq, gptq_v2, awq, compressed_tensors, gguf, fake", 0, 0, NULL},
         {"--widen", AR_OPT_FLAG, &o.widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
         {"--recipe", AR_OPT_STRING, &o.recipe, "R", "light (50 steps), default (200) or best (1000)", 0, 0, &o.has_recipe},
         {"--calib", AR_OPT_STRING, &o.calib, "FILE|self", "calibration text, or sampled from the model (default)", 0, 0, &o.has_calib},

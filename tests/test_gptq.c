@@ -1,28 +1,12 @@
-/* The formats gptq and auto_round and their reader: round trips at every width, an independent decoder,
- * golden words, config.json, and files that must be refused. */
+/* The formats in the GPTQ layout (gptq, gptq_v2, auto_round) and their reader: round trips at every width, an
+ * independent decoder, golden words, config.json, and files that must be refused. */
 #include "write_source.h"
-#include "fmt_gptq.h"
-#include "ref_gptq.h"
+#include "packing.h"
+#include "packed_folder.h"
+#include "ref_packed.h"
 
 static const source_shape small = {
     .hidden = 64, .kv = 16, .inter = 256, .dtype = "F32"}; /* k and v stay float: 16 outputs */
-
-static char *slurp(const char *folder, const char *name) {
-    char *text;
-    size_t bytes;
-    assert_ok(ar_file_read_text(&text, &bytes, in_folder(folder, name), 1 << 20));
-    return text;
-}
-
-static bool file_holds(const char *folder, const char *name, const char *part) {
-    char *text = slurp(folder, name), *to = text;
-    for (const char *from = text; *from; from++)
-        if (!strchr(" \t\n", *from)) *to++ = *from;
-    *to = 0;
-    bool holds = strstr(text, part) != NULL;
-    free(text);
-    return holds;
-}
 
 /* ---- round trips ---- */
 
@@ -66,10 +50,11 @@ static void compare_linear(const ref_file *f, const test_source *t, const ar_wei
     ar_qlinear_free(q);
 }
 
-static void round_trip(const char *format, int bits, int group, bool sym, bool negative) {
+static void round_trip(const source_shape *shape, const char *format, int bits, int group, bool sym,
+                       bool negative) {
     char *folder = temp_folder();
     test_source t;
-    source_open(&t, in_folder(folder, "model"), &small,
+    source_open(&t, in_folder(folder, "model"), shape,
                 &(ar_output_request){.formats = format, .bits = bits, .group = group, .sym = sym});
     t.negative = negative;
     char out[4200];
@@ -82,9 +67,9 @@ static void round_trip(const char *format, int bits, int group, bool sym, bool n
     ar_qlinear q;
     assert_true(ref_open(&ref, in_folder(out, "model.safetensors")));
     assert_ok(ar_weights_open_packed(&w, out));
-    bool is_gptq = strcmp(format, "gptq") == 0;
+    bool v1 = strcmp(format, "gptq") == 0, v2 = strcmp(format, "gptq_v2") == 0;
     for (int b = 0; b < 2; b++)
-        for (int i = 0; i < 7; i++) compare_linear(&ref, &t, &w, b, i, is_gptq || sym, is_gptq);
+        for (int i = 0; i < 7; i++) compare_linear(&ref, &t, &w, b, i, v1 || (sym && !v2), v1 || v2);
     int64_t index = ar_weights_find(&w, "model.layers.0.self_attn.q_proj.weight");
     assert_ok(w.vtable->read_codes(w.impl, &q, index));
     assert_int_equal(q.scheme.zero, sym ? AR_ZERO_SYM : AR_ZERO_INT);
@@ -98,30 +83,41 @@ static void round_trip(const char *format, int bits, int group, bool sym, bool n
 
 static void every_scheme_survives_and_the_reference_agrees(void **state) {
     (void)state;
-    static const int widths[] = {2, 3, 4, 8}, groups[] = {16, 32, 64, 128, -1};
-    for (int f = 0; f < 2; f++)
-        for (int b = 0; b < 4; b++)
+    static const char *const formats[] = {"auto_round", "gptq", "gptq_v2"};
+    static const int widths[] = {2, 3, 4, 8}, groups[] = {16, 32, 64, 128, -1},
+                     odd_groups[] = {24, 48, 96, 192};
+    static const source_shape odd = {.hidden = 96, .kv = 32, .inter = 192, .dtype = "F16"};
+    for (int f = 0; f < 3; f++)
+        for (int b = 0; b < 4; b++) {
             for (int g = 0; g < 5; g++) {
-                const char *format = f ? "gptq" : "auto_round";
-                round_trip(format, widths[b], groups[g], true, groups[g] == 32);
-                round_trip(format, widths[b], groups[g], false, false);
+                round_trip(&small, formats[f], widths[b], groups[g], true, groups[g] == 32);
+                round_trip(&small, formats[f], widths[b], groups[g], false, false);
             }
+            for (int g = 0; g < 4; g++) {
+                round_trip(&odd, formats[f], widths[b], odd_groups[g], true, g == 1);
+                round_trip(&odd, formats[f], widths[b], odd_groups[g], false, false);
+            }
+        }
 }
 
 /* ---- golden words ---- */
 
 static void three_bit_words_are_the_described_ones(void **state) {
     (void)state;
-    uint8_t values[32];
+    uint8_t values[32], back[32];
     uint32_t words[3], spread[6] = {0};
+    ar_streams row = ar__packing_zeros(&ar__packing_gptq, 32, 1, 3),
+               columns = ar__packing_codes(&ar__packing_gptq, 2, 32, 3);
     for (int i = 0; i < 32; i++) values[i] = (uint8_t)(i % 8);
-    ar__gptq_pack(words, 1, values, 1, 32, 3);
+    ar__stream_put(words, &row, 0, values, 1);
     /* sum of (i % 8) << 3 i over 24 bits is 0xFAC688, repeated */
     assert_int_equal(words[0], 0x88FAC688u);
     assert_int_equal(words[1], 0xC688FAC6u);
     assert_int_equal(words[2], 0xFAC688FAu);
+    ar__stream_block(back, &row, (const uint8_t *)words, 0, 0);
+    assert_memory_equal(back, values, 32);
     for (int i = 0; i < 32; i++) values[i] = 3;
-    ar__gptq_pack(spread, 2, values, 1, 32, 3);
+    ar__stream_put(spread, &columns, 0, values, 1);
     assert_int_equal(spread[0], 0xDB6DB6DBu);
     assert_int_equal(spread[2], 0xB6DB6DB6u);
     assert_int_equal(spread[4], 0x6DB6DB6Du);
@@ -158,6 +154,28 @@ static void symmetric_zeros_are_the_known_constants(void **state) {
 }
 
 /* ---- config.json and the other tensors ---- */
+
+static void gptq_v2_says_so_and_keeps_a_zero_point_of_zero(void **state) {
+    (void)state;
+    char *folder = temp_folder();
+    test_source t;
+    source_open(&t, in_folder(folder, "model"), &small,
+                &(ar_output_request){.formats = "gptq_v2", .bits = 4, .group = 32, .sym = 0});
+    assert_int_equal(t.plan.scheme.zero_min, 0);
+    assert_ok(ar_format_find("gptq_v2")->write(in_folder(folder, "out"), &t.src));
+    assert_true(file_holds(folder, "out/config.json", "\"checkpoint_format\":\"gptq_v2\""));
+    ar_weights w;
+    ar_qlinear q;
+    int zeros = 0;
+    assert_ok(ar_weights_open_packed(&w, in_folder(folder, "out")));
+    assert_ok(w.vtable->read_codes(w.impl, &q, ar_weights_find(&w, "model.layers.0.mlp.down_proj.weight")));
+    for (int64_t i = 0; i < q.O * q.groups; i++) zeros += q.zeros[i] == 0;
+    assert_true(zeros > 0);
+    ar_qlinear_deinit(&q);
+    ar_weights_close(&w);
+    source_close(&t);
+    temp_remove(folder);
+}
 
 static void gptq_config_lists_what_stays_float(void **state) {
     (void)state;
@@ -260,48 +278,17 @@ static void other_tensors_become_f16(void **state) {
 
 /* ---- files of others, and bad ones ---- */
 
-typedef struct bad_tensor {
-    const char *name, *dtype;
-    int32_t dim_count;
-    int64_t dims[2];
-} bad_tensor;
-
-/* A folder with one packed linear p (O 32, I 64, 4 bits, group 32), changed as told. */
-static char *packed_folder(const char *config, const bad_tensor *change, uint8_t fill) {
-    bad_tensor list[] = {{"p.qweight", "I32", 2, {8, 32}},
-                         {"p.qzeros", "I32", 2, {2, 4}},
-                         {"p.scales", "F16", 2, {2, 32}},
-                         {"p.bias", "F16", 1, {32, 0}},
-                         {NULL, NULL, 0, {0, 0}}};
-    bool replaced = !change;
-    for (int i = 0; i < 4 && !replaced; i++)
-        if (strcmp(list[i].name, change->name) == 0) {
-            list[i] = *change;
-            replaced = true;
-        }
-    if (!replaced) list[4] = *change;
-    char *folder = temp_folder();
-    put_text(in_folder(folder, "config.json"), config);
-    ar_st_writer *w;
-    assert_ok(ar_st_writer_create(&w));
-    for (int i = 0; i < 5; i++)
-        if (list[i].name && list[i].dtype)
-            assert_ok(ar_st_writer_declare(w, list[i].name, list[i].dtype, list[i].dim_count, list[i].dims));
-    assert_ok(ar_st_writer_begin(w, in_folder(folder, "model.safetensors")));
-    for (int i = 0; i < 5; i++) {
-        if (!list[i].name || !list[i].dtype) continue;
-        const char *c = list[i].dtype;
-        int64_t elements = list[i].dims[0] * (list[i].dim_count > 1 ? list[i].dims[1] : 1);
-        for (int64_t k = 0; k < elements * (strchr(c, '8') ? 1 : strstr(c, "16") ? 2 : 4); k++)
-            assert_ok(ar_st_writer_data(w, &fill, 1));
-    }
-    assert_ok(ar_st_writer_finish(&w));
-    return folder;
+/* One packed linear p (O 32, I 64, 4 bits, group 32), changed as told. */
+static char *gptq_folder(const char *config, const bad_tensor *change, uint8_t fill) {
+    static const bad_tensor list[] = {{"p.qweight", "I32", 2, {8, 32}},
+                                      {"p.qzeros", "I32", 2, {2, 4}},
+                                      {"p.scales", "F16", 2, {2, 32}},
+                                      {"p.bias", "F16", 1, {32, 0}}};
+    return packed_folder(config, list, 4, change, fill);
 }
 
-#define QC(members) "{\"quantization_config\":{" members "}}"
-#define GPTQ4       "\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":32"
-#define ROUND4      "\"quant_method\":\"auto-round\",\"bits\":4,\"group_size\":32"
+#define GPTQ4  "\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":32"
+#define ROUND4 "\"quant_method\":\"auto-round\",\"bits\":4,\"group_size\":32"
 
 static void zero_points_follow_the_config(void **state) {
     (void)state;
@@ -311,6 +298,7 @@ static void zero_points_follow_the_config(void **state) {
     } cases[] = {{QC(GPTQ4), 8},
                  {QC(GPTQ4 ",\"checkpoint_format\":\"gptq\",\"desc_act\":false"), 8},
                  {QC(GPTQ4 ",\"checkpoint_format\":\"gptq_v2\""), 7},
+                 {QC(GPTQ4 ",\"format\":\"gptq_v2\""), 7},
                  {QC(ROUND4), 8},
                  {QC(ROUND4 ",\"packing_format\":\"auto_round:auto_gptq\""), 8},
                  {QC(ROUND4 ",\"packing_format\":\"auto_round\""), 7},
@@ -322,13 +310,13 @@ static void zero_points_follow_the_config(void **state) {
                      "\":{\"bits\":4,\"group_size\":32}}"),
                   8}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *folder = packed_folder(cases[i].config, NULL, 0x77);
+        char *folder = gptq_folder(cases[i].config, NULL, 0x77);
         ar_weights w;
         float row[64], s = ar_f16_to_f32(0x7777);
         assert_ok(ar_weights_open_packed(&w, folder));
         assert_int_equal(w.vtable->count(w.impl), 2);
         assert_string_equal(w.vtable->at(w.impl, ar_weights_find(&w, "p.weight"))->type,
-                            i < 3 || i == 8 ? "gptq4g32" : "auto_round4g32");
+                            i < 4 || i == 9 ? "gptq4g32" : "auto_round4g32");
         assert_ok(w.vtable->read(w.impl, row, ar_weights_find(&w, "p.weight"), 31, 1));
         for (int k = 0; k < 64; k++) assert_true(row[k] == s * (7.0f - cases[i].zero));
         ar_weights_close(&w);
@@ -340,7 +328,7 @@ static void zero_points_follow_the_config(void **state) {
  */
 static void a_stored_minus_one_is_not_masked(void **state) {
     (void)state;
-    char *folder = packed_folder(QC(GPTQ4), NULL, 0xff);
+    char *folder = gptq_folder(QC(GPTQ4), NULL, 0xff);
     ar_weights w;
     ar_qlinear q;
     assert_ok(ar_weights_open_packed(&w, folder));
@@ -366,10 +354,11 @@ static void bad_files_are_refused(void **state) {
         {QC(GPTQ4), {"p.qweight", "F32", 2, {8, 32}}, "found F32 (8, 32), expected I32 (8, 32)"},
         {QC(GPTQ4), {"p.qweight", "I32", 1, {256, 0}}, "found I32 (256)"},
         {QC(GPTQ4), {"p.qzeros", "I32", 2, {4, 2}}, "found I32 (4, 2), expected I32 (2, 4)"},
-        {QC(GPTQ4), {"p.scales", "F32", 2, {2, 32}}, "found F32 (2, 32), expected F16 (2, 32)"},
+        {QC(GPTQ4), {"p.scales", "I32", 2, {2, 32}}, "found I32 (2, 32), expected F16 (2, 32)"},
+        {QC(GPTQ4), {"p.scales", "BF16", 2, {32, 2}}, "found BF16 (32, 2), expected BF16 (2, 32)"},
         {QC(GPTQ4), {"p.scales", "F16", 2, {32, 2}}, "found F16 (32, 2), expected F16 (2, 32)"},
         {QC(GPTQ4), {"p.weight", "F16", 2, {32, 64}}, "float tensor beside"},
-        {QC(GPTQ4), {"p.g_idx", "I32", 1, {64, 0}}, "found group 2004318071 at 0, expected 0"},
+        {QC(GPTQ4), {"p.g_idx", "I32", 1, {64, 0}}, "found group 2004318071 at 0, expected 0 to 1"},
         {QC(GPTQ4), {"p.g_idx", "I32", 1, {63, 0}}, "found I32 (63), expected I32 (64)"},
         {QC(GPTQ4 ",\"desc_act\":true"), {"p.bias", "F16", 1, {32, 0}}, "no g_idx"},
         {QC("\"quant_method\":\"gptq\",\"bits\":8,\"group_size\":32"),
@@ -390,19 +379,19 @@ static void bad_files_are_refused(void **state) {
         {QC("\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":0"),
          {"p.bias", "F16", 1, {32, 0}},
          "group_size: found 0"},
-        {QC("\"quant_method\":\"awq\",\"bits\":4"),
+        {QC("\"quant_method\":\"marlin\",\"bits\":4"),
          {"p.bias", "F16", 1, {32, 0}},
-         "found \"awq\", expected gptq or auto-round"},
+         "found \"marlin\", expected gptq, auto-round, awq or compressed-tensors"},
         {QC("\"bits\":4"), {"p.bias", "F16", 1, {32, 0}}, "quant_method: found \"\""},
         {QC(GPTQ4 ",\"checkpoint_format\":\"marlin\""), {"p.bias", "F16", 1, {32, 0}}, "found \"marlin\""},
-        {QC(ROUND4 ",\"packing_format\":\"auto_round:auto_awq\""),
+        {QC(ROUND4 ",\"packing_format\":\"auto_round:fp8\""),
          {"p.bias", "F16", 1, {32, 0}},
-         "found \"auto_round:auto_awq\""},
+         "found \"auto_round:fp8\""},
         {QC(ROUND4 ",\"data_type\":\"mx_fp\""), {"p.bias", "F16", 1, {32, 0}}, "data_type: found \"mx_fp\""},
         {QC(ROUND4 ",\"act_bits\":8"), {"p.bias", "F16", 1, {32, 0}}, "act_bits: found 8"},
         {"{\"quantization_config\":3}", {"p.bias", "F16", 1, {32, 0}}, "expected an object"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *folder = packed_folder(cases[i].config, &cases[i].change, 0x77);
+        char *folder = gptq_folder(cases[i].config, &cases[i].change, 0x77);
         ar_weights w;
         assert_error(ar_weights_open_packed(&w, folder), AR_ERR_FORMAT, cases[i].text);
         assert_null(w.impl);
@@ -410,9 +399,61 @@ static void bad_files_are_refused(void **state) {
     }
 }
 
+/* desc_act: every input names its group. */
+static void reordered_inputs_are_read(void **state) {
+    (void)state;
+    static const bad_tensor with_g_idx = {"p.g_idx", "I32", 1, {64, 0}};
+    char *folder = gptq_folder(QC(GPTQ4 ",\"desc_act\":true"), &with_g_idx, 0);
+    ar_weights w;
+    ar_qlinear q;
+    float row[64];
+    int32_t groups[64];
+    uint16_t scales[64];
+    for (int i = 0; i < 64; i++) groups[i] = (i * 7 + 1) % 3 == 0;
+    for (int i = 0; i < 64; i++) scales[i] = ar_f32_to_f16(i < 32 ? 0.25f : -2.0f);
+    patch_tensor(folder, "p.g_idx", groups, sizeof groups);
+    patch_tensor(folder, "p.scales", scales, sizeof scales);
+    assert_ok(ar_weights_open_packed(&w, folder));
+    int64_t index = ar_weights_find(&w, "p.weight");
+    assert_ok(w.vtable->read(w.impl, row, index, 5, 1));
+    for (int i = 0; i < 64; i++) assert_true(row[i] == (groups[i] ? -2.0f : 0.25f) * -1.0f);
+    assert_error(w.vtable->read_codes(w.impl, &q, index), AR_ERR_UNSUPPORTED, "reordered");
+    ar_weights_close(&w);
+    temp_remove(folder);
+}
+
+/* Scales of other programs: BF16 and F32 are read as they are; codes with them only where F16 holds them. */
+static void scales_of_other_types_are_read(void **state) {
+    (void)state;
+    static const bad_tensor wide = {"p.scales", "F32", 2, {2, 32}}, brain = {"p.scales", "BF16", 2, {2, 32}};
+    for (int k = 0; k < 3; k++) {
+        char *folder = gptq_folder(QC(GPTQ4), k ? &wide : &brain, 0);
+        float values[64], row[64];
+        uint16_t halves[64];
+        for (int i = 0; i < 64; i++) values[i] = k == 2 ? 0.1f : -0.375f;
+        for (int i = 0; i < 64; i++) halves[i] = ar_f32_to_bf16(values[i]);
+        patch_tensor(folder, "p.scales", k ? (void *)values : halves, k ? sizeof values : sizeof halves);
+        ar_weights w;
+        ar_qlinear q;
+        assert_ok(ar_weights_open_packed(&w, folder));
+        int64_t index = ar_weights_find(&w, "p.weight");
+        assert_ok(w.vtable->read(w.impl, row, index, 3, 1));
+        for (int i = 0; i < 64; i++) assert_true(row[i] == values[0] * -1.0f);
+        if (k == 2) {
+            assert_error(w.vtable->read_codes(w.impl, &q, index), AR_ERR_UNSUPPORTED, "F16");
+        } else {
+            assert_ok(w.vtable->read_codes(w.impl, &q, index));
+            assert_int_equal(q.scales[0], ar_f32_to_f16(-0.375f));
+            ar_qlinear_deinit(&q);
+        }
+        ar_weights_close(&w);
+        temp_remove(folder);
+    }
+}
+
 static void truncated_files_are_refused(void **state) {
     (void)state;
-    char *folder = packed_folder(QC(GPTQ4), NULL, 0x77);
+    char *folder = gptq_folder(QC(GPTQ4), NULL, 0x77);
     ar_weights w;
     ar_file f;
     assert_ok(ar_file_open(&f, in_folder(folder, "model.safetensors")));
@@ -460,12 +501,15 @@ int main(void) {
         cmocka_unit_test(every_scheme_survives_and_the_reference_agrees),
         cmocka_unit_test(three_bit_words_are_the_described_ones),
         cmocka_unit_test(symmetric_zeros_are_the_known_constants),
+        cmocka_unit_test(gptq_v2_says_so_and_keeps_a_zero_point_of_zero),
         cmocka_unit_test(gptq_config_lists_what_stays_float),
         cmocka_unit_test(auto_round_config_records_the_tuning),
         cmocka_unit_test(other_tensors_become_f16),
         cmocka_unit_test(zero_points_follow_the_config),
         cmocka_unit_test(a_stored_minus_one_is_not_masked),
         cmocka_unit_test(bad_files_are_refused),
+        cmocka_unit_test(reordered_inputs_are_read),
+        cmocka_unit_test(scales_of_other_types_are_read),
         cmocka_unit_test(truncated_files_are_refused),
         cmocka_unit_test(failing_allocations_are_reported),
     };

@@ -19,6 +19,15 @@ static void plans_intersect_what_formats_store(void **state) {
         {{"auto_round", NULL, 4, 48, 0, false}, {4, 48, AR_ZERO_INT, 0, AR_SUPER_NONE}, "", 1},
         {{"auto_round,gptq", NULL, 4, 32, 0, false}, {4, 32, AR_ZERO_INT, 1, AR_SUPER_NONE}, "", 2},
         {{"gptq,auto_round,fake", NULL, 4, 32, 0, false}, {4, 32, AR_ZERO_INT, 1, AR_SUPER_NONE}, "", 3},
+        {{"gptq_v2", NULL, 3, 32, 0, false}, {3, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, "", 1},
+        {{"gptq_v2,gptq", NULL, 3, 32, 0, false}, {3, 32, AR_ZERO_INT, 1, AR_SUPER_NONE}, "", 2},
+        {{"awq", NULL, 0, 0, 0, false}, {4, 128, AR_ZERO_INT, 0, AR_SUPER_NONE}, "", 1},
+        {{"auto_round_awq", NULL, 0, -1, -1, false}, {4, -1, AR_ZERO_SYM, 0, AR_SUPER_NONE}, "", 1},
+        {{"compressed_tensors", NULL, 8, 64, 0, false}, {8, 64, AR_ZERO_INT, 0, AR_SUPER_NONE}, "", 1},
+        {{"awq,compressed_tensors", NULL, 0, 64, 0, false}, {4, 64, AR_ZERO_INT, 0, AR_SUPER_NONE}, "", 2},
+        {{"compressed_tensors,gptq", NULL, 8, 32, 0, false}, {8, 32, AR_ZERO_INT, 1, AR_SUPER_NONE}, "", 2},
+        {{"auto_round,auto_round_awq,gptq,gptq_v2,awq,compressed_tensors,fake,gguf", NULL, 0, 0, -1, false},
+         {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, "q4_0", 8},
         {{"fake", NULL, 5, 10, 0, false}, {5, 10, AR_ZERO_INT, 0, AR_SUPER_NONE}, "", 1},
         {{"fake", NULL, 7, 1, 1, false}, {7, 1, AR_ZERO_SYM, 0, AR_SUPER_NONE}, "", 1},
         {{"gguf", NULL, 0, 0, -1, false}, {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, "q4_0", 1},
@@ -67,7 +76,14 @@ static void what_cannot_agree_is_named(void **state) {
         {{"gptq", NULL, 4, 8, -1, false}, "gptq", "--group 8"},
         {{"auto_round", NULL, 4, 15, -1, false}, "auto_round", "--group 15"},
         {{"gptq", NULL, 4, -2, -1, false}, "--group", "found -2"},
-        {{"awq", NULL, 0, 0, -1, false}, "awq", "gptq"},
+        {{"awq1", NULL, 0, 0, -1, false}, "awq1", "compressed_tensors"},
+        {{"awq", NULL, 8, 0, -1, false}, "awq", "--bits 8"},
+        {{"auto_round_awq", NULL, 3, 0, -1, false}, "auto_round_awq", "--bits 3"},
+        {{"awq,compressed_tensors", NULL, 8, 0, -1, false}, "--format awq", "--bits 8"},
+        {{"compressed_tensors", NULL, 3, 0, -1, false}, "compressed_tensors", "--bits 3"},
+        {{"gptq_v2", NULL, 5, 0, -1, false}, "gptq_v2", "--bits 5"},
+        {{"awq", NULL, 4, 8, -1, false}, "awq", "--group 8"},
+        {{"gguf,awq", "q4_1", 0, 0, 0, false}, "gguf", "awq"},
         {{"GPTQ", NULL, 0, 0, -1, false}, "'GPTQ'", "gptq"},
         {{"gpt", NULL, 0, 0, -1, false}, "'gpt'", "gptq"},
         {{"", NULL, 0, 0, -1, false}, "--format", "found nothing"},
@@ -112,7 +128,7 @@ static void the_table_of_formats_is_complete(void **state) {
     int32_t count = 0;
     for (; ar_format_at(count); count++)
         assert_ptr_equal(ar_format_find(ar_format_at(count)->name), ar_format_at(count));
-    assert_true(count >= 3);
+    assert_true(count >= 8);
     assert_null(ar_format_at(-1));
     assert_null(ar_format_find("none"));
 }
@@ -131,6 +147,19 @@ static void plans_tell_which_linears_they_hold(void **state) {
                  {{"gptq", NULL, 4, -1, 1, false}, 64, 96, true},
                  {{"gptq", NULL, 4, -1, 1, false}, 64, 172, false},
                  {{"auto_round", NULL, 4, 48, 1, false}, 64, 96, true},
+                 {{"awq", NULL, 4, 32, 1, false}, 8, 96, true},
+                 {{"awq", NULL, 4, 32, 1, false}, 12, 96, false},
+                 {{"awq", NULL, 4, 64, 1, false}, 8, 96, false},
+                 {{"awq", NULL, 4, 128, 1, false}, 64, 96, false},
+                 {{"awq", NULL, 4, 48, 1, false}, 64, 96, true},
+                 {{"awq", NULL, 4, 48, 1, false}, 64, 48, false},
+                 {{"awq", NULL, 4, 1 << 30, 1, false}, 64, 96, false},
+                 {{"auto_round_awq", NULL, 4, 32, 1, false}, 8, 96, false},
+                 {{"compressed_tensors", NULL, 8, -1, 1, false}, 8, 96, true},
+                 {{"compressed_tensors", NULL, 8, -1, 1, false}, 8, 100, false},
+                 {{"compressed_tensors", NULL, 4, 128, 1, false}, 64, 96, false},
+                 {{"awq,gptq", NULL, 4, 32, 1, false}, 8, 96, false},
+                 {{"awq,compressed_tensors", NULL, 4, 96, 1, false}, 8, 192, true},
                  {{"fake", NULL, 4, 32, 1, false}, 1, 7, true},
                  {{"fake", NULL, 4, 32, 1, false}, 3, 100, true},
                  {{"fake,gptq", NULL, 4, 32, 1, false}, 3, 96, false},

@@ -1,0 +1,80 @@
+/* auto_round and auto_round_awq: Hugging Face folders as auto-round writes them (docs/formats.md), in the
+ * GPTQ layout and in AWQ's. */
+#include "fmt_packed.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static void add_extra_config(cJSON *list, const char *name) {
+    cJSON *row = cJSON_AddObjectToObject(list, name);
+    cJSON_AddNumberToObject(row, "bits", 16);
+    cJSON_AddStringToObject(row, "data_type", "float");
+}
+
+/* The shortest decimal that is the float: 0.005, not 0.004999999888. */
+static void add_float(cJSON *config, const char *key, float value) {
+    char text[32];
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value) break;
+    }
+    cJSON_AddNumberToObject(config, key, strtod(text, NULL));
+}
+
+static void describe(cJSON *c, const ar_write_source *src, const char *packing_format) {
+    ar__packed_add_scheme(c, src);
+    cJSON_AddStringToObject(c, "quant_method", "auto-round");
+    cJSON_AddStringToObject(c, "data_type", "int");
+    cJSON_AddStringToObject(c, "packing_format", packing_format);
+    cJSON_AddStringToObject(c, "block_name_to_quantize", "model.layers");
+    ar__packed_add_floats(c, "extra_config", src, add_extra_config);
+    if (src->iters == 0) return;
+    float lr = src->lr; /* 0 = signround's default */
+    if (lr == 0.0f)
+        lr = (src->iters >= 1000 && src->plan->scheme.bits <= 3 ? 2.0f : 1.0f) / (float)src->iters;
+    cJSON_AddNumberToObject(c, "iters", src->iters);
+    add_float(c, "lr", lr);
+    add_float(c, "minmax_lr", src->minmax_lr > 0.0f ? src->minmax_lr : lr);
+    cJSON_AddNumberToObject(c, "nsamples", src->sample_count);
+    cJSON_AddNumberToObject(c, "seqlen", src->T);
+    cJSON_AddNumberToObject(c, "batch_size", src->batch);
+}
+
+static void describe_gptq(cJSON *c, const ar_write_source *src) {
+    describe(c, src, src->plan->scheme.zero == AR_ZERO_SYM ? "auto_round:auto_gptq" : "auto_round");
+}
+static void describe_awq(cJSON *c, const ar_write_source *src) { describe(c, src, "auto_round:auto_awq"); }
+
+static const ar_packed_format in_gptq = {.name = "auto_round",
+                                         .packing = &ar__packing_gptq,
+                                         .bits_mask = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 8,
+                                         .n_multiple = 32,
+                                         .sym_minus_one = true,
+                                         .sym_zeros = true,
+                                         .describe = describe_gptq};
+static const ar_packed_format in_awq = {.name = "auto_round_awq",
+                                        .packing = &ar__packing_awq,
+                                        .bits_mask = 1 << 4,
+                                        .n_multiple = 32,
+                                        .sym_zeros = true,
+                                        .whole_groups = true,
+                                        .describe = describe_awq};
+
+static ar_status gptq_storage(ar_storage *s, const ar_output_plan *plan) {
+    return ar__packed_storage(s, plan, &in_gptq);
+}
+static ar_status gptq_write(const char *path, const ar_write_source *src) {
+    return ar__packed_write(path, src, &in_gptq);
+}
+static ar_status awq_storage(ar_storage *s, const ar_output_plan *plan) {
+    return ar__packed_storage(s, plan, &in_awq);
+}
+static ar_status awq_write(const char *path, const ar_write_source *src) {
+    return ar__packed_write(path, src, &in_awq);
+}
+
+const ar_format ar__format_auto_round = {"auto_round", "a Hugging Face folder in auto-round's layout",
+                                         true,         gptq_storage,
+                                         gptq_write,   ar__packed_verify};
+const ar_format ar__format_auto_round_awq = {
+    "auto_round_awq", "auto-round's folder in the AWQ layout", true, awq_storage, awq_write,
+    ar__packed_verify};

@@ -1,0 +1,33 @@
+/* awq: a Hugging Face folder in AWQ's GEMM layout (docs/formats.md), 4 bits. */
+#include "fmt_packed.h"
+
+/* zero_point says that qzeros counts, which it always does: the symmetric scheme's are all 8. */
+static void describe(cJSON *c, const ar_write_source *src) {
+    cJSON_AddStringToObject(c, "quant_method", "awq");
+    cJSON_AddStringToObject(c, "version", "gemm");
+    cJSON_AddNumberToObject(c, "bits", src->plan->scheme.bits);
+    cJSON_AddNumberToObject(c, "group_size", src->plan->scheme.group);
+    cJSON_AddBoolToObject(c, "zero_point", true);
+    cJSON *list = cJSON_AddArrayToObject(c, "modules_to_not_convert");
+    ar__packed_add_name(list, "lm_head");
+    ar__packed_each_float(list, src, ar__packed_add_name);
+    cJSON_AddStringToObject(c, "provider", "anyround");
+}
+
+static const ar_packed_format awq = {.name = "awq",
+                                     .packing = &ar__packing_awq,
+                                     .bits_mask = 1 << 4,
+                                     .n_multiple = 8,
+                                     .sym_zeros = true,
+                                     .whole_groups = true,
+                                     .describe = describe};
+
+static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
+    return ar__packed_storage(s, plan, &awq);
+}
+static ar_status write_folder(const char *path, const ar_write_source *src) {
+    return ar__packed_write(path, src, &awq);
+}
+
+const ar_format ar__format_awq = {
+    "awq", "a Hugging Face folder in AWQ's GEMM layout", true, storage, write_folder, ar__packed_verify};

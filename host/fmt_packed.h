@@ -1,0 +1,59 @@
+/* Inside host/: what the packed Hugging Face folders share, writing and reading (docs/formats.md). */
+#ifndef AR_FMT_PACKED_H
+#define AR_FMT_PACKED_H
+#include "hf_folder.h"
+#include "packing.h"
+
+/* ---- writing: fmt_packed.c ---- */
+
+typedef struct ar_packed_format {
+    const char *name;
+    const ar_packing *packing;
+    int32_t bits_mask, n_multiple;
+    bool sym_minus_one, asym_minus_one; /* zero points are stored as zp - 1 in that scheme */
+    bool sym_zeros;                     /* the symmetric scheme's constant zero points are stored too */
+    bool g_idx;                         /* i / group is stored for every input */
+    bool whole_groups; /* I must be a multiple of the group, even if there would only be one */
+    void (*describe)(cJSON *quantization, const ar_write_source *src); /* fills quantization_config */
+} ar_packed_format;
+ar_status ar__packed_storage(ar_storage *s, const ar_output_plan *plan, const ar_packed_format *f);
+ar_status ar__packed_write(const char *path, const ar_write_source *src, const ar_packed_format *f);
+ar_status ar__packed_verify(const char *path, const ar_write_source *src);
+
+/* For describe. bits, group_size, sym. */
+void ar__packed_add_scheme(cJSON *c, const ar_write_source *src);
+/* Calls add for every linear that stays float. */
+void ar__packed_each_float(cJSON *list, const ar_write_source *src,
+                           void (*add)(cJSON *list, const char *name));
+/* The same for an object that c gets as `key` if it is not empty. */
+void ar__packed_add_floats(cJSON *c, const char *key, const ar_write_source *src,
+                           void (*add)(cJSON *list, const char *name));
+/* For each_float: the name as a string. */
+void ar__packed_add_name(cJSON *list, const char *name);
+
+/* ---- reading: fmt_packed_config.c ---- */
+
+/* What a config file says about a packed linear. */
+typedef struct ar_packed_scheme {
+    int32_t bits, group; /* 2, 3, 4 or 8 (at least 16: float); >= 1, or -1 */
+    bool sym;
+    bool minus_one; /* stored zero points are zp - 1 */
+} ar_packed_scheme;
+typedef struct ar_packed_override {
+    const char *name; /* of a linear, or a pattern */
+    ar_packed_scheme scheme;
+} ar_packed_override;
+typedef struct ar_packed_config {
+    const ar_packing *packing;
+    const char *method; /* for types: "gptq", "auto_round", … */
+    ar_packed_scheme scheme;
+    bool desc_act;
+    ar_packed_override *overrides;
+    int32_t override_count;
+    ar_json *json;
+    char *path;
+} ar_packed_config;
+/* Reads quantization_config of FOLDER/config.json. *c is to be closed even after a failure. */
+ar_status ar__packed_config_open(ar_packed_config *c, const char *folder);
+void ar__packed_config_close(ar_packed_config *c);
+#endif
