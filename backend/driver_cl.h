@@ -2,10 +2,11 @@
 #ifndef AR_DRIVER_CL_H
 #define AR_DRIVER_CL_H
 #define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl_icd.h>
+#include <CL/cl.h>
 #include "internal.h"
 
-/* Every entry point used; all of them are OpenCL 1.2 or older. */
+/* Every entry point used; all of them are OpenCL 1.2 or older. Their types come from the prototypes: the names
+ * of the pointer types differ between versions of the headers. */
 /* clang-format off */
 #define CL_ENTRY_POINTS(X)                                                                                   \
     X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo) X(CreateContext)                   \
@@ -17,7 +18,7 @@
 /* clang-format on */
 
 typedef struct cl_table {
-#define CL_MEMBER(name) cl_api_cl##name name;
+#define CL_MEMBER(name) __typeof__(&cl##name) name;
     CL_ENTRY_POINTS(CL_MEMBER)
 #undef CL_MEMBER
 } cl_table;
