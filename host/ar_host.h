@@ -228,8 +228,9 @@ typedef struct ar_storage {
 } ar_storage;
 
 typedef struct ar_output_plan {
-    ar_scheme scheme;              /* tune under this */
-    char type[16];                 /* --type for GGUF: "q4_0", … or "" */
+    ar_scheme scheme;              /* tune under this; GGUF's K types choose per linear (ar_output_plan_choose) */
+    char type[16];                 /* --type for GGUF: "q4_0", "q4_k_m", … or "" */
+    ar_qtype embedding, head;      /* GGUF: types of the embedding and the head; AR_QT_COUNT = as the type says */
     const char *formats[8];
     int32_t format_count;
 } ar_output_plan;
@@ -259,8 +260,13 @@ const ar_format *ar_format_at(int32_t i);
 /* Resolves --format/--type/--bits/--group/--sym into one plan, or USAGE naming the pair that cannot agree. */
 typedef struct ar_output_request { const char *formats; const char *type; int32_t bits, group; int sym; /* -1 unset */ bool widen; } ar_output_request;
 ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *request);
+/* GGUF's types of the embedding and of the head (with what is tied to it); NULL = as the plan's type says. */
+ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type);
 /* true if linear (O, I) can be stored by every format of the plan. */
 bool ar_output_plan_holds(const ar_output_plan *plan, int64_t O, int64_t I);
+/* The scheme of linear i of a block of a model with this config, by the rules of the plan's type; false where
+ * ar_output_plan_holds is: the linear stays float. */
+bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block, int32_t i, ar_scheme *scheme);
 
 /* GGUF, all of it that we read: float, Q4_0/Q4_1/Q8_0 (others are FORMAT by name until they have a reader). */
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 typedef struct job_options {
-    const char *out, *method, *type, *format, *calib, *recipe, *select, *state, *report;
+    const char *out, *method, *type, *embedding_type, *head_type, *format, *calib, *recipe, *select, *state, *report;
     int64_t bits, group, samples, seqlen, batch, iters, heldout, blocks;
     double lr, minmax_lr;
     bool sym, asym, no_minmax, no_quantized_input, resume, widen;
@@ -79,7 +79,8 @@ static ar_status make_plan(ar_output_plan *plan, const job_options *o) {
     if (o->sym && o->asym) return ar__fail(AR_ERR_USAGE, "--sym and --asym: expected one of them");
     ar_output_request request = {.formats = o->format ? o->format : o->type || gguf_name ? "gguf" : "auto_round", .type = o->type,
                                  .bits = (int32_t)o->bits, .group = (int32_t)o->group, .sym = o->sym ? 1 : o->asym ? 0 : -1, .widen = o->widen};
-    return ar_output_plan_make(plan, &request);
+    AR_TRY(ar_output_plan_make(plan, &request));
+    return ar_output_plan_parts(plan, o->embedding_type, o->head_type);
 }
 
 static ar_status make_desc(ar_quantize_request *r, const job_options *o) {
@@ -106,7 +107,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--group", AR_OPT_INT, &o.group, "N", "weights sharing a scale, -1 = a whole row (128; GGUF: 32)", -1, 1 << 20, &o.has_group},
         {"--sym", AR_OPT_FLAG, &o.sym, NULL, "symmetric, signed scales (default)", 0, 0, NULL},
         {"--asym", AR_OPT_FLAG, &o.asym, NULL, "asymmetric, with zero points", 0, 0, NULL},
-        {"--type", AR_OPT_STRING, &o.type, "T", "GGUF type: q4_0 (default), q4_1, q8_0, f16, f32", 0, 0, NULL},
+        {"--type", AR_OPT_STRING, &o.type, "T", "GGUF type: q4_0 (default), q4_1, q5_0, q5_1, q8_0, q2_k[_s], q3_k_s|m|l, q4_k_s|m, q5_k_s|m, q6_k, f16, bf16, f32", 0, 0, NULL},
+        {"--embedding-type", AR_OPT_STRING, &o.embedding_type, "T", "GGUF type of the embedding (as llama-quantize has it)", 0, 0, NULL},
+        {"--head-type", AR_OPT_STRING, &o.head_type, "T", "GGUF type of the head, and of an embedding tied to it (likewise)", 0, 0, NULL},
         {"--format", AR_OPT_STRING, &o.format, "F[,F…]", "auto_round, auto_round_awq, gptq, gptq_v2, awq, compressed_tensors, gguf, fake", 0, 0, NULL},
         {"--widen", AR_OPT_FLAG, &o.widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
         {"--recipe", AR_OPT_STRING, &o.recipe, "R", "light (50 steps), default (200) or best (1000)", 0, 0, &o.has_recipe},

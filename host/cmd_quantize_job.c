@@ -37,8 +37,7 @@ static bool stays_float(const job *j, const ar_block *block, int32_t i) {
 
 static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
     const job *j = ctx;
-    *scheme = j->r->plan.scheme;
-    return !stays_float(j, block, i);
+    return ar_output_plan_choose(&j->r->plan, &j->model->config, block, i, scheme);
 }
 
 /* ---- what the result depends on ---- */

@@ -2,6 +2,8 @@
  *   fmt_gguf.c          the container: key-values and tensor infos, every length checked
  *   fmt_gguf_blocks.c   tensor types and their blocks of 32
  *   fmt_gguf_kquants.c  their super-blocks of 256
+ *   fmt_gguf_mix.c      which type each tensor gets, under the names of --type
+ *   fmt_gguf_round.c    float rows to a type's codes by rounding: the embedding and the head
  *   fmt_gguf_names.c    tensor names and row order, both ways
  *   fmt_gguf_meta.c     key-values to a config and a tokenizer
  *   fmt_gguf_weights.c  the file as named float tensors: ar_weights_open_gguf
@@ -135,6 +137,40 @@ void ar__gguf_unpack_super(ar__gguf_block *b, ar_super super, const uint8_t *src
 /* dst is all zero before. */
 void ar__gguf_pack_super(uint8_t *dst, ar_super super, const ar__gguf_block *b);
 void ar__gguf_decode_super(float *x, const ar_scheme *s, const uint8_t *src);
+
+/* ---- fmt_gguf_mix.c ---- */
+
+typedef enum ar__gguf_size { AR__MIX_PLAIN, AR__MIX_SMALL, AR__MIX_MEDIUM, AR__MIX_LARGE } ar__gguf_size;
+/* A value of --type. */
+typedef struct ar__gguf_mix {
+    const char *name;
+    ar_qtype type; /* of linears, where no rule gives another */
+    ar__gguf_size size;
+    int32_t file_type; /* general.file_type */
+} ar__gguf_mix;
+const ar__gguf_mix *ar__gguf_mix_find(const char *name); /* NULL for no such name */
+/* The storage type of this name in any case ("q4_k"); AR_QT_COUNT where we write no such type. */
+ar_qtype ar__gguf_type_named(const char *name);
+
+/* A tensor as the rules see it. */
+typedef struct ar__gguf_place {
+    const char *name; /* "blk.3.attn_v.weight" */
+    int64_t width;
+    int32_t layers, queries_per_kv;
+    bool tied;
+} ar__gguf_place;
+/* The type of a matrix; pure. Widths its blocks do not divide get another: Q2_K and Q3_K become Q4_0, Q4_K Q5_0, Q5_K
+ * Q5_1, Q6_K Q8_0, and what those do not divide F16. */
+ar_qtype ar__gguf_mix_type(const ar__gguf_mix *mix, const ar__gguf_place *place);
+ar_qtype ar__gguf_fitting_type(ar_qtype type, int64_t width);
+/* The type of the tensor called gguf_name in files of this plan; its embedding and head types come first. */
+ar_qtype ar__gguf_plan_type(const ar_output_plan *plan, const ar_config *c, const char *gguf_name, int64_t width);
+
+/* ---- fmt_gguf_round.c ---- */
+
+/* Codes and scales of W (q->O, q->I) under q's scheme, a block scheme of ar__gguf_scheme: the least squared error
+ * found over a scan of scales. Errors: ARG (W is not finite), UNSUPPORTED (a scale is too large for fp16). */
+ar_status ar__gguf_round(ar_qlinear *q, const float *W);
 
 /* ---- fmt_gguf_names.c ---- */
 

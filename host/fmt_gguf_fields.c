@@ -88,17 +88,6 @@ static void put_config(ar__gguf_out *o, const ar_config *c) {
     field_u32(o, ARCH ".vocab_size", c->vocab);
 }
 
-/* How the weights were made; readers pass over keys they do not know. */
-static void put_origin(ar__gguf_out *o, const ar_write_source *src) {
-    const ar_scheme *s = &src->plan->scheme;
-    if (s->bits > 8) return;
-    field_text(o, "anyround.method", src->method ? src->method : "rtn");
-    field_u32(o, "anyround.bits", s->bits);
-    field(o, "anyround.group", AR__GGUF_I32);
-    ar__gguf_put_int(o, (uint64_t)(int64_t)s->group, 4);
-    if (src->iters > 0) field_u32(o, "anyround.iterations", src->iters);
-}
-
 /* ---- the tokenizer ---- */
 
 /* Rows without a token are padding, as llama.cpp's converter writes it. */
@@ -196,6 +185,5 @@ ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32
     field_u32(o, "general.file_type", file_type);
     if (src->plan->scheme.bits <= 8) field_u32(o, "general.quantization_version", AR__GGUF_QUANT_VERSION);
     put_config(o, &src->model->config);
-    put_origin(o, src);
     return put_tokenizer(o, src->model);
 }

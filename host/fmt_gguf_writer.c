@@ -1,7 +1,7 @@
-/* The format gguf: one file for llama.cpp and its relatives, architecture llama. Tuned codes and scales are
- * stored as they are, never divided again; a group larger than a block repeats its scale in each of its
- * blocks, and narrower codes lie inside the wider type's. Norms and biases are F32; the embedding, the head
- * and linears that stay float are F16, or F32 for --type f32. */
+/* The format gguf: one file for llama.cpp and its relatives. Tuned codes and scales are stored as they are, never
+ * divided again; in blocks of 32 a group larger than a block repeats its scale in each of its blocks, and narrower
+ * codes lie inside the wider type's. Norms and biases are F32; the embedding and the head are rounded to the types
+ * that fmt_gguf_mix.c gives them, linears that stay float are F16, or what a float --type says. */
 #include "fmt_gguf.h"
 #include "hf_folder.h"
 #include <math.h>
@@ -11,33 +11,17 @@
 
 #define CHUNK_BYTES ((int64_t)4 << 20)
 
-/* ---- types ---- */
-
-typedef struct output_type {
-    const char *name;
-    ar__gguf_type_id linears, floats;
-    int32_t file_type; /* general.file_type */
-    int32_t bits_mask; /* 0: nothing is quantized */
-} output_type;
-static const output_type output_types[] = {{"q4_0", AR__GGUF_T_Q4_0, AR__GGUF_T_F16, 2, 0x1c},
-                                           {"q4_1", AR__GGUF_T_Q4_1, AR__GGUF_T_F16, 3, 0x1c},
-                                           {"q8_0", AR__GGUF_T_Q8_0, AR__GGUF_T_F16, 7, 0x1fc},
-                                           {"f16", AR__GGUF_T_F16, AR__GGUF_T_F16, 1, 0},
-                                           {"f32", AR__GGUF_T_F32, AR__GGUF_T_F32, 0, 0}};
-
-static const output_type *find_output_type(const char *name) {
-    for (size_t i = 0; i < sizeof output_types / sizeof *output_types; i++)
-        if (strcmp(output_types[i].name, name) == 0) return &output_types[i];
-    return NULL;
+static ar_status find_mix(const ar__gguf_mix **mix, const ar_output_plan *plan) {
+    *mix = ar__gguf_mix_find(plan->type);
+    return *mix ? AR_OK : ar__fail(AR_ERR_USAGE, "--type: found '%s', expected a GGUF type", plan->type);
 }
 
 static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
-    const output_type *type = find_output_type(plan->type);
-    if (!type)
-        return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected q4_0, q4_1, q8_0, f16 or f32",
-                        plan->type);
-    bool asym = type->linears == AR__GGUF_T_Q4_1;
-    *s = (ar_storage){.bits_mask = type->bits_mask,
+    const ar__gguf_mix *mix;
+    ar_scheme own;
+    AR_TRY(find_mix(&mix, plan));
+    bool coded = ar__gguf_scheme(&own, mix->type), asym = own.zero == AR_ZERO_F16MIN;
+    *s = (ar_storage){.bits_mask = coded ? (1 << (own.bits + 1)) - 4 : 0, /* 2 to its own */
                       .sym = !asym,
                       .asym = asym,
                       .asym_zero = AR_ZERO_F16MIN,
@@ -51,7 +35,7 @@ static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
 typedef struct entry {
     char name[AR__GGUF_NAME];
     int64_t weight;        /* of src->model->weights; -1 = the rotary factors */
-    int32_t block, linear; /* block >= 0: quantized */
+    int32_t block, linear; /* block >= 0: tuned codes */
     const ar__gguf_type *type;
     int32_t dim_count;
     int64_t dims[2];
@@ -60,11 +44,12 @@ typedef struct entry {
 
 typedef struct job {
     const ar_write_source *src;
-    const output_type *type;
     entry *entries;
     int64_t count;
     ar__gguf_out out;
 } job;
+
+static bool is_rounded(const entry *e) { return e->block < 0 && e->type->elems > 1; }
 
 /* The linear that the plan quantizes under this name, if it is one. */
 static void find_linear(const job *j, entry *e, int32_t layer, const char *hf_name) {
@@ -77,7 +62,6 @@ static void find_linear(const job *j, entry *e, int32_t layer, const char *hf_na
         if (!ar_output_plan_holds(j->src->plan, block->linears[i].O, block->linears[i].I)) return;
         e->block = block->index;
         e->linear = i;
-        e->type = ar__gguf_type_of((int32_t)j->type->linears);
         return;
     }
 }
@@ -96,9 +80,12 @@ static ar_status add_entry(job *j, const char *name, const char *hf_name, int32_
     snprintf(e->name, sizeof e->name, "%s", name);
     e->dim_count = w->dim_count;
     memcpy(e->dims, w->dims, sizeof e->dims);
-    e->type = ar__gguf_type_of((int32_t)(w->dim_count == 1 ? AR__GGUF_T_F32 : j->type->floats));
+    e->type = ar__gguf_type_for(
+        w->dim_count == 1 ? AR_QT_F32 : ar__gguf_plan_type(j->src->plan, &m->config, name, w->dims[1]));
     e->head_rows = ar__gguf_permuted_heads(&m->config, hf_name) ? m->config.head_dim : 0;
     if (layer >= 0) find_linear(j, e, layer, hf_name);
+    if (is_rounded(e) && e->head_rows)
+        return ar__fail(AR_ERR_CHECK, "%s: found a permuted tensor without codes, expected none", name);
     j->count++;
     return AR_OK;
 }
@@ -161,8 +148,12 @@ static void put_padding(job *j) {
 static ar_status store_value(uint8_t *dst, const entry *e, float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    if (e->type->id == AR__GGUF_T_F32) {
+    if (e->type->qtype == AR_QT_F32) {
         ar__gguf_store(dst, bits, 4);
+        return AR_OK;
+    }
+    if (e->type->qtype == AR_QT_BF16) {
+        ar__gguf_store(dst, ar_f32_to_bf16(value), 2);
         return AR_OK;
     }
     uint16_t half = ar_f32_to_f16(value);
@@ -207,6 +198,46 @@ static ar_status put_float(job *j, const entry *e) {
     return status;
 }
 
+/* Rows [row, row + n) of a rounded tensor as codes. Ends with ar_qlinear_deinit. */
+static ar_status round_rows(ar_qlinear *q, const job *j, const entry *e, int64_t row, int64_t n) {
+    const ar_weights *w = &j->src->model->weights;
+    ar_scheme scheme;
+    *q = (ar_qlinear){0};
+    ar__gguf_scheme(&scheme, e->type->qtype);
+    float *values = ar__alloc((size_t)n, (size_t)e->dims[1] * sizeof *values);
+    ar_status status = values ? AR_OK : AR_ERR_MEMORY;
+    if (status == AR_OK) status = w->vtable->read(w->impl, values, e->weight, row, n);
+    if (status == AR_OK) status = ar_qlinear_init(q, &scheme, n, e->dims[1]);
+    if (status == AR_OK) status = ar__gguf_round(q, values);
+    free(values);
+    return status;
+}
+
+static int64_t rows_at_a_time(const entry *e) {
+    int64_t step = CHUNK_BYTES / (4 * e->dims[1]) + 1;
+    return step < e->dims[0] ? step : e->dims[0];
+}
+
+static ar_status put_rounded(job *j, const entry *e) {
+    size_t bytes = (size_t)ar__gguf_row_bytes(e->type, e->dims[1]);
+    int64_t step = rows_at_a_time(e);
+    uint8_t *blocks = ar__alloc(bytes, 1);
+    ar_status status = blocks ? AR_OK : AR_ERR_MEMORY;
+    for (int64_t row = 0; row < e->dims[0] && status == AR_OK; row += step) {
+        ar_qlinear q;
+        int64_t n = e->dims[0] - row < step ? e->dims[0] - row : step;
+        status = round_rows(&q, j, e, row, n);
+        for (int64_t k = 0; k < n && status == AR_OK; k++) {
+            ar__gguf_encode_codes(blocks, e->type, &q, k);
+            ar__gguf_put(&j->out, blocks, bytes);
+            status = j->out.status;
+        }
+        ar_qlinear_deinit(&q);
+    }
+    free(blocks);
+    return status;
+}
+
 static ar_status put_rope_factors(job *j, const entry *e) {
     float *factors = ar__alloc((size_t)e->dims[0], sizeof *factors);
     if (!factors) return AR_ERR_MEMORY;
@@ -216,6 +247,13 @@ static ar_status put_rope_factors(job *j, const entry *e) {
     return status;
 }
 
+/* Can blocks of the type hold codes under s? */
+static bool fits(const ar_scheme *s, ar_qtype type) {
+    ar_scheme own;
+    if (!ar__gguf_scheme(&own, type) || s->super != own.super) return false;
+    return own.super != AR_SUPER_NONE || (s->bits <= own.bits && s->zero == own.zero);
+}
+
 static ar_status put_codes(job *j, const entry *e) {
     ar_qlinear *q = NULL;
     AR_TRY(j->src->linear(j->src->ctx, &q, e->block, e->linear));
@@ -223,9 +261,9 @@ static ar_status put_codes(job *j, const entry *e) {
     size_t bytes = (size_t)ar__gguf_row_bytes(e->type, row_width(e));
     uint8_t *row = ar__alloc(bytes, 1);
     ar_status status = row ? AR_OK : AR_ERR_MEMORY;
-    if (q->O != e->dims[0] || q->I != e->dims[1] || (q->mins != NULL) != (e->type->id == AR__GGUF_T_Q4_1))
-        status = ar__fail(AR_ERR_SHAPE, "%s: found codes (%lld, %lld) %s minima, expected (%lld, %lld) as %s",
-                          e->name, (long long)q->O, (long long)q->I, q->mins ? "with" : "without",
+    if (q->O != e->dims[0] || q->I != e->dims[1] || !fits(&q->scheme, e->type->qtype))
+        status = ar__fail(AR_ERR_SHAPE, "%s: found codes (%lld, %lld) of %d bits, expected (%lld, %lld) as %s",
+                          e->name, (long long)q->O, (long long)q->I, (int)q->scheme.bits,
                           (long long)e->dims[0], (long long)e->dims[1], e->type->name);
     for (int64_t r = 0; r < e->dims[0] && status == AR_OK; r++) {
         ar__gguf_encode_codes(row, e->type, q, e->head_rows ? ar__gguf_row_in_hf(r, e->head_rows) : r);
@@ -237,19 +275,26 @@ static ar_status put_codes(job *j, const entry *e) {
     return status;
 }
 
+static ar_status put_entry(job *j, const entry *e) {
+    if (e->weight < 0) return put_rope_factors(j, e);
+    if (e->block >= 0) return put_codes(j, e);
+    return is_rounded(e) ? put_rounded(j, e) : put_float(j, e);
+}
+
 static ar_status put_file(job *j) {
     ar__gguf_out *o = &j->out;
+    const ar__gguf_mix *mix;
+    AR_TRY(find_mix(&mix, j->src->plan));
     ar__gguf_put(o, "GGUF", 4);
     ar__gguf_put_int(o, AR__GGUF_VERSION, 4);
     ar__gguf_put_int(o, (uint64_t)j->count, 8);
     ar__gguf_put_int(o, 0, 8); /* the number of fields, once known */
-    AR_TRY(ar__gguf_put_fields(o, j->src, j->type->file_type));
+    AR_TRY(ar__gguf_put_fields(o, j->src, mix->file_type));
     put_infos(j);
     put_padding(j);
     for (int64_t i = 0; i < j->count; i++) {
-        const entry *e = &j->entries[i];
         AR_TRY(o->status);
-        AR_TRY(e->weight < 0 ? put_rope_factors(j, e) : e->block >= 0 ? put_codes(j, e) : put_float(j, e));
+        AR_TRY(put_entry(j, &j->entries[i]));
         put_padding(j);
     }
     AR_TRY(o->status);
@@ -258,16 +303,19 @@ static ar_status put_file(job *j) {
     return o->status;
 }
 
-static ar_status write(const char *path, const ar_write_source *src) {
-    job j = {.src = src, .type = find_output_type(src->plan->type)};
-    ar_status status;
-    if (!j.type)
-        return ar__fail(AR_ERR_USAGE, "%s: found type '%s', expected q4_0, q4_1, q8_0, f16 or f32", path,
-                        src->plan->type);
-    if (strcmp(src->model->config.family, "llama") != 0)
+static ar_status list_file(job *j, const char *path) {
+    const ar__gguf_mix *mix;
+    AR_TRY(find_mix(&mix, j->src->plan));
+    if (strcmp(j->src->model->config.family, "llama") != 0)
         return ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", expected llama", path,
-                        src->model->config.family);
-    AR_GO(list_entries(&j));
+                        j->src->model->config.family);
+    return list_entries(j);
+}
+
+static ar_status write(const char *path, const ar_write_source *src) {
+    job j = {.src = src};
+    ar_status status;
+    AR_GO(list_file(&j, path));
     AR_GO(ar_writer_open(&j.out.w, path));
     AR_GO(put_file(&j));
     AR_GO(ar_writer_commit(&j.out.w));
@@ -279,9 +327,19 @@ done:
 
 /* ---- reading back ---- */
 
+static bool same_supers(const ar_qlinear *got, const ar_qlinear *q) {
+    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups), supers = (size_t)(q->O * q->supers);
+    return memcmp(got->codes, q->codes, elems) == 0 && memcmp(got->d, q->d, 2 * supers) == 0 &&
+           memcmp(got->sub_scales, q->sub_scales, groups) == 0 &&
+           (!q->dmin || memcmp(got->dmin, q->dmin, 2 * supers) == 0) &&
+           (!q->sub_mins || memcmp(got->sub_mins, q->sub_mins, groups) == 0);
+}
+
 /* The stored codes, scales and minima against those of q, in the type's blocks. */
-static bool same_codes(const ar_qlinear *got, const ar_qlinear *q, int32_t offset) {
-    if (got->O != q->O || got->I != q->I || (got->mins != NULL) != (q->mins != NULL)) return false;
+static bool same_codes(const ar_qlinear *got, const ar_qlinear *q, ar_qtype type) {
+    if (got->O != q->O || got->I != q->I || !fits(&q->scheme, type)) return false;
+    if (q->scheme.super != AR_SUPER_NONE) return same_supers(got, q);
+    int32_t offset = ar__gguf_code_offset(type, q->scheme.bits);
     for (int64_t o = 0; o < q->O; o++) {
         for (int64_t b = 0; b < got->groups; b++) {
             int64_t from = o * q->groups + (q->groups == 1 ? 0 : b * AR__GGUF_BLOCK / q->scheme.group),
@@ -295,49 +353,62 @@ static bool same_codes(const ar_qlinear *got, const ar_qlinear *q, int32_t offse
     return true;
 }
 
-static ar_status verify_linear(const ar_weights *w, const char *path, const ar_write_source *src,
-                               const ar_block *block, int32_t i, int32_t offset) {
-    char name[AR_HF_NAME + 16];
+static ar_status verify_linear(const ar_weights *w, const char *path, const job *j, const entry *e, int64_t index) {
     ar_qlinear *q = NULL, got = {0};
     ar_status status;
-    ar__hf_linear_name(name, block, i);
-    strcat(name, ".weight");
-    int64_t index = ar_weights_find(w, name);
-    if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);
-    AR_TRY(src->linear(src->ctx, &q, block->index, i));
+    AR_TRY(j->src->linear(j->src->ctx, &q, e->block, e->linear));
     AR_GO(w->vtable->read_codes(w->impl, &got, index));
-    if (!q || !same_codes(&got, q, offset))
-        AR_GO(ar__fail(AR_ERR_CHECK, "%s: %s: codes, scales or minima read back differ from those tuned",
-                       path, name));
+    if (!q || !same_codes(&got, q, e->type->qtype))
+        AR_GO(ar__fail(AR_ERR_CHECK, "%s: %s: codes, scales or minima read back differ from those tuned", path, e->name));
 done:
     ar_qlinear_deinit(&got);
     ar_qlinear_free(q);
     return status;
 }
 
+/* Rounding depends on the weights alone: done again, it must give the values read back. */
+static ar_status verify_rounded(const ar_weights *w, const char *path, const job *j, const entry *e, int64_t index) {
+    int64_t step = rows_at_a_time(e);
+    float *values = ar__alloc((size_t)step * 2, (size_t)e->dims[1] * sizeof *values);
+    ar_status status = values ? AR_OK : AR_ERR_MEMORY;
+    for (int64_t row = 0; row < e->dims[0] && status == AR_OK; row += step) {
+        ar_qlinear q;
+        int64_t n = e->dims[0] - row < step ? e->dims[0] - row : step, elems = n * e->dims[1];
+        status = round_rows(&q, j, e, row, n);
+        if (status == AR_OK) status = w->vtable->read(w->impl, values, index, row, n);
+        if (status == AR_OK) ar_qlinear_dequant(values + elems, &q);
+        if (status == AR_OK && memcmp(values, values + elems, (size_t)elems * sizeof *values) != 0)
+            status = ar__fail(AR_ERR_CHECK, "%s: %s: values read back differ from those written", path, e->name);
+        ar_qlinear_deinit(&q);
+    }
+    free(values);
+    return status;
+}
+
+static ar_status verify_entry(const ar_weights *w, const char *path, const job *j, const entry *e) {
+    char hf[AR__GGUF_HF_NAME];
+    if (e->block < 0 && !is_rounded(e)) return AR_OK;
+    int64_t index = ar__gguf_to_hf(hf, e->name, strlen(e->name)) ? ar_weights_find(w, hf) : -1;
+    if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, e->name);
+    return e->block >= 0 ? verify_linear(w, path, j, e, index) : verify_rounded(w, path, j, e, index);
+}
+
 static ar_status verify(const char *path, const ar_write_source *src) {
-    const ar_model *m = &src->model->model;
-    const output_type *type = find_output_type(src->plan->type);
+    job j = {.src = src};
     ar_weights w = {0};
     ar_config config;
     ar_tokenizer *tokenizer = NULL;
     ar_status status;
-    if (!type) return ar__fail(AR_ERR_USAGE, "%s: found type '%s'", path, src->plan->type);
-    AR_TRY(ar_weights_open_gguf(&w, &config, &tokenizer, path));
-    if (type->bits_mask) {
-        int32_t offset =
-            ar__gguf_code_offset(ar__gguf_type_of((int32_t)type->linears)->qtype, src->plan->scheme.bits);
-        for (int32_t b = 0; b < m->block_count; b++)
-            for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
-                if (ar_output_plan_holds(src->plan, m->blocks[b].linears[i].O, m->blocks[b].linears[i].I))
-                    AR_GO(verify_linear(&w, path, src, &m->blocks[b], i, offset));
-    }
+    AR_GO(list_file(&j, path));
+    AR_GO(ar_weights_open_gguf(&w, &config, &tokenizer, path));
+    for (int64_t i = 0; i < j.count; i++) AR_GO(verify_entry(&w, path, &j, &j.entries[i]));
     AR_GO(ar__hf_verify_linears(&w, path, src, false));
 done:
     ar_weights_close(&w);
     ar_tokenizer_close(tokenizer);
+    free(j.entries);
     return status;
 }
 
 const ar_format ar__format_gguf = {
-    "gguf", "one file for llama.cpp: Q4_0, Q4_1, Q8_0, F16 or F32", false, storage, write, verify};
+    "gguf", "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32", false, storage, write, verify};

@@ -138,12 +138,20 @@ bool ar__part_finished(const ar_part *p, int32_t block) {
     return exists;
 }
 
-typedef struct part_tensor { const char *suffix, *dtype; const void *data; size_t bytes; int64_t cols; } part_tensor;
+#define PART_TENSORS 5
+typedef struct part_tensor { const char *suffix, *dtype; void *data; size_t bytes; int64_t cols; } part_tensor;
 
 /* The tensors one quantized linear is stored as. */
-static int32_t list_tensors(part_tensor out[4], const ar_qlinear *q) {
-    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups);
+static int32_t list_tensors(part_tensor out[PART_TENSORS], const ar_qlinear *q) {
+    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups), supers = (size_t)(q->O * q->supers);
     out[0] = (part_tensor){"codes", "U8", q->codes, elems, q->I};
+    if (q->scheme.super != AR_SUPER_NONE) {
+        out[1] = (part_tensor){"d", "F16", q->d, supers * 2, q->supers};
+        out[2] = (part_tensor){"sub_scales", "I8", q->sub_scales, groups, q->groups};
+        out[3] = (part_tensor){"dmin", "F16", q->dmin, supers * 2, q->supers};
+        out[4] = (part_tensor){"sub_mins", "U8", q->sub_mins, groups, q->groups};
+        return q->dmin ? 5 : 3;
+    }
     out[1] = (part_tensor){"scales", "F16", q->scales, groups * 2, q->groups};
     out[2] = (part_tensor){"zeros", "U8", q->zeros, groups, q->groups};
     out[3] = (part_tensor){"mins", "F16", q->mins, groups * 2, q->groups};
@@ -159,9 +167,9 @@ static ar_status declare_block(ar_st_writer *w, const ar_block *block, ar_qlinea
         if (!linears[i]) continue;
         const ar_scheme *s = &linears[i]->scheme;
         snprintf(name, sizeof name, "%s.scheme", block->linears[i].name);
-        snprintf(text, sizeof text, "%d %d %d %d", (int)s->bits, (int)s->group, (int)s->zero, (int)s->zero_min);
+        snprintf(text, sizeof text, "%d %d %d %d %d", (int)s->bits, (int)s->group, (int)s->zero, (int)s->zero_min, (int)s->super);
         AR_TRY(ar_st_writer_metadata(w, name, text));
-        part_tensor list[4];
+        part_tensor list[PART_TENSORS];
         int32_t count = list_tensors(list, linears[i]);
         for (int32_t k = 0; k < count; k++) {
             snprintf(name, sizeof name, "%s.%s", block->linears[i].name, list[k].suffix);
@@ -182,7 +190,7 @@ ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *co
     AR_GO(ar_st_writer_begin(w, path));
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (!linears[i]) continue;
-        part_tensor list[4];
+        part_tensor list[PART_TENSORS];
         int32_t count = list_tensors(list, linears[i]);
         for (int32_t k = 0; k < count; k++) AR_GO(ar_st_writer_data(w, list[k].data, list[k].bytes));
     }
@@ -194,35 +202,34 @@ done:
     return status;
 }
 
-static ar_status copy_tensor(const ar_safetensors *st, const char *linear, const part_tensor *t, void *dst) {
+static ar_status copy_tensor(const ar_safetensors *st, const char *linear, const part_tensor *t) {
     char name[160];
     snprintf(name, sizeof name, "%s.%s", linear, t->suffix);
     const ar_st_tensor *found = ar_safetensors_find(st, name);
     if (!found || strcmp(found->dtype, t->dtype) != 0 || found->bytes != t->bytes)
         return ar__fail(AR_ERR_FORMAT, "state: tensor %s: found %llu bytes, expected %zu of %s", name,
                         found ? (unsigned long long)found->bytes : 0, t->bytes, t->dtype);
-    memcpy(dst, found->data, t->bytes);
+    memcpy(t->data, found->data, t->bytes);
     return AR_OK;
 }
 
 /* One linear out of an opened block file; *q stays NULL if it was kept float. */
 static ar_status load_linear(const ar_safetensors *st, const ar_linear *lin, ar_qlinear **q) {
     char name[160];
-    int bits, group, zero, zero_min;
+    int bits, group, zero, zero_min, super;
     snprintf(name, sizeof name, "%s.scheme", lin->name);
     const char *text = ar_safetensors_metadata(st, name);
     *q = NULL;
     if (!text) return AR_OK;
-    if (sscanf(text, "%d %d %d %d", &bits, &group, &zero, &zero_min) != 4)
-        return ar__fail(AR_ERR_FORMAT, "state: %s: found '%s', expected four numbers", name, text);
+    if (sscanf(text, "%d %d %d %d %d", &bits, &group, &zero, &zero_min, &super) != 5)
+        return ar__fail(AR_ERR_FORMAT, "state: %s: found '%s', expected five numbers", name, text);
     ar_qlinear *made = ar__alloc(1, sizeof *made);
     if (!made) return AR_ERR_MEMORY;
-    ar_scheme scheme = {bits, group, (ar_zero_kind)zero, zero_min, AR_SUPER_NONE};
+    ar_scheme scheme = {bits, group, (ar_zero_kind)zero, zero_min, (ar_super)super};
     ar_status status = ar_qlinear_init(made, &scheme, lin->O, lin->I);
-    part_tensor list[4];
+    part_tensor list[PART_TENSORS];
     int32_t count = status == AR_OK ? list_tensors(list, made) : 0;
-    void *dst[] = {made->codes, made->scales, made->zeros, made->mins};
-    for (int32_t k = 0; status == AR_OK && k < count; k++) status = copy_tensor(st, lin->name, &list[k], dst[k]);
+    for (int32_t k = 0; status == AR_OK && k < count; k++) status = copy_tensor(st, lin->name, &list[k]);
     if (status != AR_OK) {
         ar_qlinear_free(made);
         return status;

@@ -1,6 +1,8 @@
 /* From the command line's wishes to one scheme that every requested format can store: the intersection of
  * their storage models. What cannot be expressed is wrong usage, naming the pair. */
+#include "fmt_gguf.h"
 #include "formats.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,54 +60,52 @@ static bool has_format(const ar_output_plan *plan, const char *name) {
 
 /* ---- GGUF types imply bits and scheme ---- */
 
-typedef struct gguf_type {
-    const char *name;
-    int32_t bits;
-    int sym;
-} gguf_type;
-static const gguf_type gguf_types[] = {
-    {"q4_0", 4, 1}, {"q4_1", 4, 0}, {"q8_0", 8, 1}, {"f16", 16, 1}, {"f32", 32, 1}};
-
-static const gguf_type *find_type(const char *name) {
-    for (size_t i = 0; i < sizeof gguf_types / sizeof *gguf_types; i++)
-        if (strcmp(gguf_types[i].name, name) == 0) return &gguf_types[i];
-    return NULL;
-}
+static const char type_names[] = "q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q2_k_s, q3_k_s, q3_k_m, q3_k_l, q4_k_s, q4_k_m, "
+                                 "q5_k_s, q5_k_m, q6_k, f16, bf16 or f32";
 
 /* The narrowest type that holds these bits; NULL if none does. */
-static const gguf_type *default_type(int32_t bits, int sym) {
-    if (bits <= 4) return find_type(sym ? "q4_0" : "q4_1");
-    return sym ? find_type("q8_0") : NULL;
+static const ar__gguf_mix *default_type(int32_t bits, int sym) {
+    if (bits <= 5) return ar__gguf_mix_find(bits <= 4 ? sym ? "q4_0" : "q4_1" : sym ? "q5_0" : "q5_1");
+    return sym ? ar__gguf_mix_find("q8_0") : NULL;
 }
 
-static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, int32_t *bits, int *sym) {
-    if (!has_format(plan, "gguf")) {
-        if (r->type)
-            return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type,
-                            plan->formats[0]);
-        if (r->widen) return ar__fail(AR_ERR_USAGE, "--widen: has no effect without --format gguf");
-        return AR_OK;
-    }
-    const gguf_type *t = r->type ? find_type(r->type) : default_type(*bits ? *bits : 4, *sym != 0);
-    if (!t && r->type)
-        return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected q4_0, q4_1, q8_0, f16 or f32", r->type);
-    if (!t)
-        return ar__fail(AR_ERR_USAGE, "--format gguf with --bits %d --asym: no GGUF type stores that",
-                        (int)*bits);
-    if (t->bits <= 8 && *sym >= 0 && (*sym != 0) != (t->sym != 0))
-        return ar__fail(AR_ERR_USAGE, "--type %s is %s, found --%s", t->name,
-                        t->sym ? "symmetric" : "asymmetric", *sym ? "sym" : "asym");
-    if (t->bits > 8 && (*bits || *sym >= 0 || r->group))
+/* --type says it all for float types and K types: bits, group and symmetry belong to them. */
+static ar_status check_fixed(const ar__gguf_mix *t, const ar_output_request *r) {
+    if (r->bits || r->sym >= 0 || r->group || r->widen)
         return ar__fail(AR_ERR_USAGE, "--type %s: bits, group and symmetry have no effect", t->name);
-    if (*bits && *bits != t->bits && (*bits > t->bits || !r->widen))
-        return ar__fail(AR_ERR_USAGE, "--type %s stores %d bits, found --bits %d%s", t->name, (int)t->bits,
-                        (int)*bits, *bits < t->bits ? " (--widen stores them in the wider type)" : "");
-    if (r->widen && (!*bits || *bits == t->bits))
-        return ar__fail(AR_ERR_USAGE, "--widen: has no effect with --type %s of %d bits", t->name,
-                        (int)t->bits);
+    return AR_OK;
+}
+
+static ar_status check_bits(const ar__gguf_mix *t, const ar_scheme *own, const ar_output_request *r) {
+    bool sym = own->zero == AR_ZERO_SYM;
+    if (r->sym >= 0 && (r->sym != 0) != sym)
+        return ar__fail(AR_ERR_USAGE, "--type %s is %s, found --%s", t->name, sym ? "symmetric" : "asymmetric",
+                        r->sym ? "sym" : "asym");
+    if (r->bits && r->bits != own->bits && (r->bits > own->bits || !r->widen))
+        return ar__fail(AR_ERR_USAGE, "--type %s stores %d bits, found --bits %d%s", t->name, (int)own->bits,
+                        (int)r->bits, r->bits < own->bits ? " (--widen stores them in the wider type)" : "");
+    if (r->widen && (!r->bits || r->bits == own->bits))
+        return ar__fail(AR_ERR_USAGE, "--widen: has no effect with --type %s of %d bits", t->name, (int)own->bits);
+    return AR_OK;
+}
+
+/* bits 0 = not said so far; sets plan->scheme where the type has one of its own. */
+static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, int32_t *bits, int *sym) {
+    bool is_gguf = has_format(plan, "gguf");
+    if (!is_gguf) {
+        if (r->type) return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type, plan->formats[0]);
+        return r->widen ? ar__fail(AR_ERR_USAGE, "--widen: has no effect without --format gguf") : AR_OK;
+    }
+    const ar__gguf_mix *t = r->type ? ar__gguf_mix_find(r->type) : default_type(*bits ? *bits : 4, *sym != 0);
+    if (!t && r->type) return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected %s", r->type, type_names);
+    if (!t) return ar__fail(AR_ERR_USAGE, "--format gguf with --bits %d --asym: no GGUF type stores that", (int)*bits);
+    ar_scheme own;
+    bool coded = ar__gguf_scheme(&own, t->type);
+    AR_TRY(coded && own.super == AR_SUPER_NONE ? check_bits(t, &own, r) : check_fixed(t, r));
     memcpy(plan->type, t->name, strlen(t->name) + 1);
-    if (!*bits) *bits = t->bits;
-    *sym = t->sym;
+    if (!*bits) *bits = coded ? own.bits : 8 * ar_qtype_bytes(t->type);
+    *sym = !coded || own.zero == AR_ZERO_SYM;
+    if (own.super != AR_SUPER_NONE) plan->scheme = own;
     return AR_OK;
 }
 
@@ -131,6 +131,10 @@ static ar_status intersect(ar_output_plan *plan, const ar_format *f, bool sym, c
         if (strcmp(f->name, "gguf") == 0) return AR_OK;
         return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
     }
+    if (plan->scheme.super != AR_SUPER_NONE) { /* fake stores W' itself, whatever its form */
+        if (strcmp(f->name, "gguf") == 0 || strcmp(f->name, "fake") == 0) return AR_OK;
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
+    }
     if (!(s.bits_mask >> bits & 1))
         return ar__fail(AR_ERR_USAGE, "--format %s cannot store --bits %d", f->name, (int)bits);
     if (sym ? !s.sym : !s.asym)
@@ -148,7 +152,7 @@ static ar_status intersect(ar_output_plan *plan, const ar_format *f, bool sym, c
 }
 
 ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *r) {
-    *plan = (ar_output_plan){0};
+    *plan = (ar_output_plan){.embedding = AR_QT_COUNT, .head = AR_QT_COUNT};
     int32_t bits = r->bits;
     int sym = r->sym;
     const char *zero_from = NULL;
@@ -160,10 +164,40 @@ ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *r) 
     if (r->group < -1)
         return ar__fail(AR_ERR_USAGE, "--group: found %d, expected -1 or a positive number", (int)r->group);
     int32_t group = r->group ? r->group : has_format(plan, "gguf") ? 32 : 128;
-    plan->scheme = (ar_scheme){bits, group, sym != 0 ? AR_ZERO_SYM : AR_ZERO_INT, 0, AR_SUPER_NONE};
+    if (plan->scheme.super == AR_SUPER_NONE)
+        plan->scheme = (ar_scheme){bits, group, sym != 0 ? AR_ZERO_SYM : AR_ZERO_INT, 0, AR_SUPER_NONE};
     for (int32_t i = 0; i < plan->format_count; i++)
         AR_TRY(intersect(plan, ar_format_find(plan->formats[i]), sym != 0, &zero_from));
     return AR_OK;
+}
+
+static ar_status resolve_part(ar_qtype *type, const char *option, const char *name, bool is_gguf) {
+    *type = AR_QT_COUNT;
+    if (!name) return AR_OK;
+    if (!is_gguf) return ar__fail(AR_ERR_USAGE, "%s: has no effect without --format gguf", option);
+    *type = ar__gguf_type_named(name);
+    if (*type == AR_QT_COUNT)
+        return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected f32, f16, bf16, q4_0 to q8_0 or q2_k to q6_k", option, name);
+    return AR_OK;
+}
+
+ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type) {
+    bool is_gguf = has_format(plan, "gguf");
+    AR_TRY(resolve_part(&plan->embedding, "--embedding-type", embedding_type, is_gguf));
+    return resolve_part(&plan->head, "--head-type", head_type, is_gguf);
+}
+
+bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block, int32_t i,
+                           ar_scheme *scheme) {
+    const ar_linear *lin = &block->linears[i];
+    char name[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME], wanted[AR__GGUF_HF_NAME];
+    *scheme = plan->scheme;
+    if (!ar_output_plan_holds(plan, lin->O, lin->I)) return false;
+    if (plan->scheme.super == AR_SUPER_NONE) return true;
+    snprintf(wanted, sizeof wanted, "model.layers.%d.%s.weight", (int)block->index, lin->name);
+    for (int32_t k = 0; ar__gguf_block_name(name, hf, block->index, k); k++)
+        if (strcmp(hf, wanted) == 0) return ar__gguf_scheme(scheme, ar__gguf_plan_type(plan, config, name, lin->I));
+    return false;
 }
 
 bool ar_output_plan_holds(const ar_output_plan *plan, int64_t O, int64_t I) {

@@ -4,6 +4,7 @@
 #define AR_GGUF_SOURCE_H
 #include "temp_files.h"
 #include "ar_error.h"
+#include "fmt_gguf.h"
 #include "hf_folder.h"
 
 typedef struct gguf_shape {
@@ -100,7 +101,13 @@ static inline void gguf_write_folder(const char *folder, const gguf_shape *s) {
 }
 
 static inline void make_extreme(ar_qlinear *q) {
-    for (int64_t i = 0; i < q->O * q->groups; i++) q->scales[i] |= 0x8000;
+    for (int64_t i = 0; q->scales && i < q->O * q->groups; i++) q->scales[i] |= 0x8000;
+    for (int64_t i = 0; q->d && i < q->O * q->supers; i++) q->d[i] |= 0x8000;
+    for (int64_t i = 0; q->sub_scales && i < q->O * q->groups; i++)
+        q->sub_scales[i] = (int8_t)(q->scheme.super == AR_SUPER_Q6_K   ? i * 37
+                                    : q->scheme.super == AR_SUPER_Q3_K ? i * 37 % 64 - 32
+                                    : q->scheme.super == AR_SUPER_Q2_K ? i * 37 % 16
+                                                                       : i * 37 % 64);
     for (int64_t i = 0; i < q->O * q->I; i++)
         q->codes[i] = (uint8_t)(i % 8 == 0 ? 0 : ((uint64_t)i * 2654435761u >> 7) % (1u << q->scheme.bits));
 }
@@ -109,13 +116,14 @@ static inline ar_status gguf_linear(void *ctx, ar_qlinear **q, int32_t block, in
     gguf_source *s = ctx;
     const ar_block *b = &s->model.model.blocks[block];
     const ar_linear *lin = &b->linears[i];
+    ar_scheme scheme;
     *q = NULL;
-    if (!ar_output_plan_holds(&s->plan, lin->O, lin->I)) return AR_OK;
+    if (!ar_output_plan_choose(&s->plan, &s->model.config, b, i, &scheme)) return AR_OK;
     float *values = malloc((size_t)(lin->O * lin->I) * sizeof *values);
     ar_qlinear *made = calloc(1, sizeof *made);
-    ar_status status = ar_qlinear_init(made, &s->plan.scheme, lin->O, lin->I);
+    ar_status status = ar_qlinear_init(made, &scheme, lin->O, lin->I);
     if (status == AR_OK) status = b->read_linear(b, values, i, 0, lin->O);
-    if (status == AR_OK) status = ar_qlinear_rtn(made, values);
+    if (status == AR_OK) status = scheme.super ? ar__gguf_round(made, values) : ar_qlinear_rtn(made, values);
     if (status == AR_OK && s->extreme) make_extreme(made);
     free(values);
     if (status == AR_OK)

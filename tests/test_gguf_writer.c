@@ -75,7 +75,9 @@ static void assert_same_floats(const opened *o, const gguf_source *s) {
         assert_ok(a->vtable->read(a->impl, va, i, 0, rows));
         assert_ok(b->vtable->read(b->impl, vb, k, 0, rows));
         for (int64_t j = 0; j < n; j++) {
-            float expected = strcmp(wb->type, "F16") == 0 ? ar_f16_to_f32(ar_f32_to_f16(va[j])) : va[j];
+            float expected = strcmp(wb->type, "F16") == 0    ? ar_f16_to_f32(ar_f32_to_f16(va[j]))
+                             : strcmp(wb->type, "BF16") == 0 ? ar_bf16_to_f32(ar_f32_to_bf16(va[j]))
+                                                             : va[j];
             if (vb[j] != expected)
                 fail_msg("%s (%s) element %d: found %g, expected %g", wa->name, wb->type, (int)j,
                          (double)vb[j], (double)expected);
@@ -102,9 +104,20 @@ static void check_round_trip(const gguf_shape *shape, ar_output_request request,
 
 static void every_type_round_trips(void **state) {
     (void)state;
-    const char *types[] = {"q4_0", "q4_1", "q8_0", "f16", "f32"};
-    for (int i = 0; i < 5; i++)
+    const char *types[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k_m", "f16", "bf16", "f32"};
+    for (int i = 0; i < 9; i++)
         check_round_trip(&gguf_small, (ar_output_request){.type = types[i], .sym = -1}, false);
+}
+
+/* Super-blocks, and widths of 384 that fall back; codes and scales of every size. */
+static void every_mix_round_trips(void **state) {
+    (void)state;
+    const char *types[] = {"q2_k", "q2_k_s", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k"};
+    gguf_shape shape = {256, 384, 2, 4, 1, 64, 40, false, false, NULL, NULL};
+    for (int i = 0; i < 20; i++) {
+        shape.tied = i % 3 == 0;
+        check_round_trip(&shape, (ar_output_request){.type = types[i / 2], .sym = -1}, i % 2);
+    }
 }
 
 static void groups_repeat_their_scale(void **state) {
@@ -285,7 +298,7 @@ static void tensors_have_the_types_llama_cpp_expects(void **state) {
     parse_file(&p);
     assert_int_equal(p.g.tensor_count, 2 + 2 * 16);
     assert_null(tensor_of(&p, "output.weight"));
-    assert_string_equal(tensor_of(&p, "token_embd.weight")->type->name, "F16");
+    assert_string_equal(tensor_of(&p, "token_embd.weight")->type->name, "Q8_0");
     assert_string_equal(tensor_of(&p, "output_norm.weight")->type->name, "F32");
     assert_string_equal(tensor_of(&p, "blk.1.ffn_norm.weight")->type->name, "F32");
     assert_string_equal(tensor_of(&p, "blk.1.attn_q.bias")->type->name, "F32");
@@ -344,6 +357,47 @@ static void blocks_lie_where_llama_cpp_reads_them(void **state) {
     }
 }
 
+static const char *stored_type(const gguf_shape *shape, const char *type, const char *embedding, const char *head,
+                               const char *name) {
+    gguf_source s;
+    parsed p;
+    static char found[16];
+    gguf_write_folder(folder, shape);
+    gguf_open_source(&s, folder, NULL, (ar_output_request){.type = type, .sym = -1});
+    assert_ok(ar_output_plan_parts(&s.plan, embedding, head));
+    assert_ok(ar__format_gguf.write(path, &s.write));
+    assert_ok(ar__format_gguf.verify(path, &s.write));
+    parse_file(&p);
+    const ar__gguf_tensor *t = tensor_of(&p, name);
+    snprintf(found, sizeof found, "%s", t ? t->type->name : "none");
+    close_parsed(&p);
+    gguf_close_source(&s);
+    return found;
+}
+
+static void the_embedding_and_the_head_have_types_of_their_own(void **state) {
+    (void)state;
+    const gguf_shape wide = {256, 256, 1, 4, 4, 64, 40, false, false, NULL, NULL};
+    gguf_shape tied = wide;
+    tied.tied = true;
+    assert_string_equal(stored_type(&wide, "q4_0", NULL, NULL, "token_embd.weight"), "Q4_0");
+    assert_string_equal(stored_type(&wide, "q4_0", NULL, NULL, "output.weight"), "Q6_K");
+    assert_string_equal(stored_type(&wide, "q4_0", "q8_0", "f16", "token_embd.weight"), "Q8_0");
+    assert_string_equal(stored_type(&wide, "q4_0", "q8_0", "f16", "output.weight"), "F16");
+    assert_string_equal(stored_type(&wide, "f16", "q2_k", "Q3_K", "token_embd.weight"), "Q2_K");
+    assert_string_equal(stored_type(&wide, "f32", "q2_k", "Q3_K", "output.weight"), "Q3_K");
+    assert_string_equal(stored_type(&tied, "q4_1", NULL, NULL, "token_embd.weight"), "Q6_K");
+    assert_string_equal(stored_type(&tied, "q4_1", NULL, "bf16", "token_embd.weight"), "BF16");
+    assert_string_equal(stored_type(&tied, "q4_1", "q5_k", "bf16", "token_embd.weight"), "Q5_K");
+    assert_string_equal(stored_type(&gguf_small, "q4_k_m", "q6_k", "q4_k", "token_embd.weight"), "Q8_0");
+    assert_string_equal(stored_type(&gguf_small, "q4_k_m", "q6_k", "q4_k", "output.weight"), "Q5_0");
+    ar_output_plan plan;
+    assert_ok(ar_output_plan_make(&plan, &(ar_output_request){.formats = "gptq", .sym = -1}));
+    assert_error(ar_output_plan_parts(&plan, "q8_0", NULL), AR_ERR_USAGE, "--embedding-type");
+    assert_ok(ar_output_plan_make(&plan, &(ar_output_request){.formats = "gguf", .sym = -1}));
+    assert_error(ar_output_plan_parts(&plan, NULL, "q4_k_m"), AR_ERR_USAGE, "--head-type");
+}
+
 /* ---- whole files ---- */
 
 static void equal_inputs_give_equal_files(void **state) {
@@ -383,7 +437,7 @@ static void verify_finds_every_changed_byte(void **state) {
     for (size_t i = 0; i < 20; i++) { /* scale, minimum, codes of a block */
         copy[from + i] ^= 1;
         put_file(path, copy, bytes);
-        assert_error(ar__format_gguf.verify(path, &s.write), AR_ERR_CHECK, "self_attn.v_proj");
+        assert_error(ar__format_gguf.verify(path, &s.write), AR_ERR_CHECK, "blk.0.attn_v.weight");
         copy[from + i] ^= 1;
     }
     put_file(path, copy, bytes);
@@ -442,6 +496,8 @@ static void values_beyond_f16_are_refused(void **state) {
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {T(every_type_round_trips),
+                                       T(every_mix_round_trips),
+                                       T(the_embedding_and_the_head_have_types_of_their_own),
                                        T(groups_repeat_their_scale),
                                        T(fewer_bits_widen),
                                        T(negative_scales_and_lowest_codes_survive),
