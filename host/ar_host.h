@@ -166,7 +166,11 @@ typedef struct ar_config {
     char family[32];               /* "llama" */
     int64_t hidden, intermediate, vocab;
     int32_t layers, heads, kv_heads, head_dim, max_tokens;
-    float rms_eps, rope_theta;
+    float rms_eps, rope_theta;     /* rms_eps: of the norms, whichever kind */
+    int32_t rotary;                /* dims of a head that turn; 0 = all */
+    int32_t window;                /* of sliding attention; 0 = none. max_tokens is no larger: within it, attention is plain */
+    ar_act act;                    /* between the two products of an MLP without a gate */
+    bool is_conv1d;                /* float products are stored (I, O), as GPT-2's Conv1D does */
     bool tied;
     struct { char kind[16]; /* "", "linear", "llama3" */ float factor, low_freq, high_freq; int32_t original_tokens; } rope_scaling;
     int32_t bos, eos;              /* -1 = none */
@@ -190,7 +194,8 @@ void ar_model_close(ar_open_model *m);
 typedef struct ar_family {
     const char *name;              /* the row in families.def */
     const char *model_types;       /* space-separated config.json model_type values: "llama mistral" */
-    const char *gguf_arch;
+    const char *gguf_arch;         /* NULL = GGUF has none */
+    ar_status (*config)(ar_config *c, const ar_json *root, const char *what); /* reads its keys of config.json */
     ar_status (*bind)(ar_open_model *m);
     void (*unbind)(ar_open_model *m);
 } ar_family;
@@ -254,6 +259,8 @@ typedef struct ar_format {
     ar_status (*write)(const char *path, const ar_write_source *src);
     /* Reads it back and compares codes and dequantized values bit for bit. CHECK on any difference. */
     ar_status (*verify)(const char *path, const ar_write_source *src);
+    /* UNSUPPORTED names what of this model the format cannot hold; NULL = any model will do. */
+    ar_status (*accepts)(const ar_open_model *m);
 } ar_format;
 const ar_format *ar_format_find(const char *name);
 const ar_format *ar_format_at(int32_t i);

@@ -16,12 +16,12 @@
 #define MAX_HEAD_DIM     4096
 #define MAX_TOKENS       (1 << 24)
 
-static ar_status read_family(ar_config *c, const ar_json *root, const char *what) {
+static ar_status read_family(const ar_family **family, ar_config *c, const ar_json *root, const char *what) {
     const char *type;
     AR_TRY(ar_json_string_or(&type, root, "model_type", "", what));
-    const ar_family *family = ar_family_find(type);
-    if (family) {
-        snprintf(c->family, sizeof c->family, "%s", family->name);
+    *family = ar_family_find(type);
+    if (*family) {
+        snprintf(c->family, sizeof c->family, "%s", (*family)->name);
         return AR_OK;
     }
     char known[256] = "";
@@ -41,33 +41,48 @@ static ar_status read_i32(int32_t *out, const ar_json *root, const char *key, in
     return AR_OK;
 }
 
-static ar_status read_sizes(ar_config *c, const ar_json *root, const char *what) {
-    AR_TRY(ar_json_int(&c->hidden, root, "hidden_size", 1, MAX_HIDDEN, what));
-    AR_TRY(ar_json_int(&c->intermediate, root, "intermediate_size", 1, MAX_INTERMEDIATE, what));
+static ar_status read_sizes(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what) {
+    AR_TRY(ar_json_int(&c->hidden, root, r->hidden, 1, MAX_HIDDEN, what));
+    if (r->intermediate_is_optional)
+        AR_TRY(ar_json_int_or(&c->intermediate, root, r->intermediate, 4 * c->hidden, 1, MAX_INTERMEDIATE, what));
+    else
+        AR_TRY(ar_json_int(&c->intermediate, root, r->intermediate, 1, MAX_INTERMEDIATE, what));
     AR_TRY(ar_json_int(&c->vocab, root, "vocab_size", 1, MAX_VOCAB, what));
-    AR_TRY(read_i32(&c->layers, root, "num_hidden_layers", 1, MAX_LAYERS, what));
-    AR_TRY(read_i32(&c->max_tokens, root, "max_position_embeddings", 1, MAX_TOKENS, what));
-    /* Within a sliding window, sliding attention is plain causal attention: the window is the context then.
-     */
+    AR_TRY(read_i32(&c->layers, root, r->layers, 1, MAX_LAYERS, what));
+    return read_i32(&c->max_tokens, root, r->max_tokens, 1, MAX_TOKENS, what);
+}
+
+ar_status ar__config_window(ar_config *c, const ar_json *root, int32_t fallback, const char *what) {
     int64_t window = 0;
-    AR_TRY(ar_json_int_or(&window, root, "sliding_window", c->max_tokens, 1, INT32_MAX, what));
-    if (window < c->max_tokens) c->max_tokens = (int32_t)window;
+    const cJSON *item = ar_json_get(root, "sliding_window");
+    if (item && cJSON_IsNull(item)) return AR_OK;
+    AR_TRY(ar_json_int_or(&window, root, "sliding_window", fallback, 1, INT32_MAX, what));
+    c->window = (int32_t)window;
+    if (window > 0 && window < c->max_tokens) c->max_tokens = (int32_t)window;
     return AR_OK;
 }
 
-static ar_status read_heads(ar_config *c, const ar_json *root, const char *what) {
+ar_status ar__config_expect(const ar_json *root, const char *key, bool fallback, bool expected, const char *what) {
+    bool found = false;
+    AR_TRY(ar_json_bool_or(&found, root, key, fallback, what));
+    if (found == expected) return AR_OK;
+    return ar__fail(AR_ERR_FORMAT, "%s: %s: found %s, expected %s", what, key, found ? "true" : "false",
+                    expected ? "true" : "false");
+}
+
+static ar_status read_heads(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what) {
     int64_t kv_heads = 0, head_dim = 0;
-    AR_TRY(read_i32(&c->heads, root, "num_attention_heads", 1, MAX_HEADS, what));
+    AR_TRY(read_i32(&c->heads, root, r->heads, 1, MAX_HEADS, what));
     AR_TRY(ar_json_int_or(&kv_heads, root, "num_key_value_heads", c->heads, 1, c->heads, what));
     if (c->heads % kv_heads != 0)
         return ar__fail(AR_ERR_FORMAT,
-                        "%s: num_key_value_heads: found %d, expected a divisor of num_attention_heads = %d",
-                        what, (int)kv_heads, (int)c->heads);
-    AR_TRY(ar_json_int_or(&head_dim, root, "head_dim", 0, 1, MAX_HEAD_DIM, what));
+                        "%s: num_key_value_heads: found %d, expected a divisor of %s = %d",
+                        what, (int)kv_heads, r->heads, (int)c->heads);
+    AR_TRY(ar_json_int_or(&head_dim, root, "head_dim", r->default_head_dim, 1, MAX_HEAD_DIM, what));
     if (head_dim == 0 && c->hidden % c->heads != 0)
         return ar__fail(AR_ERR_FORMAT,
-                        "%s: hidden_size: found %lld, expected a multiple of num_attention_heads = %d", what,
-                        (long long)c->hidden, (int)c->heads);
+                        "%s: %s: found %lld, expected a multiple of %s = %d", what, r->hidden,
+                        (long long)c->hidden, r->heads, (int)c->heads);
     if (head_dim == 0) head_dim = c->hidden / c->heads;
     if (head_dim % 4 != 0 || head_dim > MAX_HEAD_DIM)
         return ar__fail(AR_ERR_FORMAT, "%s: head_dim: found %lld, expected a multiple of 4 up to %d", what,
@@ -112,7 +127,18 @@ static ar_status read_scaling(ar_config *c, const ar_json *scaling, const char *
     return is_llama3 ? read_llama3(c, scaling, what) : AR_OK;
 }
 
-static ar_status read_rope(ar_config *c, const ar_json *root, const char *what) {
+/* The first int(factor * head_dim) dims of a head turn. */
+static ar_status set_rotary(ar_config *c, float factor, bool partial_rotary, const char *what) {
+    c->rotary = (int32_t)((double)factor * c->head_dim);
+    if (!partial_rotary && factor != 1.0f)
+        return ar__fail(AR_ERR_FORMAT, "%s: partial_rotary_factor: found %g, expected 1", what, (double)factor);
+    if (c->rotary < 2 || c->rotary % 2 != 0)
+        return ar__fail(AR_ERR_FORMAT, "%s: partial_rotary_factor: found %g of %d dims, expected an even number of them", what,
+                        (double)factor, (int)c->head_dim);
+    return AR_OK;
+}
+
+static ar_status read_rope(ar_config *c, const ar_json *root, bool partial_rotary, const char *what) {
     const ar_json *rope = ar_json_get(root, "rope_parameters");
     const char *key = "rope_parameters";
     AR_TRY(read_f32(&c->rope_theta, root, "rope_theta", 10000, 1, 1e12, what));
@@ -125,9 +151,7 @@ static ar_status read_rope(ar_config *c, const ar_json *root, const char *what) 
         AR_TRY(read_f32(&c->rope_theta, rope, "rope_theta", (double)c->rope_theta, 1, 1e12, what));
         AR_TRY(read_f32(&partial, rope, "partial_rotary_factor", (double)partial, 0, 1, what));
     }
-    if (partial != 1.0f)
-        return ar__fail(AR_ERR_FORMAT, "%s: partial_rotary_factor: found %g, expected 1", what,
-                        (double)partial);
+    AR_TRY(set_rotary(c, partial, partial_rotary, what));
     if (!rope || cJSON_IsNull(rope)) return AR_OK;
     if (!cJSON_IsObject(rope))
         return ar__fail(AR_ERR_FORMAT, "%s: %s: found no object, expected one or null", what, key);
@@ -149,21 +173,48 @@ static ar_status read_token(int32_t *out, const ar_json *root, const char *key, 
     return AR_OK;
 }
 
-static ar_status read_config(ar_config *c, const ar_json *root, const char *what) {
-    if (!cJSON_IsObject(root)) return ar__fail(AR_ERR_FORMAT, "%s: found no object, expected one", what);
-    AR_TRY(read_family(c, root, what));
+/* SiLU gates a product of its own; the others stand between two products. */
+static ar_status read_act(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what) {
+    static const struct {
+        const char *name;
+        ar_act act;
+    } plain[] = {{"relu", AR_ACT_RELU},
+                 {"gelu", AR_ACT_GELU},
+                 {"gelu_new", AR_ACT_GELU_TANH},
+                 {"gelu_fast", AR_ACT_GELU_TANH},
+                 {"gelu_pytorch_tanh", AR_ACT_GELU_TANH}};
     const char *act;
-    AR_TRY(ar_json_string_or(&act, root, "hidden_act", "silu", what));
-    if (strcmp(act, "silu") != 0)
-        return ar__fail(AR_ERR_FORMAT, "%s: hidden_act: found \"%.32s\", expected \"silu\"", what, act);
-    AR_TRY(read_sizes(c, root, what));
-    AR_TRY(read_heads(c, root, what));
-    AR_TRY(read_f32(&c->rms_eps, root, "rms_norm_eps", 1e-6, 1e-20, 1, what));
-    AR_TRY(read_rope(c, root, what));
-    AR_TRY(ar_json_bool_or(&c->tied, root, "tie_word_embeddings", false, what));
+    AR_TRY(ar_json_string_or(&act, root, r->act, r->default_act, what));
+    bool is_gated = strcmp(r->default_act, "silu") == 0;
+    if (is_gated && strcmp(act, "silu") == 0) return AR_OK;
+    for (size_t i = 0; !is_gated && i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(act, plain[i].name) == 0) {
+            c->act = plain[i].act;
+            return AR_OK;
+        }
+    return ar__fail(AR_ERR_FORMAT, "%s: %s: found \"%.32s\", expected %s", what, r->act, act,
+                    is_gated ? "\"silu\"" : "relu, gelu or gelu_new");
+}
+
+ar_status ar__config_decoder(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what) {
+    AR_TRY(read_act(c, root, r, what));
+    AR_TRY(read_sizes(c, root, r, what));
+    AR_TRY(read_heads(c, root, r, what));
+    c->rms_eps = (float)r->default_eps;
+    c->rope_theta = 10000;
+    if (r->eps) AR_TRY(read_f32(&c->rms_eps, root, r->eps, r->default_eps, 1e-20, 1, what));
+    if (r->is_rotary) AR_TRY(read_rope(c, root, r->has_partial_rotary, what));
+    AR_TRY(ar_json_bool_or(&c->tied, root, "tie_word_embeddings", r->is_tied, what));
     bool bias; /* which biases there are is seen in the weights */
     AR_TRY(ar_json_bool_or(&bias, root, "attention_bias", false, what));
-    AR_TRY(ar_json_bool_or(&bias, root, "mlp_bias", false, what));
+    return ar_json_bool_or(&bias, root, "mlp_bias", false, what);
+}
+
+static ar_status read_config(ar_config *c, const ar_json *root, const char *what) {
+    if (!cJSON_IsObject(root)) return ar__fail(AR_ERR_FORMAT, "%s: found no object, expected one", what);
+    const ar_family *family;
+    AR_TRY(read_family(&family, c, root, what));
+    AR_TRY(family->config(c, root, what));
     AR_TRY(read_token(&c->bos, root, "bos_token_id", c->vocab, what));
     return read_token(&c->eos, root, "eos_token_id", c->vocab, what);
 }

@@ -3,6 +3,7 @@
 #include "fmt_packed.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void add_extra_config(cJSON *list, const char *name) {
     cJSON *row = cJSON_AddObjectToObject(list, name);
@@ -20,12 +21,19 @@ static void add_float(cJSON *config, const char *key, float value) {
     cJSON_AddNumberToObject(config, key, strtod(text, NULL));
 }
 
+/* "model.layers" */
+static void add_blocks_name(cJSON *c, const ar_block *block) {
+    char name[AR_HF_NAME];
+    snprintf(name, sizeof name, "%.*s", (int)(strrchr(block->name, '.') - block->name), block->name);
+    cJSON_AddStringToObject(c, "block_name_to_quantize", name);
+}
+
 static void describe(cJSON *c, const ar_write_source *src, const char *packing_format) {
     ar__packed_add_scheme(c, src);
     cJSON_AddStringToObject(c, "quant_method", "auto-round");
     cJSON_AddStringToObject(c, "data_type", "int");
     cJSON_AddStringToObject(c, "packing_format", packing_format);
-    cJSON_AddStringToObject(c, "block_name_to_quantize", "model.layers");
+    add_blocks_name(c, &src->model->model.blocks[0]);
     ar__packed_add_floats(c, "extra_config", src, add_extra_config);
     if (src->iters == 0) return;
     float lr = src->lr; /* 0 = signround's default */
@@ -74,7 +82,8 @@ static ar_status awq_write(const char *path, const ar_write_source *src) {
 
 const ar_format ar__format_auto_round = {"auto_round", "a Hugging Face folder in auto-round's layout",
                                          true,         gptq_storage,
-                                         gptq_write,   ar__packed_verify};
+                                         gptq_write,   ar__packed_verify,
+                                         NULL};
 const ar_format ar__format_auto_round_awq = {
     "auto_round_awq", "auto-round's folder in the AWQ layout", true, awq_storage, awq_write,
-    ar__packed_verify};
+    ar__packed_verify, ar__packed_accepts_linears};

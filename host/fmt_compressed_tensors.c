@@ -51,4 +51,5 @@ const ar_format ar__format_compressed_tensors = {"compressed_tensors",
                                                  true,
                                                  storage,
                                                  write_folder,
-                                                 ar__packed_verify};
+                                                 ar__packed_verify,
+                                                 ar__packed_accepts_linears};

@@ -39,7 +39,7 @@ static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx
 }
 
 static ar_status write(const char *path, const ar_write_source *src) {
-    return ar__hf_folder_write(path, src, &(ar_hf_layout){.declare = declare, .fill = fill, .config = config});
+    return ar__hf_folder_write(path, src, &(ar_hf_layout){.declare = declare, .fill = fill, .config = config, .as_source = true});
 }
 
 static ar_status verify(const char *path, const ar_write_source *src) {
@@ -51,4 +51,4 @@ static ar_status verify(const char *path, const ar_write_source *src) {
 }
 
 const ar_format ar__format_fake = {
-    "fake", "a float Hugging Face folder holding the quantized values", true, storage, write, verify};
+    "fake", "a float Hugging Face folder holding the quantized values", true, storage, write, verify, NULL};

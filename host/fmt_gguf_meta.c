@@ -38,8 +38,10 @@ static ar_status read_family(ar_config *c, const ar__gguf *g) {
                         "%s: split.count: found one of %" PRId64 " files, expected a file in one piece",
                         g->what, splits);
     for (int32_t i = 0; ar__families[i]; i++)
-        if (strcmp(ar__families[i]->gguf_arch, ARCH) == 0)
+        if (ar__families[i]->gguf_arch && strcmp(ar__families[i]->gguf_arch, ARCH) == 0) {
             snprintf(c->family, sizeof c->family, "%s", ar__families[i]->name);
+            break;
+        }
     return AR_OK;
 }
 

@@ -303,19 +303,24 @@ static ar_status put_file(job *j) {
     return o->status;
 }
 
-static ar_status list_file(job *j, const char *path) {
+static ar_status accepts(const ar_open_model *m) {
+    const ar_family *family = ar_family_find(m->config.family);
+    if (family && family->gguf_arch && strcmp(family->gguf_arch, "llama") == 0) return AR_OK;
+    return ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", expected llama or mistral for GGUF", m->path,
+                    m->config.family);
+}
+
+static ar_status list_file(job *j) {
     const ar__gguf_mix *mix;
     AR_TRY(find_mix(&mix, j->src->plan));
-    if (strcmp(j->src->model->config.family, "llama") != 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", expected llama", path,
-                        j->src->model->config.family);
+    AR_TRY(accepts(j->src->model));
     return list_entries(j);
 }
 
 static ar_status write(const char *path, const ar_write_source *src) {
     job j = {.src = src};
     ar_status status;
-    AR_GO(list_file(&j, path));
+    AR_GO(list_file(&j));
     AR_GO(ar_writer_open(&j.out.w, path));
     AR_GO(put_file(&j));
     AR_GO(ar_writer_commit(&j.out.w));
@@ -411,4 +416,5 @@ done:
 }
 
 const ar_format ar__format_gguf = {
-    "gguf", "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32", false, storage, write, verify};
+    "gguf", "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32", false, storage, write, verify,
+    accepts};

@@ -61,6 +61,6 @@ static ar_status v2_write(const char *path, const ar_write_source *src) {
 }
 
 const ar_format ar__format_gptq = {
-    "gptq", "a Hugging Face folder in the GPTQ layout", true, v1_storage, v1_write, ar__packed_verify};
+    "gptq", "a Hugging Face folder in the GPTQ layout", true, v1_storage, v1_write, ar__packed_verify, NULL};
 const ar_format ar__format_gptq_v2 = {
-    "gptq_v2", "the same with zero points as they are", true, v2_storage, v2_write, ar__packed_verify};
+    "gptq_v2", "the same with zero points as they are", true, v2_storage, v2_write, ar__packed_verify, NULL};

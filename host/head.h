@@ -4,8 +4,8 @@
 #include "ar_host.h"
 
 typedef struct ar_head {
-    ar_tensor *norm, *W;           /* (hidden), (V, hidden) f32 */
-    float eps;
+    ar_tensor *norm, *norm_bias, *W; /* (hidden), (hidden) or NULL, (V, hidden) f32 */
+    ar_norm kind;
 } ar_head;
 /* Reads and uploads both, the head a few rows at a time. On failure *h holds nothing. */
 ar_status ar__head_init(ar_head *h, const ar_model *m, ar_device *device);

@@ -12,7 +12,7 @@
 #define CONFIG_BYTES ((size_t)16 << 20)
 
 void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i) {
-    snprintf(out, AR_HF_NAME, "model.layers.%d.%s", (int)block->index, block->linears[i].name);
+    snprintf(out, AR_HF_NAME, "%s.%s", block->name, block->linears[i].name);
 }
 
 /* ---- one tensor after the other, in shards ---- */
@@ -50,10 +50,14 @@ static const ar_linear *linear_of(const folder *f, const entry *e) {
     return &f->src->model->model.blocks[e->block].linears[e->linear];
 }
 
+static bool is_transposed(const folder *f) { return f->layout->as_source && f->src->model->config.is_conv1d; }
+
 static ar_status declared(const folder *f, const entry *e, ar_hf_tensors *t) {
     const ar_linear *lin = linear_of(f, e);
     memset(t, 0, sizeof *t);
-    return f->layout->declare(t, &f->src->plan->scheme, lin->O, lin->I, f->layout->ctx);
+    AR_TRY(f->layout->declare(t, &f->src->plan->scheme, lin->O, lin->I, f->layout->ctx));
+    if (is_transposed(f)) t->list[0].dims[0] = lin->I, t->list[0].dims[1] = lin->O;
+    return AR_OK;
 }
 
 /* Which weight is a linear that the plan quantizes. */
@@ -152,6 +156,18 @@ static ar_status write_float(const folder *f, ar_st_writer *w, const entry *e) {
     return status;
 }
 
+/* *values (O, I) becomes (I, O). */
+static ar_status transpose(void **values, int64_t O, int64_t I) {
+    const float *from = *values;
+    float *to = ar__alloc((size_t)O, (size_t)I * sizeof *to);
+    if (!to) return AR_ERR_MEMORY;
+    for (int64_t o = 0; o < O; o++)
+        for (int64_t i = 0; i < I; i++) to[i * O + o] = from[o * I + i];
+    free(*values);
+    *values = to;
+    return AR_OK;
+}
+
 static ar_status write_linear(const folder *f, ar_st_writer *w, const entry *e) {
     ar_qlinear *q = NULL;
     ar_hf_tensors t;
@@ -159,6 +175,7 @@ static ar_status write_linear(const folder *f, ar_st_writer *w, const entry *e) 
     AR_TRY(f->src->linear(f->src->ctx, &q, e->block, e->linear));
     if (!q) return ar__fail(AR_ERR_CHECK, "%s: not quantized, expected codes", e->weight->name);
     ar_status status = f->layout->fill(&t, q, f->layout->ctx);
+    if (status == AR_OK && is_transposed(f)) status = transpose(&t.list[0].data, q->O, q->I);
     for (int32_t k = 0; status == AR_OK && k < t.count; k++)
         status = ar_st_writer_data(w, t.list[k].data, t.list[k].bytes);
     for (int32_t k = 0; k < t.count; k++) free(t.list[k].data);
@@ -409,10 +426,13 @@ static ar_status compare_codes(const ar_weights *w, int64_t index, const char *n
                : ar__fail(AR_ERR_CHECK, "%s: codes, scales or zeros read back differ from those tuned", name);
 }
 
-static ar_status compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q) {
+static ar_status compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q, bool transposed) {
     size_t elems = (size_t)(q->O * q->I);
-    float *want = ar__alloc(elems, sizeof *want), *got = ar__alloc(elems, sizeof *got);
-    ar_status status = want && got ? w->vtable->read(w->impl, got, index, 0, q->O) : AR_ERR_MEMORY;
+    float *want = ar__alloc(elems, sizeof *want);
+    void *read = ar__alloc(elems, sizeof *want);
+    ar_status status = want && read ? w->vtable->read(w->impl, read, index, 0, transposed ? q->I : q->O) : AR_ERR_MEMORY;
+    if (status == AR_OK && transposed) status = transpose(&read, q->I, q->O);
+    const float *got = read;
     if (status == AR_OK) {
         ar_qlinear_dequant(want, q);
         for (size_t i = 0; i < elems; i++) { /* -0 and 0 are one value */
@@ -423,7 +443,7 @@ static ar_status compare_values(const ar_weights *w, int64_t index, const char *
         }
     }
     free(want);
-    free(got);
+    free(read);
     return status;
 }
 
@@ -442,7 +462,7 @@ ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_
             if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);
             AR_TRY(src->linear(src->ctx, &q, b, i));
             ar_status status = codes ? compare_codes(w, index, name, q) : AR_OK;
-            if (status == AR_OK) status = compare_values(w, index, name, q);
+            if (status == AR_OK) status = compare_values(w, index, name, q, !codes && src->model->config.is_conv1d);
             ar_qlinear_free(q);
             AR_TRY(status);
         }

@@ -96,6 +96,14 @@ static ar_status check_place(const char *path, const ar_format *f, const char *m
     return AR_OK;
 }
 
+ar_status ar__output_accepts(const ar_output_plan *plan, const ar_open_model *m) {
+    for (int32_t i = 0; i < plan->format_count; i++) {
+        const ar_format *f = ar_format_find(plan->formats[i]);
+        if (f->accepts) AR_TRY(f->accepts(m));
+    }
+    return AR_OK;
+}
+
 ar_status ar__output_check(const ar_output_plan *plan, const char *out, const char *model_path) {
     if (!out[0]) return ar__fail(AR_ERR_IO, "the output's name is empty, expected a file or folder");
     AR_TRY(check_around(out));

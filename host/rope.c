@@ -6,7 +6,7 @@
 /* theta^(-2i/D); linear: divided by the factor; llama3: long wavelengths divided, short ones kept, those
  * between blended (Llama 3.1's rope_scaling). */
 static double frequency(const ar_config *c, int32_t i) {
-    double freq = pow((double)c->rope_theta, -2.0 * i / c->head_dim), factor = (double)c->rope_scaling.factor;
+    double freq = pow((double)c->rope_theta, -2.0 * i / (c->rotary ? c->rotary : c->head_dim)), factor = (double)c->rope_scaling.factor;
     if (strcmp(c->rope_scaling.kind, "linear") == 0) return freq / factor;
     if (strcmp(c->rope_scaling.kind, "llama3") != 0) return freq;
     double turns =
@@ -19,5 +19,5 @@ static double frequency(const ar_config *c, int32_t i) {
 }
 
 void ar__rope_frequencies(float *freq, const ar_config *c) {
-    for (int32_t i = 0; i < c->head_dim / 2; i++) freq[i] = (float)frequency(c, i);
+    for (int32_t i = 0; i < (c->rotary ? c->rotary : c->head_dim) / 2; i++) freq[i] = (float)frequency(c, i);
 }

@@ -118,11 +118,7 @@ void ar__decoder_destroy(ar_decoder *d) {
 ar_status ar__decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t pos) {
     const ar_model *m = &d->m->model;
     if (pos < 0 || pos >= d->C) return ar__fail(AR_ERR_ARG, "position %d: expected 0..%d", (int)pos, (int)d->C - 1);
-    for (int32_t b = 0; b < d->B; b++) {
-        if (ids[b] < 0 || ids[b] >= m->vocab)
-            return ar__fail(AR_ERR_ARG, "token id %d: expected 0..%lld", (int)ids[b], (long long)m->vocab - 1);
-        AR_TRY(m->read_embedding(m, d->row + (int64_t)b * m->hidden, ids[b], 1));
-    }
+    for (int32_t b = 0; b < d->B; b++) AR_TRY(ar_model_embed(m, d->row + (int64_t)b * m->hidden, &ids[b], 1, pos));
     AR_TRY(ar_tensor_write(d->x, d->row, 0, (int64_t)d->B * m->hidden));
     AR_TRY(ar_tensor_write(d->pos, &pos, 0, 1));
     AR_TRY(ar_graph_run(d->graph));

@@ -44,13 +44,18 @@ ar_status ar_hook_attention(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_
                             const ar_attention *a, int32_t T);
 
 typedef struct ar_linear { const char *name; /* "self_attn.q_proj" */ int64_t O, I; bool has_bias; } ar_linear;
-typedef struct ar_norm { const char *name; int64_t I; float eps; } ar_norm;
+typedef enum ar_norm_kind { AR_NORM_RMS, AR_NORM_LAYER } ar_norm_kind;
+/* I may divide the width of what is normed: then every head is normed by itself (RMS only). */
+typedef struct ar_norm { const char *name; int64_t I; float eps; ar_norm_kind kind; bool has_bias; } ar_norm;
+/* y = x normed by w (I) and, if it has one, bias (I). quant/block.c */
+ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *bias);
 
 #define AR_MAX_LINEARS 16
 #define AR_MAX_NORMS 8
 typedef struct ar_block ar_block;
 struct ar_block {
     int32_t index;
+    const char *name;              /* "model.layers.3": what stands before a linear's name in files */
     int32_t linear_count, norm_count;
     ar_linear linears[AR_MAX_LINEARS];
     ar_norm norms[AR_MAX_NORMS];
@@ -65,6 +70,7 @@ struct ar_block {
     ar_status (*read_linear)(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows);
     ar_status (*read_bias)(const ar_block *b, float *dst, int32_t i);
     ar_status (*read_norm)(const ar_block *b, float *dst, int32_t j);
+    ar_status (*read_norm_bias)(const ar_block *b, float *dst, int32_t j);
 };
 
 typedef struct ar_model ar_model;
@@ -76,10 +82,13 @@ struct ar_model {
     ar_block *blocks;              /* (block_count), owned by the model; reading weights maps files, nothing is on a device */
     ar_norm final_norm;
     bool tied_head;                /* head rows are the embedding rows */
-    /* rows of the embedding (V, hidden) and of the head (V, hidden), and the final norm's weight, as f32. */
+    /* rows of the embedding (V, hidden) and of the head (V, hidden), and the final norm's weight and bias, as f32. */
     ar_status (*read_embedding)(const ar_model *m, float *dst, int64_t row, int64_t rows);
     ar_status (*read_head)(const ar_model *m, float *dst, int64_t row, int64_t rows);
     ar_status (*read_final_norm)(const ar_model *m, float *dst);
+    ar_status (*read_final_norm_bias)(const ar_model *m, float *dst); /* if final_norm.has_bias */
+    /* rows of the learned positions (max_tokens, hidden), added to the embedding; NULL = the model has none. */
+    ar_status (*read_positions)(const ar_model *m, float *dst, int64_t row, int64_t rows);
 };
 
 /* Token ids, sample after sample, each of exactly T tokens. */
@@ -89,7 +98,7 @@ typedef struct ar_samples { int32_t *ids; int32_t count, T; } ar_samples;
 
 /* Weights of one block on the device in f32, used through `hook`. */
 typedef struct ar_block_weights {
-    ar_tensor *linears[AR_MAX_LINEARS], *biases[AR_MAX_LINEARS], *norms[AR_MAX_NORMS];
+    ar_tensor *linears[AR_MAX_LINEARS], *biases[AR_MAX_LINEARS], *norms[AR_MAX_NORMS], *norm_biases[AR_MAX_NORMS];
     const ar_block *block;
     ar_hook hook;                  /* plain float evaluation with these weights */
 } ar_block_weights;
@@ -101,7 +110,10 @@ void ar_block_weights_deinit(ar_block_weights *w);
 typedef struct ar_chain { float *data; int64_t rows, width; int fd; } ar_chain;
 ar_status ar_chain_init(ar_chain *c, int64_t rows, int64_t width, const char *spill_dir, uint64_t spill_above_bytes);
 void ar_chain_deinit(ar_chain *c);
-/* Embeds all samples on the host side of the model: chain rows = E[ids]. */
+/* dst (count, hidden): what the first block is given for ids at positions pos, pos + 1, …: their embedding rows, with
+ * learned positions added. Errors: ARG for ids or positions the model does not have. */
+ar_status ar_model_embed(const ar_model *m, float *dst, const int32_t *ids, int64_t count, int64_t pos);
+/* Embeds all samples on the host side of the model. */
 ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s);
 /* out = block(in), batch samples at a time; out may be in. */
 ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device, const ar_block *block, const ar_hook *hook, int32_t T, int32_t batch);

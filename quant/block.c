@@ -13,6 +13,10 @@
 
 /* ---- weights ---- */
 
+ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *bias) {
+    return norm->kind == AR_NORM_LAYER ? ar_op_layer_norm(g, y, x, w, bias, norm->eps) : ar_op_rms_norm(g, y, x, w, norm->eps);
+}
+
 static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
     const ar_block_weights *w = ctx;
     return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
@@ -20,7 +24,7 @@ static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, a
 
 static ar_status hook_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x) {
     const ar_block_weights *w = ctx;
-    return ar_op_rms_norm(g, y, x, w->norms[j], w->block->norms[j].eps);
+    return ar_norm_record(&w->block->norms[j], g, y, x, w->norms[j], w->norm_biases[j]);
 }
 
 /* One weight, converted and written a few rows at a time. */
@@ -43,11 +47,13 @@ done:
     return status;
 }
 
-static ar_status upload_vector(ar_tensor **t, const ar_block *block, int32_t i, int64_t count, bool norm, ar_device *device) {
+/* A bias, or a norm's weight or bias: what `read` gives for i. */
+static ar_status upload_vector(ar_tensor **t, const ar_block *block, ar_status (*read)(const ar_block *b, float *dst, int32_t i),
+                               int32_t i, int64_t count, ar_device *device) {
     ar_status status = AR_OK;
     float *scratch = ar__alloc((size_t)count, 4);
     if (!scratch) return AR_ERR_MEMORY;
-    AR_GO(norm ? block->read_norm(block, scratch, i) : block->read_bias(block, scratch, i));
+    AR_GO(read(block, scratch, i));
     AR_GO(ar_tensor_create(t, device, AR_F32, 1, &count));
     AR_GO(ar_tensor_write(*t, scratch, 0, count));
 done:
@@ -61,10 +67,13 @@ ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_d
     w->block = block;
     for (int32_t i = 0; i < block->linear_count; i++) {
         AR_GO(upload_linear(&w->linears[i], block, i, device));
-        if (block->linears[i].has_bias) AR_GO(upload_vector(&w->biases[i], block, i, block->linears[i].O, false, device));
+        if (block->linears[i].has_bias) AR_GO(upload_vector(&w->biases[i], block, block->read_bias, i, block->linears[i].O, device));
     }
-    for (int32_t j = 0; j < block->norm_count; j++)
-        AR_GO(upload_vector(&w->norms[j], block, j, block->norms[j].I, true, device));
+    for (int32_t j = 0; j < block->norm_count; j++) {
+        AR_GO(upload_vector(&w->norms[j], block, block->read_norm, j, block->norms[j].I, device));
+        if (block->norms[j].has_bias)
+            AR_GO(upload_vector(&w->norm_biases[j], block, block->read_norm_bias, j, block->norms[j].I, device));
+    }
     w->hook = (ar_hook){.linear = hook_linear, .norm = hook_norm, .ctx = w};
 done:
     if (status != AR_OK) ar_block_weights_deinit(w);
@@ -76,7 +85,10 @@ void ar_block_weights_deinit(ar_block_weights *w) {
         ar_tensor_destroy(w->linears[i]);
         ar_tensor_destroy(w->biases[i]);
     }
-    for (int32_t j = 0; j < AR_MAX_NORMS; j++) ar_tensor_destroy(w->norms[j]);
+    for (int32_t j = 0; j < AR_MAX_NORMS; j++) {
+        ar_tensor_destroy(w->norms[j]);
+        ar_tensor_destroy(w->norm_biases[j]);
+    }
     memset(w, 0, sizeof *w);
 }
 
@@ -116,13 +128,28 @@ void ar_chain_deinit(ar_chain *c) {
     *c = (ar_chain){.fd = -1};
 }
 
-ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s) {
-    for (int64_t r = 0; r < c->rows; r++) {
-        int32_t id = s->ids[r];
-        if (id < 0 || id >= m->vocab)
-            return ar__fail(AR_ERR_ARG, "token id %d: expected 0..%lld", (int)id, (long long)m->vocab - 1);
-        AR_TRY(m->read_embedding(m, c->data + r * c->width, id, 1));
+ar_status ar_model_embed(const ar_model *m, float *dst, const int32_t *ids, int64_t count, int64_t pos) {
+    ar_status status = AR_OK;
+    float *row = NULL;
+    if (pos < 0 || (m->read_positions && count > m->max_tokens - pos))
+        return ar__fail(AR_ERR_ARG, "positions %lld to %lld: expected 0..%d", (long long)pos, (long long)(pos + count - 1),
+                        (int)m->max_tokens - 1);
+    if (m->read_positions && !(row = ar__alloc((size_t)m->hidden, sizeof *row))) return AR_ERR_MEMORY;
+    for (int64_t r = 0; r < count; r++) {
+        if (ids[r] < 0 || ids[r] >= m->vocab)
+            AR_GO(ar__fail(AR_ERR_ARG, "token id %d: expected 0..%lld", (int)ids[r], (long long)m->vocab - 1));
+        AR_GO(m->read_embedding(m, dst + r * m->hidden, ids[r], 1));
+        if (!row) continue;
+        AR_GO(m->read_positions(m, row, pos + r, 1));
+        for (int64_t i = 0; i < m->hidden; i++) dst[r * m->hidden + i] += row[i];
     }
+done:
+    free(row);
+    return status;
+}
+
+ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s) {
+    for (int64_t r = 0; r < c->rows; r += s->T) AR_TRY(ar_model_embed(m, c->data + r * c->width, s->ids + r, s->T, 0));
     return AR_OK;
 }
 

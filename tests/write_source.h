@@ -106,6 +106,7 @@ static inline void source_open(test_source *t, const char *folder, const source_
     put_text(in_folder(folder, "tokenizer.json"), "{}");
     for (int b = 0; b < 2; b++) {
         t->blocks[b].index = b;
+        t->blocks[b].name = b ? "model.layers.1" : "model.layers.0";
         source_list_linears(&t->blocks[b], s);
     }
     ar_st_writer *w;

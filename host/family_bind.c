@@ -1,0 +1,319 @@
+/* What all families share: finding a decoder's tensors by name, checking their shapes, reading them, and refusing
+ * what is missing or does not belong. Knows no family; a family describes itself by an ar__layout. */
+#include "ar_error.h"
+#include "family.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_BYTES      160
+#define TRANSPOSE_BYTES ((int64_t)4 << 20) /* stored rows read at once where a product is stored (I, O) */
+
+typedef struct bound bound;
+typedef struct bound_block { /* indices of weights; -1 = none */
+    const bound *model;
+    char name[64];
+    int64_t linears[AR_MAX_LINEARS], biases[AR_MAX_LINEARS], norms[AR_MAX_NORMS], norm_biases[AR_MAX_NORMS];
+    bool transposed[AR_MAX_LINEARS];
+} bound_block;
+
+struct bound {
+    const ar_open_model *open;
+    const ar__layout *layout; /* while binding */
+    const char *prefix;
+    int32_t position_skip, pairs;
+    int64_t embedding, positions, head, norm, norm_bias;
+    float *freq; /* (pairs); NULL = not rotary */
+    bound_block *blocks;
+    bool *used; /* per weight */
+};
+
+/* ---- what ar_model and ar_block ask ---- */
+
+static ar_status read_rows(const bound *m, float *dst, int64_t i, int64_t row, int64_t rows) {
+    const ar_weights *w = &m->open->weights;
+    return w->vtable->read(w->impl, dst, i, row, rows);
+}
+
+/* Rows [row, row + rows) of W (O, I) from a tensor that holds W^T (I, O): its columns. */
+static ar_status read_columns(const bound *m, float *dst, int64_t i, int64_t row, int64_t rows, int64_t O, int64_t I) {
+    int64_t step = TRANSPOSE_BYTES / (4 * O) < 1 ? 1 : TRANSPOSE_BYTES / (4 * O);
+    if (row < 0 || rows < 0 || row > O || rows > O - row)
+        return ar__fail(AR_ERR_ARG, "rows %" PRId64 " to %" PRId64 ": expected them below %" PRId64, row, row + rows - 1, O);
+    float *stored = ar__alloc((size_t)(step < I ? step : I), (size_t)O * sizeof *stored);
+    ar_status status = stored ? AR_OK : AR_ERR_MEMORY;
+    for (int64_t first = 0; status == AR_OK && first < I; first += step) {
+        int64_t n = I - first < step ? I - first : step;
+        status = read_rows(m, stored, i, first, n);
+        for (int64_t k = 0; status == AR_OK && k < n; k++)
+            for (int64_t r = 0; r < rows; r++) dst[r * I + first + k] = stored[k * O + row + r];
+    }
+    free(stored);
+    return status;
+}
+
+static ar_status read_linear(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows) {
+    const bound_block *block = b->impl;
+    if (block->transposed[i])
+        return read_columns(block->model, dst, block->linears[i], row, rows, b->linears[i].O, b->linears[i].I);
+    return read_rows(block->model, dst, block->linears[i], row, rows);
+}
+
+static ar_status read_bias(const ar_block *b, float *dst, int32_t i) {
+    const bound_block *block = b->impl;
+    if (block->biases[i] < 0)
+        return ar__fail(AR_ERR_ARG, "block %d: %s has no bias", (int)b->index, b->linears[i].name);
+    return read_rows(block->model, dst, block->biases[i], 0, 1);
+}
+
+static ar_status read_norm(const ar_block *b, float *dst, int32_t j) {
+    const bound_block *block = b->impl;
+    return read_rows(block->model, dst, block->norms[j], 0, 1);
+}
+
+static ar_status read_norm_bias(const ar_block *b, float *dst, int32_t j) {
+    const bound_block *block = b->impl;
+    if (block->norm_biases[j] < 0)
+        return ar__fail(AR_ERR_ARG, "block %d: %s has no bias", (int)b->index, b->norms[j].name);
+    return read_rows(block->model, dst, block->norm_biases[j], 0, 1);
+}
+
+static ar_status read_embedding(const ar_model *m, float *dst, int64_t row, int64_t rows) {
+    const bound *l = m->impl;
+    return read_rows(l, dst, l->embedding, row, rows);
+}
+
+static ar_status read_positions(const ar_model *m, float *dst, int64_t row, int64_t rows) {
+    const bound *l = m->impl;
+    return read_rows(l, dst, l->positions, row + l->position_skip, rows);
+}
+
+static ar_status read_head(const ar_model *m, float *dst, int64_t row, int64_t rows) {
+    const bound *l = m->impl;
+    return read_rows(l, dst, l->head, row, rows);
+}
+
+static ar_status read_final_norm(const ar_model *m, float *dst) {
+    const bound *l = m->impl;
+    return read_rows(l, dst, l->norm, 0, 1);
+}
+
+static ar_status read_final_norm_bias(const ar_model *m, float *dst) {
+    const bound *l = m->impl;
+    if (l->norm_bias < 0) return ar__fail(AR_ERR_ARG, "%s has no bias", m->final_norm.name);
+    return read_rows(l, dst, l->norm_bias, 0, 1);
+}
+
+/* ---- what forwards ask ---- */
+
+const ar_config *ar__family_config(const ar_block *b) { return &((const bound_block *)b->impl)->model->open->config; }
+
+ar_status ar__family_check_tokens(const ar_block *b, int32_t T) {
+    int32_t most = ar__family_config(b)->max_tokens;
+    if (T >= 1 && T <= most) return AR_OK;
+    return ar__fail(AR_ERR_SHAPE, "block %d: found T = %d, expected 1 to %d", (int)b->index, (int)T, (int)most);
+}
+
+ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *const qkv[3], int32_t T, const ar_hook *hook) {
+    const bound *m = ((const bound_block *)b->impl)->model;
+    const ar_attention a = {.D = b->head_dim, .freq = m->freq, .pairs = m->pairs, .window = m->open->config.window};
+    return ar_hook_attention(hook, g, y, qkv[0], qkv[1], qkv[2], &a, T);
+}
+
+/* ---- binding ---- */
+
+static void shape_text(char *out, size_t bytes, int32_t dim_count, const int64_t *dims) {
+    size_t used = (size_t)snprintf(out, bytes, "(");
+    for (int32_t i = 0; i < dim_count && used < bytes; i++)
+        used += (size_t)snprintf(out + used, bytes - used, "%s%" PRId64, i ? ", " : "", dims[i]);
+    if (used < bytes) snprintf(out + used, bytes - used, ")");
+}
+
+/* Finds name as (rows, width), or (width) when rows is 0, readable as floats. *index = -1 when it is missing
+ * and optional. */
+static ar_status bind_tensor(bound *l, int64_t *index, const char *name, int64_t rows, int64_t width, bool optional) {
+    const ar_weights *w = &l->open->weights;
+    const int64_t dims[2] = {rows ? rows : width, width};
+    int32_t dim_count = rows ? 2 : 1;
+    char found[128], expected[64];
+    shape_text(expected, sizeof expected, dim_count, dims);
+    *index = ar_weights_find(w, name);
+    if (*index < 0 && optional) return AR_OK;
+    if (*index < 0)
+        return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: missing, expected %s", l->open->path, name, expected);
+    l->used[*index] = true;
+    const ar_weight *t = w->vtable->at(w->impl, *index);
+    shape_text(found, sizeof found, t->dim_count, t->dims);
+    if (t->dim_count != dim_count || memcmp(t->dims, dims, (size_t)dim_count * sizeof *dims) != 0)
+        return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found %s, expected %s", l->open->path, name, found,
+                        expected);
+    return w->vtable->read(w->impl, NULL, *index, 0, 0); /* no rows: only says whether it can be read */
+}
+
+static bool is_float(const bound *l, const char *name) {
+    const ar_weights *w = &l->open->weights;
+    int64_t i = ar_weights_find(w, name);
+    const char *type = i < 0 ? "" : w->vtable->at(w->impl, i)->type;
+    return strcmp(type, "F32") == 0 || strcmp(type, "F16") == 0 || strcmp(type, "BF16") == 0;
+}
+
+/* A Conv1D stores (I, O); packed by a quantizer it is (O, I) as any other product. */
+static ar_status bind_linear(bound *l, bound_block *block, ar_block *b, int32_t i) {
+    const ar__layout *layout = l->layout;
+    int64_t O = layout->linears[i].O, I = layout->linears[i].I;
+    ar__bias bias = layout->linears[i].bias;
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s.%s.weight", block->name, layout->linears[i].name);
+    block->transposed[i] = l->open->config.is_conv1d && is_float(l, name);
+    AR_TRY(block->transposed[i] ? bind_tensor(l, &block->linears[i], name, I, O, false)
+                                : bind_tensor(l, &block->linears[i], name, O, I, false));
+    block->biases[i] = -1;
+    snprintf(name, sizeof name, "%s.%s.bias", block->name, layout->linears[i].name);
+    if (bias != AR__BIAS_NONE) AR_TRY(bind_tensor(l, &block->biases[i], name, 0, O, bias == AR__BIAS_MAYBE));
+    b->linears[i] = (ar_linear){layout->linears[i].name, O, I, block->biases[i] >= 0};
+    return AR_OK;
+}
+
+/* Weight and bias of the norm PREFIX norm->name. */
+static ar_status bind_norm(bound *l, int64_t *weight, int64_t *bias, const char *prefix, const ar_norm *norm) {
+    char name[NAME_BYTES];
+    *bias = -1;
+    snprintf(name, sizeof name, "%s%s.weight", prefix, norm->name);
+    AR_TRY(bind_tensor(l, weight, name, 0, norm->I, false));
+    snprintf(name, sizeof name, "%s%s.bias", prefix, norm->name);
+    return norm->has_bias ? bind_tensor(l, bias, name, 0, norm->I, false) : AR_OK;
+}
+
+static ar_status bind_block(bound *l, ar_block *b, int32_t index) {
+    const ar_config *c = &l->open->config;
+    const ar__layout *layout = l->layout;
+    bound_block *block = &l->blocks[index];
+    char prefix[sizeof block->name + 1];
+    *block = (bound_block){.model = l};
+    snprintf(block->name, sizeof block->name, "%s%s.%d", l->prefix, layout->layers, (int)index);
+    snprintf(prefix, sizeof prefix, "%s.", block->name);
+    *b = (ar_block){.index = index,
+                    .name = block->name,
+                    .linear_count = layout->linear_count,
+                    .norm_count = layout->norm_count,
+                    .hidden = c->hidden,
+                    .impl = block,
+                    .heads = c->heads,
+                    .head_dim = c->head_dim,
+                    .kv_width = (int64_t)c->kv_heads * c->head_dim,
+                    .forward = layout->forward,
+                    .read_linear = read_linear,
+                    .read_bias = read_bias,
+                    .read_norm = read_norm,
+                    .read_norm_bias = read_norm_bias};
+    for (int32_t i = 0; i < layout->linear_count; i++) AR_TRY(bind_linear(l, block, b, i));
+    for (int32_t j = 0; j < layout->norm_count; j++) {
+        b->norms[j] = layout->norms[j];
+        AR_TRY(bind_norm(l, &block->norms[j], &block->norm_biases[j], prefix, &b->norms[j]));
+    }
+    return AR_OK;
+}
+
+/* Embedding, positions and head. A tied model may store its one matrix under either name (or both: the embedding
+ * counts). */
+static ar_status bind_ends(bound *l) {
+    const ar_config *c = &l->open->config;
+    const ar__layout *layout = l->layout;
+    char name[NAME_BYTES];
+    AR_TRY(bind_norm(l, &l->norm, &l->norm_bias, l->prefix, &layout->final_norm));
+    AR_TRY(bind_tensor(l, &l->head, "lm_head.weight", c->vocab, c->hidden, c->tied));
+    snprintf(name, sizeof name, "%s%s.weight", l->prefix, layout->embedding);
+    AR_TRY(bind_tensor(l, &l->embedding, name, c->vocab, c->hidden, c->tied && l->head >= 0));
+    if (l->embedding < 0) l->embedding = l->head;
+    if (c->tied) l->head = l->embedding;
+    if (!layout->positions) return AR_OK;
+    snprintf(name, sizeof name, "%s%s.weight", l->prefix, layout->positions);
+    return bind_tensor(l, &l->positions, name, (int64_t)c->max_tokens + layout->position_skip, c->hidden, false);
+}
+
+static bool has_ending(const char *name, const char *ending) {
+    size_t bytes = strlen(name), end = strlen(ending);
+    return bytes >= end && strcmp(name + bytes - end, ending) == 0;
+}
+
+static ar_status check_extra(const bound *l) {
+    const ar_weights *w = &l->open->weights;
+    int64_t count = w->vtable->count(w->impl);
+    for (int64_t i = 0; i < count; i++) {
+        const char *name = w->vtable->at(w->impl, i)->name;
+        bool known = l->used[i];
+        for (const char *const *e = l->layout->ignored; !known && e && *e; e++) known = has_ending(name, *e);
+        if (!known)
+            return ar__fail(
+                AR_ERR_FORMAT,
+                "%s: tensor %s: found, expected none of that name in a %d-layer model of this family",
+                l->open->path, name, (int)l->open->config.layers);
+    }
+    return AR_OK;
+}
+
+/* The first prefix under which there is a final norm, else the first. */
+static const char *find_prefix(const bound *l) {
+    char name[NAME_BYTES];
+    for (const char *const *p = l->layout->prefixes; *p; p++) {
+        snprintf(name, sizeof name, "%s%s.weight", *p, l->layout->final_norm.name);
+        if (ar_weights_find(&l->open->weights, name) >= 0) return *p;
+    }
+    return l->layout->prefixes[0];
+}
+
+static ar_status make_frequencies(bound *l) {
+    const ar_config *c = &l->open->config;
+    l->pairs = (c->rotary ? c->rotary : c->head_dim) / 2;
+    l->freq = ar__alloc((size_t)l->pairs, sizeof *l->freq);
+    if (!l->freq) return AR_ERR_MEMORY;
+    ar__rope_frequencies(l->freq, c);
+    return AR_OK;
+}
+
+void ar__family_unbind(ar_open_model *m) {
+    bound *l = m->model.impl;
+    if (l) {
+        free(l->freq);
+        free(l->blocks);
+        free(l->used);
+        free(l);
+    }
+    free(m->model.blocks);
+    m->model = (ar_model){0};
+}
+
+ar_status ar__family_bind(ar_open_model *m, const ar__layout *layout) {
+    const ar_config *c = &m->config;
+    ar_status status;
+    m->model = (ar_model){.block_count = c->layers,
+                          .hidden = c->hidden,
+                          .vocab = c->vocab,
+                          .max_tokens = c->max_tokens,
+                          .final_norm = layout->final_norm,
+                          .tied_head = c->tied,
+                          .read_embedding = read_embedding,
+                          .read_head = read_head,
+                          .read_final_norm = read_final_norm,
+                          .read_final_norm_bias = read_final_norm_bias,
+                          .read_positions = layout->positions ? read_positions : NULL};
+    bound *l = m->model.impl = ar__alloc(1, sizeof *l);
+    AR_GO(l ? AR_OK : AR_ERR_MEMORY);
+    l->open = m;
+    l->layout = layout;
+    l->position_skip = layout->position_skip;
+    l->prefix = find_prefix(l);
+    m->model.blocks = ar__alloc((size_t)c->layers, sizeof *m->model.blocks);
+    l->blocks = ar__alloc((size_t)c->layers, sizeof *l->blocks);
+    l->used = ar__alloc((size_t)m->weights.vtable->count(m->weights.impl), sizeof *l->used);
+    AR_GO(m->model.blocks && l->blocks && l->used ? AR_OK : AR_ERR_MEMORY);
+    if (!layout->positions) AR_GO(make_frequencies(l));
+    AR_GO(bind_ends(l));
+    for (int32_t i = 0; i < c->layers; i++) AR_GO(bind_block(l, &m->model.blocks[i], i));
+    AR_GO(check_extra(l));
+    l->layout = NULL;
+done:
+    if (status != AR_OK) ar__family_unbind(m);
+    return status;
+}

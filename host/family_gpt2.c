@@ -1,0 +1,73 @@
+/* GPT-2 (Radford 2019): learned positions, layer norms, q, k and v in one product, an MLP without a gate,
+ *   h = x + c_proj(attention(c_attn(n1))),  n1 = ln_1(x)
+ *   y = h + c_proj(gelu(c_fc(n2))),         n2 = ln_2(h)
+ * The head is the embedding unless the model says otherwise. Hugging Face stores its products as Conv1D, (I, O). */
+#include "ar_error.h"
+#include "family.h"
+
+enum { QKV, O, UP, DOWN };
+enum { NORM_ATTENTION, NORM_MLP };
+
+static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook) {
+    ar_tensor *n1, *n2, *fused, *qkv[3], *mixed, *h, *up, *act;
+    AR_TRY(ar__family_check_tokens(b, T));
+    AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));
+    AR_TRY(hook->linear(hook->ctx, g, &fused, QKV, n1));
+    for (int32_t i = 0; i < 3; i++) AR_TRY(ar_op_slice(g, &qkv[i], fused, i * b->hidden, b->hidden));
+    AR_TRY(ar__family_attend(b, g, &mixed, qkv, T, hook));
+    AR_TRY(ar_hook_linear_add(hook, g, &h, O, mixed, x));
+    AR_TRY(hook->norm(hook->ctx, g, &n2, NORM_MLP, h));
+    AR_TRY(hook->linear(hook->ctx, g, &up, UP, n2));
+    AR_TRY(ar_op_act(g, &act, up, ar__family_config(b)->act));
+    return ar_hook_linear_add(hook, g, y, DOWN, act, h);
+}
+
+static ar_status config(ar_config *c, const ar_json *root, const char *what) {
+    const ar__config_rules rules = {.hidden = "n_embd",
+                                    .intermediate = "n_inner",
+                                    .intermediate_is_optional = true,
+                                    .layers = "n_layer",
+                                    .heads = "n_head",
+                                    .max_tokens = "n_positions",
+                                    .act = "activation_function",
+                                    .default_act = "gelu_new",
+                                    .eps = "layer_norm_epsilon",
+                                    .default_eps = 1e-5,
+                                    .is_tied = true};
+    AR_TRY(ar__config_decoder(c, root, &rules, what));
+    AR_TRY(ar__config_expect(root, "scale_attn_weights", true, true, what));
+    AR_TRY(ar__config_expect(root, "scale_attn_by_inverse_layer_idx", false, false, what));
+    AR_TRY(ar__config_expect(root, "add_cross_attention", false, false, what));
+    if (c->kv_heads != c->heads || (int64_t)c->heads * c->head_dim != c->hidden)
+        return ar__fail(AR_ERR_FORMAT, "%s: found %d heads of %d with %d of keys, expected them to make up n_embd = %lld", what,
+                        (int)c->heads, (int)c->head_dim, (int)c->kv_heads, (long long)c->hidden);
+    c->is_conv1d = true;
+    return AR_OK;
+}
+
+static ar_status bind(ar_open_model *m) {
+    static const char *const prefixes[] = {"transformer.", "", NULL};
+    static const char *const ignored[] = {".attn.bias", ".attn.masked_bias", NULL}; /* the causal mask */
+    const ar_config *c = &m->config;
+    ar_norm norm = {.I = c->hidden, .eps = c->rms_eps, .kind = AR_NORM_LAYER, .has_bias = true};
+    ar__layout layout = {.prefixes = prefixes,
+                         .embedding = "wte",
+                         .layers = "h",
+                         .positions = "wpe",
+                         .ignored = ignored,
+                         .linear_count = 4,
+                         .norm_count = 2,
+                         .linears = {{"attn.c_attn", 3 * c->hidden, c->hidden, AR__BIAS},
+                                     {"attn.c_proj", c->hidden, c->hidden, AR__BIAS},
+                                     {"mlp.c_fc", c->intermediate, c->hidden, AR__BIAS},
+                                     {"mlp.c_proj", c->hidden, c->intermediate, AR__BIAS}},
+                         .norms = {norm, norm},
+                         .final_norm = norm,
+                         .forward = forward};
+    layout.norms[NORM_ATTENTION].name = "ln_1";
+    layout.norms[NORM_MLP].name = "ln_2";
+    layout.final_norm.name = "ln_f";
+    return ar__family_bind(m, &layout);
+}
+
+const ar_family ar__family_gpt2 = {"gpt2", "gpt2", "gpt2", config, bind, ar__family_unbind};

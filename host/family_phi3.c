@@ -1,0 +1,49 @@
+/* Phi-3: Llama's block with q, k and v in one product, gate and up in another, and rotation of a part of each head
+ * (Abdin 2024, arXiv 2404.14219). A fused product stays one linear. Its longrope scaling is not known here and
+ * refused by name. */
+#include "ar_error.h"
+#include "family.h"
+
+enum { QKV, O, GATE_UP, DOWN };
+enum { NORM_ATTENTION, NORM_MLP };
+
+static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook) {
+    ar_tensor *n1, *n2, *fused, *qkv[3], *mixed, *h, *gate, *up, *act;
+    int64_t q = b->linears[O].I, inner = b->linears[DOWN].I;
+    AR_TRY(ar__family_check_tokens(b, T));
+    AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));
+    AR_TRY(hook->linear(hook->ctx, g, &fused, QKV, n1));
+    AR_TRY(ar_op_slice(g, &qkv[0], fused, 0, q));
+    AR_TRY(ar_op_slice(g, &qkv[1], fused, q, b->kv_width));
+    AR_TRY(ar_op_slice(g, &qkv[2], fused, q + b->kv_width, b->kv_width));
+    AR_TRY(ar__family_attend(b, g, &mixed, qkv, T, hook));
+    AR_TRY(ar_hook_linear_add(hook, g, &h, O, mixed, x));
+    AR_TRY(hook->norm(hook->ctx, g, &n2, NORM_MLP, h));
+    AR_TRY(hook->linear(hook->ctx, g, &fused, GATE_UP, n2));
+    AR_TRY(ar_op_slice(g, &gate, fused, 0, inner));
+    AR_TRY(ar_op_slice(g, &up, fused, inner, inner));
+    AR_TRY(ar_op_silu_mul(g, &act, gate, up));
+    return ar_hook_linear_add(hook, g, y, DOWN, act, h);
+}
+
+static ar_status config(ar_config *c, const ar_json *root, const char *what) {
+    const ar__config_rules rules = {AR__LLAMA_RULES, .default_eps = 1e-5, .has_partial_rotary = true};
+    AR_TRY(ar__config_decoder(c, root, &rules, what));
+    return ar__config_window(c, root, 0, what);
+}
+
+static ar_status bind(ar_open_model *m) {
+    const ar_config *c = &m->config;
+    ar__layout layout = ar__llama_layout(c);
+    int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
+    layout.linear_count = 4;
+    layout.linears[QKV].name = "self_attn.qkv_proj", layout.linears[QKV].O = q + 2 * kv, layout.linears[QKV].I = c->hidden;
+    layout.linears[O].name = "self_attn.o_proj", layout.linears[O].O = c->hidden, layout.linears[O].I = q;
+    layout.linears[GATE_UP].name = "mlp.gate_up_proj", layout.linears[GATE_UP].O = 2 * c->intermediate;
+    layout.linears[GATE_UP].I = c->hidden;
+    layout.linears[DOWN].name = "mlp.down_proj", layout.linears[DOWN].O = c->hidden, layout.linears[DOWN].I = c->intermediate;
+    layout.forward = forward;
+    return ar__family_bind(m, &layout);
+}
+
+const ar_family ar__family_phi3 = {"phi3", "phi3", "phi3", config, bind, ar__family_unbind};
