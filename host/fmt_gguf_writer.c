@@ -404,7 +404,7 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     ar_config config;
     ar_tokenizer *tokenizer = NULL;
     ar_status status;
-    AR_GO(list_file(&j, path));
+    AR_GO(list_file(&j));
     AR_GO(ar_weights_open_gguf(&w, &config, &tokenizer, path));
     for (int64_t i = 0; i < j.count; i++) AR_GO(verify_entry(&w, path, &j, &j.entries[i]));
     AR_GO(ar__hf_verify_linears(&w, path, src, false));
