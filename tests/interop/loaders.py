@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""loaders.py PROGRAM [cl|vk] [CASE,…]: packed folders of anyround in the libraries that are to read them, on CPU.
+
+The demo model is quantized to every packed format at every width; transformers loads each folder with the library its
+config.json asks for (auto-round, gptqmodel, compressed-tensors). Every quantized linear of the loaded model, fed with
+the identity, must give the W' that the `fake` folder of the same run holds, within fp16's rounding; and its logits must
+be those of anyround, no further off than twice what rounding W' itself to fp16 changes. Codes of -2^(bits-1) and negative
+scales must occur among what was compared. How to run it: docs/formats.md. Exit status 77 = skipped.
+"""
+import importlib.util
+import logging
+import os
+import sys
+import warnings
+
+import peer
+import numpy as np
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+WINDOW = 256
+# What quantizes once: name, options, formats.
+RUNS = [
+    ("sym4", ["--bits", "4", "--group", "64"],
+     ["auto_round", "auto_round_awq", "gptq", "gptq_v2", "awq", "compressed_tensors"]),
+    ("asym4", ["--bits", "4", "--group", "32", "--asym"],
+     ["auto_round", "auto_round_awq", "gptq_v2", "awq", "compressed_tensors"]),
+    ("asym4-row", ["--bits", "4", "--group", "-1", "--asym"], ["auto_round_awq", "awq", "compressed_tensors"]),
+    ("asym4-v1", ["--bits", "4", "--group", "128", "--asym"], ["gptq", "auto_round"]),
+    ("sym8", ["--bits", "8", "--group", "128"], ["auto_round", "gptq", "gptq_v2", "compressed_tensors"]),
+    ("asym8", ["--bits", "8", "--group", "32", "--asym"], ["auto_round", "gptq_v2", "compressed_tensors"]),
+    ("sym3", ["--bits", "3", "--group", "32"], ["auto_round", "gptq", "gptq_v2"]),
+    ("asym3", ["--bits", "3", "--group", "64", "--asym"], ["auto_round", "gptq_v2"]),
+    ("sym2", ["--bits", "2", "--group", "32"], ["auto_round", "gptq", "gptq_v2"]),
+    ("asym2", ["--bits", "2", "--group", "32", "--asym"], ["auto_round", "gptq_v2"]),
+    ("signround", ["--bits", "4", "--group", "32", "--method", "signround", "--iters", "8", "--samples", "8", "--seqlen",
+                   "64"], ["auto_round", "auto_round_awq", "gptq", "awq", "compressed_tensors"]),
+]
+NEEDS = {"auto_round": ["auto_round"], "auto_round_awq": ["auto_round", "gptqmodel"], "gptq": ["gptqmodel", "optimum"],
+         "gptq_v2": ["gptqmodel", "optimum"], "awq": ["gptqmodel"], "compressed_tensors": ["compressed_tensors"]}
+LINEARS = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj",
+           "mlp.down_proj"]
+failed = checked = 0
+
+
+def missing(names):
+    return [n for n in names if importlib.util.find_spec(n) is None]
+
+
+if missing(["torch", "transformers", "accelerate"]):
+    print("skipped: no %s" % ", ".join(missing(["torch", "transformers", "accelerate"])))
+    sys.exit(77)
+import torch
+import transformers
+
+
+def check(what, ok, text):
+    global failed, checked
+    checked += 1
+    failed += not ok
+    print("%s %-28s %s" % ("ok   " if ok else "WRONG", what, text), flush=True)
+
+
+def load(path, fmt):
+    """compressed-tensors is decompressed while loading: otherwise transformers expects asymmetric zero points unpacked
+    (llm-compressor issue 1618)."""
+    extra = {}
+    if fmt == "compressed_tensors":
+        extra["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
+    return transformers.AutoModelForCausalLM.from_pretrained(path, device_map="cpu", **extra).eval()
+
+
+def plain(path, dtype):
+    return transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype).eval()
+
+
+def linears(model):
+    for i, layer in enumerate(model.model.layers):
+        for name in LINEARS:
+            yield "%d.%s" % (i, name), layer.get_submodule(name)
+
+
+@torch.no_grad()
+def matrix(module, inputs):
+    """(O, I) of a loaded linear."""
+    for dtype in (torch.float32, torch.float16):
+        try:
+            return module(torch.eye(inputs, dtype=dtype)).float().T
+        except RuntimeError: # a kernel for halves only
+            if dtype == torch.float16:
+                raise
+
+
+@torch.no_grad()
+def log_softmax(model, logits):
+    """Log-probabilities at the positions that a logits file holds."""
+    ids = torch.tensor(logits.ids[0][None].astype(np.int64))
+    return torch.log_softmax(model(ids).logits[0, WINDOW // 2:WINDOW - 1].double(), -1).numpy()
+
+
+def distance(a, logits):
+    return np.abs(np.where(logits.cut, 0, a - logits.logp)).max()
+
+
+def compare_weights(model, fake):
+    """Largest |loaded - W'| in units of fp16's rounding of W' (2^-11 of it, or half the smallest step)."""
+    worst = 0.0
+    for (name, got), (_, want) in zip(linears(model), linears(fake)):
+        w = want.weight.detach()
+        unit = torch.maximum(w.abs() * 2.0**-11, torch.tensor(2.0**-25))
+        worst = max(worst, float(((matrix(got, w.shape[1]) - w).abs() / unit).max()))
+    return worst
+
+
+def check_corners(what, path, fake, bits):
+    """What the symmetric scheme is known to give occurs in the auto_round folder at path."""
+    from safetensors.numpy import load_file
+    tensors, middle, lowest, negative, count = load_file(os.path.join(path, "model.safetensors")), 2**(bits - 1), 0, 0, 0
+    for name, module in linears(fake):
+        layer, rest = name.split(".", 1)
+        s = tensors["model.layers.%s.%s.scales" % (layer, rest)].T.astype(np.float32)
+        w = module.weight.detach().numpy().reshape(*s.shape, -1)
+        lowest += (w == -middle * s[:, :, None]).any(2).sum()
+        negative += (s < 0).sum()
+        count += s.size
+    check(what + " scheme", negative > count // 4 and lowest > count // 2, "%d groups: %d negative scales, code %d in %d"
+          % (count, negative, -middle, lowest))
+
+
+def run_case(program, work, name, options, formats):
+    out = os.path.join(work, name)
+    method = [] if "--method" in options else ["--method", "rtn"]
+    program("quantize", peer.DEMO, "-o", out, *method, *options, "--format", ",".join(formats + ["fake"]), "-q")
+    fake = plain(os.path.join(out, "fake"), torch.float32)
+    if "--asym" not in options:
+        check_corners(name, os.path.join(out, "auto_round"), fake, int(options[1]))
+    for fmt in formats:
+        what, path = "%s %s" % (name, fmt), os.path.join(out, fmt)
+        if missing(NEEDS[fmt]):
+            print("skip  %-28s no %s" % (what, ", ".join(missing(NEEDS[fmt]))), flush=True)
+            continue
+        file = os.path.join(out, fmt + ".logits")
+        program.eval(path, peer.HELDOUT, "--protocol", "llamacpp", "--window", str(WINDOW), "--max-windows", "1",
+                     "--save-logits", file)
+        ours = peer.Logits(file)
+        half = distance(log_softmax(plain(os.path.join(out, "fake"), torch.float16), ours), ours)
+        exact = distance(log_softmax(fake, ours), ours)
+        model = load(path, fmt)
+        module = type(next(linears(model))[1]).__name__
+        weights, delta = compare_weights(model, fake), distance(log_softmax(model, ours), ours)
+        check(what, weights <= 1 and delta <= 2 * half and exact <= 2e-3,
+              "%s: weights off by %.2f roundings, logits by %.1e; W' in f32 %.1e, in fp16 %.1e"
+              % (module, weights, delta, exact, half))
+
+
+def main():
+    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cl")
+    only = sys.argv[3].split(",") if len(sys.argv) > 3 else None
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    work = peer.work_dir()
+    for name, options, formats in RUNS:
+        if not only or name in only:
+            run_case(program, work, name, options, formats)
+    if not checked:
+        print("skipped: none of the libraries is installed")
+        return 77
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
