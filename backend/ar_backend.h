@@ -216,15 +216,19 @@ ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *
 /* Causal softmax(q k^T / sqrt(D)) v with grouped queries, streamed over keys: no T x T matrix is stored.
  * q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. Gradients: q, k, v. */
 ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T, int32_t D);
-/* One step of generation: rows are B sequences, one token each, all at position pos[0] (i32, shape (1)).
- * rope_at: as ar_op_rope at that position, pos[0] < C.   x, y (B, heads*D)
- * cache_append: cache[b, pos[0]] = x[b].     cache (B, C, I)  x (B, I)
- * attention_cached: causal attention of q (B, H*D) over positions 0..pos[0] of the caches (B, C, K*D).
- * pos[0] < C is the caller's duty; no gradients. */
-ar_status ar_op_rope_at(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar_tensor *freq, const ar_tensor *pos, int32_t D, int32_t C);
-ar_status ar_op_cache_append(ar_graph *g, ar_tensor *cache, const ar_tensor *x, const ar_tensor *pos);
+/* Generation: rows are B sequences of T tokens each, row b T + t at position pos[0] + t (i32, shape (1)); keys and
+ * values of every position so far lie in caches (B, K, C, D) f16. pos[0] + T <= C is the caller's duty; D % 4 == 0,
+ * D <= 512; no gradients.
+ * cache_append: the caches get k and v at their positions, k rotated, and rq = q rotated; q, k and v are columns of f32
+ *   tensors, maybe of the same one. angles (T, pairs, 2): cos and sin of those positions' rotations, dims i and i +
+ *   pairs of a head turning together; NULL = no rotation.   rq (B T, H D)
+ * attention_cached: y = softmax(q k^T scale) v over the positions up to the row's own, of which with window > 0 only
+ *   the last `window` count; scale 0 = 1 / sqrt(D).   q, y (B T, H D), H % K == 0 */
+typedef struct ar_columns { ar_tensor *t; int64_t first, count; } ar_columns;
+ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, const ar_columns *k, const ar_columns *v, ar_tensor *k_cache,
+                             ar_tensor *v_cache, const ar_tensor *angles, const ar_tensor *pos);
 ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
-                                 const ar_tensor *v_cache, const ar_tensor *pos, int32_t D);
+                                 const ar_tensor *v_cache, const ar_tensor *pos, float scale, int32_t window);
 /* y = silu(gate) * up, silu(a) = a / (1 + exp(-a)). Gradients: both. */
 ar_status ar_op_silu_mul(ar_graph *g, ar_tensor **y, ar_tensor *gate, ar_tensor *up);
 /* y = f(x): max(x, 0); x (1 + erf(x / sqrt 2)) / 2; x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.

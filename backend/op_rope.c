@@ -111,32 +111,3 @@ ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *
     *y = c.y;
     return AR_OK;
 }
-
-/* Every row at position pos[0], of C in the table. */
-ar_status ar_op_rope_at(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar_tensor *freq, const ar_tensor *pos,
-                        int32_t D, int32_t C) {
-    *y = NULL;
-    AR_TRY(ar__expect("rope_at x", x, AR_F32, 2, (int64_t[]){-1, -1}));
-    AR_TRY(ar__expect("rope_at pos", pos, AR_I32, 1, (int64_t[]){1}));
-    if (C < 1 || D < 2 || D % 2 || x->dims[1] % D)
-        return ar__fail(AR_ERR_ARG, "rope_at: x has %lld columns, D %d, C %d, expected an even D that divides them, C >= 1",
-                        (long long)x->dims[1], D, C);
-    AR_TRY(check_pairs("rope_at freq", freq, D));
-    ar_tensor *table = NULL, *out = NULL;
-    AR_TRY(get_table(g, &table, freq, C, 0));
-    AR_TRY(ar__output(g, &out, AR_F32, 2, x->dims, NULL, NULL, NULL));
-    uint32_t wg = ar__graph_device(g)->plan.wg, pairs = (uint32_t)freq->dims[0];
-    struct {
-        uint32_t items, D, pairs;
-    } p = {(uint32_t)(ar_tensor_count(x) / D) * ((uint32_t)D - pairs), (uint32_t)D, pairs};
-    ar__emit_desc d = {.kernel = AR_K_rope_at,
-                       .specs = {wg, 1},
-                       .params = &p,
-                       .operands = {{x, 0, 0}, {table, 0, 0}, {pos, 0, 0}, {out, 0, 0}},
-                       .flops = 6.0 * p.items,
-                       .bytes = 16.0 * p.items};
-    *y = out;
-    if (p.items == 0) return AR_OK;
-    ar__groups_1d(ar__graph_device(g), d.groups, p.items, wg);
-    return ar__emit(g, &d);
-}

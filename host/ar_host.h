@@ -301,9 +301,14 @@ ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *devi
 /* ---- session.c: generation (weights resident on the device) ---- */
 
 typedef struct ar_session ar_session;
+/* All weights and the keys and values of max_tokens tokens on the device; 0 = as many as the model knows and the memory
+ * holds. Errors: USAGE (more than the model knows), DEVICE_MEMORY, saying how many tokens there would be room for. */
 ar_status ar_session_create(ar_session **s, const ar_open_model *m, ar_device *device, int32_t max_tokens);
 void ar_session_destroy(ar_session *s);
-/* Logits (V) after these ids (a prefix already seen is not wasted); ids include everything from the start. */
+int32_t ar_session_context(const ar_session *s);        /* tokens */
+uint64_t ar_session_weight_bytes(const ar_session *s);  /* that generating a token reads */
+/* Logits (V) after these ids (a prefix already seen is not wasted); ids include everything from the start. NULL = only
+ * take the ids in. */
 ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, int64_t count);
 typedef struct ar_sampling {
     bool greedy;

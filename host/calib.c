@@ -58,7 +58,7 @@ static ar_status draw(ar_samples *s, ar_decoder *d, float *logits, const ar_open
         if (o && o->cancelled && o->cancelled(o->ctx)) return ar__fail(AR_ERR_INTERRUPTED, "interrupted while drawing calibration samples");
         for (int32_t b = 0; b < B; b++) s->ids[(int64_t)(first + b) * s->T + t] = next[b];
         if (t + 1 == s->T) break;
-        AR_TRY(ar__decoder_step(d, logits, next, t));
+        AR_TRY(ar__decoder_step(d, logits, next, 1, t));
         for (int32_t b = 0; b < B; b++)
             next[b] = ar_sample(logits + (int64_t)b * m->model.vocab, m->model.vocab, &sampling, (uint64_t)(first + b) << 32 | (uint64_t)t);
         if (o && o->progress && t % 16 == 0)
@@ -74,12 +74,12 @@ static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *de
     ar_decoder *d = NULL;
     float *logits = NULL;
     int32_t B = count < SELF_BATCH ? count : SELF_BATCH;
-    uint64_t piece = ar_device_get_plan(device)->piece_bytes, row = (uint64_t)T * (uint64_t)m->model.blocks[0].kv_width * 4;
+    uint64_t piece = ar_device_get_plan(device)->piece_bytes, row = (uint64_t)T * (uint64_t)m->model.blocks[0].kv_width * 2;
     while (B > 1 && row * (uint64_t)B > piece) B /= 2;
     AR_GO(samples_init(s, count, T));
     logits = ar__alloc((size_t)B, (size_t)m->model.vocab * sizeof *logits);
     if (!logits) AR_GO(AR_ERR_MEMORY);
-    status = ar__decoder_create(&d, m, device, B, T);
+    status = ar__decoder_create(&d, m, device, B, &T);
     if (status == AR_ERR_DEVICE_MEMORY) {
         char reason[400];
         snprintf(reason, sizeof reason, "%s", ar_error());

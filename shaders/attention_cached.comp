@@ -1,33 +1,89 @@
-/* attention_cached: y = softmax(q k^T scale) v for one query a sequence, over the positions 0..pos[0] of the
- * caches, with a running maximum and sum (Milakov & Gimelshein 2018, arXiv 1805.02867).
- *   q, y (B, H D)   kc, vc (B, C, KH D)   pos (1)   scale = 1 / sqrt(D), D = 4 HN
- * One item per (b, h), positions in order. */
-SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HN, 4)
+/* attention_cached: y = softmax(q k^T scale) v over the positions of the caches up to the row's own (of which, with
+ * window > 0, the last `window`), with a running maximum m and sum l (Milakov & Gimelshein 2018, arXiv 1805.02867).
+ *   q, y (B T, H D)   caches (B, K, C, D) fp16   row b T + t is at position pos[0] + t
+ * HN = D / HW vectors per head, KN = 4 KQ. A key head's queries are T R rows, R = H / K heads of every token in turn; one
+ * item per QN of them, so that a key that is loaded serves several; y itself holds the running sum; no shared memory,
+ * keys in order. The same tile as attention.comp's. */
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
 WGSIZE(WGX, WGY)
+#define KN (4u * KQ)
 KERNEL(attention_cached)
-RO(0, float4, Q) RO(1, float4, KC) RO(2, float4, VC) RO(3, int, pos) WO(4, float4, Y)
-PARAMS P(uint, items) P(uint, C) P(uint, H) P(uint, KH) P(float, scale)
+RO(0, hvec, Q) RO(1, hsvec, K) RO(2, hsvec, V) RO(3, int, pos) RW(4, hvec, Y)
+PARAMS P(uint, BK) P(uint, T) P(uint, R) P(uint, KH) P(uint, C) P(uint, HN) P(uint, window) P(float, scale)
 LOCALS
 BODY
-    if (GLIN < items) {
-        uint b = GLIN / H, kv = (b * C * KH + (GLIN % H) / (H / KH)) * HN, last = TOU(pos[0]);
-        float4 q[HN];
-        float4 acc[HN];
-        UNROLL for (uint i = 0u; i < HN; i++) {
-            q[i] = Q[GLIN * HN + i] * F4S(scale);
-            acc[i] = F4S(0.0f);
+    uint blocks = (T * R + QN - 1u) / QN, r0 = GLIN % blocks * QN, bk = GLIN / blocks;
+    if (bk < BK) {
+        uint b = bk / KH, kh = bk % KH, p0 = TOU(pos[0]);
+        uint first = p0 + r0 / R + 1u, end = min(p0 + (r0 + QN - 1u) / R, p0 + T - 1u) + 1u;
+        first = window > 0u && first > window ? first - window : 0u;
+        hvec s[QN * KN];
+        hvec a[KN];
+        float4 p[QN * KQ];
+        float m[QN];
+        float l[QN];
+        float fade[QN];
+        uint qrow[QN];
+        uint at[QN];
+        uint krow[KN];
+        UNROLL for (uint r = 0u; r < QN; r++) {
+            uint qr = min(r0 + r, T * R - 1u);
+            qrow[r] = ((b * T + qr / R) * KH * R + kh * R + qr % R) * HN;
+            at[r] = p0 + qr / R;
+            m[r] = -3.0e38f;
+            l[r] = 0.0f;
         }
-        float m = -3.0e38f, l = 0.0f;
-        for (uint j = 0u; j <= last; j++) {
-            uint at = kv + j * KH * HN;
-            float4 s4 = F4S(0.0f);
-            UNROLL for (uint i = 0u; i < HN; i++) s4 = fma(q[i], KC[at + i], s4);
-            float s = (s4.x + s4.y) + (s4.z + s4.w), top = max(s, m), fade = exp(m - top), p = exp(s - top);
-            m = top;
-            l = l * fade + p;
-            UNROLL for (uint i = 0u; i < HN; i++) acc[i] = fma(F4S(p), VC[at + i], acc[i] * F4S(fade));
+        for (uint j = first; j < end; j += KN) {
+            UNROLL for (uint c = 0u; c < KN; c++) krow[c] = (bk * C + min(j + c, end - 1u)) * HN;
+            UNROLL for (uint c = 0u; c < QN * KN; c++) s[c] = HV(0.0f);
+            for (uint i = 0u; i < HN; i++) {
+                UNROLL for (uint c = 0u; c < KN; c++) a[c] = ar_halves(K[krow[c] + i]);
+                UNROLL for (uint r = 0u; r < QN; r++) {
+                    hvec q = Q[qrow[r] + i];
+                    UNROLL for (uint c = 0u; c < KN; c++) s[r * KN + c] = fma(q, a[c], s[r * KN + c]);
+                }
+            }
+            UNROLL for (uint r = 0u; r < QN; r++) {
+                uint t = at[r], low = window > 0u && t + 1u > window ? t + 1u - window : 0u;
+                float top = m[r], sum = 0.0f;
+                UNROLL for (uint c = 0u; c < KQ; c++) {
+                    uint i = r * KN + 4u * c, key = j + 4u * c;
+                    float4 z = F4(HVSUM(s[i]), HVSUM(s[i + 1u]), HVSUM(s[i + 2u]), HVSUM(s[i + 3u]));
+                    z = z * F4S(scale);
+                    z = F4(key <= t && key >= low ? z.x : -3.0e38f, key + 1u <= t && key + 1u >= low ? z.y : -3.0e38f,
+                           key + 2u <= t && key + 2u >= low ? z.z : -3.0e38f, key + 3u <= t && key + 3u >= low ? z.w : -3.0e38f);
+                    top = max(max(max(z.x, z.y), max(z.z, z.w)), top);
+                    p[r * KQ + c] = z;
+                }
+                fade[r] = exp(m[r] - top);
+                UNROLL for (uint c = 0u; c < KQ; c++) { /* before the first key that counts, nothing does */
+                    float4 e = top > -2.9e38f ? exp(p[r * KQ + c] - F4S(top)) : F4S(0.0f);
+                    p[r * KQ + c] = e;
+                    sum += (e.x + e.y) + (e.z + e.w);
+                }
+                m[r] = top;
+                l[r] = l[r] * fade[r] + sum;
+            }
+            for (uint i = 0u; i < HN; i++) {
+                UNROLL for (uint c = 0u; c < KN; c++) a[c] = ar_halves(V[krow[c] + i]);
+                UNROLL for (uint r = 0u; r < QN; r++) {
+                    hvec y = j != first ? Y[qrow[r] + i] * HV(fade[r]) : HV(0.0f);
+                    UNROLL for (uint c = 0u; c < KQ; c++) {
+                        float4 e = p[r * KQ + c];
+                        y = fma(HV(e.x), a[4u * c], y);
+                        y = fma(HV(e.y), a[4u * c + 1u], y);
+                        y = fma(HV(e.z), a[4u * c + 2u], y);
+                        y = fma(HV(e.w), a[4u * c + 3u], y);
+                    }
+                    if (r0 + r < T * R) Y[qrow[r] + i] = y;
+                }
+            }
         }
-        float r = 1.0f / l;
-        UNROLL for (uint i = 0u; i < HN; i++) Y[GLIN * HN + i] = acc[i] * F4S(r);
+        UNROLL for (uint r = 0u; r < QN; r++) {
+            if (r0 + r < T * R) {
+                float part = 1.0f / l[r];
+                for (uint i = 0u; i < HN; i++) Y[qrow[r] + i] = Y[qrow[r] + i] * HV(part);
+            }
+        }
     }
 END

@@ -64,6 +64,7 @@
 #define HV_FLOATS(u) CAT(as_float, HL_)(u)
 #define HV_INTS(u) CAT(convert_float, HL_)(CAT(as_int, HL_)(u))
 #define HV_SHORTS(u) CAT(convert_float, HL_)(CAT(as_short, HL_)(u))
+#define HV_WORDS(u) CAT(convert_uint, HL_)(CAT(as_ushort, HL_)(u))
 #define HV_TO_INTS(v) CAT(as_uint, HL_)(CAT(convert_int, HL_)(v))
 #define HV_TO_SHORTS(v) CAT(as_uint, HS_)(CAT(convert_short, HL_)(v))
 #endif

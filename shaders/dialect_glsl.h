@@ -49,6 +49,7 @@
 #define HV_FLOATS(u) uintBitsToFloat(u)
 #define HV_INTS(u) vec4(ivec4(u))
 #define HV_SHORTS(u) vec4(ivec4(ivec2(u).xxyy << ivec4(16, 0, 16, 0)) >> 16)
+#define HV_WORDS(u) ((uvec4((u).xxyy) >> uvec4(0u, 16u, 0u, 16u)) & 0xffffu)
 #define HV_TO_INTS(v) uvec4(ivec4(v))
 #define HV_TO_SHORTS(v) ((uvec4(ivec4(v)).xz & 0xffffu) | (uvec4(ivec4(v)).yw << 16u))
 #define TOF(x) float(x)

@@ -77,6 +77,14 @@ FN float ar_half_value(uint h) {
     return (h & 0x8000u) != 0u ? -f : f;
 }
 
+#ifdef HV
+/* HW fp16 numbers, two to a word, as floats; subnormal ones may become 0, infinities 65536. */
+FN hvec ar_halves(hsvec u) {
+    huvec w = HV_WORDS(u);
+    return HV_FLOATS(((w & 0x7fffu) << 13u) | ((w & 0x8000u) << 16u)) * HV(5.192296858534828e33f);
+}
+#endif
+
 /* f rounded to fp16, without branches: adding a number whose last place is fp16's there rounds, half to even. */
 FN float ar_half_round(float f) {
     uint sign = ASU(f) & 0x80000000u, e = clamp((ASU(f) >> 23u) & 255u, 113u, 143u);
