@@ -253,6 +253,8 @@ ar_status ar_op_mean(ar_graph *g, ar_tensor **m, ar_tensor *x);
  * src (S, T, I) -> y (B*T, I), or src (S, T) -> y (B*T); any 4-byte type  sched (steps, B) i32  step (1) i32.
  * No gradient. */
 ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const ar_tensor *sched, const ar_tensor *step, int32_t B);
+/* sums[i] += sum_n x[n, i]^2, rows in order.   sums (I)  x (N, I). No gradient. */
+ar_status ar_op_square_sums(ar_graph *g, ar_tensor *sums, const ar_tensor *x);
 /* Every 4-byte word of dst = word. */
 ar_status ar_op_fill(ar_graph *g, ar_tensor *dst, uint32_t word);
 /* dst = src, element for element (both 4-byte types, same count). dst may be a device tensor. */
@@ -295,6 +297,8 @@ typedef struct ar_scheme {
 ar_status ar_scheme_check(const ar_scheme *scheme);
 /* The one scheme of a double-quantized structure. */
 ar_scheme ar_scheme_super(ar_super super);
+/* The multiples sc that a structure stores; mn is 0 .. *most. */
+void ar_super_limits(int32_t *least, int32_t *most, ar_super super);
 /* Groups in a row of I inputs. */
 int64_t ar_scheme_groups(const ar_scheme *scheme, int64_t I);
 
@@ -311,6 +315,14 @@ typedef struct ar_fq_desc { ar_scheme scheme; float v_div, m_div; /* T / lr, T /
 
 /* range (O, groups, 2) = (min(0, min w), max(0, max w)) of every group of W (O, I). */
 ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme);
+/* The same ops quantize in double-quantized structures. There
+ *   range (O, groups, 4) is the start: d, dmin, sc, mn of every group;
+ *   sz (O, groups, 4): d sc, dmin mn, 1/(d sc), 0;
+ *   mm scales sc and mn, by (m_div + multiple) / m_div, before they are rounded: clamp it to +-floor(m_div / 2);
+ *   ar_op_group_range is ar_op_super_start without importance.
+ * start = the least squares found by scanning, weighted by importance (I) of the inputs (mean square of x, order
+ * of magnitude 1, positive; NULL = 1). */
+ar_status ar_op_super_start(ar_graph *g, ar_tensor *start, const ar_tensor *W, const ar_tensor *importance, const ar_scheme *scheme);
 /* Wq = fake_quant(W; v, mm). Wq is marked as needing a gradient; after ar_graph_backward, ar_op_fq_grad turns
  * it into gradients of v and mm. st->v and st->mm may be NULL (RTN).
  *   sz (O, groups, 4) f32, a graph tensor kept for the backward: s, zp, b, live   (W' = s q + b for F16MIN) */

@@ -1,6 +1,7 @@
 /* The group-wise quantizer with a tunable rounding offset and tunable range (SignRound, arXiv 2309.05516):
  * ranges, scales, forward, codes and straight-through gradients. Equations: docs/methods.md. Kernels:
  * group_range, fq_scale, fq_forward(_any), fq_codes(_any), fq_grad(_any). The update is op_sign_step.c. */
+#include "fake_quant.h"
 #include "op.h"
 #include <math.h>
 
@@ -56,10 +57,12 @@ typedef struct fq_shape {
     float Q, v_div, v_inv, m_div, m_inv; /* divisors of DIV_BITS bits and their reciprocals */
 } fq_shape;
 
-static uint32_t state_kind(const ar_tensor *t, float div) {
+uint32_t ar__fq_state_kind(const ar_tensor *t, float div) {
     if (!t || div == 0.0f) return 0;
     return t->dtype == AR_F32 ? 1 : t->dtype == AR_I32 ? 2 : 3;
 }
+
+double ar__fq_state_bytes(uint32_t kind) { return kind == 0 ? 0.0 : kind == 3 ? 2.0 : 4.0; }
 
 static uint32_t lanes(const ar_device *device, int64_t I, uint32_t G, bool one_group) {
     for (uint32_t hw = device->plan.vw; hw >= 4; hw /= 2)
@@ -74,10 +77,10 @@ static uint32_t shift_of(uint32_t n) {
     return n == (1u << shift) ? shift : 32;
 }
 
-static float round_bits(float x, int bits) {
+float ar__fq_divisor(float div) {
     int e = 0;
-    float m = frexpf(x, &e);
-    return ldexpf(nearbyintf(ldexpf(m, bits)), e - bits);
+    float m = frexpf(div, &e);
+    return ldexpf(nearbyintf(ldexpf(m, DIV_BITS)), e - DIV_BITS);
 }
 
 static ar_status check_groups(const char *op, const char *name, const ar_tensor *t, const fq_shape *s,
@@ -93,7 +96,6 @@ static ar_status check_groups(const char *op, const char *name, const ar_tensor 
 static ar_status check_weight(const char *op, fq_shape *s, ar_graph *g, const ar_tensor *W,
                               const ar_scheme *scheme) {
     AR_TRY(ar_scheme_check(scheme));
-    if (scheme->super != AR_SUPER_NONE) return ar__fail(AR_ERR_UNSUPPORTED, "%s: found a double-quantized scheme, expected plain groups", op);
     AR_TRY(ar__op_check(op, "W", W, AR_F32, -1, -1));
     *s = (fq_shape){.O = W->dims[0], .I = W->dims[1], .Q = (float)((1 << scheme->bits) - 1)};
     s->groups = ar_scheme_groups(scheme, s->I);
@@ -102,7 +104,7 @@ static ar_status check_weight(const char *op, fq_shape *s, ar_graph *g, const ar
     return AR_OK;
 }
 
-static ar_status check_state(const char *op, const char *name, const ar_tensor *t) {
+ar_status ar__fq_check_state(const char *op, const char *name, const ar_tensor *t) {
     if (t->dtype == AR_F32 || t->dtype == AR_I32 || t->dtype == AR_I16) return AR_OK;
     return ar__fail(AR_ERR_DTYPE, "%s: %s is %s, expected f32, i32 or i16", op, name,
                     ar_dtype_name(t->dtype));
@@ -117,29 +119,28 @@ static ar_status check_all(const char *op, fq_shape *s, ar_graph *g, const ar_te
     if (!(desc->v_div >= 0.0f && desc->v_div < INFINITY) || !(desc->m_div >= 0.0f && desc->m_div < INFINITY))
         return ar__fail(AR_ERR_ARG, "%s: v_div %g and m_div %g, expected finite and not negative", op,
                         (double)desc->v_div, (double)desc->m_div);
-    s->v_kind = state_kind(st->v, desc->v_div);
-    s->m_kind = state_kind(st->mm, desc->m_div);
+    s->v_kind = ar__fq_state_kind(st->v, desc->v_div);
+    s->m_kind = ar__fq_state_kind(st->mm, desc->m_div);
     if (s->v_kind) {
-        AR_TRY(check_state(op, "v", st->v));
+        AR_TRY(ar__fq_check_state(op, "v", st->v));
         AR_TRY(ar__op_check(op, "v", st->v, st->v->dtype, s->O, s->I));
-        s->v_div = round_bits(desc->v_div, DIV_BITS);
+        s->v_div = ar__fq_divisor(desc->v_div);
         s->v_inv = 1.0f / s->v_div;
     }
     if (s->m_kind) {
-        AR_TRY(check_state(op, "mm", st->mm));
+        AR_TRY(ar__fq_check_state(op, "mm", st->mm));
         AR_TRY(check_groups(op, "mm", st->mm, s, 2));
-        s->m_div = round_bits(desc->m_div, DIV_BITS);
+        s->m_div = ar__fq_divisor(desc->m_div);
         s->m_inv = 1.0f / s->m_div;
     }
     return AR_OK;
 }
 
-static double state_bytes(uint32_t kind) { return kind == 0 ? 0.0 : kind == 3 ? 2.0 : 4.0; }
-
 /* ---- range and scale ---- */
 
 ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme) {
     fq_shape s;
+    if (scheme->super != AR_SUPER_NONE) return ar_op_super_start(g, range, W, NULL, scheme);
     AR_TRY(check_weight("group_range", &s, g, W, scheme));
     if (!range) return ar__fail(AR_ERR_ARG, "group_range: range is missing");
     AR_TRY(check_groups("group_range", "range", range, &s, 2));
@@ -168,7 +169,7 @@ static ar_status emit_scale(ar_graph *g, ar_tensor **sz, const fq_shape *s, cons
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->m_kind},
                        .params = &p,
                        .operands = {{range, 0, 0}, {s->m_kind ? st->mm : range, 0, 0}, {*sz, 0, 0}},
-                       .bytes = (24.0 + 2.0 * state_bytes(s->m_kind)) * (double)(s->O * s->groups)};
+                       .bytes = (24.0 + 2.0 * ar__fq_state_bytes(s->m_kind)) * (double)(s->O * s->groups)};
     ar__split split = {.units = s->O * s->groups, .split = 7u};
     return ar__emit_split(g, &d, &split);
 }
@@ -202,7 +203,7 @@ static ar_status emit_forward(ar_graph *g, ar_tensor *Wq, const fq_shape *s, con
                        .params = &p,
                        .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}},
                        .flops = 20.0 * (double)(s->O * s->I),
-                       .bytes = (8.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
+                       .bytes = (8.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 16.0 * (double)(s->O * s->groups)};
     ar__split split = {.units = s->O, .split = 31u, .items_per_unit = p.places.RV};
     return ar__emit_split(g, &d, &split);
@@ -221,7 +222,7 @@ static ar_status emit_forward_any(ar_graph *g, ar_tensor *Wq, const fq_shape *s,
                        .params = &p,
                        .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}},
                        .flops = 30.0 * (double)(s->O * s->I),
-                       .bytes = (8.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
+                       .bytes = (8.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 16.0 * (double)(s->O * s->groups)};
     ar__split split = {.units = s->O, .split = 15u, .items_per_unit = (uint32_t)s->I};
     return ar__emit_split(g, &d, &split);
@@ -231,6 +232,7 @@ ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar
                            const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc) {
     fq_shape s;
     *Wq = *sz = NULL;
+    if (desc->scheme.super != AR_SUPER_NONE) return ar__super_fake_quant(g, Wq, sz, W, range, st, desc);
     AR_TRY(check_all("fake_quant", &s, g, W, range, st, desc));
     AR_TRY(emit_scale(g, sz, &s, range, st, desc));
     AR_TRY(ar__output(g, Wq, AR_F32, 2, W->dims, NULL, NULL, NULL));
@@ -254,7 +256,7 @@ static ar_status emit_codes(ar_graph *g, ar_tensor *codes, const fq_shape *s, co
                        .params = &p,
                        .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}},
                        .flops = 20.0 * (double)(s->O * s->I),
-                       .bytes = (5.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
+                       .bytes = (5.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 16.0 * (double)(s->O * s->groups)};
     ar__split split = {.units = s->O, .split = 31u, .items_per_unit = p.places.RV};
     return ar__emit_split(g, &d, &split);
@@ -271,7 +273,7 @@ static ar_status emit_codes_any(ar_graph *g, ar_tensor *codes, const fq_shape *s
                        .params = &p,
                        .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}},
                        .flops = 30.0 * (double)(s->O * s->I),
-                       .bytes = (5.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
+                       .bytes = (5.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 16.0 * (double)(s->O * s->groups)};
     if (s->I % 4 == 0) {
         ar__split split = {.units = s->O, .split = 15u, .items_per_unit = (uint32_t)(s->I / 4)};
@@ -286,6 +288,7 @@ ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const a
                          const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc) {
     fq_shape s;
     *codes = *sz = NULL;
+    if (desc->scheme.super != AR_SUPER_NONE) return ar__super_codes(g, codes, sz, W, range, st, desc);
     AR_TRY(check_all("fq_codes", &s, g, W, range, st, desc));
     AR_TRY(emit_scale(g, sz, &s, range, st, desc));
     const int64_t words = (s.O * s.I + 3) / 4;
@@ -330,7 +333,7 @@ static ar_status emit_grad(ar_graph *g, const fq_shape *s, const fq_grads *t, co
                                     {t->dv, 0, 0},
                                     {t->dmm, 0, 0}},
                        .flops = 30.0 * (double)(s->O * s->I),
-                       .bytes = (12.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
+                       .bytes = (12.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 32.0 * (double)(s->O * s->groups)};
     ar__split split = {.units = s->O, .split = 511u, .items_per_unit = gpr};
     return ar__emit_split(g, &d, &split);
@@ -355,7 +358,7 @@ static ar_status emit_grad_any(ar_graph *g, const fq_shape *s, const fq_grads *t
                                     {t->dv, 0, 0},
                                     {t->dmm, 0, 0}},
                        .flops = 40.0 * (double)(s->O * s->I),
-                       .bytes = (12.0 + state_bytes(s->v_kind)) * (double)(s->O * s->I) +
+                       .bytes = (12.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 32.0 * (double)(s->O * s->groups)};
     ar__split split = {.units = s->O, .split = 255u, .items_per_unit = (uint32_t)s->groups};
     return ar__emit_split(g, &d, &split);
@@ -366,6 +369,7 @@ ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_t
                         const ar_fq_state *st, const ar_fq_desc *desc) {
     fq_shape s;
     *dv = *dmm = NULL;
+    if (desc->scheme.super != AR_SUPER_NONE) return ar__super_grad(g, dv, dmm, dWq, W, range, sz, st, desc);
     AR_TRY(check_all("fq_grad", &s, g, W, range, st, desc));
     AR_TRY(ar__op_check("fq_grad", "dWq", dWq, AR_F32, s.O, s.I));
     if (!sz) return ar__fail(AR_ERR_ARG, "fq_grad: sz is missing");

@@ -154,3 +154,26 @@ FN float2 ar_fq_dmm(uint kind, float Q, float2 range, float2 coef, float live, f
     float k = a > c ? 1.0f : (a < c ? 0.0f : 0.5f), d = live * (c < a ? A : -A) / M;
     return F2(-k * d * range.x, (1.0f - k) * d * range.y);
 }
+
+/* ---- double-quantized structures: what their kernels share (docs/methods.md, equations 7 to 12) ---- */
+
+#define AR_HUGE 3.0e38f
+#define AR_SUPER_TINY 5.9604644775390625e-8f /* 2^-24: smaller weights are below the structure's resolution */
+
+/* How much the error of weight w counts; twice = twice the mean |w| of its group. */
+FN float ar_super_weight(float importance, float twice, float w) {
+    EXACT float a = importance * (twice + FABS(w));
+    return a;
+}
+
+/* clamp(rnd(s/d), least, most); 0 for d = 0. d is an fp16 number. */
+FN float ar_super_multiple(float s, float d, float least, float most) {
+    if (d == 0.0f) return 0.0f;
+    return clamp(RINT(ar_quot12(s, d, 1.0f / d)), least, most);
+}
+
+/* (scale, minimum) coefficients of group g, (mdiv + multiple)/mdiv; kind 0: not tuned. */
+#define AR_SUPER_COEFFICIENTS(kind, M, g, mdiv, minv)                                                        \
+    (kind == 0u ? F2(1.0f, 1.0f)                                                                             \
+                : F2(ar_quot20(mdiv + AR_STATE(kind, M, 2u * (g)), mdiv, minv),                              \
+                     ar_quot20(mdiv + AR_STATE(kind, M, 2u * (g) + 1u), mdiv, minv)))
