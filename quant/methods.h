@@ -19,6 +19,7 @@ typedef struct ar__tune_unit {
     const ar_samples *samples;     /* for the mask */
     const bool *skip;              /* per linear: stays float */
     const ar_scheme *schemes;      /* per linear */
+    ar_tensor *const *importance;  /* per linear: of its inputs, for double-quantized schemes; NULL = 1 */
 } ar__tune_unit;
 
 /* SignRound on one unit: tunes V and the min/max coefficients, returns the kept state's codes in q[i] (an
@@ -27,8 +28,30 @@ ar_status ar__tune_block(ar_qlinear *q, ar_block_report *report, float *history,
                          ar_device *device, const ar_quant_desc *desc, const ar_observer *observer);
 /* Codes of V = 0, coefficients 1, from weights already on the device. */
 ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bool *skip, ar_device *device);
-/* Reads codes, scales and zeros of one weight under state st into q. */
-ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_fq_state *st, const ar_fq_desc *fq);
+/* Reads codes, scales and zeros of one weight under state st into q. range as ar_op_fake_quant takes it; NULL =
+ * made here. */
+ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range, const ar_fq_state *st,
+                         const ar_fq_desc *fq);
+
+/* ---- scheme_super.c ---- */
+
+/* Round to nearest in a double-quantized structure. Errors: ARG for a weight that is not finite. */
+ar_status ar__qlinear_rtn_super(ar_qlinear *q, const float *W);
+
+/* ---- importance.c: how much each input of a linear counts ---- */
+
+/* list[i] (I_i): the mean square of linear i's inputs, divided by its mean over i and at least 2^-20; NULL where not
+ * wanted. Run the block forward through `hook` over the data (a last, incomplete batch counts its old rows again),
+ * then finish. */
+typedef struct ar__importance {
+    ar_tensor *list[AR_MAX_LINEARS];
+    const ar_block_weights *weights;
+    ar_hook hook;
+} ar__importance;
+/* On failure deinit is due all the same. */
+ar_status ar__importance_init(ar__importance *m, ar_device *device, const ar_block_weights *weights, const bool *wanted);
+ar_status ar__importance_finish(ar__importance *m);
+void ar__importance_deinit(ar__importance *m);
 
 /* ---- sampler.c: which samples each step sees ---- */
 

@@ -8,7 +8,7 @@ ar_status ar_rtn_linear(ar_qlinear *q, ar_device *device, const float *W) {
     if (q->O == 0) return AR_OK;
     AR_GO(ar_tensor_create(&weight, device, AR_F32, 2, (const int64_t[]){q->O, q->I}));
     AR_GO(ar_tensor_write(weight, W, 0, q->O * q->I));
-    AR_GO(ar__read_codes(q, device, weight, &(ar_fq_state){0}, &(ar_fq_desc){.scheme = q->scheme}));
+    AR_GO(ar__read_codes(q, device, weight, NULL, &(ar_fq_state){0}, &(ar_fq_desc){.scheme = q->scheme}));
 done:
     ar_tensor_destroy(weight);
     return status;

@@ -1,7 +1,7 @@
 /* Quantized linears in host memory, and the quantizer as plain f32 C: the scalar truth that devices and file
  * readers are compared with. Equations: docs/methods.md. No tuning here: V = 0, range coefficients 1. */
 #include "ar_error.h"
-#include "ar_quant.h"
+#include "methods.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -107,8 +107,7 @@ static void scale_of(float *s, float *zp, const ar_scheme *scheme, float lo, flo
 }
 
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
-    if (q->scheme.super != AR_SUPER_NONE)
-        return ar__fail(AR_ERR_UNSUPPORTED, "quantized linear: found a double-quantized scheme, expected plain groups");
+    if (q->scheme.super != AR_SUPER_NONE) return ar__qlinear_rtn_super(q, W);
     int64_t G = group_size(q);
     float Q = (float)((1 << q->scheme.bits) - 1);
     for (int64_t o = 0; o < q->O; o++)

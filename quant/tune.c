@@ -58,7 +58,9 @@ static ar_status record_update(tuner *t, ar_graph *g, int32_t i, const ar_tensor
     AR_TRY(ar_op_fq_grad(g, &dv, &dmm, dW, weight(t, i), t->range[i], sz, &t->state[i], &t->fq[i]));
     float reach = (float)t->iters * (float)(t->iters + 1);
     if (t->state[i].v) AR_TRY(ar_op_sign_step(g, t->state[i].v, dv, t->step, t->iters, -reach, reach));
-    if (t->state[i].mm) AR_TRY(ar_op_sign_step(g, t->state[i].mm, dmm, t->step, t->iters, t->m_low, 0.0f));
+    bool super = t->fq[i].scheme.super != AR_SUPER_NONE;
+    float low = super ? -floorf(0.5f * t->m_div) : t->m_low, high = super ? -low : 0.0f;
+    if (t->state[i].mm) AR_TRY(ar_op_sign_step(g, t->state[i].mm, dmm, t->step, t->iters, low, high));
     return AR_OK;
 }
 
@@ -197,7 +199,12 @@ static ar_status record_ranges(tuner *t) {
     ar_graph *g = NULL;
     ar_status status = ar_graph_create(&g, t->device);
     for (int32_t i = 0; status == AR_OK && i < t->block->linear_count; i++)
-        if (!t->unit->skip[i]) status = ar_op_group_range(g, t->range[i], weight(t, i), &t->fq[i].scheme);
+        if (t->unit->skip[i])
+            continue;
+        else if (t->fq[i].scheme.super != AR_SUPER_NONE)
+            status = ar_op_super_start(g, t->range[i], weight(t, i), t->unit->importance[i], &t->fq[i].scheme);
+        else
+            status = ar_op_group_range(g, t->range[i], weight(t, i), &t->fq[i].scheme);
     if (status == AR_OK) status = ar_graph_build(g);
     if (status == AR_OK) status = ar_graph_run(g);
     if (status == AR_OK) status = ar_device_wait(t->device);
@@ -225,7 +232,8 @@ static ar_status make_weight_state(tuner *t, int32_t i) {
     const ar_linear *lin = &t->block->linears[i];
     int64_t groups = ar_scheme_groups(&t->fq[i].scheme, lin->I);
     int64_t v_dims[] = {lin->O, lin->I}, mm_dims[] = {lin->O, groups, 2};
-    AR_TRY(make(t, &t->range[i], AR_F32, 3, mm_dims, NULL));
+    int64_t each = t->fq[i].scheme.super != AR_SUPER_NONE ? 4 : 2;
+    AR_TRY(make(t, &t->range[i], AR_F32, 3, (const int64_t[]){lin->O, groups, each}, NULL));
     AR_TRY(make_zeros(t, &t->state[i].v, t->state_dtype, 2, v_dims));
     if (t->select != AR_SELECT_LAST) AR_TRY(make_zeros(t, &t->kept[i].v, t->state_dtype, 2, v_dims));
     if (t->m_div > 0.0f) {
@@ -507,7 +515,7 @@ ar_status ar__tune_block(ar_qlinear *q, ar_block_report *report, float *history,
     AR_GO(fill_report(&t, report, history));
     for (int32_t i = 0; i < unit->block->linear_count; i++) {
         const ar_fq_state *st = t.select == AR_SELECT_LAST ? &t.state[i] : &t.kept[i];
-        if (!unit->skip[i]) AR_GO(ar__read_codes(&q[i], device, weight(&t, i), st, &t.fq[i]));
+        if (!unit->skip[i]) AR_GO(ar__read_codes(&q[i], device, weight(&t, i), t.range[i], st, &t.fq[i]));
     }
 done:
     tuner_deinit(&t);

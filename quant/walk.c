@@ -40,23 +40,47 @@ static ar_status replace_weights(ar_block_weights *w, ar_qlinear *const *q) {
     return AR_OK;
 }
 
-/* The codes of one block: from an earlier run, by the method, or round to nearest past block_limit. */
-static ar_status quantize_block(walk *w, const ar_block *block, ar_block_weights *weights, ar_qlinear *q, ar_qlinear **list,
-                                ar_block_report *report) {
-    const ar_quant_desc *d = w->desc;
-    bool skip[AR_MAX_LINEARS] = {0};
+/* What is done with every linear of one block. */
+typedef struct block_plan {
+    bool skip[AR_MAX_LINEARS], counts[AR_MAX_LINEARS]; /* stays float; its inputs' importance is wanted */
+    bool tuned, any_counts;
     ar_scheme schemes[AR_MAX_LINEARS];
+} block_plan;
+
+static void plan_block(block_plan *p, const walk *w, const ar_block *block) {
+    const ar_quant_desc *d = w->desc;
+    *p = (block_plan){.tuned = w->method && (d->block_limit <= 0 || block->index < d->block_limit)};
     for (int32_t i = 0; i < block->linear_count; i++) {
-        schemes[i] = d->scheme;
-        skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &schemes[i]);
-        if (skip[i]) continue;
-        AR_TRY(ar_qlinear_init(&q[i], &schemes[i], block->linears[i].O, block->linears[i].I));
+        p->schemes[i] = d->scheme;
+        p->skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &p->schemes[i]);
+        p->counts[i] = p->tuned && !p->skip[i] && p->schemes[i].super != AR_SUPER_NONE;
+        p->any_counts = p->any_counts || p->counts[i];
+    }
+}
+
+/* The codes of one block: by the method, or round to nearest past block_limit. */
+static ar_status quantize_block(walk *w, const ar_block *block, const block_plan *p, ar_block_weights *weights,
+                                const ar__importance *importance, ar_qlinear *q, ar_qlinear **list, ar_block_report *report) {
+    const ar_quant_desc *d = w->desc;
+    for (int32_t i = 0; i < block->linear_count; i++) {
+        if (p->skip[i]) continue;
+        AR_TRY(ar_qlinear_init(&q[i], &p->schemes[i], block->linears[i].O, block->linears[i].I));
         list[i] = &q[i];
     }
-    bool tuned = w->method && (d->block_limit <= 0 || block->index < d->block_limit);
-    if (!tuned) return ar__rtn_block(q, weights, skip, w->device);
-    ar__tune_unit unit = {block, weights, d->no_quantized_input ? &w->x_float : &w->x_quant, &w->target, w->samples, skip, schemes};
+    if (!p->tuned) return ar__rtn_block(q, weights, p->skip, w->device);
+    ar__tune_unit unit = {block, weights, d->no_quantized_input ? &w->x_float : &w->x_quant, &w->target, w->samples, p->skip, p->schemes,
+                          importance->list};
     return w->method(q, report, w->history, &unit, w->device, d, w->observer);
+}
+
+/* target = block(x_float), and on the way how much the inputs count. */
+static ar_status float_chain(walk *w, const ar_block *block, const ar_block_weights *weights, const block_plan *p,
+                             ar__importance *importance) {
+    if (!w->samples) return AR_OK;
+    if (p->any_counts) AR_TRY(ar__importance_init(importance, w->device, weights, p->counts));
+    const ar_hook *hook = p->any_counts ? &importance->hook : &weights->hook;
+    AR_TRY(ar_chain_forward(&w->target, &w->x_float, w->device, block, hook, w->samples->T, w->batch));
+    return p->any_counts ? ar__importance_finish(importance) : AR_OK;
 }
 
 /* Moves both chains past the block. */
@@ -77,16 +101,20 @@ static ar_status walk_block(walk *w, int32_t b) {
     ar_block_weights weights = {0};
     ar_qlinear q[AR_MAX_LINEARS], *list[AR_MAX_LINEARS] = {0};
     ar_block_report report = {.block = b};
+    ar__importance importance = {0};
+    block_plan plan;
     double start = now_s();
     memset(q, 0, sizeof q);
     bool done_before = w->sink->finished && w->sink->finished(w->sink->ctx, b);
     if (done_before && !w->samples) return AR_OK;
+    plan_block(&plan, w, block);
+    if (done_before) plan.any_counts = false;
     AR_GO(ar_block_weights_init(&weights, block, w->device));
-    if (w->samples) AR_GO(ar_chain_forward(&w->target, &w->x_float, w->device, block, &weights.hook, w->samples->T, w->batch));
+    AR_GO(float_chain(w, block, &weights, &plan, &importance));
     if (done_before)
         AR_GO(w->sink->load(w->sink->ctx, block, list));
     else
-        AR_GO(quantize_block(w, block, &weights, q, list, &report));
+        AR_GO(quantize_block(w, block, &plan, &weights, &importance, q, list, &report));
     if (w->samples && b + 1 < w->model->block_count) AR_GO(advance_chains(w, block, &weights, list));
     if (!done_before) {
         ar_memory_stats memory;
@@ -96,6 +124,7 @@ static ar_status walk_block(walk *w, int32_t b) {
         AR_GO(w->sink->block(w->sink->ctx, block, list, &report));
     }
 done:
+    ar__importance_deinit(&importance);
     ar_block_weights_deinit(&weights);
     for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
         if (done_before && list[i]) {
