@@ -1,5 +1,6 @@
 /* anyround bench: how fast the work of a tuning step runs here, beside OpenBLAS in the same run. FLOPs are counted
  * from the shapes: every product of the step once, recomputation not at all. */
+#include "bench_model.h"
 #include "blas.h"
 #include "program.h"
 #include "random_model.h"
@@ -138,8 +139,14 @@ done:
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
+    ar_bench_model_options model = {.pp = 512, .tg = 128, .reps = 5};
     bench_options o = {.dim = 288, .hidden = 768, .heads = 6, .kv_heads = 6, .seq = 256, .batch = 8, .steps = 10, .bits = 4, .group = 32, .threads = 2};
     const ar_option options[] = {
+        {"--model", AR_OPT_STRING, &model.model, "MODEL", "time prompts and generation of this model", 0, 0, NULL},
+        {"--pp", AR_OPT_INT, &model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
+        {"--tg", AR_OPT_INT, &model.tg, "N", "tokens to generate (128; 0 = not)", 0, 1 << 24, NULL},
+        {"--reps", AR_OPT_INT, &model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},
+        {"--md", AR_OPT_FLAG, &model.md, NULL, "the model's figures as llama-bench's table", 0, 0, NULL},
         {"--tune", AR_OPT_FLAG, &o.tune, NULL, "time one tuning step of a random Llama block", 0, 0, NULL},
         {"--blas", AR_OPT_FLAG, &o.blas, NULL, "beside OpenBLAS sgemm in the same run", 0, 0, NULL},
         {"--threads", AR_OPT_INT, &o.threads, "N", "threads of OpenBLAS (2)", 1, 1024, NULL},
@@ -156,8 +163,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv, &positional, 0, 0));
     if (common.help) return AR_OK;
-    if (!o.tune) return ar__fail(AR_ERR_USAGE, "anyround bench: expected --tune");
+    if (o.tune == (model.model != NULL)) return ar__fail(AR_ERR_USAGE, "anyround bench: expected --tune or --model");
+    if (model.model) return ar_bench_model(&model, &common);
     return bench_tune(&o, &common);
 }
 
-const ar_command ar__command_bench = {"bench", "time a tuning step on this device, beside OpenBLAS", "--tune [--blas] [options]", run};
+const ar_command ar__command_bench = {"bench", "time a model, or a tuning step beside OpenBLAS, on this device", "--model MODEL | --tune [--blas] [options]", run};

@@ -310,6 +310,7 @@ uint64_t ar_session_weight_bytes(const ar_session *s);  /* that generating a tok
 /* Logits (V) after these ids (a prefix already seen is not wasted); ids include everything from the start. NULL = only
  * take the ids in. */
 ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, int64_t count);
+int64_t ar_session_computed(const ar_session *s);       /* tokens the latest call did not know yet */
 typedef struct ar_sampling {
     bool greedy;
     float temperature, top_p;

@@ -1,14 +1,13 @@
 /* anyround run: generate text. Output streams as whole UTF-8 characters; Ctrl-C ends the answer. */
-#include "program.h"
+#include "cmd_run.h"
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-typedef struct run_options { const char *prompt; int64_t count; double temperature, top_p; bool greedy, ids; bool has_temperature, has_top_p; } run_options;
-
-typedef struct generation { int32_t *ids; int64_t prompt_count, count, max; double prefill_s, decode_s; } generation;
+#define MAX_PROMPT ((size_t)64 << 20)
+#define PENALIZED  64 /* tokens back that the repetition penalty looks */
 
 static double now_s(void) {
     struct timespec t;
@@ -16,144 +15,207 @@ static double now_s(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* BOS (where the model has one) and the prompt's tokens. */
-static ar_status start(generation *gen, const ar_open_model *m, const run_options *o) {
-    int32_t *ids = NULL, bos = m->config.bos;
-    int64_t n = 0;
-    if (!m->tokenizer) return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path);
-    if (o->prompt && o->prompt[0]) AR_TRY(ar_tokenizer_encode(m->tokenizer, &ids, &n, o->prompt, strlen(o->prompt), true));
-    gen->max = n + (bos >= 0) + o->count;
-    if (gen->max > m->model.max_tokens) gen->max = m->model.max_tokens;
-    gen->ids = ar__alloc((size_t)(n + 1 + o->count), sizeof *gen->ids);
-    if (gen->ids) {
-        if (bos >= 0) gen->ids[gen->count++] = bos;
-        memcpy(gen->ids + gen->count, ids, (size_t)n * sizeof *ids);
-        gen->count += n;
-    }
-    free(ids);
-    if (!gen->ids) return AR_ERR_MEMORY;
-    gen->prompt_count = gen->count;
-    if (gen->count < 1) return ar__fail(AR_ERR_USAGE, "the model has no BOS token: expected a prompt (-p TEXT)");
-    if (gen->count >= gen->max)
-        return ar__fail(AR_ERR_USAGE, "the prompt has %lld tokens, expected fewer than the context of %d", (long long)gen->count, (int)gen->max);
-    return AR_OK;
+double ar_tokens_per_s(int64_t tokens, double seconds) { return seconds > 0.0 ? (double)tokens / seconds : 0.0; }
+
+/* ---- generating ---- */
+
+ar_status ar_generation_init(ar_generation *gen, const ar_open_model *m, ar_device *device, const ar_run_options *o, const ar_common *common,
+                             int64_t context) {
+    *gen = (ar_generation){.m = m, .penalty = (float)o->penalty, .stops = {m->config.eos, -1}, .prints = !common->json && !o->ids};
+    gen->sampling = (ar_sampling){.greedy = o->greedy, .temperature = (float)o->temperature, .top_p = (float)o->top_p,
+                                  .seed = (uint64_t)common->seed, .top_k = (int32_t)o->top_k, .min_p = (float)o->min_p};
+    AR_TRY(ar_session_create(&gen->session, m, device, (int32_t)context));
+    gen->logits = ar__alloc((size_t)m->model.vocab, sizeof *gen->logits);
+    gen->ids = ar__alloc((size_t)ar_session_context(gen->session), sizeof *gen->ids);
+    return gen->logits && gen->ids ? AR_OK : AR_ERR_MEMORY;
 }
 
-/* How many bytes at the end of text are the beginning of an unfinished UTF-8 character. */
-static size_t unfinished(const char *text, size_t bytes) {
-    for (size_t back = 1; back <= 3 && back <= bytes; back++) {
-        unsigned char c = (unsigned char)text[bytes - back];
-        if ((c & 0xc0u) == 0x80u) continue;
-        size_t need = c >= 0xf0u ? 4 : c >= 0xe0u ? 3 : c >= 0xc0u ? 2 : 1;
-        return need > back ? back : 0;
-    }
-    return 0;
+void ar_generation_deinit(ar_generation *gen) {
+    ar_session_destroy(gen->session);
+    free(gen->logits);
+    free(gen->ids);
+    *gen = (ar_generation){0};
 }
 
-/* Prints what the ids after *shown bytes add, whole characters only. */
-static ar_status stream(const generation *gen, const ar_open_model *m, size_t *shown) {
+/* Prints what one more id completes; id -1 = the end of the text. */
+static ar_status stream_id(const ar_generation *gen, ar_text_stream *stream, int32_t id) {
     char *text = NULL;
     size_t bytes = 0;
-    AR_TRY(ar_tokenizer_decode(m->tokenizer, &text, &bytes, gen->ids, gen->count, true, true));
-    size_t end = bytes - unfinished(text, bytes);
-    if (end > *shown) {
-        fwrite(text + *shown, 1, end - *shown, stdout);
-        fflush(stdout);
-        *shown = end;
-    }
+    if (!gen->prints) return AR_OK;
+    AR_TRY(id < 0 ? ar_text_stream_end(stream, &text, &bytes) : ar_text_stream_push(stream, &text, &bytes, gen->m->tokenizer, id));
+    fwrite(text, 1, bytes, stdout);
+    fflush(stdout);
     free(text);
     return AR_OK;
 }
 
-static ar_status generate(generation *gen, const ar_open_model *m, ar_device *device, const run_options *o, const ar_common *common) {
-    ar_status status = AR_OK;
-    ar_session *session = NULL;
-    float *logits = ar__alloc((size_t)m->model.vocab, sizeof *logits);
-    ar_sampling sampling = {.greedy = o->greedy, .temperature = (float)o->temperature, .top_p = (float)o->top_p, .seed = (uint64_t)common->seed};
-    size_t shown = 0;
-    if (!logits) return AR_ERR_MEMORY;
-    AR_GO(ar_session_create(&session, m, device, (int32_t)gen->max));
+static int32_t choose(ar_generation *gen) {
+    int64_t from = gen->count > PENALIZED ? gen->count - PENALIZED : 0;
+    ar_sample_penalize(gen->logits, gen->m->model.vocab, gen->ids + from, gen->count - from, gen->penalty);
+    return ar_sample(gen->logits, gen->m->model.vocab, &gen->sampling, (uint64_t)gen->count);
+}
+
+ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_from) {
+    int64_t context = ar_session_context(gen->session), end = gen->count + max_new < context ? gen->count + max_new : context;
+    ar_text_stream stream = {.started = shown_from > 0};
+    gen->prompt_count = gen->count;
     double t0 = now_s();
-    AR_GO(ar_session_logits(session, logits, gen->ids, gen->count));
+    AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
     gen->prefill_s = now_s() - t0;
+    gen->prefilled = ar_session_computed(gen->session);
+    for (int64_t i = shown_from; i < gen->count; i++) AR_TRY(stream_id(gen, &stream, gen->ids[i]));
     t0 = now_s();
-    while (gen->count < gen->max && !ar_program_interrupted()) {
-        int32_t id = ar_sample(logits, m->model.vocab, &sampling, (uint64_t)gen->count);
-        if (id == m->config.eos) break;
+    while (gen->count < end && !ar_program_interrupted()) {
+        int32_t id = choose(gen);
+        if (id == gen->stops[0] || id == gen->stops[1]) break;
         gen->ids[gen->count++] = id;
-        if (!common->json && !o->ids) AR_GO(stream(gen, m, &shown));
-        if (gen->count < gen->max) AR_GO(ar_session_logits(session, logits, gen->ids, gen->count));
+        AR_TRY(stream_id(gen, &stream, id));
+        if (gen->count < end) AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
     }
     gen->decode_s = now_s() - t0;
+    gen->decoded = gen->count - gen->prompt_count;
+    return stream_id(gen, &stream, -1);
+}
+
+void ar_generation_report(const ar_generation *gen) {
+    double tps = ar_tokens_per_s(gen->decoded, gen->decode_s), bytes = (double)ar_session_weight_bytes(gen->session);
+    fprintf(stderr, "prefill %lld tokens, %.1f tokens/s; decode %lld tokens, %.1f tokens/s, %.2f GB/s\n", (long long)gen->prefilled,
+            ar_tokens_per_s(gen->prefilled, gen->prefill_s), (long long)gen->decoded, tps, 1e-9 * tps * bytes);
+}
+
+/* ---- one text ---- */
+
+/* -p, or what -f names. */
+static ar_status read_prompt(char **text, size_t *bytes, const ar_run_options *o) {
+    if (o->file) return ar_file_read_text(text, bytes, o->file, MAX_PROMPT);
+    *bytes = o->prompt ? strlen(o->prompt) : 0;
+    *text = ar__alloc(*bytes + 1, 1);
+    if (!*text) return AR_ERR_MEMORY;
+    if (*bytes) memcpy(*text, o->prompt, *bytes);
+    return AR_OK;
+}
+
+/* BOS (where the model has one) and the prompt's tokens. */
+static ar_status encode_prompt(int32_t **ids, int64_t *count, const ar_open_model *m, const ar_run_options *o) {
+    char *text = NULL;
+    size_t bytes = 0;
+    int32_t *body = NULL, bos = m->config.bos;
+    int64_t n = 0;
+    ar_status status;
+    *ids = NULL;
+    AR_TRY(read_prompt(&text, &bytes, o));
+    AR_GO(bytes ? ar_tokenizer_encode(m->tokenizer, &body, &n, text, bytes, true) : AR_OK);
+    *count = n + (bos >= 0);
+    *ids = ar__alloc((size_t)*count + 1, sizeof **ids);
+    if (!*ids) AR_GO(AR_ERR_MEMORY);
+    if (bos >= 0) (*ids)[0] = bos;
+    if (n) memcpy(*ids + (bos >= 0), body, (size_t)n * sizeof *body);
+    if (*count < 1) status = ar__fail(AR_ERR_USAGE, "the model has no BOS token: expected a prompt (-p TEXT or -f FILE)");
 done:
-    free(logits);
-    ar_session_destroy(session);
+    free(text);
+    free(body);
     return status;
 }
 
-static double rate(int64_t tokens, double seconds) { return seconds > 0.0 ? (double)tokens / seconds : 0.0; }
+static ar_status print_json(const ar_generation *gen) {
+    char *raw = NULL, *text = NULL;
+    size_t bytes = 0;
+    double tps = ar_tokens_per_s(gen->decoded, gen->decode_s);
+    AR_TRY(ar_tokenizer_decode(gen->m->tokenizer, &raw, &bytes, gen->ids, gen->count, true, true));
+    ar_status status = ar__utf8_repair(&text, raw, bytes); /* tokens may end or begin within a character */
+    free(raw);
+    AR_TRY(status);
+    cJSON *r = cJSON_CreateObject(), *ids = cJSON_AddArrayToObject(r, "ids");
+    for (int64_t i = 0; i < gen->count; i++) cJSON_AddItemToArray(ids, cJSON_CreateNumber(gen->ids[i]));
+    cJSON_AddStringToObject(r, "text", text);
+    cJSON_AddNumberToObject(r, "prompt_tokens", (double)gen->prompt_count);
+    cJSON_AddNumberToObject(r, "context", ar_session_context(gen->session));
+    cJSON_AddNumberToObject(r, "prefill_tps", ar_tokens_per_s(gen->prefilled, gen->prefill_s));
+    cJSON_AddNumberToObject(r, "decode_tps", tps);
+    cJSON_AddNumberToObject(r, "decode_gbs", 1e-9 * tps * (double)ar_session_weight_bytes(gen->session));
+    char *out = cJSON_PrintUnformatted(r);
+    if (out) puts(out);
+    free(out);
+    free(text);
+    cJSON_Delete(r);
+    return out ? AR_OK : AR_ERR_MEMORY;
+}
 
-static ar_status print_result(const generation *gen, const ar_open_model *m, const run_options *o, const ar_common *common) {
-    int64_t made = gen->count - gen->prompt_count;
-    if (o->ids && !common->json)
-        for (int64_t i = 0; i < gen->count; i++) printf("%d%s", (int)gen->ids[i], i + 1 < gen->count ? " " : "");
-    if (common->json) {
-        char *raw = NULL, *text = NULL;
-        size_t bytes = 0;
-        AR_TRY(ar_tokenizer_decode(m->tokenizer, &raw, &bytes, gen->ids, gen->count, true, true));
-        ar_status status = ar__utf8_repair(&text, raw, bytes); /* tokens may end or begin within a character */
-        free(raw);
-        AR_TRY(status);
-        cJSON *r = cJSON_CreateObject(), *ids = cJSON_AddArrayToObject(r, "ids");
-        for (int64_t i = 0; i < gen->count; i++) cJSON_AddItemToArray(ids, cJSON_CreateNumber(gen->ids[i]));
-        cJSON_AddStringToObject(r, "text", text);
-        cJSON_AddNumberToObject(r, "prefill_tps", rate(gen->prompt_count, gen->prefill_s));
-        cJSON_AddNumberToObject(r, "decode_tps", rate(made, gen->decode_s));
-        char *out = cJSON_PrintUnformatted(r);
-        if (out) puts(out);
-        free(out);
-        free(text);
-        cJSON_Delete(r);
-        return AR_OK;
-    }
+static ar_status print_result(const ar_generation *gen, const ar_run_options *o, const ar_common *common) {
+    if (common->json) return print_json(gen);
+    for (int64_t i = 0; o->ids && i < gen->count; i++) printf("%d%s", (int)gen->ids[i], i + 1 < gen->count ? " " : "");
     putchar('\n');
     fflush(stdout);
-    if (!common->quiet)
-        fprintf(stderr, "prefill %lld tokens, %.1f tokens/s; decode %lld tokens, %.1f tokens/s\n", (long long)gen->prompt_count,
-                rate(gen->prompt_count, gen->prefill_s), (long long)made, rate(made, gen->decode_s));
+    if (!common->quiet) ar_generation_report(gen);
+    return AR_OK;
+}
+
+static ar_status run_text(const ar_open_model *m, ar_device *device, const ar_run_options *o, const ar_common *common) {
+    ar_generation gen = {0};
+    int32_t *ids = NULL;
+    int64_t count = 0, context;
+    ar_status status;
+    AR_GO(encode_prompt(&ids, &count, m, o));
+    context = o->context ? o->context : count + o->count < m->model.max_tokens ? count + o->count : m->model.max_tokens;
+    if (count >= context)
+        AR_GO(ar__fail(AR_ERR_USAGE, "the prompt has %lld tokens, expected fewer than the context of %lld", (long long)count, (long long)context));
+    AR_GO(ar_generation_init(&gen, m, device, o, common, context));
+    memcpy(gen.ids, ids, (size_t)count * sizeof *ids);
+    gen.count = count;
+    AR_GO(ar_generation_run(&gen, o->count, 0));
+    AR_GO(print_result(&gen, o, common));
+    if (ar_program_interrupted()) status = ar__fail(AR_ERR_INTERRUPTED, "stopped after %lld tokens", (long long)gen.decoded);
+done:
+    free(ids);
+    ar_generation_deinit(&gen);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static ar_status check_options(const ar_run_options *o, const ar_common *common, bool sampled) {
+    if (o->greedy && sampled)
+        return ar__fail(AR_ERR_USAGE, "--temp, --top-k, --top-p and --min-p have no effect with --greedy");
+    if (o->prompt && o->file) return ar__fail(AR_ERR_USAGE, "--prompt and --file: expected one of them");
+    if (o->chat && (o->ids || common->json || o->file)) return ar__fail(AR_ERR_USAGE, "--ids, --file and --json have no effect with --interactive");
+    if (!o->chat && o->system) return ar__fail(AR_ERR_USAGE, "--system has no effect without --interactive");
     return AR_OK;
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
-    run_options o = {.count = 128, .temperature = 0.8, .top_p = 0.95};
+    bool sampled = false;
+    ar_run_options o = {.count = 128, .temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05, .penalty = 1.0};
     const ar_option options[] = {
-        {"--prompt|-p", AR_OPT_STRING, &o.prompt, "TEXT", "what to continue", 0, 0, NULL},
+        {"--prompt|-p", AR_OPT_STRING, &o.prompt, "TEXT", "what to continue; with -i the first message", 0, 0, NULL},
+        {"--file|-f", AR_OPT_STRING, &o.file, "FILE", "the same from a file", 0, 0, NULL},
         {"--count|-n", AR_OPT_INT, &o.count, "N", "tokens to generate at most (128)", 1, 1 << 24, NULL},
-        {"--temp", AR_OPT_REAL, &o.temperature, "X", "sampling temperature (0.8)", 0.0, 100.0, &o.has_temperature},
-        {"--top-p", AR_OPT_REAL, &o.top_p, "X", "sample from the smallest set with this probability (0.95)", 0.0, 1.0, &o.has_top_p},
+        {"--context|-c", AR_OPT_INT, &o.context, "N", "tokens the caches hold (what is needed; -i: what fits)", 2, 1 << 24, NULL},
         {"--greedy", AR_OPT_FLAG, &o.greedy, NULL, "always the most likely token", 0, 0, NULL},
+        {"--temp", AR_OPT_REAL, &o.temperature, "X", "sampling temperature (0.8)", 0.0, 100.0, &sampled},
+        {"--top-k", AR_OPT_INT, &o.top_k, "N", "sample from the N most likely (40; 0 = all)", 0, 1 << 24, &sampled},
+        {"--top-p", AR_OPT_REAL, &o.top_p, "X", "from the fewest of those with this probability (0.95)", 0.0, 1.0, &sampled},
+        {"--min-p", AR_OPT_REAL, &o.min_p, "X", "from those at least X times as likely as the best (0.05)", 0.0, 1.0, &sampled},
+        {"--repeat-penalty", AR_OPT_REAL, &o.penalty, "X", "makes the last 64 tokens less likely (1 = no)", 0.01, 100.0, NULL},
+        {"--interactive|-i", AR_OPT_FLAG, &o.chat, NULL, "chat, in the model's template", 0, 0, NULL},
+        {"--system", AR_OPT_STRING, &o.system, "TEXT", "the conversation's system message", 0, 0, NULL},
         {"--ids", AR_OPT_FLAG, &o.ids, NULL, "print token ids instead of text", 0, 0, NULL},
     };
     int positional;
-    AR_TRY(ar_args_parse(self, &common, options, 6, argc, argv, &positional, 1, 1));
+    AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv, &positional, 1, 1));
     if (common.help) return AR_OK;
-    if (o.greedy && (o.has_temperature || o.has_top_p)) return ar__fail(AR_ERR_USAGE, "--temp and --top-p have no effect with --greedy");
+    AR_TRY(check_options(&o, &common, sampled));
     ar_status status = AR_OK;
     ar_open_model *m = NULL;
     ar_device *device = NULL;
-    generation gen = {0};
     AR_GO(ar_model_open(&m, argv[1]));
-    AR_GO(start(&gen, m, &o));
+    if (!m->tokenizer) AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path));
     AR_GO(ar_program_device(&device, &common));
-    AR_GO(generate(&gen, m, device, &o, &common));
-    AR_GO(print_result(&gen, m, &o, &common));
-    if (ar_program_interrupted()) status = ar__fail(AR_ERR_INTERRUPTED, "stopped after %lld tokens", (long long)(gen.count - gen.prompt_count));
+    AR_GO(o.chat ? ar_run_chat(m, device, &o, &common) : run_text(m, device, &o, &common));
 done:
-    free(gen.ids);
     ar_device_close(device);
     ar_model_close(m);
     return status;
 }
 
-const ar_command ar__command_run = {"run", "generate text", "MODEL -p TEXT [options]", run};
+const ar_command ar__command_run = {"run", "generate text", "MODEL -p TEXT | -f FILE | -i [options]", run};

@@ -19,6 +19,12 @@ void ar_program_catch_signals(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
+void ar_program_release_signals(void) {
+    interrupted = 0;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
 bool ar_program_interrupted(void) { return interrupted != 0; }
 
 int ar_program_exit_code(ar_status status) {

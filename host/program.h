@@ -53,6 +53,8 @@ void ar_program_progress_end(const ar_common *common);
 /* true after Ctrl-C (SIGINT or SIGTERM). */
 bool ar_program_interrupted(void);
 void ar_program_catch_signals(void);
+/* Ctrl-C ends the program again, and one that was caught is forgotten. */
+void ar_program_release_signals(void);
 int ar_program_exit_code(ar_status status);
 /* "12.3 MiB" into a buffer of at least 16 bytes; returns it. */
 const char *ar_program_bytes(char *out, size_t out_bytes, uint64_t bytes);

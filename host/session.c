@@ -6,7 +6,7 @@
 struct ar_session {
     ar_decoder *decoder;
     int32_t *seen;
-    int64_t seen_count;
+    int64_t seen_count, computed;
     int32_t C;
 };
 
@@ -35,6 +35,7 @@ void ar_session_destroy(ar_session *s) {
 }
 
 int32_t ar_session_context(const ar_session *s) { return s->C; }
+int64_t ar_session_computed(const ar_session *s) { return s->computed; }
 uint64_t ar_session_weight_bytes(const ar_session *s) { return ar__decoder_weight_bytes(s->decoder); }
 
 ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, int64_t count) {
@@ -44,6 +45,7 @@ ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, in
     while (same < s->seen_count && same < count - 1 && s->seen[same] == ids[same]) same++;
     s->seen_count = same;
     AR_TRY(ar__decoder_step(s->decoder, logits, ids + same, (int32_t)(count - same), (int32_t)same));
+    s->computed = count - same;
     for (int64_t i = same; i < count; i++) s->seen[i] = ids[i];
     s->seen_count = count;
     return AR_OK;

@@ -58,6 +58,11 @@ usage)
     run 2 eval "$model" --text "$text" --protocol dream; says 'llamacpp'
     run 2 eval "$model" --text "$text" --device cuda
     run 2 run "$model" --greedy --temp 1; says 'no effect'
+    run 2 run "$model" --greedy --min-p 0.1; says 'no effect'
+    run 2 run "$model" -p a -f b; says 'one of them'
+    run 2 run "$model" -i --json; says 'no effect'
+    run 2 run "$model" -p a --system b; says 'no effect'
+    run 2 bench; says 'tune or --model'
     run 0 --help
     run 0 quantize --help; grep -q -- --resume out || die 'help without --resume'
     nothing_left o o.part ;;
@@ -229,6 +234,32 @@ devices_agree) # on round to nearest, but for ties
             awk -v share="${found##* }" 'BEGIN { exit !(share < 1e-4) }' || die 'expected a share below 1e-4'
         done < <(printf '%s\n' {2,3,4,8}\ {32,128}\ asym '2 32 sym' '4 32 sym')
     done ;;
+generate)
+    run 0 run "$model" -p 'ROMEO:' -n 12 --greedy -q; cp out greedy
+    printf 'ROMEO:' >prompt.txt
+    run 0 run "$model" -f prompt.txt -n 12 --greedy -q; cmp out greedy || die 'a prompt from a file gives another text'
+    run 0 run "$model" -p 'ROMEO:' -n 12 --top-k 1 -q; cmp out greedy || die 'the most likely of one is not the most likely'
+    run 0 run "$model" -p 'ROMEO:' -n 12 --greedy --repeat-penalty 5 -q; ! cmp -s out greedy || die 'a repetition penalty without effect'
+    run 0 run "$model" -p 'ROMEO:' -n 12 --seed 3 -q; cp out drawn
+    run 0 run "$model" -p 'ROMEO:' -n 12 --seed 3 -q; cmp out drawn || die 'one seed, two texts'
+    run 0 run "$model" -p 'ROMEO:' -n 6 --greedy -c 300; grep -q 'decode 6 tokens, .* GB/s' err || die 'no speeds'
+    run 2 run "$model" -p 'ROMEO:' -c 2; says 'fewer than the context of 2'
+    run 2 run "$model" -p 'ROMEO:' -c 5000; says "at most the model's 512"
+    run 0 bench --model "$model" --pp 8 --tg 2 --reps 1 --json -q; grep -q '"pp"' out || die 'no pp'
+    run 0 bench --model "$model" --pp 8 --tg 2 --reps 1 --md -q; grep -q '| *tg2 |' out || die 'no table' ;;
+chat)
+    printf 'Who is there?\n\nAnd who are you?\n' | "$program" run "$model" -i -n 8 --greedy >out 2>err || { cat err >&2; die 'chat failed'; }
+    grep -q 'no chat template' err || die 'nothing about the missing template'
+    [ "$(grep -c 'decode' err)" = 2 ] || die 'expected two answers'
+    cp -r "$model" templated
+    printf '{"chat_template": "{{ bos_token }}[INST] <<SYS>>"}' >templated/tokenizer_config.json
+    printf 'Who is there?\n' | "$program" run templated -i -n 8 -c 64 --system Sing -p Hello >out 2>err || { cat err >&2; die 'chat failed'; }
+    grep -q 'chat template: Llama-2' err || die 'the template was not recognised'
+    # a conversation longer than the context goes on without its beginning
+    for i in 1 2 3 4 5 6; do echo 'Tell me, what is the matter with the king of France today?'; done >lines
+    "$program" run "$model" -i -n 12 -c 64 --greedy <lines >out 2>err || { cat err >&2; die 'a long conversation failed'; }
+    grep -q 'beginning is forgotten' err || die 'nothing was forgotten'
+    [ "$(grep -c 'decode' err)" = 6 ] || die 'expected six answers' ;;
 *) die "no such case" ;;
 esac
 echo ok

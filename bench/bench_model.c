@@ -1,0 +1,186 @@
+/* bench --model: tokens per second of taking a prompt in (pp) and of generating from an empty context (tg), as
+ * llama-bench counts them: mean and deviation of repetitions after one that is not counted. Also how long it takes from
+ * nothing to the first token of a short prompt: once as found, and once more when every kernel was compiled and kept. */
+#include "bench_model.h"
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define FIRST_PROMPT 8 /* tokens before the first one */
+
+typedef struct rate { double mean, deviation; } rate;
+typedef struct result {
+    rate pp, tg;
+    double cold_s, warm_s;
+    uint64_t weight_bytes, file_bytes;
+    double parameters;
+} result;
+
+typedef struct opened {
+    ar_open_model *m;
+    ar_device *device;
+    ar_session *session;
+} opened;
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void close_all(opened *o) {
+    ar_session_destroy(o->session);
+    ar_device_close(o->device);
+    ar_model_close(o->m);
+    *o = (opened){0};
+}
+
+/* Ids that are the same for the same run, and differ from run to run in the first place, so that nothing is reused. */
+static void make_ids(int32_t *ids, int64_t count, int64_t vocab, uint64_t run) {
+    for (int64_t i = 0; i < count; i++) ids[i] = (int32_t)(ar_random_unit(7, run + 1, (uint64_t)i) * (double)vocab);
+    ids[0] = (int32_t)(run % (uint64_t)vocab);
+}
+
+/* Model, device and session from nothing, and the logits of the first token. */
+static ar_status start(opened *o, double *seconds, const ar_bench_model_options *b, const ar_common *common, float **logits) {
+    int32_t ids[FIRST_PROMPT];
+    double t0 = now_s();
+    AR_TRY(ar_model_open(&o->m, b->model));
+    int64_t wanted = (b->pp > b->tg + 1 ? b->pp : b->tg + 1) + FIRST_PROMPT;
+    if (wanted > o->m->model.max_tokens + FIRST_PROMPT)
+        return ar__fail(AR_ERR_USAGE, "--pp, --tg: found %lld tokens, expected at most the model's %d", (long long)(wanted - FIRST_PROMPT),
+                        (int)o->m->model.max_tokens);
+    if (wanted > o->m->model.max_tokens) wanted = o->m->model.max_tokens;
+    AR_TRY(ar_program_device(&o->device, common));
+    AR_TRY(ar_session_create(&o->session, o->m, o->device, (int32_t)wanted));
+    if (!*logits && !(*logits = ar__alloc((size_t)o->m->model.vocab, sizeof **logits))) return AR_ERR_MEMORY;
+    make_ids(ids, FIRST_PROMPT, o->m->model.vocab, 12345);
+    AR_TRY(ar_session_logits(o->session, *logits, ids, FIRST_PROMPT < o->m->model.max_tokens ? FIRST_PROMPT : 1));
+    *seconds = now_s() - t0;
+    return AR_OK;
+}
+
+/* Tokens per second of one run: `given` taken in at once, the rest one by one. */
+static ar_status time_run(double *tps, const opened *o, float *logits, int32_t *ids, int64_t given, int64_t made, uint64_t run) {
+    make_ids(ids, given + made, o->m->model.vocab, run);
+    double t0 = now_s();
+    if (given) AR_TRY(ar_session_logits(o->session, logits, ids, given));
+    for (int64_t i = given + 1; i <= given + made; i++) AR_TRY(ar_session_logits(o->session, logits, ids, i));
+    *tps = (double)(given + made) / (now_s() - t0);
+    return AR_OK;
+}
+
+static ar_status time_runs(rate *r, const opened *o, float *logits, int32_t *ids, int64_t given, int64_t made, int64_t reps, uint64_t first) {
+    double sum = 0.0, squares = 0.0, tps = 0.0;
+    for (int64_t k = -1; k < reps; k++) {
+        if (ar_program_interrupted()) return ar__fail(AR_ERR_INTERRUPTED, "bench: interrupted");
+        AR_TRY(time_run(&tps, o, logits, ids, given, made, first + (uint64_t)(k + 1)));
+        if (k < 0) continue;
+        sum += tps;
+        squares += tps * tps;
+    }
+    double n = (double)reps, variance = reps > 1 ? (squares - sum * sum / n) / (n - 1.0) : 0.0;
+    *r = (rate){sum / n, variance > 0.0 ? sqrt(variance) : 0.0};
+    return AR_OK;
+}
+
+static void count_weights(result *r, const opened *o) {
+    const ar_weights *w = &o->m->weights;
+    int64_t count = w->vtable->count(w->impl);
+    for (int64_t i = 0; i < count; i++) {
+        const ar_weight *t = w->vtable->at(w->impl, i);
+        double elements = 1.0;
+        for (int32_t d = 0; d < t->dim_count; d++) elements *= (double)t->dims[d];
+        r->parameters += elements;
+        r->file_bytes += t->file_bytes;
+    }
+    r->weight_bytes = ar_session_weight_bytes(o->session);
+}
+
+static ar_status measure(result *r, const ar_bench_model_options *b, const ar_common *common, ar_device_facts *facts) {
+    ar_status status;
+    opened o = {0};
+    float *logits = NULL;
+    int32_t *ids = ar__alloc((size_t)(b->pp + b->tg + 1), sizeof *ids);
+    ar_common silent = *common;
+    silent.quiet = true;
+    if (!ids) return AR_ERR_MEMORY;
+    AR_GO(start(&o, &r->cold_s, b, common, &logits));
+    close_all(&o);
+    AR_GO(start(&o, &r->warm_s, b, &silent, &logits));
+    *facts = *ar_device_get_facts(o.device);
+    count_weights(r, &o);
+    if (b->pp) AR_GO(time_runs(&r->pp, &o, logits, ids, b->pp, 0, b->reps, 0));
+    if (b->tg) AR_GO(time_runs(&r->tg, &o, logits, ids, 0, b->tg, b->reps, 1000));
+done:
+    close_all(&o);
+    free(logits);
+    free(ids);
+    return status;
+}
+
+static ar_status print_json(const result *r, const ar_bench_model_options *b, const ar_device_facts *f) {
+    cJSON *root = cJSON_CreateObject(), *one;
+    cJSON_AddStringToObject(root, "device", f->name);
+    cJSON_AddStringToObject(root, "api", f->api);
+    cJSON_AddStringToObject(root, "model", b->model);
+    if (b->pp) {
+        one = cJSON_AddObjectToObject(root, "pp");
+        cJSON_AddNumberToObject(one, "n", (double)b->pp);
+        cJSON_AddNumberToObject(one, "tps", r->pp.mean);
+        cJSON_AddNumberToObject(one, "stddev", r->pp.deviation);
+    }
+    if (b->tg) {
+        one = cJSON_AddObjectToObject(root, "tg");
+        cJSON_AddNumberToObject(one, "n", (double)b->tg);
+        cJSON_AddNumberToObject(one, "tps", r->tg.mean);
+        cJSON_AddNumberToObject(one, "stddev", r->tg.deviation);
+        cJSON_AddNumberToObject(one, "gbs", 1e-9 * r->tg.mean * (double)r->weight_bytes);
+    }
+    one = cJSON_AddObjectToObject(root, "first_token");
+    cJSON_AddNumberToObject(one, "found_s", r->cold_s);
+    cJSON_AddNumberToObject(one, "warm_s", r->warm_s);
+    char *text = cJSON_Print(root);
+    if (text) puts(text);
+    free(text);
+    cJSON_Delete(root);
+    return text ? AR_OK : AR_ERR_MEMORY;
+}
+
+static void print_row(const char *name, const char *size, double parameters, const char *api, const char *test, const rate *r) {
+    char count[32], speed[48];
+    snprintf(count, sizeof count, parameters >= 1e9 ? "%.2f B" : "%.2f M", parameters * (parameters >= 1e9 ? 1e-9 : 1e-6));
+    snprintf(speed, sizeof speed, "%.2f \xc2\xb1 %.2f", r->mean, r->deviation);
+    printf("| %-30s | %10s | %10s | %-10s | %15s | %21s |\n", name, size, count, api, test, speed);
+}
+
+static void print_text(const result *r, const ar_bench_model_options *b, const ar_device_facts *f) {
+    const char *slash = strrchr(b->model, '/'), *name = slash && slash[1] ? slash + 1 : b->model;
+    char size[16], pp[24], tg[24];
+    ar_program_bytes(size, sizeof size, r->file_bytes);
+    snprintf(pp, sizeof pp, "pp%lld", (long long)b->pp);
+    snprintf(tg, sizeof tg, "tg%lld", (long long)b->tg);
+    if (b->md) {
+        printf("| %-30s | %10s | %10s | %-10s | %15s | %20s |\n", "model", "size", "params", "backend", "test", "t/s");
+        printf("| ------------------------------ | ---------: | ---------: | ---------- | --------------: | -------------------: |\n");
+        if (b->pp) print_row(name, size, r->parameters, f->api, pp, &r->pp);
+        if (b->tg) print_row(name, size, r->parameters, f->api, tg, &r->tg);
+        return;
+    }
+    printf("%s (%s) on %s:%d %s\n", b->model, size, f->api, (int)f->index, f->name);
+    if (b->pp) printf("%-8s %10.2f tokens/s, deviation %.2f\n", pp, r->pp.mean, r->pp.deviation);
+    if (b->tg) printf("%-8s %10.2f tokens/s, deviation %.2f, %.2f GB/s\n", tg, r->tg.mean, r->tg.deviation, 1e-9 * r->tg.mean * (double)r->weight_bytes);
+    printf("first token %.3f s as found, %.3f s warm\n", r->cold_s, r->warm_s);
+}
+
+ar_status ar_bench_model(const ar_bench_model_options *b, const ar_common *common) {
+    result r = {0};
+    ar_device_facts facts;
+    if (!b->pp && !b->tg) return ar__fail(AR_ERR_USAGE, "--pp 0 --tg 0: expected something to measure");
+    AR_TRY(measure(&r, b, common, &facts));
+    if (common->json) return print_json(&r, b, &facts);
+    print_text(&r, b, &facts);
+    return AR_OK;
+}
