@@ -100,6 +100,10 @@ typedef struct ar_plan {
     uint32_t gemm_wgx, gemm_wgy;       /* items per group along N and M; the larger takes the group's x axis */
     uint32_t gemm_lanes;               /* subgroup lanes along M that lend each other B's values; 0 = none */
     uint32_t attn_wg;                  /* items per group of the attention kernels */
+    uint32_t packed_wgx, packed_wgy;   /* gemv: items per group along rows of W', slices of its inputs */
+    uint32_t packed_lp;                /* a panel of packed weights has packed_lp * vw rows */
+    uint32_t packed_lanes;             /* subgroup lanes that load x together; 0 = none do */
+    uint32_t packed_columns;           /* most rows of x that take the gemv path */
     uint64_t piece_bytes;              /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;
     int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */
@@ -368,12 +372,48 @@ ar_qtype ar_qtype_from_gguf(int32_t gguf_id);
 /* Bytes of a row of I elements; -1 where I is no multiple of the block, and for GROUP. */
 int64_t ar_qtype_row_bytes(ar_qtype type, int64_t I);
 
+typedef struct ar_packed ar_packed;
+
+/* Rows of one stored weight. row_stride, blocks and row_order are for GGUF's types, the last line for GROUP. */
+typedef struct ar_packed_desc {
+    ar_qtype type;
+    int64_t O, I;
+    const uint8_t *blocks;     /* row o's blocks start at blocks + o * row_stride; may lie in a file mapping */
+    uint64_t row_stride;
+    const int32_t *row_order;  /* NULL, or (O): row o of W is stored row row_order[o] */
+    ar_scheme scheme; const uint8_t *codes; const uint16_t *scales; const uint8_t *zeros; const uint16_t *mins; /* as ar_qlinear holds them */
+} ar_packed_desc;
+
+/* Uploads weights repacked for the kernels; nothing of parts is kept. Parts with one I and one type (and scheme)
+ * become one weight, their rows one after the other (q, k, v), or with interleave2 those of two parts in turn
+ * (gate, up) for the fused SiLU. W' decodes to the bits of the format's f32 formula, of ar_qlinear_dequant for GROUP.
+ * Errors: ARG, SHAPE, MEMORY, DEVICE_MEMORY, UNSUPPORTED (a few rows pass one binding). */
+ar_status ar_packed_create(ar_packed **w, ar_device *device, const ar_packed_desc *parts, int32_t count, bool interleave2);
+void ar_packed_destroy(ar_packed *w);
+/* Device bytes, padding included. */
+uint64_t ar_packed_bytes(const ar_packed *w);
+int64_t ar_packed_O(const ar_packed *w);
+int64_t ar_packed_I(const ar_packed *w);
+
+/* What is done in the same pass; all zero = nothing. */
+typedef struct ar_packed_fuse {
+    const ar_tensor *bias;     /* (O): added to the product */
+    const ar_tensor *residual; /* shape of y: added to y */
+    const ar_tensor *norm;     /* (I): x is RMS-normed with this weight and norm_eps first */
+    float norm_eps;
+    bool silu_gated;           /* y (N, O/2) = silu(row 2i) * row 2i+1 of the product: an interleaved pair */
+} ar_packed_fuse;
+/* y (N, O) = x (N, I) W'^T. fuse may be NULL. Few rows of x are products that read W' as it is stored, many (more
+ * than plan.packed_columns) go through decoded panels of bounded size. No gradients. W must outlive the graph. */
+ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_packed *W, const ar_packed_fuse *fuse);
+
 /* ---- selftest ---- */
 
 typedef struct ar_selftest_result { const char *kernel, *test; double error, bound; bool passed; char detail[160]; } ar_selftest_result;
 typedef void (*ar_selftest_fn)(void *ctx, const ar_selftest_result *result);
 /* Runs every kernel case on the device against a scalar double reference, repeat times; calls report for each.
- * Returns CHECK if any failed. filter NULL = all, else substring of the kernel's name. */
+ * Returns CHECK if any failed. filter NULL = all, else substring of the kernel's name or of the
+ * case's, as "packed(2". */
 ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed, ar_selftest_fn report, void *ctx);
 
 #ifdef __cplusplus

@@ -1,10 +1,13 @@
 /* C = A B through packed panels (shaders/gemm.comp, pack_k.comp, pack_t.comp). Here: cutting M, N and K so
  * that every binding fits, packing each operand once while it is unchanged, the launches. */
 #include "graph.h"
+#include "packed.h"
 #include <string.h>
 
 /* Packs larger than this are cut: two of them live at once beside what they were made from. */
 #define PACK_BYTES (UINT64_C(64) << 20)
+/* The same for decoded weights, which are made anew in every run. */
+#define UNPACKED_BYTES (UINT64_C(16) << 20)
 
 typedef struct tiles {
     uint32_t tm, tnv, wgx, wgy; /* item tile rows, columns; items per group along N, M */
@@ -93,7 +96,7 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
 static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want) {
     for (int32_t i = 0; i < g->pack_count; i++) {
         const ar__pack *p = &g->packs[i];
-        if (p->source == want->source && p->row0 == want->row0 && p->rows == want->rows &&
+        if (p->source == want->source && p->weights == want->weights && p->row0 == want->row0 && p->rows == want->rows &&
             p->k0 == want->k0 && p->depth == want->depth && p->ld == want->ld && p->tile == want->tile &&
             p->along_k == want->along_k) {
             *packed = p->packed;
@@ -103,7 +106,10 @@ static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want)
     ar__pack p = *want;
     int64_t dims[3] = {(p.rows + p.tile - 1) / p.tile, p.depth, p.tile};
     AR_TRY(ar_graph_temp(g, &p.packed, AR_F32, 3, dims));
-    AR_TRY(emit_pack(g, &p));
+    if (p.weights)
+        AR_TRY(ar__packed_unpack(g, p.packed, p.weights, p.row0, p.rows, p.k0, p.depth, p.tile));
+    else
+        AR_TRY(emit_pack(g, &p));
     AR_TRY(ar__graph_grow((void **)&g->packs, &g->pack_capacity, g->pack_count, sizeof *g->packs));
     g->packs[g->pack_count++] = p;
     *packed = p.packed;
@@ -137,23 +143,47 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
     return ar__emit(g, &d);
 }
 
+/* C = A B cut into the chunks of t. B says what to pack: a tensor or packed weights. */
+static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__pack *B, const tiles *t, int64_t M,
+                             int64_t N, int64_t K, bool accumulate) {
+    for (int64_t k0 = 0; k0 < K; k0 += t->k)
+        for (int64_t n0 = 0; n0 < N; n0 += t->n)
+            for (int64_t m0 = 0; m0 < M; m0 += t->m) {
+                gemm_part part = {
+                    m0, least(t->m, M - m0), n0, least(t->n, N - n0), least(t->k, K - k0), accumulate || k0 > 0};
+                ar__pack a = {.source = A.t, .row0 = m0, .rows = part.m, .k0 = k0, .depth = part.k,
+                              .ld = A.transposed ? M : K, .tile = t->tm, .along_k = !A.transposed};
+                ar__pack b = *B;
+                b.row0 = n0, b.rows = part.n, b.k0 = k0, b.depth = part.k, b.tile = t->tnv;
+                ar_tensor *packed_a = NULL, *packed_b = NULL;
+                AR_TRY(get_pack(g, &packed_b, &b));
+                AR_TRY(get_pack(g, &packed_a, &a));
+                AR_TRY(emit_part(g, C, packed_a, packed_b, N, t, &part));
+            }
+    return AR_OK;
+}
+
 ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
                    bool accumulate) {
     tiles t;
     if (M == 0 || N == 0) return AR_OK;
     if (K == 0) return accumulate ? AR_OK : ar__emit_fill(g, C, 0.0f);
     AR_TRY(choose_tiles(g, &t, M, N, K));
-    for (int64_t k0 = 0; k0 < K; k0 += t.k)
-        for (int64_t n0 = 0; n0 < N; n0 += t.n)
-            for (int64_t m0 = 0; m0 < M; m0 += t.m) {
-                gemm_part part = {
-                    m0, least(t.m, M - m0), n0, least(t.n, N - n0), least(t.k, K - k0), accumulate || k0 > 0};
-                ar__pack a = {A.t, NULL, m0, part.m, k0, part.k, A.transposed ? M : K, t.tm, !A.transposed};
-                ar__pack b = {B.t, NULL, n0, part.n, k0, part.k, B.transposed ? K : N, t.tnv, B.transposed};
-                ar_tensor *packed_a = NULL, *packed_b = NULL;
-                AR_TRY(get_pack(g, &packed_b, &b));
-                AR_TRY(get_pack(g, &packed_a, &a));
-                AR_TRY(emit_part(g, C, packed_a, packed_b, N, &t, &part));
-            }
-    return AR_OK;
+    ar__pack b = {.source = B.t, .ld = B.transposed ? K : N, .along_k = B.transposed};
+    return emit_chunks(g, C, A, &b, &t, M, N, K, accumulate);
+}
+
+ar_status ar__gemm_packed(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_packed *w) {
+    tiles t;
+    int64_t M = x->dims[0];
+    AR_TRY(choose_tiles(g, &t, M, w->O, w->I));
+    if (t.k < w->I) t.k -= t.k % AR__BLOCK;
+    /* decoded panels stay small: they are read once, soon after */
+    int64_t rows = (int64_t)(UNPACKED_BYTES / 4) / t.k / t.tnv * t.tnv;
+    if (t.n > rows) t.n = rows > 0 ? rows : t.tnv;
+    if (t.n > w->O) t.n = w->O;
+    if (t.k == 0)
+        return ar__fail(AR_ERR_UNSUPPORTED, "gemm: 32 inputs of a panel pass the %llu bytes this device binds",
+                        (unsigned long long)g->device->plan.piece_bytes);
+    return emit_chunks(g, C, (ar__matrix){x, false}, &(ar__pack){.weights = w}, &t, M, w->O, w->I, false);
 }

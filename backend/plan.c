@@ -97,6 +97,16 @@ static uint32_t gemm_lanes(const ar_device_facts *f, device_class class) {
     return class == CLASS_CPU && is_api(f, "vk") && f->has_subgroup_shuffle && fixed ? f->subgroup_max : 0;
 }
 
+/* A CPU's item does a whole row of W'; llvmpipe's eight lanes share their loads of x. GPUs have more items than
+ * rows to give: 16 slices of the inputs, and 8 items side by side load 128 bytes. */
+static void packed_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
+    bool one = class == CLASS_CPU && is_api(f, "cl");
+    plan->packed_wgx = plan->packed_lp = one ? 1 : 8;
+    plan->packed_wgy = class == CLASS_CPU ? 1 : 16;
+    plan->packed_lanes = plan->gemm_lanes == 4 || plan->gemm_lanes == 8 ? plan->gemm_lanes : 0;
+    plan->packed_columns = 8;
+}
+
 static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class class) {
@@ -110,6 +120,7 @@ static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class cl
     plan->gemm_wgy = tile.wgy;
     plan->wg = at_most(64, f->max_group_items);
     plan->attn_wg = class == CLASS_CPU ? 8 : plan->wg;
+    packed_shape(plan, f, class);
 }
 
 /* ---- memory ---- */
@@ -215,7 +226,7 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
         switch (q->action) {
         case QUIRK_SMALL_TILE:
             plan->gemm_tm = 4, plan->gemm_tn = 1;
-            plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = 0;
+            plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = plan->packed_lanes = 0;
             break;
         case QUIRK_NO_TIMESTAMPS: plan->timestamps = false; break;
         }

@@ -1,6 +1,12 @@
 # cmake -DNAME=… -DSHADERS=dir -DOUT=dir -DGLSLANG=prog -P embed_kernel.cmake
 # Makes OUT/NAME.spv.h (SPIR-V words), OUT/NAME.cl.h (OpenCL text as a C string) and OUT/NAME.row.h (declarations).
 file(READ ${SHADERS}/${NAME}.comp body)
+# #include "name.h" lines are replaced here: neither compiler gets an include path
+while(body MATCHES "#include \"([a-z_0-9]+\\.h)\"\n")
+    set(line "${CMAKE_MATCH_0}")
+    file(READ ${SHADERS}/${CMAKE_MATCH_1} text)
+    string(REPLACE "${line}" "${text}" body "${body}")
+endwhile()
 file(READ ${SHADERS}/num.h num)
 foreach(lang glsl cl)
     file(READ ${SHADERS}/dialect_${lang}.h head_${lang})

@@ -69,6 +69,7 @@
 #define HV_TO_SHORTS(v) CAT(as_uint, HS_)(CAT(convert_short, HL_)(v))
 #endif
 static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
+#define FVSUM4(v) fvsum4_(v)
 #define F2(a, b) ((float2)((a), (b)))
 #define F4(a, b, c, d) ((float4)((a), (b), (c), (d)))
 #define F4S(a) ((float4)(a))
@@ -86,6 +87,11 @@ static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
 #define LDV(b, i) CAT(vload, VW)(0, (b) + (i))
 #define STV(b, i, v) CAT(vstore, VW)((v), 0, (b) + (i))
 #define LANE(v, l) (((const float *)&(v))[l])
+#define uvec CAT(uint, VW)
+#define UV(a) ((uvec)(a))
+#define FV_SIGNED(u, n) CAT(convert_float, VW)(CAT(as_int, VW)(u) >> (int)(n))
+#define FV_FLOATS(u) CAT(as_float, VW)(u)
+#define FV_BITS(v) CAT(as_uint, VW)(v)
 #define avec float
 #define AL 1u
 #define ALANE(v, l) (v)

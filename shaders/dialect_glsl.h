@@ -62,12 +62,19 @@
 #define RSQRT(x) inversesqrt(x)
 #define FVSUM(v) (((v).x + (v).y) + ((v).z + (v).w))
 #define HVSUM(v) FVSUM(v)
+#define FVSUM4(v) FVSUM(v)
 /* ---- vectors in float buffers: 4 or VW lanes at element i, any alignment; lane l of a variable ---- */
 #define LD4(b, i) vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
 #define ST4(b, i, v) b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w
 #define LDV(b, i) LD4(b, i)
 #define STV(b, i, v) ST4(b, i, v)
 #define LANE(v, l) (v)[l]
+/* uvec: VW words. Its lanes as signed numbers, shifted right by n; as the floats of that bits; and back */
+#define uvec uvec4
+#define UV(a) uvec4(a)
+#define FV_SIGNED(u, n) vec4(ivec4(u) >> (n))
+#define FV_FLOATS(u) uintBitsToFloat(u)
+#define FV_BITS(v) floatBitsToUint(v)
 #define avec vec4
 /* gemm reads AL rows of A in one load */
 #define AL 4u

@@ -181,8 +181,8 @@ ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uin
     for (int32_t r = 0; r < (repeat < 1 ? 1 : repeat); r++)
         for (int32_t i = 0; i < ar__st_case_count; i++) {
             const ar__st_case *c = &ar__st_cases[i];
-            if (filter && !strstr(c->kernels, filter)) continue;
             name_case(test, sizeof test, c);
+            if (filter && !strstr(c->kernels, filter) && !strstr(test, filter)) continue;
             ar__st st = {.device = device, .bound = c->bound, .test = test, .report = report, .ctx = ctx};
             st.random = seed + (uint64_t)r * UINT64_C(0x632be59bd9b4e019) + (uint64_t)i;
             ar_status status = run_case(&st, c);

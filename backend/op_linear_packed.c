@@ -1,0 +1,193 @@
+/* y = f(x W'^T) with packed W': GEMV kernels decode W' in registers for up to 8 rows of x at once; more rows go
+ * through decoded panels and gemm (gemm.c). No gradients. */
+#include "op.h"
+#include "packed.h"
+
+enum { ADD_BIAS = 1, ADD_RESIDUAL = 2, SILU_GATED = 4 }; /* of shaders/gemv.h and finish.comp */
+enum { GEMV_COLUMNS = 4 }; /* of a launch; a second kernel has 1 */
+
+typedef struct product {
+    ar_tensor *y;
+    const ar_tensor *x; /* (N, at least I), whole blocks of 32 for gemv */
+    const ar_packed *W;
+    const ar_tensor *bias, *residual; /* NULL = none */
+    int64_t N, O;                     /* of y */
+    uint32_t flags;
+} product;
+
+ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end) {
+    const ar_plan *plan = &w->device->plan;
+    uint64_t each = (uint64_t)w->pw * w->lp * w->vw * 4, align = plan->offset_align ? plan->offset_align : 1;
+    uint64_t start = (uint64_t)first * each, from = start / align * align;
+    int64_t fit = (int64_t)((plan->piece_bytes - 64 - (start - from)) / each), count = end - first;
+    if (count > fit) count = fit;
+    uint64_t bytes = (uint64_t)count * each + (start - from);
+    if (first + count == w->panels) bytes = 0; /* to the tensor's end */
+    return (ar__panels){first, count, (uint32_t)((start - from) / 4 / w->vw), {w->words, from, bytes}};
+}
+
+/* ---- GEMV ---- */
+
+/* Columns [n0, n0 + columns) over a range of panels. */
+static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *range, int64_t n0, int64_t columns) {
+    const ar_packed *W = p->W;
+    const ar_plan *plan = &W->device->plan;
+    int64_t height = (int64_t)W->lp * W->vw, row0 = range->first * height, rows = range->count * height;
+    if (rows > W->O - row0) rows = W->O - row0;
+    struct {
+        uint32_t items, nb, ub, gb, pw, row0, O, ldx, ldy, n0, columns, flags, w0;
+    } v = {(uint32_t)((rows + W->vw - 1) / W->vw),
+           W->nb,
+           W->ub,
+           W->gb,
+           W->pw,
+           (uint32_t)row0,
+           (uint32_t)W->O,
+           (uint32_t)(plan->packed_lanes ? p->x->dims[1] : p->x->dims[1] / 4),
+           (uint32_t)p->O,
+           (uint32_t)n0,
+           (uint32_t)columns,
+           p->flags,
+           range->shift};
+    ar__emit_desc d = {.kernel = plan->packed_lanes ? AR_K_gemv_lanes : AR_K_gemv, .params = &v};
+    uint32_t specs[] = {plan->packed_wgx, plan->packed_wgy,     W->code, W->scale,
+                        columns > 1 ? GEMV_COLUMNS : 1, W->lp, plan->packed_lanes};
+    for (int i = 0; i < 7; i++) d.specs[i] = specs[i];
+    d.operands[0] = range->operand;
+    d.operands[1] = (ar__operand){p->x, 0, 0};
+    d.operands[2] = (ar__operand){p->bias ? p->bias : p->x, 0, 0};
+    d.operands[3] = (ar__operand){p->residual ? p->residual : p->x, 0, 0};
+    d.operands[4] = (ar__operand){p->y, 0, 0};
+    d.groups[0] = (v.items + plan->packed_wgx - 1) / plan->packed_wgx;
+    d.flops = 2.0 * (double)columns * (double)rows * (double)W->I;
+    d.bytes = (double)W->pw * 4.0 * (double)rows + 4.0 * (double)(columns * (W->I + rows));
+    return ar__emit(g, &d);
+}
+
+/* x with rows of whole blocks, zeros behind them. */
+static ar_status pad(ar_graph *g, ar_tensor **padded, const ar_tensor *x, int64_t width) {
+    struct {
+        uint32_t rows, I, width;
+    } v = {(uint32_t)x->dims[0], (uint32_t)x->dims[1], (uint32_t)width};
+    AR_TRY(ar_graph_temp(g, padded, AR_F32, 2, (int64_t[]){x->dims[0], width}));
+    uint32_t wg = ar__graph_device(g)->plan.wg;
+    ar__emit_desc d = {.kernel = AR_K_pad_rows, .specs = {wg, 1}, .params = &v};
+    d.operands[0] = (ar__operand){x, 0, 0};
+    d.operands[1] = (ar__operand){*padded, 0, 0};
+    d.bytes = 4.0 * (double)(x->dims[0] * (x->dims[1] + width));
+    return ar__emit_split(
+        g, &d, &(ar__split){.units = x->dims[0], .split = 3, .items_per_unit = (uint32_t)width});
+}
+
+static ar_status gemv(ar_graph *g, const product *whole) {
+    product p = *whole;
+    ar_tensor *padded = NULL;
+    if (p.W->I % AR__BLOCK != 0) {
+        AR_TRY(pad(g, &padded, p.x, (int64_t)p.W->nb * AR__BLOCK));
+        p.x = padded;
+    }
+    for (int64_t n0 = 0; n0 < p.N; n0 += GEMV_COLUMNS) {
+        int64_t columns = p.N - n0 < GEMV_COLUMNS ? p.N - n0 : GEMV_COLUMNS;
+        for (int64_t at = 0; at < p.W->panels;) {
+            ar__panels range = ar__packed_bind(p.W, at, p.W->panels);
+            AR_TRY(emit_gemv(g, &p, &range, n0, columns));
+            at += range.count;
+        }
+    }
+    return AR_OK;
+}
+
+/* ---- GEMM ---- */
+
+ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, int64_t row0, int64_t rows,
+                            int64_t k0, int64_t depth, uint32_t tile) {
+    int64_t height = (int64_t)w->lp * w->vw, end = row0 + rows;
+    for (int64_t at = row0; at < end;) {
+        ar__panels range = ar__packed_bind(w, at / height, (end + height - 1) / height);
+        int64_t bound = range.first * height, next = bound + range.count * height;
+        if (next < end) next -= (next - row0) % tile; /* each launch starts a panel of its own */
+        if (next > end) next = end;
+        if (next <= at)
+            return ar__fail(AR_ERR_UNSUPPORTED, "packed: a panel of %u rows passes what this device binds", tile);
+        int64_t row_items = (next - at + w->vw - 1) / w->vw, blocks = (depth + AR__BLOCK - 1) / AR__BLOCK;
+        struct {
+            uint32_t items, row_items, nb, ub, gb, pw, r0, k0, depth, tv, d0, w0;
+        } v = {(uint32_t)(row_items * blocks),
+               (uint32_t)row_items,
+               w->nb,
+               w->ub,
+               w->gb,
+               w->pw,
+               (uint32_t)((at - bound) / w->vw),
+               (uint32_t)k0,
+               (uint32_t)depth,
+               tile / w->vw,
+               (uint32_t)((at - row0) / tile * (tile / w->vw) * depth),
+               range.shift};
+        uint32_t wg = w->device->plan.wg;
+        ar__emit_desc d = {.kernel = AR_K_unpack, .specs = {wg, 1, w->code, w->scale, w->lp}, .params = &v};
+        d.operands[0] = range.operand;
+        d.operands[1] = (ar__operand){panels, 0, 0};
+        d.bytes = ((double)w->pw / w->nb / AR__BLOCK + 1.0) * 4.0 * (double)((next - at) * depth);
+        ar__groups_1d(w->device, d.groups, v.items, wg);
+        AR_TRY(ar__emit(g, &d));
+        at = next;
+    }
+    return AR_OK;
+}
+
+static ar_status finish(ar_graph *g, const product *p, const ar_tensor *t) {
+    struct {
+        uint32_t rows, O, flags;
+    } v = {0, (uint32_t)p->O, p->flags};
+    ar__emit_desc d = {.kernel = AR_K_finish, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
+    d.operands[0] = (ar__operand){t, 0, 0};
+    d.operands[1] = (ar__operand){p->bias ? p->bias : t, 0, 0};
+    d.operands[2] = (ar__operand){p->residual ? p->residual : t, 0, 0};
+    d.operands[3] = (ar__operand){p->y, 0, 0};
+    d.bytes = 8.0 * (double)(p->N * p->O);
+    uint32_t split = 1u | 1u << 3 | (p->residual ? 1u << 2 : 0);
+    return ar__emit_split(g, &d, &(ar__split){.units = p->N, .split = split, .items_per_unit = (uint32_t)p->O});
+}
+
+static ar_status gemm(ar_graph *g, const product *p) {
+    ar_tensor *t = p->y;
+    if (p->flags != 0) AR_TRY(ar_graph_temp(g, &t, AR_F32, 2, (int64_t[]){p->N, p->W->O}));
+    AR_TRY(ar__gemm_packed(g, t, p->x, p->W));
+    return p->flags != 0 ? finish(g, p, t) : AR_OK;
+}
+
+/* ---- the op ---- */
+
+static ar_status check(const product *p, const ar_tensor *x, const ar_packed_fuse *fuse) {
+    AR_TRY(ar__op_check("linear_packed", "x", x, AR_F32, -1, p->W->I));
+    if (p->bias) AR_TRY(ar__op_check("linear_packed", "bias", p->bias, AR_F32, p->W->O, 0));
+    if (p->residual) AR_TRY(ar__op_check("linear_packed", "residual", p->residual, AR_F32, p->N, p->O));
+    if (fuse->norm) AR_TRY(ar__op_check("linear_packed", "norm", fuse->norm, AR_F32, p->W->I, 0));
+    if (fuse->silu_gated && p->W->O % 2 != 0)
+        return ar__fail(AR_ERR_SHAPE, "linear_packed: %lld rows are no pairs of gate and input",
+                        (long long)p->W->O);
+    return AR_OK;
+}
+
+ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_packed *W,
+                              const ar_packed_fuse *fuse) {
+    const ar_packed_fuse none = {0};
+    if (!fuse) fuse = &none;
+    *y = NULL;
+    product p = {.x = x, .W = W, .bias = fuse->bias, .residual = fuse->residual, .O = W->O};
+    p.flags = (fuse->bias ? ADD_BIAS : 0) | (fuse->residual ? ADD_RESIDUAL : 0) |
+              (fuse->silu_gated ? SILU_GATED : 0);
+    if (fuse->silu_gated) p.O /= 2;
+    p.N = x && x->dim_count == 2 ? x->dims[0] : 0;
+    AR_TRY(check(&p, x, fuse));
+    AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){p.N, p.O}));
+    if (p.N == 0 || p.O == 0) return AR_OK;
+    p.y = *y;
+    if (fuse->norm) {
+        ar_tensor *normed = NULL;
+        AR_TRY(ar_op_rms_norm(g, &normed, x, (ar_tensor *)(uintptr_t)fuse->norm, fuse->norm_eps));
+        p.x = normed;
+    }
+    return p.N <= W->device->plan.packed_columns ? gemv(g, &p) : gemm(g, &p);
+}

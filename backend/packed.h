@@ -1,0 +1,47 @@
+/* Packed weights, shared by packed.c (repacking), op_linear_packed.c and gemm.c (products). */
+#ifndef AR_PACKED_H
+#define AR_PACKED_H
+#include "internal.h"
+
+#define AR__BLOCK 32 /* inputs of a block of codes */
+
+/* The layout of shaders/unpack.h: rows padded to whole panels, inputs to whole blocks. */
+struct ar_packed {
+    ar_device *device;
+    ar_tensor *words; /* (panels, pw * lp * vw) u32; NULL when O is 0 */
+    ar_qtype type;
+    int64_t O, I, panels;
+    bool is_interleaved;
+    uint32_t code, scale;    /* kinds of unpack.h */
+    uint32_t nb, ub, gb;     /* blocks in a row, in a unit of scales, in a group */
+    uint32_t code_words, pw; /* words of a block's codes; of a whole row */
+    uint32_t lp, vw;         /* a panel has lp * vw rows */
+};
+
+/* ---- packed.c ---- */
+
+/* Code and scale kinds, words and units of a part; F32 for groups that cut blocks. */
+ar_status ar__packed_layout(ar_packed *w, const ar_packed_desc *part);
+/* Words [0, w->pw) of row o of a part (packed_rows.c). */
+void ar__packed_row(uint32_t *words, const ar_packed *w, const ar_packed_desc *part, int64_t o);
+
+/* ---- op_linear_packed.c ---- */
+
+/* A range of panels as an operand, and the first row of it. */
+typedef struct ar__panels {
+    int64_t first, count;
+    uint32_t shift; /* vectors of vw words before the first panel */
+    ar__operand operand;
+} ar__panels;
+/* The panels from `first` on that one binding holds, up to `end`. */
+ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end);
+
+/* ---- gemm.c ---- */
+
+/* Decodes rows [row0, row0 + rows) and inputs [k0, k0 + depth) of w into panels of `tile` rows for gemm. row0 is a
+ * multiple of the device's vw, k0 of 32. */
+ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, int64_t row0, int64_t rows,
+                            int64_t k0, int64_t depth, uint32_t tile);
+/* C (N, O) = x (N, I) W'^T through decoded panels of bounded size. */
+ar_status ar__gemm_packed(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_packed *w);
+#endif

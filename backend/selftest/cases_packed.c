@@ -1,0 +1,237 @@
+/* Cases of packed weights: random blocks of every type, decoded by ref_packed.c; products, fusions, and W' itself
+ * bit for bit through x = identity. */
+#include "selftest.h"
+#include "ref.h"
+#include "ref_packed.h"
+#include <string.h>
+
+enum { BIAS = 1, RESIDUAL = 2, SILU = 4, NORM = 8, PARTS = 16 }; /* p[4] of the case */
+enum { NEGATIVE = 1, LOWEST = 2 };                               /* what is special about the weights */
+
+/* A finite fp16 number, now and then subnormal or zero; always negative if asked. */
+static uint16_t random_half(ar__st *st, int special) {
+    uint64_t r = ar__st_random(st);
+    uint32_t exponent = r % 16 == 0 ? 0 : 4 + (uint32_t)(r >> 8) % 10, mantissa = (uint32_t)(r >> 16) & 1023;
+    uint32_t sign = special & NEGATIVE ? 1 : (uint32_t)(r >> 40) & 1;
+    return (uint16_t)(sign << 15 | exponent << 10 | mantissa);
+}
+
+static void put_half(ar__st *st, uint8_t *at, int special) {
+    uint16_t h = random_half(st, special);
+    at[0] = (uint8_t)h;
+    at[1] = (uint8_t)(h >> 8);
+}
+
+/* Random blocks of finite weights; row 0 is all zero bytes, LOWEST makes row 1's codes the smallest there are. */
+static ar_status make_blocks(ar__st *st, uint8_t **blocks, const ref_block_form *f, int64_t O, int64_t I, int special) {
+    int64_t count = O * (I / f->elems);
+    AR_TRY(ar__st_array(st, (void **)blocks, count * f->bytes, 1));
+    for (int64_t b = I / f->elems; b < count; b++) {
+        uint8_t *at = *blocks + b * f->bytes;
+        bool lowest = special & LOWEST && b / (I / f->elems) == 1;
+        for (int i = 0; i < f->bytes; i++) at[i] = lowest ? (f->gguf_type == 8 ? 0x80 : 0) : (uint8_t)ar__st_random(st);
+        if (f->d >= 0) put_half(st, at + f->d, special);
+        if (f->m >= 0) put_half(st, at + f->m, special);
+        if (f->bytes == 4) at[3] = (uint8_t)((at[3] & 0x80) | 0x3e); /* f32, bf16: an exponent near 0 */
+        if (f->gguf_type == 30) at[1] = (uint8_t)((at[1] & 0x80) | 0x3e);
+    }
+    return AR_OK;
+}
+
+static ar_status decode_blocks(ar__st *st, double **W, const uint8_t *blocks, const ref_block_form *f, int64_t O, int64_t I) {
+    AR_TRY(ar__st_doubles(st, W, NULL, O * I));
+    for (int64_t i = 0; i < O * I; i++)
+        (*W)[i] = (double)(float)ref_block_weight(f->gguf_type, blocks + i / f->elems * f->bytes, (int)(i % f->elems));
+    return AR_OK;
+}
+
+/* The parts of one stored weight: all of it, two halves in turn (SILU), or three unequal ones, the rows of the first
+ * in another order (PARTS). row_of tells which stored row stands where. */
+static ar_status split_parts(ar__st *st, ar_packed_desc *parts, int32_t *count, int64_t *row_of, const ar_packed_desc *all,
+                             int flags) {
+    int64_t O = all->O, ends[3] = {O, O, O};
+    int32_t *order = NULL;
+    *count = flags & SILU ? 2 : flags & PARTS ? 3 : 1;
+    if (flags & SILU) ends[0] = O / 2;
+    if (flags & PARTS) ends[0] = O / 2, ends[1] = O / 2 + O / 3;
+    AR_TRY(ar__st_array(st, (void **)&order, O, sizeof *order));
+    int64_t row = 0;
+    for (int32_t i = 0; i < *count; row = ends[i++]) {
+        parts[i] = *all;
+        parts[i].O = ends[i] - row;
+        parts[i].blocks = all->blocks + (uint64_t)row * all->row_stride;
+        for (int64_t o = row; o < ends[i]; o++) row_of[flags & SILU ? 2 * (o - row) + i : o] = o;
+    }
+    if (flags & PARTS) {
+        for (int64_t o = 0; o < ends[0]; o++) row_of[o] = order[o] = (int32_t)(ends[0] - 1 - o);
+        parts[0].row_order = order;
+    }
+    return AR_OK;
+}
+
+static ar_status packed(ar__st *st, ar_packed **w, double **W, const int32_t *p, int special) {
+    ar_qtype type = ar_qtype_from_gguf(p[0]);
+    const ref_block_form *f = ref_block_form_of(p[0]);
+    int64_t O = p[1], I = p[2], row_of[512];
+    uint8_t *blocks = NULL;
+    double *stored = NULL;
+    if (!f || O > 512) return ar__fail(AR_ERR_ARG, "selftest: no such packed case");
+    AR_TRY(make_blocks(st, &blocks, f, O, I, special));
+    AR_TRY(decode_blocks(st, &stored, blocks, f, O, I));
+    ar_packed_desc all = {.type = type, .O = O, .I = I, .blocks = blocks, .row_stride = (uint64_t)(I / f->elems * f->bytes)};
+    ar_packed_desc parts[3];
+    int32_t count = 0;
+    AR_TRY(split_parts(st, parts, &count, row_of, &all, p[4]));
+    AR_TRY(ar__st_doubles(st, W, NULL, O * I));
+    for (int64_t o = 0; o < O; o++) memcpy(*W + o * I, stored + row_of[o] * I, (size_t)I * sizeof **W);
+    return ar_packed_create(w, st->device, parts, count, (p[4] & SILU) != 0);
+}
+
+/* ---- products ---- */
+
+typedef struct operands {
+    ar_tensor *x, *bias, *residual, *norm;
+    double *x_ref, *bias_ref, *residual_ref, *norm_ref;
+} operands;
+
+static ar_status make_operands(ar__st *st, operands *v, int64_t O, int64_t I, int64_t N, int flags) {
+    float *x = NULL, *bias = NULL, *residual = NULL, *norm = NULL;
+    int64_t out = flags & SILU ? O / 2 : O;
+    AR_TRY(ar__st_normal(st, &x, N * I, 1.0f));
+    AR_TRY(ar__st_normal(st, &bias, O, 1.0f));
+    AR_TRY(ar__st_normal(st, &residual, N * out, 1.0f));
+    AR_TRY(ar__st_normal(st, &norm, I, 1.0f));
+    AR_TRY(ar__st_doubles(st, &v->x_ref, x, N * I));
+    AR_TRY(ar__st_doubles(st, &v->bias_ref, bias, O));
+    AR_TRY(ar__st_doubles(st, &v->residual_ref, residual, N * out));
+    AR_TRY(ar__st_doubles(st, &v->norm_ref, norm, I));
+    AR_TRY(ar__st_tensor(st, &v->x, AR_F32, N, I, x));
+    if (flags & BIAS) AR_TRY(ar__st_tensor(st, &v->bias, AR_F32, O, 0, bias));
+    if (flags & RESIDUAL) AR_TRY(ar__st_tensor(st, &v->residual, AR_F32, N, out, residual));
+    if (flags & NORM) AR_TRY(ar__st_tensor(st, &v->norm, AR_F32, I, 0, norm));
+    return AR_OK;
+}
+
+static ar_status reference(ar__st *st, double **y, const operands *v, const double *W, int O, int I, int N, int flags) {
+    double *x = NULL, *t = NULL;
+    int out = flags & SILU ? O / 2 : O;
+    AR_TRY(ar__st_doubles(st, &x, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &t, NULL, (int64_t)N * O));
+    AR_TRY(ar__st_doubles(st, y, NULL, (int64_t)N * out));
+    if (flags & NORM)
+        ref_rms_norm(x, v->x_ref, v->norm_ref, N, I, 1e-5);
+    else
+        memcpy(x, v->x_ref, (size_t)N * (size_t)I * sizeof *x);
+    ref_linear(t, x, W, flags & BIAS ? v->bias_ref : NULL, N, O, I);
+    for (int n = 0; n < N; n++)
+        for (int o = 0; o < out; o++) {
+            double *to = &(*y)[n * out + o];
+            *to = t[n * O + o];
+            if (flags & SILU) ref_silu_mul(to, &t[n * O + 2 * o], &t[n * O + 2 * o + 1], 1);
+            if (flags & RESIDUAL) *to += v->residual_ref[n * out + o];
+        }
+    return AR_OK;
+}
+
+static ar_status product(ar__st *st, const ar_packed *w, const double *W, int O, int I, int N, int flags) {
+    operands v = {0};
+    double *want = NULL;
+    ar_tensor *y = NULL;
+    AR_TRY(make_operands(st, &v, O, I, N, flags));
+    AR_TRY(reference(st, &want, &v, W, O, I, N, flags));
+    ar_packed_fuse fuse = {.bias = v.bias, .residual = v.residual, .norm = v.norm, .norm_eps = 1e-5f, .silu_gated = (flags & SILU) != 0};
+    AR_TRY(ar_op_linear_packed(st->g, &y, v.x, w, flags ? &fuse : NULL));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_run(st));
+    return ar__st_compare(st, "linear_packed", y, want);
+}
+
+/* p: GGUF type, O, I, N, flags. */
+ar_status ar__st_packed(ar__st *st, const int32_t *p) {
+    ar_packed *w = NULL;
+    double *W = NULL;
+    ar_status status = packed(st, &w, &W, p, 0);
+    if (status == AR_OK) status = product(st, w, W, p[1], p[2], p[3], p[4]);
+    (void)ar_device_wait(st->device);
+    ar_packed_destroy(w);
+    return status;
+}
+
+/* ---- W' bit for bit ---- */
+
+/* y (I, O) = identity W'^T must be W' transposed: through eight rows of x at a time, and all at once. */
+static ar_status identity(ar__st *st, const ar_packed *w, const double *W, int64_t O, int64_t I) {
+    float *eye = NULL, *want = NULL;
+    ar_tensor *x = NULL, *y[65] = {NULL};
+    int64_t count = 0;
+    if (I > 512) return ar__fail(AR_ERR_ARG, "selftest: the identity of %lld rows is too large", (long long)I);
+    AR_TRY(ar__st_array(st, (void **)&eye, I * I, sizeof *eye));
+    AR_TRY(ar__st_array(st, (void **)&want, I * O, sizeof *want));
+    for (int64_t i = 0; i < I; i++) {
+        eye[i * I + i] = 1.0f;
+        for (int64_t o = 0; o < O; o++) want[i * O + o] = (float)W[o * I + i] + 0.0f; /* -0 is 0 */
+    }
+    for (int64_t i = 0; i < I; i += 8, count++) {
+        AR_TRY(ar__st_tensor(st, &x, AR_F32, I - i < 8 ? I - i : 8, I, eye + i * I));
+        AR_TRY(ar_op_linear_packed(st->g, &y[count], x, w, NULL));
+        ar_graph_keep(st->g, y[count]);
+    }
+    AR_TRY(ar__st_tensor(st, &x, AR_F32, I, I, eye));
+    AR_TRY(ar_op_linear_packed(st->g, &y[count], x, w, NULL));
+    ar_graph_keep(st->g, y[count]);
+    AR_TRY(ar__st_run(st));
+    for (int64_t i = 0; i < count; i++) AR_TRY(ar__st_exact(st, "gemv", y[i], want + i * 8 * O));
+    return ar__st_exact(st, "unpack", y[count], want);
+}
+
+/* p: GGUF type, O, I, special. */
+ar_status ar__st_packed_bits(ar__st *st, const int32_t *p) {
+    ar_packed *w = NULL;
+    double *W = NULL;
+    ar_status status = packed(st, &w, &W, (int32_t[]){p[0], p[1], p[2], 0, 0}, p[3]);
+    if (status == AR_OK) status = identity(st, w, W, p[1], p[2]);
+    (void)ar_device_wait(st->device);
+    ar_packed_destroy(w);
+    return status;
+}
+
+/* ---- group-wise codes ---- */
+
+static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, bool has_mins) {
+    int64_t groups = ar_scheme_groups(&d->scheme, d->I), G = groups == 1 ? d->I : d->scheme.group;
+    int bits = d->scheme.bits, zero = d->scheme.zero;
+    uint8_t *codes = NULL, *zeros = NULL;
+    uint16_t *scales = NULL, *mins = NULL;
+    AR_TRY(ar__st_array(st, (void **)&codes, d->O * d->I, 1));
+    AR_TRY(ar__st_array(st, (void **)&zeros, d->O * groups, 1));
+    AR_TRY(ar__st_array(st, (void **)&scales, d->O * groups, sizeof *scales));
+    AR_TRY(ar__st_array(st, (void **)&mins, d->O * groups, sizeof *mins));
+    AR_TRY(ar__st_doubles(st, W, NULL, d->O * d->I));
+    for (int64_t i = 0; i < d->O * groups; i++) {
+        scales[i] = i < groups ? 0 : random_half(st, zero == AR_ZERO_SYM && i % 3 ? NEGATIVE : 0);
+        zeros[i] = zero == AR_ZERO_INT ? (uint8_t)(ar__st_random(st) % (1u << bits)) : (uint8_t)(1u << (bits - 1));
+        mins[i] = random_half(st, 0);
+    }
+    for (int64_t i = 0; i < d->O * d->I; i++) {
+        int64_t group = i / d->I * groups + i % d->I / G;
+        bool lowest = i / d->I == 1; /* every code the smallest there is */
+        codes[i] = lowest ? 0 : (uint8_t)(ar__st_random(st) % (1u << bits));
+        int z = zero == AR_ZERO_SYM ? -1 : has_mins ? -2 : zeros[group];
+        (*W)[i] = (double)(float)ref_group_weight(bits, codes[i], scales[group], z, mins[group]);
+    }
+    d->codes = codes, d->scales = scales, d->zeros = zeros, d->mins = has_mins ? mins : NULL;
+    return AR_OK;
+}
+
+/* p: bits, group, zero kind, O, I, N; N 0 = bit for bit. */
+ar_status ar__st_packed_group(ar__st *st, const int32_t *p) {
+    ar_packed *w = NULL;
+    double *W = NULL;
+    ar_packed_desc d = {.type = AR_QT_GROUP, .O = p[3], .I = p[4], .scheme = {.bits = p[0], .group = p[1], .zero = (ar_zero_kind)p[2]}};
+    AR_TRY(group_weights(st, &d, &W, p[2] == AR_ZERO_F16MIN));
+    ar_status status = ar_packed_create(&w, st->device, &d, 1, false);
+    if (status == AR_OK) status = p[5] ? product(st, w, W, p[3], p[4], p[5], 0) : identity(st, w, W, p[3], p[4]);
+    (void)ar_device_wait(st->device);
+    ar_packed_destroy(w);
+    return status;
+}

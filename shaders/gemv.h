@@ -1,0 +1,92 @@
+/* Y (N, O) = X (N, I) W'^T for up to NC columns of X^T at once, with W' decoded in registers; see gemv.comp.
+ * How X is
+ * loaded is the including kernel's: X_REGISTERS, LOAD_X (eighth e of column n), X_AT (number c of it), X_SUM. */
+PARAMS P(uint, items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, row0) P(uint, O) P(uint, ldx)
+    P(uint, ldy) P(uint, n0) P(uint, columns) P(uint, flags)
+    P(uint, w0)
+LOCALS SHARED(float, red, WGX * VW * NC * (WGY - 1u) + 1u)
+BODY
+    uint item = GID0, it = min(item, items - 1u); /* no lane may leave: all lend values of X */
+    uint at0 = w0 + (it / LP) * pw * LP + it % LP, per = (nb + WGY - 1u) / WGY;
+    uint b = LID1 * per, b1 = min(b + per, nb), u = b / ub;
+    fvec acc[NC], part[NC];
+    float sums[NC];
+    uint from_x[NC];
+    X_REGISTERS;
+    PLANES;
+    uvec word = UV(0u), sub = UV(0u);
+    fvec d = FV(0.0f), dm = FV(0.0f), s = FV(1.0f), m = FV(0.0f);
+    a[0] = UV(0u);
+    UNROLL for (uint n = 0u; n < NC; n++) {
+        acc[n] = FV(0.0f);
+        from_x[n] = (n0 + min(n, columns - 1u)) * ldx;
+    }
+    while (b < b1) {
+        uint first = u * ub, end = min(first + ub, b1), scales = at0 + (CODE_WORDS * nb + u * UNIT_WORDS) * LP;
+        if (SCALE != 0u) word = W[scales];
+        if (SCALE >= 2u) d = ar_halves(word);
+        if (SCALE == 2u || SCALE == 4u || SCALE == 5u) dm = ar_halves(word >> 16u);
+        while (b < end) {
+            uint at = at0 + CODE_WORDS * b * LP, i = b - first, odd = i >= gb ? 1u : 0u;
+            if (SCALE >= 4u) sub = W[scales + (1u + i / 2u) * LP];
+            LOAD_BLOCK(W, at);
+            UNROLL for (uint n = 0u; n < NC; n++) {
+                part[n] = FV(0.0f);
+                sums[n] = 0.0f;
+            }
+            for (uint q = 0u; q < 4u; q++) {
+                LOAD_EIGHTH(W, at, q);
+                UNROLL for (uint n = 0u; n < NC; n++) {
+                    LOAD_X(n, b * 4u + q);
+                    if (HAS_MIN) sums[n] += X_SUM(n);
+                }
+                UNROLL for (uint c = 0u; c < 8u; c++) {
+                    fvec w = EIGHTH_CODE(c);
+                    UNROLL for (uint n = 0u; n < NC; n++) part[n] = fma(w, FV(X_AT(n, c)), part[n]);
+                }
+                if (IN_HALVES ? q % 2u == 1u : q == 3u) {
+                    if (SCALE != 0u) s = ar_scale(word, d, sub, i, q / 2u, odd);
+                    if (HAS_MIN) m = ar_least(word, s, dm, sub, i, q / 2u);
+                    UNROLL for (uint n = 0u; n < NC; n++) {
+                        acc[n] = fma(s, part[n], acc[n]);
+                        if (HAS_MIN) acc[n] = fma(m, FV(sums[n]), acc[n]);
+                        part[n] = FV(0.0f);
+                        sums[n] = 0.0f;
+                    }
+                }
+            }
+            b++;
+        }
+        u++;
+    }
+    if (WGY > 1u) { /* slices of I, added in order */
+        if (LID1 > 0u) {
+            UNROLL for (uint n = 0u; n < NC; n++) {
+                UNROLL for (uint l = 0u; l < VW; l++)
+                    red[((LID1 - 1u) * NC * VW + n * VW + l) * WGX + LID0] = LANE(acc[n], l);
+            }
+        }
+        BARRIER();
+    }
+    if (LID1 == 0u && item < items) {
+        UNROLL for (uint n = 0u; n < NC; n++) {
+            fvec v = acc[n];
+            float gate = 0.0f;
+            UNROLL for (uint l = 0u; l < VW; l++) {
+                uint row = row0 + it * VW + l, out_at = (n0 + n) * ldy;
+                float y = LANE(v, l);
+                for (uint s = 0u; s + 1u < WGY; s++) y += red[(s * NC * VW + n * VW + l) * WGX + LID0];
+                if (row < O && n < columns) {
+                    if ((flags & 1u) != 0u) y += BIAS[row];
+                    if ((flags & 4u) != 0u) { /* rows 2 i and 2 i + 1 are a gate and its input */
+                        if (l % 2u == 0u) gate = y;
+                        if (l % 2u == 1u) y = gate / (1.0f + exp(min(-gate, 80.0f))) * y;
+                        row = row / 2u;
+                    }
+                    if ((flags & 2u) != 0u) y += RES[out_at + row];
+                    if ((flags & 4u) == 0u || l % 2u == 1u) Y[out_at + row] = y;
+                }
+            }
+        }
+    }
+END

@@ -1,0 +1,18 @@
+/* gemv_lanes: gemv for devices that pay for every lane of a load (llvmpipe): the LANES items of a subgroup load eight
+ * numbers of X together and pass its numbers on. LANES divides 8 and WGX; WGY = 1. */
+SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, CODE, 4) SPEC(3, uint, SCALE, 1) SPEC(4, uint, NC, 1)
+SPEC(5, uint, LP, 1) SPEC(6, uint, LANES, 8)
+WGSIZE(WGX, WGY)
+#define X_LOADS (8u / LANES)
+#define X_REGISTERS float x[NC * X_LOADS]
+#define LOAD_X(n, e)                                                                                         \
+    UNROLL for (uint r_ = 0u; r_ < X_LOADS; r_++)                                                            \
+        x[(n) * X_LOADS + r_] = X[from_x[n] + (e) * 8u + r_ * LANES + SG_LANE]
+#define X_AT(n, c) SG_FROM(x[(n) * X_LOADS + (c) / LANES], (c) % LANES)
+#define X_SUM(n)                                                                                             \
+    (((X_AT(n, 0u) + X_AT(n, 1u)) + (X_AT(n, 2u) + X_AT(n, 3u))) +                                           \
+     ((X_AT(n, 4u) + X_AT(n, 5u)) + (X_AT(n, 6u) + X_AT(n, 7u))))
+#include "unpack.h"
+KERNEL(gemv_lanes)
+RO(0, uvec, W) RO(1, float, X) RO(2, float, BIAS) RO(3, float, RES) WO(4, float, Y)
+#include "gemv.h"

@@ -1,0 +1,195 @@
+/* Packed weights beyond the selftest's cases: bad input, device bytes, plans of other devices, products that meet the
+ * same weights as ar_op_linear. ctest-labels: device vulkan */
+#include "op_check.h"
+#include "internal.h"
+
+/* ---- bad input ---- */
+
+static ar_packed_desc q8_desc(const uint8_t *blocks, int64_t O, int64_t I) {
+    return (ar_packed_desc){.type = AR_QT_Q8_0, .O = O, .I = I, .blocks = blocks, .row_stride = (uint64_t)(I / 32 * 34)};
+}
+
+static ar_status try_create(ar_device *device, const ar_packed_desc *parts, int32_t count, bool interleave2) {
+    ar_packed *w = NULL;
+    ar_status status = ar_packed_create(&w, device, parts, count, interleave2);
+    if (status != AR_OK) assert_null(w);
+    ar_packed_destroy(w);
+    return status;
+}
+
+static void create_refuses_bad_parts(void **state) {
+    (void)state;
+    ar_device *device = NULL;
+    uint8_t *blocks = calloc(1, 34 * 64);
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
+    ar_packed_desc good = q8_desc(blocks, 4, 64), bad = good;
+    assert_int_equal(try_create(device, &good, 1, false), AR_OK);
+    assert_int_equal(try_create(device, &good, 0, false), AR_ERR_ARG);
+    bad.I = 65; /* no whole blocks */
+    assert_int_equal(try_create(device, &bad, 1, false), AR_ERR_SHAPE);
+    bad.I = 0;
+    assert_int_equal(try_create(device, &bad, 1, false), AR_ERR_SHAPE);
+    bad = good, bad.row_stride = 67;
+    assert_int_equal(try_create(device, &bad, 1, false), AR_ERR_ARG);
+    bad = good, bad.blocks = NULL;
+    assert_int_equal(try_create(device, &bad, 1, false), AR_ERR_ARG);
+    bad = good, bad.O = -1;
+    assert_int_equal(try_create(device, &bad, 1, false), AR_ERR_SHAPE);
+    bad = good, bad.type = AR_QT_COUNT;
+    assert_int_equal(try_create(device, &bad, 1, false), AR_ERR_ARG);
+    ar_packed_desc mixed[2] = {good, good};
+    mixed[1].I = 32;
+    assert_int_equal(try_create(device, mixed, 2, false), AR_ERR_SHAPE);
+    mixed[1] = good, mixed[1].O = 3;
+    assert_int_equal(try_create(device, mixed, 2, false), AR_OK);
+    assert_int_equal(try_create(device, mixed, 2, true), AR_ERR_SHAPE); /* no pairs */
+    ar_packed_desc group = {.type = AR_QT_GROUP, .O = 4, .I = 64, .scheme = {.bits = 9, .group = 32}};
+    assert_int_equal(try_create(device, &group, 1, false), AR_ERR_ARG);
+    group.scheme.bits = 4; /* codes and scales are missing */
+    assert_int_equal(try_create(device, &group, 1, false), AR_ERR_ARG);
+    ar_device_close(device);
+    free(blocks);
+}
+
+static void op_refuses_wrong_shapes(void **state) {
+    (void)state;
+    ar_device *device = NULL;
+    ar_packed *w = NULL;
+    ar_graph *g = NULL;
+    ar_tensor *y = NULL;
+    uint8_t *blocks = calloc(1, 34 * 16);
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
+    ar_packed_desc d = q8_desc(blocks, 5, 64);
+    CHECK_OK(ar_packed_create(&w, device, &d, 1, false));
+    assert_int_equal(ar_packed_O(w), 5);
+    assert_int_equal(ar_packed_I(w), 64);
+    ar_tensor *x = check_tensor(device, AR_F32, 2, 64, NULL), *narrow = check_tensor(device, AR_F32, 2, 32, NULL);
+    ar_tensor *row = check_tensor(device, AR_F32, 4, -1, NULL);
+    CHECK_OK(ar_graph_create(&g, device));
+    assert_int_equal(ar_op_linear_packed(g, &y, narrow, w, NULL), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_packed(g, &y, row, w, NULL), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.bias = row}), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.residual = x}), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.norm = row}), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.silu_gated = true}), AR_ERR_SHAPE); /* odd */
+    CHECK_OK(ar_op_linear_packed(g, &y, x, w, NULL));
+    ar_graph_destroy(g);
+    ar_packed_destroy(w);
+    ar_tensor_destroy(x);
+    ar_tensor_destroy(narrow);
+    ar_tensor_destroy(row);
+    ar_device_close(device);
+    free(blocks);
+}
+
+/* ---- bytes ---- */
+
+/* Whole panels of whole words: what the file has, and what docs/kernels.md says beyond. */
+static void device_bytes_stay_close_to_the_file(void **state) {
+    (void)state;
+    static const struct {
+        ar_qtype type;
+        double bits;
+    } rows[] = {{AR_QT_F16, 16},     {AR_QT_Q4_0, 4.5},    {AR_QT_Q4_1, 5},       {AR_QT_Q5_0, 5.5},   {AR_QT_Q5_1, 6},
+                {AR_QT_Q8_0, 8.5},   {AR_QT_Q2_K, 2.625},  {AR_QT_Q3_K, 3.625},   {AR_QT_Q4_K, 4.625}, {AR_QT_Q5_K, 5.625},
+                {AR_QT_Q6_K, 6.625}, {AR_QT_IQ4_NL, 4.5}};
+    ar_device *device = NULL;
+    uint8_t *blocks = calloc(1, 64 * 512 * 2);
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ar_packed *w = NULL;
+        ar_packed_desc d = {.type = rows[i].type, .O = 64, .I = 512, .blocks = blocks};
+        d.row_stride = (uint64_t)ar_qtype_row_bytes(d.type, d.I);
+        CHECK_OK(ar_packed_create(&w, device, &d, 1, false));
+        assert_int_equal(ar_packed_bytes(w), (uint64_t)(rows[i].bits * 64 * 512 / 8));
+        ar_packed_destroy(w);
+    }
+    ar_device_close(device);
+    free(blocks);
+}
+
+/* ---- other plans ---- */
+
+static void report(void *ctx, const ar_selftest_result *r) {
+    if (!r->passed) print_message("%s %s error %.3g %s\n", r->kernel, r->test, r->error, r->detail);
+    ++*(int32_t *)ctx;
+}
+
+static void two_types_pass(ar_device *device, void *ctx) {
+    int32_t results = 0;
+    (void)ctx;
+    CHECK_OK(ar_selftest(device, "packed(2,", 1, check_seed(), report, &results));
+    CHECK_OK(ar_selftest(device, "packed_bits(12,", 1, check_seed(), report, &results));
+    assert_true(results > 0);
+}
+
+/* Slices of the inputs, added through shared memory; pieces that cut every weight. */
+static void as_on_a_gpu(ar_plan *plan) {
+    plan->packed_wgx = plan->packed_lp = 8;
+    plan->packed_wgy = 16;
+    plan->packed_lanes = plan->gemm_lanes = 0;
+    plan->gemm_tm = 8, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1;
+    plan->vw = 4;
+    plan->piece_bytes = 1 << 16;
+}
+
+static void a_gpu_s_shape_passes(void **state) {
+    (void)state;
+    check_each_plan(two_types_pass, NULL, as_on_a_gpu);
+}
+
+/* Every product through gemv. */
+static void always_gemv(ar_plan *plan) { plan->packed_columns = 64; }
+
+static void more_columns_pass(void **state) {
+    (void)state;
+    check_each_plan(two_types_pass, NULL, always_gemv);
+}
+
+/* ---- against ar_op_linear ---- */
+
+/* F32 weights through the packed kernels and through gemm. */
+static void equals_linear(ar_device *device, void *ctx) {
+    enum { N = 5, O = 45, I = 70 };
+    float *x = check_floats(N * I, 1, -1, 1), *W = check_floats(O * I, 2, -1, 1);
+    ar_tensor *X = check_tensor(device, AR_F32, N, I, x), *T = check_tensor(device, AR_F32, O, I, W), *a = NULL, *b = NULL;
+    ar_packed *w = NULL;
+    ar_graph *g = NULL;
+    (void)ctx;
+    ar_packed_desc d = {.type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)W, .row_stride = I * 4};
+    CHECK_OK(ar_packed_create(&w, device, &d, 1, false));
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(ar_op_linear(g, &a, X, T, NULL));
+    CHECK_OK(ar_op_linear_packed(g, &b, X, w, NULL));
+    ar_graph_keep(g, a);
+    ar_graph_keep(g, b);
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    float *found = check_read(b), *expected = check_read(a);
+    for (int i = 0; i < N * O; i++) assert_true(fabsf(found[i] - expected[i]) < 1e-5f);
+    free(found);
+    free(expected);
+    ar_graph_destroy(g);
+    ar_packed_destroy(w);
+    ar_tensor_destroy(X);
+    ar_tensor_destroy(T);
+    free(x);
+    free(W);
+}
+
+static void f32_equals_linear(void **state) {
+    (void)state;
+    check_each_device(equals_linear, NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(create_refuses_bad_parts),
+        cmocka_unit_test(op_refuses_wrong_shapes),
+        cmocka_unit_test(device_bytes_stay_close_to_the_file),
+        cmocka_unit_test(a_gpu_s_shape_passes),
+        cmocka_unit_test(more_columns_pass),
+        cmocka_unit_test(f32_equals_linear),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
