@@ -1,5 +1,6 @@
 /* anyround bench: how fast the work of a tuning step runs here, beside OpenBLAS in the same run. FLOPs are counted
  * from the shapes: every product of the step once, recomputation not at all. */
+#include "bench_kernels.h"
 #include "bench_model.h"
 #include "blas.h"
 #include "program.h"
@@ -139,6 +140,8 @@ done:
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
+    bool kernels = false;
+    ar_bench_kernels_options products = {0};
     ar_bench_model_options model = {.pp = 512, .tg = 128, .reps = 5};
     bench_options o = {.dim = 288, .hidden = 768, .heads = 6, .kv_heads = 6, .seq = 256, .batch = 8, .steps = 10, .bits = 4, .group = 32, .threads = 2};
     const ar_option options[] = {
@@ -147,6 +150,10 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--tg", AR_OPT_INT, &model.tg, "N", "tokens to generate (128; 0 = not)", 0, 1 << 24, NULL},
         {"--reps", AR_OPT_INT, &model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},
         {"--md", AR_OPT_FLAG, &model.md, NULL, "the model's figures as llama-bench's table", 0, 0, NULL},
+        {"--kernels", AR_OPT_FLAG, &kernels, NULL, "time products with packed weights, beside this device's roof", 0, 0, NULL},
+        {"--types", AR_OPT_STRING, &products.types, "LIST", "of these storage types, as Q4_0,F16 (all)", 0, 0, NULL},
+        {"--size", AR_OPT_INT, &products.size, "N", "of N x N weights (4096 and 1024)", 0, 65536, NULL},
+        {"--n", AR_OPT_INT, &products.n, "N", "with N rows (1 and 512)", 0, 65536, NULL},
         {"--tune", AR_OPT_FLAG, &o.tune, NULL, "time one tuning step of a random Llama block", 0, 0, NULL},
         {"--blas", AR_OPT_FLAG, &o.blas, NULL, "beside OpenBLAS sgemm in the same run", 0, 0, NULL},
         {"--threads", AR_OPT_INT, &o.threads, "N", "threads of OpenBLAS (2)", 1, 1024, NULL},
@@ -163,9 +170,10 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv, &positional, 0, 0));
     if (common.help) return AR_OK;
-    if (o.tune == (model.model != NULL)) return ar__fail(AR_ERR_USAGE, "anyround bench: expected --tune or --model");
+    if (o.tune + kernels + (model.model != NULL) != 1) return ar__fail(AR_ERR_USAGE, "anyround bench: expected --kernels, --tune or --model");
+    if (kernels) return ar_bench_kernels(&products, &common);
     if (model.model) return ar_bench_model(&model, &common);
     return bench_tune(&o, &common);
 }
 
-const ar_command ar__command_bench = {"bench", "time a model, or a tuning step beside OpenBLAS, on this device", "--model MODEL | --tune [--blas] [options]", run};
+const ar_command ar__command_bench = {"bench", "time a model, products, or a tuning step beside OpenBLAS, on this device", "--model MODEL | --kernels | --tune [--blas] [options]", run};
