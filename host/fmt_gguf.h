@@ -175,10 +175,31 @@ ar_status ar__gguf_round(ar_qlinear *q, const float *W);
 /* ---- fmt_gguf_names.c ---- */
 
 #define AR__GGUF_HF_NAME 96
-/* The Hugging Face name of a tensor of a llama file; false if it has none. */
-bool ar__gguf_to_hf(char out[AR__GGUF_HF_NAME], const char *name, size_t bytes);
-/* Names of a block's tensors, i = 0, 1, … in the order they are written; false past the end. */
-bool ar__gguf_block_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], int32_t layer, int32_t i);
+typedef struct ar__gguf_pair { const char *gguf, *hf; } ar__gguf_pair; /* "attn_q", "self_attn.q_proj" */
+/* A general.architecture that is read and written. */
+typedef struct ar__gguf_arch {
+    const char *name;                      /* also the prefix of its keys */
+    const char *layers;                    /* "model.layers" */
+    const char *bare;                      /* the part of Hugging Face names that bare models leave out; NULL = none */
+    const ar__gguf_pair *globals, *blocks; /* end with NULLs */
+    bool is_rotary, is_partial;            /* is_partial: rope.dimension_count may be less than a head */
+    bool is_permuted;                      /* q and k have rotary pairs side by side */
+    bool has_rope_freqs;                   /* knows rope_freqs.weight */
+    bool has_window, has_layer_norm;
+    bool repeats_head;                     /* older readers want output.weight of tied models too */
+} ar__gguf_arch;
+const ar__gguf_arch *ar__gguf_arch_named(const char *name, size_t bytes); /* NULL for others */
+const ar__gguf_arch *ar__gguf_arch_of(const char *family);                /* what a family is written as; NULL = none */
+const ar_family *ar__gguf_family(const ar__gguf_arch *arch);              /* what its files are read as */
+void ar__gguf_arch_list(char *out, size_t bytes);                         /* "llama, qwen2, …" */
+/* The Hugging Face name of a tensor; false if it has none. */
+bool ar__gguf_to_hf(char out[AR__GGUF_HF_NAME], const ar__gguf_arch *arch, const char *name, size_t bytes);
+/* Names of a block's tensors, i = 0, 1, … in the order they are written; weight and bias take turns. False past the end. */
+bool ar__gguf_block_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], const ar__gguf_arch *arch, int32_t layer,
+                         int32_t i);
+/* Names of "token_embd", "output_norm", …; false if the architecture has none such. */
+bool ar__gguf_global_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], const ar__gguf_arch *arch, const char *name,
+                          bool bias);
 /* Heads of a tensor whose rows llama files keep in another order (q and k: rotary pairs side by side); 0 =
  * none. */
 int32_t ar__gguf_permuted_heads(const ar_config *c, const char *hf_name);
@@ -198,6 +219,8 @@ int64_t ar__gguf_row_in_hf(int64_t row, int64_t head_rows);
  */
 ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,
                           const ar__gguf_tensor *rope_factors, bool tied);
+/* general.architecture, or FORMAT. */
+ar_status ar__gguf_read_arch(const ar__gguf_arch **arch, const ar__gguf *g);
 /* *t = NULL for a file without one. Padding tokens at the end are left out. */
 ar_status ar__gguf_tokenizer(ar_tokenizer **t, const ar__gguf *g);
 /* llama.cpp's divisors of the rotary frequencies under c's llama3 scaling: (head_dim / 2). */
@@ -220,6 +243,8 @@ typedef struct ar__gguf_out {
 void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes);
 void ar__gguf_put_int(ar__gguf_out *o, uint64_t value, int32_t bytes);
 void ar__gguf_put_string(ar__gguf_out *o, const char *text, size_t bytes);
-/* All key-values of the file. */
+/* UNSUPPORTED names what of this model GGUF has no form for. */
+ar_status ar__gguf_accepts(const ar_open_model *m);
+/* All key-values of the file of a model that is accepted. */
 ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32_t file_type);
 #endif

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ARCH "llama"
-
 void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes) {
     if (o->status == AR_OK) o->status = ar_writer_write(o->w, src, bytes);
 }
@@ -63,21 +61,26 @@ static void field_array(ar__gguf_out *o, const char *key, ar__gguf_kind element,
 
 /* ---- the model's numbers ---- */
 
-static void put_config(ar__gguf_out *o, const ar_config *c) {
-    field_u32(o, ARCH ".context_length", c->max_tokens);
-    field_u32(o, ARCH ".embedding_length", c->hidden);
-    field_u32(o, ARCH ".block_count", c->layers);
-    field_u32(o, ARCH ".feed_forward_length", c->intermediate);
-    field_u32(o, ARCH ".attention.head_count", c->heads);
-    field_u32(o, ARCH ".attention.head_count_kv", c->kv_heads);
-    field_u32(o, ARCH ".attention.key_length", c->head_dim);
-    field_u32(o, ARCH ".attention.value_length", c->head_dim);
-    field_f32(o, ARCH ".attention.layer_norm_rms_epsilon", c->rms_eps);
-    field_u32(o, ARCH ".rope.dimension_count", c->head_dim);
-    field_f32(o, ARCH ".rope.freq_base", c->rope_theta);
+static void arch_u32(ar__gguf_out *o, const ar__gguf_arch *arch, const char *rest, int64_t value) {
+    char key[96];
+    snprintf(key, sizeof key, "%s%s", arch->name, rest);
+    field_u32(o, key, value);
+}
+
+static void arch_f32(ar__gguf_out *o, const ar__gguf_arch *arch, const char *rest, float value) {
+    char key[96];
+    snprintf(key, sizeof key, "%s%s", arch->name, rest);
+    field_f32(o, key, value);
+}
+
+static void put_rope(ar__gguf_out *o, const ar__gguf_arch *arch, const ar_config *c) {
+    arch_u32(o, arch, ".rope.dimension_count", c->rotary ? c->rotary : c->head_dim);
+    arch_f32(o, arch, ".rope.freq_base", c->rope_theta);
     if (strcmp(c->rope_scaling.kind, "linear") == 0) {
-        field_text(o, ARCH ".rope.scaling.type", "linear");
-        field_f32(o, ARCH ".rope.scaling.factor", c->rope_scaling.factor);
+        char key[96];
+        snprintf(key, sizeof key, "%s.rope.scaling.type", arch->name);
+        field_text(o, key, "linear");
+        arch_f32(o, arch, ".rope.scaling.factor", c->rope_scaling.factor);
     }
     if (strcmp(c->rope_scaling.kind, "llama3") == 0) {
         field_f32(o, AR__GGUF_ROPE_FACTOR, c->rope_scaling.factor);
@@ -85,7 +88,25 @@ static void put_config(ar__gguf_out *o, const ar_config *c) {
         field_f32(o, AR__GGUF_ROPE_HIGH, c->rope_scaling.high_freq);
         field_u32(o, AR__GGUF_ROPE_CONTEXT, c->rope_scaling.original_tokens);
     }
-    field_u32(o, ARCH ".vocab_size", c->vocab);
+}
+
+static void put_config(ar__gguf_out *o, const ar__gguf_arch *arch, const ar_config *c) {
+    arch_u32(o, arch, ".context_length", c->max_tokens);
+    arch_u32(o, arch, ".embedding_length", c->hidden);
+    arch_u32(o, arch, ".block_count", c->layers);
+    arch_u32(o, arch, ".feed_forward_length", c->intermediate);
+    arch_u32(o, arch, ".attention.head_count", c->heads);
+    arch_u32(o, arch, ".attention.head_count_kv", c->kv_heads);
+    arch_u32(o, arch, ".attention.key_length", c->head_dim);
+    arch_u32(o, arch, ".attention.value_length", c->head_dim);
+    arch_f32(o, arch, arch->has_layer_norm ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon",
+             c->rms_eps);
+    if (arch->is_rotary) put_rope(o, arch, c);
+    if (arch->has_window) {
+        arch_u32(o, arch, ".attention.sliding_window", c->window);
+        arch_u32(o, arch, ".rope.scaling.original_context_length", c->max_tokens);
+    }
+    arch_u32(o, arch, ".vocab_size", c->vocab);
 }
 
 /* ---- the tokenizer ---- */
@@ -178,12 +199,27 @@ static ar_status put_tokenizer(ar__gguf_out *o, const ar_open_model *m) {
     return o->status;
 }
 
+ar_status ar__gguf_accepts(const ar_open_model *m) {
+    const ar_config *c = &m->config;
+    const ar__gguf_arch *arch = ar__gguf_arch_of(c->family);
+    if (!arch)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", which GGUF has no architecture for", m->path,
+                        c->family);
+    if (!arch->has_rope_freqs && strcmp(c->rope_scaling.kind, "llama3") == 0)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found llama3 rotary scaling, which GGUF's %s does not have", m->path, arch->name);
+    if (!arch->is_rotary && c->act != AR_ACT_GELU_TANH)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found another activation than gelu_new, which is GGUF's %s's", m->path,
+                        arch->name);
+    return AR_OK;
+}
+
 ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32_t file_type) {
-    field_text(o, "general.architecture", ARCH);
+    const ar__gguf_arch *arch = ar__gguf_arch_of(src->model->config.family);
+    field_text(o, "general.architecture", arch->name);
     field_text(o, "general.type", "model");
     field_u32(o, "general.alignment", AR__GGUF_ALIGNMENT);
     field_u32(o, "general.file_type", file_type);
     if (src->plan->scheme.bits <= 8) field_u32(o, "general.quantization_version", AR__GGUF_QUANT_VERSION);
-    put_config(o, &src->model->config);
+    put_config(o, arch, &src->model->config);
     return put_tokenizer(o, src->model);
 }

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARCH             "llama"
 #define MAX_HIDDEN       (1 << 20)
 #define MAX_INTERMEDIATE (1 << 22)
 #define MAX_VOCAB        (1 << 24)
@@ -20,16 +19,21 @@
 
 /* ---- sizes ---- */
 
-static ar_status read_family(ar_config *c, const ar__gguf *g) {
-    const char *arch;
+ar_status ar__gguf_read_arch(const ar__gguf_arch **arch, const ar__gguf *g) {
+    const char *text;
     size_t bytes;
-    char quoted[AR__QUOTE_BYTES];
-    AR_TRY(ar__gguf_text(&arch, &bytes, g, "general.architecture"));
-    if (!arch)
-        return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found nothing, expected " ARCH, g->what);
-    if (!ar__gguf_text_is(arch, bytes, ARCH))
-        return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found %s, expected " ARCH, g->what,
-                        ar__quote(quoted, arch, bytes));
+    char quoted[AR__QUOTE_BYTES], known[128];
+    ar__gguf_arch_list(known, sizeof known);
+    AR_TRY(ar__gguf_text(&text, &bytes, g, "general.architecture"));
+    if (!text)
+        return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found nothing, expected one of %s", g->what, known);
+    *arch = ar__gguf_arch_named(text, bytes);
+    if (*arch) return AR_OK;
+    return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found %s, expected one of %s", g->what,
+                    ar__quote(quoted, text, bytes), known);
+}
+
+static ar_status check_whole(const ar__gguf *g) {
     int64_t splits = 0;
     const ar__gguf_value *split = ar__gguf_find(g, "split.count");
     if (split && split->kind == AR__GGUF_U16) splits = split->data[0] | split->data[1] << 8;
@@ -37,12 +41,18 @@ static ar_status read_family(ar_config *c, const ar__gguf *g) {
         return ar__fail(AR_ERR_FORMAT,
                         "%s: split.count: found one of %" PRId64 " files, expected a file in one piece",
                         g->what, splits);
-    for (int32_t i = 0; ar__families[i]; i++)
-        if (ar__families[i]->gguf_arch && strcmp(ar__families[i]->gguf_arch, ARCH) == 0) {
-            snprintf(c->family, sizeof c->family, "%s", ar__families[i]->name);
-            break;
-        }
     return AR_OK;
+}
+
+/* The architecture's keys: "llama" + ".block_count". */
+typedef struct keys {
+    const ar__gguf_arch *arch;
+    char text[96];
+} keys;
+
+static const char *key(keys *k, const char *rest) {
+    snprintf(k->text, sizeof k->text, "%s%s", k->arch->name, rest);
+    return k->text;
 }
 
 static ar_status read_i32(int32_t *out, const ar__gguf *g, const char *key, int64_t fallback, int64_t lo,
@@ -74,11 +84,11 @@ static ar_status read_per_layer(int64_t *out, const ar__gguf *g, const char *key
     return AR_OK;
 }
 
-static ar_status read_sizes(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding) {
-    AR_TRY(ar__gguf_int(&c->hidden, g, ARCH ".embedding_length", AR__GGUF_REQUIRED, 1, MAX_HIDDEN));
-    AR_TRY(read_i32(&c->layers, g, ARCH ".block_count", AR__GGUF_REQUIRED, 1, AR__GGUF_MAX_LAYERS));
-    AR_TRY(read_i32(&c->max_tokens, g, ARCH ".context_length", AR__GGUF_REQUIRED, 1, MAX_TOKENS));
-    AR_TRY(read_per_layer(&c->intermediate, g, ARCH ".feed_forward_length", AR__GGUF_REQUIRED,
+static ar_status read_sizes(ar_config *c, keys *k, const ar__gguf *g, const ar__gguf_tensor *embedding) {
+    AR_TRY(ar__gguf_int(&c->hidden, g, key(k, ".embedding_length"), AR__GGUF_REQUIRED, 1, MAX_HIDDEN));
+    AR_TRY(read_i32(&c->layers, g, key(k, ".block_count"), AR__GGUF_REQUIRED, 1, AR__GGUF_MAX_LAYERS));
+    AR_TRY(read_i32(&c->max_tokens, g, key(k, ".context_length"), AR__GGUF_REQUIRED, 1, MAX_TOKENS));
+    AR_TRY(read_per_layer(&c->intermediate, g, key(k, ".feed_forward_length"), AR__GGUF_REQUIRED,
                           MAX_INTERMEDIATE, c->layers));
     if (embedding->dim_count != 2 || embedding->dims[1] != c->hidden || embedding->dims[0] > MAX_VOCAB)
         return ar__fail(AR_ERR_FORMAT,
@@ -87,32 +97,35 @@ static ar_status read_sizes(ar_config *c, const ar__gguf *g, const ar__gguf_tens
                         g->what, embedding->dims[embedding->dim_count - 1], c->hidden);
     c->vocab = embedding->dims[0];
     int64_t stated = 0;
-    AR_TRY(ar__gguf_int(&stated, g, ARCH ".vocab_size", c->vocab, 1, MAX_VOCAB));
+    AR_TRY(ar__gguf_int(&stated, g, key(k, ".vocab_size"), c->vocab, 1, MAX_VOCAB));
     if (stated != c->vocab)
         return ar__fail(AR_ERR_FORMAT,
-                        "%s: " ARCH ".vocab_size: found %" PRId64 ", expected the %" PRId64
-                        " rows of token_embd.weight",
-                        g->what, stated, c->vocab);
+                        "%s: %s: found %" PRId64 ", expected the %" PRId64 " rows of token_embd.weight", g->what,
+                        key(k, ".vocab_size"), stated, c->vocab);
     return AR_OK;
 }
 
-static ar_status read_heads(ar_config *c, const ar__gguf *g) {
+static ar_status read_heads(ar_config *c, keys *k, const ar__gguf *g) {
     int64_t heads = 0, kv_heads = 0, head_dim = 0, other = 0;
-    AR_TRY(read_per_layer(&heads, g, ARCH ".attention.head_count", AR__GGUF_REQUIRED, MAX_HEADS, c->layers));
-    AR_TRY(read_per_layer(&kv_heads, g, ARCH ".attention.head_count_kv", heads, heads, c->layers));
+    AR_TRY(read_per_layer(&heads, g, key(k, ".attention.head_count"), AR__GGUF_REQUIRED, MAX_HEADS, c->layers));
+    AR_TRY(read_per_layer(&kv_heads, g, key(k, ".attention.head_count_kv"), heads, heads, c->layers));
     if (heads % kv_heads != 0)
         return ar__fail(AR_ERR_FORMAT,
-                        "%s: " ARCH ".attention.head_count_kv: found %" PRId64
-                        ", expected a divisor of head_count = %" PRId64,
-                        g->what, kv_heads, heads);
-    AR_TRY(ar__gguf_int(&head_dim, g, ARCH ".attention.key_length", c->hidden / heads, 1, MAX_HEAD_DIM));
+                        "%s: %s: found %" PRId64 ", expected a divisor of head_count = %" PRId64, g->what,
+                        key(k, ".attention.head_count_kv"), kv_heads, heads);
+    AR_TRY(ar__gguf_int(&head_dim, g, key(k, ".attention.key_length"), c->hidden / heads, 1, MAX_HEAD_DIM));
     if (head_dim < 4 || head_dim % 4 != 0 || head_dim > MAX_HEAD_DIM)
         return ar__fail(AR_ERR_FORMAT,
                         "%s: size of a head: found %" PRId64 ", expected a multiple of 4 up to %d", g->what,
                         head_dim, MAX_HEAD_DIM);
-    static const char *const same[] = {ARCH ".attention.value_length", ARCH ".rope.dimension_count"};
-    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
-        AR_TRY(ar__gguf_int(&other, g, same[i], head_dim, head_dim, head_dim));
+    AR_TRY(ar__gguf_int(&other, g, key(k, ".attention.value_length"), head_dim, head_dim, head_dim));
+    if (k->arch->is_rotary) {
+        int64_t least = k->arch->is_partial ? 2 : head_dim;
+        AR_TRY(ar__gguf_int(&other, g, key(k, ".rope.dimension_count"), head_dim, least, head_dim));
+        if (other % 2 != 0)
+            return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRId64 ", expected an even number", g->what, k->text, other);
+        c->rotary = (int32_t)other;
+    }
     c->heads = (int32_t)heads;
     c->kv_heads = (int32_t)kv_heads;
     c->head_dim = (int32_t)head_dim;
@@ -121,23 +134,23 @@ static ar_status read_heads(ar_config *c, const ar__gguf *g) {
 
 /* ---- rotary scaling ---- */
 
-static ar_status read_linear_scaling(ar_config *c, const ar__gguf *g) {
+static ar_status read_linear_scaling(ar_config *c, keys *k, const ar__gguf *g) {
     const char *type;
     size_t bytes;
     char quoted[AR__QUOTE_BYTES];
     float factor = 0;
-    AR_TRY(ar__gguf_real(&c->rope_theta, g, ARCH ".rope.freq_base", 10000, 1, 1e12));
-    AR_TRY(ar__gguf_text(&type, &bytes, g, ARCH ".rope.scaling.type"));
-    AR_TRY(ar__gguf_real(&factor, g, ARCH ".rope.scale_linear", 0, 0, 1e6)); /* the older key */
-    AR_TRY(ar__gguf_real(&factor, g, ARCH ".rope.scaling.factor", factor, 0, 1e6));
+    AR_TRY(ar__gguf_real(&c->rope_theta, g, key(k, ".rope.freq_base"), 10000, 1, 1e12));
+    AR_TRY(ar__gguf_text(&type, &bytes, g, key(k, ".rope.scaling.type")));
+    AR_TRY(ar__gguf_real(&factor, g, key(k, ".rope.scale_linear"), 0, 0, 1e6)); /* the older key */
+    AR_TRY(ar__gguf_real(&factor, g, key(k, ".rope.scaling.factor"), factor, 0, 1e6));
     if (ar__gguf_text_is(type, bytes, "none")) return AR_OK;
     if (type && !ar__gguf_text_is(type, bytes, "linear"))
-        return ar__fail(AR_ERR_FORMAT, "%s: " ARCH ".rope.scaling.type: found %s, expected none or linear",
-                        g->what, ar__quote(quoted, type, bytes));
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %s, expected none or linear", g->what,
+                        key(k, ".rope.scaling.type"), ar__quote(quoted, type, bytes));
     if (factor == 0.0f || factor == 1.0f) return AR_OK;
     if (factor < 1e-3f)
-        return ar__fail(AR_ERR_FORMAT, "%s: " ARCH ".rope.scaling.factor: found %g, expected 0.001 to 1e6",
-                        g->what, (double)factor);
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %g, expected 0.001 to 1e6", g->what,
+                        key(k, ".rope.scaling.factor"), (double)factor);
     c->rope_scaling.factor = factor;
     memcpy(c->rope_scaling.kind, "linear", sizeof "linear");
     return AR_OK;
@@ -273,13 +286,19 @@ static ar_status read_special(int32_t *bos, int32_t *eos, int32_t *unk, const ar
 
 ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,
                           const ar__gguf_tensor *rope_factors, bool tied) {
-    *c = (ar_config){.tied = tied};
+    *c = (ar_config){.tied = tied, .rope_theta = 10000, .act = AR_ACT_GELU_TANH};
     int32_t unk;
-    AR_TRY(read_family(c, g));
-    AR_TRY(read_sizes(c, g, embedding));
-    AR_TRY(read_heads(c, g));
-    AR_TRY(ar__gguf_real(&c->rms_eps, g, ARCH ".attention.layer_norm_rms_epsilon", NAN, 1e-20, 1));
-    AR_TRY(read_linear_scaling(c, g));
+    keys names = {0}, *k = &names;
+    AR_TRY(ar__gguf_read_arch(&names.arch, g));
+    AR_TRY(check_whole(g));
+    snprintf(c->family, sizeof c->family, "%s", ar__gguf_family(names.arch)->name);
+    AR_TRY(read_sizes(c, k, g, embedding));
+    AR_TRY(read_heads(c, k, g));
+    const char *eps = names.arch->has_layer_norm ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon";
+    AR_TRY(ar__gguf_real(&c->rms_eps, g, key(k, eps), NAN, 1e-20, 1));
+    if (names.arch->is_rotary) AR_TRY(read_linear_scaling(c, k, g));
+    if (names.arch->has_window) AR_TRY(read_i32(&c->window, g, key(k, ".attention.sliding_window"), 0, 0, INT32_MAX));
+    if (c->window > 0 && c->window < c->max_tokens) c->max_tokens = c->window;
     if (rope_factors) AR_TRY(read_llama3_scaling(c, g, rope_factors));
     return read_special(&c->bos, &c->eos, &unk, g, c->vocab);
 }

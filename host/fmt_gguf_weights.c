@@ -119,12 +119,12 @@ static const ar__gguf_tensor *find_tensor(const ar__gguf *g, const char *name) {
     return NULL;
 }
 
-static ar_status add_entry(gguf_weights *s, const ar__gguf_tensor *t, const ar_config *c) {
+static ar_status add_entry(gguf_weights *s, const ar__gguf_tensor *t, const ar__gguf_arch *arch, const ar_config *c) {
     char quoted[AR__QUOTE_BYTES];
     entry *e = &s->entries[s->count];
-    if (!ar__gguf_to_hf(e->name, t->name, (size_t)t->name_bytes))
-        return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found, expected none of that name in a llama model",
-                        s->what, ar__quote(quoted, t->name, (size_t)t->name_bytes));
+    if (!ar__gguf_to_hf(e->name, arch, t->name, (size_t)t->name_bytes))
+        return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found, expected none of that name in a %s model",
+                        s->what, ar__quote(quoted, t->name, (size_t)t->name_bytes), arch->name);
     e->tensor = t;
     e->weight = (ar_weight){
         .name = e->name, .dim_count = t->dim_count, .type = t->type->name, .file_bytes = t->bytes};
@@ -144,14 +144,17 @@ static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **t
                             uint64_t bytes) {
     ar__gguf *g = &s->gguf;
     AR_TRY(ar__gguf_parse(g, data, bytes, s->what));
+    const ar__gguf_arch *arch;
     const ar__gguf_tensor *embedding = find_tensor(g, "token_embd.weight"),
                           *factors = find_tensor(g, AR__GGUF_ROPE_FREQS);
+    AR_TRY(ar__gguf_read_arch(&arch, g));
+    if (!arch->has_rope_freqs) factors = NULL; /* a tensor like any other, and unknown */
     if (!embedding) return ar__fail(AR_ERR_FORMAT, "%s: tensor token_embd.weight: missing", s->what);
     AR_TRY(ar__gguf_config(config, g, embedding, factors, !find_tensor(g, "output.weight")));
     s->entries = ar__alloc((size_t)g->tensor_count, sizeof *s->entries);
     if (!s->entries) return AR_ERR_MEMORY;
     for (int64_t i = 0; i < g->tensor_count; i++)
-        if (&g->tensors[i] != factors) AR_TRY(add_entry(s, &g->tensors[i], config));
+        if (&g->tensors[i] != factors) AR_TRY(add_entry(s, &g->tensors[i], arch, config));
     const ar__gguf_value *tokens = ar__gguf_find(g, "tokenizer.ggml.tokens");
     if (tokens && tokens->kind == AR__GGUF_ARRAY && tokens->count != (uint64_t)config->vocab)
         return ar__fail(AR_ERR_FORMAT,

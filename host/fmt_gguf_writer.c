@@ -35,7 +35,8 @@ static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
 typedef struct entry {
     char name[AR__GGUF_NAME];
     int64_t weight;        /* of src->model->weights; -1 = the rotary factors */
-    int32_t block, linear; /* block >= 0: tuned codes */
+    int32_t block, linear; /* block >= 0: this linear of it */
+    bool is_coded;         /* with tuned codes */
     const ar__gguf_type *type;
     int32_t dim_count;
     int64_t dims[2];
@@ -49,9 +50,9 @@ typedef struct job {
     ar__gguf_out out;
 } job;
 
-static bool is_rounded(const entry *e) { return e->block < 0 && e->type->elems > 1; }
+static bool is_rounded(const entry *e) { return !e->is_coded && e->type->elems > 1; }
 
-/* The linear that the plan quantizes under this name, if it is one. */
+/* The linear of this name, if it is one, and whether the plan quantizes it. */
 static void find_linear(const job *j, entry *e, int32_t layer, const char *hf_name) {
     const ar_block *block = &j->src->model->model.blocks[layer];
     char name[AR_HF_NAME];
@@ -59,18 +60,28 @@ static void find_linear(const job *j, entry *e, int32_t layer, const char *hf_na
         ar__hf_linear_name(name, block, i);
         size_t bytes = strlen(name);
         if (strncmp(name, hf_name, bytes) != 0 || strcmp(hf_name + bytes, ".weight") != 0) continue;
-        if (!ar_output_plan_holds(j->src->plan, block->linears[i].O, block->linears[i].I)) return;
         e->block = block->index;
         e->linear = i;
+        e->dims[0] = block->linears[i].O; /* a Conv1D is stored the other way round */
+        e->dims[1] = block->linears[i].I;
+        e->is_coded = ar_output_plan_holds(j->src->plan, e->dims[0], e->dims[1]);
         return;
     }
+}
+
+/* The source's tensor of that name, or of the one it has in bare models; -1 if missing. */
+static int64_t find_weight(const ar_open_model *m, const char *hf_name) {
+    const char *bare = ar__gguf_arch_of(m->config.family)->bare;
+    int64_t found = ar_weights_find(&m->weights, hf_name);
+    if (found >= 0 || !bare || strncmp(hf_name, bare, strlen(bare)) != 0) return found;
+    return ar_weights_find(&m->weights, hf_name + strlen(bare));
 }
 
 /* Adds tensor `name` made of the source's hf_name; optional ones may be missing. */
 static ar_status add_entry(job *j, const char *name, const char *hf_name, int32_t layer, bool optional) {
     const ar_open_model *m = j->src->model;
     entry *e = &j->entries[j->count];
-    *e = (entry){.weight = ar_weights_find(&m->weights, hf_name), .block = -1};
+    *e = (entry){.weight = find_weight(m, hf_name), .block = -1};
     if (e->weight < 0)
         return optional ? AR_OK : ar__fail(AR_ERR_FORMAT, "%s: tensor %s: missing", m->path, hf_name);
     const ar_weight *w = m->weights.vtable->at(m->weights.impl, e->weight);
@@ -80,24 +91,42 @@ static ar_status add_entry(job *j, const char *name, const char *hf_name, int32_
     snprintf(e->name, sizeof e->name, "%s", name);
     e->dim_count = w->dim_count;
     memcpy(e->dims, w->dims, sizeof e->dims);
+    if (layer >= 0) find_linear(j, e, layer, w->name);
     e->type = ar__gguf_type_for(
-        w->dim_count == 1 ? AR_QT_F32 : ar__gguf_plan_type(j->src->plan, &m->config, name, w->dims[1]));
+        w->dim_count == 1 ? AR_QT_F32 : ar__gguf_plan_type(j->src->plan, &m->config, name, e->dims[1]));
     e->head_rows = ar__gguf_permuted_heads(&m->config, hf_name) ? m->config.head_dim : 0;
-    if (layer >= 0) find_linear(j, e, layer, hf_name);
     if (is_rounded(e) && e->head_rows)
         return ar__fail(AR_ERR_CHECK, "%s: found a permuted tensor without codes, expected none", name);
     j->count++;
     return AR_OK;
 }
 
+/* One of the architecture's tensors outside its blocks; nothing where it has none of that name. */
+static ar_status add_global(job *j, const char *part, bool bias, bool optional) {
+    const ar__gguf_arch *arch = ar__gguf_arch_of(j->src->model->config.family);
+    char name[AR__GGUF_NAME], hf_name[AR__GGUF_HF_NAME];
+    return ar__gguf_global_name(name, hf_name, arch, part, bias) ? add_entry(j, name, hf_name, -1, optional) : AR_OK;
+}
+
+/* A tied model may store its one matrix as the head only; and for older readers it may be written twice. */
+static ar_status add_matrix(job *j, const char *gguf_name) {
+    const ar_open_model *m = j->src->model;
+    char name[AR__GGUF_NAME], embedding[AR__GGUF_HF_NAME], head[AR__GGUF_HF_NAME];
+    const ar__gguf_arch *arch = ar__gguf_arch_of(m->config.family);
+    ar__gguf_global_name(name, head, arch, "output", false);
+    ar__gguf_global_name(name, embedding, arch, "token_embd", false);
+    bool is_head = strcmp(gguf_name, "output.weight") == 0 && !m->config.tied;
+    return add_entry(j, gguf_name, is_head || find_weight(m, embedding) < 0 ? head : embedding, -1, false);
+}
+
 static ar_status list_entries(job *j) {
     const ar_open_model *m = j->src->model;
+    const ar__gguf_arch *arch = ar__gguf_arch_of(m->config.family);
     char name[AR__GGUF_NAME], hf_name[AR__GGUF_HF_NAME];
     j->entries = ar__alloc((size_t)m->weights.vtable->count(m->weights.impl) + 2, sizeof *j->entries);
     if (!j->entries) return AR_ERR_MEMORY;
-    bool embedded = ar_weights_find(&m->weights, "model.embed_tokens.weight") >= 0;
-    AR_TRY(add_entry(j, "token_embd.weight", embedded ? "model.embed_tokens.weight" : "lm_head.weight", -1,
-                     false));
+    AR_TRY(add_matrix(j, "token_embd.weight"));
+    AR_TRY(add_global(j, "position_embd", false, false));
     if (strcmp(m->config.rope_scaling.kind, "llama3") == 0) {
         entry *e = &j->entries[j->count++];
         *e = (entry){.name = AR__GGUF_ROPE_FREQS,
@@ -108,10 +137,19 @@ static ar_status list_entries(job *j) {
                      .dims = {m->config.head_dim / 2}};
     }
     for (int32_t layer = 0; layer < m->config.layers; layer++)
-        for (int32_t i = 0; ar__gguf_block_name(name, hf_name, layer, i); i++)
+        for (int32_t i = 0; ar__gguf_block_name(name, hf_name, arch, layer, i); i++)
             AR_TRY(add_entry(j, name, hf_name, layer, i % 2 == 1));
-    AR_TRY(add_entry(j, "output_norm.weight", "model.norm.weight", -1, false));
-    return m->config.tied ? AR_OK : add_entry(j, "output.weight", "lm_head.weight", -1, false);
+    AR_TRY(add_global(j, "output_norm", false, false));
+    AR_TRY(add_global(j, "output_norm", true, !arch->has_layer_norm));
+    return m->config.tied && !arch->repeats_head ? AR_OK : add_matrix(j, "output.weight");
+}
+
+/* Rows of what an entry is made of, as the file orders inputs: those of a linear are its own. */
+static ar_status read_rows(const job *j, float *dst, const entry *e, int64_t row, int64_t n) {
+    const ar_open_model *m = j->src->model;
+    const ar_block *block = e->block >= 0 ? &m->model.blocks[e->block] : NULL;
+    if (block) return block->read_linear(block, dst, e->linear, row, n);
+    return m->weights.vtable->read(m->weights.impl, dst, e->weight, row, n);
 }
 
 static int64_t row_count(const entry *e) { return e->dim_count > 1 ? e->dims[0] : 1; }
@@ -178,7 +216,6 @@ static ar_status put_values(job *j, const entry *e, const float *values, int64_t
 /* Heads of a permuted tensor are read whole; each chunk begins at a head. A permuted bias is rows of one
  * value. */
 static ar_status put_float(job *j, const entry *e) {
-    const ar_weights *w = &j->src->model->weights;
     bool bias = e->dim_count == 1;
     int64_t rows = row_count(e), width = row_width(e), step = CHUNK_BYTES / (4 * width) + 1,
             unit = e->head_rows ? e->head_rows : 1;
@@ -188,7 +225,7 @@ static ar_status put_float(job *j, const entry *e) {
     ar_status status = values ? AR_OK : AR_ERR_MEMORY;
     for (int64_t row = 0; row < rows && status == AR_OK; row += step) {
         int64_t n = rows - row < step ? rows - row : step;
-        status = w->vtable->read(w->impl, values, e->weight, row, n);
+        status = read_rows(j, values, e, row, n);
         if (!e->head_rows && status == AR_OK) status = put_values(j, e, values, n * width);
         int64_t parts = e->head_rows ? (bias ? width : n) : 0, each = bias ? 1 : width;
         for (int64_t k = 0; k < parts && status == AR_OK; k++)
@@ -200,13 +237,12 @@ static ar_status put_float(job *j, const entry *e) {
 
 /* Rows [row, row + n) of a rounded tensor as codes. Ends with ar_qlinear_deinit. */
 static ar_status round_rows(ar_qlinear *q, const job *j, const entry *e, int64_t row, int64_t n) {
-    const ar_weights *w = &j->src->model->weights;
     ar_scheme scheme;
     *q = (ar_qlinear){0};
     ar__gguf_scheme(&scheme, e->type->qtype);
     float *values = ar__alloc((size_t)n, (size_t)e->dims[1] * sizeof *values);
     ar_status status = values ? AR_OK : AR_ERR_MEMORY;
-    if (status == AR_OK) status = w->vtable->read(w->impl, values, e->weight, row, n);
+    if (status == AR_OK) status = read_rows(j, values, e, row, n);
     if (status == AR_OK) status = ar_qlinear_init(q, &scheme, n, e->dims[1]);
     if (status == AR_OK) status = ar__gguf_round(q, values);
     free(values);
@@ -277,7 +313,7 @@ static ar_status put_codes(job *j, const entry *e) {
 
 static ar_status put_entry(job *j, const entry *e) {
     if (e->weight < 0) return put_rope_factors(j, e);
-    if (e->block >= 0) return put_codes(j, e);
+    if (e->is_coded) return put_codes(j, e);
     return is_rounded(e) ? put_rounded(j, e) : put_float(j, e);
 }
 
@@ -303,17 +339,10 @@ static ar_status put_file(job *j) {
     return o->status;
 }
 
-static ar_status accepts(const ar_open_model *m) {
-    const ar_family *family = ar_family_find(m->config.family);
-    if (family && family->gguf_arch && strcmp(family->gguf_arch, "llama") == 0) return AR_OK;
-    return ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", expected llama or mistral for GGUF", m->path,
-                    m->config.family);
-}
-
 static ar_status list_file(job *j) {
     const ar__gguf_mix *mix;
     AR_TRY(find_mix(&mix, j->src->plan));
-    AR_TRY(accepts(j->src->model));
+    AR_TRY(ar__gguf_accepts(j->src->model));
     return list_entries(j);
 }
 
@@ -365,6 +394,7 @@ static ar_status verify_linear(const ar_weights *w, const char *path, const job 
     AR_GO(w->vtable->read_codes(w->impl, &got, index));
     if (!q || !same_codes(&got, q, e->type->qtype))
         AR_GO(ar__fail(AR_ERR_CHECK, "%s: %s: codes, scales or minima read back differ from those tuned", path, e->name));
+    AR_GO(ar__hf_compare_values(w, index, e->name, q, false));
 done:
     ar_qlinear_deinit(&got);
     ar_qlinear_free(q);
@@ -392,10 +422,11 @@ static ar_status verify_rounded(const ar_weights *w, const char *path, const job
 
 static ar_status verify_entry(const ar_weights *w, const char *path, const job *j, const entry *e) {
     char hf[AR__GGUF_HF_NAME];
-    if (e->block < 0 && !is_rounded(e)) return AR_OK;
-    int64_t index = ar__gguf_to_hf(hf, e->name, strlen(e->name)) ? ar_weights_find(w, hf) : -1;
+    const ar__gguf_arch *arch = ar__gguf_arch_of(j->src->model->config.family);
+    if (!e->is_coded && !is_rounded(e)) return AR_OK;
+    int64_t index = ar__gguf_to_hf(hf, arch, e->name, strlen(e->name)) ? ar_weights_find(w, hf) : -1;
     if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, e->name);
-    return e->block >= 0 ? verify_linear(w, path, j, e, index) : verify_rounded(w, path, j, e, index);
+    return e->is_coded ? verify_linear(w, path, j, e, index) : verify_rounded(w, path, j, e, index);
 }
 
 static ar_status verify(const char *path, const ar_write_source *src) {
@@ -407,7 +438,6 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     AR_GO(list_file(&j));
     AR_GO(ar_weights_open_gguf(&w, &config, &tokenizer, path));
     for (int64_t i = 0; i < j.count; i++) AR_GO(verify_entry(&w, path, &j, &j.entries[i]));
-    AR_GO(ar__hf_verify_linears(&w, path, src, false));
 done:
     ar_weights_close(&w);
     ar_tokenizer_close(tokenizer);
@@ -417,4 +447,4 @@ done:
 
 const ar_format ar__format_gguf = {
     "gguf", "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32", false, storage, write, verify,
-    accepts};
+    ar__gguf_accepts};

@@ -43,6 +43,8 @@ ar_status ar__hf_folder_check(const char *path, const char *model_path);
 ar_status ar__hf_folder_place(const char *path, const char *made);
 /* "model.layers.3.self_attn.q_proj" of linear i of a block. */
 void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
+/* CHECK unless tensor index of w holds the very values of q, or their transpose. */
+ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q, bool transposed);
 /* Compares every linear of the source with what w gives: dequantized rows bit for bit, and codes, scales and
  * zeros when codes is set; without codes, w is laid out as the source. CHECK names the first difference. */
 ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes);

@@ -194,8 +194,10 @@ bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, 
     *scheme = plan->scheme;
     if (!ar_output_plan_holds(plan, lin->O, lin->I)) return false;
     if (plan->scheme.super == AR_SUPER_NONE) return true;
-    snprintf(wanted, sizeof wanted, "model.layers.%d.%s.weight", (int)block->index, lin->name);
-    for (int32_t k = 0; ar__gguf_block_name(name, hf, block->index, k); k++)
+    const ar__gguf_arch *arch = ar__gguf_arch_of(config->family);
+    if (!arch) return false;
+    snprintf(wanted, sizeof wanted, "%s.%d.%s.weight", arch->layers, (int)block->index, lin->name);
+    for (int32_t k = 0; ar__gguf_block_name(name, hf, arch, block->index, k); k++)
         if (strcmp(hf, wanted) == 0) return ar__gguf_scheme(scheme, ar__gguf_plan_type(plan, config, name, lin->I));
     return false;
 }

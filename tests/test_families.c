@@ -65,7 +65,11 @@ static void logits_case(ar_device *device, void *ctx) {
         compare(device, names[f], "block by block", got, g.logits, T, 1e-5);
         assert_ok(ar_session_create(&s, m, device, T));
         for (int t = 0; t < T; t++) assert_ok(ar_session_logits(s, got + t * V, g.ids, t + 1));
-        compare(device, names[f], "token by token", got, g.logits, T, 1e-5);
+        compare(device, names[f], "token by token", got, g.logits, T, 1e-3); /* fp16 caches */
+        ar_session_destroy(s);
+        assert_ok(ar_session_create(&s, m, device, T));
+        assert_ok(ar_session_logits(s, got, g.ids, T));
+        compare(device, names[f], "as a prompt", got, g.logits + (T - 1) * V, 1, 1e-3);
         ar_session_destroy(s);
         ar_model_close(m);
     }
@@ -137,6 +141,56 @@ static void formats_case(ar_device *device, void *ctx) {
 }
 
 static void every_family_is_quantized_and_read_back(void **state) { (void)state, check_each_device(formats_case, NULL); }
+
+/* Logits after a trip through a GGUF file of this type. */
+static void through_gguf(float *logits, ar_device *device, const ar_open_model *m, const char *folder, const char *type, const golden *g) {
+    ar_output_plan plan;
+    ar_open_model *back;
+    const char *path = in_folder(folder, "model.gguf");
+    assert_ok(ar_output_plan_make(&plan, &(ar_output_request){.formats = "gguf", .type = type, .sym = -1}));
+    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src, .method = "rtn"};
+    assert_ok(ar_format_find("gguf")->accepts(m));
+    assert_ok(ar_format_find("gguf")->write(path, &src));
+    assert_ok(ar_format_find("gguf")->verify(path, &src));
+    assert_ok(ar_model_open(&back, path));
+    assert_int_equal(back->model.max_tokens, m->model.max_tokens);
+    assert_ok(ar_model_logits(logits, back, device, g->ids, T, T));
+    ar_model_close(back);
+}
+
+static void gguf_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    char *folder = temp_folder();
+    float *got = malloc(sizeof(float) * T * V);
+    golden g;
+    for (int f = 0; f < FAMILIES; f++) {
+        ar_open_model *m;
+        golden_read(&g, names[f]);
+        assert_ok(ar_model_open(&m, golden_folder(names[f])));
+        if (strcmp(names[f], "opt") == 0) {
+            assert_error(ar_format_find("gguf")->accepts(m), AR_ERR_UNSUPPORTED, "found model family \"opt\"");
+        } else {
+            through_gguf(got, device, m, folder, "f32", &g);
+            compare(device, names[f], "through GGUF", got, g.logits, T, 1e-5);
+            through_gguf(got, device, m, folder, "q8_0", &g);
+            compare(device, names[f], "through Q8_0", got, g.logits, T, 0.05);
+        }
+        ar_model_close(m);
+    }
+    temp_remove(folder);
+    free(got);
+}
+
+static void gguf_holds_every_family_but_opt(void **state) { (void)state, check_each_device(gguf_case, NULL); }
+
+static void formats_without_conv1d_refuse_gpt2(void **state) {
+    (void)state;
+    ar_open_model *m;
+    assert_ok(ar_model_open(&m, golden_folder("gpt2")));
+    const char *refused[] = {"awq", "auto_round_awq", "compressed_tensors"};
+    for (int i = 0; i < 3; i++) assert_error(ar_format_find(refused[i])->accepts(m), AR_ERR_UNSUPPORTED, "Conv1D");
+    ar_model_close(m);
+}
 
 /* ---- names and layouts ---- */
 
@@ -264,6 +318,8 @@ static void window_is_the_context(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(logits_are_those_of_transformers),
                                        cmocka_unit_test(every_family_is_quantized_and_read_back),
+                                       cmocka_unit_test(gguf_holds_every_family_but_opt),
+                                       cmocka_unit_test(formats_without_conv1d_refuse_gpt2),
                                        cmocka_unit_test(other_prefixes_bind),
                                        cmocka_unit_test(wrong_tensors_and_keys_are_named),
                                        cmocka_unit_test(window_is_the_context)};

@@ -430,10 +430,17 @@ static void rows_permute_both_ways(void **state) {
 static void names_map_both_ways(void **state) {
     (void)state;
     char gguf[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME], back[AR__GGUF_HF_NAME];
-    for (int32_t i = 0; ar__gguf_block_name(gguf, hf, 4095, i); i++) {
-        assert_true(ar__gguf_to_hf(back, gguf, strlen(gguf)));
-        assert_string_equal(back, hf);
+    const char *families[] = {"llama", "mistral", "qwen2", "qwen3", "phi3", "gpt2"};
+    for (int f = 0; f < 6; f++) {
+        const ar__gguf_arch *arch = ar__gguf_arch_of(families[f]);
+        assert_non_null(arch);
+        assert_ptr_equal(ar__gguf_arch_named(arch->name, strlen(arch->name)), arch);
+        for (int32_t i = 0; ar__gguf_block_name(gguf, hf, arch, 4095, i); i++) {
+            assert_true(ar__gguf_to_hf(back, arch, gguf, strlen(gguf)));
+            assert_string_equal(back, hf);
+        }
     }
+    assert_null(ar__gguf_arch_of("opt"));
     const char *wrong[] = {"blk.00.attn_q.weight", "blk.4096.attn_q.weight",
                            "blk.-1.attn_q.weight", "blk.1x.attn_q.weight",
                            "blk..attn_q.weight",   "attn_q.weight",
@@ -441,8 +448,8 @@ static void names_map_both_ways(void **state) {
                            "blk.0.attn_q",         "",
                            "output.weight.weight", "blk.0.token_embd.weight"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_false(ar__gguf_to_hf(back, wrong[i], strlen(wrong[i])));
-    assert_true(ar__gguf_to_hf(back, "output.weight", 13));
+        assert_false(ar__gguf_to_hf(back, ar__gguf_arch_of("llama"), wrong[i], strlen(wrong[i])));
+    assert_true(ar__gguf_to_hf(back, ar__gguf_arch_of("llama"), "output.weight", 13));
     assert_string_equal(back, "lm_head.weight");
 }
 
@@ -622,8 +629,8 @@ static void wrong_models_are_refused(void **state) {
         change c;
         const char *part;
     } cases[] = {
-        {{.drop = "general.architecture"}, "found nothing, expected llama"},
-        {{.key = "general.architecture", .kind = AR__GGUF_STRING, .text = "gpt2"}, "found \"gpt2\""},
+        {{.drop = "general.architecture"}, "found nothing, expected one of llama, qwen2"},
+        {{.key = "general.architecture", .kind = AR__GGUF_STRING, .text = "mamba"}, "found \"mamba\""},
         {{.key = "general.architecture", .kind = AR__GGUF_U32}, "expected string"},
         {{.drop = "llama.block_count"}, "llama.block_count: missing"},
         {{.key = "llama.block_count", .kind = AR__GGUF_U32, .value = 0}, "llama.block_count: found 0"},
