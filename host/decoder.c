@@ -2,7 +2,7 @@
  * final norm, head), one for every number of tokens a step may have, replayed. Embedding rows and the cosines of the
  * positions come from the host: they are small, and the matrix they are taken from need not be on the device. */
 #include "ar_error.h"
-#include "head.h"
+#include "resident.h"
 #include "session.h"
 #include <math.h>
 #include <stdlib.h>
@@ -32,38 +32,27 @@ struct ar_decoder {
     const ar_open_model *m;
     ar_device *device;
     int32_t B, C;
-    ar_block_weights *blocks;
+    ar_resident *blocks;
     ar_tensor **caches;        /* (2 layers): keys, values, (B, K, C, D) f16 */
     ar_tensor *pos;            /* (1) */
     ar_tensor *last;           /* (B): which rows of a step are the newest of their sequence */
     ar_tensor *tail;           /* (B, hidden): those rows, for the head */
     ar_tensor *logits;         /* (B, V), in head_graph */
-    ar_head head;
+    ar_tensor *norm, *norm_bias; /* the final one's */
+    ar_packed *head;           /* (V, hidden) */
     ar_graph *head_graph;
     step steps[STEP_COUNT];
     float *rows, *angles;      /* host side of a step's x and angles */
     uint64_t weight_bytes;
 };
 
-/* ---- the hook of one block: its weights, keys and values from and to its caches ---- */
+/* ---- attention of one block: keys and values from and to its caches ---- */
 
 typedef struct cached_block {
     const ar_decoder *d;
     step *s;
     int32_t b;
 } cached_block;
-
-static ar_status cached_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
-    const cached_block *c = ctx;
-    const ar_hook *hook = &c->d->blocks[c->b].hook;
-    return hook->linear(hook->ctx, g, y, i, x);
-}
-
-static ar_status cached_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x) {
-    const cached_block *c = ctx;
-    const ar_hook *hook = &c->d->blocks[c->b].hook;
-    return hook->norm(hook->ctx, g, y, j, x);
-}
 
 /* The step's cosines and sines for these frequencies. */
 static ar_status find_angles(ar_tensor **angles, step *s, ar_device *device, const ar_attention *a) {
@@ -84,13 +73,13 @@ static ar_status find_angles(ar_tensor **angles, step *s, ar_device *device, con
     return AR_OK;
 }
 
-static ar_status cached_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, const ar_attention *a) {
+static ar_status attend(void *ctx, ar_graph *g, ar_tensor **y, const ar_columns *q, const ar_columns *k, const ar_columns *v,
+                        const ar_attention *a) {
     const cached_block *c = ctx;
     const ar_decoder *d = c->d;
     ar_tensor *k_cache = d->caches[2 * c->b], *v_cache = d->caches[2 * c->b + 1], *angles, *rq;
-    ar_columns columns[3] = {{q, 0, ar_tensor_dim(q, 1)}, {k, 0, ar_tensor_dim(k, 1)}, {v, 0, ar_tensor_dim(v, 1)}};
     AR_TRY(find_angles(&angles, c->s, d->device, a));
-    AR_TRY(ar_op_cache_append(g, &rq, &columns[0], &columns[1], &columns[2], k_cache, v_cache, angles, d->pos));
+    AR_TRY(ar_op_cache_append(g, &rq, q, k, v, k_cache, v_cache, angles, d->pos));
     return ar_op_attention_cached(g, y, rq, k_cache, v_cache, d->pos, a->scale, a->window);
 }
 
@@ -105,8 +94,9 @@ static ar_status record_step(ar_decoder *d, step *s) {
     for (int32_t b = 0; b < m->block_count; b++) {
         ar_tensor *y = NULL;
         cached_block ctx = {d, s, b};
-        ar_hook hook = {.linear = cached_linear, .norm = cached_norm, .attention = cached_attention, .ctx = &ctx};
-        AR_TRY(m->blocks[b].forward(&m->blocks[b], s->graph, &y, x, s->T, &hook));
+        ar__recorder recorder;
+        ar__recorder_init(&recorder, &d->blocks[b], attend, &ctx);
+        AR_TRY(m->blocks[b].forward(&m->blocks[b], s->graph, &y, x, s->T, &recorder.hook));
         x = y;
     }
     AR_TRY(ar_op_embed(s->graph, &tail, x, d->last));
@@ -132,10 +122,53 @@ static ar_status want_step(ar_decoder *d, step *s) {
 }
 
 static ar_status record_head(ar_decoder *d) {
+    const ar_norm *norm = &d->m->model.final_norm;
+    ar_packed_fuse fuse = {.norm = d->norm, .norm_eps = norm->eps};
+    ar_tensor *x = d->tail;
     AR_TRY(ar_graph_create(&d->head_graph, d->device));
-    AR_TRY(ar__head_record(&d->head, d->head_graph, &d->logits, d->tail));
+    if (norm->kind != AR_NORM_RMS || norm->has_bias) {
+        AR_TRY(ar_norm_record(norm, d->head_graph, &x, d->tail, d->norm, d->norm_bias));
+        fuse = (ar_packed_fuse){0};
+    }
+    AR_TRY(ar_op_linear_packed(d->head_graph, &d->logits, x, d->head, &fuse));
     ar_graph_keep(d->head_graph, d->logits);
     return ar_graph_build(d->head_graph);
+}
+
+/* ---- weights ---- */
+
+static ar_status upload_head(ar_decoder *d) {
+    const ar_model *m = &d->m->model;
+    ar_stored stored = {0};
+    ar_status status;
+    float *values = ar__alloc((size_t)m->hidden, sizeof *values);
+    if (!values) return AR_ERR_MEMORY;
+    AR_GO(m->read_final_norm(m, values));
+    AR_GO(ar_tensor_create(&d->norm, d->device, AR_F32, 1, &m->hidden));
+    AR_GO(ar_tensor_write(d->norm, values, 0, m->hidden));
+    if (m->final_norm.has_bias) {
+        AR_GO(m->read_final_norm_bias(m, values));
+        AR_GO(ar_tensor_create(&d->norm_bias, d->device, AR_F32, 1, &m->hidden));
+        AR_GO(ar_tensor_write(d->norm_bias, values, 0, m->hidden));
+    }
+    AR_GO(m->describe_head(m, &stored));
+    AR_GO(ar_packed_create(&d->head, d->device, &stored.desc, 1, false));
+    d->weight_bytes += ar_packed_bytes(d->head);
+done:
+    free(values);
+    ar_stored_deinit(&stored);
+    return status;
+}
+
+static ar_status upload_blocks(ar_decoder *d) {
+    const ar_model *m = &d->m->model;
+    d->blocks = ar__alloc((size_t)m->block_count, sizeof *d->blocks);
+    if (!d->blocks) return AR_ERR_MEMORY;
+    for (int32_t b = 0; b < m->block_count; b++) {
+        AR_TRY(ar__resident_init(&d->blocks[b], &m->blocks[b], d->device));
+        d->weight_bytes += ar__resident_bytes(&d->blocks[b]);
+    }
+    return AR_OK;
 }
 
 /* ---- memory ---- */
@@ -184,17 +217,11 @@ static ar_status make_caches(ar_decoder *d) {
 
 static ar_status prepare(ar_decoder *d, int32_t *C) {
     const ar_model *m = &d->m->model;
-    size_t layers = (size_t)m->block_count;
-    d->blocks = ar__alloc(layers, sizeof *d->blocks);
-    d->caches = ar__alloc(layers, 2 * sizeof *d->caches);
-    if (!d->blocks || !d->caches) return AR_ERR_MEMORY;
-    for (int32_t b = 0; b < m->block_count; b++) {
-        AR_TRY(ar_block_weights_init(&d->blocks[b], &m->blocks[b], d->device));
-        for (int32_t i = 0; i < m->blocks[b].linear_count; i++) d->weight_bytes += 4 * (uint64_t)ar_tensor_count(d->blocks[b].linears[i]);
-    }
-    AR_TRY(ar__head_init(&d->head, m, d->device));
-    d->weight_bytes += 4 * (uint64_t)ar_tensor_count(d->head.W);
+    AR_TRY(upload_blocks(d));
+    AR_TRY(upload_head(d));
     AR_TRY(choose_context(d, C));
+    d->caches = ar__alloc((size_t)m->block_count, 2 * sizeof *d->caches);
+    if (!d->caches) return AR_ERR_MEMORY;
     AR_TRY(make_caches(d));
     int64_t rows = (int64_t)d->B * step_tokens[STEP_COUNT - 1];
     d->rows = ar__alloc((size_t)rows, (size_t)m->hidden * sizeof *d->rows);
@@ -226,12 +253,14 @@ void ar__decoder_destroy(ar_decoder *d) {
     int32_t layers = d->m->model.block_count;
     ar_graph_destroy(d->head_graph);
     for (int32_t i = 0; i < STEP_COUNT; i++) drop_step(&d->steps[i]);
-    for (int32_t b = 0; d->blocks && b < layers; b++) ar_block_weights_deinit(&d->blocks[b]);
+    for (int32_t b = 0; d->blocks && b < layers; b++) ar__resident_deinit(&d->blocks[b]);
     for (int32_t i = 0; d->caches && i < 2 * layers; i++) ar_tensor_destroy(d->caches[i]);
     ar_tensor_destroy(d->pos);
     ar_tensor_destroy(d->last);
     ar_tensor_destroy(d->tail);
-    ar__head_deinit(&d->head);
+    ar_tensor_destroy(d->norm);
+    ar_tensor_destroy(d->norm_bias);
+    ar_packed_destroy(d->head);
     free(d->blocks);
     free(d->caches);
     free(d->rows);

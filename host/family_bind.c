@@ -105,6 +105,70 @@ static ar_status read_final_norm_bias(const ar_model *m, float *dst) {
     return read_rows(l, dst, l->norm_bias, 0, 1);
 }
 
+/* ---- how a weight is stored ---- */
+
+/* Blocks in the file, and where they are in another order, that order. UNSUPPORTED where there are none. */
+static ar_status describe_blocks(const bound *m, ar_stored *s, int64_t index) {
+    const ar_weights *w = &m->open->weights;
+    ar_packed_desc *d = &s->desc;
+    if (!w->vtable->raw) return AR_ERR_UNSUPPORTED;
+    AR_TRY(w->vtable->raw(w->impl, &d->type, &d->blocks, &d->row_stride, index));
+    if (!w->vtable->raw_row) return AR_OK;
+    s->row_order = ar__alloc((size_t)d->O, sizeof *s->row_order);
+    if (!s->row_order) return AR_ERR_MEMORY;
+    for (int64_t o = 0; o < d->O; o++) {
+        s->row_order[o] = (int32_t)w->vtable->raw_row(w->impl, index, o);
+        if (s->row_order[o] != o) d->row_order = s->row_order;
+    }
+    return AR_OK;
+}
+
+/* Codes as a quantizer wrote them. */
+static ar_status describe_codes(const bound *m, ar_stored *s, int64_t index) {
+    const ar_weights *w = &m->open->weights;
+    ar_packed_desc *d = &s->desc;
+    if (!w->vtable->read_codes) return AR_ERR_UNSUPPORTED;
+    ar_qlinear *q = s->codes = ar__alloc(1, sizeof *q);
+    if (!q) return AR_ERR_MEMORY;
+    AR_TRY(w->vtable->read_codes(w->impl, q, index));
+    if (q->scheme.super != AR_SUPER_NONE) return AR_ERR_UNSUPPORTED;
+    *d = (ar_packed_desc){.type = AR_QT_GROUP, .O = q->O, .I = q->I, .scheme = q->scheme, .codes = q->codes, .scales = q->scales,
+                          .zeros = q->zeros, .mins = q->mins};
+    return AR_OK;
+}
+
+static ar_status describe(const bound *m, ar_stored *s, int64_t index, int64_t O, int64_t I) {
+    s->desc = (ar_packed_desc){.O = O, .I = I};
+    ar_status status = describe_blocks(m, s, index);
+    return status == AR_ERR_UNSUPPORTED ? describe_codes(m, s, index) : status;
+}
+
+/* f32 rows that were read into *s. */
+static void describe_rows(ar_stored *s, int64_t O, int64_t I) {
+    s->desc = (ar_packed_desc){.type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)s->rows, .row_stride = 4 * (uint64_t)I};
+}
+
+static ar_status describe_linear(const ar_block *b, ar_stored *s, int32_t i) {
+    const bound_block *block = b->impl;
+    int64_t O = b->linears[i].O, I = b->linears[i].I;
+    ar_status status = block->transposed[i] ? AR_ERR_UNSUPPORTED : describe(block->model, s, block->linears[i], O, I);
+    if (status != AR_ERR_UNSUPPORTED) return status;
+    s->rows = ar__alloc((size_t)O, (size_t)I * sizeof *s->rows);
+    if (!s->rows) return AR_ERR_MEMORY;
+    describe_rows(s, O, I);
+    return read_linear(b, s->rows, i, 0, O);
+}
+
+static ar_status describe_head(const ar_model *m, ar_stored *s) {
+    const bound *l = m->impl;
+    ar_status status = describe(l, s, l->head, m->vocab, m->hidden);
+    if (status != AR_ERR_UNSUPPORTED) return status;
+    s->rows = ar__alloc((size_t)m->vocab, (size_t)m->hidden * sizeof *s->rows);
+    if (!s->rows) return AR_ERR_MEMORY;
+    describe_rows(s, m->vocab, m->hidden);
+    return read_head(m, s->rows, 0, m->vocab);
+}
+
 /* ---- what forwards ask ---- */
 
 const ar_config *ar__family_config(const ar_block *b) { return &((const bound_block *)b->impl)->model->open->config; }
@@ -206,7 +270,8 @@ static ar_status bind_block(bound *l, ar_block *b, int32_t index) {
                     .read_linear = read_linear,
                     .read_bias = read_bias,
                     .read_norm = read_norm,
-                    .read_norm_bias = read_norm_bias};
+                    .read_norm_bias = read_norm_bias,
+                    .describe_linear = describe_linear};
     for (int32_t i = 0; i < layout->linear_count; i++) AR_TRY(bind_linear(l, block, b, i));
     for (int32_t j = 0; j < layout->norm_count; j++) {
         b->norms[j] = layout->norms[j];
@@ -297,7 +362,8 @@ ar_status ar__family_bind(ar_open_model *m, const ar__layout *layout) {
                           .read_head = read_head,
                           .read_final_norm = read_final_norm,
                           .read_final_norm_bias = read_final_norm_bias,
-                          .read_positions = layout->positions ? read_positions : NULL};
+                          .read_positions = layout->positions ? read_positions : NULL,
+                          .describe_head = describe_head};
     bound *l = m->model.impl = ar__alloc(1, sizeof *l);
     AR_GO(l ? AR_OK : AR_ERR_MEMORY);
     l->open = m;

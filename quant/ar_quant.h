@@ -50,6 +50,9 @@ typedef struct ar_norm { const char *name; int64_t I; float eps; ar_norm_kind ki
 /* y = x normed by w (I) and, if it has one, bias (I). quant/block.c */
 ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *bias);
 
+/* How a weight is stored, for ar_packed_create: desc points into the file or into what the rest owns. */
+typedef struct ar_stored ar_stored;
+
 #define AR_MAX_LINEARS 16
 #define AR_MAX_NORMS 8
 typedef struct ar_block ar_block;
@@ -71,6 +74,8 @@ struct ar_block {
     ar_status (*read_bias)(const ar_block *b, float *dst, int32_t i);
     ar_status (*read_norm)(const ar_block *b, float *dst, int32_t j);
     ar_status (*read_norm_bias)(const ar_block *b, float *dst, int32_t j);
+    /* Linear i as it is stored: blocks in the file, codes, or else f32 rows. Zero *s first; ar_stored_deinit. */
+    ar_status (*describe_linear)(const ar_block *b, ar_stored *s, int32_t i);
 };
 
 typedef struct ar_model ar_model;
@@ -89,6 +94,8 @@ struct ar_model {
     ar_status (*read_final_norm_bias)(const ar_model *m, float *dst); /* if final_norm.has_bias */
     /* rows of the learned positions (max_tokens, hidden), added to the embedding; NULL = the model has none. */
     ar_status (*read_positions)(const ar_model *m, float *dst, int64_t row, int64_t rows);
+    /* The head as it is stored, as describe_linear. */
+    ar_status (*describe_head)(const ar_model *m, ar_stored *s);
 };
 
 /* Token ids, sample after sample, each of exactly T tokens. */
@@ -156,6 +163,10 @@ void ar_qlinear_free(ar_qlinear *q); /* deinit + free; NULL is fine */
 void ar_qlinear_dequant(float *dst, const ar_qlinear *q);
 /* Quantize-dequantize on the host in f32 (RTN when v and mm are NULL); the scalar truth of the scheme. */
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W);
+
+/* codes, row_order (O) and rows (O, I) are owned; NULL where desc does not point to them. */
+struct ar_stored { ar_packed_desc desc; ar_qlinear *codes; int32_t *row_order; float *rows; };
+void ar_stored_deinit(ar_stored *s);
 
 typedef struct ar_block_report {
     int32_t block;

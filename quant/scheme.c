@@ -131,3 +131,10 @@ ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
         }
     return AR_OK;
 }
+
+void ar_stored_deinit(ar_stored *s) {
+    ar_qlinear_free(s->codes);
+    free(s->row_order);
+    free(s->rows);
+    *s = (ar_stored){0};
+}
