@@ -1,51 +1,173 @@
-/* anyround info: tensors, types, sizes and configuration of any model we read. */
+/* anyround info: tensors, types, sizes and configuration of any model we read, and what lies in a
+ * .safetensors file by itself. */
+#include "fmt_packed.h"
 #include "program.h"
+#include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
+#include <string.h>
 
-static void print_text(const char *path, const ar_open_model *m, const ar_common *common) {
-    const ar_config *c = &m->config;
+/* ---- tensors: of a model, or of a bare file ---- */
+
+typedef struct contents {
+    int64_t count, elements;
+    uint64_t bytes;
+} contents;
+
+static void print_tensor(contents *c, const char *name, const char *type, int32_t dim_count,
+                         const int64_t *dims, uint64_t bytes, const ar_common *common) {
     char size[16];
-    uint64_t total = 0;
-    int64_t count = m->weights.vtable->count(m->weights.impl), elements = 0;
-    printf("%s: %s, %d layers, hidden %lld, intermediate %lld, heads %d (kv %d) of %d, vocabulary %lld, context %d\n", path, c->family,
-           (int)c->layers, (long long)c->hidden, (long long)c->intermediate, (int)c->heads, (int)c->kv_heads, (int)c->head_dim,
-           (long long)c->vocab, (int)c->max_tokens);
-    for (int64_t i = 0; i < count; i++) {
-        const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
-        int64_t n = 1;
-        for (int32_t d = 0; d < w->dim_count; d++) n *= w->dims[d];
-        total += w->file_bytes;
-        elements += n;
-        if (common->quiet) continue;
-        printf("  %-52s %-12s (", w->name, w->type);
-        for (int32_t d = 0; d < w->dim_count; d++) printf("%s%lld", d ? ", " : "", (long long)w->dims[d]);
-        printf(")  %s\n", ar_program_bytes(size, sizeof size, w->file_bytes));
-    }
-    printf("%lld tensors, %lld weights, %s, %.3f bits per weight\n", (long long)count, (long long)elements,
-           ar_program_bytes(size, sizeof size, total), elements ? 8.0 * (double)total / (double)elements : 0.0);
+    int64_t n = 1;
+    for (int32_t d = 0; d < dim_count; d++) n *= dims[d];
+    c->count++;
+    c->elements += n;
+    c->bytes += bytes;
+    if (common->quiet) return;
+    printf("  %-52s %-12s (", name, type);
+    for (int32_t d = 0; d < dim_count; d++) printf("%s%lld", d ? ", " : "", (long long)dims[d]);
+    printf(")  %s\n", ar_program_bytes(size, sizeof size, bytes));
 }
 
-static cJSON *make_json(const char *path, const ar_open_model *m) {
+static void print_sum(const contents *c) {
+    char size[16];
+    printf("%lld tensors, %lld weights, %s, %.3f bits per weight\n", (long long)c->count,
+           (long long)c->elements, ar_program_bytes(size, sizeof size, c->bytes),
+           c->elements ? 8.0 * (double)c->bytes / (double)c->elements : 0.0);
+}
+
+static void add_tensor(cJSON *tensors, const char *name, const char *type, int32_t dim_count,
+                       const int64_t *dims, uint64_t bytes) {
+    cJSON *t = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(t, "dims");
+    cJSON_AddStringToObject(t, "name", name);
+    cJSON_AddStringToObject(t, "type", type);
+    for (int32_t d = 0; d < dim_count; d++) cJSON_AddItemToArray(list, cJSON_CreateNumber((double)dims[d]));
+    cJSON_AddNumberToObject(t, "bytes", (double)bytes);
+    cJSON_AddItemToArray(tensors, t);
+}
+
+/* A new object of the list with the path, which may be any bytes, and room for tensors. */
+static ar_status add_object(cJSON *list, cJSON **o, cJSON **tensors, const char *path) {
+    char *text = NULL;
+    AR_TRY(ar__utf8_repair(&text, path, strlen(path)));
+    *o = cJSON_CreateObject();
+    cJSON_AddItemToArray(list, *o);
+    *tensors = cJSON_AddArrayToObject(*o, "tensors");
+    cJSON_AddStringToObject(*o, "path", text);
+    free(text);
+    return AR_OK;
+}
+
+/* ---- a .safetensors file ---- */
+
+static bool is_bare(const char *path) {
+    size_t n = strlen(path);
+    return n > 12 && strcmp(path + n - 12, ".safetensors") == 0 && !ar_path_is_dir(path);
+}
+
+static ar_status show_bare(const char *path, const ar_common *common, cJSON *list) {
+    ar_safetensors *st = NULL;
+    cJSON *o = NULL, *tensors = NULL;
+    contents sum = {0};
+    ar_status status = ar_safetensors_open(&st, path);
+    if (status == AR_OK && list) status = add_object(list, &o, &tensors, path);
+    if (status == AR_OK && !list) printf("%s: a safetensors file\n", path);
+    for (int64_t i = 0; status == AR_OK && i < ar_safetensors_count(st); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(st, i);
+        if (list)
+            add_tensor(tensors, t->name, t->dtype, t->dim_count, t->dims, t->bytes);
+        else
+            print_tensor(&sum, t->name, t->dtype, t->dim_count, t->dims, t->bytes, common);
+    }
+    char size[16]; /* elements may be words of packed weights: bits of one say nothing */
+    if (status == AR_OK && !list)
+        printf("%lld tensors, %lld elements, %s\n", (long long)sum.count, (long long)sum.elements,
+               ar_program_bytes(size, sizeof size, sum.bytes));
+    ar_safetensors_close(st);
+    return status;
+}
+
+/* ---- a model ---- */
+
+/* The packed folder's quantization_config; c->json stays NULL where there is none. */
+static ar_status read_packed(ar_packed_config *c, const ar_open_model *m) {
+    ar_json *root = NULL;
+    char *path = NULL;
+    if (!ar_path_is_dir(m->path)) return AR_OK;
+    AR_TRY(ar_path_join(&path, m->path, "config.json"));
+    ar_status status = ar_json_open(&root, path, (size_t)16 << 20);
+    bool packed = status == AR_OK && cJSON_IsObject(ar_json_get(root, "quantization_config"));
+    ar_json_close(root);
+    free(path);
+    return packed ? ar__packed_config_open(c, m->path) : status;
+}
+
+static void print_packed(const ar_packed_config *c) {
+    const ar_packed_scheme *s = &c->scheme;
+    printf("quantization: %s, %d bits, ", c->method, (int)s->bits);
+    if (s->group > 0)
+        printf("groups of %d", (int)s->group);
+    else
+        printf("whole rows");
+    printf(", %s%s", s->sym ? "symmetric" : "asymmetric", c->desc_act ? ", inputs in activation order" : "");
+    if (c->override_count > 0) printf(", %d layers or patterns of their own", (int)c->override_count);
+    putchar('\n');
+}
+
+static void add_packed(cJSON *o, const ar_packed_config *c) {
+    cJSON *q = cJSON_AddObjectToObject(o, "quantization");
+    cJSON_AddStringToObject(q, "method", c->method);
+    cJSON_AddNumberToObject(q, "bits", c->scheme.bits);
+    cJSON_AddNumberToObject(q, "group", c->scheme.group);
+    cJSON_AddBoolToObject(q, "sym", c->scheme.sym);
+    cJSON_AddBoolToObject(q, "desc_act", c->desc_act);
+    cJSON_AddNumberToObject(q, "overrides", c->override_count);
+}
+
+static void print_text(const char *path, const ar_open_model *m, const ar_packed_config *packed,
+                       const ar_common *common) {
     const ar_config *c = &m->config;
-    cJSON *o = cJSON_CreateObject(), *tensors = cJSON_AddArrayToObject(o, "tensors");
-    cJSON_AddStringToObject(o, "path", path);
+    contents sum = {0};
+    int64_t count = m->weights.vtable->count(m->weights.impl);
+    printf("%s: %s, %d layers, hidden %lld, intermediate %lld, heads %d (kv %d) of %d, vocabulary %lld, "
+           "context %d\n",
+           path, c->family, (int)c->layers, (long long)c->hidden, (long long)c->intermediate, (int)c->heads,
+           (int)c->kv_heads, (int)c->head_dim, (long long)c->vocab, (int)c->max_tokens);
+    if (packed->json) print_packed(packed);
+    for (int64_t i = 0; i < count; i++) {
+        const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
+        print_tensor(&sum, w->name, w->type, w->dim_count, w->dims, w->file_bytes, common);
+    }
+    print_sum(&sum);
+}
+
+static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m,
+                           const ar_packed_config *packed) {
+    const ar_config *c = &m->config;
+    cJSON *o = NULL, *tensors = NULL;
+    AR_TRY(add_object(list, &o, &tensors, path));
     cJSON_AddStringToObject(o, "family", c->family);
     cJSON_AddNumberToObject(o, "layers", c->layers);
     cJSON_AddNumberToObject(o, "hidden", (double)c->hidden);
     cJSON_AddNumberToObject(o, "vocab", (double)c->vocab);
     cJSON_AddNumberToObject(o, "context", c->max_tokens);
-    int64_t count = m->weights.vtable->count(m->weights.impl);
-    for (int64_t i = 0; i < count; i++) {
+    if (packed->json) add_packed(o, packed);
+    for (int64_t i = 0; i < m->weights.vtable->count(m->weights.impl); i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
-        cJSON *t = cJSON_CreateObject(), *dims = cJSON_AddArrayToObject(t, "dims");
-        cJSON_AddStringToObject(t, "name", w->name);
-        cJSON_AddStringToObject(t, "type", w->type);
-        for (int32_t d = 0; d < w->dim_count; d++) cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)w->dims[d]));
-        cJSON_AddNumberToObject(t, "bytes", (double)w->file_bytes);
-        cJSON_AddItemToArray(tensors, t);
+        add_tensor(tensors, w->name, w->type, w->dim_count, w->dims, w->file_bytes);
     }
-    return o;
+    return AR_OK;
+}
+
+static ar_status show_model(const char *path, const ar_common *common, cJSON *list) {
+    ar_open_model *m = NULL;
+    ar_packed_config packed = {0};
+    ar_status status = ar_model_open(&m, path);
+    if (status == AR_OK) status = read_packed(&packed, m);
+    if (status == AR_OK && list) status = list_json(list, path, m, &packed);
+    if (status == AR_OK && !list) print_text(path, m, &packed, common);
+    ar__packed_config_close(&packed);
+    ar_model_close(m);
+    return status;
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
@@ -55,13 +177,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     if (common.help) return AR_OK;
     cJSON *list = common.json ? cJSON_CreateArray() : NULL;
     ar_status status = AR_OK;
-    for (int i = 1; status == AR_OK && i <= positional; i++) {
-        ar_open_model *m = NULL;
-        status = ar_model_open(&m, argv[i]);
-        if (status == AR_OK && list) cJSON_AddItemToArray(list, make_json(argv[i], m));
-        if (status == AR_OK && !list) print_text(argv[i], m, &common);
-        ar_model_close(m);
-    }
+    for (int i = 1; status == AR_OK && i <= positional; i++)
+        status = (is_bare(argv[i]) ? show_bare : show_model)(argv[i], &common, list);
     if (status == AR_OK && list) {
         char *text = cJSON_Print(list);
         if (text) puts(text);
@@ -71,4 +188,5 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     return status;
 }
 
-const ar_command ar__command_info = {"info", "tensors, types, sizes and configuration of model files", "MODEL… [options]", run};
+const ar_command ar__command_info = {"info", "tensors, types, sizes and configuration of model files",
+                                     "MODEL|FILE.safetensors… [options]", run};

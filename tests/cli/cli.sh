@@ -219,6 +219,14 @@ json) # single bytes are tokens, so hot sampling gives text that is no UTF-8
     run 0 run "$model" -p é --temp 100 --top-p 1 -n 150 --json
     iconv -f UTF-8 -t UTF-8 out >/dev/null || die 'JSON is not UTF-8'
     grep -q $'\xef\xbf\xbd' out || die 'expected bytes that are no character' ;;
+info)
+    run 0 quantize "$model" -o packed --method rtn --format auto_round --bits 2 --group 64 --asym -q
+    run 0 info packed -q; grep -q '^quantization: auto.round, 2 bits, groups of 64, asymmetric$' out || die 'no quantization shown'
+    run 0 info packed --json; grep -q '"group":.64' out || die 'no group in the JSON'
+    run 0 info packed/model.safetensors "$model"; grep -q 'q_proj.qweight *I32' out || die 'no tensor of the bare file'
+    run 0 info packed/model.safetensors --json; grep -q '"I32"' out || die 'no type in the JSON'
+    head -c 99 packed/model.safetensors >cut.safetensors
+    run 3 info cut.safetensors; says 'cut.safetensors' ;;
 devices_agree) # on round to nearest, but for ties
     for device in vk cl; do
         "$program" devices -q 2>/dev/null | grep -q "^$device:" || skip "no $device device"
