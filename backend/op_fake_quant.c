@@ -22,8 +22,11 @@ ar_scheme ar_scheme_super(ar_super super) {
 ar_status ar_scheme_check(const ar_scheme *s) {
     if (s->super != AR_SUPER_NONE) {
         ar_scheme own = ar_scheme_super(s->super);
-        if (own.bits == 0 || s->bits != own.bits || s->group != own.group || s->zero != own.zero || s->zero_min != 0)
-            return ar__fail(AR_ERR_ARG, "scheme: %d bits in groups of %d with zero kind %d in super-blocks of kind %d, expected that kind's own",
+        if (own.bits == 0 || s->bits != own.bits || s->group != own.group || s->zero != own.zero ||
+            s->zero_min != 0)
+            return ar__fail(AR_ERR_ARG,
+                            "scheme: %d bits in groups of %d with zero kind %d in super-blocks of kind %d, "
+                            "expected that kind's own",
                             (int)s->bits, (int)s->group, (int)s->zero, (int)s->super);
         return AR_OK;
     }
@@ -174,6 +177,26 @@ static ar_status emit_scale(ar_graph *g, ar_tensor **sz, const fq_shape *s, cons
     return ar__emit_split(g, &d, &split);
 }
 
+/* ---- launches over all rows ---- */
+
+/* Per weight, without its state; and per group. */
+typedef struct fq_cost {
+    double flops, bytes, group_bytes;
+} fq_cost;
+
+static void set_cost(ar__emit_desc *d, const fq_shape *s, fq_cost c) {
+    double weights = (double)(s->O * s->I), groups = (double)(s->O * s->groups);
+    d->flops = c.flops * weights;
+    d->bytes = (c.bytes + ar__fq_state_bytes(s->v_kind)) * weights + c.group_bytes * groups;
+}
+
+/* The operands of the bits in `split` are cut by rows, each of `items` items. */
+static ar_status emit_rows(ar_graph *g, ar__emit_desc *d, const fq_shape *s, fq_cost cost, uint32_t split,
+                           uint32_t items) {
+    set_cost(d, s, cost);
+    return ar__emit_split(g, d, &(ar__split){.units = s->O, .split = split, .items_per_unit = items});
+}
+
 /* ---- forward ---- */
 
 /* Where vectors of `hw` lanes lie in rows and groups: parameters shared by fq_forward and fq_codes. */
@@ -201,12 +224,8 @@ static ar_status emit_forward(ar_graph *g, ar_tensor *Wq, const fq_shape *s, con
     ar__emit_desc d = {.kernel = AR_K_fq_forward,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->hw, s->v_kind},
                        .params = &p,
-                       .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}},
-                       .flops = 20.0 * (double)(s->O * s->I),
-                       .bytes = (8.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
-                                16.0 * (double)(s->O * s->groups)};
-    ar__split split = {.units = s->O, .split = 31u, .items_per_unit = p.places.RV};
-    return ar__emit_split(g, &d, &split);
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}}};
+    return emit_rows(g, &d, s, (fq_cost){20.0, 8.0, 16.0}, 31u, p.places.RV);
 }
 
 static ar_status emit_forward_any(ar_graph *g, ar_tensor *Wq, const fq_shape *s, const ar_tensor *W,
@@ -220,12 +239,8 @@ static ar_status emit_forward_any(ar_graph *g, ar_tensor *Wq, const fq_shape *s,
     ar__emit_desc d = {.kernel = AR_K_fq_forward_any,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->v_kind},
                        .params = &p,
-                       .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}},
-                       .flops = 30.0 * (double)(s->O * s->I),
-                       .bytes = (8.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
-                                16.0 * (double)(s->O * s->groups)};
-    ar__split split = {.units = s->O, .split = 15u, .items_per_unit = (uint32_t)s->I};
-    return ar__emit_split(g, &d, &split);
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}}};
+    return emit_rows(g, &d, s, (fq_cost){30.0, 8.0, 16.0}, 15u, (uint32_t)s->I);
 }
 
 ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W,
@@ -254,12 +269,8 @@ static ar_status emit_codes(ar_graph *g, ar_tensor *codes, const fq_shape *s, co
     ar__emit_desc d = {.kernel = AR_K_fq_codes,
                        .specs = {ar__graph_device(g)->plan.wg, 1, 4, s->v_kind},
                        .params = &p,
-                       .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}},
-                       .flops = 20.0 * (double)(s->O * s->I),
-                       .bytes = (5.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
-                                16.0 * (double)(s->O * s->groups)};
-    ar__split split = {.units = s->O, .split = 31u, .items_per_unit = p.places.RV};
-    return ar__emit_split(g, &d, &split);
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}}};
+    return emit_rows(g, &d, s, (fq_cost){20.0, 5.0, 16.0}, 31u, p.places.RV);
 }
 
 static ar_status emit_codes_any(ar_graph *g, ar_tensor *codes, const fq_shape *s, const ar_tensor *W,
@@ -271,15 +282,11 @@ static ar_status emit_codes_any(ar_graph *g, ar_tensor *codes, const fq_shape *s
     ar__emit_desc d = {.kernel = AR_K_fq_codes_any,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->v_kind},
                        .params = &p,
-                       .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}},
-                       .flops = 30.0 * (double)(s->O * s->I),
-                       .bytes = (5.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
-                                16.0 * (double)(s->O * s->groups)};
-    if (s->I % 4 == 0) {
-        ar__split split = {.units = s->O, .split = 15u, .items_per_unit = (uint32_t)(s->I / 4)};
-        return ar__emit_split(g, &d, &split);
-    }
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}}};
+    const fq_cost cost = {30.0, 5.0, 16.0};
+    if (s->I % 4 == 0) return emit_rows(g, &d, s, cost, 15u, (uint32_t)(s->I / 4));
     if (s->O == 0) return AR_OK;
+    set_cost(&d, s, cost);
     ar__groups_1d(ar__graph_device(g), d.groups, (uint64_t)ar_tensor_count(codes), d.specs[0]);
     return ar__emit(g, &d); /* a word may span rows: one launch over all of them */
 }
@@ -331,12 +338,8 @@ static ar_status emit_grad(ar_graph *g, const fq_shape *s, const fq_grads *t, co
                                     {t->range, 0, 0},
                                     {t->mm, 0, 0},
                                     {t->dv, 0, 0},
-                                    {t->dmm, 0, 0}},
-                       .flops = 30.0 * (double)(s->O * s->I),
-                       .bytes = (12.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
-                                32.0 * (double)(s->O * s->groups)};
-    ar__split split = {.units = s->O, .split = 511u, .items_per_unit = gpr};
-    return ar__emit_split(g, &d, &split);
+                                    {t->dmm, 0, 0}}};
+    return emit_rows(g, &d, s, (fq_cost){30.0, 12.0, 32.0}, 511u, gpr);
 }
 
 static ar_status emit_grad_any(ar_graph *g, const fq_shape *s, const fq_grads *t, const ar_fq_desc *desc) {
@@ -356,12 +359,8 @@ static ar_status emit_grad_any(ar_graph *g, const fq_shape *s, const fq_grads *t
                                     {t->range, 0, 0},
                                     {t->mm, 0, 0},
                                     {t->dv, 0, 0},
-                                    {t->dmm, 0, 0}},
-                       .flops = 40.0 * (double)(s->O * s->I),
-                       .bytes = (12.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
-                                32.0 * (double)(s->O * s->groups)};
-    ar__split split = {.units = s->O, .split = 255u, .items_per_unit = (uint32_t)s->groups};
-    return ar__emit_split(g, &d, &split);
+                                    {t->dmm, 0, 0}}};
+    return emit_rows(g, &d, s, (fq_cost){40.0, 12.0, 32.0}, 255u, (uint32_t)s->groups);
 }
 
 ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq,
