@@ -32,8 +32,12 @@ typedef struct fq_devices {
     char name[FQ_MAX_DEVICES][16];
 } fq_devices;
 
-static inline void fq_open_devices(fq_devices *d) {
+static fq_devices devices; /* of the test program, between open_all and close_all */
+
+static inline int open_all(void **state) {
     static ar_device_facts facts[FQ_MAX_DEVICES];
+    fq_devices *d = &devices;
+    (void)state;
     memset(d, 0, sizeof *d);
     assert_ok(ar_device_list(facts, &d->count, FQ_MAX_DEVICES, NULL, 0));
     for (int32_t i = 0; i < d->count; i++) {
@@ -41,10 +45,13 @@ static inline void fq_open_devices(fq_devices *d) {
         print_message("  %s %s\n", d->name[i], facts[i].name);
         assert_ok(ar_device_open(&d->device[i], &(ar_device_desc){.select = d->name[i]}));
     }
+    return 0;
 }
 
-static inline void fq_close_devices(fq_devices *d) {
-    for (int32_t i = 0; i < d->count; i++) ar_device_close(d->device[i]);
+static inline int close_all(void **state) {
+    (void)state;
+    for (int32_t i = 0; i < devices.count; i++) ar_device_close(devices.device[i]);
+    return 0;
 }
 
 /* A tensor of multiples in the given state type; i32 where i16 cannot hold them. */

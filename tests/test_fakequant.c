@@ -4,21 +4,7 @@
 #include "fq_device.h"
 #include "internal.h"
 
-static fq_devices devices;
 static uint64_t random_state = 20231121;
-
-static int open_all(void **state) {
-    (void)state;
-    fq_open_devices(&devices);
-    print_message("  seed %llu\n", (unsigned long long)random_state);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    fq_close_devices(&devices);
-    return 0;
-}
 
 /* ---- random cases ---- */
 
@@ -440,5 +426,6 @@ int main(void) {
         cmocka_unit_test(pieces_and_vector_widths_do_not_change_a_bit),
         cmocka_unit_test(ops_refuse_wrong_shapes_and_types),
     };
+    print_message("  seed %llu\n", (unsigned long long)random_state);
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -1,21 +1,10 @@
 /* host/family_llama.c and host/rope.c: which tensors make a model, under which names, and what is said of
  * those that do not. Includes host's own header for the rotary frequencies. */
 #include "tiny_model.h"
+#include "each_folder.h"
 #include "ar_error.h"
 #include "family.h"
 #include <math.h>
-
-static char *folder;
-static int setup(void **state) {
-    (void)state;
-    folder = temp_folder();
-    return 0;
-}
-static int teardown(void **state) {
-    (void)state;
-    temp_remove(folder);
-    return 0;
-}
 
 static void close_bound(ar_open_model *m) {
     if (m->model.impl) ar_family_find("llama")->unbind(m);

@@ -1,22 +1,10 @@
 /* host/file.c: mappings, files that appear whole or not at all, folders, hashes against published values. */
-#include "temp_files.h"
+#include "each_folder.h"
 #include <errno.h>
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <signal.h>
-
-static char *folder;
-static int setup(void **state) {
-    (void)state;
-    folder = temp_folder();
-    return 0;
-}
-static int teardown(void **state) {
-    (void)state;
-    temp_remove(folder);
-    return 0;
-}
 
 static int entry_count(const char *path) {
     DIR *d = opendir(path);

@@ -1,20 +1,15 @@
 /* host/fmt_gguf_writer.c and fmt_gguf_fields.c: what is written reads back bit for bit, and lies where
  * llama.cpp looks for it. Includes host's internal header to look at the container. */
 #include "gguf_source.h"
+#include "each_folder.h"
 #include "fmt_gguf.h"
 #include <math.h>
 
-static char *folder, path[4352]; /* the file written */
-static int setup(void **state) {
-    (void)state;
-    folder = temp_folder();
+static char path[4352]; /* the file written */
+static int setup_path(void **state) {
+    int failed = setup(state);
     snprintf(path, sizeof path, "%s/m.gguf", folder);
-    return 0;
-}
-static int teardown(void **state) {
-    (void)state;
-    temp_remove(folder);
-    return 0;
+    return failed;
 }
 
 typedef struct opened {
@@ -494,7 +489,7 @@ static void values_beyond_f16_are_refused(void **state) {
 }
 
 int main(void) {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup_path, teardown)
     const struct CMUnitTest tests[] = {T(every_type_round_trips),
                                        T(every_mix_round_trips),
                                        T(the_embedding_and_the_head_have_types_of_their_own),

@@ -4,20 +4,7 @@
 #include "fq_device.h"
 #include "temp_files.h"
 
-static fq_devices devices;
 static const ar_dtype state_types[] = {AR_F32, AR_I32, AR_I16};
-
-static int open_all(void **state) {
-    (void)state;
-    fq_open_devices(&devices);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    fq_close_devices(&devices);
-    return 0;
-}
 
 /* ---- reading ---- */
 

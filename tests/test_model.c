@@ -1,18 +1,7 @@
 /* host/model.c: opening folders and files, the tokenizer beside the weights, its special tokens. */
 #include "tiny_model.h"
+#include "each_folder.h"
 #include "ar_error.h"
-
-static char *folder;
-static int setup(void **state) {
-    (void)state;
-    folder = temp_folder();
-    return 0;
-}
-static int teardown(void **state) {
-    (void)state;
-    temp_remove(folder);
-    return 0;
-}
 
 static ar_status open_and_close(const char *path) {
     ar_open_model *m;

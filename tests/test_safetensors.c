@@ -1,20 +1,8 @@
 /* host/fmt_safetensors*.c and host/weights.c: round trips, every truncated prefix, hostile headers, shards.
  */
-#include "temp_files.h"
+#include "each_folder.h"
 #include "fmt_safetensors.h"
 #include "ar_error.h"
-
-static char *folder;
-static int setup(void **state) {
-    (void)state;
-    folder = temp_folder();
-    return 0;
-}
-static int teardown(void **state) {
-    (void)state;
-    temp_remove(folder);
-    return 0;
-}
 
 /* A file of this header and data_bytes zeros, in an allocation of exactly its size. */
 static uint8_t *build(size_t *bytes, const char *header, size_t data_bytes) {

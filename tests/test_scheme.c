@@ -4,20 +4,6 @@
 #include "temp_files.h"
 #include "ar_error.h"
 
-static fq_devices devices;
-
-static int open_all(void **state) {
-    (void)state;
-    fq_open_devices(&devices);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    fq_close_devices(&devices);
-    return 0;
-}
-
 /* ---- schemes ---- */
 
 static void super_schemes_are_fixed_and_need_whole_super_blocks(void **state) {

@@ -7,20 +7,7 @@
 #include "selftest/ref_super.h"
 #include "super_start.h"
 
-static fq_devices devices;
 static uint64_t random_state = 20261122;
-
-static int open_all(void **state) {
-    (void)state;
-    fq_open_devices(&devices);
-    return 0;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    fq_close_devices(&devices);
-    return 0;
-}
 
 static double random_unit(void) {
     random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
