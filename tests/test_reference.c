@@ -1,9 +1,7 @@
 /* The two story models against published figures (numpy and PyTorch, ../shared/data/README.md and oracle.md):
  * perplexity of the lines protocol, logits, greedy ids, the first loss of a tuning run. Every device.
  * ctest-labels: device */
-#include "op_check.h"
-#include "ar_host.h"
-#include "temp_files.h"
+#include "oracle.h"
 
 typedef struct figures {
     const char *folder;
@@ -12,18 +10,15 @@ typedef struct figures {
     struct { int32_t id; double logit; } top[5];
     double logit_sum;
     int32_t greedy[41];
-    double first_loss[3];          /* W4g32s, W2g32, W2g128 of block 0 on the batch below; 0 = none */
 } figures;
-
-static const int32_t batch_656k[8] = {23, 25, 7, 22, 45, 33, 19, 59};
 
 static const figures models[] = {
     {"stories260K-hf", 3.54820, 1804, {{403, 17.02352}, {385, 15.40621}, {410, 13.10826}, {317, 12.76917}, {407, 12.41809}}, -1070.17249,
      {1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337,
-      410, 408, 419, 292, 411, 322, 265, 282, 295, 433, 426, 385, 328, 432, 358, 394, 261, 370, 432, 352}, {0, 0, 0}},
+      410, 408, 419, 292, 411, 322, 265, 282, 295, 433, 426, 385, 328, 432, 358, 394, 261, 370, 432, 352}},
     {"tinystories-656K-hf", 20.40896, 853, {{147, 14.78167}, {429, 12.95511}, {1166, 10.13018}, {299, 9.90539}, {875, 9.80351}}, -1289.53687,
      {1, 147, 201, 282, 215, 286, 598, 1662, 356, 499, 826, 1363, 1145, 1652, 615, 242, 1482, 951, 628, 499, 826,
-      872, 921, 318, 385, 628, 499, 826, 617, 242, 198, 1047, 425, 1939, 122, 1924, 1171, 94, 303, 328, 229}, {2.099, 49.45, 71.16}},
+      872, 921, 318, 385, 628, 499, 826, 617, 242, 198, 1047, 425, 1939, 122, 1924, 1171, 94, 303, 328, 229}},
 };
 
 static ar_open_model *open_model(const figures *f) {
@@ -84,27 +79,12 @@ static void greedy(ar_device *device, void *ctx) {
 
 /* ---- the first step of a tuning run, given the same batch ---- */
 
-static ar_status keep_report(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
-    (void)linears;
-    if (block->index == 0) *(double *)ctx = report->loss_first;
-    return AR_OK;
-}
-
 static void first_step(ar_device *device, void *ctx) {
-    static const ar_scheme schemes[] = {{4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, {2, 128, AR_ZERO_INT, 0, AR_SUPER_NONE}};
     const figures *f = ctx;
     ar_open_model *m = open_model(f);
     ar_samples samples = {0};
-    double loss = 0;
-    ar_sink sink = {.block = keep_report, .ctx = &loss};
-    CHECK_OK(ar_calib_make(&samples, m, device, shared_data("text/tinystories/tinystories_v1_sample.txt"), 64, 512, 0, NULL));
-    for (int i = 0; i < 3; i++) {
-        ar_quant_desc desc = {.scheme = schemes[i], .iters = 1, .batch = 8, .select = AR_SELECT_BATCH, .order = batch_656k, .block_limit = 1};
-        CHECK_OK(ar_method_find("signround")->run(&m->model, device, &samples, &desc, &sink, NULL));
-        print_message("%s W%dg%d: first loss %.5g, expected %.4g\n", check_name(device), (int)schemes[i].bits, (int)schemes[i].group, loss,
-                      f->first_loss[i]);
-        assert_true(fabs(loss / f->first_loss[i] - 1) < 1e-3);
-    }
+    oracle_samples(&samples, m, device, f->folder);
+    for (int i = 0; i < ORACLE_QUICK; i++) oracle_first_loss(device, m, &samples, &oracle_runs[i]);
     ar_samples_deinit(&samples);
     ar_model_close(m);
 }

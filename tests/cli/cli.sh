@@ -227,6 +227,15 @@ info)
     run 0 info packed/model.safetensors --json; grep -q '"I32"' out || die 'no type in the JSON'
     head -c 99 packed/model.safetensors >cut.safetensors
     run 3 info cut.safetensors; says 'cut.safetensors' ;;
+bench)
+    run 2 bench; says '--tune'
+    run 2 bench --tune --dim 60 --heads 7; says 'heads that divide'
+    run 0 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --json
+    for key in format_version device driver api tune dim hidden seq batch us gflops; do
+        grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
+    done
+    awk -F: '/"(us|gflops)"/ { n += $2 + 0 > 0 } END { exit n != 2 }' out || { cat out >&2; die 'expected times above 0'; }
+    [ "$(grep -c '^device:' err)" = 1 ] || die 'remarks belong on stderr' ;;
 devices_agree) # on round to nearest, but for ties
     for device in vk cl; do
         "$program" devices -q 2>/dev/null | grep -q "^$device:" || skip "no $device device"
