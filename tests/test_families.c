@@ -97,6 +97,16 @@ static ar_status rtn_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i)
     return AR_OK;
 }
 
+/* Generation multiplies with weights as they are stored; its logits are those of the unpacked ones. */
+static void check_session(ar_device *device, const char *what, const ar_open_model *m, const golden *g, const float *logits) {
+    ar_session *s;
+    float last[V];
+    assert_ok(ar_session_create(&s, m, device, T));
+    assert_ok(ar_session_logits(s, last, g->ids, T));
+    compare(device, what, "as stored", last, logits + (T - 1) * V, 1, 1e-3);
+    ar_session_destroy(s);
+}
+
 /* Logits of a family's model after a trip through a format, whose plan is made for `formats`. */
 static void through_format(float *logits, ar_device *device, const char *name, const char *folder, const char *formats,
                            const char *format, int32_t bits) {
@@ -114,6 +124,7 @@ static void through_format(float *logits, ar_device *device, const char *name, c
     assert_ok(ar_format_find(format)->verify(out, &src));
     assert_ok(ar_model_open(&back, out));
     assert_ok(ar_model_logits(logits, back, device, g.ids, T, T));
+    check_session(device, name, back, &g, logits);
     ar_model_close(back);
     ar_model_close(m);
     free(out);
@@ -155,6 +166,7 @@ static void through_gguf(float *logits, ar_device *device, const ar_open_model *
     assert_ok(ar_model_open(&back, path));
     assert_int_equal(back->model.max_tokens, m->model.max_tokens);
     assert_ok(ar_model_logits(logits, back, device, g->ids, T, T));
+    check_session(device, m->config.family, back, g, logits);
     ar_model_close(back);
 }
 
