@@ -59,6 +59,7 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
     int64_t context = ar_session_context(gen->session), end = gen->count + max_new < context ? gen->count + max_new : context;
     ar_text_stream stream = {.started = shown_from > 0};
     gen->prompt_count = gen->count;
+    gen->decoded = 0;
     double t0 = now_s();
     AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
     gen->prefill_s = now_s() - t0;
@@ -70,17 +71,18 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
         if (id == gen->stops[0] || id == gen->stops[1]) break;
         gen->ids[gen->count++] = id;
         AR_TRY(stream_id(gen, &stream, id));
-        if (gen->count < end) AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
+        if (gen->count == end) break;
+        AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
+        gen->decoded++;
     }
     gen->decode_s = now_s() - t0;
-    gen->decoded = gen->count - gen->prompt_count;
     return stream_id(gen, &stream, -1);
 }
 
 void ar_generation_report(const ar_generation *gen) {
     double tps = ar_tokens_per_s(gen->decoded, gen->decode_s), bytes = (double)ar_session_weight_bytes(gen->session);
     fprintf(stderr, "prefill %lld tokens, %.1f tokens/s; decode %lld tokens, %.1f tokens/s, %.2f GB/s\n", (long long)gen->prefilled,
-            ar_tokens_per_s(gen->prefilled, gen->prefill_s), (long long)gen->decoded, tps, 1e-9 * tps * bytes);
+            ar_tokens_per_s(gen->prefilled, gen->prefill_s), (long long)(gen->count - gen->prompt_count), tps, 1e-9 * tps * bytes);
 }
 
 /* ---- one text ---- */
@@ -164,7 +166,7 @@ static ar_status run_text(const ar_open_model *m, ar_device *device, const ar_ru
     gen.count = count;
     AR_GO(ar_generation_run(&gen, o->count, 0));
     AR_GO(print_result(&gen, o, common));
-    if (ar_program_interrupted()) status = ar__fail(AR_ERR_INTERRUPTED, "stopped after %lld tokens", (long long)gen.decoded);
+    if (ar_program_interrupted()) status = ar__fail(AR_ERR_INTERRUPTED, "stopped after %lld tokens", (long long)(gen.count - gen.prompt_count));
 done:
     free(ids);
     ar_generation_deinit(&gen);

@@ -21,7 +21,7 @@ typedef struct ar_generation {
     float *logits;                 /* (V) */
     int32_t *ids;                  /* (context) */
     int64_t count, prompt_count;   /* ids in all; given ones */
-    int64_t prefilled, decoded;    /* tokens timed */
+    int64_t prefilled, decoded;    /* tokens computed in these times; the last one made is not */
     double prefill_s, decode_s;
 } ar_generation;
 

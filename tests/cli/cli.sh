@@ -216,7 +216,7 @@ self)
     [ -s out ] || die 'no text'
     run 0 info o.gguf --json; grep -q 'Q4_0' out || die 'info without Q4_0' ;;
 json) # single bytes are tokens, so hot sampling gives text that is no UTF-8
-    run 0 run "$model" -p é --temp 100 --top-p 1 -n 150 --json
+    run 0 run "$model" -p é --temp 100 --top-k 0 --top-p 1 --min-p 0 -n 150 --json
     iconv -f UTF-8 -t UTF-8 out >/dev/null || die 'JSON is not UTF-8'
     grep -q $'\xef\xbf\xbd' out || die 'expected bytes that are no character' ;;
 info)
