@@ -104,6 +104,7 @@ typedef struct ar_plan {
     uint32_t packed_lp;                /* a panel of packed weights has packed_lp * vw rows */
     uint32_t packed_lanes;             /* subgroup lanes that load x together; 0 = none do */
     uint32_t packed_columns;           /* most rows of x that take the gemv path */
+    uint64_t packed_norm;              /* largest O * I for which gemv norms x itself */
     uint64_t piece_bytes;              /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;
     int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */

@@ -11,6 +11,8 @@ typedef struct product {
     const ar_tensor *x; /* (N, at least I), whole blocks of 32 for gemv */
     const ar_packed *W;
     const ar_tensor *bias, *residual; /* NULL = none */
+    const ar_tensor *norm;            /* left to gemv; NULL = none, or done already */
+    float eps;
     int64_t N, O;                     /* of y */
     uint32_t flags;
 } product;
@@ -35,7 +37,8 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
     int64_t height = (int64_t)W->lp * W->vw, row0 = range->first * height, rows = range->count * height;
     if (rows > W->O - row0) rows = W->O - row0;
     struct {
-        uint32_t items, nb, ub, gb, pw, row0, O, ldx, ldy, n0, columns, flags, w0;
+        uint32_t items, nb, ub, gb, pw, row0, O, ldx, ldy, n0, columns, flags, w0, I;
+        float eps;
     } v = {(uint32_t)((rows + W->vw - 1) / W->vw),
            W->nb,
            W->ub,
@@ -48,17 +51,21 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
            (uint32_t)n0,
            (uint32_t)columns,
            p->flags,
-           range->shift};
+           range->shift,
+           (uint32_t)W->I,
+           p->eps};
     ar__emit_desc d = {.kernel = plan->packed_lanes ? AR_K_gemv_lanes : AR_K_gemv, .params = &v};
-    uint32_t specs[] = {plan->packed_wgx, plan->packed_wgy,     W->code, W->scale,
-                        columns > 1 ? GEMV_COLUMNS : 1, W->lp, plan->packed_lanes};
+    uint32_t wgx = plan->packed_lanes ? plan->packed_lanes : plan->packed_wgx;
+    uint32_t specs[] = {wgx, plan->packed_wgy,     W->code, W->scale,
+                        columns > 1 ? GEMV_COLUMNS : 1, W->lp, p->norm != NULL};
     for (int i = 0; i < 7; i++) d.specs[i] = specs[i];
     d.operands[0] = range->operand;
     d.operands[1] = (ar__operand){p->x, 0, 0};
     d.operands[2] = (ar__operand){p->bias ? p->bias : p->x, 0, 0};
     d.operands[3] = (ar__operand){p->residual ? p->residual : p->x, 0, 0};
-    d.operands[4] = (ar__operand){p->y, 0, 0};
-    d.groups[0] = (v.items + plan->packed_wgx - 1) / plan->packed_wgx;
+    d.operands[4] = (ar__operand){p->norm ? p->norm : p->x, 0, 0};
+    d.operands[5] = (ar__operand){p->y, 0, 0};
+    d.groups[0] = (v.items + wgx - 1) / wgx;
     d.flops = 2.0 * (double)columns * (double)rows * (double)W->I;
     d.bytes = (double)W->pw * 4.0 * (double)rows + 4.0 * (double)(columns * (W->I + rows));
     return ar__emit(g, &d);
@@ -184,10 +191,15 @@ ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar
     AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){p.N, p.O}));
     if (p.N == 0 || p.O == 0) return AR_OK;
     p.y = *y;
-    if (fuse->norm) {
+    const ar_plan *plan = &W->device->plan;
+    bool few = p.N <= plan->packed_columns;
+    if (fuse->norm && few && W->I % AR__BLOCK == 0 && (uint64_t)W->O * (uint64_t)W->I <= plan->packed_norm) {
+        p.norm = fuse->norm;
+        p.eps = fuse->norm_eps;
+    } else if (fuse->norm) {
         ar_tensor *normed = NULL;
         AR_TRY(ar_op_rms_norm(g, &normed, x, (ar_tensor *)(uintptr_t)fuse->norm, fuse->norm_eps));
         p.x = normed;
     }
-    return p.N <= W->device->plan.packed_columns ? gemv(g, &p) : gemm(g, &p);
+    return few ? gemv(g, &p) : gemm(g, &p);
 }

@@ -1,16 +1,18 @@
 /* Y (N, O) = X (N, I) W'^T for up to NC columns of X^T at once, with W' decoded in registers; see gemv.comp.
  * How X is
- * loaded is the including kernel's: X_REGISTERS, LOAD_X (eighth e of column n), X_AT (number c of it), X_SUM. */
+ * loaded is the including kernel's: X_REGISTERS, LOAD_X (eighth e of column n), X_AT (number c of it), X_SUM; NORM_X
+ * adds to the sum of squares and multiplies with the norm's weight, ADD_SQUARES gives that sum. */
+#define RED(slice, n, l) ((((slice) * NC + (n)) * (VW + 1u) + (l)) * WGX + LID0)
 PARAMS P(uint, items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, row0) P(uint, O) P(uint, ldx)
     P(uint, ldy) P(uint, n0) P(uint, columns) P(uint, flags)
-    P(uint, w0)
-LOCALS SHARED(float, red, WGX * VW * NC * (WGY - 1u) + 1u)
+    P(uint, w0) P(uint, I) P(float, eps)
+LOCALS SHARED(float, red, WGX * (VW + 1u) * NC * (WGY - 1u) + 1u)
 BODY
     uint item = GID0, it = min(item, items - 1u); /* no lane may leave: all lend values of X */
     uint at0 = w0 + (it / LP) * pw * LP + it % LP, per = (nb + WGY - 1u) / WGY;
     uint b = LID1 * per, b1 = min(b + per, nb), u = b / ub;
     fvec acc[NC], part[NC];
-    float sums[NC];
+    float sums[NC], squares[NC];
     uint from_x[NC];
     X_REGISTERS;
     PLANES;
@@ -19,6 +21,8 @@ BODY
     a[0] = UV(0u);
     UNROLL for (uint n = 0u; n < NC; n++) {
         acc[n] = FV(0.0f);
+        squares[n] = 0.0f;
+        if (NORM != 0u) square[n] = SQUARE_0;
         from_x[n] = (n0 + min(n, columns - 1u)) * ldx;
     }
     while (b < b1) {
@@ -38,6 +42,7 @@ BODY
                 LOAD_EIGHTH(W, at, q);
                 UNROLL for (uint n = 0u; n < NC; n++) {
                     LOAD_X(n, b * 4u + q);
+                    if (NORM != 0u) { NORM_X(n, b * 4u + q); }
                     if (HAS_MIN) sums[n] += X_SUM(n);
                 }
                 UNROLL for (uint c = 0u; c < 8u; c++) {
@@ -59,11 +64,15 @@ BODY
         }
         u++;
     }
+    if (NORM != 0u) {
+        UNROLL for (uint n = 0u; n < NC; n++) { ADD_SQUARES(squares[n], n); }
+    }
     if (WGY > 1u) { /* slices of I, added in order */
         if (LID1 > 0u) {
             UNROLL for (uint n = 0u; n < NC; n++) {
                 UNROLL for (uint l = 0u; l < VW; l++)
-                    red[((LID1 - 1u) * NC * VW + n * VW + l) * WGX + LID0] = LANE(acc[n], l);
+                    red[RED(LID1 - 1u, n, l)] = LANE(acc[n], l);
+                if (NORM != 0u) red[RED(LID1 - 1u, n, VW)] = squares[n];
             }
         }
         BARRIER();
@@ -71,11 +80,16 @@ BODY
     if (LID1 == 0u && item < items) {
         UNROLL for (uint n = 0u; n < NC; n++) {
             fvec v = acc[n];
-            float gate = 0.0f;
+            float gate = 0.0f, r = 1.0f, sum = squares[n];
+            if (NORM != 0u) {
+                for (uint k = 0u; k + 1u < WGY; k++) sum += red[RED(k, n, VW)];
+                r = 1.0f / sqrt(sum / TOF(I) + eps);
+            }
             UNROLL for (uint l = 0u; l < VW; l++) {
                 uint row = row0 + it * VW + l, out_at = (n0 + n) * ldy;
                 float y = LANE(v, l);
-                for (uint s = 0u; s + 1u < WGY; s++) y += red[(s * NC * VW + n * VW + l) * WGX + LID0];
+                for (uint k = 0u; k + 1u < WGY; k++) y += red[RED(k, n, l)];
+                if (NORM != 0u) y *= r;
                 if (row < O && n < columns) {
                     if ((flags & 1u) != 0u) y += BIAS[row];
                     if ((flags & 4u) != 0u) { /* rows 2 i and 2 i + 1 are a gate and its input */

@@ -90,7 +90,7 @@ FN fvec ar_least(uvec word, fvec s, fvec dm, uvec sub, uint i, uint half_) {
 /* Words of an eighth beside those: one of 4-bit codes, or what 8-bit codes and floats take. */
 #define EIGHTH_WORDS (CODE < 8u || CODE == 20u ? 1u : CODE_WORDS / 4u)
 #define LOAD_EIGHTH(W, at, q)                                                                                \
-    if (HAS4 || CODE >= 8u) {                                                                                \
+    if (CODE >= 4u) {                                                                                        \
         UNROLL for (uint k_ = 0u; k_ < EIGHTH_WORDS; k_++) a[k_] = W[(at) + ((q) * EIGHTH_WORDS + k_) * LP]; \
     }                                                                                                        \
     if (HAS2) h = ((q) < 2u ? h0 : h1) >> (16u * ((q) % 2u));                                                \

@@ -130,6 +130,7 @@ static void as_on_a_gpu(ar_plan *plan) {
     plan->packed_lanes = plan->gemm_lanes = 0;
     plan->gemm_tm = 8, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1;
     plan->vw = 4;
+    plan->packed_norm = UINT64_MAX;
     plan->piece_bytes = 1 << 16;
 }
 
@@ -139,7 +140,10 @@ static void a_gpu_s_shape_passes(void **state) {
 }
 
 /* Every product through gemv. */
-static void always_gemv(ar_plan *plan) { plan->packed_columns = 64; }
+static void always_gemv(ar_plan *plan) {
+    plan->packed_columns = 64;
+    plan->packed_norm = UINT64_MAX;
+}
 
 static void more_columns_pass(void **state) {
     (void)state;
