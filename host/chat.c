@@ -1,6 +1,7 @@
 /* Conversations as the text a chat model was trained on. Models carry a Jinja template for that; the common ones are
  * recognised by the marks they contain, with the variants that matter (who opens, what is trimmed, where a system
  * message goes), and rendered here as Hugging Face's apply_chat_template renders them. There is no Jinja here. */
+#include "chat.h"
 #include "fmt_gguf.h"
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
@@ -178,10 +179,15 @@ done:
     return status;
 }
 
+ar_status ar__chat_template(char **text, const ar_open_model *m) {
+    *text = NULL;
+    return ar_path_is_dir(m->path) ? template_of_folder(text, m->path) : template_of_gguf(text, m->path);
+}
+
 ar_status ar_chat_open(ar_chat **c, const ar_open_model *m, const char *date) {
     char *template = NULL;
     *c = NULL;
-    ar_status status = ar_path_is_dir(m->path) ? template_of_folder(&template, m->path) : template_of_gguf(&template, m->path);
+    ar_status status = ar__chat_template(&template, m);
     const char *bos = m->tokenizer ? ar_tokenizer_token(m->tokenizer, m->config.bos, NULL) : NULL;
     const char *eos = m->tokenizer ? ar_tokenizer_token(m->tokenizer, m->config.eos, NULL) : NULL;
     if (status == AR_OK) status = ar_chat_parse(c, template, bos, eos, date);

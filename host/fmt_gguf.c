@@ -200,9 +200,10 @@ static ar_status take_type(cursor *c, ar__gguf_tensor *t, const char *name) {
     if (!t->type)
         return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found type %u, which is none", c->what, name, id);
     if (t->type->elems == 0)
-        return ar__fail(AR_ERR_FORMAT,
-                        "%s: tensor %s: found type %s, expected F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K or IQ4_NL",
-                        c->what, name, t->type->name);
+        return ar__fail(
+            AR_ERR_FORMAT,
+            "%s: tensor %s: found type %s, expected F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K or IQ4_NL",
+            c->what, name, t->type->name);
     return AR_OK;
 }
 

@@ -159,17 +159,19 @@ typedef struct ar__gguf_place {
     int32_t layers, queries_per_kv;
     bool tied;
 } ar__gguf_place;
-/* The type of a matrix; pure. Widths its blocks do not divide get another: Q2_K and Q3_K become Q4_0, Q4_K Q5_0, Q5_K
- * Q5_1, Q6_K Q8_0, and what those do not divide F16. */
+/* The type of a matrix; pure. Widths its blocks do not divide get another: Q2_K and Q3_K become Q4_0, Q4_K
+ * Q5_0, Q5_K Q5_1, Q6_K Q8_0, and what those do not divide F16. */
 ar_qtype ar__gguf_mix_type(const ar__gguf_mix *mix, const ar__gguf_place *place);
 ar_qtype ar__gguf_fitting_type(ar_qtype type, int64_t width);
 /* The type of the tensor called gguf_name in files of this plan; its embedding and head types come first. */
-ar_qtype ar__gguf_plan_type(const ar_output_plan *plan, const ar_config *c, const char *gguf_name, int64_t width);
+ar_qtype ar__gguf_plan_type(const ar_output_plan *plan, const ar_config *c, const char *gguf_name,
+                            int64_t width);
 
 /* ---- fmt_gguf_round.c ---- */
 
-/* Codes and scales of W (q->O, q->I) under q's scheme, a block scheme of ar__gguf_scheme: the least squared error
- * found over a scan of scales. Errors: ARG (W is not finite), UNSUPPORTED (a scale is too large for fp16). */
+/* Codes and scales of W (q->O, q->I) under q's scheme, a block scheme of ar__gguf_scheme: the least squared
+ * error found over a scan of scales. Errors: ARG (W is not finite), UNSUPPORTED (a scale is too large for
+ * fp16). */
 ar_status ar__gguf_round(ar_qlinear *q, const float *W);
 
 /* ---- fmt_gguf_names.c ---- */

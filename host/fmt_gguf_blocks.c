@@ -1,12 +1,10 @@
-/* GGUF's tensor types. The table of types is backend/qtypes.def's, and behind it those that are known but not read.
- * A block of 32 elements is, with d and m in fp16 and bytes in this order,
- *   Q4_0    d, 16 bytes                x = d (q - 8)     element j in the low half of byte j, j + 16 in its high half
- *   Q4_1    d, m, 16 bytes             x = d q + m       likewise
- *   Q5_0    d, 32 bits, 16 bytes       x = d (q - 16)    likewise; bit j of the 32 is the fifth of element j
- *   Q5_1    d, m, 32 bits, 16 bytes    x = d q + m       likewise
- *   Q8_0    d, 32 int8                 x = d q           codes here are q + 128
- *   IQ4_NL  d, 16 bytes                x = d T[q]        T: a fixed table of 16 levels
- * d may have any sign. Super-blocks of 256 are in fmt_gguf_kquants.c. */
+/* GGUF's tensor types. The table of types is backend/qtypes.def's, and behind it those that are known but not
+ * read. A block of 32 elements is, with d and m in fp16 and bytes in this order, Q4_0    d, 16 bytes x = d (q
+ * - 8)     element j in the low half of byte j, j + 16 in its high half Q4_1    d, m, 16 bytes             x
+ * = d q + m       likewise Q5_0    d, 32 bits, 16 bytes       x = d (q - 16)    likewise; bit j of the 32 is
+ * the fifth of element j Q5_1    d, m, 32 bits, 16 bytes    x = d q + m       likewise Q8_0    d, 32 int8 x =
+ * d q           codes here are q + 128 IQ4_NL  d, 16 bytes                x = d T[q]        T: a fixed table
+ * of 16 levels d may have any sign. Super-blocks of 256 are in fmt_gguf_kquants.c. */
 #include "fmt_gguf.h"
 #include <math.h>
 #include <string.h>
@@ -17,11 +15,13 @@ static const ar__gguf_type types[] = {
 #define AR_QTYPE(name, text, id, elems, bytes) {id, text, elems, bytes, AR_QT_##name},
 #include "qtypes.def"
 #undef AR_QTYPE
-#define UNREAD(id, text) {id, text, 0, 0, AR_QT_COUNT}
-    UNREAD(9, "Q8_1"),     UNREAD(15, "Q8_K"),  UNREAD(16, "IQ2_XXS"), UNREAD(17, "IQ2_XS"), UNREAD(18, "IQ3_XXS"),
-    UNREAD(19, "IQ1_S"),   UNREAD(21, "IQ3_S"), UNREAD(22, "IQ2_S"),   UNREAD(23, "IQ4_XS"), UNREAD(24, "I8"),
-    UNREAD(25, "I16"),     UNREAD(26, "I32"),   UNREAD(27, "I64"),     UNREAD(28, "F64"),    UNREAD(29, "IQ1_M"),
-    UNREAD(34, "TQ1_0"),   UNREAD(35, "TQ2_0"), UNREAD(39, "MXFP4"),   UNREAD(40, "NVFP4"),  UNREAD(41, "Q1_0"),
+#define UNREAD(id, text)                                                                                     \
+    { id, text, 0, 0, AR_QT_COUNT }
+    UNREAD(9, "Q8_1"),     UNREAD(15, "Q8_K"),  UNREAD(16, "IQ2_XXS"), UNREAD(17, "IQ2_XS"),
+    UNREAD(18, "IQ3_XXS"), UNREAD(19, "IQ1_S"), UNREAD(21, "IQ3_S"),   UNREAD(22, "IQ2_S"),
+    UNREAD(23, "IQ4_XS"),  UNREAD(24, "I8"),    UNREAD(25, "I16"),     UNREAD(26, "I32"),
+    UNREAD(27, "I64"),     UNREAD(28, "F64"),   UNREAD(29, "IQ1_M"),   UNREAD(34, "TQ1_0"),
+    UNREAD(35, "TQ2_0"),   UNREAD(39, "MXFP4"), UNREAD(40, "NVFP4"),   UNREAD(41, "Q1_0"),
     UNREAD(42, "Q2_0")};
 
 const ar__gguf_type *ar__gguf_type_of(int32_t id) {
@@ -91,7 +91,8 @@ static void pack(uint8_t *dst, ar_qtype type, const ar__gguf_block *b) {
 }
 
 static void decode_block(float *x, ar_qtype type, const uint8_t *src) {
-    static const int8_t levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    static const int8_t levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
     ar__gguf_block b;
     unpack(&b, type, src);
     float d = ar_f16_to_f32(b.d), m = ar_f16_to_f32(b.m);

@@ -1,7 +1,10 @@
 /* The key-values of a GGUF file that llama.cpp's loader asks for. Nothing here depends on time or place:
  * equal inputs give equal files. */
+#include "chat.h"
 #include "fmt_gguf.h"
+#include "tokenizer.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes) {
@@ -156,27 +159,32 @@ static ar_status put_merges(ar__gguf_out *o, const ar_tokenizer *t) {
     return o->status;
 }
 
+static void put_ids(ar__gguf_out *o, int32_t bos, int32_t eos, int32_t unk) {
+    if (bos >= 0) field_u32(o, "tokenizer.ggml.bos_token_id", bos);
+    if (eos >= 0) field_u32(o, "tokenizer.ggml.eos_token_id", eos);
+    if (unk >= 0) field_u32(o, "tokenizer.ggml.unknown_token_id", unk);
+}
+
 static void put_special(ar__gguf_out *o, const ar_tokenizer *t) {
-    bool spm = ar_tokenizer_get_kind(t) == AR_TOK_SPM;
-    const struct {
-        const char *key;
-        int32_t id;
-    } ids[] = {{"tokenizer.ggml.bos_token_id", ar_tokenizer_bos(t)},
-               {"tokenizer.ggml.eos_token_id", ar_tokenizer_eos(t)},
-               {"tokenizer.ggml.unknown_token_id", ar_tokenizer_unk(t)}};
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
-        if (ids[i].id >= 0) field_u32(o, ids[i].key, ids[i].id);
-    bool starts =
-        spm || strcmp(ar_tokenizer_pre(t), "llama-bpe") == 0; /* the families that begin a text with BOS */
-    field_bool(o, "tokenizer.ggml.add_bos_token", starts && ar_tokenizer_bos(t) >= 0);
+    put_ids(o, ar_tokenizer_bos(t), ar_tokenizer_eos(t), ar_tokenizer_unk(t));
+    field_bool(o, "tokenizer.ggml.add_bos_token", ar__tokenizer_starts_with_bos(t));
     field_bool(o, "tokenizer.ggml.add_eos_token", false);
     field_bool(o, "tokenizer.ggml.add_space_prefix", ar_tokenizer_adds_prefix_space(t));
+}
+
+static ar_status put_template(ar__gguf_out *o, const ar_open_model *m) {
+    char *text = NULL;
+    AR_TRY(ar__chat_template(&text, m));
+    if (text) field_text(o, "tokenizer.chat_template", text);
+    free(text);
+    return o->status;
 }
 
 static ar_status put_tokenizer(ar__gguf_out *o, const ar_open_model *m) {
     const ar_tokenizer *t = m->tokenizer;
     if (!t) {
         field_text(o, "tokenizer.ggml.model", "none");
+        put_ids(o, m->config.bos, m->config.eos, -1);
         return o->status;
     }
     bool spm = ar_tokenizer_get_kind(t) == AR_TOK_SPM;
@@ -196,7 +204,7 @@ static ar_status put_tokenizer(ar__gguf_out *o, const ar_open_model *m) {
     put_tokens(o, t, (int32_t)m->config.vocab);
     AR_TRY(put_merges(o, t));
     put_special(o, t);
-    return o->status;
+    return put_template(o, m);
 }
 
 ar_status ar__gguf_accepts(const ar_open_model *m) {

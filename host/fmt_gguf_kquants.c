@@ -1,6 +1,5 @@
-/* Super-blocks of 256 of GGUF's K types. Group s (16 elements, or 32) has an integer scale sc[s] (and minimum mn[s]);
- * with d and dmin in fp16, every product rounded to f32,
- *   Q2_K, Q4_K, Q5_K  x = (d sc) q - dmin mn
+/* Super-blocks of 256 of GGUF's K types. Group s (16 elements, or 32) has an integer scale sc[s] (and minimum
+ * mn[s]); with d and dmin in fp16, every product rounded to f32, Q2_K, Q4_K, Q5_K  x = (d sc) q - dmin mn
  *   Q3_K, Q6_K        x = (d sc) (q - 2^(bits-1))
  * Where the bits of codes and scales lie is told at each type; l counts bytes, e elements. */
 #include "fmt_gguf.h"
@@ -32,8 +31,9 @@ static void pack_q2(uint8_t *dst, const ar__gguf_block *b) {
         k->qs[e / 128 * 32 + e % 32] |= (uint8_t)(b->q[e] << 2 * (e / 32 % 4));
 }
 
-/* ---- Q3_K: low two bits as Q2_K; the third of element 128h + 32j + l is bit 4h + j of hmask[l]; sc + 32 has its low
- * four bits in the low halves of scales[0..7], then the high ones, and bits 4 and 5 two by two in scales[8..11] ---- */
+/* ---- Q3_K: low two bits as Q2_K; the third of element 128h + 32j + l is bit 4h + j of hmask[l]; sc + 32 has
+ * its low four bits in the low halves of scales[0..7], then the high ones, and bits 4 and 5 two by two in
+ * scales[8..11] ---- */
 
 static void unpack_q3(ar__gguf_block *b, const uint8_t *src) {
     const ar__q3_k *k = (const ar__q3_k *)(const void *)src;
@@ -43,7 +43,8 @@ static void unpack_q3(ar__gguf_block *b, const uint8_t *src) {
         b->sc[s] = (int8_t)((low | (k->scales[8 + s % 4] >> 2 * (s / 4) & 3) << 4) - 32);
     }
     for (int32_t e = 0; e < AR_SUPER_BLOCK; e++) {
-        int32_t low = k->qs[e / 128 * 32 + e % 32] >> 2 * (e / 32 % 4) & 3, top = k->hmask[e % 32] >> e / 32 & 1;
+        int32_t low = k->qs[e / 128 * 32 + e % 32] >> 2 * (e / 32 % 4) & 3,
+                top = k->hmask[e % 32] >> e / 32 & 1;
         b->q[e] = (uint8_t)(low | top << 2);
     }
 }
@@ -62,9 +63,10 @@ static void pack_q3(uint8_t *dst, const ar__gguf_block *b) {
     }
 }
 
-/* ---- Q4_K, Q5_K: six bits of sc and mn of groups 0..3 in scales[s] and scales[s + 4]; of groups 4..7 the low four
- * in the halves of scales[s + 4], the high two on top of scales[s - 4] and scales[s]. Element 64p + l in the low half
- * of qs[32p + l], 64p + 32 + l in its high half; the fifth bit of element e is bit e / 32 of qh[e % 32] ---- */
+/* ---- Q4_K, Q5_K: six bits of sc and mn of groups 0..3 in scales[s] and scales[s + 4]; of groups 4..7 the
+ * low four in the halves of scales[s + 4], the high two on top of scales[s - 4] and scales[s]. Element 64p +
+ * l in the low half of qs[32p + l], 64p + 32 + l in its high half; the fifth bit of element e is bit e / 32
+ * of qh[e % 32] ---- */
 
 static void unpack_scales6(ar__gguf_block *b, const uint8_t scales[12]) {
     for (int32_t s = 0; s < 8; s++) {
@@ -135,8 +137,8 @@ static void pack_q5(uint8_t *dst, const ar__gguf_block *b) {
     }
 }
 
-/* ---- Q6_K: element 128h + 32j + l has four bits in half j / 2 of ql[64h + 32 (j % 2) + l] and two in bits 2j of
- * qh[32h + l]; scales are signed bytes ---- */
+/* ---- Q6_K: element 128h + 32j + l has four bits in half j / 2 of ql[64h + 32 (j % 2) + l] and two in bits
+ * 2j of qh[32h + l]; scales are signed bytes ---- */
 
 static int32_t q6_byte(int32_t *shift, int32_t e) {
     int32_t j = e / 32 % 4;

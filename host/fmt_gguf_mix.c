@@ -1,22 +1,22 @@
-/* Which type every tensor of a GGUF file gets: the names of --type, and the rules by which llama-quantize mixes types
- * (llama.cpp, tools/quantize), so that files of one name have one size. Linears and the head are what names and
- * places of tensors say; widths that a type's blocks do not divide fall back to another. */
+/* Which type every tensor of a GGUF file gets: the names of --type, and the rules by which llama-quantize
+ * mixes types (llama.cpp, tools/quantize), so that files of one name have one size. Linears and the head are
+ * what names and places of tensors say; widths that a type's blocks do not divide fall back to another. */
 #include "fmt_gguf.h"
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 static const ar__gguf_mix mixes[] = {
-    {"q4_0", AR_QT_Q4_0, AR__MIX_PLAIN, 2},    {"q4_1", AR_QT_Q4_1, AR__MIX_PLAIN, 3},
-    {"q5_0", AR_QT_Q5_0, AR__MIX_PLAIN, 8},    {"q5_1", AR_QT_Q5_1, AR__MIX_PLAIN, 9},
-    {"q8_0", AR_QT_Q8_0, AR__MIX_PLAIN, 7},    {"q2_k", AR_QT_Q2_K, AR__MIX_MEDIUM, 10},
-    {"q2_k_s", AR_QT_Q2_K, AR__MIX_SMALL, 21}, {"q3_k_s", AR_QT_Q3_K, AR__MIX_SMALL, 11},
+    {"q4_0", AR_QT_Q4_0, AR__MIX_PLAIN, 2},     {"q4_1", AR_QT_Q4_1, AR__MIX_PLAIN, 3},
+    {"q5_0", AR_QT_Q5_0, AR__MIX_PLAIN, 8},     {"q5_1", AR_QT_Q5_1, AR__MIX_PLAIN, 9},
+    {"q8_0", AR_QT_Q8_0, AR__MIX_PLAIN, 7},     {"q2_k", AR_QT_Q2_K, AR__MIX_MEDIUM, 10},
+    {"q2_k_s", AR_QT_Q2_K, AR__MIX_SMALL, 21},  {"q3_k_s", AR_QT_Q3_K, AR__MIX_SMALL, 11},
     {"q3_k_m", AR_QT_Q3_K, AR__MIX_MEDIUM, 12}, {"q3_k_l", AR_QT_Q3_K, AR__MIX_LARGE, 13},
-    {"q4_k_s", AR_QT_Q4_K, AR__MIX_SMALL, 14}, {"q4_k_m", AR_QT_Q4_K, AR__MIX_MEDIUM, 15},
-    {"q5_k_s", AR_QT_Q5_K, AR__MIX_SMALL, 16}, {"q5_k_m", AR_QT_Q5_K, AR__MIX_MEDIUM, 17},
-    {"q6_k", AR_QT_Q6_K, AR__MIX_PLAIN, 18},   {"f16", AR_QT_F16, AR__MIX_PLAIN, 1},
-    {"bf16", AR_QT_BF16, AR__MIX_PLAIN, 32},   {"f32", AR_QT_F32, AR__MIX_PLAIN, 0},
-    {"q3_k", AR_QT_Q3_K, AR__MIX_MEDIUM, 12},  {"q4_k", AR_QT_Q4_K, AR__MIX_MEDIUM, 15},
+    {"q4_k_s", AR_QT_Q4_K, AR__MIX_SMALL, 14},  {"q4_k_m", AR_QT_Q4_K, AR__MIX_MEDIUM, 15},
+    {"q5_k_s", AR_QT_Q5_K, AR__MIX_SMALL, 16},  {"q5_k_m", AR_QT_Q5_K, AR__MIX_MEDIUM, 17},
+    {"q6_k", AR_QT_Q6_K, AR__MIX_PLAIN, 18},    {"f16", AR_QT_F16, AR__MIX_PLAIN, 1},
+    {"bf16", AR_QT_BF16, AR__MIX_PLAIN, 32},    {"f32", AR_QT_F32, AR__MIX_PLAIN, 0},
+    {"q3_k", AR_QT_Q3_K, AR__MIX_MEDIUM, 12},   {"q4_k", AR_QT_Q4_K, AR__MIX_MEDIUM, 15},
     {"q5_k", AR_QT_Q5_K, AR__MIX_MEDIUM, 17}};
 
 const ar__gguf_mix *ar__gguf_mix_find(const char *name) {
@@ -27,7 +27,8 @@ const ar__gguf_mix *ar__gguf_mix_find(const char *name) {
 
 ar_qtype ar__gguf_type_named(const char *name) {
     for (int32_t t = 0; t < AR_QT_COUNT; t++)
-        if (t != AR_QT_GROUP && t != AR_QT_IQ4_NL && strcasecmp(ar_qtype_name((ar_qtype)t), name) == 0) return (ar_qtype)t;
+        if (t != AR_QT_GROUP && t != AR_QT_IQ4_NL && strcasecmp(ar_qtype_name((ar_qtype)t), name) == 0)
+            return (ar_qtype)t;
     return AR_QT_COUNT;
 }
 
@@ -39,8 +40,9 @@ static role role_of(const char *name) {
     static const struct {
         const char *part;
         role role;
-    } parts[] = {{"_norm.weight", ROLE_FLOAT},       {"position_embd.", ROLE_FLOAT}, {"attn_qkv.weight", ROLE_V},
-                 {"attn_v.weight", ROLE_V},          {"attn_output.weight", ROLE_OUTPUT}, {"ffn_down.weight", ROLE_DOWN}};
+    } parts[] = {{"_norm.weight", ROLE_FLOAT},        {"position_embd.", ROLE_FLOAT},
+                 {"attn_qkv.weight", ROLE_V},         {"attn_v.weight", ROLE_V},
+                 {"attn_output.weight", ROLE_OUTPUT}, {"ffn_down.weight", ROLE_DOWN}};
     if (strcmp(name, "token_embd.weight") == 0) return ROLE_EMBEDDING;
     if (strcmp(name, "output.weight") == 0) return ROLE_HEAD;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -54,7 +56,8 @@ static bool has_more_bits(int32_t layer, int32_t layers) {
 }
 
 static ar_qtype value_type(const ar__gguf_mix *mix, const ar__gguf_place *p, int32_t layer) {
-    bool small = mix->size == AR__MIX_SMALL, medium = mix->size == AR__MIX_MEDIUM, shared = p->queries_per_kv >= 4;
+    bool small = mix->size == AR__MIX_SMALL, medium = mix->size == AR__MIX_MEDIUM,
+         shared = p->queries_per_kv >= 4;
     ar_qtype type = mix->type;
     if (mix->type == AR_QT_Q2_K && shared)
         type = AR_QT_Q4_K;
@@ -64,7 +67,8 @@ static ar_qtype value_type(const ar__gguf_mix *mix, const ar__gguf_place *p, int
         type = layer < 2 ? AR_QT_Q5_K : AR_QT_Q4_K;
     else if (mix->type == AR_QT_Q3_K && mix->size == AR__MIX_LARGE)
         type = AR_QT_Q5_K;
-    else if ((mix->type == AR_QT_Q4_K || mix->type == AR_QT_Q5_K) && medium && has_more_bits(layer, p->layers))
+    else if ((mix->type == AR_QT_Q4_K || mix->type == AR_QT_Q5_K) && medium &&
+             has_more_bits(layer, p->layers))
         type = AR_QT_Q6_K;
     else if (mix->type == AR_QT_Q4_K && small && layer < 4)
         type = AR_QT_Q5_K;
@@ -73,7 +77,8 @@ static ar_qtype value_type(const ar__gguf_mix *mix, const ar__gguf_place *p, int
 }
 
 static ar_qtype down_type(const ar__gguf_mix *mix, const ar__gguf_place *p, int32_t layer) {
-    bool small = mix->size == AR__MIX_SMALL, medium = mix->size == AR__MIX_MEDIUM, early = layer < p->layers / 8;
+    bool small = mix->size == AR__MIX_SMALL, medium = mix->size == AR__MIX_MEDIUM,
+         early = layer < p->layers / 8;
     if (mix->type == AR_QT_Q2_K) return medium ? AR_QT_Q3_K : early ? AR_QT_Q4_K : AR_QT_Q2_K;
     if (mix->type == AR_QT_Q3_K && medium) return layer < p->layers / 16 ? AR_QT_Q5_K : AR_QT_Q4_K;
     if (mix->type == AR_QT_Q3_K && mix->size == AR__MIX_LARGE) return AR_QT_Q5_K;
@@ -119,11 +124,14 @@ ar_qtype ar__gguf_mix_type(const ar__gguf_mix *mix, const ar__gguf_place *p) {
     return ar__gguf_fitting_type(type, p->width);
 }
 
-ar_qtype ar__gguf_plan_type(const ar_output_plan *plan, const ar_config *c, const char *gguf_name, int64_t width) {
+ar_qtype ar__gguf_plan_type(const ar_output_plan *plan, const ar_config *c, const char *gguf_name,
+                            int64_t width) {
     const ar__gguf_mix *mix = ar__gguf_mix_find(plan->type);
     role where = role_of(gguf_name);
     bool is_head = where == ROLE_HEAD || (where == ROLE_EMBEDDING && c->tied);
-    if (where == ROLE_EMBEDDING && plan->embedding != AR_QT_COUNT) return ar__gguf_fitting_type(plan->embedding, width);
+    if (where == ROLE_EMBEDDING && plan->embedding != AR_QT_COUNT)
+        return ar__gguf_fitting_type(plan->embedding, width);
     if (is_head && plan->head != AR_QT_COUNT) return ar__gguf_fitting_type(plan->head, width);
-    return ar__gguf_mix_type(mix, &(ar__gguf_place){gguf_name, width, c->layers, c->heads / c->kv_heads, c->tied});
+    return ar__gguf_mix_type(mix,
+                             &(ar__gguf_place){gguf_name, width, c->layers, c->heads / c->kv_heads, c->tied});
 }

@@ -1,7 +1,8 @@
-/* Rounding of matrices that are not tuned (the embedding, the head) to GGUF's block types. Every group of weights is
- * fitted by scanning how much of its range the codes span and solving, for each set of codes, for the scale (and
- * minimum) with the least squared error; the smallest error over the scan is kept. In super-blocks the groups' scales
- * are then multiples of d (and dmin): neighbouring multiples are tried with codes rounded anew under each. */
+/* Rounding of matrices that are not tuned (the embedding, the head) to GGUF's block types. Every group of
+ * weights is fitted by scanning how much of its range the codes span and solving, for each set of codes, for
+ * the scale (and minimum) with the least squared error; the smallest error over the scan is kept. In
+ * super-blocks the groups' scales are then multiples of d (and dmin): neighbouring multiples are tried with
+ * codes rounded anew under each. */
 #include "fmt_gguf.h"
 #include <float.h>
 #include <math.h>
@@ -121,19 +122,24 @@ static limits limits_of(ar_super super) {
     }
 }
 
-static int32_t clamp(double x, int32_t lo, int32_t hi) { return x <= lo ? lo : x >= hi ? hi : (int32_t)rint(x); }
+static int32_t clamp(double x, int32_t lo, int32_t hi) {
+    return x <= lo ? lo : x >= hi ? hi : (int32_t)rint(x);
+}
 
 /* The multiples of d and dmin near f that round the group best. */
-static void choose_multiples(int32_t *sc, int32_t *mn, const float *w, const ar_scheme *s, const fit *f, double d, double dmin) {
+static void choose_multiples(int32_t *sc, int32_t *mn, const float *w, const ar_scheme *s, const fit *f,
+                             double d, double dmin) {
     limits l = limits_of(s->super);
     int32_t most = (1 << s->bits) - 1, middle = 1 << (s->bits - 1);
     bool sym = s->zero == AR_ZERO_SYM;
-    int32_t sc0 = d != 0.0 ? clamp(f->s / d, l.sc_lo, l.sc_hi) : 0, mn0 = dmin != 0.0 ? clamp(f->m / dmin, 0, l.mn_hi) : 0;
+    int32_t sc0 = d != 0.0 ? clamp(f->s / d, l.sc_lo, l.sc_hi) : 0,
+            mn0 = dmin != 0.0 ? clamp(f->m / dmin, 0, l.mn_hi) : 0;
     double best = DBL_MAX;
     for (int32_t a = sc0 - 1; a <= sc0 + 1; a++)
         for (int32_t b = mn0 - 1; b <= mn0 + 1; b++) {
             if (a < l.sc_lo || a > l.sc_hi || b < 0 || b > l.mn_hi) continue;
-            double scale = (double)((float)d * (float)a), error = error_of(w, s->group, scale, sym ? scale * middle : dmin * b, most);
+            double scale = (double)((float)d * (float)a),
+                   error = error_of(w, s->group, scale, sym ? scale * middle : dmin * b, most);
             if (scale == 0.0 && sym) { /* all values are 0 */
                 error = 0.0;
                 for (int32_t i = 0; i < s->group; i++) error += (double)w[i] * (double)w[i];
@@ -184,7 +190,8 @@ static ar_status check_scales(const ar_qlinear *q) {
 ar_status ar__gguf_round(ar_qlinear *q, const float *W) {
     for (int64_t i = 0; i < q->O * q->I; i++)
         if (!isfinite(W[i]))
-            return ar__fail(AR_ERR_ARG, "weight (%lld, %lld) is not finite", (long long)(i / q->I), (long long)(i % q->I));
+            return ar__fail(AR_ERR_ARG, "weight (%lld, %lld) is not finite", (long long)(i / q->I),
+                            (long long)(i % q->I));
     if (q->scheme.super != AR_SUPER_NONE)
         for (int64_t k = 0; k < q->O * q->supers; k++) round_super(q, k, W + k * AR_SUPER_BLOCK);
     else

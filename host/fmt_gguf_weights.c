@@ -52,7 +52,8 @@ static int64_t stored_index(const entry *e, int64_t row) {
 }
 
 static const uint8_t *stored_row(const entry *e, int64_t row) {
-    return e->tensor->data + stored_index(e, row) * (int64_t)(e->tensor->bytes / (uint64_t)row_count(&e->weight));
+    return e->tensor->data +
+           stored_index(e, row) * (int64_t)(e->tensor->bytes / (uint64_t)row_count(&e->weight));
 }
 
 static ar_status read_weight(const void *impl, float *dst, int64_t i, int64_t row, int64_t rows) {
@@ -93,7 +94,8 @@ static ar_status read_codes(const void *impl, ar_qlinear *q, int64_t i) {
     return AR_OK;
 }
 
-static ar_status raw(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride, int64_t i) {
+static ar_status raw(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride,
+                     int64_t i) {
     const gguf_weights *s = impl;
     const entry *e;
     AR_TRY(find_entry(&e, s, i));
@@ -168,7 +170,7 @@ static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **t
 static ar_status open_any(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, ar_file *file,
                           const uint8_t *data, uint64_t bytes, const char *what) {
     static const ar_weights_vtable vtable = {close_weights, count_weights, weight_at, read_weight,
-                                             read_codes, raw, raw_row};
+                                             read_codes,    raw,           raw_row};
     gguf_weights *s = ar__alloc(1, sizeof *s);
     char *copy = s ? ar__alloc(strlen(what) + 1, 1) : NULL;
     if (!copy) {

@@ -1,7 +1,8 @@
-/* The format gguf: one file for llama.cpp and its relatives. Tuned codes and scales are stored as they are, never
- * divided again; in blocks of 32 a group larger than a block repeats its scale in each of its blocks, and narrower
- * codes lie inside the wider type's. Norms and biases are F32; the embedding and the head are rounded to the types
- * that fmt_gguf_mix.c gives them, linears that stay float are F16, or what a float --type says. */
+/* The format gguf: one file for llama.cpp and its relatives. Tuned codes and scales are stored as they are,
+ * never divided again; in blocks of 32 a group larger than a block repeats its scale in each of its blocks,
+ * and narrower codes lie inside the wider type's. Norms and biases are F32; the embedding and the head are
+ * rounded to the types that fmt_gguf_mix.c gives them, linears that stay float are F16, or what a float
+ * --type says. */
 #include "fmt_gguf.h"
 #include "hf_folder.h"
 #include <math.h>
@@ -298,9 +299,10 @@ static ar_status put_codes(job *j, const entry *e) {
     uint8_t *row = ar__alloc(bytes, 1);
     ar_status status = row ? AR_OK : AR_ERR_MEMORY;
     if (q->O != e->dims[0] || q->I != e->dims[1] || !fits(&q->scheme, e->type->qtype))
-        status = ar__fail(AR_ERR_SHAPE, "%s: found codes (%lld, %lld) of %d bits, expected (%lld, %lld) as %s",
-                          e->name, (long long)q->O, (long long)q->I, (int)q->scheme.bits,
-                          (long long)e->dims[0], (long long)e->dims[1], e->type->name);
+        status =
+            ar__fail(AR_ERR_SHAPE, "%s: found codes (%lld, %lld) of %d bits, expected (%lld, %lld) as %s",
+                     e->name, (long long)q->O, (long long)q->I, (int)q->scheme.bits, (long long)e->dims[0],
+                     (long long)e->dims[1], e->type->name);
     for (int64_t r = 0; r < e->dims[0] && status == AR_OK; r++) {
         ar__gguf_encode_codes(row, e->type, q, e->head_rows ? ar__gguf_row_in_hf(r, e->head_rows) : r);
         ar__gguf_put(&j->out, row, bytes);
@@ -362,7 +364,8 @@ done:
 /* ---- reading back ---- */
 
 static bool same_supers(const ar_qlinear *got, const ar_qlinear *q) {
-    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups), supers = (size_t)(q->O * q->supers);
+    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups),
+           supers = (size_t)(q->O * q->supers);
     return memcmp(got->codes, q->codes, elems) == 0 && memcmp(got->d, q->d, 2 * supers) == 0 &&
            memcmp(got->sub_scales, q->sub_scales, groups) == 0 &&
            (!q->dmin || memcmp(got->dmin, q->dmin, 2 * supers) == 0) &&
@@ -387,7 +390,8 @@ static bool same_codes(const ar_qlinear *got, const ar_qlinear *q, ar_qtype type
     return true;
 }
 
-static ar_status verify_linear(const ar_weights *w, const char *path, const job *j, const entry *e, int64_t index) {
+static ar_status verify_linear(const ar_weights *w, const char *path, const job *j, const entry *e,
+                               int64_t index) {
     ar_qlinear *q = NULL, got = {0};
     ar_status status;
     AR_TRY(j->src->linear(j->src->ctx, &q, e->block, e->linear));
@@ -402,7 +406,8 @@ done:
 }
 
 /* Rounding depends on the weights alone: done again, it must give the values read back. */
-static ar_status verify_rounded(const ar_weights *w, const char *path, const job *j, const entry *e, int64_t index) {
+static ar_status verify_rounded(const ar_weights *w, const char *path, const job *j, const entry *e,
+                                int64_t index) {
     int64_t step = rows_at_a_time(e);
     float *values = ar__alloc((size_t)step * 2, (size_t)e->dims[1] * sizeof *values);
     ar_status status = values ? AR_OK : AR_ERR_MEMORY;
@@ -413,8 +418,32 @@ static ar_status verify_rounded(const ar_weights *w, const char *path, const job
         if (status == AR_OK) status = w->vtable->read(w->impl, values, index, row, n);
         if (status == AR_OK) ar_qlinear_dequant(values + elems, &q);
         if (status == AR_OK && memcmp(values, values + elems, (size_t)elems * sizeof *values) != 0)
-            status = ar__fail(AR_ERR_CHECK, "%s: %s: values read back differ from those written", path, e->name);
+            status =
+                ar__fail(AR_ERR_CHECK, "%s: %s: values read back differ from those written", path, e->name);
         ar_qlinear_deinit(&q);
+    }
+    free(values);
+    return status;
+}
+
+static ar_status verify_float(const ar_weights *w, const char *path, const job *j, const entry *e,
+                              int64_t index) {
+    int64_t rows = row_count(e), width = row_width(e), step = CHUNK_BYTES / (4 * width) + 1;
+    ar_qtype type = e->type->qtype;
+    if (step > rows) step = rows;
+    float *values = ar__alloc((size_t)step * 2, (size_t)width * sizeof *values);
+    ar_status status = values ? AR_OK : AR_ERR_MEMORY;
+    for (int64_t row = 0; row < rows && status == AR_OK; row += step) {
+        int64_t n = rows - row < step ? rows - row : step;
+        float *got = values + n * width;
+        status = read_rows(j, values, e, row, n);
+        if (status == AR_OK) status = w->vtable->read(w->impl, got, index, row, n);
+        if (status == AR_OK)
+            status = ar__hf_compare_rounded(got, values, n * width,
+                                            type == AR_QT_F32   ? AR_F32
+                                            : type == AR_QT_F16 ? AR_F16
+                                                                : AR_BF16,
+                                            path, e->name);
     }
     free(values);
     return status;
@@ -423,10 +452,11 @@ static ar_status verify_rounded(const ar_weights *w, const char *path, const job
 static ar_status verify_entry(const ar_weights *w, const char *path, const job *j, const entry *e) {
     char hf[AR__GGUF_HF_NAME];
     const ar__gguf_arch *arch = ar__gguf_arch_of(j->src->model->config.family);
-    if (!e->is_coded && !is_rounded(e)) return AR_OK;
+    if (e->weight < 0) return AR_OK;
     int64_t index = ar__gguf_to_hf(hf, arch, e->name, strlen(e->name)) ? ar_weights_find(w, hf) : -1;
     if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, e->name);
-    return e->is_coded ? verify_linear(w, path, j, e, index) : verify_rounded(w, path, j, e, index);
+    if (e->is_coded) return verify_linear(w, path, j, e, index);
+    return is_rounded(e) ? verify_rounded(w, path, j, e, index) : verify_float(w, path, j, e, index);
 }
 
 static ar_status verify(const char *path, const ar_write_source *src) {

@@ -1,5 +1,7 @@
 /* Hugging Face folders out; see hf_folder.h. */
 #include "hf_folder.h"
+#include "hf_make.h"
+#include "tokenizer.h"
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -243,19 +245,43 @@ static ar_status write_json(const char *dir, const char *name, const cJSON *root
     return status;
 }
 
+/* config.json's root: the source folder's, or made for a source that is a file. */
+static ar_status read_config(ar_json **root, const folder *f) {
+    char *path = NULL;
+    if (!ar_path_is_dir(f->src->model->path)) return ar__hf_make_config(root, f->src->model);
+    AR_TRY(ar_path_join(&path, f->src->model->path, "config.json"));
+    ar_status status = ar_json_open(root, path, CONFIG_BYTES);
+    free(path);
+    return status;
+}
+
 static ar_status write_config(const folder *f) {
     ar_status status = AR_OK;
-    char *path = NULL;
     ar_json *root = NULL;
-    AR_GO(ar_path_join(&path, f->src->model->path, "config.json"));
-    AR_GO(ar_json_open(&root, path, CONFIG_BYTES));
+    AR_GO(read_config(&root, f));
     AR_GO(f->layout->config(root, f->src, f->layout->ctx));
     AR_GO(write_json(f->path, "config.json", root));
     const cJSON *quantization = ar_json_get(root, "quantization_config");
     if (quantization) AR_GO(write_json(f->path, "quantization_config.json", quantization));
 done:
     ar_json_close(root);
-    free(path);
+    return status;
+}
+
+/* The tokenizer of a source that is a file. */
+static ar_status make_tokenizer_files(const folder *f) {
+    const ar_open_model *m = f->src->model;
+    char *text = NULL;
+    cJSON *root = NULL;
+    ar_status status;
+    if (!m->tokenizer) return AR_OK;
+    AR_GO(ar__tokenizer_write(&text, m->tokenizer));
+    AR_GO(write_text(f->path, "tokenizer.json", text));
+    AR_GO(ar__hf_make_tokenizer_config(&root, m));
+    AR_GO(write_json(f->path, "tokenizer_config.json", root));
+done:
+    free(text);
+    cJSON_Delete(root);
     return status;
 }
 
@@ -319,7 +345,9 @@ static ar_status write_all(folder *f) {
     AR_TRY(plan_entries(f));
     for (int32_t s = 0; s < f->shards; s++) AR_TRY(write_shard(f, s));
     AR_TRY(write_index(f));
-    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
+    bool from_folder = ar_path_is_dir(f->src->model->path);
+    if (!from_folder) AR_TRY(make_tokenizer_files(f));
+    for (size_t i = 0; from_folder && i < sizeof copied / sizeof *copied; i++)
         AR_TRY(copy_file(f->src->model->path, f->path, copied[i]));
     return write_config(f); /* last: without it the folder is no model */
 }
@@ -359,10 +387,6 @@ static ar_status check_replaceable(const char *path) {
 
 ar_status ar__hf_folder_check(const char *path, const char *model_path) {
     struct stat model, out;
-    if (!ar_path_is_dir(model_path))
-        return ar__fail(AR_ERR_UNSUPPORTED,
-                        "%s: a Hugging Face folder can only be written from one, found a single file",
-                        model_path);
     if (!ar_path_exists(path)) return AR_OK;
     if (stat(model_path, &model) == 0 && stat(path, &out) == 0 && model.st_dev == out.st_dev &&
         model.st_ino == out.st_ino)
@@ -448,7 +472,7 @@ ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *
 }
 
 ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
-                               bool codes) {
+                                bool codes) {
     const ar_model *m = &src->model->model;
     char name[AR_HF_NAME + 16];
     for (int32_t b = 0; b < m->block_count; b++) {
@@ -466,6 +490,19 @@ ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_
             ar_qlinear_free(q);
             AR_TRY(status);
         }
+    }
+    return AR_OK;
+}
+
+ar_status ar__hf_compare_rounded(const float *got, const float *from, int64_t count, ar_dtype dtype,
+                                 const char *path, const char *name) {
+    for (int64_t i = 0; i < count; i++) {
+        float expected = dtype == AR_F16    ? ar_f16_to_f32(ar_f32_to_f16(from[i]))
+                         : dtype == AR_BF16 ? ar_bf16_to_f32(ar_f32_to_bf16(from[i]))
+                                            : from[i];
+        if (memcmp(&got[i], &expected, sizeof expected) != 0 && !(isnan(got[i]) && isnan(expected)))
+            return ar__fail(AR_ERR_CHECK, "%s: tensor %s: found %g, expected %g", path, name, (double)got[i],
+                            (double)expected);
     }
     return AR_OK;
 }

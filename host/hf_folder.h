@@ -35,7 +35,8 @@ typedef struct ar_hf_layout {
 
 /* Replaces an older model folder at path, which stays as it was until the new one is complete. Errors: IO
  * also when something else is there (a file, a folder with files and no config.json, the source itself);
- * UNSUPPORTED: the source is no folder, or a value has no finite F16. */
+ * UNSUPPORTED: a value has no finite F16, or the source is a file and its family's config.json or its
+ * tokenizer cannot be made. */
 ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout);
 /* Those of these errors that can be told beforehand: before hours of tuning. */
 ar_status ar__hf_folder_check(const char *path, const char *model_path);
@@ -48,4 +49,8 @@ ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *
 /* Compares every linear of the source with what w gives: dequantized rows bit for bit, and codes, scales and
  * zeros when codes is set; without codes, w is laid out as the source. CHECK names the first difference. */
 ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes);
+/* Compares values read back with those they were rounded from, to F32, F16 or BF16. CHECK names the first
+ * difference. */
+ar_status ar__hf_compare_rounded(const float *got, const float *from, int64_t count, ar_dtype dtype,
+                                 const char *path, const char *name);
 #endif

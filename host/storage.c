@@ -60,8 +60,9 @@ static bool has_format(const ar_output_plan *plan, const char *name) {
 
 /* ---- GGUF types imply bits and scheme ---- */
 
-static const char type_names[] = "q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q2_k_s, q3_k_s, q3_k_m, q3_k_l, q4_k_s, q4_k_m, "
-                                 "q5_k_s, q5_k_m, q6_k, f16, bf16 or f32";
+static const char type_names[] =
+    "q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q2_k_s, q3_k_s, q3_k_m, q3_k_l, q4_k_s, q4_k_m, "
+    "q5_k_s, q5_k_m, q6_k, f16, bf16 or f32";
 
 /* The narrowest type that holds these bits; NULL if none does. */
 static const ar__gguf_mix *default_type(int32_t bits, int sym) {
@@ -79,13 +80,14 @@ static ar_status check_fixed(const ar__gguf_mix *t, const ar_output_request *r) 
 static ar_status check_bits(const ar__gguf_mix *t, const ar_scheme *own, const ar_output_request *r) {
     bool sym = own->zero == AR_ZERO_SYM;
     if (r->sym >= 0 && (r->sym != 0) != sym)
-        return ar__fail(AR_ERR_USAGE, "--type %s is %s, found --%s", t->name, sym ? "symmetric" : "asymmetric",
-                        r->sym ? "sym" : "asym");
+        return ar__fail(AR_ERR_USAGE, "--type %s is %s, found --%s", t->name,
+                        sym ? "symmetric" : "asymmetric", r->sym ? "sym" : "asym");
     if (r->bits && r->bits != own->bits && (r->bits > own->bits || !r->widen))
         return ar__fail(AR_ERR_USAGE, "--type %s stores %d bits, found --bits %d%s", t->name, (int)own->bits,
                         (int)r->bits, r->bits < own->bits ? " (--widen stores them in the wider type)" : "");
     if (r->widen && (!r->bits || r->bits == own->bits))
-        return ar__fail(AR_ERR_USAGE, "--widen: has no effect with --type %s of %d bits", t->name, (int)own->bits);
+        return ar__fail(AR_ERR_USAGE, "--widen: has no effect with --type %s of %d bits", t->name,
+                        (int)own->bits);
     return AR_OK;
 }
 
@@ -93,12 +95,16 @@ static ar_status check_bits(const ar__gguf_mix *t, const ar_scheme *own, const a
 static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, int32_t *bits, int *sym) {
     bool is_gguf = has_format(plan, "gguf");
     if (!is_gguf) {
-        if (r->type) return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type, plan->formats[0]);
+        if (r->type)
+            return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type,
+                            plan->formats[0]);
         return r->widen ? ar__fail(AR_ERR_USAGE, "--widen: has no effect without --format gguf") : AR_OK;
     }
     const ar__gguf_mix *t = r->type ? ar__gguf_mix_find(r->type) : default_type(*bits ? *bits : 4, *sym != 0);
     if (!t && r->type) return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected %s", r->type, type_names);
-    if (!t) return ar__fail(AR_ERR_USAGE, "--format gguf with --bits %d --asym: no GGUF type stores that", (int)*bits);
+    if (!t)
+        return ar__fail(AR_ERR_USAGE, "--format gguf with --bits %d --asym: no GGUF type stores that",
+                        (int)*bits);
     ar_scheme own;
     bool coded = ar__gguf_scheme(&own, t->type);
     AR_TRY(coded && own.super == AR_SUPER_NONE ? check_bits(t, &own, r) : check_fixed(t, r));
@@ -128,7 +134,7 @@ static ar_status intersect(ar_output_plan *plan, const ar_format *f, bool sym, c
     AR_TRY(f->storage(&s, plan));
     int32_t bits = plan->scheme.bits;
     if (bits > 8) { /* a float type of GGUF */
-        if (strcmp(f->name, "gguf") == 0) return AR_OK;
+        if (strcmp(f->name, "gguf") == 0 || strcmp(f->name, "hf") == 0) return AR_OK;
         return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
     }
     if (plan->scheme.super != AR_SUPER_NONE) { /* fake stores W' itself, whatever its form */
@@ -177,7 +183,8 @@ static ar_status resolve_part(ar_qtype *type, const char *option, const char *na
     if (!is_gguf) return ar__fail(AR_ERR_USAGE, "%s: has no effect without --format gguf", option);
     *type = ar__gguf_type_named(name);
     if (*type == AR_QT_COUNT)
-        return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected f32, f16, bf16, q4_0 to q8_0 or q2_k to q6_k", option, name);
+        return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected f32, f16, bf16, q4_0 to q8_0 or q2_k to q6_k",
+                        option, name);
     return AR_OK;
 }
 
@@ -187,8 +194,8 @@ ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type,
     return resolve_part(&plan->head, "--head-type", head_type, is_gguf);
 }
 
-bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block, int32_t i,
-                           ar_scheme *scheme) {
+bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block,
+                           int32_t i, ar_scheme *scheme) {
     const ar_linear *lin = &block->linears[i];
     char name[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME], wanted[AR__GGUF_HF_NAME];
     *scheme = plan->scheme;

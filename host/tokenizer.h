@@ -9,6 +9,7 @@
  *   tokenizer_json.c    tokenizer.json: model, vocabulary, merges, added tokens
  *   tokenizer_stages.c  tokenizer.json: normalizer, pre_tokenizer, decoder
  *   tokenizer_build.c   the same object from GGUF's arrays
+ *   tokenizer_write.c   the object as a tokenizer.json
  *   tokenizer_utf8.c    UTF-8, the byte-level alphabet, growing text */
 #ifndef AR_TOKENIZER_H
 #define AR_TOKENIZER_H
@@ -140,6 +141,9 @@ ar_status ar__pre_add(ar_tokenizer *t, const char *pattern, bool literal, ar__sp
 ar_status ar__pre_add_named(ar_tokenizer *t, const char *name, const char *what);
 /* llama.cpp's name of one pattern as tokenizer.json files write it; NULL if it is none of the known ones. */
 const char *ar__pre_name(const char *pattern);
+#define AR__PRE_PATTERNS 6
+/* The patterns of a name, AR__PRE_PATTERNS of them with NULLs at the end; NULL for no such name. */
+const char *const *ar__pre_patterns(const char *name);
 void ar__pre_deinit(ar__pre *pre);
 /* Cuts text into words: matcher->from. */
 ar_status ar__pre_run(const ar_tokenizer *t, ar__matcher *m, const char *text, size_t bytes);
@@ -198,6 +202,13 @@ void ar__bpe_deinit(ar__bpe *w); /* all but ids */
 /* ---- tokenizer_stages.c ---- */
 
 ar_status ar__stages_parse(ar_tokenizer *t, const ar_json *root, const char *what);
+
+/* ---- tokenizer_write.c ---- */
+
+/* tokenizer.json as text; free(). UNSUPPORTED for a pre-split that has no name, and for tokens with zero bytes. */
+ar_status ar__tokenizer_write(char **json, const ar_tokenizer *t);
+/* Does a text begin with BOS: in SentencePiece's and Llama 3's tokenizers that have one. */
+bool ar__tokenizer_starts_with_bos(const ar_tokenizer *t);
 
 /* ---- the object ---- */
 

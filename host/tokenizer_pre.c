@@ -21,22 +21,30 @@
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                     \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-/* llama.cpp's names, and the patterns as tokenizer.json files write them. */
+#define CODER_SCRIPTS "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+" /* Han, Hangul and between */
+
+/* llama.cpp's names, and the patterns as tokenizer.json files write them, one split after the other. */
 typedef struct known {
-    const char *name, *pattern;
-    bool digits_first;
+    const char *name, *patterns[AR__PRE_PATTERNS];
 } known;
 static const known knowns[] = {
-    {"gpt-2", GPT2_WORDS, false},
-    {"llama-bpe", LLAMA3_WORDS("\\p{N}{1,3}"), false},
-    {"qwen2", LLAMA3_WORDS("\\p{N}"), false},
-    {"smollm", GPT2_WORDS, true},
+    {"gpt-2", {GPT2_WORDS}},
+    {"llama-bpe", {LLAMA3_WORDS("\\p{N}{1,3}")}},
+    {"qwen2", {LLAMA3_WORDS("\\p{N}")}},
+    {"smollm", {"\\p{N}", GPT2_WORDS}},
+    {"deepseek-coder", {"[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CODER_SCRIPTS, "\\p{N}"}},
 };
 #define KNOWN_COUNT (sizeof knowns / sizeof *knowns)
 
 const char *ar__pre_name(const char *pattern) {
     for (size_t i = 0; i < KNOWN_COUNT; i++)
-        if (strcmp(knowns[i].pattern, pattern) == 0) return knowns[i].name;
+        if (!knowns[i].patterns[1] && strcmp(knowns[i].patterns[0], pattern) == 0) return knowns[i].name;
+    return NULL;
+}
+
+const char *const *ar__pre_patterns(const char *name) {
+    for (size_t i = 0; i < KNOWN_COUNT; i++)
+        if (strcmp(knowns[i].name, name) == 0) return knowns[i].patterns;
     return NULL;
 }
 
@@ -127,12 +135,12 @@ ar_status ar__pre_add_named(ar_tokenizer *t, const char *name, const char *what)
     char quoted[AR__QUOTE_BYTES];
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
         if (strcmp(knowns[i].name, name) != 0) continue;
-        if (knowns[i].digits_first) AR_TRY(ar__pre_add(t, "\\p{N}", false, AR__ISOLATED, false, what));
-        AR_TRY(ar__pre_add(t, knowns[i].pattern, false, AR__ISOLATED, false, what));
+        for (int32_t k = 0; k < AR__PRE_PATTERNS && knowns[i].patterns[k]; k++)
+            AR_TRY(ar__pre_add(t, knowns[i].patterns[k], false, AR__ISOLATED, false, what));
         t->pre.name = knowns[i].name;
         return AR_OK;
     }
-    return ar__fail(AR_ERR_FORMAT, "%s: pre-split: found %s, expected gpt-2, llama-bpe, qwen2 or smollm",
+    return ar__fail(AR_ERR_FORMAT, "%s: pre-split: found %s, expected gpt-2, llama-bpe, qwen2, smollm or deepseek-coder",
                     what, ar__quote(quoted, name, strlen(name)));
 }
 

@@ -79,13 +79,17 @@ static ar_status st_read(const void *impl, float *dst, int64_t i, int64_t row, i
     return AR_OK;
 }
 
-static ar_status st_raw(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride, int64_t i) {
+static ar_status st_raw(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride,
+                        int64_t i) {
     const st_weights *s = impl;
     const ar_st_tensor *t = ar_safetensors_at(s->st, i);
-    if (!t) return ar__fail(AR_ERR_ARG, "%s: found tensor index %" PRId64 ", expected below %" PRId64, s->path, i, st_count(impl));
+    if (!t)
+        return ar__fail(AR_ERR_ARG, "%s: found tensor index %" PRId64 ", expected below %" PRId64, s->path, i,
+                        st_count(impl));
     *type = strcmp(t->dtype, "F32") == 0 ? AR_QT_F32 : strcmp(t->dtype, "F16") == 0 ? AR_QT_F16 : AR_QT_BF16;
     if (*type == AR_QT_BF16 && strcmp(t->dtype, "BF16") != 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: tensor %s: found dtype %s, expected F32, F16 or BF16", s->path, t->name, t->dtype);
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: tensor %s: found dtype %s, expected F32, F16 or BF16",
+                        s->path, t->name, t->dtype);
     *blocks = t->data;
     *row_stride = t->dim_count > 1 && t->dims[0] > 0 ? t->bytes / (uint64_t)t->dims[0] : t->bytes;
     return AR_OK;
@@ -121,7 +125,9 @@ static ar_status find_file(char **path, const char *folder) {
                     folder);
 }
 
-const ar_safetensors *ar__weights_safetensors(const ar_weights *w) { return ((const st_weights *)w->impl)->st; }
+const ar_safetensors *ar__weights_safetensors(const ar_weights *w) {
+    return ((const st_weights *)w->impl)->st;
+}
 
 const char *ar__weights_path(const ar_weights *w) { return ((const st_weights *)w->impl)->path; }
 

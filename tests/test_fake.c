@@ -125,7 +125,7 @@ static void only_model_folders_are_replaced(void **state) {
     assert_ok(f->write(in_folder(folder, "new/deeper"), &t.src));
     free(t.model.path);
     assert_ok(ar_path_join(&t.model.path, folder, "file"));
-    assert_error(f->write(in_folder(folder, "out"), &t.src), AR_ERR_UNSUPPORTED, "single file");
+    assert_error(f->write(in_folder(folder, "out"), &t.src), AR_ERR_UNSUPPORTED, "family");
     source_close(&t);
     temp_remove(folder);
 }

@@ -3,6 +3,7 @@
 #include "temp_files.h"
 #include "ar_error.h"
 #include "fmt_gguf.h"
+#include "tokenizer.h"
 #include <math.h>
 
 /* ---- a file in memory ---- */
@@ -741,9 +742,10 @@ static void check_vectors(const ar_tokenizer *t, const char *name) {
 
 static void llama_cpp_vocabularies_encode_as_published(void **state) {
     (void)state;
-    static const char *const names[] = {"ggml-vocab-llama-spm", "ggml-vocab-phi-3", "ggml-vocab-gpt-2"};
+    static const char *const names[] = {"ggml-vocab-llama-spm", "ggml-vocab-phi-3", "ggml-vocab-gpt-2",
+                                        "ggml-vocab-deepseek-coder"};
     if (!shared_data("tokenizers/gguf-vocab/ggml-vocab-gpt-2.gguf")) skip();
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         char path[256];
         ar_file f;
         ar__gguf g;
@@ -753,6 +755,13 @@ static void llama_cpp_vocabularies_encode_as_published(void **state) {
         assert_ok(ar__gguf_parse(&g, f.data, f.bytes, names[i]));
         assert_ok(ar__gguf_tokenizer(&t, &g));
         check_vectors(t, names[i]);
+        char *json; /* and as a tokenizer.json */
+        ar_tokenizer *again;
+        assert_ok(ar__tokenizer_write(&json, t));
+        assert_ok(ar_tokenizer_parse(&again, json, strlen(json), names[i]));
+        check_vectors(again, names[i]);
+        free(json);
+        ar_tokenizer_close(again);
         ar_tokenizer_close(t);
         ar__gguf_deinit(&g);
         ar_file_close(&f);

@@ -45,7 +45,8 @@ static void values_are_those_of_an_independent_reader(void **state) {
         for (int64_t i = 0; i < g.count; i++) {
             float expected = ar__gguf_load_f32(g.values + 4 * i);
             if (memcmp(&got[i], &expected, 4) != 0 && (got[i] != 0.0f || expected != 0.0f))
-                fail_msg("%s: element %d: found %.9g, expected %.9g", g.type->name, (int)i, (double)got[i], (double)expected);
+                fail_msg("%s: element %d: found %.9g, expected %.9g", g.type->name, (int)i, (double)got[i],
+                         (double)expected);
         }
         free(got);
     }
@@ -71,8 +72,7 @@ static void codes_come_back_as_the_same_blocks_and_values(void **state) {
             assert_memory_equal(made, g.blocks + row * row_bytes, (size_t)row_bytes);
         }
         ar_qlinear_dequant(values, &q);
-        for (int64_t i = 0; i < g.count; i++)
-            assert_true(values[i] == ar__gguf_load_f32(g.values + 4 * i));
+        for (int64_t i = 0; i < g.count; i++) assert_true(values[i] == ar__gguf_load_f32(g.values + 4 * i));
         free(values);
         free(made);
         ar_qlinear_deinit(&q);

@@ -1,10 +1,12 @@
-/* Types of tensors under the names of --type: what llama-quantize (llama.cpp 0.7.0 of Debian testing) gave each tensor of
- * two random models of 19 and 17 layers, and the rounding of the matrices that are not tuned. No device. */
+/* Types of tensors under the names of --type: what llama-quantize (llama.cpp 0.7.0 of Debian testing) gave
+ * each tensor of two random models of 19 and 17 layers, and the rounding of the matrices that are not tuned.
+ * No device. */
 #include "temp_files.h"
 #include "fmt_gguf.h"
 #include <math.h>
 
-/* A digit per layer, n of Qn_K: attn_v and ffn_down; then attn_output, the other linears, the embedding, the head. */
+/* A digit per layer, n of Qn_K: attn_v and ffn_down; then attn_output, the other linears, the embedding, the
+ * head. */
 static const struct {
     const char *mix;
     int32_t layers, queries_per_kv;
@@ -41,15 +43,16 @@ static char digit(const char *mix, const char *format, int32_t layer, int32_t ro
 
 static void mixes_are_llama_quantize_s(void **state) {
     (void)state;
-    static const char *const others[] = {"blk.%d.attn_q.weight", "blk.%d.attn_k.weight", "blk.%d.ffn_gate.weight",
-                                         "blk.%d.ffn_up.weight"};
+    static const char *const others[] = {"blk.%d.attn_q.weight", "blk.%d.attn_k.weight",
+                                         "blk.%d.ffn_gate.weight", "blk.%d.ffn_up.weight"};
     for (int32_t r = 0; r < (int32_t)(sizeof published / sizeof *published); r++) {
         const char *mix = published[r].mix;
         for (int32_t layer = 0; layer < published[r].layers; layer++) {
             assert_int_equal(digit(mix, "blk.%d.attn_v.weight", layer, r), published[r].v[layer]);
             assert_int_equal(digit(mix, "blk.%d.ffn_down.weight", layer, r), published[r].down[layer]);
             assert_int_equal(digit(mix, "blk.%d.attn_output.weight", layer, r), published[r].rest[0]);
-            for (int k = 0; k < 4; k++) assert_int_equal(digit(mix, others[k], layer, r), published[r].rest[1]);
+            for (int k = 0; k < 4; k++)
+                assert_int_equal(digit(mix, others[k], layer, r), published[r].rest[1]);
         }
         assert_int_equal(digit(mix, "token_embd.weight", 0, r), published[r].rest[2]);
         if (!published[r].tied) assert_int_equal(digit(mix, "output.weight", 0, r), published[r].rest[3]);
@@ -57,7 +60,8 @@ static void mixes_are_llama_quantize_s(void **state) {
 }
 
 static const char *type_of(const char *mix, const char *name, int64_t width, bool tied) {
-    return ar_qtype_name(ar__gguf_mix_type(ar__gguf_mix_find(mix), &(ar__gguf_place){name, width, 2, 1, tied}));
+    return ar_qtype_name(
+        ar__gguf_mix_type(ar__gguf_mix_find(mix), &(ar__gguf_place){name, width, 2, 1, tied}));
 }
 
 static void widths_that_blocks_do_not_divide_fall_back(void **state) {
@@ -101,18 +105,21 @@ static double squared_error(const float *a, const float *b, int64_t count) {
     return sum / (double)count;
 }
 
-/* Mean squared errors of normal weights; the bound is 2 % above what was found, and far below rounding without a scan. */
+/* Mean squared errors of normal weights; the bound is 2 % above what was found, and far below rounding
+ * without a scan. */
 static void rounding_errs_little(void **state) {
     (void)state;
     static const struct {
         ar_qtype type;
         double bound;
-    } cases[] = {{AR_QT_Q4_0, 0.0105}, {AR_QT_Q4_1, 0.0078}, {AR_QT_Q5_0, 0.0027}, {AR_QT_Q5_1, 0.0019}, {AR_QT_Q8_0, 3.7e-5},
-                 {AR_QT_Q2_K, 0.115}, {AR_QT_Q3_K, 0.034}, {AR_QT_Q4_K, 0.0079}, {AR_QT_Q5_K, 0.002}, {AR_QT_Q6_K, 4.8e-4}};
+    } cases[] = {{AR_QT_Q4_0, 0.0105}, {AR_QT_Q4_1, 0.0078}, {AR_QT_Q5_0, 0.0027}, {AR_QT_Q5_1, 0.0019},
+                 {AR_QT_Q8_0, 3.7e-5}, {AR_QT_Q2_K, 0.115},  {AR_QT_Q3_K, 0.034},  {AR_QT_Q4_K, 0.0079},
+                 {AR_QT_Q5_K, 0.002},  {AR_QT_Q6_K, 4.8e-4}};
     enum { O = 8, I = 512 };
     float W[O * I], got[O * I];
     uint32_t seed = 7;
-    for (int i = 0; i < O * I; i++) W[i] = normal(&seed) * (i / 64 % 3 == 0 ? 2.0f : 0.5f) + (i / 32 % 5 == 0 ? 0.5f : 0.0f);
+    for (int i = 0; i < O * I; i++)
+        W[i] = normal(&seed) * (i / 64 % 3 == 0 ? 2.0f : 0.5f) + (i / 32 % 5 == 0 ? 0.5f : 0.0f);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         ar_scheme s;
         ar_qlinear q;
@@ -121,7 +128,9 @@ static void rounding_errs_little(void **state) {
         assert_ok(ar__gguf_round(&q, W));
         ar_qlinear_dequant(got, &q);
         double error = squared_error(W, got, O * I);
-        if (error > cases[k].bound) fail_msg("%s: found %g, expected at most %g", ar_qtype_name(cases[k].type), error, cases[k].bound);
+        if (error > cases[k].bound)
+            fail_msg("%s: found %g, expected at most %g", ar_qtype_name(cases[k].type), error,
+                     cases[k].bound);
         ar_qlinear_deinit(&q);
     }
 }

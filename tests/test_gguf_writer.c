@@ -107,7 +107,8 @@ static void every_type_round_trips(void **state) {
 /* Super-blocks, and widths of 384 that fall back; codes and scales of every size. */
 static void every_mix_round_trips(void **state) {
     (void)state;
-    const char *types[] = {"q2_k", "q2_k_s", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k"};
+    const char *types[] = {"q2_k",   "q2_k_s", "q3_k_s", "q3_k_m", "q3_k_l",
+                           "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k"};
     gguf_shape shape = {256, 384, 2, 4, 1, 64, 40, false, false, NULL, NULL};
     for (int i = 0; i < 20; i++) {
         shape.tied = i % 3 == 0;
@@ -352,8 +353,8 @@ static void blocks_lie_where_llama_cpp_reads_them(void **state) {
     }
 }
 
-static const char *stored_type(const gguf_shape *shape, const char *type, const char *embedding, const char *head,
-                               const char *name) {
+static const char *stored_type(const gguf_shape *shape, const char *type, const char *embedding,
+                               const char *head, const char *name) {
     gguf_source s;
     parsed p;
     static char found[16];

@@ -54,6 +54,10 @@ usage)
     run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
     run 2 quantize "$model" -o o --vram lots; says 'such as 256M'
     run 2 quantize -o o; says 'found 0 arguments'
+    run 2 convert "$model"; says '-o DST'
+    run 2 convert "$model" -o o --type q4_0; says 'f32, f16 or bf16'
+    run 2 convert "$model" -o o --format gptq; says 'gguf or hf'
+    run 2 quantize "$model" -o o.gguf --embedding-type q9_k; says 'embedding-type'
     run 2 eval "$model"; says '--text'
     run 2 eval "$model" --text "$text" --protocol dream; says 'llamacpp'
     run 2 eval "$model" --text "$text" --device cuda
@@ -79,6 +83,15 @@ formats)
     run 2 quantize "$model" -o o --format gguf,gptq --asym; says 'share no value'
     run 2 quantize "$model" -o o --format gptq --type q4_0; says 'format gguf'
     nothing_left o o.part o.gguf o.gguf.part ;;
+convert)
+    run 0 convert "$model" -o m.gguf
+    run 0 convert m.gguf -o back --format hf
+    run 0 convert back -o again.gguf
+    cmp m.gguf again.gguf || die "the second GGUF file differs"
+    run 1 convert m.gguf -o nowhere/x; says 'does not exist'
+    run 3 convert /dev/null -o x.gguf
+    only again.gguf back err m.gguf out
+    ;;
 model)
     run 1 info "$dir/absent"
     mkdir bad && cp "$model"/* bad/

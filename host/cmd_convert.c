@@ -1,0 +1,87 @@
+/* anyround convert: a model from one kind of file to another, in floats and without tuning. */
+#include "output.h"
+#include "program.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct convert_options {
+    const char *out, *type, *format;
+} convert_options;
+
+/* The type of the largest matrix every model has, the embedding; f32 where that is not a float type. */
+static const char *own_type(const ar_open_model *m) {
+    int64_t i = ar_weights_find(&m->weights, "model.embed_tokens.weight");
+    if (i < 0) i = ar_weights_find(&m->weights, "lm_head.weight");
+    const char *type = i < 0 ? "F32" : m->weights.vtable->at(m->weights.impl, i)->type;
+    return strcmp(type, "F16") == 0 ? "f16" : strcmp(type, "BF16") == 0 ? "bf16" : "f32";
+}
+
+static ar_status make_plan(ar_output_plan *plan, const convert_options *o, const ar_open_model *m) {
+    size_t n = strlen(o->out);
+    bool gguf_name = n > 5 && strcmp(o->out + n - 5, ".gguf") == 0;
+    const char *type = o->type ? o->type : own_type(m), *format = o->format   ? o->format
+                                                                  : gguf_name ? "gguf"
+                                                                              : "hf";
+    if (strcmp(type, "f32") != 0 && strcmp(type, "f16") != 0 && strcmp(type, "bf16") != 0)
+        return ar__fail(AR_ERR_USAGE,
+                        "--type: found '%s', expected f32, f16 or bf16 (quantize writes the others)", type);
+    if (strcmp(format, "gguf") != 0 && strcmp(format, "hf") != 0)
+        return ar__fail(AR_ERR_USAGE, "--format: found '%s', expected gguf or hf", format);
+    *plan = (ar_output_plan){.scheme = {.bits = 16, .group = -1},
+                             .embedding = AR_QT_COUNT,
+                             .head = AR_QT_COUNT,
+                             .formats = {ar_format_find(format)->name},
+                             .format_count = 1};
+    memcpy(plan->type, type, strlen(type) + 1);
+    return AR_OK;
+}
+
+static ar_status no_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) {
+    (void)ctx;
+    (void)block;
+    (void)i;
+    *q = NULL;
+    return AR_OK;
+}
+
+static ar_status convert(const char *path, const convert_options *o, const ar_common *common) {
+    ar_status status = AR_OK;
+    ar_open_model *m = NULL;
+    ar_output_plan plan;
+    char *staging = NULL;
+    size_t n = strlen(o->out);
+    AR_GO(ar_model_open(&m, path));
+    AR_GO(make_plan(&plan, o, m));
+    AR_GO(ar__output_check(&plan, o->out, path));
+    AR_GO(ar__output_accepts(&plan, m));
+    while (n > 1 && o->out[n - 1] == '/') n--;
+    staging = ar__alloc(n + 12, 1);
+    if (!staging) AR_GO(AR_ERR_MEMORY);
+    memcpy(staging, o->out, n);
+    memcpy(staging + n, ".converting", 12);
+    ar_write_source src = {.model = m, .plan = &plan, .linear = no_linear};
+    AR_GO(ar__output_write(o->out, staging, &src));
+    if (!common->quiet) printf("%s: %s, %s, read back and compared\n", o->out, plan.formats[0], plan.type);
+done:
+    free(staging);
+    ar_model_close(m);
+    return status;
+}
+
+static ar_status run(const ar_command *self, int argc, char **argv) {
+    ar_common common;
+    convert_options o = {0};
+    const ar_option options[] = {
+        {"--out|-o", AR_OPT_STRING, &o.out, "DST", "the .gguf file or folder to write", 0, 0, NULL},
+        {"--type", AR_OPT_STRING, &o.type, "T", "f32, f16 or bf16 (as the source's embedding)", 0, 0, NULL},
+        {"--format", AR_OPT_STRING, &o.format, "F", "gguf or hf (by DST's name)", 0, 0, NULL},
+    };
+    int positional;
+    AR_TRY(ar_args_parse(self, &common, options, 3, argc, argv, &positional, 1, 1));
+    if (common.help) return AR_OK;
+    if (!o.out) return ar__fail(AR_ERR_USAGE, "anyround convert: -o DST is needed");
+    return convert(argv[1], &o, &common);
+}
+
+const ar_command ar__command_convert = {
+    "convert", "float Hugging Face folders to GGUF and back, without tuning", "SRC -o DST [options]", run};

@@ -1,0 +1,260 @@
+/* Float models from a Hugging Face folder to GGUF and back: the same tensors, numbers and ids. No device. */
+#include "gguf_source.h"
+#include "fmt_gguf.h"
+#include "tokenizer.h"
+#include <cjson/cJSON.h>
+
+static char *folder;
+static int setup(void **state) {
+    (void)state;
+    folder = temp_folder();
+    return 0;
+}
+static int teardown(void **state) {
+    (void)state;
+    temp_remove(folder);
+    return 0;
+}
+
+static ar_status no_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) {
+    (void)ctx;
+    (void)block;
+    (void)i;
+    *q = NULL;
+    return AR_OK;
+}
+
+/* Opens the model at from, writes it as a format with a float type at to, and reads that back. */
+static ar_status convert(const char *from, const char *to, const char *format, const char *type) {
+    ar_open_model *m;
+    ar_output_plan plan = {.scheme = {.bits = 16, .group = -1},
+                           .embedding = AR_QT_COUNT,
+                           .head = AR_QT_COUNT,
+                           .formats = {format},
+                           .format_count = 1};
+    AR_TRY(ar_model_open(&m, from));
+    snprintf(plan.type, sizeof plan.type, "%s", type);
+    ar_write_source src = {.model = m, .plan = &plan, .linear = no_linear};
+    ar_status status = ar_format_find(format)->write(to, &src);
+    if (status == AR_OK) status = ar_format_find(format)->verify(to, &src);
+    ar_model_close(m);
+    return status;
+}
+
+static float round_to(const char *type, float x) {
+    return strcmp(type, "f16") == 0    ? ar_f16_to_f32(ar_f32_to_f16(x))
+           : strcmp(type, "bf16") == 0 ? ar_bf16_to_f32(ar_f32_to_bf16(x))
+                                       : x;
+}
+
+static void assert_same_weights(const ar_open_model *a, const ar_open_model *b, const char *type) {
+    const ar_weights *wa = &a->weights, *wb = &b->weights;
+    assert_int_equal(wa->vtable->count(wa->impl), wb->vtable->count(wb->impl));
+    for (int64_t i = 0; i < wa->vtable->count(wa->impl); i++) {
+        const ar_weight *t = wa->vtable->at(wa->impl, i);
+        int64_t k = ar_weights_find(wb, t->name), rows = t->dim_count > 1 ? t->dims[0] : 1,
+                n = rows * t->dims[t->dim_count - 1];
+        assert_true(k >= 0);
+        const ar_weight *u = wb->vtable->at(wb->impl, k);
+        assert_int_equal(t->dim_count, u->dim_count);
+        assert_memory_equal(t->dims, u->dims, (size_t)t->dim_count * sizeof *t->dims);
+        float *x = malloc((size_t)n * sizeof *x), *y = malloc((size_t)n * sizeof *y);
+        assert_ok(wa->vtable->read(wa->impl, x, i, 0, rows));
+        assert_ok(wb->vtable->read(wb->impl, y, k, 0, rows));
+        for (int64_t j = 0; j < n; j++) assert_true(y[j] == round_to(type, x[j]));
+        free(x);
+        free(y);
+    }
+}
+
+static void assert_same_numbers(const ar_config *a, const ar_config *b) {
+    assert_string_equal(a->family, b->family);
+    assert_true(a->hidden == b->hidden && a->intermediate == b->intermediate && a->vocab == b->vocab);
+    assert_true(a->layers == b->layers && a->heads == b->heads && a->kv_heads == b->kv_heads);
+    assert_true(a->head_dim == b->head_dim && a->max_tokens == b->max_tokens && a->tied == b->tied);
+    assert_true(a->rms_eps == b->rms_eps && a->rope_theta == b->rope_theta && a->bos == b->bos &&
+                a->eos == b->eos);
+    assert_string_equal(a->rope_scaling.kind, b->rope_scaling.kind);
+    assert_true(a->rope_scaling.factor == b->rope_scaling.factor &&
+                a->rope_scaling.low_freq == b->rope_scaling.low_freq);
+    assert_true(a->rope_scaling.high_freq == b->rope_scaling.high_freq &&
+                a->rope_scaling.original_tokens == b->rope_scaling.original_tokens);
+}
+
+static void check_there_and_back(const gguf_shape *shape, const char *type) {
+    ar_open_model *a, *b;
+    char from[4000], gguf[4000], back[4000];
+    snprintf(from, sizeof from, "%s/from", folder);
+    snprintf(gguf, sizeof gguf, "%s/m.gguf", folder);
+    snprintf(back, sizeof back, "%s/back", folder);
+    assert_ok(ar_dir_create(from));
+    gguf_write_folder(from, shape);
+    assert_ok(convert(from, gguf, "gguf", type));
+    assert_ok(convert(gguf, back, "hf", type));
+    assert_ok(ar_model_open(&a, from));
+    assert_ok(ar_model_open(&b, back));
+    assert_same_numbers(&a->config, &b->config);
+    assert_same_weights(a, b, type);
+    ar_model_close(a);
+    ar_model_close(b);
+}
+
+static void models_come_back(void **state) {
+    (void)state;
+    gguf_shape tied = gguf_small, biased = gguf_small, linear = gguf_small, llama3 = gguf_small;
+    tied.tied = true;
+    biased.biased = true;
+    linear.config = "\"rope_theta\":20000,\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2.5}";
+    llama3.config =
+        "\"rope_theta\":500000,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,"
+        "\"high_freq_factor\":4,\"original_max_position_embeddings\":8192}";
+    check_there_and_back(&gguf_small, "f32");
+    check_there_and_back(&gguf_small, "f16");
+    check_there_and_back(&gguf_small, "bf16");
+    check_there_and_back(&tied, "f16");
+    check_there_and_back(&biased, "f32");
+    check_there_and_back(&linear, "f32");
+    check_there_and_back(&llama3, "f32");
+}
+
+static void families_come_back(void **state) {
+    (void)state;
+    const char *families[] = {"llama", "mistral", "qwen2", "qwen3", "phi3"};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        char from[256], gguf[4000], back[4000];
+        ar_open_model *a, *b;
+        snprintf(from, sizeof from, "tests/golden/families/%s", families[i]);
+        snprintf(gguf, sizeof gguf, "%s/m.gguf", folder);
+        snprintf(back, sizeof back, "%s/back", folder);
+        assert_ok(convert(from, gguf, "gguf", "f32"));
+        assert_ok(convert(gguf, back, "hf", "f32"));
+        assert_ok(ar_model_open(&a, from));
+        assert_ok(ar_model_open(&b, back));
+        assert_true(a->config.hidden == b->config.hidden && a->config.head_dim == b->config.head_dim);
+        assert_true(a->config.rotary == b->config.rotary && a->config.rope_theta == b->config.rope_theta);
+        assert_true(a->config.tied == b->config.tied && a->config.kv_heads == b->config.kv_heads);
+        assert_same_weights(a, b, "f32");
+        ar_model_close(a);
+        ar_model_close(b);
+    }
+    char gguf[4000];
+    snprintf(gguf, sizeof gguf, "%s/m.gguf", folder);
+    assert_ok(convert("tests/golden/families/gpt2", gguf, "gguf", "f32"));
+    assert_error(convert(gguf, in_folder(folder, "gpt2"), "hf", "f32"), AR_ERR_UNSUPPORTED, "gpt2");
+    assert_error(convert("tests/golden/families/opt", gguf, "gguf", "f32"), AR_ERR_UNSUPPORTED, "opt");
+}
+
+/* ---- tokenizers ---- */
+
+static void assert_same_ids(const ar_tokenizer *a, const ar_tokenizer *b, const char *text, bool special) {
+    int32_t *x, *y;
+    int64_t m, n;
+    char *s, *t;
+    size_t p, q;
+    assert_ok(ar_tokenizer_encode(a, &x, &m, text, strlen(text), special));
+    assert_ok(ar_tokenizer_encode(b, &y, &n, text, strlen(text), special));
+    if (m != n || memcmp(x, y, (size_t)m * sizeof *x) != 0)
+        fail_msg("\"%s\" (special %d): other ids", text, special);
+    assert_ok(ar_tokenizer_decode(a, &s, &p, x, m, true, false));
+    assert_ok(ar_tokenizer_decode(b, &t, &q, y, n, true, false));
+    assert_int_equal(p, q);
+    assert_memory_equal(s, t, p);
+    free(x);
+    free(y);
+    free(s);
+    free(t);
+}
+
+/* Does the text hold an added token that strips spaces, stands alone or is normalized? GGUF has no place for
+ * that. */
+static bool has_flagged_token(const ar_tokenizer *t, const char *text) {
+    const ar__added_set *sets[] = {&t->raw_added, &t->normalized_added};
+    for (int k = 0; k < 2; k++)
+        for (int32_t i = 0; i < sets[k]->count; i++) {
+            const ar__added *a = &sets[k]->items[i];
+            bool flagged =
+                a->lstrip || a->rstrip || a->single_word || strcmp(a->pattern, t->tokens[a->id].text) != 0;
+            if (flagged && strstr(text, t->tokens[a->id].text)) return true;
+        }
+    return false;
+}
+
+static void check_tokenizer(const char *name) {
+    char path[256], *text;
+    size_t bytes;
+    ar_open_model *a, *b;
+    ar_tokenizer *t;
+    ar_json *cases;
+    gguf_shape shape = gguf_small;
+    snprintf(path, sizeof path, "tests/golden/tokenizers/%s.json", name);
+    assert_ok(ar_tokenizer_open(&t, path));
+    shape.vocab = ar_tokenizer_vocab(t) + 3;
+    ar_tokenizer_close(t);
+    char from[4000], gguf[4000], back[4000];
+    snprintf(from, sizeof from, "%s/from", folder);
+    snprintf(gguf, sizeof gguf, "%s/m.gguf", folder);
+    snprintf(back, sizeof back, "%s/back", folder);
+    assert_ok(ar_dir_create(from));
+    gguf_write_folder(from, &shape);
+    assert_ok(ar_file_read_text(&text, &bytes, path, 1 << 24));
+    put_text(in_folder(from, "tokenizer.json"), text);
+    put_text(in_folder(from, "tokenizer_config.json"), "{\"chat_template\":\"{{ 'any text' }}\"}");
+    free(text);
+    assert_ok(convert(from, gguf, "gguf", "f32"));
+    assert_ok(convert(gguf, back, "hf", "f32"));
+    assert_ok(ar_model_open(&a, from));
+    assert_ok(ar_model_open(&b, back));
+    assert_int_equal(ar_tokenizer_bos(a->tokenizer), ar_tokenizer_bos(b->tokenizer));
+    assert_int_equal(ar_tokenizer_eos(a->tokenizer), ar_tokenizer_eos(b->tokenizer));
+    snprintf(path, sizeof path, "tests/golden/tokenizers/%s.cases.json", name);
+    assert_ok(ar_json_open(&cases, path, 1 << 20));
+    int checked = 0;
+    for (const cJSON *one = cases->child; one; one = one->next) {
+        const char *content = ar_json_get(one, "text")->valuestring;
+        if (has_flagged_token(a->tokenizer, content)) continue;
+        assert_same_ids(a->tokenizer, b->tokenizer, content, cJSON_IsTrue(ar_json_get(one, "special")));
+        checked++;
+    }
+    if (checked <= 20) fail_msg("%s: %d texts", name, checked);
+    ar_json_close(cases);
+    ar_model_close(a);
+    ar_model_close(b);
+    assert_ok(ar_file_read_text(&text, &bytes, in_folder(back, "tokenizer_config.json"), 1 << 20));
+    assert_non_null(strstr(text, "any text"));
+    free(text);
+}
+
+static void tokenizers_come_back(void **state) {
+    (void)state;
+    const char *names[] = {"llama3", "qwen2", "gpt2", "smollm", "legacy"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_tokenizer(names[i]);
+}
+
+/* Quantized blocks become floats; a value beyond F16 is refused. */
+static void quantized_files_become_floats(void **state) {
+    (void)state;
+    gguf_source s;
+    ar_open_model *a, *b;
+    char from[4000], q8[4000], back[4000];
+    snprintf(from, sizeof from, "%s/from", folder);
+    snprintf(q8, sizeof q8, "%s/q8.gguf", folder);
+    snprintf(back, sizeof back, "%s/back", folder);
+    assert_ok(ar_dir_create(from));
+    gguf_write_folder(from, &gguf_small);
+    gguf_open_source(&s, from, NULL, (ar_output_request){.type = "q8_0", .sym = -1});
+    assert_ok(ar_format_find("gguf")->write(q8, &s.write));
+    gguf_close_source(&s);
+    assert_ok(convert(q8, back, "hf", "f32"));
+    assert_ok(ar_model_open(&a, q8));
+    assert_ok(ar_model_open(&b, back));
+    assert_same_weights(a, b, "f32");
+    ar_model_close(a);
+    ar_model_close(b);
+}
+
+int main(void) {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {T(models_come_back), T(families_come_back), T(tokenizers_come_back),
+                                       T(quantized_files_become_floats)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
