@@ -275,7 +275,10 @@ static void pieces_and_vector_widths_do_not_change_a_bit(void **state) {
 
 /* ---- exact quotients ---- */
 
-enum { PAIRS = 1 << 20 };
+enum { PAIRS = 1 << 20, SMALL_PAIRS = 1 << 12 };
+
+/* How many quotients to check; few in a simulator (AR_TEST_SMALL). */
+static int32_t pair_count(void) { return getenv("AR_TEST_SMALL") ? SMALL_PAIRS : PAIRS; }
 
 static float from_bits(uint32_t bits) {
     float f;
@@ -312,9 +315,9 @@ static ar_tensor *upload(ar_device *device, const float *data, int64_t count) {
  */
 static int64_t wrong_quotients(ar_device *device, ar__kernel_id kernel, const void *params, int64_t items,
                                const float *a, const float *b, const float *inv, uint32_t per_b) {
-    ar_tensor *A = upload(device, a, PAIRS), *B = upload(device, b, PAIRS / per_b),
-              *Inv = upload(device, inv, PAIRS / per_b), *Y = NULL;
-    const int64_t count = PAIRS;
+    const int64_t count = pair_count();
+    ar_tensor *A = upload(device, a, count), *B = upload(device, b, count / per_b),
+              *Inv = upload(device, inv, count / per_b), *Y = NULL;
     assert_ok(ar_tensor_create(&Y, device, AR_F32, 1, &count));
     ar_graph *g = NULL;
     assert_ok(ar_graph_create(&g, device));
@@ -330,7 +333,7 @@ static int64_t wrong_quotients(ar_device *device, ar__kernel_id kernel, const vo
     assert_ok(ar_graph_run(g));
     float *y = fq_read(Y);
     int64_t wrong = 0;
-    for (int64_t i = 0; i < PAIRS; i++) {
+    for (int64_t i = 0; i < count; i++) {
         float q = a[i] / b[i / per_b];
         if (q != 0.0f && fabsf(q) < 0x1p-126f) q = 0.0f; /* subnormal quotients count as 0 */
         wrong += y[i] != q;
@@ -344,23 +347,25 @@ static int64_t wrong_quotients(ar_device *device, ar__kernel_id kernel, const vo
 
 static void quotients_are_correctly_rounded(void **state) {
     (void)state;
-    float *a = calloc(PAIRS, sizeof *a), *b = calloc(PAIRS, sizeof *b), *inv = calloc(PAIRS, sizeof *inv);
+    const int32_t pairs = pair_count();
+    float *a = calloc((size_t)pairs, sizeof *a), *b = calloc((size_t)pairs, sizeof *b),
+          *inv = calloc((size_t)pairs, sizeof *inv);
     for (int32_t d = 0; d < devices.count; d++) {
         ar_device *device = devices.device[d];
         for (int wide = 0; wide < 2;
              wide++) { /* all exponents, then those of weights and fp16 scales (subnormal too) */
-            for (int i = 0; i < PAIRS; i++) {
+            for (int i = 0; i < pairs; i++) {
                 b[i] = wide ? random_float(11, -24, 0) : random_float(24, -100, 100);
                 a[i] = wide ? random_dividend(b[i], -30, 3) : random_dividend(b[i], -126, 126);
                 if (!isnormal(a[i])) a[i] = 1.0f;
             }
-            uint32_t n = PAIRS;
-            int64_t wrong = wrong_quotients(device, AR_K_div_check, &n, PAIRS, a, b, inv, 1);
-            if (wrong) fail_msg("%s: ar_div is wrong for %d of %d pairs", devices.name[d], (int)wrong, PAIRS);
+            uint32_t n = (uint32_t)pairs;
+            int64_t wrong = wrong_quotients(device, AR_K_div_check, &n, pairs, a, b, inv, 1);
+            if (wrong) fail_msg("%s: ar_div is wrong for %d of %d pairs", devices.name[d], (int)wrong, pairs);
         }
         for (uint32_t bits = 12; bits <= 20; bits += 8) {
             uint32_t vw = ar_device_get_plan(device)->vw;
-            for (uint32_t i = 0; i < PAIRS; i++) {
+            for (uint32_t i = 0; i < (uint32_t)pairs; i++) {
                 uint32_t j = i / vw;
                 if (i % vw == 0)
                     b[j] = random_float((int)bits, bits == 12 ? -24 : 0, bits == 12 ? 0 : 22),
@@ -369,11 +374,11 @@ static void quotients_are_correctly_rounded(void **state) {
             }
             struct {
                 uint32_t n, bits;
-            } p = {PAIRS / vw, bits};
-            int64_t wrong = wrong_quotients(device, AR_K_quot_check, &p, PAIRS / vw, a, b, inv, vw);
+            } p = {(uint32_t)pairs / vw, bits};
+            int64_t wrong = wrong_quotients(device, AR_K_quot_check, &p, (uint32_t)pairs / vw, a, b, inv, vw);
             if (wrong)
                 fail_msg("%s: ar_quot%u is wrong for %d of %d pairs", devices.name[d], bits, (int)wrong,
-                         PAIRS);
+                         pairs);
         }
     }
     free(a), free(b), free(inv);

@@ -174,13 +174,13 @@ static void name_case(char *text, size_t bytes, const ar__st_case *c) {
         used += snprintf(text + used, bytes - (size_t)used, i + 1 < last ? "%d, " : "%d)", c->p[i]);
 }
 
-ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed,
-                      ar_selftest_fn report, void *ctx) {
+ar_status ar__selftest_cases(ar_device *device, const ar__st_case *cases, int32_t count, const char *filter,
+                             int32_t repeat, uint64_t seed, ar_selftest_fn report, void *ctx) {
     char test[96];
     int32_t failures = 0;
     for (int32_t r = 0; r < (repeat < 1 ? 1 : repeat); r++)
-        for (int32_t i = 0; i < ar__st_case_count; i++) {
-            const ar__st_case *c = &ar__st_cases[i];
+        for (int32_t i = 0; i < count; i++) {
+            const ar__st_case *c = &cases[i];
             name_case(test, sizeof test, c);
             if (filter && !strstr(c->kernels, filter) && !strstr(test, filter)) continue;
             ar__st st = {.device = device, .bound = c->bound, .test = test, .report = report, .ctx = ctx};
@@ -193,4 +193,9 @@ ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uin
     if (failures)
         return ar__fail(AR_ERR_CHECK, "selftest: %d cases failed on %s", failures, device->facts.name);
     return AR_OK;
+}
+
+ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed,
+                      ar_selftest_fn report, void *ctx) {
+    return ar__selftest_cases(device, ar__st_cases, ar__st_case_count, filter, repeat, seed, report, ctx);
 }

@@ -33,6 +33,10 @@ typedef struct ar__st_case {
 extern const ar__st_case ar__st_cases[];
 extern const int32_t ar__st_case_count;
 
+/* ar_selftest over some rows only, or over changed ones. */
+ar_status ar__selftest_cases(ar_device *device, const ar__st_case *cases, int32_t count, const char *filter,
+                             int32_t repeat, uint64_t seed, ar_selftest_fn report, void *ctx);
+
 #define AR_CASE(name, kernels, bound, ...) ar_status ar__st_##name(ar__st *st, const int32_t *p);
 #include "cases.def"
 #undef AR_CASE
