@@ -84,6 +84,9 @@ static ar_status read_gptq(ar_packed_config *c, const ar_json *q) {
     const char *key = ar_json_get(q, "checkpoint_format") ? "checkpoint_format" : "format";
     AR_TRY(read_choice(&format, q, key, "gptq", formats, "gptq or gptq_v2", c->path));
     AR_TRY(ar_json_bool_or(&c->desc_act, q, "desc_act", false, c->path));
+    bool marlin; /* how AutoGPTQ said so before checkpoint_format */
+    AR_TRY(ar_json_bool_or(&marlin, q, "is_marlin_format", false, c->path));
+    if (marlin) return ar__fail(AR_ERR_FORMAT, "%s: is_marlin_format: found true, expected false", c->path);
     c->scheme.minus_one = format == 0;
     c->packing = &ar__packing_gptq;
     c->method = "gptq";
