@@ -1,7 +1,7 @@
 /* The quantizer of double-quantized structures (GGUF's K types) with a tunable rounding offset and tunable
- * multiples: start, forward, codes and straight-through gradients. Equations: docs/methods.md. Kernels: super_scan,
- * super_scan_sym, super_scale, super_refine, fq_super_scale, fq_super, fq_super_codes, fq_super_grad. The public
- * ops of op_fake_quant.c come here for a scheme with a super kind. */
+ * multiples: start, forward, codes and straight-through gradients. Equations: docs/methods.md. Kernels:
+ * super_scan, super_scan_sym, super_scale, super_refine, fq_super_scale, fq_super, fq_super_codes,
+ * fq_super_grad. The public ops of op_fake_quant.c come here for a scheme with a super kind. */
 #include "fake_quant.h"
 #include "op.h"
 #include <math.h>
@@ -12,9 +12,9 @@
 typedef struct super_shape {
     int64_t O, I, groups;
     uint32_t G, hw, v_kind, m_kind;
-    float Q, zp, least, most;            /* codes 0..Q, multiples least..most */
+    float Q, zp, least, most; /* codes 0..Q, multiples least..most */
     float v_div, v_inv, m_div, m_inv;
-    bool pairs;                          /* has minima */
+    bool pairs; /* has minima */
 } super_shape;
 
 void ar_super_limits(int32_t *least, int32_t *most, ar_super super) {
@@ -31,8 +31,9 @@ static ar_status check_groups(const char *op, const char *name, const ar_tensor 
                               int64_t each) {
     if (!t) return ar__fail(AR_ERR_ARG, "%s: %s is missing", op, name);
     if (t->dim_count != 3 || t->dims[0] != s->O || t->dims[1] != s->groups || t->dims[2] != each)
-        return ar__fail(AR_ERR_SHAPE, "%s: %s has %lld elements in %d dimensions, expected (%lld, %lld, %lld)",
-                        op, name, (long long)ar_tensor_count(t), (int)t->dim_count, (long long)s->O,
+        return ar__fail(AR_ERR_SHAPE,
+                        "%s: %s has %lld elements in %d dimensions, expected (%lld, %lld, %lld)", op, name,
+                        (long long)ar_tensor_count(t), (int)t->dim_count, (long long)s->O,
                         (long long)s->groups, (long long)each);
     return AR_OK;
 }
@@ -121,13 +122,14 @@ static ar_status emit_block_scale(ar_graph *g, const super_shape *s, const ar_te
     return ar__emit_split(g, &d, &(ar__split){.units = s->O * s->I / AR_SUPER_BLOCK, .split = 3u});
 }
 
-static ar_status emit_refine(ar_graph *g, const super_shape *s, const ar_tensor *W, const ar_tensor *importance,
-                             const ar_tensor *start) {
+static ar_status emit_refine(ar_graph *g, const super_shape *s, const ar_tensor *W,
+                             const ar_tensor *importance, const ar_tensor *start) {
     struct {
         uint32_t rows, gpr, G, weighted, pairs, rounds;
         float Q, zp, least, most;
-    } p = {0,    (uint32_t)s->groups, s->G,     importance != NULL, s->pairs, REFINE_ROUNDS,
-           s->Q, s->zp,               s->least, s->most};
+    } p = {
+        0,      (uint32_t)s->groups, s->G, importance != NULL, s->pairs, REFINE_ROUNDS, s->Q, s->zp, s->least,
+        s->most};
     ar__emit_desc d = {.kernel = AR_K_super_refine,
                        .specs = {ar__graph_device(g)->plan.wg, 1},
                        .params = &p,
@@ -218,9 +220,9 @@ ar_status ar__super_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const 
 
 /* ---- gradient ---- */
 
-ar_status ar__super_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq, const ar_tensor *W,
-                         const ar_tensor *start, const ar_tensor *sz, const ar_fq_state *st,
-                         const ar_fq_desc *desc) {
+ar_status ar__super_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq,
+                         const ar_tensor *W, const ar_tensor *start, const ar_tensor *sz,
+                         const ar_fq_state *st, const ar_fq_desc *desc) {
     super_shape s = {0};
     AR_TRY(check_all("fq_grad", &s, g, W, start, st, desc));
     AR_TRY(ar__op_check("fq_grad", "dWq", dWq, AR_F32, s.O, s.I));
@@ -231,8 +233,7 @@ ar_status ar__super_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_
     struct {
         uint32_t rows, gpr, GV;
         float Q, zp, least, most, m_div, m_inv, v_div, v_inv;
-    } p = {0,      (uint32_t)s.groups, s.G / s.hw, s.Q,     s.zp,   s.least,
-           s.most, s.m_div,            s.m_inv,    s.v_div, s.v_inv};
+    } p = {0, (uint32_t)s.groups, s.G / s.hw, s.Q, s.zp, s.least, s.most, s.m_div, s.m_inv, s.v_div, s.v_inv};
     const ar_tensor *v = s.v_kind ? st->v : W, *mm = s.m_kind ? st->mm : start;
     ar__emit_desc d = {.kernel = AR_K_fq_super_grad,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s.hw, s.v_kind, s.m_kind},

@@ -1,5 +1,5 @@
-/* The start of a double-quantized super-block as plain f32 C: the scalar truth of the super_* kernels, from which
- * they may not differ by a bit. Equations 7 to 9 of docs/methods.md. */
+/* The start of a double-quantized super-block as plain f32 C: the scalar truth of the super_* kernels, from
+ * which they may not differ by a bit. Equations 7 to 9 of docs/methods.md. */
 #include "super_start.h"
 #include <float.h>
 #include <math.h>
@@ -11,10 +11,10 @@ static const float tiny = 0x1p-24f;
 /* One super-block. w and importance (NULL = 1) are its 256 inputs. */
 typedef struct super_block {
     const float *w, *importance;
-    int32_t G, per;                       /* weights to a group, groups */
+    int32_t G, per; /* weights to a group, groups */
     bool pairs;
     float Q, zp, least, most;
-    float twice[MAX_GROUPS];              /* twice the mean |w| */
+    float twice[MAX_GROUPS]; /* twice the mean |w| */
     float s[MAX_GROUPS], m[MAX_GROUPS], h_s[MAX_GROUPS], h_m[MAX_GROUPS];
     float d, dmin, i[MAX_GROUPS], j[MAX_GROUPS];
 } super_block;
@@ -36,7 +36,10 @@ static float weight_of(const super_block *b, int32_t group, int32_t k) {
 
 /* ---- equation 7: scale and minimum of one group ---- */
 
-typedef struct group_fit { float s, m, h, error; bool valid; } group_fit;
+typedef struct group_fit {
+    float s, m, h, error;
+    bool valid;
+} group_fit;
 
 static group_fit fit_pair(const super_block *b, int32_t group, float lo, float inv, float sa, float sx) {
     const float *w = b->w + group * b->G;

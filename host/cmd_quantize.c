@@ -119,7 +119,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--batch", AR_OPT_INT, &o.batch, "N", "samples per step (8)", 1, 4096, &o.has_batch},
         {"--iters", AR_OPT_INT, &o.iters, "N", "steps per block (200); 0 = rtn", 0, 5792, &o.has_iters},
         {"--lr", AR_OPT_REAL, &o.lr, "X", "step size of rounding offsets (1/iters)", 1e-9, 10, &o.has_lr},
-        {"--minmax-lr", AR_OPT_REAL, &o.minmax_lr, "X", "step size of the range coefficients (= lr)", 1e-9, 10, &o.has_minmax_lr},
+        {"--minmax-lr", AR_OPT_REAL, &o.minmax_lr, "X", "step size of the range coefficients (= lr; K types lr/16)", 1e-9, 10, &o.has_minmax_lr},
         {"--no-minmax", AR_OPT_FLAG, &o.no_minmax, NULL, "tune rounding only, not the ranges", 0, 0, NULL},
         {"--no-quantized-input", AR_OPT_FLAG, &o.no_quantized_input, NULL, "feed blocks from the float chain", 0, 0, NULL},
         {"--select", AR_OPT_STRING, &o.select, "S", "which step is kept: heldout (default), batch or last", 0, 0, &o.has_select},

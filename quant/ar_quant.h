@@ -199,7 +199,7 @@ typedef struct ar_quant_desc {
     void *choose_ctx;
     int32_t iters;                 /* 0 = rtn */
     int32_t batch;                 /* samples per step; 0 = 8 */
-    float lr, minmax_lr;           /* 0 = 1/iters (2/iters for iters >= 1000 and bits <= 3); 0 = lr */
+    float lr, minmax_lr;           /* 0 = 1/iters (2/iters for iters >= 1000 and bits <= 3); 0 = lr, lr/16 in double-quantized schemes */
     bool no_minmax, no_quantized_input;
     ar_select select;
     int32_t heldout;               /* samples set aside for selection; 0 = count/16, at least 1, at most 8 */

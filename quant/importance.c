@@ -1,5 +1,5 @@
-/* How much each input of a linear counts: the mean square it has on the calibration data, taken by a hook while the
- * float chain passes a block. llama.cpp calls the same numbers an importance matrix. */
+/* How much each input of a linear counts: the mean square it has on the calibration data, taken by a hook
+ * while the float chain passes a block. llama.cpp calls the same numbers an importance matrix. */
 #include "methods.h"
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ static ar_status tap_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_t
     return hook->norm(hook->ctx, g, y, j, x);
 }
 
-ar_status ar__importance_init(ar__importance *m, ar_device *device, const ar_block_weights *weights, const bool *wanted) {
+ar_status ar__importance_init(ar__importance *m, ar_device *device, const ar_block_weights *weights,
+                              const bool *wanted) {
     *m = (ar__importance){.weights = weights, .hook = {.linear = tap_linear, .norm = tap_norm, .ctx = m}};
     for (int32_t i = 0; i < weights->block->linear_count; i++) {
         int64_t I = weights->block->linears[i].I;

@@ -1,5 +1,5 @@
-/* Round to nearest in double-quantized structures as plain f32 C (equations 7 to 11 of docs/methods.md without
- * anything tuned). */
+/* Round to nearest in double-quantized structures as plain f32 C (equations 7 to 11 of docs/methods.md
+ * without anything tuned). */
 #include "methods.h"
 #include "super_start.h"
 #include <math.h>
@@ -22,7 +22,8 @@ static void store(ar_qlinear *q, const float *w, const ar__super_fit *fit, int64
 ar_status ar__qlinear_rtn_super(ar_qlinear *q, const float *W) {
     for (int64_t at = 0; at < q->O * q->I; at++)
         if (!isfinite(W[at]))
-            return ar__fail(AR_ERR_ARG, "weight (%lld, %lld) is not finite", (long long)(at / q->I), (long long)(at % q->I));
+            return ar__fail(AR_ERR_ARG, "weight (%lld, %lld) is not finite", (long long)(at / q->I),
+                            (long long)(at % q->I));
     for (int64_t block = 0; block < q->O * q->supers; block++) {
         ar__super_fit fit;
         ar__super_start(&fit, &q->scheme, W + block * AR_SUPER_BLOCK, NULL);

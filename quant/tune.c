@@ -59,7 +59,7 @@ static ar_status record_update(tuner *t, ar_graph *g, int32_t i, const ar_tensor
     float reach = (float)t->iters * (float)(t->iters + 1);
     if (t->state[i].v) AR_TRY(ar_op_sign_step(g, t->state[i].v, dv, t->step, t->iters, -reach, reach));
     bool super = t->fq[i].scheme.super != AR_SUPER_NONE;
-    float low = super ? -floorf(0.5f * t->m_div) : t->m_low, high = super ? -low : 0.0f;
+    float low = super ? -floorf(0.5f * t->fq[i].m_div) : t->m_low, high = super ? -low : 0.0f;
     if (t->state[i].mm) AR_TRY(ar_op_sign_step(g, t->state[i].mm, dmm, t->step, t->iters, low, high));
     return AR_OK;
 }
@@ -334,6 +334,13 @@ static float unit_count(const ar_quant_desc *d, float lr) {
     return (float)(lr > 0.0f ? n / (double)lr : n * n / scale);
 }
 
+/* The multiples of a double-quantized structure start where a search left them and are whole numbers: at the rate of the
+ * offsets they leave that place faster than anything is learned (docs/methods.md). */
+static float multiples_unit(const tuner *t, int32_t i) {
+    bool slow = t->unit->schemes[i].super != AR_SUPER_NONE && !(t->desc->minmax_lr > 0.0f);
+    return slow ? 16.0f * t->m_div : t->m_div;
+}
+
 static ar_status configure(tuner *t) {
     const ar_quant_desc *d = t->desc;
     int32_t count = t->unit->samples->count;
@@ -351,7 +358,7 @@ static ar_status configure(tuner *t) {
     float lr = d->lr, mm_lr = d->minmax_lr > 0.0f ? d->minmax_lr : lr;
     t->m_div = d->no_minmax ? 0.0f : unit_count(d, mm_lr);
     for (int32_t i = 0; i < t->block->linear_count; i++)
-        if (!t->unit->skip[i]) t->fq[i] = (ar_fq_desc){t->unit->schemes[i], unit_count(d, lr), t->m_div};
+        if (!t->unit->skip[i]) t->fq[i] = (ar_fq_desc){t->unit->schemes[i], unit_count(d, lr), multiples_unit(t, i)};
     t->m_low = -floorf(t->m_div);
     double reach = 0.5 * t->iters * (t->iters + 1.0);
     bool fits = reach <= 32767.0;

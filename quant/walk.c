@@ -60,7 +60,8 @@ static void plan_block(block_plan *p, const walk *w, const ar_block *block) {
 
 /* The codes of one block: by the method, or round to nearest past block_limit. */
 static ar_status quantize_block(walk *w, const ar_block *block, const block_plan *p, ar_block_weights *weights,
-                                const ar__importance *importance, ar_qlinear *q, ar_qlinear **list, ar_block_report *report) {
+                                const ar__importance *importance, ar_qlinear *q, ar_qlinear **list,
+                                ar_block_report *report) {
     const ar_quant_desc *d = w->desc;
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (p->skip[i]) continue;
@@ -68,8 +69,8 @@ static ar_status quantize_block(walk *w, const ar_block *block, const block_plan
         list[i] = &q[i];
     }
     if (!p->tuned) return ar__rtn_block(q, weights, p->skip, w->device);
-    ar__tune_unit unit = {block, weights, d->no_quantized_input ? &w->x_float : &w->x_quant, &w->target, w->samples, p->skip, p->schemes,
-                          importance->list};
+    const ar_chain *input = d->no_quantized_input ? &w->x_float : &w->x_quant;
+    ar__tune_unit unit = {block, weights, input, &w->target, w->samples, p->skip, p->schemes, importance->list};
     return w->method(q, report, w->history, &unit, w->device, d, w->observer);
 }
 

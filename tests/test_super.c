@@ -1,6 +1,6 @@
-/* Double-quantized structures on every device: starts, codes and stored scales against the host bit for bit, gradients
- * against the reference and that against differences, the start against plainer ones, and tuning through the whole
- * engine. ctest-labels: device vulkan */
+/* Double-quantized structures on every device: starts, codes and stored scales against the host bit for bit,
+ * gradients against the reference and that against differences, the start against plainer ones, and tuning
+ * through the whole engine. ctest-labels: device vulkan */
 #include "fq_device.h"
 #include "ar_host.h"
 #include "random_model.h"
@@ -62,10 +62,11 @@ static void round_to_nearest_is_the_hosts_on_every_device(void **state) {
     free(W);
 }
 
-/* Mean square error of a scale per group rounded to fp16 and no search: what a structure with the same groups and
- * more bits for scales would give. */
+/* Mean square error of a scale per group rounded to fp16 and no search: what a structure with the same groups
+ * and more bits for scales would give. */
 static double plain_error(const float *W, int64_t O, int64_t I, const ar_scheme *super) {
-    ar_scheme plain = {super->bits, super->group, super->zero == AR_ZERO_SYM ? AR_ZERO_SYM : AR_ZERO_F16MIN, 0, AR_SUPER_NONE};
+    ar_scheme plain = {super->bits, super->group, super->zero == AR_ZERO_SYM ? AR_ZERO_SYM : AR_ZERO_F16MIN,
+                       0, AR_SUPER_NONE};
     ar_qlinear q;
     float *dense = calloc((size_t)(O * I), sizeof *dense);
     double sum = 0;
@@ -91,8 +92,8 @@ static double super_error(const float *W, int64_t O, int64_t I, const ar_scheme 
     return sum / (double)(O * I);
 }
 
-/* The scan makes up for what the coarse scales lose: hardly worse than plain groups with fp16 scales, and at 2 and
- * 3 bits better. */
+/* The scan makes up for what the coarse scales lose: hardly worse than plain groups with fp16 scales, and at
+ * 2 and 3 bits better. */
 static void the_start_is_about_as_good_as_plain_groups(void **state) {
     (void)state;
     enum { O = 32, I = 1024 };
@@ -129,7 +130,8 @@ static void importance_moves_the_error_to_where_it_counts_less(void **state) {
     float W[256], importance[256];
     for (int kind = 1; kind < AR_SUPER_COUNT; kind++) {
         ar_scheme scheme = ar_scheme_super((ar_super)kind);
-        float zp = scheme.zero == AR_ZERO_SYM ? (float)(1 << (scheme.bits - 1)) : 0.0f, Q = (float)((1 << scheme.bits) - 1);
+        float zp = scheme.zero == AR_ZERO_SYM ? (float)(1 << (scheme.bits - 1)) : 0.0f,
+              Q = (float)((1 << scheme.bits) - 1);
         double weighted[2] = {0};
         for (int trial = 0; trial < 50; trial++) {
             for (int i = 0; i < 256; i++) W[i] = random_normal(0.04), importance[i] = i % 4 ? 0.05f : 4.0f;
@@ -151,7 +153,12 @@ static void importance_moves_the_error_to_where_it_counts_less(void **state) {
 
 /* ---- with a state: forward, codes, gradients ---- */
 
-typedef struct super_case { ref_super f; ar_scheme scheme; float *W, *dW, *start; int32_t *v, *mm; } super_case;
+typedef struct super_case {
+    ref_super f;
+    ar_scheme scheme;
+    float *W, *dW, *start;
+    int32_t *v, *mm;
+} super_case;
 
 static super_case random_case(int kind, int64_t O, int64_t I) {
     ar_scheme scheme = ar_scheme_super((ar_super)kind);
@@ -167,7 +174,8 @@ static super_case random_case(int kind, int64_t O, int64_t I) {
         c.dW[i] = random_unit() < 0.9 ? random_normal(1e-3) : 0.0f;
         c.v[i] = (int32_t)(40200.0 * (random_unit() - 0.5));
     }
-    for (int64_t i = 0; i < 2 * groups; i++) c.mm[i] = random_unit() < 0.8 ? (int32_t)(40000.0 * (random_unit() - 0.5)) : 0;
+    for (int64_t i = 0; i < 2 * groups; i++)
+        c.mm[i] = random_unit() < 0.8 ? (int32_t)(40000.0 * (random_unit() - 0.5)) : 0;
     for (int64_t b = 0; b < n / AR_SUPER_BLOCK; b++) {
         ar__super_fit fit;
         ar__super_start(&fit, &scheme, c.W + b * AR_SUPER_BLOCK, NULL);
@@ -176,7 +184,20 @@ static super_case random_case(int kind, int64_t O, int64_t I) {
             to[0] = fit.d, to[1] = fit.dmin, to[2] = fit.i[j], to[3] = fit.j[j];
         }
     }
-    c.f = (ref_super){scheme.bits, scheme.zero != AR_ZERO_SYM, least, most, O, I, scheme.group, 40000.0f, 40000.0f, c.W, c.dW, c.start, c.v, c.mm};
+    c.f = (ref_super){scheme.bits,
+                      scheme.zero != AR_ZERO_SYM,
+                      least,
+                      most,
+                      O,
+                      I,
+                      scheme.group,
+                      40000.0f,
+                      40000.0f,
+                      c.W,
+                      c.dW,
+                      c.start,
+                      c.v,
+                      c.mm};
     return c;
 }
 
@@ -191,7 +212,8 @@ static void check_case(ar_device *device, const char *name, const super_case *c,
     void *memory = calloc(1, ref_super_bytes(f));
     ref_super_run(&ref, f, memory);
     ar_fq_desc desc = {c->scheme, f->v_div, f->m_div};
-    ar_tensor *W = fq_upload(device, f->O, f->I, f->W), *dW = fq_upload(device, f->O, f->I, f->dW), *start = NULL, *Wq, *sz, *sz2, *codes, *dv, *dmm;
+    ar_tensor *W = fq_upload(device, f->O, f->I, f->W), *dW = fq_upload(device, f->O, f->I, f->dW),
+              *start = NULL, *Wq, *sz, *sz2, *codes, *dv, *dmm;
     ar_fq_state st = {fq_state_tensor(device, dtype, 2, (const int64_t[]){f->O, f->I}, f->v),
                       fq_state_tensor(device, dtype, 3, (const int64_t[]){f->O, groups, 2}, f->mm)};
     ar_graph *g = NULL;
@@ -205,19 +227,21 @@ static void check_case(ar_device *device, const char *name, const super_case *c,
     for (size_t i = 0; i < 5; i++) ar_graph_keep(g, kept[i]);
     assert_ok(ar_graph_build(g));
     assert_ok(ar_graph_run(g));
-    float *f_start = fq_read(start), *f_Wq = fq_read(Wq), *f_sz = fq_read(sz), *f_dv = fq_read(dv), *f_dmm = fq_read(dmm);
+    float *f_start = fq_read(start), *f_Wq = fq_read(Wq), *f_sz = fq_read(sz), *f_dv = fq_read(dv),
+          *f_dmm = fq_read(dmm);
     uint8_t *f_codes = fq_read(codes);
     int64_t forward = 0, grad = 0;
     for (int64_t i = 0; i < n; i++) {
         forward += f_Wq[i] != ref.Wq[i] || f_codes[i] != ref.codes[i];
         grad += !(fabs((double)f_dv[i] - ref.dv[i]) <= 3e-7 * fabs(ref.dv[i]));
     }
-    for (int64_t i = 0; i < 4 * f->O * groups; i++) forward += f_sz[i] != ref.sz[i] || f_start[i] != f->start[i];
+    for (int64_t i = 0; i < 4 * f->O * groups; i++)
+        forward += f_sz[i] != ref.sz[i] || f_start[i] != f->start[i];
     for (int64_t i = 0; i < 2 * f->O * groups; i++)
         grad += !(fabs((double)f_dmm[i] - ref.dmm[i]) <= 1e-5 * fabs(ref.dmm[i]) + 1e-6 * ref.parts[i / 2]);
     if (forward || grad)
-        fail_msg("%s: kind %d, (%d, %d), %s: %d forward, %d gradient values differ", name, (int)c->scheme.super, (int)f->O, (int)f->I,
-                 ar_dtype_name(dtype), (int)forward, (int)grad);
+        fail_msg("%s: kind %d, (%d, %d), %s: %d forward, %d gradient values differ", name,
+                 (int)c->scheme.super, (int)f->O, (int)f->I, ar_dtype_name(dtype), (int)forward, (int)grad);
     ar_graph_destroy(g);
     ar_tensor *own[] = {W, dW, start, st.v, st.mm};
     for (size_t i = 0; i < 5; i++) ar_tensor_destroy(own[i]);
@@ -255,14 +279,16 @@ static void pieces_and_vector_widths_do_not_change_a_bit(void **state) {
 
 /* ---- the gradient formulas themselves ---- */
 
-/* sum dW W' of group 0 with every rounding replaced by "add what it added at the base point" and every clamp by what
- * it did there. Moves weight i's V by dV, or coefficient `which` by dc. */
-static double surrogate(const ref_super *f, const ref_super_out *base, int i, double dV, int which, double dc) {
+/* sum dW W' of group 0 with every rounding replaced by "add what it added at the base point" and every clamp
+ * by what it did there. Moves weight i's V by dV, or coefficient `which` by dc. */
+static double surrogate(const ref_super *f, const ref_super_out *base, int i, double dV, int which,
+                        double dc) {
     double zp = f->has_min ? 0 : 1 << (f->bits - 1), sum = 0, s_add = 0, m_add = 0;
     for (int pass = 0; pass < 2; pass++) { /* 0: the base point, for the roundings; 1: moved */
         double c0 = 1 + f->mm[0] / (double)f->m_div + (pass && which == 0 ? dc : 0);
         double c1 = 1 + f->mm[1] / (double)f->m_div + (pass && which == 1 ? dc : 0);
-        double s = (double)f->start[0] * (double)f->start[2] * c0 + s_add, m = (double)f->start[1] * (double)f->start[3] * c1 + m_add;
+        double s = (double)f->start[0] * (double)f->start[2] * c0 + s_add,
+               m = (double)f->start[1] * (double)f->start[3] * c1 + m_add;
         static double q_add[32];
         if (pass == 0) {
             s_add = (double)base->sz[0] - s;
@@ -290,15 +316,18 @@ static void gradient_formulas_are_central_differences(void **state) {
         ref_super_run(&ref, &c.f, memory);
         double h = 1e-6;
         for (int i = 0; i < c.f.G && ref.sz[0] != 0.0f; i++) {
-            double slope = (surrogate(&c.f, &ref, i, h, -1, 0) - surrogate(&c.f, &ref, i, -h, -1, 0)) / (2 * h);
+            double slope =
+                (surrogate(&c.f, &ref, i, h, -1, 0) - surrogate(&c.f, &ref, i, -h, -1, 0)) / (2 * h);
             assert_true(fabs(slope - ref.dv[i]) <= 1e-9 + 1e-6 * fabs(ref.dv[i]));
         }
         for (int which = 0; which < 2 && ref.sz[0] != 0.0f; which++) {
-            double slope = (surrogate(&c.f, &ref, -1, 0, which, h) - surrogate(&c.f, &ref, -1, 0, which, -h)) / (2 * h);
+            double slope =
+                (surrogate(&c.f, &ref, -1, 0, which, h) - surrogate(&c.f, &ref, -1, 0, which, -h)) / (2 * h);
             float start = c.start[2 + which] * (1.0f + (float)c.mm[which] / 40000.0f);
             bool held = start > (float)c.f.most + 0.5f || (which == 0 && start < (float)c.f.least - 0.5f);
             if (held) continue; /* the formula says 0; the surrogate knows no bounds */
-            if (fabs(slope - ref.dmm[which]) > 1e-9 + 1e-5 * ref.parts[0]) fail_msg("trial %d: slope %g, formula %g", trial, slope, ref.dmm[which]);
+            if (fabs(slope - ref.dmm[which]) > 1e-9 + 1e-5 * ref.parts[0])
+                fail_msg("trial %d: slope %g, formula %g", trial, slope, ref.dmm[which]);
         }
         free(memory);
         close_case(&c);
@@ -308,12 +337,28 @@ static void gradient_formulas_are_central_differences(void **state) {
 /* ---- the whole engine ---- */
 
 enum { T = 16, SAMPLES = 9, LINEARS = 7 };
-static const ar_config small = {.family = "llama", .hidden = 256, .intermediate = 256, .vocab = 50, .layers = 1, .heads = 4, .kv_heads = 2,
-                                .head_dim = 64, .max_tokens = T, .rms_eps = 1e-5f, .rope_theta = 10000.0f, .tied = true, .bos = -1, .eos = -1};
+static const ar_config small = {.family = "llama",
+                                .hidden = 256,
+                                .intermediate = 256,
+                                .vocab = 50,
+                                .layers = 1,
+                                .heads = 4,
+                                .kv_heads = 2,
+                                .head_dim = 64,
+                                .max_tokens = T,
+                                .rms_eps = 1e-5f,
+                                .rope_theta = 10000.0f,
+                                .tied = true,
+                                .bos = -1,
+                                .eos = -1};
 
-typedef struct outcome { float *dense[LINEARS]; ar_block_report report; } outcome;
+typedef struct outcome {
+    float *dense[LINEARS];
+    ar_block_report report;
+} outcome;
 
-static ar_status collect(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+static ar_status collect(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                         const ar_block_report *report) {
     outcome *o = ctx;
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (!linears[i]) continue;
@@ -338,7 +383,8 @@ static void quantize(outcome *o, ar_device *device, const char *method, const ar
     for (int i = 0; i < SAMPLES * T; i++) ids[i] = i * i % 47;
     memset(o, 0, sizeof *o);
     assert_ok(ar_random_model_open(&m, &small, 5));
-    assert_ok(ar_method_find(method)->run(&m->model, device, &(ar_samples){ids, SAMPLES, T}, desc, &(ar_sink){.block = collect, .ctx = o}, NULL));
+    assert_ok(ar_method_find(method)->run(&m->model, device, &(ar_samples){ids, SAMPLES, T}, desc,
+                                          &(ar_sink){.block = collect, .ctx = o}, NULL));
     ar_random_model_close(m);
 }
 
@@ -358,7 +404,12 @@ static void outcome_free(outcome *o) {
 
 static void tuning_in_the_structure_lowers_the_loss(void **state) {
     (void)state;
-    ar_quant_desc desc = {.scheme = {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, .choose = choose, .iters = 30, .batch = 4, .seed = 42}, none = desc, f32 = desc;
+    ar_quant_desc desc = {.scheme = {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},
+                          .choose = choose,
+                          .iters = 30,
+                          .batch = 4,
+                          .seed = 42},
+                  none = desc, f32 = desc;
     none.iters = 0;
     f32.state = AR_STATE_F32;
     for (int32_t d = 0; d < devices.count; d++) {

@@ -1,5 +1,5 @@
-/* Cases of the double-quantized structures: starts, scales, W' and codes must be bit-equal to the reference, gradients
- * may round. */
+/* Cases of the double-quantized structures: starts, scales, W' and codes must be bit-equal to the reference,
+ * gradients may round. */
 #include "ref_super.h"
 #include "selftest.h"
 #include "super_start.h"
@@ -14,8 +14,8 @@ static ar_status same(ar__st *st, const char *kernel, const ar_tensor *found, co
     return status;
 }
 
-static ar_status state_tensor(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,
-                              const int32_t *multiples) {
+static ar_status state_tensor(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
+                              const int64_t *dims, const int32_t *multiples) {
     float *f = NULL;
     int16_t *h = NULL;
     *t = NULL;
@@ -31,8 +31,10 @@ static ar_status state_tensor(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t
 }
 
 /* The host's start of every group. */
-static ar_status host_start(ar__st *st, float **start, const ref_super *f, const ar_scheme *scheme, const float *importance) {
-    int64_t per = AR_SUPER_BLOCK / f->G, blocks = f->O * f->I / AR_SUPER_BLOCK, in_row = f->I / AR_SUPER_BLOCK;
+static ar_status host_start(ar__st *st, float **start, const ref_super *f, const ar_scheme *scheme,
+                            const float *importance) {
+    int64_t per = AR_SUPER_BLOCK / f->G, blocks = f->O * f->I / AR_SUPER_BLOCK,
+            in_row = f->I / AR_SUPER_BLOCK;
     AR_TRY(ar__st_array(st, (void **)start, 4 * blocks * per, sizeof **start));
     for (int64_t b = 0; b < blocks; b++) {
         ar__super_fit fit;
@@ -46,9 +48,12 @@ static ar_status host_start(ar__st *st, float **start, const ref_super *f, const
     return AR_OK;
 }
 
-typedef struct super_tensors { ar_tensor *W, *dW, *importance, *start, *Wq, *sz, *sz2, *codes, *dv, *dmm; } super_tensors;
+typedef struct super_tensors {
+    ar_tensor *W, *dW, *importance, *start, *Wq, *sz, *sz2, *codes, *dv, *dmm;
+} super_tensors;
 
-static ar_status record(ar__st *st, super_tensors *t, const ref_super *f, const ar_fq_desc *desc, const ar_fq_state *state) {
+static ar_status record(ar__st *st, super_tensors *t, const ref_super *f, const ar_fq_desc *desc,
+                        const ar_fq_state *state) {
     const int64_t start_dims[] = {f->O, f->I / f->G, 4};
     AR_TRY(ar_graph_temp(st->g, &t->start, AR_F32, 3, start_dims));
     AR_TRY(ar_op_super_start(st->g, t->start, t->W, t->importance, &desc->scheme));
@@ -77,13 +82,18 @@ static ar_status compare(ar__st *st, const super_tensors *t, const ref_super *f,
     return ar__st_compare(st, "fq_super_grad", t->dmm, ref.dmm);
 }
 
-/* p: super kind, O, I, state (0 none, 1 f32, 2 i32, 3 i16), weighted by importance. Row 1 is zero, row 2 tiny. */
+/* p: super kind, O, I, state (0 none, 1 f32, 2 i32, 3 i16), weighted by importance. Row 1 is zero, row 2
+ * tiny. */
 ar_status ar__st_super(ar__st *st, const int32_t *p) {
     int64_t O = p[1], I = p[2], n = O * I;
     ar_fq_desc desc = {.scheme = ar_scheme_super((ar_super)p[0])};
     int64_t groups = I / desc.scheme.group;
     const int64_t dims[] = {O, I}, pairs[] = {O, groups, 2};
-    ref_super f = {.bits = desc.scheme.bits, .has_min = desc.scheme.zero != AR_ZERO_SYM, .O = O, .I = I, .G = desc.scheme.group};
+    ref_super f = {.bits = desc.scheme.bits,
+                   .has_min = desc.scheme.zero != AR_ZERO_SYM,
+                   .O = O,
+                   .I = I,
+                   .G = desc.scheme.group};
     int32_t least, most, *v = NULL, *mm = NULL;
     float *W = NULL, *dW = NULL, *importance = NULL, *start = NULL;
     super_tensors t = {0};

@@ -18,7 +18,8 @@ static void *take(void **memory, int64_t count) {
 /* A multiple of a group: (its start times the coefficient) rounded; *live = no bound holds it. */
 static float multiple(const ref_super *f, int64_t group, int which, int *live) {
     float start = f->start[4 * group + 2 + which], least = which || f->least > 0 ? 0.0f : (float)f->least;
-    float coefficient = f->mm && f->m_div != 0.0f ? (f->m_div + (float)f->mm[2 * group + which]) / f->m_div : 1.0f;
+    float coefficient =
+        f->mm && f->m_div != 0.0f ? (f->m_div + (float)f->mm[2 * group + which]) / f->m_div : 1.0f;
     float free_multiple = rintf(start * coefficient), held = clamp(free_multiple, least, (float)f->most);
     *live = held == free_multiple;
     return held;
@@ -47,7 +48,8 @@ static void quantize(ref_super_out *o, const ref_super *f, int64_t group) {
         B += G * (1 - in);
         parts += fabs(G) * (fabs((double)(q - zp)) + fabs((double)ws));
     }
-    double by_s = live[0] * (double)start[0] * (double)start[2], by_m = live[1] * (double)start[1] * (double)start[3];
+    double by_s = live[0] * (double)start[0] * (double)start[2],
+           by_m = live[1] * (double)start[1] * (double)start[3];
     o->dmm[2 * group] = by_s * A;
     o->dmm[2 * group + 1] = -by_m * B;
     o->parts[group] = fabs(by_s) * parts;
