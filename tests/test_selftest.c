@@ -30,12 +30,13 @@ static const struct {
 };
 
 /* The table's rows as they are to be run, *count of them; free() releases. */
-static ar__st_case *rows_to_run(int32_t *count, bool with_packed) {
+static ar__st_case *rows_to_run(int32_t *count, bool with_packed, const char *filter) {
     ar__st_case *rows = malloc((size_t)ar__st_case_count * sizeof *rows);
     assert_non_null(rows);
     *count = 0;
     for (int32_t i = 0; i < ar__st_case_count; i++)
-        if (with_packed || strncmp(ar__st_cases[i].name, "packed", 6) != 0)
+        if ((with_packed || strncmp(ar__st_cases[i].name, "packed", 6) != 0) &&
+            (!filter || strstr(ar__st_cases[i].kernels, filter)))
             rows[(*count)++] = ar__st_cases[i];
     if (!getenv("AR_TEST_SMALL")) return rows;
     for (int32_t i = 0; i < *count; i++)
@@ -86,7 +87,7 @@ static void run_selftest(const ar_device_facts *facts, const ar_plan *plan, bool
     snprintf(select, sizeof select, "%.7s:%d", facts->api, facts->index);
     tally t = {.device = select};
     int32_t count = 0;
-    ar__st_case *rows = rows_to_run(&count, with_packed);
+    ar__st_case *rows = rows_to_run(&count, with_packed, filter);
     ar_status status = AR_OK;
     /* In a simulator every row has a device of its own: after many buffers in one context, oclgrind 21.10
      * takes some that were written for uninitialized. */
