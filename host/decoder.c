@@ -23,6 +23,7 @@ typedef struct step {
     int32_t T;
     ar_graph *graph;
     ar_tensor *x;              /* (B T, hidden) */
+    ar_tensor *logits;         /* (B, V): a step of one token goes on to the head; NULL = it leaves d->tail */
     rotation rotations[ROTATIONS];
     int32_t rotation_count;
     bool refused;              /* there was no memory for it */
@@ -43,6 +44,7 @@ struct ar_decoder {
     ar_graph *head_graph;
     step steps[STEP_COUNT];
     float *rows, *angles;      /* host side of a step's x and angles */
+    int32_t row_tokens;        /* of a sequence, that these hold */
     uint64_t weight_bytes;
 };
 
@@ -85,6 +87,19 @@ static ar_status attend(void *ctx, ar_graph *g, ar_tensor **y, const ar_columns 
 
 /* ---- recording ---- */
 
+/* logits (B, V) of the newest rows x (B, hidden), kept. */
+static ar_status record_logits(const ar_decoder *d, ar_graph *g, ar_tensor **logits, ar_tensor *x) {
+    const ar_norm *norm = &d->m->model.final_norm;
+    ar_packed_fuse fuse = {.norm = d->norm, .norm_eps = norm->eps};
+    if (norm->kind != AR_NORM_RMS || norm->has_bias) {
+        AR_TRY(ar_norm_record(norm, g, &x, x, d->norm, d->norm_bias));
+        fuse = (ar_packed_fuse){0};
+    }
+    AR_TRY(ar_op_linear_packed(g, logits, x, d->head, &fuse));
+    ar_graph_keep(g, *logits);
+    return AR_OK;
+}
+
 static ar_status record_step(ar_decoder *d, step *s) {
     const ar_model *m = &d->m->model;
     ar_tensor *x = NULL, *tail = NULL;
@@ -99,8 +114,12 @@ static ar_status record_step(ar_decoder *d, step *s) {
         AR_TRY(m->blocks[b].forward(&m->blocks[b], s->graph, &y, x, s->T, &recorder.hook));
         x = y;
     }
-    AR_TRY(ar_op_embed(s->graph, &tail, x, d->last));
-    AR_TRY(ar_op_copy(s->graph, d->tail, tail));
+    if (s->T == 1) {
+        AR_TRY(record_logits(d, s->graph, &s->logits, x));
+    } else {
+        AR_TRY(ar_op_embed(s->graph, &tail, x, d->last));
+        AR_TRY(ar_op_copy(s->graph, d->tail, tail));
+    }
     return ar_graph_build(s->graph);
 }
 
@@ -121,18 +140,30 @@ static ar_status want_step(ar_decoder *d, step *s) {
     return s->refused ? AR_OK : status;
 }
 
-static ar_status record_head(ar_decoder *d) {
-    const ar_norm *norm = &d->m->model.final_norm;
-    ar_packed_fuse fuse = {.norm = d->norm, .norm_eps = norm->eps};
-    ar_tensor *x = d->tail;
+/* The host side of steps of T tokens. */
+static ar_status want_rows(ar_decoder *d, int32_t T) {
+    const ar_model *m = &d->m->model;
+    if (T <= d->row_tokens) return AR_OK;
+    free(d->rows);
+    free(d->angles);
+    d->row_tokens = 0;
+    d->rows = ar__alloc((size_t)d->B * (size_t)T, (size_t)m->hidden * sizeof *d->rows);
+    d->angles = ar__alloc((size_t)T, (size_t)m->blocks[0].head_dim * sizeof *d->angles);
+    if (!d->rows || !d->angles) return AR_ERR_MEMORY;
+    d->row_tokens = T;
+    return AR_OK;
+}
+
+/* The head by itself, after a step of several tokens. */
+static ar_status want_head(ar_decoder *d) {
+    if (d->head_graph) return AR_OK;
     AR_TRY(ar_graph_create(&d->head_graph, d->device));
-    if (norm->kind != AR_NORM_RMS || norm->has_bias) {
-        AR_TRY(ar_norm_record(norm, d->head_graph, &x, d->tail, d->norm, d->norm_bias));
-        fuse = (ar_packed_fuse){0};
-    }
-    AR_TRY(ar_op_linear_packed(d->head_graph, &d->logits, x, d->head, &fuse));
-    ar_graph_keep(d->head_graph, d->logits);
-    return ar_graph_build(d->head_graph);
+    ar_status status = record_logits(d, d->head_graph, &d->logits, d->tail);
+    if (status == AR_OK) status = ar_graph_build(d->head_graph);
+    if (status == AR_OK) return AR_OK;
+    ar_graph_destroy(d->head_graph);
+    d->head_graph = NULL;
+    return status;
 }
 
 /* ---- weights ---- */
@@ -223,16 +254,11 @@ static ar_status prepare(ar_decoder *d, int32_t *C) {
     d->caches = ar__alloc((size_t)m->block_count, 2 * sizeof *d->caches);
     if (!d->caches) return AR_ERR_MEMORY;
     AR_TRY(make_caches(d));
-    int64_t rows = (int64_t)d->B * step_tokens[STEP_COUNT - 1];
-    d->rows = ar__alloc((size_t)rows, (size_t)m->hidden * sizeof *d->rows);
-    d->angles = ar__alloc((size_t)step_tokens[STEP_COUNT - 1], (size_t)m->blocks[0].head_dim * sizeof *d->angles);
-    if (!d->rows || !d->angles) return AR_ERR_MEMORY;
     AR_TRY(ar_tensor_create(&d->pos, d->device, AR_I32, 1, (const int64_t[]){1}));
     AR_TRY(ar_tensor_create(&d->last, d->device, AR_I32, 1, (const int64_t[]){d->B}));
     AR_TRY(ar_tensor_create(&d->tail, d->device, AR_F32, 2, (const int64_t[]){d->B, m->hidden}));
     for (int32_t i = 0; i < STEP_COUNT; i++) d->steps[i].T = step_tokens[i];
-    AR_TRY(want_step(d, &d->steps[0]));
-    return record_head(d);
+    return want_step(d, &d->steps[0]);
 }
 
 ar_status ar__decoder_create(ar_decoder **out, const ar_open_model *m, ar_device *device, int32_t B, int32_t *C) {
@@ -286,12 +312,13 @@ static ar_status write_angles(ar_decoder *d, const rotation *r, int32_t T, int32
  * zeros and later overwritten. */
 static ar_status run_step(ar_decoder *d, const step *s, const int32_t *ids, int32_t stride, int32_t count, int32_t pos) {
     const ar_model *m = &d->m->model;
+    AR_TRY(want_rows(d, s->T));
     for (int32_t b = 0; b < d->B; b++) {
         int32_t newest = b * s->T + count - 1;
         float *rows = d->rows + (int64_t)b * s->T * m->hidden;
         AR_TRY(ar_model_embed(m, rows, ids + (int64_t)b * stride, count, pos));
         memset(rows + (int64_t)count * m->hidden, 0, (size_t)(s->T - count) * (size_t)m->hidden * sizeof *rows);
-        AR_TRY(ar_tensor_write(d->last, &newest, b, 1));
+        if (s->T > 1) AR_TRY(ar_tensor_write(d->last, &newest, b, 1));
     }
     AR_TRY(ar_tensor_write(s->x, d->rows, 0, (int64_t)d->B * s->T * m->hidden));
     AR_TRY(ar_tensor_write(d->pos, &pos, 0, 1));
@@ -299,12 +326,13 @@ static ar_status run_step(ar_decoder *d, const step *s, const int32_t *ids, int3
     return ar_graph_run(s->graph);
 }
 
-/* The step for the next of `left` tokens: the smallest that holds them if little of it is wasted and the caches take
- * it, else the largest below them. */
+/* The step for the next of `left` tokens: the smallest that holds them if little of it is wasted (8 tokens cost less
+ * than 3 alone) and the caches take it, else the largest below them. */
 static ar_status pick_step(ar_decoder *d, const step **s, int32_t left, int32_t pos) {
     for (int32_t i = STEP_COUNT - 1; i >= 0; i--) {
         step *one = &d->steps[i];
-        bool holds = left <= one->T && one->T <= left + left / 2 && (i == 0 || left > step_tokens[i - 1]);
+        bool is_worth = one->T <= left + left / 2 || (i == 1 && left > 2);
+        bool holds = left <= one->T && is_worth && (i == 0 || left > step_tokens[i - 1]);
         if ((left < one->T && !holds) || pos + one->T > d->C) continue;
         AR_TRY(want_step(d, one));
         *s = one;
@@ -317,14 +345,17 @@ ar_status ar__decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int
     const ar_model *m = &d->m->model;
     if (pos < 0 || T < 1 || T > d->C - pos)
         return ar__fail(AR_ERR_ARG, "%d tokens at position %d: expected to end within %d", (int)T, (int)pos, (int)d->C);
+    const step *s = NULL;
     for (int32_t done = 0; done < T;) {
-        const step *s = NULL;
         AR_TRY(pick_step(d, &s, T - done, pos + done));
         int32_t count = T - done < s->T ? T - done : s->T;
         AR_TRY(run_step(d, s, ids + done, T, count, pos + done));
         done += count;
     }
     if (!logits) return AR_OK;
-    AR_TRY(ar_graph_run(d->head_graph));
-    return ar_tensor_read(d->logits, logits, 0, (int64_t)d->B * m->vocab);
+    if (s->T > 1) {
+        AR_TRY(want_head(d));
+        AR_TRY(ar_graph_run(d->head_graph));
+    }
+    return ar_tensor_read(s->T > 1 ? d->logits : s->logits, logits, 0, (int64_t)d->B * m->vocab);
 }
