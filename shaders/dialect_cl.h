@@ -14,6 +14,7 @@
 #define WGSIZE(x, y)
 #define FN static
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("nounroll")
 #define EXACT
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
 #define LID0 ((uint)get_local_id(0))

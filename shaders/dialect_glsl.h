@@ -17,6 +17,7 @@
 #define WGSIZE(x, y) layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z = 1) in;
 #define FN
 #define UNROLL [[unroll]]
+#define ROLLED [[dont_unroll]]
 #define EXACT precise /* no contraction: before a declaration whose value must be the same everywhere */
 #define BARRIER() barrier()
 /* ---- ids: LID in the group, WID of the group, GID of the item; *LIN folded over the x and y axes ---- */

@@ -85,7 +85,7 @@ BODY
                 for (uint k = 0u; k + 1u < WGY; k++) sum += red[RED(k, n, VW)];
                 r = 1.0f / sqrt(sum / TOF(I) + eps);
             }
-            UNROLL for (uint l = 0u; l < VW; l++) {
+            ROLLED for (uint l = 0u; l < VW; l++) {
                 uint row = row0 + it * VW + l, out_at = (n0 + n) * ldy;
                 float y = LANE(v, l);
                 for (uint k = 0u; k + 1u < WGY; k++) y += red[RED(k, n, l)];
