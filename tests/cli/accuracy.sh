@@ -47,7 +47,12 @@ signround() { # BITS GROUP SYM KL KLBAND PPL PPLBAND : mean of two seeds
 case $case in
 float)
     close 260K "$(ppl "$data/stories260K-hf")" 6.27253 1e-4
-    close 656K "$(ppl "$data/tinystories-656K-hf")" 40.89075 1e-4 ;;
+    close 656K "$(ppl "$data/tinystories-656K-hf")" 40.89075 1e-4
+    # llama-perplexity's protocol; the 656K model on text inside its vocabulary (testing-root.md 4.3)
+    close '260K llamacpp' "$(ppl "$data/stories260K-hf" --protocol llamacpp --max-windows 40)" 4.1945 2e-5
+    LC_ALL=C.UTF-8 sed 's/[œ“™€â”]//g' "$text" >"$dir/inside.txt"
+    text=$dir/inside.txt
+    close '656K llamacpp' "$(ppl "$data/tinystories-656K-hf" --protocol llamacpp --max-windows 40)" 39.3134 2e-5 ;;
 rtn)
     while read -r model bits g32 g128; do
         rtn "$model" "$bits" 32 "$g32"
