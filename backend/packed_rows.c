@@ -201,7 +201,7 @@ static void group_row(uint32_t *words, const ar_packed *w, const ar_packed_desc 
     int64_t groups = ar_scheme_groups(&p->scheme, w->I);
     uint32_t *scales = words + w->nb * w->code_words, bits = (uint32_t)p->scheme.bits;
     const uint8_t *codes = p->codes + o * w->I;
-    uint8_t q[AR__BLOCK], mask = (uint8_t)((1u << bits) - 1), flip = w->scale == 1 ? (uint8_t)(1u << (bits - 1)) : 0;
+    uint8_t q[AR__BLOCK], mask = (uint8_t)((1u << bits) - 1), flip = (uint8_t)(w->scale == 1 ? 1u << (bits - 1) : 0u);
     for (uint32_t b = 0; b < w->nb; b++) {
         int64_t from = (int64_t)b * AR__BLOCK, count = w->I - from < AR__BLOCK ? w->I - from : AR__BLOCK;
         for (int64_t i = 0; i < AR__BLOCK; i++) q[i] = i < count ? (uint8_t)((codes[from + i] & mask) ^ flip) : 0;
