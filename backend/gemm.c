@@ -96,9 +96,9 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
 static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want) {
     for (int32_t i = 0; i < g->pack_count; i++) {
         const ar__pack *p = &g->packs[i];
-        if (p->source == want->source && p->weights == want->weights && p->row0 == want->row0 && p->rows == want->rows &&
-            p->k0 == want->k0 && p->depth == want->depth && p->ld == want->ld && p->tile == want->tile &&
-            p->along_k == want->along_k) {
+        if (p->source == want->source && p->weights == want->weights && p->row0 == want->row0 &&
+            p->rows == want->rows && p->k0 == want->k0 && p->depth == want->depth && p->ld == want->ld &&
+            p->tile == want->tile && p->along_k == want->along_k) {
             *packed = p->packed;
             return AR_OK;
         }
@@ -144,15 +144,25 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
 }
 
 /* C = A B cut into the chunks of t. B says what to pack: a tensor or packed weights. */
-static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__pack *B, const tiles *t, int64_t M,
-                             int64_t N, int64_t K, bool accumulate) {
+static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__pack *B, const tiles *t,
+                             int64_t M, int64_t N, int64_t K, bool accumulate) {
     for (int64_t k0 = 0; k0 < K; k0 += t->k)
         for (int64_t n0 = 0; n0 < N; n0 += t->n)
             for (int64_t m0 = 0; m0 < M; m0 += t->m) {
-                gemm_part part = {
-                    m0, least(t->m, M - m0), n0, least(t->n, N - n0), least(t->k, K - k0), accumulate || k0 > 0};
-                ar__pack a = {.source = A.t, .row0 = m0, .rows = part.m, .k0 = k0, .depth = part.k,
-                              .ld = A.transposed ? M : K, .tile = t->tm, .along_k = !A.transposed};
+                gemm_part part = {m0,
+                                  least(t->m, M - m0),
+                                  n0,
+                                  least(t->n, N - n0),
+                                  least(t->k, K - k0),
+                                  accumulate || k0 > 0};
+                ar__pack a = {.source = A.t,
+                              .row0 = m0,
+                              .rows = part.m,
+                              .k0 = k0,
+                              .depth = part.k,
+                              .ld = A.transposed ? M : K,
+                              .tile = t->tm,
+                              .along_k = !A.transposed};
                 ar__pack b = *B;
                 b.row0 = n0, b.rows = part.n, b.k0 = k0, b.depth = part.k, b.tile = t->tnv;
                 ar_tensor *packed_a = NULL, *packed_b = NULL;
@@ -183,7 +193,8 @@ ar_status ar__gemm_packed(ar_graph *g, ar_tensor *C, const ar_tensor *x, const a
     if (t.n > rows) t.n = rows > 0 ? rows : t.tnv;
     if (t.n > w->O) t.n = w->O;
     if (t.k == 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "gemm: 32 inputs of a panel pass the %llu bytes this device binds",
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "gemm: 32 inputs of a panel pass the %llu bytes this device binds",
                         (unsigned long long)g->device->plan.piece_bytes);
     return emit_chunks(g, C, (ar__matrix){x, false}, &(ar__pack){.weights = w}, &t, M, w->O, w->I, false);
 }

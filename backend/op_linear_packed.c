@@ -1,10 +1,10 @@
-/* y = f(x W'^T) with packed W': GEMV kernels decode W' in registers for up to 8 rows of x at once; more rows go
- * through decoded panels and gemm (gemm.c). No gradients. */
+/* y = f(x W'^T) with packed W': GEMV kernels decode W' in registers for up to 8 rows of x at once; more rows
+ * go through decoded panels and gemm (gemm.c). No gradients. */
 #include "op.h"
 #include "packed.h"
 
 enum { ADD_BIAS = 1, ADD_RESIDUAL = 2, SILU_GATED = 4 }; /* of shaders/gemv.h and finish.comp */
-enum { GEMV_COLUMNS = 4 }; /* of a launch; a second kernel has 1 */
+enum { GEMV_COLUMNS = 4 };                               /* of a launch; a second kernel has 1 */
 
 typedef struct product {
     ar_tensor *y;
@@ -13,7 +13,7 @@ typedef struct product {
     const ar_tensor *bias, *residual; /* NULL = none */
     const ar_tensor *norm;            /* left to gemv; NULL = none, or done already */
     float eps;
-    int64_t N, O;                     /* of y */
+    int64_t N, O; /* of y */
     uint32_t flags;
 } product;
 
@@ -31,7 +31,8 @@ ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end) {
 /* ---- GEMV ---- */
 
 /* Columns [n0, n0 + columns) over a range of panels. */
-static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *range, int64_t n0, int64_t columns) {
+static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *range, int64_t n0,
+                           int64_t columns) {
     const ar_packed *W = p->W;
     const ar_plan *plan = &W->device->plan;
     int64_t height = (int64_t)W->lp * W->vw, row0 = range->first * height, rows = range->count * height;
@@ -56,8 +57,8 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
            p->eps};
     ar__emit_desc d = {.kernel = plan->packed_lanes ? AR_K_gemv_lanes : AR_K_gemv, .params = &v};
     uint32_t wgx = plan->packed_lanes ? plan->packed_lanes : plan->packed_wgx;
-    uint32_t specs[] = {wgx, plan->packed_wgy,     W->code, W->scale,
-                        columns > 1 ? GEMV_COLUMNS : 1, W->lp, p->norm != NULL};
+    uint32_t specs[] = {wgx,   plan->packed_wgy, W->code, W->scale, columns > 1 ? GEMV_COLUMNS : 1,
+                        W->lp, p->norm != NULL};
     for (int i = 0; i < 7; i++) d.specs[i] = specs[i];
     d.operands[0] = range->operand;
     d.operands[1] = (ar__operand){p->x, 0, 0};
@@ -82,8 +83,8 @@ static ar_status pad(ar_graph *g, ar_tensor **padded, const ar_tensor *x, int64_
     d.operands[0] = (ar__operand){x, 0, 0};
     d.operands[1] = (ar__operand){*padded, 0, 0};
     d.bytes = 4.0 * (double)(x->dims[0] * (x->dims[1] + width));
-    return ar__emit_split(
-        g, &d, &(ar__split){.units = x->dims[0], .split = 3, .items_per_unit = (uint32_t)width});
+    return ar__emit_split(g, &d,
+                          &(ar__split){.units = x->dims[0], .split = 3, .items_per_unit = (uint32_t)width});
 }
 
 static ar_status gemv(ar_graph *g, const product *whole) {
@@ -115,7 +116,8 @@ ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, 
         if (next < end) next -= (next - row0) % tile; /* each launch starts a panel of its own */
         if (next > end) next = end;
         if (next <= at)
-            return ar__fail(AR_ERR_UNSUPPORTED, "packed: a panel of %u rows passes what this device binds", tile);
+            return ar__fail(AR_ERR_UNSUPPORTED, "packed: a panel of %u rows passes what this device binds",
+                            tile);
         int64_t row_items = (next - at + w->vw - 1) / w->vw, blocks = (depth + AR__BLOCK - 1) / AR__BLOCK;
         struct {
             uint32_t items, row_items, nb, ub, gb, pw, r0, k0, depth, tv, d0, w0;
@@ -154,7 +156,8 @@ static ar_status finish(ar_graph *g, const product *p, const ar_tensor *t) {
     d.operands[3] = (ar__operand){p->y, 0, 0};
     d.bytes = 8.0 * (double)(p->N * p->O);
     uint32_t split = 1u | 1u << 3 | (p->residual ? 1u << 2 : 0);
-    return ar__emit_split(g, &d, &(ar__split){.units = p->N, .split = split, .items_per_unit = (uint32_t)p->O});
+    return ar__emit_split(g, &d,
+                          &(ar__split){.units = p->N, .split = split, .items_per_unit = (uint32_t)p->O});
 }
 
 static ar_status gemm(ar_graph *g, const product *p) {

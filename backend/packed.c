@@ -11,10 +11,10 @@ typedef struct layout {
 } layout;
 
 static const layout layouts[AR_QT_COUNT] = {
-    [AR_QT_F32] = {32, 0, 0, 0}, [AR_QT_F16] = {16, 0, 0, 0}, [AR_QT_BF16] = {17, 0, 0, 0},
-    [AR_QT_Q4_0] = {4, 1, 2, 1}, [AR_QT_Q4_1] = {4, 2, 1, 1}, [AR_QT_Q5_0] = {5, 1, 2, 1},
-    [AR_QT_Q5_1] = {5, 2, 1, 1}, [AR_QT_Q8_0] = {8, 1, 2, 1}, [AR_QT_Q2_K] = {2, 4, 8, 8},
-    [AR_QT_Q3_K] = {3, 6, 8, 8}, [AR_QT_Q4_K] = {4, 5, 8, 8}, [AR_QT_Q5_K] = {5, 5, 8, 8},
+    [AR_QT_F32] = {32, 0, 0, 0}, [AR_QT_F16] = {16, 0, 0, 0},    [AR_QT_BF16] = {17, 0, 0, 0},
+    [AR_QT_Q4_0] = {4, 1, 2, 1}, [AR_QT_Q4_1] = {4, 2, 1, 1},    [AR_QT_Q5_0] = {5, 1, 2, 1},
+    [AR_QT_Q5_1] = {5, 2, 1, 1}, [AR_QT_Q8_0] = {8, 1, 2, 1},    [AR_QT_Q2_K] = {2, 4, 8, 8},
+    [AR_QT_Q3_K] = {3, 6, 8, 8}, [AR_QT_Q4_K] = {4, 5, 8, 8},    [AR_QT_Q5_K] = {5, 5, 8, 8},
     [AR_QT_Q6_K] = {6, 6, 8, 8}, [AR_QT_IQ4_NL] = {20, 1, 2, 1},
 };
 
@@ -39,7 +39,8 @@ ar_status ar__packed_layout(ar_packed *w, const ar_packed_desc *part) {
     if (part->type == AR_QT_GROUP) {
         AR_TRY(ar_scheme_check(&part->scheme));
         if (part->scheme.super != AR_SUPER_NONE)
-            return ar__fail(AR_ERR_UNSUPPORTED, "packed: codes of a double-quantized scheme, expected them as blocks");
+            return ar__fail(AR_ERR_UNSUPPORTED,
+                            "packed: codes of a double-quantized scheme, expected them as blocks");
         group_layout(w, &part->scheme);
     } else {
         if (ar_qtype_row_bytes(part->type, part->I) < 0)
@@ -63,7 +64,8 @@ static ar_status choose_panels(ar_packed *w) {
     const ar_plan *plan = &w->device->plan;
     w->vw = plan->vw;
     w->lp = plan->packed_lp ? plan->packed_lp : 1;
-    while (w->lp > 1 && ((int64_t)w->lp / 2 * w->vw >= w->O || panel_bytes(w) > plan->piece_bytes / 4)) w->lp /= 2;
+    while (w->lp > 1 && ((int64_t)w->lp / 2 * w->vw >= w->O || panel_bytes(w) > plan->piece_bytes / 4))
+        w->lp /= 2;
     if (panel_bytes(w) + plan->offset_align + 64 > plan->piece_bytes)
         return ar__fail(AR_ERR_UNSUPPORTED,
                         "packed: %u rows of %lld inputs pass the %llu bytes this device binds", w->vw,
@@ -75,12 +77,14 @@ static ar_status choose_panels(ar_packed *w) {
 /* ---- checks ---- */
 
 static ar_status check_part(const ar_packed_desc *part, const ar_packed_desc *first) {
-    if ((unsigned)part->type >= AR_QT_COUNT) return ar__fail(AR_ERR_ARG, "packed: unknown type %d", (int)part->type);
+    if ((unsigned)part->type >= AR_QT_COUNT)
+        return ar__fail(AR_ERR_ARG, "packed: unknown type %d", (int)part->type);
     if (part->type != first->type || part->I != first->I)
         return ar__fail(AR_ERR_SHAPE, "packed: parts are %s of %lld and %s of %lld inputs, expected alike",
                         ar_qtype_name(first->type), (long long)first->I, ar_qtype_name(part->type),
                         (long long)part->I);
-    if (part->O < 0 || part->O > INT32_MAX) return ar__fail(AR_ERR_SHAPE, "packed: %lld rows", (long long)part->O);
+    if (part->O < 0 || part->O > INT32_MAX)
+        return ar__fail(AR_ERR_SHAPE, "packed: %lld rows", (long long)part->O);
     if (part->type == AR_QT_GROUP) {
         const ar_scheme *a = &part->scheme, *b = &first->scheme;
         if (a->bits != b->bits || a->group != b->group || a->zero != b->zero)
@@ -174,7 +178,8 @@ ar_status ar_packed_create(ar_packed **out, ar_device *device, const ar_packed_d
     AR_GO(ar__packed_layout(w, &parts[0]));
     AR_GO(choose_panels(w));
     if (w->O > 0) {
-        AR_GO(ar_tensor_create(&w->words, device, AR_U32, 2, (int64_t[]){w->panels, (int64_t)(panel_bytes(w) / 4)}));
+        AR_GO(ar_tensor_create(&w->words, device, AR_U32, 2,
+                               (int64_t[]){w->panels, (int64_t)(panel_bytes(w) / 4)}));
         AR_GO(upload(w, &s));
     }
     *out = w;

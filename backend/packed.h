@@ -38,8 +38,8 @@ ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end);
 
 /* ---- gemm.c ---- */
 
-/* Decodes rows [row0, row0 + rows) and inputs [k0, k0 + depth) of w into panels of `tile` rows for gemm. row0 is a
- * multiple of the device's vw, k0 of 32. */
+/* Decodes rows [row0, row0 + rows) and inputs [k0, k0 + depth) of w into panels of `tile` rows for gemm. row0
+ * is a multiple of the device's vw, k0 of 32. */
 ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, int64_t row0, int64_t rows,
                             int64_t k0, int64_t depth, uint32_t tile);
 /* C (N, O) = x (N, I) W'^T through decoded panels of bounded size. */

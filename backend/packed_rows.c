@@ -1,5 +1,6 @@
-/* Rows of weights as the words of shaders/unpack.h: each block is taken apart into codes of one byte and scales,
- * and the codes go into planes of 4, 2 and 1 bits. Formulas: docs/formats.md and github.com/ggml-org/ggml. */
+/* Rows of weights as the words of shaders/unpack.h: each block is taken apart into codes of one byte and
+ * scales, and the codes go into planes of 4, 2 and 1 bits. Formulas: docs/formats.md and
+ * github.com/ggml-org/ggml. */
 #include "packed.h"
 #include "qblocks.h"
 #include <string.h>
@@ -68,8 +69,7 @@ static void nibbles(uint8_t *q, const uint8_t *qs, uint8_t flip) {
 }
 
 static void add_fifth(uint8_t *q, const uint8_t *qh, uint8_t flip) {
-    for (int j = 0; j < AR__BLOCK; j++)
-        q[j] = (uint8_t)((q[j] | (qh[j / 8] >> j % 8 & 1) << 4) ^ flip);
+    for (int j = 0; j < AR__BLOCK; j++) q[j] = (uint8_t)((q[j] | (qh[j / 8] >> j % 8 & 1) << 4) ^ flip);
 }
 
 /* The codes of a block of 32, signed ones in two's complement; returns its scale word (or half word). */
@@ -201,10 +201,12 @@ static void group_row(uint32_t *words, const ar_packed *w, const ar_packed_desc 
     int64_t groups = ar_scheme_groups(&p->scheme, w->I);
     uint32_t *scales = words + w->nb * w->code_words, bits = (uint32_t)p->scheme.bits;
     const uint8_t *codes = p->codes + o * w->I;
-    uint8_t q[AR__BLOCK], mask = (uint8_t)((1u << bits) - 1), flip = (uint8_t)(w->scale == 1 ? 1u << (bits - 1) : 0u);
+    uint8_t q[AR__BLOCK], mask = (uint8_t)((1u << bits) - 1);
+    uint8_t flip = (uint8_t)(w->scale == 1 ? 1u << (bits - 1) : 0u);
     for (uint32_t b = 0; b < w->nb; b++) {
         int64_t from = (int64_t)b * AR__BLOCK, count = w->I - from < AR__BLOCK ? w->I - from : AR__BLOCK;
-        for (int64_t i = 0; i < AR__BLOCK; i++) q[i] = i < count ? (uint8_t)((codes[from + i] & mask) ^ flip) : 0;
+        for (int64_t i = 0; i < AR__BLOCK; i++)
+            q[i] = i < count ? (uint8_t)((codes[from + i] & mask) ^ flip) : 0;
         put_codes(words + b * w->code_words, q, bits);
     }
     for (int64_t j = 0; j < groups; j++) {
@@ -212,7 +214,8 @@ static void group_row(uint32_t *words, const ar_packed *w, const ar_packed_desc 
         if (w->scale == 1)
             scales[j / 2] |= s << (j % 2 ? 16 : 0);
         else
-            scales[j] = s | (uint32_t)(w->scale == 2 ? p->mins[o * groups + j] : p->zeros[o * groups + j]) << 16;
+            scales[j] = s | (uint32_t)(w->scale == 2 ? p->mins[o * groups + j] : p->zeros[o * groups + j])
+                                << 16;
     }
 }
 

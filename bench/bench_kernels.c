@@ -1,5 +1,6 @@
-/* Products y (n, m) = x (n, k) W'^T for every storage type, as percentages of a roof measured in the same run: the
- * longer of moving the operands once at copy speed and multiplying at the best speed any product here reached. */
+/* Products y (n, m) = x (n, k) W'^T for every storage type, as percentages of a roof measured in the same
+ * run: the longer of moving the operands once at copy speed and multiplying at the best speed any product
+ * here reached. */
 #include "bench_kernels.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -175,9 +176,11 @@ static ar_status measure_all(results *all, ar_device *device, const ar_bench_ker
             r->status = measure_product(r, device, (ar_qtype)type);
             if (r->status == AR_ERR_DEVICE_LOST || r->status == AR_ERR_MEMORY) return r->status;
             if (r->status != AR_OK) snprintf(r->reason, sizeof r->reason, "%s", ar_error());
-            if (r->status == AR_OK && r->flops / r->seconds > all->flops_s) all->flops_s = r->flops / r->seconds;
+            if (r->status == AR_OK && r->flops / r->seconds > all->flops_s)
+                all->flops_s = r->flops / r->seconds;
         }
-    return all->count ? AR_OK : ar__fail(AR_ERR_USAGE, "--types %s: expected names such as Q4_0,F16", o->types);
+    return all->count ? AR_OK
+                      : ar__fail(AR_ERR_USAGE, "--types %s: expected names such as Q4_0,F16", o->types);
 }
 
 /* ---- output ---- */

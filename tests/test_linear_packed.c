@@ -1,12 +1,13 @@
-/* Packed weights beyond the selftest's cases: bad input, device bytes, plans of other devices, products that meet the
- * same weights as ar_op_linear. ctest-labels: device vulkan */
+/* Packed weights beyond the selftest's cases: bad input, device bytes, plans of other devices, products that
+ * meet the same weights as ar_op_linear. ctest-labels: device vulkan */
 #include "op_check.h"
 #include "internal.h"
 
 /* ---- bad input ---- */
 
 static ar_packed_desc q8_desc(const uint8_t *blocks, int64_t O, int64_t I) {
-    return (ar_packed_desc){.type = AR_QT_Q8_0, .O = O, .I = I, .blocks = blocks, .row_stride = (uint64_t)(I / 32 * 34)};
+    return (ar_packed_desc){
+        .type = AR_QT_Q8_0, .O = O, .I = I, .blocks = blocks, .row_stride = (uint64_t)(I / 32 * 34)};
 }
 
 static ar_status try_create(ar_device *device, const ar_packed_desc *parts, int32_t count, bool interleave2) {
@@ -63,7 +64,8 @@ static void op_refuses_wrong_shapes(void **state) {
     CHECK_OK(ar_packed_create(&w, device, &d, 1, false));
     assert_int_equal(ar_packed_O(w), 5);
     assert_int_equal(ar_packed_I(w), 64);
-    ar_tensor *x = check_tensor(device, AR_F32, 2, 64, NULL), *narrow = check_tensor(device, AR_F32, 2, 32, NULL);
+    ar_tensor *x = check_tensor(device, AR_F32, 2, 64, NULL),
+              *narrow = check_tensor(device, AR_F32, 2, 32, NULL);
     ar_tensor *row = check_tensor(device, AR_F32, 4, -1, NULL);
     CHECK_OK(ar_graph_create(&g, device));
     assert_int_equal(ar_op_linear_packed(g, &y, narrow, w, NULL), AR_ERR_SHAPE);
@@ -71,7 +73,8 @@ static void op_refuses_wrong_shapes(void **state) {
     assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.bias = row}), AR_ERR_SHAPE);
     assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.residual = x}), AR_ERR_SHAPE);
     assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.norm = row}), AR_ERR_SHAPE);
-    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.silu_gated = true}), AR_ERR_SHAPE); /* odd */
+    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.silu_gated = true}),
+                     AR_ERR_SHAPE); /* odd */
     CHECK_OK(ar_op_linear_packed(g, &y, x, w, NULL));
     ar_graph_destroy(g);
     ar_packed_destroy(w);
@@ -90,9 +93,9 @@ static void device_bytes_stay_close_to_the_file(void **state) {
     static const struct {
         ar_qtype type;
         double bits;
-    } rows[] = {{AR_QT_F16, 16},     {AR_QT_Q4_0, 4.5},    {AR_QT_Q4_1, 5},       {AR_QT_Q5_0, 5.5},   {AR_QT_Q5_1, 6},
-                {AR_QT_Q8_0, 8.5},   {AR_QT_Q2_K, 2.625},  {AR_QT_Q3_K, 3.625},   {AR_QT_Q4_K, 4.625}, {AR_QT_Q5_K, 5.625},
-                {AR_QT_Q6_K, 6.625}, {AR_QT_IQ4_NL, 4.5}};
+    } rows[] = {{AR_QT_F16, 16},     {AR_QT_Q4_0, 4.5},   {AR_QT_Q4_1, 5},     {AR_QT_Q5_0, 5.5},
+                {AR_QT_Q5_1, 6},     {AR_QT_Q8_0, 8.5},   {AR_QT_Q2_K, 2.625}, {AR_QT_Q3_K, 3.625},
+                {AR_QT_Q4_K, 4.625}, {AR_QT_Q5_K, 5.625}, {AR_QT_Q6_K, 6.625}, {AR_QT_IQ4_NL, 4.5}};
     ar_device *device = NULL;
     uint8_t *blocks = calloc(1, 64 * 512 * 2);
     CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
@@ -156,7 +159,8 @@ static void more_columns_pass(void **state) {
 static void equals_linear(ar_device *device, void *ctx) {
     enum { N = 5, O = 45, I = 70 };
     float *x = check_floats(N * I, 1, -1, 1), *W = check_floats(O * I, 2, -1, 1);
-    ar_tensor *X = check_tensor(device, AR_F32, N, I, x), *T = check_tensor(device, AR_F32, O, I, W), *a = NULL, *b = NULL;
+    ar_tensor *X = check_tensor(device, AR_F32, N, I, x), *T = check_tensor(device, AR_F32, O, I, W),
+              *a = NULL, *b = NULL;
     ar_packed *w = NULL;
     ar_graph *g = NULL;
     (void)ctx;

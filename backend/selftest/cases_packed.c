@@ -1,5 +1,5 @@
-/* Cases of packed weights: random blocks of every type, decoded by ref_packed.c; products, fusions, and W' itself
- * bit for bit through x = identity. */
+/* Cases of packed weights: random blocks of every type, decoded by ref_packed.c; products, fusions, and W'
+ * itself bit for bit through x = identity. */
 #include "selftest.h"
 #include "ref.h"
 #include "ref_packed.h"
@@ -22,14 +22,17 @@ static void put_half(ar__st *st, uint8_t *at, int special) {
     at[1] = (uint8_t)(h >> 8);
 }
 
-/* Random blocks of finite weights; row 0 is all zero bytes, LOWEST makes row 1's codes the smallest there are. */
-static ar_status make_blocks(ar__st *st, uint8_t **blocks, const ref_block_form *f, int64_t O, int64_t I, int special) {
+/* Random blocks of finite weights; row 0 is all zero bytes, LOWEST makes row 1's codes the smallest there
+ * are. */
+static ar_status make_blocks(ar__st *st, uint8_t **blocks, const ref_block_form *f, int64_t O, int64_t I,
+                             int special) {
     int64_t count = O * (I / f->elems);
     AR_TRY(ar__st_array(st, (void **)blocks, count * f->bytes, 1));
     for (int64_t b = I / f->elems; b < count; b++) {
         uint8_t *at = *blocks + b * f->bytes;
         bool lowest = special & LOWEST && b / (I / f->elems) == 1;
-        for (int i = 0; i < f->bytes; i++) at[i] = lowest ? (f->gguf_type == 8 ? 0x80 : 0) : (uint8_t)ar__st_random(st);
+        for (int i = 0; i < f->bytes; i++)
+            at[i] = lowest ? (f->gguf_type == 8 ? 0x80 : 0) : (uint8_t)ar__st_random(st);
         if (f->d >= 0) put_half(st, at + f->d, special);
         if (f->m >= 0) put_half(st, at + f->m, special);
         if (f->bytes == 4) at[3] = (uint8_t)((at[3] & 0x80) | 0x3e); /* f32, bf16: an exponent near 0 */
@@ -38,17 +41,19 @@ static ar_status make_blocks(ar__st *st, uint8_t **blocks, const ref_block_form 
     return AR_OK;
 }
 
-static ar_status decode_blocks(ar__st *st, double **W, const uint8_t *blocks, const ref_block_form *f, int64_t O, int64_t I) {
+static ar_status decode_blocks(ar__st *st, double **W, const uint8_t *blocks, const ref_block_form *f,
+                               int64_t O, int64_t I) {
     AR_TRY(ar__st_doubles(st, W, NULL, O * I));
     for (int64_t i = 0; i < O * I; i++)
-        (*W)[i] = (double)(float)ref_block_weight(f->gguf_type, blocks + i / f->elems * f->bytes, (int)(i % f->elems));
+        (*W)[i] = (double)(float)ref_block_weight(f->gguf_type, blocks + i / f->elems * f->bytes,
+                                                  (int)(i % f->elems));
     return AR_OK;
 }
 
-/* The parts of one stored weight: all of it, two halves in turn (SILU), or three unequal ones, the rows of the first
- * in another order (PARTS). row_of tells which stored row stands where. */
-static ar_status split_parts(ar__st *st, ar_packed_desc *parts, int32_t *count, int64_t *row_of, const ar_packed_desc *all,
-                             int flags) {
+/* The parts of one stored weight: all of it, two halves in turn (SILU), or three unequal ones, the rows of
+ * the first in another order (PARTS). row_of tells which stored row stands where. */
+static ar_status split_parts(ar__st *st, ar_packed_desc *parts, int32_t *count, int64_t *row_of,
+                             const ar_packed_desc *all, int flags) {
     int64_t O = all->O, ends[3] = {O, O, O};
     int32_t *order = NULL;
     *count = flags & SILU ? 2 : flags & PARTS ? 3 : 1;
@@ -78,7 +83,8 @@ static ar_status packed(ar__st *st, ar_packed **w, double **W, const int32_t *p,
     if (!f || O > 512) return ar__fail(AR_ERR_ARG, "selftest: no such packed case");
     AR_TRY(make_blocks(st, &blocks, f, O, I, special));
     AR_TRY(decode_blocks(st, &stored, blocks, f, O, I));
-    ar_packed_desc all = {.type = type, .O = O, .I = I, .blocks = blocks, .row_stride = (uint64_t)(I / f->elems * f->bytes)};
+    ar_packed_desc all = {
+        .type = type, .O = O, .I = I, .blocks = blocks, .row_stride = (uint64_t)(I / f->elems * f->bytes)};
     ar_packed_desc parts[3];
     int32_t count = 0;
     AR_TRY(split_parts(st, parts, &count, row_of, &all, p[4]));
@@ -112,7 +118,8 @@ static ar_status make_operands(ar__st *st, operands *v, int64_t O, int64_t I, in
     return AR_OK;
 }
 
-static ar_status reference(ar__st *st, double **y, const operands *v, const double *W, int O, int I, int N, int flags) {
+static ar_status reference(ar__st *st, double **y, const operands *v, const double *W, int O, int I, int N,
+                           int flags) {
     double *x = NULL, *t = NULL;
     int out = flags & SILU ? O / 2 : O;
     AR_TRY(ar__st_doubles(st, &x, NULL, (int64_t)N * I));
@@ -139,7 +146,11 @@ static ar_status product(ar__st *st, const ar_packed *w, const double *W, int O,
     ar_tensor *y = NULL;
     AR_TRY(make_operands(st, &v, O, I, N, flags));
     AR_TRY(reference(st, &want, &v, W, O, I, N, flags));
-    ar_packed_fuse fuse = {.bias = v.bias, .residual = v.residual, .norm = v.norm, .norm_eps = 1e-5f, .silu_gated = (flags & SILU) != 0};
+    ar_packed_fuse fuse = {.bias = v.bias,
+                           .residual = v.residual,
+                           .norm = v.norm,
+                           .norm_eps = 1e-5f,
+                           .silu_gated = (flags & SILU) != 0};
     AR_TRY(ar_op_linear_packed(st->g, &y, v.x, w, flags ? &fuse : NULL));
     ar_graph_keep(st->g, y);
     AR_TRY(ar__st_run(st));
@@ -164,7 +175,8 @@ static ar_status identity(ar__st *st, const ar_packed *w, const double *W, int64
     float *eye = NULL, *want = NULL;
     ar_tensor *x = NULL, *y[65] = {NULL};
     int64_t count = 0;
-    if (I > 512) return ar__fail(AR_ERR_ARG, "selftest: the identity of %lld rows is too large", (long long)I);
+    if (I > 512)
+        return ar__fail(AR_ERR_ARG, "selftest: the identity of %lld rows is too large", (long long)I);
     AR_TRY(ar__st_array(st, (void **)&eye, I * I, sizeof *eye));
     AR_TRY(ar__st_array(st, (void **)&want, I * O, sizeof *want));
     for (int64_t i = 0; i < I; i++) {
@@ -199,7 +211,7 @@ ar_status ar__st_packed_bits(ar__st *st, const int32_t *p) {
 
 static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, bool has_mins) {
     int64_t groups = ar_scheme_groups(&d->scheme, d->I), G = groups == 1 ? d->I : d->scheme.group;
-    int bits = d->scheme.bits, zero = d->scheme.zero;
+    int bits = d->scheme.bits, zero = (int)d->scheme.zero;
     uint8_t *codes = NULL, *zeros = NULL;
     uint16_t *scales = NULL, *mins = NULL;
     AR_TRY(ar__st_array(st, (void **)&codes, d->O * d->I, 1));
@@ -209,7 +221,8 @@ static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, bool h
     AR_TRY(ar__st_doubles(st, W, NULL, d->O * d->I));
     for (int64_t i = 0; i < d->O * groups; i++) {
         scales[i] = i < groups ? 0 : random_half(st, zero == AR_ZERO_SYM && i % 3 ? NEGATIVE : 0);
-        zeros[i] = zero == AR_ZERO_INT ? (uint8_t)(ar__st_random(st) % (1u << bits)) : (uint8_t)(1u << (bits - 1));
+        zeros[i] =
+            zero == AR_ZERO_INT ? (uint8_t)(ar__st_random(st) % (1u << bits)) : (uint8_t)(1u << (bits - 1));
         mins[i] = random_half(st, 0);
     }
     for (int64_t i = 0; i < d->O * d->I; i++) {
@@ -227,10 +240,14 @@ static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, bool h
 ar_status ar__st_packed_group(ar__st *st, const int32_t *p) {
     ar_packed *w = NULL;
     double *W = NULL;
-    ar_packed_desc d = {.type = AR_QT_GROUP, .O = p[3], .I = p[4], .scheme = {.bits = p[0], .group = p[1], .zero = (ar_zero_kind)p[2]}};
+    ar_packed_desc d = {.type = AR_QT_GROUP,
+                        .O = p[3],
+                        .I = p[4],
+                        .scheme = {.bits = p[0], .group = p[1], .zero = (ar_zero_kind)p[2]}};
     AR_TRY(group_weights(st, &d, &W, p[2] == AR_ZERO_F16MIN));
     ar_status status = ar_packed_create(&w, st->device, &d, 1, false);
-    if (status == AR_OK) status = p[5] ? product(st, w, W, p[3], p[4], p[5], 0) : identity(st, w, W, p[3], p[4]);
+    if (status == AR_OK)
+        status = p[5] ? product(st, w, W, p[3], p[4], p[5], 0) : identity(st, w, W, p[3], p[4]);
     (void)ar_device_wait(st->device);
     ar_packed_destroy(w);
     return status;

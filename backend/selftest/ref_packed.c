@@ -5,9 +5,10 @@
 #include <string.h>
 
 static const ref_block_form forms[] = {
-    {0, 1, 4, -1, -1},     {1, 1, 2, 0, -1},    {30, 1, 2, -1, -1},  {2, 32, 18, 0, -1},      {3, 32, 20, 0, 2},
-    {6, 32, 22, 0, -1},    {7, 32, 24, 0, 2},   {8, 32, 34, 0, -1},  {10, 256, 84, 80, 82},   {11, 256, 110, 108, -1},
-    {12, 256, 144, 0, 2},  {13, 256, 176, 0, 2}, {14, 256, 210, 208, -1}, {20, 32, 18, 0, -1},
+    {0, 1, 4, -1, -1},       {1, 1, 2, 0, -1},        {30, 1, 2, -1, -1},   {2, 32, 18, 0, -1},
+    {3, 32, 20, 0, 2},       {6, 32, 22, 0, -1},      {7, 32, 24, 0, 2},    {8, 32, 34, 0, -1},
+    {10, 256, 84, 80, 82},   {11, 256, 110, 108, -1}, {12, 256, 144, 0, 2}, {13, 256, 176, 0, 2},
+    {14, 256, 210, 208, -1}, {20, 32, 18, 0, -1},
 };
 
 const ref_block_form *ref_block_form_of(int gguf_type) {
@@ -34,7 +35,8 @@ static int bit(const uint8_t *bytes, int i) { return bytes[i / 8] >> (i % 8) & 1
 static double simple(int type, const uint8_t *b, int e) {
     static const int table[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     switch (type) {
-    case 0: return from_bits((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
+    case 0:
+        return from_bits((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
     case 1: return half(b);
     case 30: return from_bits((uint32_t)b[0] << 16 | (uint32_t)b[1] << 24);
     case 2: return half(b) * (nibble(b + 2, e) - 8);
