@@ -204,23 +204,34 @@ static ar_status upload_blocks(ar_decoder *d) {
 
 /* ---- memory ---- */
 
-/* How many tokens' keys and values fit into what is left: into the memory beside the room for the steps of 32 tokens,
- * and each cache into one binding. */
+#define SHARED_BLOCK ((uint64_t)32 << 20) /* small tensors share driver buffers of at most so much */
+
+/* Bytes that the caches of C tokens take, with what is left over at the ends of buffers they share. */
+static uint64_t cache_bytes(const ar_decoder *d, uint64_t budget, uint64_t widest, int64_t C) {
+    uint64_t each = (2 * (uint64_t)d->B * widest * (uint64_t)C + 255) / 256 * 256, count = 2 * (uint64_t)d->m->model.block_count;
+    uint64_t block = budget / 16 < SHARED_BLOCK ? budget / 16 : SHARED_BLOCK;
+    if (each > block / 2) return count * each;
+    return (count + block / each - 1) / (block / each) * block;
+}
+
+/* How many tokens' keys and values fit: each cache into one binding, all of them into what is left beside the steps of
+ * 32 tokens and the logits. */
 static int64_t room_for(const ar_decoder *d) {
     const ar_model *m = &d->m->model;
-    uint64_t piece = ar_device_get_plan(d->device)->piece_bytes, each = 0, widest = (uint64_t)m->hidden, most = UINT64_MAX;
+    uint64_t piece = ar_device_get_plan(d->device)->piece_bytes, kv = 1, widest = (uint64_t)m->hidden;
     ar_memory_stats stats;
     for (int32_t b = 0; b < m->block_count; b++) {
-        uint64_t row = 2 * (uint64_t)d->B * (uint64_t)m->blocks[b].kv_width;
-        each += 2 * row;
-        if (piece / row < most) most = piece / row;
+        if ((uint64_t)m->blocks[b].kv_width > kv) kv = (uint64_t)m->blocks[b].kv_width;
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
             if ((uint64_t)m->blocks[b].linears[i].O > widest) widest = (uint64_t)m->blocks[b].linears[i].O;
     }
     ar_device_memory(d->device, &stats);
-    uint64_t scratch = 4 * 32 * (uint64_t)d->B * 6 * widest + 8 * (uint64_t)d->B * (uint64_t)m->vocab;
+    uint64_t scratch = 4 * 32 * (uint64_t)d->B * 6 * widest + 8 * (uint64_t)d->B * (uint64_t)m->vocab + ((uint64_t)1 << 20);
     uint64_t left = stats.budget > stats.current + scratch ? stats.budget - stats.current - scratch : 0;
-    return (int64_t)(left / each < most ? left / each : most);
+    int64_t fits = 0, most = (int64_t)(piece / (2 * (uint64_t)d->B * kv));
+    for (int64_t more = INT64_C(1) << 30; more > 0; more /= 2)
+        if (fits + more <= most && cache_bytes(d, stats.budget, kv, fits + more) <= left) fits += more;
+    return fits;
 }
 
 /* *C tokens, or the model's limit or what fits. */
