@@ -1,6 +1,6 @@
-/* Generation: keys and values of new tokens into the caches, and attention over them. Two kernels do the same sums: a
- * group per query and head where the device wants many items and there are few queries, else an item per tile of
- * queries (op.h: ar__emit_attention_cached lets the selftest choose). */
+/* Generation: keys and values of new tokens into the caches, and attention over them. Two kernels do the same
+ * sums: a group per query and head where the device wants many items and there are few queries, else an item
+ * per tile of queries (op.h: ar__emit_attention_cached lets the selftest choose). */
 #include "op.h"
 #include <math.h>
 
@@ -11,8 +11,9 @@
 static ar_status check_columns(const char *name, const ar_columns *c, int64_t rows, int64_t count) {
     AR_TRY(ar__expect(name, c->t, AR_F32, 2, (int64_t[]){rows, -1}));
     if (c->first < 0 || c->count != count || c->first + count > c->t->dims[1])
-        return ar__fail(AR_ERR_SHAPE, "%s: columns %lld to %lld of %lld, expected %lld of them", name, (long long)c->first,
-                        (long long)(c->first + c->count), (long long)c->t->dims[1], (long long)count);
+        return ar__fail(AR_ERR_SHAPE, "%s: columns %lld to %lld of %lld, expected %lld of them", name,
+                        (long long)c->first, (long long)(c->first + c->count), (long long)c->t->dims[1],
+                        (long long)count);
     return AR_OK;
 }
 
@@ -20,15 +21,17 @@ static ar_status check_caches(const char *op, const ar_tensor *k, const ar_tenso
     AR_TRY(ar__expect(op, k, AR_F16, 4, (int64_t[]){-1, -1, -1, -1}));
     AR_TRY(ar__expect(op, v, AR_F16, 4, k->dims));
     int64_t D = k->dims[3];
-    if (D < 4 || D % 4 || D > 512) return ar__fail(AR_ERR_ARG, "%s: D %d, expected a multiple of 4 up to 512", op, (int)D);
+    if (D < 4 || D % 4 || D > 512)
+        return ar__fail(AR_ERR_ARG, "%s: D %d, expected a multiple of 4 up to 512", op, (int)D);
     if (k->dims[0] < 1 || k->dims[1] < 1 || rows % k->dims[0] || rows / k->dims[0] > k->dims[2])
-        return ar__fail(AR_ERR_SHAPE, "%s: %lld rows for %lld caches of %lld positions", op, (long long)rows, (long long)k->dims[0],
-                        (long long)k->dims[2]);
+        return ar__fail(AR_ERR_SHAPE, "%s: %lld rows for %lld caches of %lld positions", op, (long long)rows,
+                        (long long)k->dims[0], (long long)k->dims[2]);
     return AR_OK;
 }
 
-ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, const ar_columns *k, const ar_columns *v, ar_tensor *k_cache,
-                             ar_tensor *v_cache, const ar_tensor *angles, const ar_tensor *pos) {
+ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, const ar_columns *k,
+                             const ar_columns *v, ar_tensor *k_cache, ar_tensor *v_cache,
+                             const ar_tensor *angles, const ar_tensor *pos) {
     *rq = NULL;
     int64_t rows = q->t->dims[0];
     AR_TRY(check_caches("cache_append", k_cache, v_cache, rows));
@@ -37,23 +40,44 @@ ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, c
     AR_TRY(check_columns("cache_append q", q, rows, q->count));
     AR_TRY(check_columns("cache_append k", k, rows, KD));
     AR_TRY(check_columns("cache_append v", v, rows, KD));
-    if (q->count < D || q->count % D) return ar__fail(AR_ERR_SHAPE, "cache_append q: %lld columns, D %d", (long long)q->count, (int)D);
+    if (q->count < D || q->count % D)
+        return ar__fail(AR_ERR_SHAPE, "cache_append q: %lld columns, D %d", (long long)q->count, (int)D);
     if (angles) AR_TRY(ar__expect("cache_append angles", angles, AR_F32, 3, (int64_t[]){T, -1, 2}));
     if (angles && (angles->dims[1] < 1 || 2 * angles->dims[1] > D))
-        return ar__fail(AR_ERR_SHAPE, "cache_append angles: %lld pairs, expected 1 to D/2 of D %d", (long long)angles->dims[1], (int)D);
+        return ar__fail(AR_ERR_SHAPE, "cache_append angles: %lld pairs, expected 1 to D/2 of D %d",
+                        (long long)angles->dims[1], (int)D);
     ar_tensor *out = NULL;
     AR_TRY(ar__output(g, &out, AR_F32, 2, (int64_t[]){rows, q->count}, NULL, NULL, NULL));
     *rq = out;
     if (rows == 0) return AR_OK;
     struct {
         uint32_t rows, T, C, D, pairs, HD, KD, ldq, q0, ldk, k0, ldv, v0;
-    } p = {(uint32_t)rows, (uint32_t)T, (uint32_t)k_cache->dims[2], (uint32_t)D, angles ? (uint32_t)angles->dims[1] : 0,
-           (uint32_t)q->count, (uint32_t)KD, (uint32_t)q->t->dims[1], (uint32_t)q->first, (uint32_t)k->t->dims[1],
-           (uint32_t)k->first, (uint32_t)v->t->dims[1], (uint32_t)v->first};
+    } p = {(uint32_t)rows,
+           (uint32_t)T,
+           (uint32_t)k_cache->dims[2],
+           (uint32_t)D,
+           angles ? (uint32_t)angles->dims[1] : 0,
+           (uint32_t)q->count,
+           (uint32_t)KD,
+           (uint32_t)q->t->dims[1],
+           (uint32_t)q->first,
+           (uint32_t)k->t->dims[1],
+           (uint32_t)k->first,
+           (uint32_t)v->t->dims[1],
+           (uint32_t)v->first};
     const ar_device *device = ar__graph_device(g);
     const ar_tensor *table = angles ? angles : q->t; /* something to bind */
-    ar__emit_desc d = {.kernel = AR_K_cache_append, .specs = {device->plan.wg, 1}, .params = &p,
-                       .operands = {{q->t, 0, 0}, {k->t, 0, 0}, {v->t, 0, 0}, {table, 0, 0}, {pos, 0, 0}, {out, 0, 0}, {k_cache, 0, 0}, {v_cache, 0, 0}},
+    ar__emit_desc d = {.kernel = AR_K_cache_append,
+                       .specs = {device->plan.wg, 1},
+                       .params = &p,
+                       .operands = {{q->t, 0, 0},
+                                    {k->t, 0, 0},
+                                    {v->t, 0, 0},
+                                    {table, 0, 0},
+                                    {pos, 0, 0},
+                                    {out, 0, 0},
+                                    {k_cache, 0, 0},
+                                    {v_cache, 0, 0}},
                        .bytes = (double)rows * (8.0 * (double)q->count + 12.0 * (double)KD)};
     ar__groups_1d(device, d.groups, (uint64_t)rows * (uint64_t)(q->count / 2 + KD), device->plan.wg);
     return ar__emit(g, &d);
@@ -75,13 +99,18 @@ static ar_status emit_one(ar_graph *g, const cached *c) {
         uint32_t rows, T, H, KH, C, D, window;
         float scale;
     } p = {c->B * c->T, c->T, c->H, c->K, c->C, c->D, c->window, c->scale};
-    ar__emit_desc d = {.kernel = AR_K_attention_one, .specs = {wg, 1, (words + wg - 1) / wg}, .params = &p,
-                       .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}}, .flops = c->flops, .bytes = c->bytes};
+    ar__emit_desc d = {.kernel = AR_K_attention_one,
+                       .specs = {wg, 1, (words + wg - 1) / wg},
+                       .params = &p,
+                       .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}},
+                       .flops = c->flops,
+                       .bytes = c->bytes};
     ar__groups_1d(device, d.groups, (uint64_t)p.rows * c->H * wg, wg);
     return ar__emit(g, &d);
 }
 
-/* As many lanes as the device likes and D takes; on a CPU an item serves several queries, which share every key. */
+/* As many lanes as the device likes and D takes; on a CPU an item serves several queries, which share every
+ * key. */
 static ar_status emit_tiles(ar_graph *g, const cached *c) {
     const ar_device *device = ar__graph_device(g);
     bool is_cpu = ar__wants_few_items(device);
@@ -93,35 +122,56 @@ static ar_status emit_tiles(ar_graph *g, const cached *c) {
         uint32_t BK, T, R, KH, C, HN, window;
         float scale;
     } p = {c->B * c->K, c->T, R, c->K, c->C, c->D / lanes, c->window, c->scale};
-    ar__emit_desc d = {.kernel = AR_K_attention_cached, .specs = {wg, 1, lanes, rows, quads}, .params = &p,
-                       .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}}, .flops = c->flops, .bytes = c->bytes};
+    ar__emit_desc d = {.kernel = AR_K_attention_cached,
+                       .specs = {wg, 1, lanes, rows, quads},
+                       .params = &p,
+                       .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}},
+                       .flops = c->flops,
+                       .bytes = c->bytes};
     ar__groups_1d(device, d.groups, (uint64_t)p.BK * ((c->T * R + rows - 1) / rows), wg);
     return ar__emit(g, &d);
 }
 
-ar_status ar__emit_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache, const ar_tensor *v_cache,
-                                    const ar_tensor *pos, float scale, int32_t window, bool by_group) {
+ar_status ar__emit_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
+                                    const ar_tensor *v_cache, const ar_tensor *pos, float scale,
+                                    int32_t window, bool by_group) {
     *y = NULL;
     AR_TRY(ar__expect("attention_cached q", q, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("attention_cached pos", pos, AR_I32, 1, (int64_t[]){1}));
     AR_TRY(check_caches("attention_cached", k_cache, v_cache, q->dims[0]));
     int64_t B = k_cache->dims[0], K = k_cache->dims[1], C = k_cache->dims[2], D = k_cache->dims[3];
     if (q->dims[1] < K * D || q->dims[1] % (K * D) || window < 0)
-        return ar__fail(AR_ERR_SHAPE, "attention_cached: q has %lld columns, window %d, expected a multiple of %lld heads of %lld",
-                        (long long)q->dims[1], window, (long long)K, (long long)D);
+        return ar__fail(
+            AR_ERR_SHAPE,
+            "attention_cached: q has %lld columns, window %d, expected a multiple of %lld heads of %lld",
+            (long long)q->dims[1], window, (long long)K, (long long)D);
     ar_tensor *out = NULL;
     AR_TRY(ar__output(g, &out, AR_F32, 2, q->dims, NULL, NULL, NULL));
     *y = out;
     if (q->dims[0] == 0) return AR_OK;
     double seen = window > 0 && window < C ? window : (double)C / 2; /* nobody knows pos yet */
-    cached c = {q, k_cache, v_cache, pos, out, (uint32_t)B, (uint32_t)(q->dims[0] / B), (uint32_t)(q->dims[1] / D), (uint32_t)K, (uint32_t)C,
-                (uint32_t)D, (uint32_t)window, scale != 0.0f ? scale : (float)(1.0 / sqrt((double)D)),
-                4.0 * (double)ar_tensor_count(q) * seen, 4.0 * (double)(B * K * D) * seen};
+    cached c = {q,
+                k_cache,
+                v_cache,
+                pos,
+                out,
+                (uint32_t)B,
+                (uint32_t)(q->dims[0] / B),
+                (uint32_t)(q->dims[1] / D),
+                (uint32_t)K,
+                (uint32_t)C,
+                (uint32_t)D,
+                (uint32_t)window,
+                scale != 0.0f ? scale : (float)(1.0 / sqrt((double)D)),
+                4.0 * (double)ar_tensor_count(q) * seen,
+                4.0 * (double)(B * K * D) * seen};
     return by_group ? emit_one(g, &c) : emit_tiles(g, &c);
 }
 
-ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache, const ar_tensor *v_cache,
-                                 const ar_tensor *pos, float scale, int32_t window) {
+ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
+                                 const ar_tensor *v_cache, const ar_tensor *pos, float scale,
+                                 int32_t window) {
     bool few = k_cache->dims[0] > 0 && q->dims[0] / k_cache->dims[0] <= FEW_QUERIES;
-    return ar__emit_attention_cached(g, y, q, k_cache, v_cache, pos, scale, window, few && !ar__wants_few_items(ar__graph_device(g)));
+    return ar__emit_attention_cached(g, y, q, k_cache, v_cache, pos, scale, window,
+                                     few && !ar__wants_few_items(ar__graph_device(g)));
 }

@@ -1,6 +1,7 @@
-/* bench --model: tokens per second of taking a prompt in (pp) and of generating from an empty context (tg), as
- * llama-bench counts them: mean and deviation of repetitions after one that is not counted. Also how long it takes from
- * nothing to the first token of a short prompt: once as found, and once more when every kernel was compiled and kept. */
+/* bench --model: tokens per second of taking a prompt in (pp) and of generating from an empty context (tg),
+ * as llama-bench counts them: mean and deviation of repetitions after one that is not counted. Also how long
+ * it takes from nothing to the first token of a short prompt: once as found, and once more when every kernel
+ * was compiled and kept. */
 #include "bench_model.h"
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -10,7 +11,9 @@
 
 #define FIRST_PROMPT 8 /* tokens before the first one */
 
-typedef struct rate { double mean, deviation; } rate;
+typedef struct rate {
+    double mean, deviation;
+} rate;
 typedef struct result {
     rate pp, tg;
     double cold_s, warm_s;
@@ -37,33 +40,38 @@ static void close_all(opened *o) {
     *o = (opened){0};
 }
 
-/* Ids that are the same for the same run, and differ from run to run in the first place, so that nothing is reused. */
+/* Ids that are the same for the same run, and differ from run to run in the first place, so that nothing is
+ * reused. */
 static void make_ids(int32_t *ids, int64_t count, int64_t vocab, uint64_t run) {
-    for (int64_t i = 0; i < count; i++) ids[i] = (int32_t)(ar_random_unit(7, run + 1, (uint64_t)i) * (double)vocab);
+    for (int64_t i = 0; i < count; i++)
+        ids[i] = (int32_t)(ar_random_unit(7, run + 1, (uint64_t)i) * (double)vocab);
     ids[0] = (int32_t)(run % (uint64_t)vocab);
 }
 
 /* Model, device and session from nothing, and the logits of the first token. */
-static ar_status start(opened *o, double *seconds, const ar_bench_model_options *b, const ar_common *common, float **logits) {
+static ar_status start(opened *o, double *seconds, const ar_bench_model_options *b, const ar_common *common,
+                       float **logits) {
     int32_t ids[FIRST_PROMPT];
     double t0 = now_s();
     AR_TRY(ar_model_open(&o->m, b->model));
     int64_t wanted = (b->pp > b->tg + 1 ? b->pp : b->tg + 1) + FIRST_PROMPT;
     if (wanted > o->m->model.max_tokens + FIRST_PROMPT)
-        return ar__fail(AR_ERR_USAGE, "--pp, --tg: found %lld tokens, expected at most the model's %d", (long long)(wanted - FIRST_PROMPT),
-                        (int)o->m->model.max_tokens);
+        return ar__fail(AR_ERR_USAGE, "--pp, --tg: found %lld tokens, expected at most the model's %d",
+                        (long long)(wanted - FIRST_PROMPT), (int)o->m->model.max_tokens);
     if (wanted > o->m->model.max_tokens) wanted = o->m->model.max_tokens;
     AR_TRY(ar_program_device(&o->device, common));
     AR_TRY(ar_session_create(&o->session, o->m, o->device, (int32_t)wanted));
     if (!*logits && !(*logits = ar__alloc((size_t)o->m->model.vocab, sizeof **logits))) return AR_ERR_MEMORY;
     make_ids(ids, FIRST_PROMPT, o->m->model.vocab, 12345);
-    AR_TRY(ar_session_logits(o->session, *logits, ids, FIRST_PROMPT < o->m->model.max_tokens ? FIRST_PROMPT : 1));
+    AR_TRY(ar_session_logits(o->session, *logits, ids,
+                             FIRST_PROMPT < o->m->model.max_tokens ? FIRST_PROMPT : 1));
     *seconds = now_s() - t0;
     return AR_OK;
 }
 
 /* Tokens per second of one run: `given` taken in at once, the rest one by one. */
-static ar_status time_run(double *tps, const opened *o, float *logits, int32_t *ids, int64_t given, int64_t made, uint64_t run) {
+static ar_status time_run(double *tps, const opened *o, float *logits, int32_t *ids, int64_t given,
+                          int64_t made, uint64_t run) {
     make_ids(ids, given + made, o->m->model.vocab, run);
     double t0 = now_s();
     if (given) AR_TRY(ar_session_logits(o->session, logits, ids, given));
@@ -72,7 +80,8 @@ static ar_status time_run(double *tps, const opened *o, float *logits, int32_t *
     return AR_OK;
 }
 
-static ar_status time_runs(rate *r, const opened *o, float *logits, int32_t *ids, int64_t given, int64_t made, int64_t reps, uint64_t first) {
+static ar_status time_runs(rate *r, const opened *o, float *logits, int32_t *ids, int64_t given, int64_t made,
+                           int64_t reps, uint64_t first) {
     double sum = 0.0, squares = 0.0, tps = 0.0;
     for (int64_t k = -1; k < reps; k++) {
         if (ar_program_interrupted()) return ar__fail(AR_ERR_INTERRUPTED, "bench: interrupted");
@@ -99,7 +108,8 @@ static void count_weights(result *r, const opened *o) {
     r->weight_bytes = ar_session_weight_bytes(o->session);
 }
 
-static ar_status measure(result *r, const ar_bench_model_options *b, const ar_common *common, ar_device_facts *facts) {
+static ar_status measure(result *r, const ar_bench_model_options *b, const ar_common *common,
+                         ar_device_facts *facts) {
     ar_status status;
     opened o = {0};
     float *logits = NULL;
@@ -149,9 +159,11 @@ static ar_status print_json(const result *r, const ar_bench_model_options *b, co
     return text ? AR_OK : AR_ERR_MEMORY;
 }
 
-static void print_row(const char *name, const char *size, double parameters, const char *api, const char *test, const rate *r) {
+static void print_row(const char *name, const char *size, double parameters, const char *api,
+                      const char *test, const rate *r) {
     char count[32], speed[48];
-    snprintf(count, sizeof count, parameters >= 1e9 ? "%.2f B" : "%.2f M", parameters * (parameters >= 1e9 ? 1e-9 : 1e-6));
+    snprintf(count, sizeof count, parameters >= 1e9 ? "%.2f B" : "%.2f M",
+             parameters * (parameters >= 1e9 ? 1e-9 : 1e-6));
     snprintf(speed, sizeof speed, "%.2f \xc2\xb1 %.2f", r->mean, r->deviation);
     printf("| %-30s | %10s | %10s | %-10s | %15s | %21s |\n", name, size, count, api, test, speed);
 }
@@ -163,15 +175,19 @@ static void print_text(const result *r, const ar_bench_model_options *b, const a
     snprintf(pp, sizeof pp, "pp%lld", (long long)b->pp);
     snprintf(tg, sizeof tg, "tg%lld", (long long)b->tg);
     if (b->md) {
-        printf("| %-30s | %10s | %10s | %-10s | %15s | %20s |\n", "model", "size", "params", "backend", "test", "t/s");
-        printf("| ------------------------------ | ---------: | ---------: | ---------- | --------------: | -------------------: |\n");
+        printf("| %-30s | %10s | %10s | %-10s | %15s | %20s |\n", "model", "size", "params", "backend",
+               "test", "t/s");
+        printf("| ------------------------------ | ---------: | ---------: | ---------- | --------------: | "
+               "-------------------: |\n");
         if (b->pp) print_row(name, size, r->parameters, f->api, pp, &r->pp);
         if (b->tg) print_row(name, size, r->parameters, f->api, tg, &r->tg);
         return;
     }
     printf("%s (%s) on %s:%d %s\n", b->model, size, f->api, (int)f->index, f->name);
     if (b->pp) printf("%-8s %10.2f tokens/s, deviation %.2f\n", pp, r->pp.mean, r->pp.deviation);
-    if (b->tg) printf("%-8s %10.2f tokens/s, deviation %.2f, %.2f GB/s\n", tg, r->tg.mean, r->tg.deviation, 1e-9 * r->tg.mean * (double)r->weight_bytes);
+    if (b->tg)
+        printf("%-8s %10.2f tokens/s, deviation %.2f, %.2f GB/s\n", tg, r->tg.mean, r->tg.deviation,
+               1e-9 * r->tg.mean * (double)r->weight_bytes);
     printf("first token %.3f s as found, %.3f s warm\n", r->cold_s, r->warm_s);
 }
 

@@ -1,6 +1,7 @@
-/* Conversations as the text a chat model was trained on. Models carry a Jinja template for that; the common ones are
- * recognised by the marks they contain, with the variants that matter (who opens, what is trimmed, where a system
- * message goes), and rendered here as Hugging Face's apply_chat_template renders them. There is no Jinja here. */
+/* Conversations as the text a chat model was trained on. Models carry a Jinja template for that; the common
+ * ones are recognised by the marks they contain, with the variants that matter (who opens, what is trimmed,
+ * where a system message goes), and rendered here as Hugging Face's apply_chat_template renders them. There
+ * is no Jinja here. */
 #include "chat.h"
 #include "fmt_gguf.h"
 #include "tokenizer.h"
@@ -13,17 +14,19 @@
 #define FIXED_DATE   "26 Jul 2024" /* Llama 3.1's templates say this where nobody tells them the date */
 
 typedef enum chat_kind { PLAIN, CHATML, LLAMA2, LLAMA3, MISTRAL, GEMMA, PHI3 } chat_kind;
-static const char *const kind_names[] = {"plain text", "ChatML", "Llama-2", "Llama-3", "Mistral", "Gemma", "Phi-3"};
+static const char *const kind_names[] = {"plain text", "ChatML", "Llama-2", "Llama-3",
+                                         "Mistral",    "Gemma",  "Phi-3"};
 static const char *const turn_ends[] = {"", "<|im_end|>", "", "<|eot_id|>", "", "<end_of_turn>", "<|end|>"};
 typedef enum system_place { SYSTEM_NONE, SYSTEM_TURN, SYSTEM_FIRST, SYSTEM_LAST } system_place;
 
 struct ar_chat {
     chat_kind kind;
-    char *bos, *eos, *date, *system;       /* system: the default one; NULL = none */
-    system_place place;                    /* where a system message goes */
+    char *bos, *eos, *date, *system; /* system: the default one; NULL = none */
+    system_place place;              /* where a system message goes */
     bool opens_with_bos, ends_with_eos, dated, drops_thoughts;
-    const char *open, *close, *lead, *after; /* Mistral: around the user's text, before the answer, after its EOS */
-    bool trims;                            /* Mistral: the answer */
+    const char *open, *close, *lead,
+        *after; /* Mistral: around the user's text, before the answer, after its EOS */
+    bool trims; /* Mistral: the answer */
 };
 
 /* ---- recognising ---- */
@@ -36,9 +39,11 @@ static char *copy_text(const char *text, size_t bytes) {
     return copy;
 }
 
-/* The default system message of a ChatML template: what follows '<|im_start|>system\n' inside a string literal. */
+/* The default system message of a ChatML template: what follows '<|im_start|>system\n' inside a string
+ * literal. */
 static ar_status find_default_system(ar_chat *c, const char *template) {
-    static const char mark[] = "<|im_start|>system\\n", named[] = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
+    static const char mark[] = "<|im_start|>system\\n",
+                      named[] = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
     for (const char *p = strstr(template, mark); p; p = strstr(p, mark)) {
         p += sizeof mark - 1;
         size_t bytes = strcspn(p, "'\"<");
@@ -58,7 +63,9 @@ static void find_mistral(ar_chat *c, const char *t) {
     c->lead = has(t, "' ' + message[") || has(t, "\" \" + message[") ? " " : "";
     c->after = has(t, "eos_token + ' '") || has(t, "eos_token + \" \"") ? " " : "";
     c->trims = has(t, "|trim + eos_token") || has(t, "| trim + eos_token") || has(t, "|trim) + eos_token");
-    c->place = !has(t, "system_message") ? SYSTEM_NONE : has(t, "loop.last and system_message") ? SYSTEM_LAST : SYSTEM_FIRST;
+    c->place = !has(t, "system_message")                ? SYSTEM_NONE
+               : has(t, "loop.last and system_message") ? SYSTEM_LAST
+                                                        : SYSTEM_FIRST;
 }
 
 static chat_kind find_kind(const char *t) {
@@ -75,9 +82,7 @@ static ar_status recognise(ar_chat *c, const char *t) {
     c->place = SYSTEM_TURN;
     c->opens_with_bos = has(t, "bos_token");
     switch (c->kind) {
-    case CHATML:
-        c->drops_thoughts = has(t, "</think>");
-        return find_default_system(c, t);
+    case CHATML: c->drops_thoughts = has(t, "</think>"); return find_default_system(c, t);
     case LLAMA2: c->place = SYSTEM_FIRST; break;
     case LLAMA3: c->dated = has(t, "Cutting Knowledge Date"); break;
     case MISTRAL: find_mistral(c, t); break;
@@ -91,11 +96,13 @@ static ar_status recognise(ar_chat *c, const char *t) {
     return AR_OK;
 }
 
-ar_status ar_chat_parse(ar_chat **chat, const char *template_text, const char *bos, const char *eos, const char *date) {
+ar_status ar_chat_parse(ar_chat **chat, const char *template_text, const char *bos, const char *eos,
+                        const char *date) {
     *chat = NULL;
     ar_chat *c = ar__alloc(1, sizeof *c);
     if (!c) return AR_ERR_MEMORY;
-    const char *t = template_text ? template_text : "", *today = date && has(t, "strftime_now") ? date : FIXED_DATE;
+    const char *t = template_text ? template_text : "",
+               *today = date && has(t, "strftime_now") ? date : FIXED_DATE;
     ar_status status = recognise(c, t);
     c->bos = copy_text(bos ? bos : "", bos ? strlen(bos) : 0);
     c->eos = copy_text(eos ? eos : "", eos ? strlen(eos) : 0);
@@ -134,7 +141,8 @@ static ar_status template_of_config(char **template, const char *path) {
         item = NULL;
         cJSON_ArrayForEach(one, list) {
             const cJSON *name = ar_json_get(one, "name");
-            if (cJSON_IsString(name) && strcmp(name->valuestring, "default") == 0) item = ar_json_get(one, "template");
+            if (cJSON_IsString(name) && strcmp(name->valuestring, "default") == 0)
+                item = ar_json_get(one, "template");
         }
     }
     if (cJSON_IsString(item)) {
@@ -254,7 +262,8 @@ static void render_chatml(render *r, const ar_chat_message *list, int32_t count,
 static void render_llama3(render *r, const ar_chat_message *list, int32_t count, bool generate) {
     int32_t first = 0;
     if (r->c->dated) {
-        put(r, "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: ");
+        put(r, "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday "
+               "Date: ");
         put(r, r->c->date);
         put(r, "\n\n");
         if (count > 0 && is_role(&list[0], "system")) put_trimmed(r, list[first++].content);
@@ -275,7 +284,8 @@ static void render_llama2(render *r, const char *system, const ar_chat_message *
         ar__text turn = {0};
         const char *pieces[] = {i == 0 && system ? "<<SYS>>\n" : "", i == 0 && system ? system : "",
                                 i == 0 && system ? "\n<</SYS>>\n\n" : "", list[i].content};
-        for (int32_t k = 0; k < 4 && r->status == AR_OK; k++) r->status = ar__text_append(&turn, pieces[k], strlen(pieces[k]));
+        for (int32_t k = 0; k < 4 && r->status == AR_OK; k++)
+            r->status = ar__text_append(&turn, pieces[k], strlen(pieces[k]));
         if (r->status == AR_OK) r->status = ar__text_append(&turn, "", 1);
         if (r->status == AR_OK && i % 2 == 0) {
             put(r, r->c->bos);
@@ -314,7 +324,8 @@ static void render_mistral(render *r, const char *system, const ar_chat_message 
     }
 }
 
-static void render_gemma(render *r, const char *system, const ar_chat_message *list, int32_t count, bool generate) {
+static void render_gemma(render *r, const char *system, const ar_chat_message *list, int32_t count,
+                         bool generate) {
     for (int32_t i = 0; i < count; i++) {
         put(r, i % 2 ? "<start_of_turn>model\n" : "<start_of_turn>user\n");
         if (i == 0 && system) {
@@ -342,26 +353,34 @@ static void render_phi3(render *r, const ar_chat_message *list, int32_t count, b
         put(r, r->c->eos);
 }
 
-/* Templates with turns inside each other's brackets: system (if they take one), then user, assistant, user, … */
-static ar_status check_turns(const ar_chat *c, const char **system, const ar_chat_message **list, int32_t *count) {
+/* Templates with turns inside each other's brackets: system (if they take one), then user, assistant, user, …
+ */
+static ar_status check_turns(const ar_chat *c, const char **system, const ar_chat_message **list,
+                             int32_t *count) {
     *system = NULL;
     if (*count > 0 && is_role(*list, "system")) {
         if (c->place == SYSTEM_NONE)
-            return ar__fail(AR_ERR_UNSUPPORTED, "chat: found a system message, expected none: this model's template has no place for it");
+            return ar__fail(
+                AR_ERR_UNSUPPORTED,
+                "chat: found a system message, expected none: this model's template has no place for it");
         *system = (*list)++->content;
         --*count;
     }
     for (int32_t i = 0; i < *count; i++)
         if (!is_role(*list + i, i % 2 ? "assistant" : "user"))
-            return ar__fail(AR_ERR_ARG, "chat: message %d: found role %s, expected user and assistant in turn", (int)i, (*list)[i].role);
+            return ar__fail(AR_ERR_ARG,
+                            "chat: message %d: found role %s, expected user and assistant in turn", (int)i,
+                            (*list)[i].role);
     return AR_OK;
 }
 
-ar_status ar_chat_render(char **text, const ar_chat *c, const ar_chat_message *list, int32_t count, bool generate) {
+ar_status ar_chat_render(char **text, const ar_chat *c, const ar_chat_message *list, int32_t count,
+                         bool generate) {
     *text = NULL;
     render r = {.c = c, .status = AR_OK};
     const char *system = NULL;
-    if (c->kind == LLAMA2 || c->kind == MISTRAL || c->kind == GEMMA) AR_TRY(check_turns(c, &system, &list, &count));
+    if (c->kind == LLAMA2 || c->kind == MISTRAL || c->kind == GEMMA)
+        AR_TRY(check_turns(c, &system, &list, &count));
     if (c->opens_with_bos && c->kind != LLAMA2) put(&r, c->bos);
     switch (c->kind) {
     case CHATML: render_chatml(&r, list, count, generate); break;

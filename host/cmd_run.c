@@ -15,15 +15,24 @@ static double now_s(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double ar_tokens_per_s(int64_t tokens, double seconds) { return seconds > 0.0 ? (double)tokens / seconds : 0.0; }
+double ar_tokens_per_s(int64_t tokens, double seconds) {
+    return seconds > 0.0 ? (double)tokens / seconds : 0.0;
+}
 
 /* ---- generating ---- */
 
-ar_status ar_generation_init(ar_generation *gen, const ar_open_model *m, ar_device *device, const ar_run_options *o, const ar_common *common,
-                             int64_t context) {
-    *gen = (ar_generation){.m = m, .penalty = (float)o->penalty, .stops = {m->config.eos, -1}, .prints = !common->json && !o->ids};
-    gen->sampling = (ar_sampling){.greedy = o->greedy, .temperature = (float)o->temperature, .top_p = (float)o->top_p,
-                                  .seed = (uint64_t)common->seed, .top_k = (int32_t)o->top_k, .min_p = (float)o->min_p};
+ar_status ar_generation_init(ar_generation *gen, const ar_open_model *m, ar_device *device,
+                             const ar_run_options *o, const ar_common *common, int64_t context) {
+    *gen = (ar_generation){.m = m,
+                           .penalty = (float)o->penalty,
+                           .stops = {m->config.eos, -1},
+                           .prints = !common->json && !o->ids};
+    gen->sampling = (ar_sampling){.greedy = o->greedy,
+                                  .temperature = (float)o->temperature,
+                                  .top_p = (float)o->top_p,
+                                  .seed = (uint64_t)common->seed,
+                                  .top_k = (int32_t)o->top_k,
+                                  .min_p = (float)o->min_p};
     AR_TRY(ar_session_create(&gen->session, m, device, (int32_t)context));
     gen->logits = ar__alloc((size_t)m->model.vocab, sizeof *gen->logits);
     gen->ids = ar__alloc((size_t)ar_session_context(gen->session), sizeof *gen->ids);
@@ -42,7 +51,8 @@ static ar_status stream_id(const ar_generation *gen, ar_text_stream *stream, int
     char *text = NULL;
     size_t bytes = 0;
     if (!gen->prints) return AR_OK;
-    AR_TRY(id < 0 ? ar_text_stream_end(stream, &text, &bytes) : ar_text_stream_push(stream, &text, &bytes, gen->m->tokenizer, id));
+    AR_TRY(id < 0 ? ar_text_stream_end(stream, &text, &bytes)
+                  : ar_text_stream_push(stream, &text, &bytes, gen->m->tokenizer, id));
     fwrite(text, 1, bytes, stdout);
     fflush(stdout);
     free(text);
@@ -56,7 +66,8 @@ static int32_t choose(ar_generation *gen) {
 }
 
 ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_from) {
-    int64_t context = ar_session_context(gen->session), end = gen->count + max_new < context ? gen->count + max_new : context;
+    int64_t context = ar_session_context(gen->session),
+            end = gen->count + max_new < context ? gen->count + max_new : context;
     ar_text_stream stream = {.started = shown_from > 0};
     gen->prompt_count = gen->count;
     gen->decoded = 0;
@@ -80,9 +91,11 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
 }
 
 void ar_generation_report(const ar_generation *gen) {
-    double tps = ar_tokens_per_s(gen->decoded, gen->decode_s), bytes = (double)ar_session_weight_bytes(gen->session);
-    fprintf(stderr, "prefill %lld tokens, %.1f tokens/s; decode %lld tokens, %.1f tokens/s, %.2f GB/s\n", (long long)gen->prefilled,
-            ar_tokens_per_s(gen->prefilled, gen->prefill_s), (long long)(gen->count - gen->prompt_count), tps, 1e-9 * tps * bytes);
+    double tps = ar_tokens_per_s(gen->decoded, gen->decode_s),
+           bytes = (double)ar_session_weight_bytes(gen->session);
+    fprintf(stderr, "prefill %lld tokens, %.1f tokens/s; decode %lld tokens, %.1f tokens/s, %.2f GB/s\n",
+            (long long)gen->prefilled, ar_tokens_per_s(gen->prefilled, gen->prefill_s),
+            (long long)(gen->count - gen->prompt_count), tps, 1e-9 * tps * bytes);
 }
 
 /* ---- one text ---- */
@@ -98,7 +111,8 @@ static ar_status read_prompt(char **text, size_t *bytes, const ar_run_options *o
 }
 
 /* BOS (where the model has one) and the prompt's tokens. */
-static ar_status encode_prompt(int32_t **ids, int64_t *count, const ar_open_model *m, const ar_run_options *o) {
+static ar_status encode_prompt(int32_t **ids, int64_t *count, const ar_open_model *m,
+                               const ar_run_options *o) {
     char *text = NULL;
     size_t bytes = 0;
     int32_t *body = NULL, bos = m->config.bos;
@@ -112,7 +126,8 @@ static ar_status encode_prompt(int32_t **ids, int64_t *count, const ar_open_mode
     if (!*ids) AR_GO(AR_ERR_MEMORY);
     if (bos >= 0) (*ids)[0] = bos;
     if (n) memcpy(*ids + (bos >= 0), body, (size_t)n * sizeof *body);
-    if (*count < 1) status = ar__fail(AR_ERR_USAGE, "the model has no BOS token: expected a prompt (-p TEXT or -f FILE)");
+    if (*count < 1)
+        status = ar__fail(AR_ERR_USAGE, "the model has no BOS token: expected a prompt (-p TEXT or -f FILE)");
 done:
     free(text);
     free(body);
@@ -145,28 +160,35 @@ static ar_status print_json(const ar_generation *gen) {
 
 static ar_status print_result(const ar_generation *gen, const ar_run_options *o, const ar_common *common) {
     if (common->json) return print_json(gen);
-    for (int64_t i = 0; o->ids && i < gen->count; i++) printf("%d%s", (int)gen->ids[i], i + 1 < gen->count ? " " : "");
+    for (int64_t i = 0; o->ids && i < gen->count; i++)
+        printf("%d%s", (int)gen->ids[i], i + 1 < gen->count ? " " : "");
     putchar('\n');
     fflush(stdout);
     if (!common->quiet) ar_generation_report(gen);
     return AR_OK;
 }
 
-static ar_status run_text(const ar_open_model *m, ar_device *device, const ar_run_options *o, const ar_common *common) {
+static ar_status run_text(const ar_open_model *m, ar_device *device, const ar_run_options *o,
+                          const ar_common *common) {
     ar_generation gen = {0};
     int32_t *ids = NULL;
     int64_t count = 0, context;
     ar_status status;
     AR_GO(encode_prompt(&ids, &count, m, o));
-    context = o->context ? o->context : count + o->count < m->model.max_tokens ? count + o->count : m->model.max_tokens;
+    context = o->context                               ? o->context
+              : count + o->count < m->model.max_tokens ? count + o->count
+                                                       : m->model.max_tokens;
     if (count >= context)
-        AR_GO(ar__fail(AR_ERR_USAGE, "the prompt has %lld tokens, expected fewer than the context of %lld", (long long)count, (long long)context));
+        AR_GO(ar__fail(AR_ERR_USAGE, "the prompt has %lld tokens, expected fewer than the context of %lld",
+                       (long long)count, (long long)context));
     AR_GO(ar_generation_init(&gen, m, device, o, common, context));
     memcpy(gen.ids, ids, (size_t)count * sizeof *ids);
     gen.count = count;
     AR_GO(ar_generation_run(&gen, o->count, 0));
     AR_GO(print_result(&gen, o, common));
-    if (ar_program_interrupted()) status = ar__fail(AR_ERR_INTERRUPTED, "stopped after %lld tokens", (long long)(gen.count - gen.prompt_count));
+    if (ar_program_interrupted())
+        status = ar__fail(AR_ERR_INTERRUPTED, "stopped after %lld tokens",
+                          (long long)(gen.count - gen.prompt_count));
 done:
     free(ids);
     ar_generation_deinit(&gen);
@@ -179,7 +201,8 @@ static ar_status check_options(const ar_run_options *o, const ar_common *common,
     if (o->greedy && sampled)
         return ar__fail(AR_ERR_USAGE, "--temp, --top-k, --top-p and --min-p have no effect with --greedy");
     if (o->prompt && o->file) return ar__fail(AR_ERR_USAGE, "--prompt and --file: expected one of them");
-    if (o->chat && (o->ids || common->json || o->file)) return ar__fail(AR_ERR_USAGE, "--ids, --file and --json have no effect with --interactive");
+    if (o->chat && (o->ids || common->json || o->file))
+        return ar__fail(AR_ERR_USAGE, "--ids, --file and --json have no effect with --interactive");
     if (!o->chat && o->system) return ar__fail(AR_ERR_USAGE, "--system has no effect without --interactive");
     return AR_OK;
 }
@@ -187,31 +210,40 @@ static ar_status check_options(const ar_run_options *o, const ar_common *common,
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
     bool sampled = false;
-    ar_run_options o = {.count = 128, .temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05, .penalty = 1.0};
+    ar_run_options o = {
+        .count = 128, .temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05, .penalty = 1.0};
     const ar_option options[] = {
-        {"--prompt|-p", AR_OPT_STRING, &o.prompt, "TEXT", "what to continue; with -i the first message", 0, 0, NULL},
+        {"--prompt|-p", AR_OPT_STRING, &o.prompt, "TEXT", "what to continue; with -i the first message", 0, 0,
+         NULL},
         {"--file|-f", AR_OPT_STRING, &o.file, "FILE", "the same from a file", 0, 0, NULL},
         {"--count|-n", AR_OPT_INT, &o.count, "N", "tokens to generate at most (128)", 1, 1 << 24, NULL},
-        {"--context|-c", AR_OPT_INT, &o.context, "N", "tokens the caches hold (what is needed; -i: what fits)", 2, 1 << 24, NULL},
+        {"--context|-c", AR_OPT_INT, &o.context, "N",
+         "tokens the caches hold (what is needed; -i: what fits)", 2, 1 << 24, NULL},
         {"--greedy", AR_OPT_FLAG, &o.greedy, NULL, "always the most likely token", 0, 0, NULL},
         {"--temp", AR_OPT_REAL, &o.temperature, "X", "sampling temperature (0.8)", 0.0, 100.0, &sampled},
-        {"--top-k", AR_OPT_INT, &o.top_k, "N", "sample from the N most likely (40; 0 = all)", 0, 1 << 24, &sampled},
-        {"--top-p", AR_OPT_REAL, &o.top_p, "X", "from the fewest of those with this probability (0.95)", 0.0, 1.0, &sampled},
-        {"--min-p", AR_OPT_REAL, &o.min_p, "X", "from those at least X times as likely as the best (0.05)", 0.0, 1.0, &sampled},
-        {"--repeat-penalty", AR_OPT_REAL, &o.penalty, "X", "makes the last 64 tokens less likely (1 = no)", 0.01, 100.0, NULL},
+        {"--top-k", AR_OPT_INT, &o.top_k, "N", "sample from the N most likely (40; 0 = all)", 0, 1 << 24,
+         &sampled},
+        {"--top-p", AR_OPT_REAL, &o.top_p, "X", "from the fewest of those with this probability (0.95)", 0.0,
+         1.0, &sampled},
+        {"--min-p", AR_OPT_REAL, &o.min_p, "X", "from those at least X times as likely as the best (0.05)",
+         0.0, 1.0, &sampled},
+        {"--repeat-penalty", AR_OPT_REAL, &o.penalty, "X", "makes the last 64 tokens less likely (1 = no)",
+         0.01, 100.0, NULL},
         {"--interactive|-i", AR_OPT_FLAG, &o.chat, NULL, "chat, in the model's template", 0, 0, NULL},
         {"--system", AR_OPT_STRING, &o.system, "TEXT", "the conversation's system message", 0, 0, NULL},
         {"--ids", AR_OPT_FLAG, &o.ids, NULL, "print token ids instead of text", 0, 0, NULL},
     };
     int positional;
-    AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv, &positional, 1, 1));
+    AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
+                         &positional, 1, 1));
     if (common.help) return AR_OK;
     AR_TRY(check_options(&o, &common, sampled));
     ar_status status = AR_OK;
     ar_open_model *m = NULL;
     ar_device *device = NULL;
     AR_GO(ar_model_open(&m, argv[1]));
-    if (!m->tokenizer) AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path));
+    if (!m->tokenizer)
+        AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path));
     AR_GO(ar_program_device(&device, &common));
     AR_GO(o.chat ? ar_run_chat(m, device, &o, &common) : run_text(m, device, &o, &common));
 done:

@@ -16,25 +16,26 @@ typedef struct ar_generation {
     ar_session *session;
     ar_sampling sampling;
     float penalty;
-    int32_t stops[2];              /* ids that end an answer; -1 = none */
-    bool prints;                   /* streams to stdout */
-    float *logits;                 /* (V) */
-    int32_t *ids;                  /* (context) */
-    int64_t count, prompt_count;   /* ids in all; given ones */
-    int64_t prefilled, decoded;    /* tokens computed in these times; the last one made is not */
+    int32_t stops[2];            /* ids that end an answer; -1 = none */
+    bool prints;                 /* streams to stdout */
+    float *logits;               /* (V) */
+    int32_t *ids;                /* (context) */
+    int64_t count, prompt_count; /* ids in all; given ones */
+    int64_t prefilled, decoded;  /* tokens computed in these times; the last one made is not */
     double prefill_s, decode_s;
 } ar_generation;
 
 /* Opens the session for a context of `context` tokens (0 = what fits). */
-ar_status ar_generation_init(ar_generation *gen, const ar_open_model *m, ar_device *device, const ar_run_options *o, const ar_common *common,
-                             int64_t context);
+ar_status ar_generation_init(ar_generation *gen, const ar_open_model *m, ar_device *device,
+                             const ar_run_options *o, const ar_common *common, int64_t context);
 void ar_generation_deinit(ar_generation *gen);
-/* Continues ids by at most max_new tokens: until one of the stops, the end of the context or Ctrl-C. text goes to
- * stdout as it comes, from id `shown_from` on. */
+/* Continues ids by at most max_new tokens: until one of the stops, the end of the context or Ctrl-C. text
+ * goes to stdout as it comes, from id `shown_from` on. */
 ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_from);
 /* "prefill 12 tokens, 80.1 tokens/s; …" on stderr. */
 void ar_generation_report(const ar_generation *gen);
 double ar_tokens_per_s(int64_t tokens, double seconds);
 /* anyround run -i. */
-ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_options *o, const ar_common *common);
+ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_options *o,
+                      const ar_common *common);
 #endif

@@ -1,6 +1,6 @@
-/* anyround run -i: a conversation in the model's template. Lines come from stdin; the whole conversation is rendered
- * and encoded again for every answer, as Hugging Face does it, and the session keeps the keys and values of what is
- * the same as before. Ctrl-C ends an answer, and the program where it waits for a line. */
+/* anyround run -i: a conversation in the model's template. Lines come from stdin; the whole conversation is
+ * rendered and encoded again for every answer, as Hugging Face does it, and the session keeps the keys and
+ * values of what is the same as before. Ctrl-C ends an answer, and the program where it waits for a line. */
 #include "cmd_run.h"
 #include "tokenizer.h"
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 typedef struct talk {
     ar_chat_message *messages; /* contents owned */
     int32_t count, capacity;
-    const char *system;        /* borrowed; NULL = none */
+    const char *system; /* borrowed; NULL = none */
 } talk;
 
 static ar_status add_message(talk *t, const char *role, const char *content) {
@@ -34,7 +34,8 @@ static ar_status add_message(talk *t, const char *role, const char *content) {
 static void forget_oldest(talk *t) {
     int32_t first = t->system ? 1 : 0, n = t->count - first > 2 ? 2 : 1;
     for (int32_t i = 0; i < n; i++) free((void *)t->messages[first + i].content);
-    memmove(t->messages + first, t->messages + first + n, (size_t)(t->count - first - n) * sizeof *t->messages);
+    memmove(t->messages + first, t->messages + first + n,
+            (size_t)(t->count - first - n) * sizeof *t->messages);
     t->count -= n;
 }
 
@@ -44,7 +45,8 @@ static void talk_deinit(talk *t) {
 }
 
 /* Ids of the conversation up to where the answer begins. */
-static ar_status encode_talk(int32_t **ids, int64_t *count, const ar_open_model *m, const ar_chat *chat, const talk *t) {
+static ar_status encode_talk(int32_t **ids, int64_t *count, const ar_open_model *m, const ar_chat *chat,
+                             const talk *t) {
     char *text = NULL;
     int32_t *body = NULL, bos = ar_chat_is_plain(chat) ? m->config.bos : -1;
     int64_t n = 0;
@@ -62,7 +64,8 @@ done:
     return status;
 }
 
-/* Puts the conversation into gen->ids, without its beginning where the context does not hold it and an answer. */
+/* Puts the conversation into gen->ids, without its beginning where the context does not hold it and an
+ * answer. */
 static ar_status fit_talk(ar_generation *gen, const ar_chat *chat, talk *t, const ar_common *common) {
     int64_t context = ar_session_context(gen->session), room = context / 4 < 64 ? context / 4 : 64;
     bool forgot = false;
@@ -74,10 +77,14 @@ static ar_status fit_talk(ar_generation *gen, const ar_chat *chat, talk *t, cons
         if (fits) memcpy(gen->ids, ids, (size_t)count * sizeof *ids);
         gen->count = count;
         free(ids);
-        if (forgot && fits && !common->quiet) fprintf(stderr, "note: the conversation is longer than the context: its beginning is forgotten\n");
+        if (forgot && fits && !common->quiet)
+            fprintf(stderr,
+                    "note: the conversation is longer than the context: its beginning is forgotten\n");
         if (fits) return AR_OK;
         if (t->count <= (t->system ? 2 : 1))
-            return ar__fail(AR_ERR_USAGE, "chat: found a message of %lld tokens, expected it to leave %lld of the context of %lld (-c N)",
+            return ar__fail(AR_ERR_USAGE,
+                            "chat: found a message of %lld tokens, expected it to leave %lld of the context "
+                            "of %lld (-c N)",
                             (long long)count, (long long)room, (long long)context);
         forget_oldest(t);
         forgot = true;
@@ -88,7 +95,8 @@ static ar_status fit_talk(ar_generation *gen, const ar_chat *chat, talk *t, cons
 static ar_status keep_answer(const ar_generation *gen, talk *t) {
     char *raw = NULL, *text = NULL;
     size_t bytes = 0;
-    AR_TRY(ar_tokenizer_decode(gen->m->tokenizer, &raw, &bytes, gen->ids + gen->prompt_count, gen->count - gen->prompt_count, false, true));
+    AR_TRY(ar_tokenizer_decode(gen->m->tokenizer, &raw, &bytes, gen->ids + gen->prompt_count,
+                               gen->count - gen->prompt_count, false, true));
     ar_status status = ar__utf8_repair(&text, raw, bytes);
     free(raw);
     if (status == AR_OK) status = add_message(t, "assistant", text);
@@ -96,7 +104,8 @@ static ar_status keep_answer(const ar_generation *gen, talk *t) {
     return status;
 }
 
-static ar_status answer(ar_generation *gen, const ar_chat *chat, talk *t, const ar_run_options *o, const ar_common *common, const char *line) {
+static ar_status answer(ar_generation *gen, const ar_chat *chat, talk *t, const ar_run_options *o,
+                        const ar_common *common, const char *line) {
     AR_TRY(add_message(t, "user", line));
     AR_TRY(fit_talk(gen, chat, t, common));
     ar_program_catch_signals();
@@ -108,7 +117,8 @@ static ar_status answer(ar_generation *gen, const ar_chat *chat, talk *t, const 
     return keep_answer(gen, t);
 }
 
-static ar_status converse(ar_generation *gen, const ar_chat *chat, talk *t, const ar_run_options *o, const ar_common *common) {
+static ar_status converse(ar_generation *gen, const ar_chat *chat, talk *t, const ar_run_options *o,
+                          const ar_common *common) {
     ar_status status = AR_OK;
     char *line = NULL;
     size_t capacity = 0;
@@ -128,7 +138,8 @@ done:
     return status;
 }
 
-ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_options *o, const ar_common *common) {
+ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_options *o,
+                      const ar_common *common) {
     ar_generation gen = {0};
     ar_chat *chat = NULL;
     talk t = {.system = o->system};
@@ -138,7 +149,8 @@ ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_op
     strftime(date, sizeof date, "%d %b %Y", localtime(&now));
     AR_GO(ar_chat_open(&chat, m, date));
     if (ar_chat_is_plain(chat))
-        fprintf(stderr, "note: the model has no chat template known here: messages go to it as plain lines\n");
+        fprintf(stderr,
+                "note: the model has no chat template known here: messages go to it as plain lines\n");
     else if (!common->quiet)
         fprintf(stderr, "chat template: %s\n", ar_chat_name(chat));
     AR_GO(ar_generation_init(&gen, m, device, o, common, o->context));

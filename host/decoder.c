@@ -1,6 +1,7 @@
-/* Generation with the weights resident on the device: recorded steps (embedding rows in, all blocks over their caches,
- * final norm, head), one for every number of tokens a step may have, replayed. Embedding rows and the cosines of the
- * positions come from the host: they are small, and the matrix they are taken from need not be on the device. */
+/* Generation with the weights resident on the device: recorded steps (embedding rows in, all blocks over
+ * their caches, final norm, head), one for every number of tokens a step may have, replayed. Embedding rows
+ * and the cosines of the positions come from the host: they are small, and the matrix they are taken from
+ * need not be on the device. */
 #include "ar_error.h"
 #include "resident.h"
 #include "session.h"
@@ -22,11 +23,11 @@ typedef struct rotation {
 typedef struct step {
     int32_t T;
     ar_graph *graph;
-    ar_tensor *x;              /* (B T, hidden) */
-    ar_tensor *logits;         /* (B, V): a step of one token goes on to the head; NULL = it leaves d->tail */
+    ar_tensor *x;      /* (B T, hidden) */
+    ar_tensor *logits; /* (B, V): a step of one token goes on to the head; NULL = it leaves d->tail */
     rotation rotations[ROTATIONS];
     int32_t rotation_count;
-    bool refused;              /* there was no memory for it */
+    bool refused; /* there was no memory for it */
 } step;
 
 struct ar_decoder {
@@ -34,17 +35,17 @@ struct ar_decoder {
     ar_device *device;
     int32_t B, C;
     ar_resident *blocks;
-    ar_tensor **caches;        /* (2 layers): keys, values, (B, K, C, D) f16 */
-    ar_tensor *pos;            /* (1) */
-    ar_tensor *last;           /* (B): which rows of a step are the newest of their sequence */
-    ar_tensor *tail;           /* (B, hidden): those rows, for the head */
-    ar_tensor *logits;         /* (B, V), in head_graph */
+    ar_tensor **caches;          /* (2 layers): keys, values, (B, K, C, D) f16 */
+    ar_tensor *pos;              /* (1) */
+    ar_tensor *last;             /* (B): which rows of a step are the newest of their sequence */
+    ar_tensor *tail;             /* (B, hidden): those rows, for the head */
+    ar_tensor *logits;           /* (B, V), in head_graph */
     ar_tensor *norm, *norm_bias; /* the final one's */
-    ar_packed *head;           /* (V, hidden) */
+    ar_packed *head;             /* (V, hidden) */
     ar_graph *head_graph;
     step steps[STEP_COUNT];
-    float *rows, *angles;      /* host side of a step's x and angles */
-    int32_t row_tokens;        /* of a sequence, that these hold */
+    float *rows, *angles; /* host side of a step's x and angles */
+    int32_t row_tokens;   /* of a sequence, that these hold */
     uint64_t weight_bytes;
 };
 
@@ -65,7 +66,8 @@ static ar_status find_angles(ar_tensor **angles, step *s, ar_device *device, con
             *angles = s->rotations[i].angles;
             return AR_OK;
         }
-    if (s->rotation_count == ROTATIONS) return ar__fail(AR_ERR_UNSUPPORTED, "generation: more than %d rotary tables", ROTATIONS);
+    if (s->rotation_count == ROTATIONS)
+        return ar__fail(AR_ERR_UNSUPPORTED, "generation: more than %d rotary tables", ROTATIONS);
     rotation *r = &s->rotations[s->rotation_count];
     AR_TRY(ar_tensor_create(&r->angles, device, AR_F32, 3, (const int64_t[]){s->T, a->pairs, 2}));
     r->freq = a->freq;
@@ -75,8 +77,8 @@ static ar_status find_angles(ar_tensor **angles, step *s, ar_device *device, con
     return AR_OK;
 }
 
-static ar_status attend(void *ctx, ar_graph *g, ar_tensor **y, const ar_columns *q, const ar_columns *k, const ar_columns *v,
-                        const ar_attention *a) {
+static ar_status attend(void *ctx, ar_graph *g, ar_tensor **y, const ar_columns *q, const ar_columns *k,
+                        const ar_columns *v, const ar_attention *a) {
     const cached_block *c = ctx;
     const ar_decoder *d = c->d;
     ar_tensor *k_cache = d->caches[2 * c->b], *v_cache = d->caches[2 * c->b + 1], *angles, *rq;
@@ -130,7 +132,8 @@ static void drop_step(step *s) {
     *s = (step){.T = s->T, .refused = s->refused};
 }
 
-/* Records the step unless that was done; a step of many tokens that does not fit is not an error but refused. */
+/* Records the step unless that was done; a step of many tokens that does not fit is not an error but refused.
+ */
 static ar_status want_step(ar_decoder *d, step *s) {
     if (s->graph || s->refused) return AR_OK;
     ar_status status = record_step(d, s);
@@ -208,14 +211,15 @@ static ar_status upload_blocks(ar_decoder *d) {
 
 /* Bytes that the caches of C tokens take, with what is left over at the ends of buffers they share. */
 static uint64_t cache_bytes(const ar_decoder *d, uint64_t budget, uint64_t widest, int64_t C) {
-    uint64_t each = (2 * (uint64_t)d->B * widest * (uint64_t)C + 255) / 256 * 256, count = 2 * (uint64_t)d->m->model.block_count;
+    uint64_t each = (2 * (uint64_t)d->B * widest * (uint64_t)C + 255) / 256 * 256,
+             count = 2 * (uint64_t)d->m->model.block_count;
     uint64_t block = budget / 16 < SHARED_BLOCK ? budget / 16 : SHARED_BLOCK;
     if (each > block / 2) return count * each;
     return (count + block / each - 1) / (block / each) * block;
 }
 
-/* How many tokens' keys and values fit: each cache into one binding, all of them into what is left beside the steps of
- * 32 tokens and the logits. */
+/* How many tokens' keys and values fit: each cache into one binding, all of them into what is left beside the
+ * steps of 32 tokens and the logits. */
 static int64_t room_for(const ar_decoder *d) {
     const ar_model *m = &d->m->model;
     uint64_t piece = ar_device_get_plan(d->device)->piece_bytes, kv = 1, widest = (uint64_t)m->hidden;
@@ -226,7 +230,8 @@ static int64_t room_for(const ar_decoder *d) {
             if ((uint64_t)m->blocks[b].linears[i].O > widest) widest = (uint64_t)m->blocks[b].linears[i].O;
     }
     ar_device_memory(d->device, &stats);
-    uint64_t scratch = 4 * 32 * (uint64_t)d->B * 6 * widest + 8 * (uint64_t)d->B * (uint64_t)m->vocab + ((uint64_t)1 << 20);
+    uint64_t scratch =
+        4 * 32 * (uint64_t)d->B * 6 * widest + 8 * (uint64_t)d->B * (uint64_t)m->vocab + ((uint64_t)1 << 20);
     uint64_t left = stats.budget > stats.current + scratch ? stats.budget - stats.current - scratch : 0;
     int64_t fits = 0, most = (int64_t)(piece / (2 * (uint64_t)d->B * kv));
     for (int64_t more = INT64_C(1) << 30; more > 0; more /= 2)
@@ -237,10 +242,14 @@ static int64_t room_for(const ar_decoder *d) {
 /* *C tokens, or the model's limit or what fits. */
 static ar_status choose_context(ar_decoder *d, int32_t *C) {
     int64_t limit = d->m->model.max_tokens, room = room_for(d);
-    if (*C > limit) return ar__fail(AR_ERR_USAGE, "context: found %d tokens, expected at most the model's %lld", (int)*C, (long long)limit);
+    if (*C > limit)
+        return ar__fail(AR_ERR_USAGE, "context: found %d tokens, expected at most the model's %lld", (int)*C,
+                        (long long)limit);
     if (*C <= 0) *C = (int32_t)(limit < room ? limit : room);
     if (*C < 1 || *C > room)
-        return ar__fail(AR_ERR_DEVICE_MEMORY, "context: the keys and values of %d tokens do not fit beside the weights, expected at most %lld (-c %lld)",
+        return ar__fail(AR_ERR_DEVICE_MEMORY,
+                        "context: the keys and values of %d tokens do not fit beside the weights, expected "
+                        "at most %lld (-c %lld)",
                         (int)*C, (long long)room, (long long)room);
     d->C = *C;
     return AR_OK;
@@ -251,8 +260,9 @@ static ar_status make_caches(ar_decoder *d) {
     for (int32_t b = 0; b < m->block_count; b++) {
         const ar_block *block = &m->blocks[b];
         for (int32_t k = 0; k < 2; k++)
-            AR_TRY(ar_tensor_create(&d->caches[2 * b + k], d->device, AR_F16, 4,
-                                    (const int64_t[]){d->B, block->kv_width / block->head_dim, d->C, block->head_dim}));
+            AR_TRY(ar_tensor_create(
+                &d->caches[2 * b + k], d->device, AR_F16, 4,
+                (const int64_t[]){d->B, block->kv_width / block->head_dim, d->C, block->head_dim}));
     }
     return AR_OK;
 }
@@ -272,7 +282,8 @@ static ar_status prepare(ar_decoder *d, int32_t *C) {
     return want_step(d, &d->steps[0]);
 }
 
-ar_status ar__decoder_create(ar_decoder **out, const ar_open_model *m, ar_device *device, int32_t B, int32_t *C) {
+ar_status ar__decoder_create(ar_decoder **out, const ar_open_model *m, ar_device *device, int32_t B,
+                             int32_t *C) {
     *out = NULL;
     ar_decoder *d = ar__alloc(1, sizeof *d);
     if (!d) return AR_ERR_MEMORY;
@@ -319,16 +330,18 @@ static ar_status write_angles(ar_decoder *d, const rotation *r, int32_t T, int32
     return ar_tensor_write(r->angles, d->angles, 0, 2 * (int64_t)T * r->pairs);
 }
 
-/* Runs s with `count` <= s->T tokens of every sequence, ids[b * stride]...; what lies behind them is computed from
- * zeros and later overwritten. */
-static ar_status run_step(ar_decoder *d, const step *s, const int32_t *ids, int32_t stride, int32_t count, int32_t pos) {
+/* Runs s with `count` <= s->T tokens of every sequence, ids[b * stride]...; what lies behind them is computed
+ * from zeros and later overwritten. */
+static ar_status run_step(ar_decoder *d, const step *s, const int32_t *ids, int32_t stride, int32_t count,
+                          int32_t pos) {
     const ar_model *m = &d->m->model;
     AR_TRY(want_rows(d, s->T));
     for (int32_t b = 0; b < d->B; b++) {
         int32_t newest = b * s->T + count - 1;
         float *rows = d->rows + (int64_t)b * s->T * m->hidden;
         AR_TRY(ar_model_embed(m, rows, ids + (int64_t)b * stride, count, pos));
-        memset(rows + (int64_t)count * m->hidden, 0, (size_t)(s->T - count) * (size_t)m->hidden * sizeof *rows);
+        memset(rows + (int64_t)count * m->hidden, 0,
+               (size_t)(s->T - count) * (size_t)m->hidden * sizeof *rows);
         if (s->T > 1) AR_TRY(ar_tensor_write(d->last, &newest, b, 1));
     }
     AR_TRY(ar_tensor_write(s->x, d->rows, 0, (int64_t)d->B * s->T * m->hidden));
@@ -337,8 +350,8 @@ static ar_status run_step(ar_decoder *d, const step *s, const int32_t *ids, int3
     return ar_graph_run(s->graph);
 }
 
-/* The step for the next of `left` tokens: the smallest that holds them if little of it is wasted (8 tokens cost less
- * than 3 alone) and the caches take it, else the largest below them. */
+/* The step for the next of `left` tokens: the smallest that holds them if little of it is wasted (8 tokens
+ * cost less than 3 alone) and the caches take it, else the largest below them. */
 static ar_status pick_step(ar_decoder *d, const step **s, int32_t left, int32_t pos) {
     for (int32_t i = STEP_COUNT - 1; i >= 0; i--) {
         step *one = &d->steps[i];
@@ -355,7 +368,8 @@ static ar_status pick_step(ar_decoder *d, const step **s, int32_t left, int32_t 
 ar_status ar__decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t T, int32_t pos) {
     const ar_model *m = &d->m->model;
     if (pos < 0 || T < 1 || T > d->C - pos)
-        return ar__fail(AR_ERR_ARG, "%d tokens at position %d: expected to end within %d", (int)T, (int)pos, (int)d->C);
+        return ar__fail(AR_ERR_ARG, "%d tokens at position %d: expected to end within %d", (int)T, (int)pos,
+                        (int)d->C);
     const step *s = NULL;
     for (int32_t done = 0; done < T;) {
         AR_TRY(pick_step(d, &s, T - done, pos + done));

@@ -15,8 +15,10 @@ static ar_status note_group(probe *p, const int32_t *i, int32_t count, bool is_g
     const ar_block *b = p->r->block;
     bool splits = count > AR__PARTS;
     for (int32_t n = 0; n < count; n++) {
-        if (i[n] < 0 || i[n] >= b->linear_count) return ar__fail(AR_ERR_ARG, "block %d has no linear %d", (int)b->index, (int)i[n]);
-        splits = splits || p->grouped[i[n]] || (is_gated && b->linears[i[n]].has_bias) || b->linears[i[n]].I != b->linears[i[0]].I;
+        if (i[n] < 0 || i[n] >= b->linear_count)
+            return ar__fail(AR_ERR_ARG, "block %d has no linear %d", (int)b->index, (int)i[n]);
+        splits = splits || p->grouped[i[n]] || (is_gated && b->linears[i[n]].has_bias) ||
+                 b->linears[i[n]].I != b->linears[i[0]].I;
     }
     if (is_gated && b->linears[i[0]].O != b->linears[i[1]].O) splits = true;
     for (int32_t n = 0; splits && n < count; n++)
@@ -36,14 +38,17 @@ static ar_status like(ar_graph *g, ar_tensor **y, const ar_tensor *x, int64_t co
     return ar_graph_temp(g, y, AR_F32, 2, (const int64_t[]){ar_tensor_dim(x, 0), columns});
 }
 
-static ar_status probe_linears(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count, ar_tensor *x) {
+static ar_status probe_linears(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
+                               ar_tensor *x) {
     const probe *p = ctx;
     AR_TRY(note_group(ctx, i, count, false));
     for (int32_t n = 0; n < count; n++) AR_TRY(like(g, &y[n], x, p->r->block->linears[i[n]].O));
     return AR_OK;
 }
 
-static ar_status probe_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) { return probe_linears(ctx, g, y, &i, 1, x); }
+static ar_status probe_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
+    return probe_linears(ctx, g, y, &i, 1, x);
+}
 
 static ar_status probe_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x) {
     (void)ctx;
@@ -57,12 +62,14 @@ static ar_status probe_gated(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate
     return like(g, y, x, p->r->block->linears[gate].O);
 }
 
-static ar_status probe_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x, ar_tensor *residual) {
+static ar_status probe_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
+                           ar_tensor *residual) {
     (void)residual;
     return probe_linears(ctx, g, y, &i, 1, x);
 }
 
-static ar_status probe_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, const ar_attention *a) {
+static ar_status probe_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k,
+                                 ar_tensor *v, const ar_attention *a) {
     (void)ctx;
     (void)k;
     (void)v;
@@ -89,7 +96,8 @@ done:
 static bool agree(const ar_packed_desc *a, const ar_packed_desc *b) {
     return a->type == b->type && a->I == b->I &&
            (a->type != AR_QT_GROUP ||
-            (a->scheme.bits == b->scheme.bits && a->scheme.group == b->scheme.group && a->scheme.zero == b->scheme.zero));
+            (a->scheme.bits == b->scheme.bits && a->scheme.group == b->scheme.group &&
+             a->scheme.zero == b->scheme.zero));
 }
 
 static ar_status upload_biases(ar__group *group, const ar_block *b, ar_device *device) {
@@ -112,9 +120,11 @@ done:
 /* Splits group number n into one for each of its parts. */
 static void split_group(ar_resident *r, int32_t n) {
     ar__group whole = r->groups[n];
-    memmove(&r->groups[n + whole.count], &r->groups[n + 1], (size_t)(r->group_count - n - 1) * sizeof *r->groups);
+    memmove(&r->groups[n + whole.count], &r->groups[n + 1],
+            (size_t)(r->group_count - n - 1) * sizeof *r->groups);
     for (int32_t k = 0; k < whole.count; k++)
-        r->groups[n + k] = (ar__group){.count = 1, .i = {whole.i[k]}, .first = {0, r->block->linears[whole.i[k]].O}};
+        r->groups[n + k] =
+            (ar__group){.count = 1, .i = {whole.i[k]}, .first = {0, r->block->linears[whole.i[k]].O}};
     r->group_count += whole.count - 1;
 }
 
@@ -198,8 +208,10 @@ static ar__lazy *find_lazy(ar__recorder *c, const ar_tensor *t) {
     return NULL;
 }
 
-static ar_status add_lazy(ar__recorder *c, ar_graph *g, ar_tensor **t, ar_tensor *source, int32_t norm, int64_t first, int64_t columns) {
-    if (c->lazy_count == (int32_t)(sizeof c->lazies / sizeof *c->lazies)) return ar__fail(AR_ERR_UNSUPPORTED, "generation: a block of too many parts");
+static ar_status add_lazy(ar__recorder *c, ar_graph *g, ar_tensor **t, ar_tensor *source, int32_t norm,
+                          int64_t first, int64_t columns) {
+    if (c->lazy_count == (int32_t)(sizeof c->lazies / sizeof *c->lazies))
+        return ar__fail(AR_ERR_UNSUPPORTED, "generation: a block of too many parts");
     AR_TRY(like(g, t, source, columns));
     c->lazies[c->lazy_count++] = (ar__lazy){*t, source, NULL, norm, first};
     return AR_OK;
@@ -211,8 +223,10 @@ static ar_status make(ar__recorder *c, ar_graph *g, ar_tensor **x) {
     if (!lazy) return AR_OK;
     int32_t j = lazy->norm;
     if (!lazy->made && j >= 0)
-        AR_TRY(ar_norm_record(&c->r->block->norms[j], g, &lazy->made, lazy->source, c->r->norms[j], c->r->norm_biases[j]));
-    if (!lazy->made) AR_TRY(ar_op_slice(g, &lazy->made, lazy->source, lazy->first, ar_tensor_dim(lazy->t, 1)));
+        AR_TRY(ar_norm_record(&c->r->block->norms[j], g, &lazy->made, lazy->source, c->r->norms[j],
+                              c->r->norm_biases[j]));
+    if (!lazy->made)
+        AR_TRY(ar_op_slice(g, &lazy->made, lazy->source, lazy->first, ar_tensor_dim(lazy->t, 1)));
     *x = lazy->made;
     return AR_OK;
 }
@@ -221,12 +235,14 @@ static ar_status hook_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_
     ar__recorder *c = ctx;
     const ar_norm *norm = &c->r->block->norms[j];
     AR_TRY(make(c, g, &x));
-    if (norm->kind == AR_NORM_RMS && !norm->has_bias && norm->I == ar_tensor_dim(x, 1)) return add_lazy(c, g, y, x, j, 0, norm->I);
+    if (norm->kind == AR_NORM_RMS && !norm->has_bias && norm->I == ar_tensor_dim(x, 1))
+        return add_lazy(c, g, y, x, j, 0, norm->I);
     return ar_norm_record(norm, g, y, x, c->r->norms[j], c->r->norm_biases[j]);
 }
 
 /* y = x times the group, with the norm of x, the bias and what fuse says already. */
-static ar_status multiply(ar__recorder *c, ar_graph *g, ar_tensor **y, const ar__group *group, ar_tensor *x, ar_packed_fuse fuse) {
+static ar_status multiply(ar__recorder *c, ar_graph *g, ar_tensor **y, const ar__group *group, ar_tensor *x,
+                          ar_packed_fuse fuse) {
     ar__lazy *lazy = find_lazy(c, x);
     fuse.bias = group->bias;
     if (lazy && lazy->norm >= 0 && !lazy->made) {
@@ -248,7 +264,8 @@ static const ar__group *find_group(const ar_resident *r, int32_t i, int32_t *pla
 }
 
 static ar_status no_group(const ar__recorder *c, int32_t i) {
-    return ar__fail(AR_ERR_UNSUPPORTED, "generation: block %d uses linear %d in two ways", (int)c->r->block->index, (int)i);
+    return ar__fail(AR_ERR_UNSUPPORTED, "generation: block %d uses linear %d in two ways",
+                    (int)c->r->block->index, (int)i);
 }
 
 static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
@@ -259,7 +276,8 @@ static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, a
     return multiply(c, g, y, group, x, (ar_packed_fuse){0});
 }
 
-static ar_status hook_linears(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count, ar_tensor *x) {
+static ar_status hook_linears(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
+                              ar_tensor *x) {
     ar__recorder *c = ctx;
     int32_t place;
     const ar__group *group = find_group(c->r, i[0], &place);
@@ -270,9 +288,11 @@ static ar_status hook_linears(void *ctx, ar_graph *g, ar_tensor **y, const int32
         return AR_OK;
     }
     ar_tensor *whole = NULL;
-    if (group->is_gated || group->count != count || memcmp(group->i, i, (size_t)count * sizeof *i) != 0) return no_group(c, i[0]);
+    if (group->is_gated || group->count != count || memcmp(group->i, i, (size_t)count * sizeof *i) != 0)
+        return no_group(c, i[0]);
     AR_TRY(multiply(c, g, &whole, group, x, (ar_packed_fuse){0}));
-    for (int32_t n = 0; n < count; n++) AR_TRY(add_lazy(c, g, &y[n], whole, -1, group->first[n], group->first[n + 1] - group->first[n]));
+    for (int32_t n = 0; n < count; n++)
+        AR_TRY(add_lazy(c, g, &y[n], whole, -1, group->first[n], group->first[n + 1] - group->first[n]));
     return AR_OK;
 }
 
@@ -288,7 +308,8 @@ static ar_status hook_gated(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate,
     return ar_op_silu_mul(g, y, a, b);
 }
 
-static ar_status hook_linear_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x, ar_tensor *residual) {
+static ar_status hook_linear_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
+                                 ar_tensor *residual) {
     ar__recorder *c = ctx;
     int32_t place;
     const ar__group *group = find_group(c->r, i, &place);
@@ -310,7 +331,8 @@ static ar_status columns_of(ar__recorder *c, ar_graph *g, ar_columns *columns, a
     return AR_OK;
 }
 
-static ar_status hook_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, const ar_attention *a) {
+static ar_status hook_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k,
+                                ar_tensor *v, const ar_attention *a) {
     ar__recorder *c = ctx;
     ar_columns columns[3];
     AR_TRY(columns_of(c, g, &columns[0], q));

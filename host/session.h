@@ -7,12 +7,14 @@
 #include "ar_host.h"
 
 typedef struct ar_decoder ar_decoder;
-/* All weights and the key/value caches of B sequences on the device. *C tokens each; 0 = as many as the model knows and
- * the memory holds, which is then told. Errors: DEVICE_MEMORY, saying for how many tokens there would be room. */
-ar_status ar__decoder_create(ar_decoder **d, const ar_open_model *m, ar_device *device, int32_t B, int32_t *C);
+/* All weights and the key/value caches of B sequences on the device. *C tokens each; 0 = as many as the model
+ * knows and the memory holds, which is then told. Errors: DEVICE_MEMORY, saying for how many tokens there
+ * would be room. */
+ar_status ar__decoder_create(ar_decoder **d, const ar_open_model *m, ar_device *device, int32_t B,
+                             int32_t *C);
 void ar__decoder_destroy(ar_decoder *d);
-/* Extends every sequence, which all have reached position pos, by T tokens: ids (B, T). logits (B, V) after the last
- * one; NULL = only extend the caches. */
+/* Extends every sequence, which all have reached position pos, by T tokens: ids (B, T). logits (B, V) after
+ * the last one; NULL = only extend the caches. */
 ar_status ar__decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t T, int32_t pos);
 /* Bytes of weights that one token reads. */
 uint64_t ar__decoder_weight_bytes(const ar_decoder *d);

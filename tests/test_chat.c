@@ -9,18 +9,21 @@ static void rendering_equals_hugging_face(void **state) {
     int count = cJSON_GetArraySize(cases), refused = 0;
     assert_true(count > 150);
     for (int i = 0; i < count; i++) {
-        const ar_json *one = cJSON_GetArrayItem(cases, i), *list = ar_json_get(one, "messages"), *text = ar_json_get(one, "text");
+        const ar_json *one = cJSON_GetArrayItem(cases, i), *list = ar_json_get(one, "messages"),
+                      *text = ar_json_get(one, "text");
         ar_chat_message messages[8];
         int message_count = cJSON_GetArraySize(list);
         for (int k = 0; k < message_count; k++) {
             const ar_json *m = cJSON_GetArrayItem(list, k);
-            messages[k] = (ar_chat_message){ar_json_get(m, "role")->valuestring, ar_json_get(m, "content")->valuestring};
+            messages[k] = (ar_chat_message){ar_json_get(m, "role")->valuestring,
+                                            ar_json_get(m, "content")->valuestring};
         }
         ar_chat *c;
         char *found = NULL;
         assert_ok(ar_chat_parse(&c, ar_json_get(one, "template")->valuestring, "<s>", "</s>", NULL));
         assert_string_equal(ar_chat_name(c), ar_json_get(one, "name")->valuestring);
-        ar_status status = ar_chat_render(&found, c, messages, message_count, cJSON_IsTrue(ar_json_get(one, "generate")));
+        ar_status status =
+            ar_chat_render(&found, c, messages, message_count, cJSON_IsTrue(ar_json_get(one, "generate")));
         if (cJSON_IsNull(text)) {
             assert_true(status == AR_ERR_ARG || status == AR_ERR_UNSUPPORTED);
             assert_null(found);
@@ -28,7 +31,8 @@ static void rendering_equals_hugging_face(void **state) {
         } else {
             assert_ok(status);
             if (strcmp(found, text->valuestring) != 0)
-                fail_msg("case %d (%s): found\n%s\nexpected\n%s", i, ar_chat_name(c), found, text->valuestring);
+                fail_msg("case %d (%s): found\n%s\nexpected\n%s", i, ar_chat_name(c), found,
+                         text->valuestring);
         }
         free(found);
         ar_chat_close(c);
@@ -39,7 +43,8 @@ static void rendering_equals_hugging_face(void **state) {
 
 static void unknown_templates_are_plain_text(void **state) {
     (void)state;
-    static const char *const unknown[] = {NULL, "", "{% for m in messages %}### {{ m.role }}: {{ m.content }}{% endfor %}"};
+    static const char *const unknown[] = {
+        NULL, "", "{% for m in messages %}### {{ m.role }}: {{ m.content }}{% endfor %}"};
     const ar_chat_message messages[] = {{"user", "a"}, {"assistant", "b"}};
     for (size_t i = 0; i < 3; i++) {
         ar_chat *c;
@@ -85,7 +90,7 @@ static void templates_are_found_in_a_folder(void **state) {
     assert_string_equal(ar_chat_turn_end(c), "<|im_end|>");
     ar_chat_close(c);
     put_text(path, "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"<|im_start|>\"},"
-                     "{\"name\":\"default\",\"template\":\"<start_of_turn>\"}]}");
+                   "{\"name\":\"default\",\"template\":\"<start_of_turn>\"}]}");
     assert_ok(ar_chat_open(&c, &m, NULL));
     assert_string_equal(ar_chat_name(c), "Gemma");
     ar_chat_close(c);

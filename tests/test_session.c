@@ -1,6 +1,6 @@
-/* host/session.c: generation with packed weights gives the logits that the float path computes from the same weights
- * decoded, for every storage type and for group-wise codes, in chunks and token by token; what fits and what does not.
- * ctest-labels: device vulkan full */
+/* host/session.c: generation with packed weights gives the logits that the float path computes from the same
+ * weights decoded, for every storage type and for group-wise codes, in chunks and token by token; what fits
+ * and what does not. ctest-labels: device vulkan full */
 #include "op_check.h"
 #include "temp_files.h"
 #include "fmt_gguf.h"
@@ -17,7 +17,7 @@ typedef struct packed_weights {
     ar_weights of;
     ar_qtype type;
     ar_scheme scheme;
-    bool hidden;                   /* says nothing of how it is stored: only floats are read */
+    bool hidden; /* says nothing of how it is stored: only floats are read */
     uint8_t *blocks[64];
     ar_qlinear codes[64];
 } packed_weights;
@@ -40,9 +40,10 @@ static void fill_block(uint8_t *block, ar_qtype type) {
         ar_qtype type;
         int32_t d, m;
         double scale;
-    } places[] = {{AR_QT_Q4_0, 0, -1, 0.01},    {AR_QT_Q4_1, 0, 2, 0.01},      {AR_QT_Q5_0, 0, -1, 0.006},   {AR_QT_Q5_1, 0, 2, 0.006},
-                  {AR_QT_Q8_0, 0, -1, 0.001},   {AR_QT_Q2_K, 80, 82, 0.004},   {AR_QT_Q3_K, 108, -1, 0.002}, {AR_QT_Q4_K, 0, 2, 0.0003},
-                  {AR_QT_Q5_K, 0, 2, 0.00015},  {AR_QT_Q6_K, 208, -1, 0.0001}, {AR_QT_IQ4_NL, 0, -1, 0.001}};
+    } places[] = {{AR_QT_Q4_0, 0, -1, 0.01},     {AR_QT_Q4_1, 0, 2, 0.01},    {AR_QT_Q5_0, 0, -1, 0.006},
+                  {AR_QT_Q5_1, 0, 2, 0.006},     {AR_QT_Q8_0, 0, -1, 0.001},  {AR_QT_Q2_K, 80, 82, 0.004},
+                  {AR_QT_Q3_K, 108, -1, 0.002},  {AR_QT_Q4_K, 0, 2, 0.0003},  {AR_QT_Q5_K, 0, 2, 0.00015},
+                  {AR_QT_Q6_K, 208, -1, 0.0001}, {AR_QT_IQ4_NL, 0, -1, 0.001}};
     for (int32_t i = 0; i < ar_qtype_bytes(type); i++) block[i] = (uint8_t)next();
     if (type == AR_QT_F16) put_half(block, 0.2 * unit() - 0.1);
     if (type == AR_QT_F32) memcpy(block, &(float){(float)(0.2 * unit() - 0.1)}, 4);
@@ -54,11 +55,15 @@ static void fill_block(uint8_t *block, ar_qtype type) {
         if (places[k].type != type) continue;
         double scale = places[k].scale * (0.5 + unit());
         put_half(block + places[k].d, next() & 1 ? -scale : scale);
-        if (places[k].m >= 0) put_half(block + places[k].m, type == AR_QT_Q4_1 || type == AR_QT_Q5_1 ? -7.5 * scale : 0.5 * scale);
+        if (places[k].m >= 0)
+            put_half(block + places[k].m,
+                     type == AR_QT_Q4_1 || type == AR_QT_Q5_1 ? -7.5 * scale : 0.5 * scale);
     }
 }
 
-static int64_t count_of(const void *impl) { return ((const packed_weights *)impl)->of.vtable->count(((const packed_weights *)impl)->of.impl); }
+static int64_t count_of(const void *impl) {
+    return ((const packed_weights *)impl)->of.vtable->count(((const packed_weights *)impl)->of.impl);
+}
 static const ar_weight *weight_at(const void *impl, int64_t i) {
     return ((const packed_weights *)impl)->of.vtable->at(((const packed_weights *)impl)->of.impl, i);
 }
@@ -75,7 +80,8 @@ static ar_status read_rows(const void *impl, float *dst, int64_t i, int64_t row,
         return AR_OK;
     }
     int64_t bytes = ar_qtype_row_bytes(w->type, t->dims[1]);
-    ar__gguf_decode(dst, ar__gguf_type_of(ar_qtype_gguf_id(w->type)), w->blocks[i] + row * bytes, rows * t->dims[1]);
+    ar__gguf_decode(dst, ar__gguf_type_of(ar_qtype_gguf_id(w->type)), w->blocks[i] + row * bytes,
+                    rows * t->dims[1]);
     return AR_OK;
 }
 
@@ -91,7 +97,8 @@ static ar_status read_codes(const void *impl, ar_qlinear *q, int64_t i) {
     return AR_OK;
 }
 
-static ar_status raw(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride, int64_t i) {
+static ar_status raw(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride,
+                     int64_t i) {
     const packed_weights *w = impl;
     if (w->hidden || w->type == AR_QT_GROUP || weight_at(impl, i)->dim_count != 2) return AR_ERR_UNSUPPORTED;
     *type = w->type;
@@ -123,7 +130,8 @@ static void weights_init(packed_weights *w, ar_open_model *m, ar_qtype type, con
             fill_codes(&w->codes[i], scheme, t);
             continue;
         }
-        int64_t elems = ar_qtype_elems(type), bytes = ar_qtype_bytes(type), blocks = t->dims[0] * t->dims[1] / elems;
+        int64_t elems = ar_qtype_elems(type), bytes = ar_qtype_bytes(type),
+                blocks = t->dims[0] * t->dims[1] / elems;
         w->blocks[i] = malloc((size_t)(blocks * bytes));
         for (int64_t k = 0; k < blocks; k++) fill_block(w->blocks[i] + k * bytes, type);
     }
@@ -138,8 +146,19 @@ static void weights_deinit(packed_weights *w, ar_open_model *m) {
     }
 }
 
-static const ar_config config = {.family = "llama", .hidden = 256, .intermediate = 512, .vocab = VOCAB, .layers = 2, .heads = 8,
-                                 .kv_heads = 2, .head_dim = 32, .max_tokens = 64, .rms_eps = 1e-5f, .rope_theta = 10000.0f, .bos = -1, .eos = -1};
+static const ar_config config = {.family = "llama",
+                                 .hidden = 256,
+                                 .intermediate = 512,
+                                 .vocab = VOCAB,
+                                 .layers = 2,
+                                 .heads = 8,
+                                 .kv_heads = 2,
+                                 .head_dim = 32,
+                                 .max_tokens = 64,
+                                 .rms_eps = 1e-5f,
+                                 .rope_theta = 10000.0f,
+                                 .bos = -1,
+                                 .eos = -1};
 
 /* The largest difference over the standard deviation of what is expected. */
 static double apart(const float *got, const float *want) {
@@ -159,8 +178,8 @@ static void run_session(float *got, const ar_open_model *m, ar_device *device, c
     ar_session_destroy(s);
 }
 
-/* Packed weights against the same weights as floats, in the same session: what differs is the order of sums alone. And
- * that session against the float path, whose keys and values are not fp16. */
+/* Packed weights against the same weights as floats, in the same session: what differs is the order of sums
+ * alone. And that session against the float path, whose keys and values are not fp16. */
 static void check_type(ar_device *device, ar_qtype type, const ar_scheme *scheme) {
     static packed_weights w;
     static float want[TOKENS * VOCAB], floats[STEPS * VOCAB], got[STEPS * VOCAB];
@@ -169,7 +188,8 @@ static void check_type(ar_device *device, ar_qtype type, const ar_scheme *scheme
     char what[64];
     double most = 0, halves = 0;
     state = 7 + (uint64_t)type;
-    snprintf(what, sizeof what, "%s %d:%d:%d", ar_qtype_name(type), scheme ? scheme->bits : 0, scheme ? scheme->group : 0, scheme ? (int)scheme->zero : 0);
+    snprintf(what, sizeof what, "%s %d:%d:%d", ar_qtype_name(type), scheme ? scheme->bits : 0,
+             scheme ? scheme->group : 0, scheme ? (int)scheme->zero : 0);
     assert_ok(ar_random_model_open(&m, &config, 3));
     weights_init(&w, m, type, scheme);
     for (int t = 0; t < TOKENS; t++) ids[t] = (int32_t)(next() % VOCAB);
@@ -182,8 +202,10 @@ static void check_type(ar_device *device, ar_qtype type, const ar_scheme *scheme
         halves = fmax(halves, apart(floats + t * VOCAB, want + (t + FIRST - 1) * VOCAB));
     }
     print_message("%s %s: off by %.2g, fp16 caches by %.2g\n", check_name(device), what, most, halves);
-    if (!(most <= 1e-3)) fail_msg("%s on %s: logits are off by %.3g of their deviation", what, check_name(device), most);
-    if (!(halves <= 2e-2)) fail_msg("%s on %s: fp16 caches put logits off by %.3g", what, check_name(device), halves);
+    if (!(most <= 1e-3))
+        fail_msg("%s on %s: logits are off by %.3g of their deviation", what, check_name(device), most);
+    if (!(halves <= 2e-2))
+        fail_msg("%s on %s: fp16 caches put logits off by %.3g", what, check_name(device), halves);
     weights_deinit(&w, m);
     ar_random_model_close(m);
 }
@@ -200,7 +222,8 @@ static void groups_case(ar_device *device, void *ctx) {
                                         {.bits = 3, .group = 64, .zero = AR_ZERO_INT},
                                         {.bits = 8, .group = -1, .zero = AR_ZERO_SYM},
                                         {.bits = 4, .group = 32, .zero = AR_ZERO_F16MIN}};
-    for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++) check_type(device, AR_QT_GROUP, &schemes[k]);
+    for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++)
+        check_type(device, AR_QT_GROUP, &schemes[k]);
 }
 
 static void every_type_gives_the_float_paths_logits(void **unused) {

@@ -1,5 +1,5 @@
-/* Cases of generation: rotation at positions, append to the caches, attention over them; B sequences that already
- * have pos tokens get T more. */
+/* Cases of generation: rotation at positions, append to the caches, attention over them; B sequences that
+ * already have pos tokens get T more. */
 #include "op.h"
 #include "ref.h"
 #include "selftest.h"
@@ -9,8 +9,8 @@ typedef struct sizes {
     int32_t B, T, H, K, D, pos, C, pairs, window;
 } sizes;
 
-/* A cache (B, K, C, D) whose first pos positions hold those of history (B, pos + T, K D), the rest a number that would
- * be noticed. */
+/* A cache (B, K, C, D) whose first pos positions hold those of history (B, pos + T, K D), the rest a number
+ * that would be noticed. */
 static ar_status make_cache(ar__st *st, ar_tensor **cache, const sizes *n, const float *history) {
     int64_t count = (int64_t)n->B * n->K * n->C * n->D;
     uint16_t *halves = NULL;
@@ -19,7 +19,8 @@ static ar_status make_cache(ar__st *st, ar_tensor **cache, const sizes *n, const
     for (int64_t i = 0; i < count; i++) {
         int64_t e = i % n->D, c = i / n->D % n->C, k = i / n->D / n->C % n->K, b = i / n->D / n->C / n->K;
         bool past = c < n->pos;
-        halves[i] = past ? ar_f32_to_f16(history[((b * (n->pos + n->T) + c) * n->K + k) * n->D + e]) : 0x7800u;
+        halves[i] =
+            past ? ar_f32_to_f16(history[((b * (n->pos + n->T) + c) * n->K + k) * n->D + e]) : 0x7800u;
     }
     AR_TRY(ar_tensor_create(cache, st->device, AR_F16, 4, (int64_t[]){n->B, n->K, n->C, n->D}));
     st->tensors[st->tensor_count++] = *cache;
@@ -29,7 +30,8 @@ static ar_status make_cache(ar__st *st, ar_tensor **cache, const sizes *n, const
 static float rounded(double x) { return ar_f16_to_f32(ar_f32_to_f16((float)x)); }
 
 /* Turns the T newest rows of x (B, S, heads D), S = pos + T, as Hugging Face's rotate-half does. */
-static ar_status turn_newest(ar__st *st, double *x, const sizes *n, const float *freq, int32_t heads, int32_t S) {
+static ar_status turn_newest(ar__st *st, double *x, const sizes *n, const float *freq, int32_t heads,
+                             int32_t S) {
     double *turned = NULL;
     int64_t width = (int64_t)heads * n->D;
     AR_TRY(ar__st_doubles(st, &turned, NULL, width));
@@ -43,7 +45,8 @@ static ar_status turn_newest(ar__st *st, double *x, const sizes *n, const float 
 }
 
 /* One row of attention: query q (D) at position `at` over keys and values (S, K D). */
-static void attend(double *y, const double *q, const double *k, const double *v, const sizes *n, int32_t head, int32_t at) {
+static void attend(double *y, const double *q, const double *k, const double *v, const sizes *n, int32_t head,
+                   int32_t at) {
     int32_t first = n->window > 0 && at + 1 > n->window ? at + 1 - n->window : 0, kh = head / (n->H / n->K);
     double top = -1e300, sum = 0, scale = 1 / sqrt((double)n->D);
     for (int32_t e = 0; e < n->D; e++) y[e] = 0;
@@ -61,7 +64,8 @@ static void attend(double *y, const double *q, const double *k, const double *v,
 }
 
 /* want (B T, H D) and the rotated queries; dk and dv become what the caches should hold. */
-static ar_status reference(ar__st *st, double *want, double *dq, double *dk, double *dv, const sizes *n, const float *freq) {
+static ar_status reference(ar__st *st, double *want, double *dq, double *dk, double *dv, const sizes *n,
+                           const float *freq) {
     int32_t S = n->pos + n->T;
     int64_t HD = (int64_t)n->H * n->D, KD = (int64_t)n->K * n->D;
     if (n->pairs > 0) {
@@ -82,7 +86,8 @@ static ar_status reference(ar__st *st, double *want, double *dq, double *dk, dou
 }
 
 /* q, k and v of the new tokens as columns of one tensor (B T, (H + 2 K) D). */
-static ar_status make_columns(ar__st *st, ar_tensor **t, const sizes *n, const float *q, const float *k, const float *v) {
+static ar_status make_columns(ar__st *st, ar_tensor **t, const sizes *n, const float *q, const float *k,
+                              const float *v) {
     int64_t HD = (int64_t)n->H * n->D, KD = (int64_t)n->K * n->D, width = HD + 2 * KD, S = n->pos + n->T;
     float *all = NULL;
     AR_TRY(ar__st_array(st, (void **)&all, n->B * n->T * width, sizeof *all));
@@ -121,7 +126,8 @@ static ar_status check_cache(ar__st *st, const ar_tensor *cache, const double *x
     for (int64_t i = 0; i < ar_tensor_count(cache); i++) {
         int64_t e = i % n->D, c = i / n->D % n->C, k = i / n->D / n->C % n->K, b = i / n->D / n->C / n->K;
         bool held = c < n->pos + n->T;
-        double expected = held ? x[((b * (n->pos + n->T) + c) * n->K + k) * n->D + e] : (double)ar_f16_to_f32(0x7800u);
+        double expected =
+            held ? x[((b * (n->pos + n->T) + c) * n->K + k) * n->D + e] : (double)ar_f16_to_f32(0x7800u);
         double off = fabs((double)ar_f16_to_f32(halves[i]) - expected) / (fabs(expected) + 1);
         if (off > error) error = off;
     }
@@ -129,9 +135,20 @@ static ar_status check_cache(ar__st *st, const ar_tensor *cache, const double *x
     return AR_OK;
 }
 
-/* p: B, T, H, K, D, pos, variant: 1 = no rotation, 2 = part of the dims, 4 = a window of 5, 8 = a group per query. */
+/* p: B, T, H, K, D, pos, variant: 1 = no rotation, 2 = part of the dims, 4 = a window of 5, 8 = a group per
+ * query. */
 ar_status ar__st_generate(ar__st *st, const int32_t *p) {
-    sizes n = {p[0], p[1], p[2], p[3], p[4], p[5], p[5] + p[1] + 3, p[6] & 1 ? 0 : p[6] & 2 ? p[4] / 4 : p[4] / 2, p[6] & 4 ? 5 : 0};
+    sizes n = {p[0],
+               p[1],
+               p[2],
+               p[3],
+               p[4],
+               p[5],
+               p[5] + p[1] + 3,
+               p[6] & 1   ? 0
+               : p[6] & 2 ? p[4] / 4
+                          : p[4] / 2,
+               p[6] & 4 ? 5 : 0};
     int64_t HD = (int64_t)n.H * n.D, KD = (int64_t)n.K * n.D, S = n.pos + n.T, rows = (int64_t)n.B * n.T;
     float *q = NULL, *k = NULL, *v = NULL, *freq = NULL;
     double *want = NULL, *dq = NULL, *dk = NULL, *dv = NULL;
