@@ -89,7 +89,7 @@ static ar_status run_weight(ar__st *st, const ref_fq *f, const ar_fq_desc *desc,
 /* p: bits, zero kind, O, I, group, state (0 none, 1 f32, 2 i32, 3 i16). Row 1 is zero, row 2 tiny. */
 ar_status ar__st_fake_quant(ar__st *st, const int32_t *p) {
     int64_t O = p[2], I = p[3], n = O * I;
-    ar_fq_desc desc = {.scheme = {p[0], p[4], (ar_zero_kind)p[1], 0}};
+    ar_fq_desc desc = {.scheme = {p[0], p[4], (ar_zero_kind)p[1], 0, AR_SUPER_NONE}};
     ref_fq f = {.bits = p[0], .zero = p[1], .O = O, .I = I, .G = p[4] < 0 || p[4] > I ? I : p[4]};
     float *W = NULL, *dW = NULL;
     int32_t *v = NULL, *mm = NULL;
