@@ -42,11 +42,14 @@ def run(command, env=None, timeout=1800):
     return out, err
 
 
-def llama(program, *args):
-    """A llama.cpp program; VULKAN or CPU among args choose where it runs. Its Vulkan shaders compute in f32 here: the
-    f16 ones round activations, which moves the demo model's logits by 4.5 % of their standard deviation."""
-    return run(PREFIX + [program, *args], env={"GGML_VK_VISIBLE_DEVICES": "0", "GGML_VK_DISABLE_COOPMAT": "1",
-                                               "GGML_VK_DISABLE_F16": "1"})
+DEVICE = {"GGML_VK_VISIBLE_DEVICES": "0", "GGML_VK_DISABLE_COOPMAT": "1"}
+# Its f16 shaders round activations, which moves the demo model's logits by 4.5 % of their standard deviation.
+EXACT = {**DEVICE, "GGML_VK_DISABLE_F16": "1"}
+
+
+def llama(program, *args, env=EXACT):
+    """A llama.cpp program; VULKAN or CPU among args choose where it runs."""
+    return run(PREFIX + [program, *args], env=env)
 
 
 VULKAN = ["-dev", "Vulkan0", "-ngl", "99", "-fit", "off"]
