@@ -6,7 +6,6 @@ Needs numpy. Exit status 77 = skipped, with the reason.
 """
 import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -54,6 +53,7 @@ def llama(program, *args, env=EXACT):
 
 VULKAN = ["-dev", "Vulkan0", "-ngl", "99", "-fit", "off"]
 CPU = ["-dev", "none", "-t", "2"]
+PLAIN = CPU + ["-fa", "off", "-ctk", "f32", "-ctv", "f32"] # f32 throughout, given a file of f32 weights
 
 
 def need_llama():
@@ -75,6 +75,13 @@ class Program:
 
     def eval(self, model, text, *args):
         return json.loads(self("eval", model, "--text", text, "--json", "-q", *args).splitlines()[-1])
+
+    def write(self, source, file, kind):
+        """A GGUF file of a type: converted, or rounded to nearest."""
+        if kind in ("f32", "f16", "bf16"):
+            self("convert", source, "-o", file, "--type", kind, "-q", device=False)
+        else:
+            self("quantize", source, "-o", file, "--type", kind, "--method", "rtn", "-q")
 
 
 # ---- models of our own ----
@@ -153,6 +160,10 @@ class Logits:
         q = rows[:, 4:4 + V]
         self.logp, self.cut = q * edge[:, :1] + edge[:, 1:], q == 0
 
+    def ppl(self):
+        labels = self.ids[:, self.ids.shape[1] // 2 + 1:].reshape(-1)
+        return float(np.exp(-self.logp[np.arange(len(labels)), labels].mean()))
+
 
 def compare(a, b):
     """Distance of two runs on the same ids: max |difference| over the standard deviation of the logits, tokens whose
@@ -170,10 +181,9 @@ def compare(a, b):
 
 
 def llama_logits(model, text, out, device, chunks=1, ctx=512):
-    """Runs llama-perplexity; returns its perplexity and, when out is given, the logits."""
-    args = ["-m", model, "-f", text, "-c", str(ctx), "--chunks", str(chunks)] + device
-    o, e = llama("llama-perplexity", *args, *(["--kl-divergence-base", out] if out else []))
-    found = re.findall(r"\[\d+\]([0-9.]+),", o) # the last running value
-    if not found:
-        raise RuntimeError("llama-perplexity gave no estimate:\n" + (o + e)[-1000:])
-    return float(found[-1]), Logits(out) if out else None
+    """Runs llama-perplexity; its logits. The perplexity is taken from them: the program prints it from a thread of its
+    own, which at times loses the last line."""
+    if os.path.exists(out):
+        os.unlink(out)
+    llama("llama-perplexity", "-m", model, "-f", text, "-c", str(ctx), "--chunks", str(chunks), *device, "--kl-divergence-base", out)
+    return Logits(out)

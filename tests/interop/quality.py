@@ -52,7 +52,7 @@ def main():
         for k, text in (("calib.txt", calib), ("heldout.txt", heldout)):
             with open(path[k], "w") as f:
                 f.write(text)
-        program("quantize", source, "-o", path["f16.gguf"], "--type", "f16", "--method", "rtn", "-q")
+        program.write(source, path["f16.gguf"], "f16")
         peer.llama("llama-imatrix", "-m", path["f16.gguf"], "-f", path["calib.txt"], "-o", path["imatrix.gguf"], "-c", str(T), *peer.CPU)
         for t in types:
             theirs, ours = (os.path.join(work, "%s-%s-%s.gguf" % (name, t, side)) for side in ("theirs", "ours"))
