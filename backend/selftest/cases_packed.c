@@ -221,14 +221,13 @@ static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, bool h
     AR_TRY(ar__st_doubles(st, W, NULL, d->O * d->I));
     for (int64_t i = 0; i < d->O * groups; i++) {
         scales[i] = i < groups ? 0 : random_half(st, zero == AR_ZERO_SYM && i % 3 ? NEGATIVE : 0);
-        zeros[i] =
-            zero == AR_ZERO_INT ? (uint8_t)(ar__st_random(st) % (1u << bits)) : (uint8_t)(1u << (bits - 1));
+        zeros[i] = (uint8_t)(zero == AR_ZERO_INT ? ar__st_random(st) % (1u << bits) : 1u << (bits - 1));
         mins[i] = random_half(st, 0);
     }
     for (int64_t i = 0; i < d->O * d->I; i++) {
         int64_t group = i / d->I * groups + i % d->I / G;
         bool lowest = i / d->I == 1; /* every code the smallest there is */
-        codes[i] = lowest ? 0 : (uint8_t)(ar__st_random(st) % (1u << bits));
+        codes[i] = (uint8_t)(lowest ? 0 : ar__st_random(st) % (1u << bits));
         int z = zero == AR_ZERO_SYM ? -1 : has_mins ? -2 : zeros[group];
         (*W)[i] = (double)(float)ref_group_weight(bits, codes[i], scales[group], z, mins[group]);
     }
