@@ -89,8 +89,8 @@ static void run_selftest(const ar_device_facts *facts, const ar_plan *plan, bool
     int32_t count = 0;
     ar__st_case *rows = rows_to_run(&count, with_packed, filter);
     ar_status status = AR_OK;
-    /* In a simulator every row has a device of its own: after many buffers in one context, oclgrind 21.10
-     * takes some that were written for uninitialized. */
+    /* In a simulator every row has a device of its own: after many buffers in one context oclgrind 21.10 reports
+     * an uninitialized read of a written buffer (rms_norm, 67 x 7), whose cause is not known yet. */
     int32_t at_once = getenv("AR_TEST_SMALL") ? 1 : count;
     for (int32_t i = 0; i < count && status == AR_OK; i += at_once)
         status = run_rows(select, plan, rows + i, at_once, filter, repeat, &t);
