@@ -47,8 +47,9 @@ def their_products(work, backend):
 
 
 def our_products(program, device):
-    done = json.loads(peer.run(peer.PREFIX + [program, "bench", "--kernels", "--json", "-q", "--device", device])[0])
-    return {(r["dtype"], r["m"], r["n"]): r["gflops"] for r in done["rows"] if r["status"] == "ok"}
+    done = json.loads(peer.run(peer.PREFIX + [program, "bench", "--kernels", "--types", ",".join(TYPES).upper(), "--json", "-q",
+                                              "--device", device])[0])
+    return {(r["dtype"].lower(), r["m"], r["n"]): r["gflops"] for r in done["rows"] if r["status"] == "ok"}
 
 
 def their_model(file, device):
