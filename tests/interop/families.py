@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""families.py PROGRAM [cl|vk]: every model family in the programs that are to read it.
+"""families.py PROGRAM [DEVICE]: every model family in the programs that are to read it.
 
 For a random model of each family, as transformers' save_pretrained writes it: the `fake` folder has in transformers the
 perplexity that `eval` gives it; a GGUF in F32 gives in llama.cpp the logits of our own inference within 1 % of their
@@ -93,7 +93,7 @@ def in_llama(program, name, source, text, work):
 
 
 def main():
-    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cl")
+    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "auto")
     work = peer.work_dir()
     text = os.path.join(work, "text.txt")
     with open(peer.HELDOUT, "rb") as f, open(text, "wb") as g:

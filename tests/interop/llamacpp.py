@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""llamacpp.py PROGRAM [cl|vk]: GGUF files between anyround and llama.cpp, both ways.
+"""llamacpp.py PROGRAM [DEVICE]: GGUF files between anyround and llama.cpp, both ways.
 
 Every type we write loads in llama.cpp. Teacher-forced over 256 positions, our inference agrees within 1 % of the logits'
 standard deviation with its decoding of the file computed in f32, and with its Vulkan backend (no cooperative matrix, no
@@ -63,7 +63,7 @@ def greedy(program, name, model):
 
 
 def main():
-    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cl")
+    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "auto")
     only = sys.argv[3].split(",") if len(sys.argv) > 3 else None
     peer.need_llama()
     work = peer.work_dir()

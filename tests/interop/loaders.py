@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""loaders.py PROGRAM [cl|vk] [CASE,…]: packed folders of anyround in the libraries that are to read them, on CPU.
+"""loaders.py PROGRAM [DEVICE] [CASE,…]: packed folders of anyround in the libraries that are to read them, on CPU.
 
 The demo model is quantized to every packed format at every width; transformers loads each folder with the library its
 config.json asks for (auto-round, gptqmodel, compressed-tensors). Every quantized linear of the loaded model, fed with
@@ -163,7 +163,7 @@ def run_case(program, work, name, options, formats):
 
 
 def main():
-    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cl")
+    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "auto")
     only = sys.argv[3].split(",") if len(sys.argv) > 3 else None
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")

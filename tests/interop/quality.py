@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""quality.py PROGRAM [cl|vk] [MODEL...]: our files against llama-quantize's at equal size, in one table.
+"""quality.py PROGRAM [DEVICE] [MODEL...]: our files against llama-quantize's at equal size, in one table.
 
 Both sides start from the same f16 GGUF file and see the same calibration text (llama-quantize through llama-imatrix). The
 tensors' types and bytes must be equal one by one; both files are then measured by our eval on text that neither saw.
@@ -42,7 +42,7 @@ def sources(work):
 
 
 def main():
-    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cl")
+    program = peer.Program(os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "auto")
     peer.need_llama()
     work, rows, failed = peer.work_dir(), [], 0
     for name, (source, calib, heldout, types, T) in sources(work).items():
