@@ -208,7 +208,7 @@ typedef struct ar_quant_desc {
     const int32_t *order;          /* tests: (iters, batch) sample indices for every block; NULL = own sampler */
     const char *spill_dir;         /* activation chains larger than spill_above_bytes go here */
     uint64_t spill_above_bytes;    /* 0 = 4 GiB */
-    int32_t block_limit;           /* stop after this many blocks (0 = all); the rest is rtn */
+    int32_t block_limit;           /* tune this many blocks (0 = all); the rest is rtn */
 } ar_quant_desc;
 
 typedef struct ar_method {

@@ -158,6 +158,7 @@ ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_sam
     if (desc->iters > 0 && !(w.history = ar__alloc((size_t)desc->iters, sizeof *w.history))) return AR_ERR_MEMORY;
     if (samples) AR_GO(init_chains(&w));
     for (int32_t b = 0; b < model->block_count; b++) {
+        if (desc->block_limit > 0 && b >= desc->block_limit) w.samples = NULL; /* rounding needs no activations */
         if (cancelled(observer)) AR_GO(ar__fail(AR_ERR_INTERRUPTED, "interrupted before block %d", (int)b));
         AR_GO(walk_block(&w, b));
         if (observer && observer->progress)
