@@ -3,10 +3,10 @@
 
 Every type we write loads in llama.cpp. Teacher-forced over 256 positions, our inference agrees within 1 % of the logits'
 standard deviation with its decoding of the file computed in f32, and with its Vulkan backend (no cooperative matrix, no
-f16 arithmetic) where that is right: on models where it is more than 0.5 % from its own CPU backend in f32 its figures are
-printed only. Its CPU backend, which rounds activations to 8 bits, is within 1e-3 nats; perplexities under its protocol
-agree within 0.2 %; on trained models 64 greedy tokens are equal. The same for files that llama-quantize made. How to run
-it: docs/formats.md.
+f16 arithmetic) where that is right: where it is itself more than 1 % from that decoding (its products with BF16 weights,
+for one, round activations to bf16) its figures are printed only. Its CPU backend, which rounds activations to 8 bits, is
+within 1e-3 nats; perplexities under its protocol agree within 0.2 %; on trained models 64 greedy tokens are equal. The
+same for files that llama-quantize made. How to run it: docs/formats.md.
 """
 import os
 import sys
@@ -24,32 +24,26 @@ def check(what, ok, text):
     print("%s %-34s %s" % ("ok   " if ok else "WRONG", what, text), flush=True)
 
 
-def agree(program, name, model, text, work, own):
-    """One file in both programs. own: how far its Vulkan backend is from its CPU backend on this model in f32."""
+def agree(program, name, model, text, work):
+    """One file in both programs."""
     ours, decoded, log = (os.path.join(work, name.replace(" ", "-") + end) for end in (".ours.kld", ".f32.gguf", ".theirs.kld"))
     mine = program.eval(model, text, "--protocol", "llamacpp", "--max-windows", "1", "--save-logits", ours)
     a = peer.Logits(ours)
     peer.llama("llama-quantize", "--allow-requantize", model, decoded, "F32", "2")
-    for backend, file, device in (("f32", decoded, peer.PLAIN), ("vulkan", model, peer.VULKAN), ("cpu", model, peer.CPU)):
-        b = peer.llama_logits(file, text, log, device)
+    exact = peer.llama_logits(decoded, text, log, peer.PLAIN)
+    os.unlink(decoded)
+    vulkan = peer.llama_logits(model, text, log, peer.VULKAN)
+    own = peer.compare(vulkan, exact)[0]
+    for backend, b in (("f32", exact), ("vulkan", vulkan), ("cpu", peer.llama_logits(model, text, log, peer.CPU))):
         delta, flips, kl = peer.compare(a, b)
         figures = "max |d| %.4f std, %d clear flips, KL %.2e, ppl %.4f against %.4f" % (delta, flips, kl, mine["ppl"], b.ppl())
-        close = flips == 0 and abs(mine["ppl"] / b.ppl() - 1) < 0.002
+        close = flips == 0 and delta <= 0.01 and abs(mine["ppl"] / b.ppl() - 1) < 0.002
         if backend == "cpu":
             check(name + " cpu", kl <= 1e-3, figures)
-        elif backend == "f32" or own <= 0.005:
-            check(name + " " + backend, close and delta <= 0.01, figures)
+        elif backend == "f32" or own <= 0.01:
+            check(name + " " + backend, close, figures)
         else:
-            print("note  %-34s %s; its own error in f32: %.4f" % (name + " vulkan", figures, own), flush=True)
-    os.unlink(decoded)
-
-
-def own_error(program, name, source, text, work):
-    """Distance of llama.cpp's Vulkan backend from its CPU backend, both in f32 on the same file."""
-    file, log = (os.path.join(work, name + end) for end in ("-own.gguf", "-own.kld"))
-    program.write(source, file, "f32")
-    a = peer.llama_logits(file, text, log, peer.VULKAN + ["-fa", "off", "-ctk", "f32", "-ctv", "f32"])
-    return peer.compare(a, peer.llama_logits(file, text, log, peer.PLAIN))[0]
+            print("note  %-34s %s; it is %.4f from its own f32" % (name + " vulkan", figures, own), flush=True)
 
 
 def greedy(program, name, model):
@@ -78,18 +72,17 @@ def main():
         here = os.path.join(work, os.path.basename(text)) # where the other side sees it
         with open(text, "rb") as f, open(here, "wb") as g:
             g.write(f.read())
-        own = own_error(program, name, source, here, work)
         program.write(source, os.path.join(work, name + "-f16.gguf"), "f16")
         for t in only or TYPES:
             file = os.path.join(work, "%s-%s.gguf" % (name, t))
             program.write(source, file, t)
-            agree(program, "%s %s" % (name, t), file, here, work, own)
+            agree(program, "%s %s" % (name, t), file, here, work)
             if trained and t in ("f16", "q4_0", "q4_k_m", "q8_0"):
                 greedy(program, "%s %s" % (name, t), file)
         for t in [t for t in only or TYPES if t not in ("f32", "f16", "bf16")]:
             file = os.path.join(work, "%s-%s-theirs.gguf" % (name, t))
             peer.llama("llama-quantize", os.path.join(work, name + "-f16.gguf"), file, t.upper(), "2")
-            agree(program, "%s %s theirs" % (name, t), file, here, work, own)
+            agree(program, "%s %s theirs" % (name, t), file, here, work)
     return 1 if failed else 0
 
 
