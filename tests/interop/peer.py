@@ -160,9 +160,16 @@ class Logits:
         q = rows[:, 4:4 + V]
         self.logp, self.cut = q * edge[:, :1] + edge[:, 1:], q == 0
 
-    def ppl(self):
+    def at_labels(self, values):
         labels = self.ids[:, self.ids.shape[1] // 2 + 1:].reshape(-1)
-        return float(np.exp(-self.logp[np.arange(len(labels)), labels].mean()))
+        return values[np.arange(len(labels)), labels]
+
+    def ppl(self):
+        return float(np.exp(-self.at_labels(self.logp).mean()))
+
+    def cuts_labels(self):
+        """Whether a token of the text lies below the cut, as happens in random models: then ppl() is too low."""
+        return bool(self.at_labels(self.cut).any())
 
 
 def compare(a, b):
