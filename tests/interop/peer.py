@@ -114,8 +114,8 @@ def random_model(path, family, hidden=1024, inter=2816, layers=9, heads=16, kv_h
     rng, kv = np.random.default_rng(seed), hidden // heads * kv_heads
     tensors = {"model.embed_tokens.weight": rng.normal(0, 1, (config["vocab_size"], hidden))}
 
-    def matrix(name, rows, width, gain=1.0):
-        tensors[name + ".weight"] = rng.normal(0, gain / np.sqrt(width), (rows, width))
+    def matrix(name, rows, width):
+        tensors[name + ".weight"] = rng.normal(0, 1 / np.sqrt(width), (rows, width))
 
     for i in range(layers):
         p = "model.layers.%d." % i
@@ -130,7 +130,7 @@ def random_model(path, family, hidden=1024, inter=2816, layers=9, heads=16, kv_h
         for name in ("input_layernorm", "post_attention_layernorm"):
             tensors[p + name + ".weight"] = rng.uniform(0.5, 1.5, hidden)
     tensors["model.norm.weight"] = rng.uniform(0.5, 1.5, hidden)
-    matrix("lm_head", config["vocab_size"], hidden, 3.0)
+    matrix("lm_head", config["vocab_size"], hidden)
     write_safetensors(os.path.join(path, "model.safetensors"), tensors)
     with open(os.path.join(path, "config.json"), "w") as f:
         json.dump(config, f)
