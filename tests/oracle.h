@@ -174,29 +174,36 @@ static inline void oracle_sink_free(oracle_sink *s) {
     for (int32_t i = 0; i < AR_MAX_LINEARS; i++) ar_qlinear_free(s->kept[i]);
 }
 
-/* ---- the first loss of block 0 ---- */
+/* ---- the first loss of a block ---- */
 
-/* Only the windows of the first batch are needed. */
-static inline void oracle_first_loss(ar_device *device, const ar_open_model *m, const ar_samples *all,
-                                     const oracle_run *run) {
-    oracle_random random;
-    int32_t order[ORACLE_BATCH], same[ORACLE_BATCH], ids[ORACLE_BATCH * ORACLE_T];
-    oracle_seed(&random, (uint32_t)run->seed);
-    oracle_order(&random, order, 1, all->count);
+/* The loss before the first update of block `limit` - 1 goes to sink; only the windows of its batch are
+ * needed. */
+static inline void oracle_one_step(ar_device *device, const ar_open_model *m, const ar_samples *all,
+                                   const oracle_run *run, const int32_t order[ORACLE_BATCH], int32_t limit,
+                                   const ar_sink *sink) {
+    int32_t same[ORACLE_BATCH], ids[ORACLE_BATCH * ORACLE_T];
     for (int32_t i = 0; i < ORACLE_BATCH; i++) {
         memcpy(ids + i * ORACLE_T, all->ids + (int64_t)order[i] * ORACLE_T, ORACLE_T * sizeof *ids);
         same[i] = i;
     }
-    oracle_sink kept = {0};
-    ar_sink sink = {.block = oracle_keep, .ctx = &kept};
     ar_quant_desc desc = {.scheme = oracle_scheme(run->setting),
                           .iters = 1,
                           .batch = ORACLE_BATCH,
                           .select = AR_SELECT_BATCH,
                           .order = same,
-                          .block_limit = 1};
+                          .block_limit = limit};
     ar_samples batch = {ids, ORACLE_BATCH, ORACLE_T};
-    CHECK_OK(ar_method_find("signround")->run(&m->model, device, &batch, &desc, &sink, NULL));
+    CHECK_OK(ar_method_find("signround")->run(&m->model, device, &batch, &desc, sink, NULL));
+}
+
+static inline void oracle_first_loss(ar_device *device, const ar_open_model *m, const ar_samples *all,
+                                     const oracle_run *run) {
+    oracle_random random;
+    int32_t order[ORACLE_BATCH];
+    oracle_seed(&random, (uint32_t)run->seed);
+    oracle_order(&random, order, 1, all->count);
+    oracle_sink kept = {0};
+    oracle_one_step(device, m, all, run, order, 1, &(ar_sink){.block = oracle_keep, .ctx = &kept});
     oracle_check(device, run, 0, kept.first[0], run->first[0], 1e-3);
 }
 #endif
