@@ -385,9 +385,9 @@ typedef struct ar_packed_desc {
     ar_scheme scheme; const uint8_t *codes; const uint16_t *scales; const uint8_t *zeros; const uint16_t *mins; /* as ar_qlinear holds them */
 } ar_packed_desc;
 
-/* Uploads weights repacked for the kernels; nothing of parts is kept. Parts with one I and one type (and scheme)
- * become one weight, their rows one after the other (q, k, v), or with interleave2 those of two parts in turn
- * (gate, up) for the fused SiLU. W' decodes to the bits of the format's f32 formula, of ar_qlinear_dequant for GROUP.
+/* Uploads weights repacked for the kernels; nothing of parts is kept, threads that read them meanwhile end before the
+ * return. Parts with one I and one type (and scheme) become one weight, their rows one after the other (q, k, v), or
+ * with interleave2 those of two parts in turn (gate, up) for the fused SiLU. W' decodes to the bits of the format's f32 formula, of ar_qlinear_dequant for GROUP.
  * Errors: ARG, SHAPE, MEMORY, DEVICE_MEMORY, UNSUPPORTED (a few rows pass one binding). */
 ar_status ar_packed_create(ar_packed **w, ar_device *device, const ar_packed_desc *parts, int32_t count, bool interleave2);
 void ar_packed_destroy(ar_packed *w);

@@ -1,8 +1,7 @@
-/* Packed weights: checked, repacked row by row into the panels of shaders/unpack.h, uploaded in chunks. */
+/* Packed weights: their layout in the panels of shaders/unpack.h, checks, life. packed_upload.c fills them.
+ */
 #include "packed.h"
 #include <stdlib.h>
-
-#define CHUNK_BYTES (UINT64_C(4) << 20) /* of panels repacked and uploaded at once */
 
 /* ---- layout ---- */
 
@@ -109,65 +108,12 @@ static ar_status check_parts(const ar_packed_desc *parts, int32_t count, bool in
     return AR_OK;
 }
 
-/* ---- repacking ---- */
-
-typedef struct source {
-    const ar_packed_desc *parts;
-    int32_t count;
-} source;
-
-/* Where row `row` of the whole comes from. */
-static const ar_packed_desc *find_row(const source *s, const ar_packed *w, int64_t row, int64_t *o) {
-    if (w->is_interleaved) {
-        *o = row / 2;
-        return &s->parts[row % 2];
-    }
-    const ar_packed_desc *p = s->parts;
-    while (row >= p->O) row -= p++->O;
-    *o = row;
-    return p;
-}
-
-/* One panel: its rows in turn into `rows`, then word by word across them. */
-static void make_panel(uint32_t *panel, uint32_t *rows, const ar_packed *w, const source *s, int64_t index) {
-    uint32_t height = w->lp * w->vw;
-    for (uint32_t r = 0; r < height; r++) {
-        int64_t row = index * height + r, o;
-        uint32_t *words = rows + (size_t)r * w->pw;
-        if (row < w->O) {
-            const ar_packed_desc *p = find_row(s, w, row, &o);
-            ar__packed_row(words, w, p, o);
-        } else
-            for (uint32_t i = 0; i < w->pw; i++) words[i] = 0;
-    }
-    for (uint32_t i = 0; i < w->pw; i++)
-        for (uint32_t r = 0; r < height; r++) panel[(size_t)i * height + r] = rows[(size_t)r * w->pw + i];
-}
-
-static ar_status upload(ar_packed *w, const source *s) {
-    ar_status status = AR_OK;
-    uint64_t each = panel_bytes(w);
-    int64_t words = (int64_t)(each / 4), chunk = (int64_t)(CHUNK_BYTES / each) + 1;
-    if (chunk > w->panels) chunk = w->panels;
-    uint32_t *panels = ar__alloc((size_t)chunk, each), *rows = ar__alloc(1, each);
-    if (!panels || !rows) status = AR_ERR_MEMORY;
-    for (int64_t at = 0; status == AR_OK && at < w->panels; at += chunk) {
-        int64_t count = chunk < w->panels - at ? chunk : w->panels - at;
-        for (int64_t i = 0; i < count; i++) make_panel(panels + i * words, rows, w, s, at + i);
-        status = ar_tensor_write(w->words, panels, at * words, count * words);
-    }
-    free(panels);
-    free(rows);
-    return status;
-}
-
 /* ---- life ---- */
 
 ar_status ar_packed_create(ar_packed **out, ar_device *device, const ar_packed_desc *parts, int32_t count,
                            bool interleave2) {
     ar_status status = AR_OK;
     ar_packed *w = NULL;
-    source s = {parts, count};
     *out = NULL;
     AR_TRY(check_parts(parts, count, interleave2));
     w = ar__alloc(1, sizeof *w);
@@ -180,7 +126,7 @@ ar_status ar_packed_create(ar_packed **out, ar_device *device, const ar_packed_d
     if (w->O > 0) {
         AR_GO(ar_tensor_create(&w->words, device, AR_U32, 2,
                                (int64_t[]){w->panels, (int64_t)(panel_bytes(w) / 4)}));
-        AR_GO(upload(w, &s));
+        AR_GO(ar__packed_upload(w, parts));
     }
     *out = w;
     w = NULL;

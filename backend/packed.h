@@ -1,9 +1,10 @@
-/* Packed weights, shared by packed.c (repacking), op_linear_packed.c and gemm.c (products). */
+/* Packed weights, shared by packed.c and packed_*.c (repacking), op_linear_packed.c and gemm.c (products). */
 #ifndef AR_PACKED_H
 #define AR_PACKED_H
 #include "internal.h"
 
 #define AR__BLOCK 32 /* inputs of a block of codes */
+#define AR__SPAN  8  /* blocks of a row repacked together: those of a K-quant's block */
 
 /* The layout of shaders/unpack.h: rows padded to whole panels, inputs to whole blocks. */
 struct ar_packed {
@@ -22,8 +23,15 @@ struct ar_packed {
 
 /* Code and scale kinds, words and units of a part; F32 for groups that cut blocks. */
 ar_status ar__packed_layout(ar_packed *w, const ar_packed_desc *part);
-/* Words [0, w->pw) of row o of a part (packed_rows.c). */
-void ar__packed_row(uint32_t *words, const ar_packed *w, const ar_packed_desc *part, int64_t o);
+
+/* ---- packed_rows.c, packed_upload.c ---- */
+
+/* Of row o of a part: the words of blocks [first, first + AR__SPAN) and their scales, word i of the row at
+ * words[i * step]. first is a multiple of AR__SPAN; inputs behind the last one get no words. */
+void ar__packed_span(uint32_t *words, size_t step, const ar_packed *w, const ar_packed_desc *part, int64_t o,
+                     uint32_t first);
+/* Repacks all rows of the parts into w->words. Errors: MEMORY, DEVICE. */
+ar_status ar__packed_upload(ar_packed *w, const ar_packed_desc *parts);
 
 /* ---- op_linear_packed.c ---- */
 

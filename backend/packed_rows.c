@@ -1,21 +1,28 @@
-/* Rows of weights as the words of shaders/unpack.h: each block is taken apart into codes of one byte and
- * scales, and the codes go into planes of 4, 2 and 1 bits. Formulas: docs/formats.md and
- * github.com/ggml-org/ggml. */
+/* Spans of rows as the words of shaders/unpack.h, straight into their panel: planes of 4, 2 and 1 bits are
+ * gathered from the stored bytes, eight at a time. A span is 256 inputs, the block of K-quants: so much of a
+ * panel stays in the nearest cache while its rows are written one after the other. Formulas: docs/formats.md
+ * and github.com/ggml-org/ggml. */
 #include "packed.h"
 #include "qblocks.h"
 #include <string.h>
 
-#define SUPER 256 /* inputs of a K-quant's block */
+/* One row of a panel: word i lies at at[i * step]. */
+typedef struct row {
+    uint32_t *at;
+    size_t step;
+} row;
+
+static row from(row r, size_t i) { return (row){r.at + i * r.step, r.step}; }
+
+static void put(row r, size_t i, uint32_t word) { r.at[i * r.step] = word; }
 
 static uint32_t half_at(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
 
-/* ---- planes ---- */
+static uint32_t word_at(const uint8_t *p) { return half_at(p) | half_at(p + 2) << 16; }
 
-static uint64_t eight(const uint8_t *q) {
-    uint64_t x = 0;
-    for (int i = 0; i < 8; i++) x |= (uint64_t)q[i] << 8 * i;
-    return x;
-}
+static uint64_t eight(const uint8_t *q) { return word_at(q) | (uint64_t)word_at(q + 4) << 32; }
+
+/* ---- planes ---- */
 
 /* The low 4, 2 or 1 bits of eight bytes, together. */
 static uint32_t gather4(uint64_t x) {
@@ -36,78 +43,95 @@ static uint32_t gather1(uint64_t x) {
     return (uint32_t)((x & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080) >> 56);
 }
 
-/* 32 codes into the planes of their number of bits. */
-static void put_codes(uint32_t *words, const uint8_t *q, uint32_t bits) {
-    uint64_t x[4] = {eight(q), eight(q + 8), eight(q + 16), eight(q + 24)};
-    uint32_t shift = 0;
-    if (bits == 8) {
-        for (int i = 0; i < 8; i++) words[i] = (uint32_t)(x[i / 2] >> 32 * (i % 2));
-        return;
+/* The plane of 4, 2 or 1 bits from bit `shift` on of 32 bytes. flip inverts bits of the words: the sign bits
+ * of codes that are stored without one, which makes two's complement of them. */
+static void plane4(row r, const uint8_t *q, uint32_t shift) {
+    for (size_t i = 0; i < 4; i++) put(r, i, gather4(eight(q + 8 * i) >> shift));
+}
+
+static void plane2(row r, const uint8_t *q, uint32_t shift, uint32_t flip) {
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t low = eight(q + 16 * i) >> shift, high = eight(q + 16 * i + 8) >> shift;
+        put(r, i, (gather2(low) | gather2(high) << 16) ^ flip);
     }
+}
+
+static void plane1(row r, const uint8_t *q, uint32_t shift, uint32_t flip) {
+    uint32_t word = 0;
+    for (size_t i = 0; i < 4; i++) word |= gather1(eight(q + 8 * i) >> shift) << 8 * i;
+    put(r, 0, word ^ flip);
+}
+
+/* Sixteen bytes of two codes each: the low ones are elements 0 to 15, the high ones the others. */
+static void nibbles(row r, const uint8_t *qs, uint32_t flip) {
+    for (size_t i = 0; i < 4; i++) put(r, i, gather4(eight(qs + 8 * (i % 2)) >> 4 * (i / 2)) ^ flip);
+}
+
+/* 32 codes, one to a byte. */
+static void codes(row r, const uint8_t *q, uint32_t bits) {
+    uint32_t shift = 0;
+    for (size_t i = 0; bits == 8 && i < 8; i++) put(r, i, word_at(q + 4 * i));
+    if (bits == 8) return;
     if (bits & 4) {
-        for (int i = 0; i < 4; i++) *words++ = gather4(x[i]);
+        plane4(r, q, 0);
+        r = from(r, 4);
         shift = 4;
     }
     if (bits & 2) {
-        for (int i = 0; i < 2; i++)
-            *words++ = gather2(x[2 * i] >> shift) | gather2(x[2 * i + 1] >> shift) << 16;
+        plane2(r, q, shift, 0);
+        r = from(r, 2);
         shift += 2;
     }
-    if (bits & 1) {
-        *words = 0;
-        for (int i = 0; i < 4; i++) *words |= gather1(x[i] >> shift) << 8 * i;
-    }
+    if (bits & 1) plane1(r, q, shift, 0);
 }
 
-/* ---- blocks of 32: codes and the scale word ---- */
+/* ---- blocks of 32 ---- */
 
-static void nibbles(uint8_t *q, const uint8_t *qs, uint8_t flip) {
-    for (int j = 0; j < 16; j++) {
-        q[j] = (uint8_t)((qs[j] & 15) ^ flip);
-        q[j + 16] = (uint8_t)((qs[j] >> 4) ^ flip);
-    }
-}
-
-static void add_fifth(uint8_t *q, const uint8_t *qh, uint8_t flip) {
-    for (int j = 0; j < AR__BLOCK; j++) q[j] = (uint8_t)((q[j] | (qh[j / 8] >> j % 8 & 1) << 4) ^ flip);
-}
-
-/* The codes of a block of 32, signed ones in two's complement; returns its scale word (or half word). */
-static uint32_t small_block(uint8_t *q, ar_qtype type, const uint8_t *at) {
+/* The codes of a block; returns its scale word (or half word). */
+static uint32_t small_block(row r, ar_qtype type, const uint8_t *at) {
     const ar__q4_1 *b = (const ar__q4_1 *)at; /* d and, where there is one, m come first in all of them */
-    uint32_t d = half_at(b->d), dm = d | half_at(b->m) << 16;
+    uint32_t d = half_at(b->d);
     switch (type) {
-    case AR_QT_Q4_0: nibbles(q, ((const ar__q4_0 *)at)->qs, 8); return d;
-    case AR_QT_IQ4_NL: nibbles(q, ((const ar__q4_0 *)at)->qs, 0); return d;
-    case AR_QT_Q4_1: nibbles(q, b->qs, 0); return dm;
+    case AR_QT_Q4_0: nibbles(r, ((const ar__q4_0 *)at)->qs, 0x88888888u); return d;
+    case AR_QT_IQ4_NL: nibbles(r, ((const ar__q4_0 *)at)->qs, 0); return d;
+    case AR_QT_Q4_1: nibbles(r, b->qs, 0); return d | half_at(b->m) << 16;
     case AR_QT_Q5_0:
-        nibbles(q, ((const ar__q5_0 *)at)->qs, 0);
-        add_fifth(q, ((const ar__q5_0 *)at)->qh, 16);
+        nibbles(r, ((const ar__q5_0 *)at)->qs, 0);
+        put(r, 4, ~word_at(((const ar__q5_0 *)at)->qh));
         return d;
     case AR_QT_Q5_1:
-        nibbles(q, ((const ar__q5_1 *)at)->qs, 0);
-        add_fifth(q, ((const ar__q5_1 *)at)->qh, 0);
-        return dm;
-    default: memcpy(q, ((const ar__q8_0 *)at)->qs, AR__BLOCK); return d; /* Q8_0 */
+        nibbles(r, ((const ar__q5_1 *)at)->qs, 0);
+        put(r, 4, word_at(((const ar__q5_1 *)at)->qh));
+        return d | half_at(b->m) << 16;
+    default: codes(r, ((const ar__q8_0 *)at)->qs, 8); return d; /* Q8_0 */
     }
 }
 
-/* ---- K-quants: 256 codes and the five scale words ---- */
-
-static void crumbs(uint8_t *q, const uint8_t *qs) {
-    for (int e = 0; e < SUPER; e++) q[e] = (uint8_t)(qs[e / 128 * 32 + e % 32] >> 2 * (e / 32 % 4) & 3);
+/* Blocks [first, end) of a row whose blocks begin at `at`; first is even. */
+static void small_blocks(row r, const ar_packed *w, const uint8_t *at, uint32_t first, uint32_t end) {
+    size_t bytes = (size_t)ar_qtype_bytes(w->type);
+    row scales = from(r, (size_t)w->nb * w->code_words);
+    uint32_t s = 0;
+    for (uint32_t b = first; b < end; b++) {
+        uint32_t next = small_block(from(r, (size_t)b * w->code_words), w->type, at + b * bytes);
+        s = w->scale == 1 && b % 2 ? s | next << 16 : next;
+        put(scales, w->scale == 1 ? b / 2 : b, s);
+    }
 }
 
-static void q2_k(uint8_t *q, uint32_t *scales, const ar__q2_k *b) {
-    crumbs(q, b->qs);
+/* ---- K-quants: eight blocks and the five scale words ---- */
+
+static void q2_k(row *blocks, uint32_t *scales, const ar__q2_k *b) {
+    for (uint32_t i = 0; i < 8; i++) plane2(blocks[i], b->qs + i / 4 * 32, 2 * (i % 4), 0);
     scales[0] = half_at(b->d) | half_at(b->dmin) << 16;
-    for (int i = 0; i < 16; i++) scales[1 + i / 4] |= (uint32_t)b->scales[i] << 8 * (i % 4);
+    for (int i = 0; i < 4; i++) scales[1 + i] = word_at(b->scales + 4 * i);
 }
 
-static void q3_k(uint8_t *q, uint32_t *scales, const ar__q3_k *b) {
-    crumbs(q, b->qs);
-    for (int e = 0; e < SUPER; e++) /* a clear bit subtracts 4: the sign of two's complement */
-        q[e] = (uint8_t)(q[e] | (~b->hmask[e % 32] >> e / 32 & 1) << 2);
+static void q3_k(row *blocks, uint32_t *scales, const ar__q3_k *b) {
+    for (uint32_t i = 0; i < 8; i++) {
+        plane2(blocks[i], b->qs + i / 4 * 32, 2 * (i % 4), 0);
+        plane1(from(blocks[i], 2), b->hmask, i, ~0u); /* a clear bit subtracts 4: the sign */
+    }
     scales[0] = half_at(b->d);
     for (int i = 0; i < 16; i++) {
         int low = i < 8 ? b->scales[i] & 15 : b->scales[i - 8] >> 4;
@@ -125,127 +149,126 @@ static void six_bits(uint32_t *scales, const uint8_t *p) {
     }
 }
 
-static void nibble_pairs(uint8_t *q, const uint8_t *qs) {
-    for (int e = 0; e < SUPER; e++) q[e] = (uint8_t)(qs[e / 64 * 32 + e % 32] >> 4 * (e / 32 % 2) & 15);
-}
-
-static void q4_k(uint8_t *q, uint32_t *scales, const ar__q4_k *b) {
-    nibble_pairs(q, b->qs);
+static void q4_k(row *blocks, uint32_t *scales, const ar__q4_k *b) {
+    for (uint32_t i = 0; i < 8; i++) plane4(blocks[i], b->qs + i / 2 * 32, 4 * (i % 2));
     scales[0] = half_at(b->d) | half_at(b->dmin) << 16;
     six_bits(scales, b->scales);
 }
 
-static void q5_k(uint8_t *q, uint32_t *scales, const ar__q5_k *b) {
-    nibble_pairs(q, b->qs);
-    for (int e = 0; e < SUPER; e++) q[e] = (uint8_t)(q[e] | (b->qh[e % 32] >> e / 32 & 1) << 4);
+static void q5_k(row *blocks, uint32_t *scales, const ar__q5_k *b) {
+    for (uint32_t i = 0; i < 8; i++) {
+        plane4(blocks[i], b->qs + i / 2 * 32, 4 * (i % 2));
+        plane1(from(blocks[i], 4), b->qh, i, 0);
+    }
     scales[0] = half_at(b->d) | half_at(b->dmin) << 16;
     six_bits(scales, b->scales);
 }
 
-static void q6_k(uint8_t *q, uint32_t *scales, const ar__q6_k *b) {
-    for (int e = 0; e < SUPER; e++) {
-        int half = e / 128, part = e / 32 % 4;
-        int low = b->ql[64 * half + 32 * (part % 2) + e % 32] >> 4 * (part / 2) & 15;
-        int high = b->qh[32 * half + e % 32] >> 2 * part & 3;
-        q[e] = (uint8_t)((low | high << 4) ^ 32);
+static void q6_k(row *blocks, uint32_t *scales, const ar__q6_k *b) {
+    for (uint32_t i = 0; i < 8; i++) {
+        uint32_t half = i / 4, part = i % 4;
+        plane4(blocks[i], b->ql + 64 * half + 32 * (part % 2), 4 * (part / 2));
+        plane2(from(blocks[i], 4), b->qh + 32 * half, 2 * part, 0xaaaaaaaau);
     }
     scales[0] = half_at(b->d);
-    for (int i = 0; i < 16; i++) scales[1 + i / 4] |= (uint32_t)b->scales[i] << 8 * (i % 4);
+    for (int i = 0; i < 4; i++) scales[1 + i] = word_at(b->scales + 4 * i);
 }
 
-static void super_block(uint8_t *q, uint32_t *scales, ar_qtype type, const uint8_t *at) {
-    memset(scales, 0, 5 * sizeof *scales);
-    switch (type) {
-    case AR_QT_Q2_K: q2_k(q, scales, (const ar__q2_k *)at); break;
-    case AR_QT_Q3_K: q3_k(q, scales, (const ar__q3_k *)at); break;
-    case AR_QT_Q4_K: q4_k(q, scales, (const ar__q4_k *)at); break;
-    case AR_QT_Q5_K: q5_k(q, scales, (const ar__q5_k *)at); break;
-    default: q6_k(q, scales, (const ar__q6_k *)at); break;
+static void super_block(row r, const ar_packed *w, const uint8_t *at, uint32_t first) {
+    row blocks[8], unit = from(r, (size_t)w->nb * w->code_words + 5 * (size_t)(first / 8));
+    uint32_t scales[5] = {0};
+    at += first / 8 * (size_t)ar_qtype_bytes(w->type);
+    for (uint32_t i = 0; i < 8; i++) blocks[i] = from(r, (size_t)(first + i) * w->code_words);
+    switch (w->type) {
+    case AR_QT_Q2_K: q2_k(blocks, scales, (const ar__q2_k *)at); break;
+    case AR_QT_Q3_K: q3_k(blocks, scales, (const ar__q3_k *)at); break;
+    case AR_QT_Q4_K: q4_k(blocks, scales, (const ar__q4_k *)at); break;
+    case AR_QT_Q5_K: q5_k(blocks, scales, (const ar__q5_k *)at); break;
+    default: q6_k(blocks, scales, (const ar__q6_k *)at); break;
     }
+    for (size_t i = 0; i < 5; i++) put(unit, i, scales[i]);
 }
 
-/* ---- rows ---- */
+/* ---- floats, and codes of an ar_scheme ---- */
 
-static void float_row(uint32_t *words, const ar_packed *w, const uint8_t *at) {
+static void floats(row r, const ar_packed *w, const uint8_t *at, uint32_t first, uint32_t end) {
+    int64_t last = (int64_t)end * AR__BLOCK < w->I ? (int64_t)end * AR__BLOCK : w->I;
+    int64_t i = (int64_t)first * AR__BLOCK;
     if (w->code == 32) {
-        memcpy(words, at, (size_t)w->I * 4);
+        for (; i < last; i++) put(r, (size_t)i, word_at(at + 4 * i));
         return;
     }
-    for (int64_t i = 0; i < w->I; i++) words[i / 2] |= half_at(at + 2 * i) << (i % 2 ? 16 : 0);
+    for (; i + 1 < last; i += 2) put(r, (size_t)i / 2, word_at(at + 2 * i));
+    if (i < last) put(r, (size_t)i / 2, half_at(at + 2 * i));
 }
 
-static void block_row(uint32_t *words, const ar_packed *w, const uint8_t *at) {
-    uint32_t *scales = words + w->nb * w->code_words, bits = w->code == 20 ? 4 : w->code;
-    size_t step = (size_t)ar_qtype_bytes(w->type);
-    uint8_t q[SUPER];
-    if (w->scale >= 4) {
-        for (uint32_t b = 0; b < w->nb; b += 8, at += step, scales += 5) {
-            super_block(q, scales, w->type, at);
-            for (uint32_t i = 0; i < 8; i++)
-                put_codes(words + (b + i) * w->code_words, q + AR__BLOCK * i, bits);
-        }
-        return;
-    }
-    for (uint32_t b = 0; b < w->nb; b++, at += step) {
-        uint32_t s = small_block(q, w->type, at);
-        put_codes(words + b * w->code_words, q, bits);
-        if (w->scale == 1)
-            scales[b / 2] |= s << 16 * (b % 2);
-        else
-            scales[b] = s;
-    }
-}
-
-/* Codes of an ar_scheme; the constant zero point of signed ones is folded into two's complement. */
-static void group_row(uint32_t *words, const ar_packed *w, const ar_packed_desc *p, int64_t o) {
-    int64_t groups = ar_scheme_groups(&p->scheme, w->I);
-    uint32_t *scales = words + w->nb * w->code_words, bits = (uint32_t)p->scheme.bits;
-    const uint8_t *codes = p->codes + o * w->I;
+/* The constant zero point of signed codes is folded into two's complement. */
+static void group_codes(row r, const ar_packed *w, const ar_packed_desc *p, int64_t o, uint32_t first,
+                        uint32_t end) {
+    uint32_t bits = (uint32_t)p->scheme.bits;
+    const uint8_t *stored = p->codes + o * w->I;
     uint8_t q[AR__BLOCK], mask = (uint8_t)((1u << bits) - 1);
     uint8_t flip = (uint8_t)(w->scale == 1 ? 1u << (bits - 1) : 0u);
-    for (uint32_t b = 0; b < w->nb; b++) {
-        int64_t from = (int64_t)b * AR__BLOCK, count = w->I - from < AR__BLOCK ? w->I - from : AR__BLOCK;
+    for (uint32_t b = first; b < end; b++) {
+        int64_t at = (int64_t)b * AR__BLOCK, count = w->I - at < AR__BLOCK ? w->I - at : AR__BLOCK;
         for (int64_t i = 0; i < AR__BLOCK; i++)
-            q[i] = i < count ? (uint8_t)((codes[from + i] & mask) ^ flip) : 0;
-        put_codes(words + b * w->code_words, q, bits);
+            q[i] = i < count ? (uint8_t)((stored[at + i] & mask) ^ flip) : 0;
+        codes(from(r, (size_t)b * w->code_words), q, bits);
     }
+}
+
+static void group_scales(row r, const ar_packed *w, const ar_packed_desc *p, int64_t o) {
+    int64_t groups = ar_scheme_groups(&p->scheme, w->I);
+    row scales = from(r, (size_t)w->nb * w->code_words);
+    uint32_t s = 0;
     for (int64_t j = 0; j < groups; j++) {
-        uint32_t s = p->scales[o * groups + j];
+        int64_t at = o * groups + j;
         if (w->scale == 1)
-            scales[j / 2] |= s << (j % 2 ? 16 : 0);
+            s = j % 2 ? s | (uint32_t)p->scales[at] << 16 : p->scales[at];
         else
-            scales[j] = s | (uint32_t)(w->scale == 2 ? p->mins[o * groups + j] : p->zeros[o * groups + j])
-                                << 16;
+            s = p->scales[at] | (uint32_t)(w->scale == 2 ? p->mins[at] : p->zeros[at]) << 16;
+        put(scales, (size_t)(w->scale == 1 ? j / 2 : j), s);
     }
 }
 
 /* Groups that cut blocks: the weights themselves, as ar_qlinear_dequant makes them. */
-static void dense_row(uint32_t *words, const ar_packed *w, const ar_packed_desc *p, int64_t o) {
+static void dense(row r, const ar_packed *w, const ar_packed_desc *p, int64_t o, uint32_t first,
+                  uint32_t end) {
     int64_t groups = ar_scheme_groups(&p->scheme, w->I), G = groups == 1 ? w->I : p->scheme.group;
-    for (int64_t i = 0; i < w->I; i++) {
+    for (int64_t i = (int64_t)first * AR__BLOCK; i < (int64_t)end * AR__BLOCK && i < w->I; i++) {
         int64_t group = o * groups + i / G;
         float s = ar_f16_to_f32(p->scales[group]), code = (float)p->codes[o * w->I + i], v;
+        uint32_t word;
         if (p->scheme.zero == AR_ZERO_F16MIN)
             v = s * code + ar_f16_to_f32(p->mins[group]);
         else
             v = s * (code - (p->scheme.zero == AR_ZERO_SYM ? (float)(1 << (p->scheme.bits - 1))
                                                            : (float)p->zeros[group]));
-        memcpy(&words[i], &v, sizeof v);
+        memcpy(&word, &v, sizeof word);
+        put(r, (size_t)i, word);
     }
 }
 
-void ar__packed_row(uint32_t *words, const ar_packed *w, const ar_packed_desc *p, int64_t o) {
-    memset(words, 0, w->pw * sizeof *words);
+/* ---- spans ---- */
+
+void ar__packed_span(uint32_t *words, size_t step, const ar_packed *w, const ar_packed_desc *p, int64_t o,
+                     uint32_t first) {
+    row r = {words, step};
+    uint32_t end = w->nb - first < AR__SPAN ? w->nb : first + AR__SPAN;
     if (p->type == AR_QT_GROUP) {
-        if (w->code == 32)
-            dense_row(words, w, p, o);
-        else
-            group_row(words, w, p, o);
+        if (w->code == 32) {
+            dense(r, w, p, o, first, end);
+            return;
+        }
+        group_codes(r, w, p, o, first, end);
+        if (first == 0) group_scales(r, w, p, o);
         return;
     }
     const uint8_t *at = p->blocks + (uint64_t)(p->row_order ? p->row_order[o] : o) * p->row_stride;
     if (w->scale == 0)
-        float_row(words, w, at);
+        floats(r, w, at, first, end);
+    else if (w->scale >= 4)
+        super_block(r, w, at, first);
     else
-        block_row(words, w, at);
+        small_blocks(r, w, at, first, end);
 }

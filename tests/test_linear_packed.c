@@ -1,7 +1,8 @@
-/* Packed weights beyond the selftest's cases: bad input, device bytes, plans of other devices, products that
- * meet the same weights as ar_op_linear. ctest-labels: device vulkan */
+/* Packed weights beyond the selftest's cases: bad input, device bytes, weights of many chunks, plans of other
+ * devices, products that meet the same weights as ar_op_linear. Includes backend/packed.h for the layout.
+ * ctest-labels: device vulkan */
 #include "op_check.h"
-#include "internal.h"
+#include "packed.h"
 
 /* ---- bad input ---- */
 
@@ -111,6 +112,84 @@ static void device_bytes_stay_close_to_the_file(void **state) {
     free(blocks);
 }
 
+/* ---- many chunks ---- */
+
+enum { Q4_I = 512, Q4_ROW = Q4_I / 32 * 18 };
+
+/* Rows of random Q4_0 blocks; free() releases. */
+static uint8_t *q4_rows(int64_t rows, uint64_t salt) {
+    uint64_t state = check_seed() + salt;
+    uint8_t *blocks = malloc((size_t)rows * Q4_ROW);
+    assert_non_null(blocks);
+    for (int64_t i = 0; i < rows * Q4_ROW; i++) blocks[i] = (uint8_t)check_random(&state);
+    return blocks;
+}
+
+/* The words of row `at` of w hold what `stored` does, read as shaders/unpack.h reads them. */
+static void check_row(const uint32_t *words, const ar_packed *w, int64_t at, const uint8_t *stored) {
+    int64_t height = (int64_t)w->lp * w->vw;
+    const uint32_t *row = words + at / height * w->pw * height + at % height;
+    for (int64_t i = 0; i < Q4_I; i++) {
+        int64_t b = i / 32, e = i % 32;
+        const uint8_t *block = stored + 18 * b;
+        uint32_t code = row[(4 * b + e / 8) * height] >> 4 * (e % 8) & 15;
+        uint32_t scale = row[(4 * (Q4_I / 32) + b / 2) * height] >> 16 * (b % 2) & 0xffff;
+        if (code != ((block[2 + e % 16] >> (e < 16 ? 0 : 4) & 15) ^ 8u) ||
+            scale != (block[0] | (uint32_t)block[1] << 8))
+            fail_msg("row %lld, input %lld: code %u, scale %u", (long long)at, (long long)i, code, scale);
+    }
+}
+
+/* Repacked by several threads where there are processors for them, in chunks that end inside parts. */
+static void large_weights_hold_every_row(void **state) {
+    (void)state;
+    enum { FIRST = 3001, SECOND = 3001 };
+    ar_device *device = NULL;
+    uint8_t *a = q4_rows(FIRST, 1), *b = q4_rows(SECOND, 2);
+    const ar_packed_desc parts[] = {
+        {.type = AR_QT_Q4_0, .O = FIRST, .I = Q4_I, .blocks = a, .row_stride = Q4_ROW},
+        {.type = AR_QT_Q4_0, .O = SECOND, .I = Q4_I, .blocks = b, .row_stride = Q4_ROW}};
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
+    for (int interleave = 0; interleave < 2; interleave++) {
+        ar_packed *w = NULL;
+        CHECK_OK(ar_packed_create(&w, device, parts, 2, interleave));
+        uint32_t *words = malloc((size_t)ar_packed_bytes(w));
+        assert_non_null(words);
+        CHECK_OK(ar_tensor_read(w->words, words, 0, ar_tensor_count(w->words)));
+        for (int64_t o = 0; o < FIRST; o++) check_row(words, w, interleave ? 2 * o : o, a + o * Q4_ROW);
+        for (int64_t o = 0; o < SECOND; o++)
+            check_row(words, w, interleave ? 2 * o + 1 : FIRST + o, b + o * Q4_ROW);
+        free(words);
+        ar_packed_destroy(w);
+    }
+    ar_device_close(device);
+    free(a);
+    free(b);
+}
+
+static void a_lost_device_stops_the_upload(void **state) {
+    (void)state;
+    ar_device *device = NULL;
+    ar_graph *g = NULL;
+    ar_tensor *y = NULL, *x;
+    uint8_t *a = q4_rows(3000, 1);
+    const ar_packed_desc part = {.type = AR_QT_Q4_0, .O = 3000, .I = Q4_I, .blocks = a, .row_stride = Q4_ROW};
+    CHECK_OK(
+        ar_device_open(&device, &(ar_device_desc){.select = "null", .fault = {.lose_device_submit_n = 1}}));
+    x = check_tensor(device, AR_F32, 2, 2,
+                     NULL); /* leaves room in its buffer: only writing meets the driver */
+    assert_int_equal(try_create(device, &part, 1, false), AR_OK);
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(ar_op_add(g, &y, x, x));
+    CHECK_OK(ar_graph_build(g));
+    assert_int_equal(ar_graph_run(g), AR_ERR_DEVICE_LOST);
+    assert_int_equal(try_create(device, &part, 1, false), AR_ERR_DEVICE_LOST);
+    ar_graph_destroy(g);
+    ar_tensor_destroy(x);
+    ar_device_close(device);
+    free(a);
+}
+
 /* ---- other plans ---- */
 
 static void report(void *ctx, const ar_selftest_result *r) {
@@ -195,6 +274,8 @@ int main(void) {
         cmocka_unit_test(create_refuses_bad_parts),
         cmocka_unit_test(op_refuses_wrong_shapes),
         cmocka_unit_test(device_bytes_stay_close_to_the_file),
+        cmocka_unit_test(large_weights_hold_every_row),
+        cmocka_unit_test(a_lost_device_stops_the_upload),
         cmocka_unit_test(a_gpu_s_shape_passes),
         cmocka_unit_test(more_columns_pass),
         cmocka_unit_test(f32_equals_linear),
