@@ -1,7 +1,8 @@
 /* bench --model: tokens per second of taking a prompt in (pp) and of generating from an empty context (tg),
  * as llama-bench counts them: mean and deviation of repetitions after one that is not counted. Also how long
- * it takes from nothing to the first token of a short prompt: once as found, and once more when every kernel
- * was compiled and kept. */
+ * it takes from nothing to the first token of a short prompt: model, device, weights, recording, prompt. Once
+ * as found, the first thing that the program does, so that a second call shows a warm start; and once more in
+ * the same process, where drivers are loaded and every kernel was compiled and kept. */
 #include "bench_model.h"
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -17,8 +18,9 @@ typedef struct rate {
 typedef struct result {
     rate pp, tg;
     double cold_s, warm_s;
-    uint64_t weight_bytes, file_bytes;
+    uint64_t weight_bytes, file_bytes, device_high_water;
     double parameters;
+    int32_t layers; /* of the model */
 } result;
 
 typedef struct opened {
@@ -59,6 +61,10 @@ static ar_status start(opened *o, double *seconds, const ar_bench_model_options 
         return ar__fail(AR_ERR_USAGE, "--pp, --tg: found %lld tokens, expected at most the model's %d",
                         (long long)(wanted - FIRST_PROMPT), (int)o->m->model.max_tokens);
     if (wanted > o->m->model.max_tokens) wanted = o->m->model.max_tokens;
+    if (b->layers > o->m->config.layers)
+        return ar__fail(AR_ERR_USAGE, "--layers: found %lld, expected at most the model's %lld",
+                        (long long)b->layers, (long long)o->m->config.layers);
+    if (b->layers) o->m->model.block_count = (int32_t)b->layers;
     AR_TRY(ar_program_device(&o->device, common));
     AR_TRY(ar_session_create(&o->session, o->m, o->device, (int32_t)wanted));
     if (!*logits && !(*logits = ar__alloc((size_t)o->m->model.vocab, sizeof **logits))) return AR_ERR_MEMORY;
@@ -115,15 +121,19 @@ static ar_status measure(result *r, const ar_bench_model_options *b, const ar_co
     float *logits = NULL;
     int32_t *ids = ar__alloc((size_t)(b->pp + b->tg + 1), sizeof *ids);
     ar_common silent = *common;
+    ar_memory_stats memory;
     silent.quiet = true;
     if (!ids) return AR_ERR_MEMORY;
     AR_GO(start(&o, &r->cold_s, b, common, &logits));
     close_all(&o);
     AR_GO(start(&o, &r->warm_s, b, &silent, &logits));
     *facts = *ar_device_get_facts(o.device);
+    r->layers = (int32_t)o.m->config.layers;
     count_weights(r, &o);
     if (b->pp) AR_GO(time_runs(&r->pp, &o, logits, ids, b->pp, 0, b->reps, 0));
     if (b->tg) AR_GO(time_runs(&r->tg, &o, logits, ids, 0, b->tg, b->reps, 1000));
+    ar_device_memory(o.device, &memory);
+    r->device_high_water = memory.high_water;
 done:
     close_all(&o);
     free(logits);
@@ -136,6 +146,7 @@ static ar_status print_json(const result *r, const ar_bench_model_options *b, co
     cJSON_AddStringToObject(root, "device", f->name);
     cJSON_AddStringToObject(root, "api", f->api);
     cJSON_AddStringToObject(root, "model", b->model);
+    cJSON_AddNumberToObject(root, "layers", b->layers ? (double)b->layers : r->layers);
     if (b->pp) {
         one = cJSON_AddObjectToObject(root, "pp");
         cJSON_AddNumberToObject(one, "n", (double)b->pp);
@@ -152,6 +163,8 @@ static ar_status print_json(const result *r, const ar_bench_model_options *b, co
     one = cJSON_AddObjectToObject(root, "first_token");
     cJSON_AddNumberToObject(one, "found_s", r->cold_s);
     cJSON_AddNumberToObject(one, "warm_s", r->warm_s);
+    cJSON_AddNumberToObject(root, "weight_bytes", (double)r->weight_bytes);
+    cJSON_AddNumberToObject(root, "device_high_water", (double)r->device_high_water);
     char *text = cJSON_Print(root);
     if (text) puts(text);
     free(text);
@@ -183,18 +196,22 @@ static void print_text(const result *r, const ar_bench_model_options *b, const a
         if (b->tg) print_row(name, size, r->parameters, f->api, tg, &r->tg);
         return;
     }
-    printf("%s (%s) on %s:%d %s\n", b->model, size, f->api, (int)f->index, f->name);
+    printf("%s (%s)", b->model, size);
+    if (b->layers) printf(", %d of %d layers,", (int)b->layers, (int)r->layers);
+    printf(" on %s:%d %s\n", f->api, (int)f->index, f->name);
     if (b->pp) printf("%-8s %10.2f tokens/s, deviation %.2f\n", pp, r->pp.mean, r->pp.deviation);
     if (b->tg)
         printf("%-8s %10.2f tokens/s, deviation %.2f, %.2f GB/s\n", tg, r->tg.mean, r->tg.deviation,
                1e-9 * r->tg.mean * (double)r->weight_bytes);
-    printf("first token %.3f s as found, %.3f s warm\n", r->cold_s, r->warm_s);
+    printf("first token %.3f s as found, %.3f s warm; device memory at most %s\n", r->cold_s, r->warm_s,
+           ar_program_bytes(size, sizeof size, r->device_high_water));
 }
 
 ar_status ar_bench_model(const ar_bench_model_options *b, const ar_common *common) {
     result r = {0};
     ar_device_facts facts;
     if (!b->pp && !b->tg) return ar__fail(AR_ERR_USAGE, "--pp 0 --tg 0: expected something to measure");
+    if (b->layers && b->md) return ar__fail(AR_ERR_USAGE, "--layers with --md: the table is of whole models");
     AR_TRY(measure(&r, b, common, &facts));
     if (common->json) return print_json(&r, b, &facts);
     print_text(&r, b, &facts);

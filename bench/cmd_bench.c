@@ -149,6 +149,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--pp", AR_OPT_INT, &model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
         {"--tg", AR_OPT_INT, &model.tg, "N", "tokens to generate (128; 0 = not)", 0, 1 << 24, NULL},
         {"--reps", AR_OPT_INT, &model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},
+        {"--layers", AR_OPT_INT, &model.layers, "N", "only its first N layers: for models larger than the memory", 1, 1 << 20, NULL},
         {"--md", AR_OPT_FLAG, &model.md, NULL, "the model's figures as llama-bench's table", 0, 0, NULL},
         {"--kernels", AR_OPT_FLAG, &kernels, NULL, "time products with packed weights, beside this device's roof", 0, 0, NULL},
         {"--types", AR_OPT_STRING, &products.types, "LIST", "of these storage types, as Q4_0,F16 (all)", 0, 0, NULL},
@@ -171,6 +172,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv, &positional, 0, 0));
     if (common.help) return AR_OK;
     if (o.tune + kernels + (model.model != NULL) != 1) return ar__fail(AR_ERR_USAGE, "anyround bench: expected --kernels, --tune or --model");
+    if (model.layers && !model.model) return ar__fail(AR_ERR_USAGE, "--layers without --model: nothing has layers");
     if (kernels) return ar_bench_kernels(&products, &common);
     if (model.model) return ar_bench_model(&model, &common);
     return bench_tune(&o, &common);

@@ -277,6 +277,12 @@ generate)
     run 2 run "$model" -p 'ROMEO:' -c 2; says 'fewer than the context of 2'
     run 2 run "$model" -p 'ROMEO:' -c 5000; says "at most the model's 512"
     run 0 bench --model "$model" --pp 8 --tg 2 --reps 1 --json -q; grep -q '"pp"' out || die 'no pp'
+    weights=$(sed -n 's/.*"weight_bytes":[[:space:]]*//p' out | tr -d ,)
+    run 0 bench --model "$model" --layers 1 --pp 8 --tg 0 --reps 1 --json -q; grep -q '"layers":[[:space:]]*1,' out || die 'no layers'
+    [ "$(sed -n 's/.*"weight_bytes":[[:space:]]*//p' out | tr -d ,)" -lt "$weights" ] || die 'one layer weighs what all do'
+    run 2 bench --model "$model" --layers 1000; says "at most the model's"
+    run 2 bench --model "$model" --layers 1 --md; says 'of whole models'
+    run 2 bench --tune --layers 1; says '--layers without --model'
     run 0 bench --model "$model" --pp 8 --tg 2 --reps 1 --md -q; grep -q '| *tg2 |' out || die 'no table' ;;
 chat)
     printf 'Who is there?\n\nAnd who are you?\n' | "$program" run "$model" -i -n 8 --greedy >out 2>err || { cat err >&2; die 'chat failed'; }

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# large_model.sh PROGRAM LARGE_MODEL: a Llama of 13 B parameters in Q4_0, written sparse (tests/large_model.c). `info`
+# lists it, `bench --layers 1` runs one block of it within --vram 2G on every kind of device, and the logits behind
+# that block are those of scalar arithmetic. Beside what the device holds, the program's own memory stays within
+# 512 MB: the peak of RssAnon + RssShmem, sampled 20 times a second (mapped file pages are not in it). How long
+# things take is printed, not judged. Exit 77 = skipped.
+set -u
+program=$1
+maker=$2
+budget=$((2 << 30))
+beside=$((512 << 20))
+skip() { echo "skipped: $*"; exit 77; }
+grep -q '^RssAnon:' /proc/self/status 2>/dev/null || skip 'no RssAnon in /proc here'
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+free_kb=$(df -Pk "$dir" | awk 'END { print $4 }')
+[ "$free_kb" -gt $((1 << 20)) ] || skip "$dir has $free_kb KiB free, expected 1 GiB"
+model=$dir/model.gguf
+"$maker" write "$model" || exit 1
+[ "$(du -k "$model" | cut -f 1)" -lt $((1 << 20)) ] || skip "$dir has no sparse files"
+
+failed=0
+wrong() { echo "WRONG $*"; failed=1; }
+now_ms() { date +%s%3N; }
+
+from=$(now_ms)
+"$program" info "$model" -q >"$dir/info" || wrong "info: exit $?"
+echo "info: $(($(now_ms) - from)) ms"
+grep -q '363 tensors, 13015864320 weights' "$dir/info" || wrong 'info: other tensors'
+
+one_block() { # DEVICE
+    local pid now peak=0 high from
+    from=$(now_ms)
+    "$program" bench --model "$model" --layers 1 --pp 8 --tg 2 --reps 1 --device "$1" --vram 2G --json -q >"$dir/json" &
+    pid=$!
+    while now=$(awk '/^(RssAnon|RssShmem):/ { s += $2 } END { print s + 0 }' "/proc/$pid/status" 2>/dev/null) &&
+        kill -0 "$pid" 2>/dev/null; do
+        if [ "$now" -gt "$peak" ]; then peak=$now; fi
+        sleep 0.05
+    done
+    peak=$((peak * 1024))
+    wait "$pid" || { wrong "$1: exit $?"; return; }
+    high=$(sed -n 's/.*"device_high_water":[[:space:]]*\([0-9]*\).*/\1/p' "$dir/json")
+    echo "$1: device memory at most ${high:-unknown} bytes; peak RssAnon + RssShmem $peak bytes; $(($(now_ms) - from)) ms"
+    [ "${high:-0}" -gt 0 ] && [ "$high" -le "$budget" ] || { wrong "$1: device memory"; return; }
+    [ "$peak" -gt 0 ] && [ "$peak" -le $((high + beside)) ] || wrong "$1: own memory"
+    "$maker" check "$model" "$1" || wrong "$1: logits"
+}
+
+devices=0
+for device in vk cl; do
+    "$program" devices -q 2>/dev/null | grep -q "^$device:" || continue
+    devices=$((devices + 1))
+    one_block $device
+done
+[ "$devices" -gt 0 ] || skip 'no device'
+exit $failed
