@@ -292,10 +292,12 @@ typedef struct ar_eval_desc {
                                       llama-perplexity's format (docs/formats.md); NULL = nowhere */
 } ar_eval_desc;
 typedef struct ar_eval_result { double ppl, nll; int64_t tokens; int32_t windows; bool has_ref; double kl, top1, ref_ppl; } ar_eval_result;
-/* Perplexity of m on text; with ref also KL(ref || m) and the share of equal argmax. */
+/* Perplexity of m on text; with ref also KL(ref || m) and the share of equal argmax. Weights are on the device as they
+ * are stored, block by block. */
 ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
                        const char *text, size_t bytes, const ar_eval_desc *desc, const ar_observer *observer);
-/* logits (rows, V) f32 in host memory of the last position(s): all positions when rows == count. */
+/* logits (rows, V) f32 in host memory of the last position(s): all positions when rows == count. The blocks' weights are
+ * decoded to f32: what packed evaluation is compared with. */
 ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *device, const int32_t *ids, int64_t count, int64_t rows);
 
 /* ---- session.c: generation (weights resident on the device) ---- */

@@ -144,13 +144,16 @@ static ar_status make_task(task *t, const ar_open_model *m, const char *text, si
 
 /* ---- the body: embedding and blocks ---- */
 
-static ar_status run_body(ar_chain *c, const ar_model *m, ar_device *device, const ar_samples *s, int32_t batch, const ar_observer *o) {
+typedef ar_status (*upload_fn)(ar_block_weights *w, const ar_block *block, ar_device *device);
+
+static ar_status run_body(ar_chain *c, const ar_model *m, ar_device *device, const ar_samples *s,
+                          int32_t batch, upload_fn upload, const ar_observer *o) {
     AR_TRY(ar_chain_init(c, (int64_t)s->count * s->T, m->hidden, NULL, 0));
     AR_TRY(ar_chain_embed(c, m, s));
     for (int32_t b = 0; b < m->block_count; b++) {
         if (o && o->cancelled && o->cancelled(o->ctx)) return ar__fail(AR_ERR_INTERRUPTED, "interrupted in block %d", (int)b);
         ar_block_weights w;
-        AR_TRY(ar_block_weights_init(&w, &m->blocks[b], device));
+        AR_TRY(upload(&w, &m->blocks[b], device));
         ar_status status = ar_chain_forward(c, c, device, &m->blocks[b], &w.hook, s->T, batch);
         ar_block_weights_deinit(&w);
         AR_TRY(status);
@@ -292,8 +295,10 @@ ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_
     if (desc->save_logits && desc->protocol != AR_PROTOCOL_LLAMACPP)
         return ar__fail(AR_ERR_USAGE, "saving logits: is for the protocol llamacpp");
     AR_GO(make_task(&t, m, text, bytes, desc));
-    AR_GO(run_body(&x, &m->model, device, &t.samples, batch, observer));
-    if (ref) AR_GO(run_body(&x_ref, &ref->model, device, &t.samples, batch, observer));
+    AR_GO(run_body(&x, &m->model, device, &t.samples, batch, ar_block_weights_init_stored, observer));
+    if (ref)
+        AR_GO(
+            run_body(&x_ref, &ref->model, device, &t.samples, batch, ar_block_weights_init_stored, observer));
     if (desc->save_logits) AR_GO(ar__logits_file_open(&save, desc->save_logits, &t.samples, (int32_t)m->model.vocab));
     AR_GO(run_head(&s, m, ref, device, &x, &x_ref, &t, desc->save_logits ? &save : NULL));
     if (desc->save_logits) AR_GO(ar__logits_file_commit(&save));
@@ -328,7 +333,7 @@ ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *devi
     if (!copy) return AR_ERR_MEMORY;
     memcpy(copy, ids, (size_t)count * sizeof *copy);
     ar_samples s = {copy, 1, (int32_t)count};
-    AR_GO(run_body(&x, &m->model, device, &s, 1, NULL));
+    AR_GO(run_body(&x, &m->model, device, &s, 1, ar_block_weights_init, NULL));
     AR_GO(head_init(&h, &m->model, device, rows));
     AR_GO(ar_graph_create(&g, device));
     AR_GO(head_record(&h, g));

@@ -4,10 +4,11 @@
 #include "ar_host.h"
 
 typedef struct ar_head {
-    ar_tensor *norm, *norm_bias, *W; /* (hidden), (hidden) or NULL, (V, hidden) f32 */
+    ar_tensor *norm, *norm_bias; /* (hidden), (hidden) or NULL */
+    ar_packed *W;                /* (V, hidden), as it is stored */
     ar_norm kind;
 } ar_head;
-/* Reads and uploads both, the head a few rows at a time. On failure *h holds nothing. */
+/* Reads and uploads both. On failure *h holds nothing. */
 ar_status ar__head_init(ar_head *h, const ar_model *m, ar_device *device);
 void ar__head_deinit(ar_head *h);
 /* logits (N, V) of x (N, hidden). */

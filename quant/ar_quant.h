@@ -103,14 +103,17 @@ typedef struct ar_samples { int32_t *ids; int32_t count, T; } ar_samples;
 
 /* ---- evaluating a model block by block (quant/block.c) ---- */
 
-/* Weights of one block on the device in f32, used through `hook`. */
+/* Weights of one block on the device, used through `hook`. */
 typedef struct ar_block_weights {
     ar_tensor *linears[AR_MAX_LINEARS], *biases[AR_MAX_LINEARS], *norms[AR_MAX_NORMS], *norm_biases[AR_MAX_NORMS];
+    ar_packed *packed[AR_MAX_LINEARS]; /* instead of linears[i] where weights are as they are stored */
     const ar_block *block;
-    ar_hook hook;                  /* plain float evaluation with these weights */
+    ar_hook hook;                  /* plain evaluation with these weights */
 } ar_block_weights;
-/* Reads and uploads a block. On failure *w holds nothing. */
+/* Reads and uploads a block: its linears in f32, or as they are stored, which evaluates to the same but for the order
+ * of sums, in less memory, and has no gradients. On failure *w holds nothing. */
 ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_device *device);
+ar_status ar_block_weights_init_stored(ar_block_weights *w, const ar_block *block, ar_device *device);
 void ar_block_weights_deinit(ar_block_weights *w);
 
 /* A chain of activations for all samples: (count * T, hidden) f32 in host memory, or in a file when large. */

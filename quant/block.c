@@ -19,6 +19,8 @@ ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_ten
 
 static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
     const ar_block_weights *w = ctx;
+    if (w->packed[i])
+        return ar_op_linear_packed(g, y, x, w->packed[i], &(ar_packed_fuse){.bias = w->biases[i]});
     return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
 }
 
@@ -47,6 +49,14 @@ done:
     return status;
 }
 
+static ar_status upload_stored(ar_packed **t, const ar_block *block, int32_t i, ar_device *device) {
+    ar_stored stored = {0};
+    ar_status status = block->describe_linear(block, &stored, i);
+    if (status == AR_OK) status = ar_packed_create(t, device, &stored.desc, 1, false);
+    ar_stored_deinit(&stored);
+    return status;
+}
+
 /* A bias, or a norm's weight or bias: what `read` gives for i. */
 static ar_status upload_vector(ar_tensor **t, const ar_block *block, ar_status (*read)(const ar_block *b, float *dst, int32_t i),
                                int32_t i, int64_t count, ar_device *device) {
@@ -61,12 +71,13 @@ done:
     return status;
 }
 
-ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_device *device) {
+static ar_status init_weights(ar_block_weights *w, const ar_block *block, ar_device *device, bool as_stored) {
     ar_status status = AR_OK;
     memset(w, 0, sizeof *w);
     w->block = block;
     for (int32_t i = 0; i < block->linear_count; i++) {
-        AR_GO(upload_linear(&w->linears[i], block, i, device));
+        AR_GO(as_stored ? upload_stored(&w->packed[i], block, i, device)
+                        : upload_linear(&w->linears[i], block, i, device));
         if (block->linears[i].has_bias) AR_GO(upload_vector(&w->biases[i], block, block->read_bias, i, block->linears[i].O, device));
     }
     for (int32_t j = 0; j < block->norm_count; j++) {
@@ -80,8 +91,17 @@ done:
     return status;
 }
 
+ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_device *device) {
+    return init_weights(w, block, device, false);
+}
+
+ar_status ar_block_weights_init_stored(ar_block_weights *w, const ar_block *block, ar_device *device) {
+    return init_weights(w, block, device, true);
+}
+
 void ar_block_weights_deinit(ar_block_weights *w) {
     for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
+        ar_packed_destroy(w->packed[i]);
         ar_tensor_destroy(w->linears[i]);
         ar_tensor_destroy(w->biases[i]);
     }

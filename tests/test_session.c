@@ -1,6 +1,7 @@
 /* host/session.c: generation with packed weights gives the logits that the float path computes from the same
  * weights decoded, for every storage type and for group-wise codes, in chunks and token by token; what fits
- * and what does not. ctest-labels: device vulkan full */
+ * and what does not. host/eval.c: perplexity with packed weights is that of the float path.
+ * ctest-labels: device vulkan full */
 #include "op_check.h"
 #include "temp_files.h"
 #include "fmt_gguf.h"
@@ -236,6 +237,70 @@ static void group_codes_give_the_float_paths_logits(void **unused) {
     check_each_device(groups_case, NULL);
 }
 
+/* ---- evaluation ---- */
+
+enum { EVAL_VOCAB = 1024, EVAL_T = 24, EVAL_WINDOWS = 3 };
+
+static double row_nll(const float *logits, int32_t label) {
+    double most = -INFINITY, sum = 0;
+    for (int i = 0; i < EVAL_VOCAB; i++) most = fmax(most, (double)logits[i]);
+    for (int i = 0; i < EVAL_VOCAB; i++) sum += exp((double)logits[i] - most);
+    return most + log(sum) - (double)logits[label];
+}
+
+/* Perplexity of packed weights, three windows at once, against the float path's logits of each of them. */
+static void check_eval(ar_device *device, ar_qtype type, const ar_scheme *scheme) {
+    static packed_weights w;
+    static float logits[EVAL_T * EVAL_VOCAB];
+    static const char text[] =
+        "To be found in any house where people have lived for long: a drawer that holds what nobody needs, "
+        "and "
+        "that nobody throws away. Keys to doors that are gone, a photograph of strangers, three coins.";
+    ar_config larger = config;
+    ar_open_model *m;
+    ar_eval_result r;
+    int32_t *ids;
+    int64_t count;
+    double nll = 0;
+    larger.vocab = EVAL_VOCAB;
+    state = 11 + (uint64_t)type;
+    assert_ok(ar_random_model_open(&m, &larger, 3));
+    weights_init(&w, m, type, scheme);
+    assert_ok(ar_tokenizer_open(&m->tokenizer, "examples/demo-model/tokenizer.json"));
+    assert_ok(ar_tokenizer_encode(m->tokenizer, &ids, &count, text, sizeof text - 1, false));
+    assert_true(count >= EVAL_T * EVAL_WINDOWS);
+    assert_ok(ar_eval_text(&r, m, NULL, device, text, sizeof text - 1,
+                           &(ar_eval_desc){.window = EVAL_T, .max_windows = EVAL_WINDOWS}, NULL));
+    assert_int_equal(r.tokens, (EVAL_T - 1) * EVAL_WINDOWS);
+    w.hidden = true;
+    for (int k = 0; k < EVAL_WINDOWS; k++) {
+        const int32_t *window = ids + k * EVAL_T;
+        assert_ok(ar_model_logits(logits, m, device, window, EVAL_T, EVAL_T));
+        for (int t = 0; t + 1 < EVAL_T; t++) nll += row_nll(logits + t * EVAL_VOCAB, window[t + 1]);
+    }
+    nll /= (double)r.tokens;
+    print_message("%s %s: nll %.8f, float path %.8f\n", check_name(device), ar_qtype_name(type), r.nll, nll);
+    assert_true(fabs(r.nll - nll) <= 1e-5 * nll);
+    free(ids);
+    ar_tokenizer_close(m->tokenizer);
+    m->tokenizer = NULL;
+    weights_deinit(&w, m);
+    ar_random_model_close(m);
+}
+
+static void eval_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    check_eval(device, AR_QT_Q4_0, NULL);
+    check_eval(device, AR_QT_Q6_K, NULL);
+    check_eval(device, AR_QT_BF16, NULL);
+    check_eval(device, AR_QT_GROUP, &(ar_scheme){.bits = 3, .group = 64, .zero = AR_ZERO_INT});
+}
+
+static void eval_gives_the_float_paths_perplexity(void **unused) {
+    (void)unused;
+    check_each_device(eval_case, NULL);
+}
+
 /* ---- memory ---- */
 
 static void room_case(ar_device *device, void *ctx) {
@@ -261,6 +326,7 @@ static void a_context_that_does_not_fit_is_told(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_context_that_does_not_fit_is_told),
+        cmocka_unit_test(eval_gives_the_float_paths_perplexity),
         cmocka_unit_test(group_codes_give_the_float_paths_logits),
         cmocka_unit_test(every_type_gives_the_float_paths_logits),
     };
