@@ -9,6 +9,7 @@
 typedef struct attention_ctx {
     ar_tensor *q, *k, *v, *y, *lse;
     uint32_t B, T, H, K, D;
+    uint32_t window; /* 1 to T; T is plain causal attention */
 } attention_ctx;
 
 /* Lanes of a head vector: the widest the device likes that divides D. */
@@ -37,7 +38,8 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     uint32_t specs[5] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads};
     for (int32_t i = 0; i < 5; i++) d->specs[i] = specs[i];
     params[6] = c->D / specs[2];
-    double pairs = (double)c->B * (double)c->H * (double)c->T * ((double)c->T + 1) / 2;
+    double seen = (double)c->window * ((double)c->T - ((double)c->window - 1) / 2); /* keys, by all queries */
+    double pairs = (double)c->B * (double)c->H * seen;
     double flops = 2 * dots * pairs * (double)c->D, bytes = 16 * (double)ar_tensor_count(c->q);
     double ms = plan->rate_flops > 0 ? 1e3 * flops / plan->rate_flops : 0;
     uint32_t launches = 1;
@@ -82,7 +84,7 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     uint32_t acc_q = 0, acc_k = 0, acc_v = 0, scale = scale_bits(c->D);
     AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
     AR_TRY(grad_or_scratch(g, &dq, &acc_q, c->q));
-    uint32_t p[] = {0, 0, 0, c->T, c->H, c->K, 0, scale, acc_q};
+    uint32_t p[] = {0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_q};
     ar__emit_desc d = {.kernel = AR_K_attention_dq,
                        .operands = {{c->q, 0, 0},
                                     {c->k, 0, 0},
@@ -96,7 +98,7 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     if (!c->k->needs_grad && !c->v->needs_grad) return AR_OK;
     AR_TRY(grad_or_scratch(g, &dk, &acc_k, c->k));
     AR_TRY(grad_or_scratch(g, &dv, &acc_v, c->v));
-    uint32_t r[] = {0, 0, 0, c->T, c->H, c->K, 0, scale, acc_k, acc_v};
+    uint32_t r[] = {0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_k, acc_v};
     ar__emit_desc e = {.kernel = AR_K_attention_dkv,
                        .operands = {{c->q, 0, 0},
                                     {c->k, 0, 0},
@@ -109,13 +111,15 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     return emit_heads(g, &e, r, c, c->K, 4);
 }
 
-static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *v, int32_t T, int32_t D) {
+static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *v, int32_t T, int32_t D,
+                       int32_t window) {
     AR_TRY(ar__expect("attention q", q, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("attention k", k, AR_F32, 2, (int64_t[]){q->dims[0], -1}));
     AR_TRY(ar__expect("attention v", v, AR_F32, 2, (int64_t[]){q->dims[0], k->dims[1]}));
     if (T < 1 || D < 4 || D % 4 || D > 512)
         return ar__fail(AR_ERR_ARG, "attention: T %d, D %d, expected T >= 1 and D a multiple of 4 up to 512",
                         T, D);
+    if (window < 0) return ar__fail(AR_ERR_ARG, "attention: window %d, expected at least 0", window);
     if (q->dims[0] % T || q->dims[1] % D || k->dims[1] % D || q->dims[1] % k->dims[1])
         return ar__fail(
             AR_ERR_SHAPE, "attention: q is (%lld, %lld) and k (%lld, %lld) but T is %d and D is %d",
@@ -126,16 +130,17 @@ static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *
 }
 
 ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T,
-                          int32_t D) {
+                          int32_t D, int32_t window) {
     *y = NULL;
-    AR_TRY(check(q, k, v, T, D));
+    AR_TRY(check(q, k, v, T, D, window));
     attention_ctx c = {.q = q, .k = k, .v = v, .T = (uint32_t)T, .D = (uint32_t)D};
+    c.window = (uint32_t)(window > 0 && window < T ? window : T);
     c.B = (uint32_t)(q->dims[0] / T);
     c.H = (uint32_t)(q->dims[1] / D);
     c.K = (uint32_t)(k->dims[1] / D);
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, q->dims, q, k, v));
     AR_TRY(ar_graph_temp(g, &c.lse, AR_F32, 2, (int64_t[]){q->dims[0], c.H}));
-    uint32_t p[] = {0, 0, 0, c.T, c.H, c.K, 0, scale_bits(c.D)};
+    uint32_t p[] = {0, 0, 0, c.T, c.H, c.K, 0, c.window, scale_bits(c.D)};
     ar__emit_desc d = {.kernel = AR_K_attention,
                        .operands = {{q, 0, 0}, {k, 0, 0}, {v, 0, 0}, {c.y, 0, 0}, {c.lse, 0, 0}}};
     AR_TRY(emit_heads(g, &d, p, &c, c.H, 2));

@@ -36,7 +36,7 @@ typedef struct ar_hook {
     void *ctx;
 } ar_hook;
 /* quant/hook.c. Without hook->attention: causal attention in sequences of T tokens at positions 0..T-1. Errors:
- * those of the ops; UNSUPPORTED for a scale, or a window below T, which plain attention does not know. */
+ * those of the ops; UNSUPPORTED for a scale, which plain attention does not know. */
 ar_status ar_hook_linears(const ar_hook *hook, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count, ar_tensor *x);
 ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x);
 ar_status ar_hook_linear_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x, ar_tensor *residual);

@@ -26,14 +26,13 @@ ar_status ar_hook_linear_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, in
 ar_status ar_hook_attention(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v,
                             const ar_attention *a, int32_t T) {
     if (hook->attention) return hook->attention(hook->ctx, g, y, q, k, v, a);
-    if (a->scale != 0.0f || (a->window > 0 && a->window < T))
-        return ar__fail(AR_ERR_UNSUPPORTED, "attention: found scale %g, window %d for %d tokens, expected 0 and a window that holds them",
-                        (double)a->scale, (int)a->window, (int)T);
+    if (a->scale != 0.0f)
+        return ar__fail(AR_ERR_UNSUPPORTED, "attention: found scale %g, expected 0", (double)a->scale);
     if (a->freq) {
         ar_tensor *freq;
         AR_TRY(ar_graph_constant(g, &freq, a->freq, a->pairs));
         AR_TRY(ar_op_rope(g, &q, q, freq, T, a->D, 0));
         AR_TRY(ar_op_rope(g, &k, k, freq, T, a->D, 0));
     }
-    return ar_op_attention(g, y, q, k, v, T, a->D);
+    return ar_op_attention(g, y, q, k, v, T, a->D, a->window);
 }

@@ -1,6 +1,7 @@
 /* attention: y = causal softmax(q k^T scale) v with grouped queries, streamed over the keys KN at a time
  * with a running maximum m and sum l (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv
- * 2205.14135).
+ * 2205.14135). A query t sees the keys j <= t with t - j < window (Beltagy 2020, arXiv 2004.05150); window = T
+ * is all of them. Keys before a tile's first window are not read.
  *   q, y (B T, H D)   k, v (B T, K D)   lse (B T, H) = m + log l, kept for the backward   scale = 1 / sqrt(D)
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN queries t of (b, h in [h0, h0 + hn)), t fastest,
  * so that neighbours read the same keys; y itself holds the running sum; no shared memory, keys in order.
@@ -11,12 +12,14 @@ WGSIZE(WGX, WGY)
 #define KN (4u * KQ)
 KERNEL(attention)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RW(3, hvec, Y) WO(4, float, lse)
-PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(float, scale)
+PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(uint, window)
+P(float, scale)
 LOCALS
 BODY
     uint blocks = (T + QN - 1u) / QN, t0 = GLIN % blocks * QN, rest = GLIN / blocks, b = rest / hn;
     if (b < B) {
         uint h = h0 + rest % hn, kh = h / (H / KH), end = min(t0 + QN, T);
+        uint first = t0 + 1u > window ? t0 + 1u - window : 0u;
         hvec s[QN * KN];
         hvec a[KN];
         float4 p[QN * KQ];
@@ -30,7 +33,7 @@ BODY
             m[r] = -3.0e38f;
             l[r] = 0.0f;
         }
-        for (uint j = 0u; j < end; j += KN) {
+        for (uint j = first; j < end; j += KN) {
             UNROLL for (uint c = 0u; c < KN; c++) krow[c] = ((b * T + min(j + c, T - 1u)) * KH + kh) * HN;
             UNROLL for (uint c = 0u; c < QN * KN; c++) s[c] = HV(0.0f);
             for (uint i = 0u; i < HN; i++) {
@@ -41,14 +44,14 @@ BODY
                 }
             }
             UNROLL for (uint r = 0u; r < QN; r++) {
-                uint t = t0 + r; /* keys past it count nothing; key 0 makes the maximum finite */
+                uint t = t0 + r; /* keys past it wrap around; QN <= KN: the first KN hold one that counts */
                 float top = m[r], sum = 0.0f;
                 UNROLL for (uint c = 0u; c < KQ; c++) {
                     uint at = r * KN + 4u * c, key = j + 4u * c;
                     float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
                     z = z * F4S(scale);
-                    z = F4(key <= t ? z.x : -3.0e38f, key + 1u <= t ? z.y : -3.0e38f,
-                           key + 2u <= t ? z.z : -3.0e38f, key + 3u <= t ? z.w : -3.0e38f);
+                    z = F4(t - key < window ? z.x : -3.0e38f, t - key - 1u < window ? z.y : -3.0e38f,
+                           t - key - 2u < window ? z.z : -3.0e38f, t - key - 3u < window ? z.w : -3.0e38f);
                     top = max(max(max(z.x, z.y), max(z.z, z.w)), top);
                     p[r * KQ + c] = z;
                 }
@@ -64,7 +67,7 @@ BODY
             for (uint i = 0u; i < HN; i++) {
                 UNROLL for (uint c = 0u; c < KN; c++) a[c] = V[krow[c] + i];
                 UNROLL for (uint r = 0u; r < QN; r++) {
-                    hvec y = j != 0u ? Y[qrow[r] + i] * HV(fade[r]) : HV(0.0f);
+                    hvec y = j != first ? Y[qrow[r] + i] * HV(fade[r]) : HV(0.0f);
                     UNROLL for (uint c = 0u; c < KQ; c++) {
                         float4 e = p[r * KQ + c];
                         y = fma(HV(e.x), a[4u * c], y);

@@ -1,6 +1,7 @@
 /* attention_dkv: with p_tj = exp(q_t.k_j scale - lse_t),
- *   dv_j (+)= sum_{t >= j} p_tj dy_t,   dk_j (+)= scale sum_{t >= j} p_tj (dy_t.v_j - delta_t) q_t
- * over all H / K query heads of the key head, in order    (Dao et al. 2022, arXiv 2205.14135, B.2)
+ *   dv_j (+)= sum_t p_tj dy_t,   dk_j (+)= scale sum_t p_tj (dy_t.v_j - delta_t) q_t
+ * over the queries that see j, t >= j with t - j < window, of all H / K query heads of the key head, in order
+ * (Dao et al. 2022, arXiv 2205.14135, B.2)
  *   q, dy (B T, H D)   k, v, dk, dv (B T, K D)   lse, delta (B T, H)
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN keys j of (b, key head in [h0, h0 + hn)), queries
  * in order, KN at a time. acc_k, acc_v = 1 add to dk, dv. */
@@ -10,13 +11,14 @@ WGSIZE(WGX, WGY)
 KERNEL(attention_dkv)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
 RW(6, hvec, dK) RW(7, hvec, dV)
-PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(float, scale)
-P(uint, acc_k) P(uint, acc_v)
+PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(uint, window)
+P(float, scale) P(uint, acc_k) P(uint, acc_v)
 LOCALS
 BODY
     uint blocks = (T + QN - 1u) / QN, j0 = GLIN % blocks * QN, rest = GLIN / blocks, b = rest / hn;
     if (b < B) {
         uint kh = h0 + rest % hn, group = H / KH, add_k = acc_k, add_v = acc_v;
+        uint end = min(j0 + QN - 1u + window, T); /* of the queries that see one of these keys */
         hvec s[QN * KN];
         hvec d[QN * KN];
         hvec a[KN];
@@ -27,7 +29,7 @@ BODY
         uint qrow[KN];
         UNROLL for (uint r = 0u; r < QN; r++) krow[r] = ((b * T + min(j0 + r, T - 1u)) * KH + kh) * HN;
         for (uint h = kh * group; h < (kh + 1u) * group; h++) {
-            for (uint t = j0; t < T; t += KN) {
+            for (uint t = j0; t < end; t += KN) {
                 UNROLL for (uint c = 0u; c < KN; c++) qrow[c] = ((b * T + min(t + c, T - 1u)) * H + h) * HN;
                 UNROLL for (uint c = 0u; c < QN * KN; c++) {
                     s[c] = HV(0.0f);
@@ -56,10 +58,10 @@ BODY
                         float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
                         float4 x = F4(HVSUM(d[at]), HVSUM(d[at + 1u]), HVSUM(d[at + 2u]), HVSUM(d[at + 3u]));
                         z = z * F4S(scale) - ls;
-                        z = F4(query < T && query >= j ? z.x : -3.0e38f,
-                               query + 1u < T && query + 1u >= j ? z.y : -3.0e38f,
-                               query + 2u < T && query + 2u >= j ? z.z : -3.0e38f,
-                               query + 3u < T && query + 3u >= j ? z.w : -3.0e38f);
+                        z = F4(query < T && query - j < window ? z.x : -3.0e38f,
+                               query + 1u < T && query + 1u - j < window ? z.y : -3.0e38f,
+                               query + 2u < T && query + 2u - j < window ? z.z : -3.0e38f,
+                               query + 3u < T && query + 3u - j < window ? z.w : -3.0e38f);
                         z = exp(z);
                         p[r * KQ + c] = z;
                         e[r * KQ + c] = z * (x - del) * F4S(scale);

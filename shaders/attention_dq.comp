@@ -1,6 +1,7 @@
 /* attention_dq: with p_tj = exp(q_t.k_j scale - lse_t) and delta_t = dy_t.y_t,
- *   dq_t (+)= scale sum_{j <= t} p_tj (dy_t.v_j - delta_t) k_j     (Dao et al. 2022, arXiv 2205.14135, B.2)
+ *   dq_t (+)= scale sum_j p_tj (dy_t.v_j - delta_t) k_j     (Dao et al. 2022, arXiv 2205.14135, B.2)
  *   q, y, dy, dq (B T, H D)   k, v (B T, K D)   lse (B T, H)   delta (B T, H), kept for attention_dkv
+ * Over the keys that t sees, j <= t with t - j < window, as in attention.comp.
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN queries t of (b, h in [h0, h0 + hn)), keys in
  * order, KN at a time. acc = 1 adds to dq. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
@@ -9,13 +10,14 @@ WGSIZE(WGX, WGY)
 KERNEL(attention_dq)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, Y) RO(4, hvec, dY) RO(5, float, lse)
 RW(6, hvec, dQ) WO(7, float, delta)
-PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(float, scale)
-P(uint, acc)
+PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(uint, window)
+P(float, scale) P(uint, acc)
 LOCALS
 BODY
     uint blocks = (T + QN - 1u) / QN, t0 = GLIN % blocks * QN, rest = GLIN / blocks, b = rest / hn;
     if (b < B) {
         uint h = h0 + rest % hn, kh = h / (H / KH), end = min(t0 + QN, T);
+        uint first = t0 + 1u > window ? t0 + 1u - window : 0u;
         hvec s[QN * KN];
         hvec d[QN * KN];
         hvec a[KN];
@@ -31,7 +33,7 @@ BODY
             del[r] = HVSUM(e);
             if (t0 + r < T) delta[qrow[r] / HN] = del[r];
         }
-        for (uint j = 0u; j < end; j += KN) {
+        for (uint j = first; j < end; j += KN) {
             UNROLL for (uint c = 0u; c < KN; c++) krow[c] = ((b * T + min(j + c, T - 1u)) * KH + kh) * HN;
             UNROLL for (uint c = 0u; c < QN * KN; c++) {
                 s[c] = HV(0.0f);
@@ -58,15 +60,15 @@ BODY
                     float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
                     float4 e = F4(HVSUM(d[at]), HVSUM(d[at + 1u]), HVSUM(d[at + 2u]), HVSUM(d[at + 3u]));
                     z = z * F4S(scale) - F4S(ls);
-                    z = F4(key <= t ? z.x : -3.0e38f, key + 1u <= t ? z.y : -3.0e38f,
-                           key + 2u <= t ? z.z : -3.0e38f, key + 3u <= t ? z.w : -3.0e38f);
+                    z = F4(t - key < window ? z.x : -3.0e38f, t - key - 1u < window ? z.y : -3.0e38f,
+                           t - key - 2u < window ? z.z : -3.0e38f, t - key - 3u < window ? z.w : -3.0e38f);
                     p[r * KQ + c] = exp(z) * (e - F4S(del[r])) * F4S(scale);
                 }
             }
             for (uint i = 0u; i < HN; i++) {
                 UNROLL for (uint c = 0u; c < KN; c++) a[c] = K[krow[c] + i];
                 UNROLL for (uint r = 0u; r < QN; r++) {
-                    hvec dq = j != 0u || acc != 0u ? dQ[qrow[r] + i] : HV(0.0f);
+                    hvec dq = j != first || acc != 0u ? dQ[qrow[r] + i] : HV(0.0f);
                     UNROLL for (uint c = 0u; c < KQ; c++) {
                         float4 e = p[r * KQ + c];
                         dq = fma(HV(e.x), a[4u * c], dq);

@@ -7,6 +7,7 @@
 typedef struct shape {
     int32_t B, T, H, K, D;
     ar_tensor *fixed; /* frequencies or labels */
+    int32_t window;
 } shape;
 
 static void small_pieces(ar_plan *plan) {
@@ -125,7 +126,8 @@ static ar_status rope_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, vo
 
 static void rope_case(ar_device *device, void *ctx) {
     (void)ctx;
-    static const shape shapes[] = {{1, 1, 1, 0, 2, NULL}, {2, 5, 3, 0, 10, NULL}, {1, 33, 4, 0, 64, NULL}};
+    static const shape shapes[] = {
+        {1, 1, 1, 0, 2, NULL, 0}, {2, 5, 3, 0, 10, NULL, 0}, {1, 33, 4, 0, 64, NULL, 0}};
     for (int i = 0; i < 4; i++) {
         shape s = shapes[i < 3 ? i : 1];
         s.fixed = leaf(device, i == 3 ? 2 : s.D / 2, -1, 5, 0, 1); /* or only a few pairs of a head */
@@ -138,14 +140,16 @@ static void rope_case(ar_device *device, void *ctx) {
 
 static ar_status attention_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
     const shape *s = ctx;
-    return ar_op_attention(g, y, leaves[0], leaves[1], leaves[2], s->T, s->D);
+    return ar_op_attention(g, y, leaves[0], leaves[1], leaves[2], s->T, s->D, s->window);
 }
 
 static void attention_case(ar_device *device, void *ctx) {
     (void)ctx;
-    static const shape shapes[] = {
-        {2, 1, 2, 1, 4, NULL}, {13, 7, 4, 2, 32, NULL}, {1, 9, 2, 2, 12, NULL}, {1, 18, 3, 1, 48, NULL}};
-    for (int i = 0; i < 4; i++) {
+    static const shape shapes[] = {{2, 1, 2, 1, 4, NULL, 0},    {13, 7, 4, 2, 32, NULL, 0},
+                                   {1, 9, 2, 2, 12, NULL, 0},   {1, 18, 3, 1, 48, NULL, 0},
+                                   {2, 9, 2, 1, 8, NULL, 1},    {5, 11, 4, 2, 16, NULL, 3},
+                                   {1, 18, 3, 1, 48, NULL, 13}, {1, 9, 2, 2, 12, NULL, 100}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         shape s = shapes[i];
         int64_t N = s.B * s.T;
         check_gradient c = {.what = "attention", .forward = attention_forward, .ctx = &s, .leaf_count = 3};
@@ -202,23 +206,23 @@ static void nll_gradient_is_its_difference(void **state) { (void)state, each(nll
 
 /* ---- properties ---- */
 
-/* Attention of one token is its value; of equal keys, the running mean of the values. */
-static void attention_mean_case(ar_device *device, void *ctx) {
-    (void)ctx;
+/* Attention of one token is its value; of equal keys, the running mean of the values in its window. */
+static void attention_mean(ar_device *device, int32_t window) {
     enum { T = 19, D = 8 };
     float *v = check_floats(T * D, 13, -1, 1), keys[T * D];
     double want[T * D], sum[D] = {0};
     for (int i = 0; i < T * D; i++) keys[i] = 0.25f;
     for (int t = 0; t < T; t++)
         for (int i = 0; i < D; i++) {
-            sum[i] += v[t * D + i];
-            want[t * D + i] = sum[i] / (t + 1);
+            bool is_full = window > 0 && t >= window;
+            sum[i] += v[t * D + i] - (is_full ? v[(t - window) * D + i] : 0);
+            want[t * D + i] = sum[i] / (is_full ? window : t + 1);
         }
     ar_tensor *q = leaf(device, T, D, 14, -1, 1), *k = check_tensor(device, AR_F32, T, D, keys);
     ar_tensor *tv = check_tensor(device, AR_F32, T, D, v), *y = NULL;
     ar_graph *g = NULL;
     CHECK_OK(ar_graph_create(&g, device));
-    CHECK_OK(ar_op_attention(g, &y, q, k, tv, T, D));
+    CHECK_OK(ar_op_attention(g, &y, q, k, tv, T, D, window));
     ar_graph_keep(g, y);
     CHECK_OK(ar_graph_build(g));
     CHECK_OK(ar_graph_run(g));
@@ -228,6 +232,42 @@ static void attention_mean_case(ar_device *device, void *ctx) {
     ar_tensor_destroy(k);
     ar_tensor_destroy(tv);
     free(v);
+}
+
+static void attention_mean_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    static const int32_t windows[] = {0, 1, 2, 6, 18, 19, INT32_MAX};
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) attention_mean(device, windows[i]);
+}
+
+/* What lies before the window cannot be seen even where it is no number. */
+static void attention_skips_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    enum { T = 41, D = 8, WINDOW = 5, BAD = 16 };
+    float *k = check_floats(T * D, 15, -1, 1), *v = check_floats(T * D, 16, -1, 1), y[T * D];
+    for (int i = 0; i < BAD * D; i++) k[i] = v[i] = NAN;
+    ar_tensor *tq = leaf(device, T, D, 14, -1, 1), *tk = check_tensor(device, AR_F32, T, D, k);
+    ar_tensor *tv = check_tensor(device, AR_F32, T, D, v), *out = NULL;
+    ar_graph *g = NULL;
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(ar_op_attention(g, &out, tq, tk, tv, T, D, WINDOW));
+    ar_graph_keep(g, out);
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    CHECK_OK(ar_tensor_read(out, y, 0, T * D));
+    for (int i = (BAD + 8) * D; i < T * D; i++) /* a tile's first query is up to 3 before it */
+        if (!(fabsf(y[i]) <= 1)) fail_msg("%s: element %d is %g", check_name(device), i, (double)y[i]);
+    ar_graph_destroy(g);
+    ar_tensor_destroy(tq);
+    ar_tensor_destroy(tk);
+    ar_tensor_destroy(tv);
+    free(k);
+    free(v);
+}
+
+static void attention_reads_no_key_before_its_window(void **state) {
+    (void)state;
+    check_each_device(attention_skips_case, NULL);
 }
 
 static void attention_of_equal_keys_is_a_running_mean(void **state) {
@@ -294,9 +334,10 @@ static void refusals_case(ar_device *device, void *ctx) {
     assert_int_equal(ar_op_rope(g, &y, x, half, 6, 15, 0), AR_ERR_ARG);   /* odd D */
     assert_int_equal(ar_op_rope(g, &y, x, row, 6, 16, 0), AR_ERR_SHAPE);  /* 16 frequencies, D/2 is 8 */
     assert_int_equal(ar_op_rope(g, &y, x, half, 6, 16, -1), AR_ERR_ARG);
-    assert_int_equal(ar_op_attention(g, &y, x, k, v, 4, 8), AR_ERR_SHAPE); /* 6 rows, T 4 */
-    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 6), AR_ERR_ARG);   /* D % 4 */
-    assert_int_equal(ar_op_attention(g, &y, x, k, k, 6, 8), AR_ERR_ARG);
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 4, 8, 0), AR_ERR_SHAPE); /* 6 rows, T 4 */
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 6, 0), AR_ERR_ARG);   /* D % 4 */
+    assert_int_equal(ar_op_attention(g, &y, x, k, k, 6, 8, 0), AR_ERR_ARG);
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 8, -1), AR_ERR_ARG);
     assert_int_equal(ar_op_silu_mul(g, &y, x, x), AR_ERR_ARG);
     assert_int_equal(ar_op_silu_mul(g, &y, x, NULL), AR_ERR_ARG);
     assert_int_equal(ar_op_nll(g, &y, &top, x, half), AR_ERR_DTYPE);
@@ -321,6 +362,7 @@ int main(void) {
         cmocka_unit_test(silu_mul_gradient_is_its_difference),
         cmocka_unit_test(nll_gradient_is_its_difference),
         cmocka_unit_test(attention_of_equal_keys_is_a_running_mean),
+        cmocka_unit_test(attention_reads_no_key_before_its_window),
         cmocka_unit_test(kl_of_itself_is_zero_and_replays_repeat),
         cmocka_unit_test(ops_refuse_wrong_arguments),
     };

@@ -163,9 +163,9 @@ ar_status ar__st_rope(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "rope", ar_tensor_grad(tx), dx);
 }
 
-/* p: B, T, H, K, D. */
+/* p: B, T, H, K, D, window. */
 ar_status ar__st_attention(ar__st *st, const int32_t *p) {
-    int32_t B = p[0], T = p[1], H = p[2], K = p[3], D = p[4], N = B * T;
+    int32_t B = p[0], T = p[1], H = p[2], K = p[3], D = p[4], window = p[5], N = B * T;
     double *q = NULL, *k = NULL, *v = NULL, *y_ref = NULL, *dy = NULL, *dq = NULL, *dk = NULL, *dv = NULL;
     ar_tensor *tq = NULL, *tk = NULL, *tv = NULL, *y = NULL, *loss = NULL;
     AR_TRY(ar__st_leaf(st, &tq, &q, N, H * D, 2.0f));
@@ -175,11 +175,11 @@ ar_status ar__st_attention(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_doubles(st, &dq, NULL, (int64_t)N * H * D));
     AR_TRY(ar__st_doubles(st, &dk, NULL, (int64_t)N * K * D));
     AR_TRY(ar__st_doubles(st, &dv, NULL, (int64_t)N * K * D));
-    ref_attention(y_ref, q, k, v, B, T, H, K, D);
-    AR_TRY(ar_op_attention(st->g, &y, tq, tk, tv, T, D));
+    ref_attention(y_ref, q, k, v, B, T, H, K, D, window);
+    AR_TRY(ar_op_attention(st->g, &y, tq, tk, tv, T, D, window));
     ar_graph_keep(st->g, y);
     AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
-    ref_attention_grad(dq, dk, dv, dy, q, k, v, B, T, H, K, D);
+    ref_attention_grad(dq, dk, dv, dy, q, k, v, B, T, H, K, D, window);
     AR_TRY(ar_graph_backward(st->g, loss));
     ar_graph_keep(st->g, ar_tensor_grad(tq));
     ar_graph_keep(st->g, ar_tensor_grad(tk));

@@ -20,10 +20,11 @@ void ref_act_grad(double *dx, const double *dy, const double *x, int kind, int n
  * op defines it. */
 void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pairs, int pos0,
               int sign);
+/* window > 0: a token sees the last `window` tokens only, itself included. */
 void ref_attention(double *y, const double *q, const double *k, const double *v, int B, int T, int H, int K,
-                   int D);
+                   int D, int window);
 void ref_attention_grad(double *dq, double *dk, double *dv, const double *dy, const double *q,
-                        const double *k, const double *v, int B, int T, int H, int K, int D);
+                        const double *k, const double *v, int B, int T, int H, int K, int D, int window);
 void ref_silu_mul(double *y, const double *gate, const double *up, int n);
 void ref_silu_mul_grad(double *dgate, double *dup, const double *dy, const double *gate, const double *up,
                        int n);

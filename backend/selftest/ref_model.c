@@ -100,24 +100,25 @@ static double dot(const double *a, const double *b, int n) {
     return sum;
 }
 
-/* The log of the softmax's sum for query row (b, t, h), whose keys are rows (b, 0..t, h / (H / K)). */
-static double log_sum(const double *q, const double *k, int t, int K, int D) {
+/* The log of the softmax's sum for query row (b, t, h), whose keys are rows (b, first..t, h / (H / K)). */
+static double log_sum(const double *q, const double *k, int first, int t, int K, int D) {
     double top = -INFINITY, sum = 0;
-    for (int j = 0; j <= t; j++) top = fmax(top, dot(q, &k[(ptrdiff_t)j * K * D], D) / sqrt(D));
-    for (int j = 0; j <= t; j++) sum += exp(dot(q, &k[(ptrdiff_t)j * K * D], D) / sqrt(D) - top);
+    for (int j = first; j <= t; j++) top = fmax(top, dot(q, &k[(ptrdiff_t)j * K * D], D) / sqrt(D));
+    for (int j = first; j <= t; j++) sum += exp(dot(q, &k[(ptrdiff_t)j * K * D], D) / sqrt(D) - top);
     return top + log(sum);
 }
 
 void ref_attention(double *y, const double *q, const double *k, const double *v, int B, int T, int H, int K,
-                   int D) {
+                   int D, int window) {
     for (int b = 0; b < B; b++)
         for (int t = 0; t < T; t++)
             for (int h = 0; h < H; h++) {
                 ptrdiff_t row = ((ptrdiff_t)(b * T + t) * H + h) * D,
                           first = ((ptrdiff_t)b * T * K + h / (H / K)) * D;
-                double lse = log_sum(&q[row], &k[first], t, K, D);
+                int oldest = window > 0 && window <= t ? t - window + 1 : 0;
+                double lse = log_sum(&q[row], &k[first], oldest, t, K, D);
                 for (int i = 0; i < D; i++) y[row + i] = 0;
-                for (int j = 0; j <= t; j++) {
+                for (int j = oldest; j <= t; j++) {
                     double p = exp(dot(&q[row], &k[first + (ptrdiff_t)j * K * D], D) / sqrt(D) - lse);
                     for (int i = 0; i < D; i++) y[row + i] += p * v[first + (ptrdiff_t)j * K * D + i];
                 }
@@ -126,13 +127,13 @@ void ref_attention(double *y, const double *q, const double *k, const double *v,
 
 /* One query row's share of all three gradients. */
 static void attention_row(double *dq, double *dk, double *dv, const double *dy, const double *q,
-                          const double *k, const double *v, int t, int K, int D) {
-    double lse = log_sum(q, k, t, K, D), delta = 0, scale = 1 / sqrt(D);
-    for (int j = 0; j <= t; j++) {
+                          const double *k, const double *v, int first, int t, int K, int D) {
+    double lse = log_sum(q, k, first, t, K, D), delta = 0, scale = 1 / sqrt(D);
+    for (int j = first; j <= t; j++) {
         ptrdiff_t key = (ptrdiff_t)j * K * D;
         delta += exp(dot(q, &k[key], D) * scale - lse) * dot(dy, &v[key], D);
     }
-    for (int j = 0; j <= t; j++) {
+    for (int j = first; j <= t; j++) {
         ptrdiff_t key = (ptrdiff_t)j * K * D;
         double p = exp(dot(q, &k[key], D) * scale - lse), ds = p * (dot(dy, &v[key], D) - delta);
         for (int i = 0; i < D; i++) {
@@ -144,7 +145,7 @@ static void attention_row(double *dq, double *dk, double *dv, const double *dy, 
 }
 
 void ref_attention_grad(double *dq, double *dk, double *dv, const double *dy, const double *q,
-                        const double *k, const double *v, int B, int T, int H, int K, int D) {
+                        const double *k, const double *v, int B, int T, int H, int K, int D, int window) {
     for (ptrdiff_t i = 0; i < (ptrdiff_t)B * T * H * D; i++) dq[i] = 0;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)B * T * K * D; i++) dk[i] = dv[i] = 0;
     for (int b = 0; b < B; b++)
@@ -152,8 +153,8 @@ void ref_attention_grad(double *dq, double *dk, double *dv, const double *dy, co
             for (int h = 0; h < H; h++) {
                 ptrdiff_t row = ((ptrdiff_t)(b * T + t) * H + h) * D,
                           first = ((ptrdiff_t)b * T * K + h / (H / K)) * D;
-                attention_row(&dq[row], &dk[first], &dv[first], &dy[row], &q[row], &k[first], &v[first], t, K,
-                              D);
+                attention_row(&dq[row], &dk[first], &dv[first], &dy[row], &q[row], &k[first], &v[first],
+                              window > 0 && window <= t ? t - window + 1 : 0, t, K, D);
             }
 }
 
