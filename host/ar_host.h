@@ -161,6 +161,7 @@ ar_status ar_text_stream_end(ar_text_stream *s, char **text, size_t *bytes);
 
 /* ---- model.c, family_<name>.c ---- */
 
+#define AR_MAX_LAYERS 4096
 /* The numbers of a decoder, from config.json or GGUF metadata. */
 typedef struct ar_config {
     char family[32];               /* "llama" */
@@ -168,13 +169,16 @@ typedef struct ar_config {
     int32_t layers, heads, kv_heads, head_dim, max_tokens;
     float rms_eps, rope_theta;     /* rms_eps: of the norms, whichever kind */
     int32_t rotary;                /* dims of a head that turn; 0 = all */
-    int32_t window;                /* of sliding attention; 0 = none. max_tokens is no larger: within it, attention is plain */
+    int32_t window;                /* in layers that slide a token sees this many, itself included; 0 = none slides */
+    uint8_t full[AR_MAX_LAYERS / 8]; /* with a window: bit i % 8 of byte i / 8 says that layer i does not slide */
     ar_act act;                    /* between the two products of an MLP without a gate */
     bool is_conv1d;                /* float products are stored (I, O), as GPT-2's Conv1D does */
     bool tied;
     struct { char kind[16]; /* "", "linear", "llama3" */ float factor, low_freq, high_freq; int32_t original_tokens; } rope_scaling;
     int32_t bos, eos;              /* -1 = none */
 } ar_config;
+/* The window of a layer; 0 = it does not slide. */
+int32_t ar_config_window(const ar_config *c, int32_t layer);
 /* Errors: FORMAT for unknown model types and absurd values, naming key, found and expected. */
 ar_status ar_config_open(ar_config *c, const char *path);
 ar_status ar_config_parse(ar_config *c, const char *json, size_t bytes, const char *what);

@@ -123,15 +123,23 @@ static void add_packed(cJSON *o, const ar_packed_config *c) {
     cJSON_AddNumberToObject(q, "overrides", c->override_count);
 }
 
+static int32_t sliding_count(const ar_config *c) {
+    int32_t count = 0;
+    for (int32_t i = 0; i < c->layers; i++) count += ar_config_window(c, i) > 0;
+    return count;
+}
+
 static void print_text(const char *path, const ar_open_model *m, const ar_packed_config *packed,
                        const ar_common *common) {
     const ar_config *c = &m->config;
     contents sum = {0};
     int64_t count = m->weights.vtable->count(m->weights.impl);
     printf("%s: %s, %d layers, hidden %lld, intermediate %lld, heads %d (kv %d) of %d, vocabulary %lld, "
-           "context %d\n",
+           "context %d",
            path, c->family, (int)c->layers, (long long)c->hidden, (long long)c->intermediate, (int)c->heads,
            (int)c->kv_heads, (int)c->head_dim, (long long)c->vocab, (int)c->max_tokens);
+    if (c->window > 0) printf(", window %d in %d layers", (int)c->window, (int)sliding_count(c));
+    printf("\n");
     if (packed->json) print_packed(packed);
     for (int64_t i = 0; i < count; i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
@@ -150,6 +158,8 @@ static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m
     cJSON_AddNumberToObject(o, "hidden", (double)c->hidden);
     cJSON_AddNumberToObject(o, "vocab", (double)c->vocab);
     cJSON_AddNumberToObject(o, "context", c->max_tokens);
+    cJSON_AddNumberToObject(o, "window", c->window);
+    cJSON_AddNumberToObject(o, "sliding_layers", sliding_count(c));
     if (packed->json) add_packed(o, packed);
     for (int64_t i = 0; i < m->weights.vtable->count(m->weights.impl); i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);

@@ -11,7 +11,6 @@
 #define MAX_HIDDEN       (1 << 20)
 #define MAX_INTERMEDIATE (1 << 22)
 #define MAX_VOCAB        (1 << 24)
-#define MAX_LAYERS       4096
 #define MAX_HEADS        4096
 #define MAX_HEAD_DIM     4096
 #define MAX_TOKENS       (1 << 24)
@@ -48,7 +47,7 @@ static ar_status read_sizes(ar_config *c, const ar_json *root, const ar__config_
     else
         AR_TRY(ar_json_int(&c->intermediate, root, r->intermediate, 1, MAX_INTERMEDIATE, what));
     AR_TRY(ar_json_int(&c->vocab, root, "vocab_size", 1, MAX_VOCAB, what));
-    AR_TRY(read_i32(&c->layers, root, r->layers, 1, MAX_LAYERS, what));
+    AR_TRY(read_i32(&c->layers, root, r->layers, 1, AR_MAX_LAYERS, what));
     return read_i32(&c->max_tokens, root, r->max_tokens, 1, MAX_TOKENS, what);
 }
 
@@ -58,7 +57,55 @@ ar_status ar__config_window(ar_config *c, const ar_json *root, int32_t fallback,
     if (item && cJSON_IsNull(item)) return AR_OK;
     AR_TRY(ar_json_int_or(&window, root, "sliding_window", fallback, 1, INT32_MAX, what));
     c->window = (int32_t)window;
-    if (window > 0 && window < c->max_tokens) c->max_tokens = (int32_t)window;
+    return AR_OK;
+}
+
+int32_t ar_config_window(const ar_config *c, int32_t layer) {
+    return c->full[layer / 8] >> layer % 8 & 1 ? 0 : c->window;
+}
+
+void ar__config_set_full(ar_config *c, int32_t i) { c->full[i / 8] |= (uint8_t)(1u << i % 8); }
+
+void ar__config_trim_window(ar_config *c) {
+    for (int32_t i = 0; i < c->layers; i++)
+        if (ar_config_window(c, i)) return;
+    c->window = 0;
+    memset(c->full, 0, sizeof c->full);
+}
+
+static ar_status read_layer_types(ar_config *c, const cJSON *types, const char *what) {
+    if (!cJSON_IsArray(types) || cJSON_GetArraySize(types) != c->layers)
+        return ar__fail(AR_ERR_FORMAT, "%s: layer_types: found %d of them, expected %d, one for every layer",
+                        what, cJSON_GetArraySize(types), (int)c->layers);
+    const cJSON *item = types->child;
+    for (int32_t i = 0; i < c->layers; i++, item = item->next) {
+        const char *type = cJSON_IsString(item) ? item->valuestring : "no text";
+        bool is_full = strcmp(type, "full_attention") == 0;
+        if (!is_full && strcmp(type, "sliding_attention") != 0)
+            return ar__fail(AR_ERR_FORMAT,
+                            "%s: layer_types: found \"%.32s\", expected full_attention or sliding_attention",
+                            what, type);
+        if (!is_full && c->window == 0)
+            return ar__fail(AR_ERR_FORMAT,
+                            "%s: layer_types: found sliding_attention and no window, expected full_attention",
+                            what);
+        if (is_full) ar__config_set_full(c, i);
+    }
+    return AR_OK;
+}
+
+ar_status ar__config_layer_windows(ar_config *c, const ar_json *root, const char *what) {
+    bool slides;
+    int64_t first = 0;
+    const cJSON *types = ar_json_get(root, "layer_types");
+    AR_TRY(ar_json_bool_or(&slides, root, "use_sliding_window", false, what));
+    if (slides) AR_TRY(ar__config_window(c, root, 4096, what));
+    AR_TRY(ar_json_int_or(&first, root, "max_window_layers", 28, 0, INT32_MAX, what));
+    if (types && !cJSON_IsNull(types))
+        AR_TRY(read_layer_types(c, types, what));
+    else
+        for (int32_t i = 0; i < c->layers && i < first; i++) ar__config_set_full(c, i);
+    ar__config_trim_window(c);
     return AR_OK;
 }
 

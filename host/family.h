@@ -28,8 +28,14 @@ typedef struct ar__config_rules {
     .heads = "num_attention_heads", .max_tokens = "max_position_embeddings", .act = "hidden_act",          \
     .eps = "rms_norm_eps", .default_act = "silu", .is_rotary = true
 ar_status ar__config_decoder(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what);
-/* sliding_window; fallback (0 = none) where it is missing, none where it is null. */
+/* sliding_window, of all layers; fallback (0 = none) where it is missing, none where it is null. */
 ar_status ar__config_window(ar_config *c, const ar_json *root, int32_t fallback, const char *what);
+/* The same of some layers, where use_sliding_window is true: those that layer_types calls so, or without it those from
+ * max_window_layers on. */
+ar_status ar__config_layer_windows(ar_config *c, const ar_json *root, const char *what);
+/* Layer i does not slide. After the last layer: no window where none slides. */
+void ar__config_set_full(ar_config *c, int32_t i);
+void ar__config_trim_window(ar_config *c);
 /* Refuses a flag that is not as expected; missing = fallback. */
 ar_status ar__config_expect(const ar_json *root, const char *key, bool fallback, bool expected, const char *what);
 

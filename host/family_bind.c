@@ -181,7 +181,10 @@ ar_status ar__family_check_tokens(const ar_block *b, int32_t T) {
 
 ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *const qkv[3], int32_t T, const ar_hook *hook) {
     const bound *m = ((const bound_block *)b->impl)->model;
-    const ar_attention a = {.D = b->head_dim, .freq = m->freq, .pairs = m->pairs, .window = m->open->config.window};
+    const ar_attention a = {.D = b->head_dim,
+                            .freq = m->freq,
+                            .pairs = m->pairs,
+                            .window = ar_config_window(&m->open->config, b->index)};
     return ar_hook_attention(hook, g, y, qkv[0], qkv[1], qkv[2], &a, T);
 }
 

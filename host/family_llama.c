@@ -50,8 +50,7 @@ ar__layout ar__llama_layout(const ar_config *c) {
 }
 
 static ar_status config(ar_config *c, const ar_json *root, const char *what) {
-    AR_TRY(ar__config_decoder(c, root, &(ar__config_rules){AR__LLAMA_RULES, .default_eps = 1e-6}, what));
-    return ar__config_window(c, root, 0, what);
+    return ar__config_decoder(c, root, &(ar__config_rules){AR__LLAMA_RULES, .default_eps = 1e-6}, what);
 }
 
 /* attention_bias and mlp_bias: seen in the weights. */

@@ -1,5 +1,5 @@
-/* Mistral 7B and its relatives: Llama with sliding attention (Jiang 2023, arXiv 2310.06825). The window is the
- * longest context here: within it, sliding attention is plain causal attention. */
+/* Mistral 7B and its relatives: Llama with sliding attention (Jiang 2023, arXiv 2310.06825), in every layer.
+ */
 #include "ar_error.h"
 #include "family.h"
 

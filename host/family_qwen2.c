@@ -2,12 +2,9 @@
 #include "ar_error.h"
 #include "family.h"
 
-/* The window counts only with use_sliding_window; then some layers keep to it, so the whole model must. */
 static ar_status config(ar_config *c, const ar_json *root, const char *what) {
-    bool slides;
     AR_TRY(ar__config_decoder(c, root, &(ar__config_rules){AR__LLAMA_RULES, .default_eps = 1e-6}, what));
-    AR_TRY(ar_json_bool_or(&slides, root, "use_sliding_window", false, what));
-    return slides ? ar__config_window(c, root, 4096, what) : AR_OK;
+    return ar__config_layer_windows(c, root, what);
 }
 
 static ar_status bind(ar_open_model *m) {

@@ -4,11 +4,9 @@
 #include "family.h"
 
 static ar_status config(ar_config *c, const ar_json *root, const char *what) {
-    bool slides;
     const ar__config_rules rules = {AR__LLAMA_RULES, .default_eps = 1e-6, .default_head_dim = 128};
     AR_TRY(ar__config_decoder(c, root, &rules, what));
-    AR_TRY(ar_json_bool_or(&slides, root, "use_sliding_window", false, what));
-    return slides ? ar__config_window(c, root, 4096, what) : AR_OK;
+    return ar__config_layer_windows(c, root, what);
 }
 
 /* attention_bias: seen in the weights. */

@@ -19,7 +19,7 @@
 #define AR__GGUF_ALIGNMENT     32
 #define AR__GGUF_NAME          64 /* bytes of a tensor's name with its NUL */
 #define AR__GGUF_BLOCK         32 /* elements of a block of the types that have no super-blocks */
-#define AR__GGUF_MAX_LAYERS    4096
+#define AR__GGUF_MAX_LAYERS    AR_MAX_LAYERS
 #define AR__GGUF_QUANT_VERSION 2
 
 /* ---- fmt_gguf.c ---- */
@@ -187,7 +187,8 @@ typedef struct ar__gguf_arch {
     bool is_rotary, is_partial;            /* is_partial: rope.dimension_count may be less than a head */
     bool is_permuted;                      /* q and k have rotary pairs side by side */
     bool has_rope_freqs;                   /* knows rope_freqs.weight */
-    bool has_window, has_layer_norm;
+    bool needs_window, has_layer_norm;     /* needs_window: llama.cpp's loader wants sliding_window, 0 for none */
+    const char *sliding_family;            /* what files with a window are read as; NULL = as those without */
     bool repeats_head;                     /* older readers want output.weight of tied models too */
 } ar__gguf_arch;
 const ar__gguf_arch *ar__gguf_arch_named(const char *name, size_t bytes); /* NULL for others */

@@ -93,6 +93,19 @@ static void put_rope(ar__gguf_out *o, const ar__gguf_arch *arch, const ar_config
     }
 }
 
+/* The window, and if some layers do not slide, which do. llama.cpp has these keys, but heeds them in other
+ * architectures only. */
+static void put_window(ar__gguf_out *o, const ar__gguf_arch *arch, const ar_config *c) {
+    char key[96];
+    bool is_mixed = false;
+    arch_u32(o, arch, ".attention.sliding_window", c->window);
+    for (int32_t i = 0; i < c->layers; i++) is_mixed = is_mixed || ar_config_window(c, i) != c->window;
+    if (!is_mixed) return;
+    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", arch->name);
+    field_array(o, key, AR__GGUF_BOOL, c->layers);
+    for (int32_t i = 0; i < c->layers; i++) ar__gguf_put_int(o, ar_config_window(c, i) > 0, 1);
+}
+
 static void put_config(ar__gguf_out *o, const ar__gguf_arch *arch, const ar_config *c) {
     arch_u32(o, arch, ".context_length", c->max_tokens);
     arch_u32(o, arch, ".embedding_length", c->hidden);
@@ -105,10 +118,8 @@ static void put_config(ar__gguf_out *o, const ar__gguf_arch *arch, const ar_conf
     arch_f32(o, arch, arch->has_layer_norm ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon",
              c->rms_eps);
     if (arch->is_rotary) put_rope(o, arch, c);
-    if (arch->has_window) {
-        arch_u32(o, arch, ".attention.sliding_window", c->window);
-        arch_u32(o, arch, ".rope.scaling.original_context_length", c->max_tokens);
-    }
+    if (arch->needs_window || c->window > 0) put_window(o, arch, c);
+    if (arch->needs_window) arch_u32(o, arch, ".rope.scaling.original_context_length", c->max_tokens);
     arch_u32(o, arch, ".vocab_size", c->vocab);
 }
 

@@ -262,6 +262,27 @@ static ar_status read_llama3_scaling(ar_config *c, const ar__gguf *g, const ar__
                            g->what);
 }
 
+/* ---- sliding attention ---- */
+
+/* The window of all layers, or of those that the pattern says. llama.cpp reads it for phi3 and then ignores
+ * it, and does not look for it in the other architectures here; the models were trained with it, and
+ * transformers heeds it. */
+static ar_status read_window(ar_config *c, keys *k, const ar__gguf *g) {
+    const ar__gguf_value *pattern;
+    AR_TRY(read_i32(&c->window, g, key(k, ".attention.sliding_window"), 0, 0, INT32_MAX));
+    if (c->window == 0) return AR_OK;
+    AR_TRY(ar__gguf_array(&pattern, g, key(k, ".attention.sliding_window_pattern"), AR__GGUF_BOOL));
+    if (pattern && pattern->count != (uint64_t)c->layers)
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRIu64 " values, expected %d, one for every block",
+                        g->what, k->text, pattern->count, (int)c->layers);
+    for (int32_t i = 0; pattern && i < c->layers; i++)
+        if (!pattern->data[i]) ar__config_set_full(c, i);
+    ar__config_trim_window(c);
+    if (c->window > 0 && k->arch->sliding_family)
+        snprintf(c->family, sizeof c->family, "%s", k->arch->sliding_family);
+    return AR_OK;
+}
+
 /* ---- the config ---- */
 
 /* *id = -1 when missing. Ids outside the vocabulary are files' way to say none. */
@@ -297,8 +318,7 @@ ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor
     const char *eps = names.arch->has_layer_norm ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon";
     AR_TRY(ar__gguf_real(&c->rms_eps, g, key(k, eps), NAN, 1e-20, 1));
     if (names.arch->is_rotary) AR_TRY(read_linear_scaling(c, k, g));
-    if (names.arch->has_window) AR_TRY(read_i32(&c->window, g, key(k, ".attention.sliding_window"), 0, 0, INT32_MAX));
-    if (c->window > 0 && c->window < c->max_tokens) c->max_tokens = c->window;
+    AR_TRY(read_window(c, k, g));
     if (rope_factors) AR_TRY(read_llama3_scaling(c, g, rope_factors));
     return read_special(&c->bos, &c->eos, &unk, g, c->vocab);
 }

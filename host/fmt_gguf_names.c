@@ -32,11 +32,11 @@ static const ar__gguf_pair gpt2_blocks[] = {{"attn_norm", "ln_1"},          {"at
                                             {NULL, NULL}};
 static const ar__gguf_arch archs[] = {
     {.name = "llama", .layers = "model.layers", .globals = llama_globals, .blocks = llama_blocks, .is_rotary = true,
-     .is_permuted = true, .has_rope_freqs = true},
+     .is_permuted = true, .has_rope_freqs = true, .sliding_family = "mistral"},
     {.name = "qwen2", .layers = "model.layers", .globals = llama_globals, .blocks = llama_blocks, .is_rotary = true},
     {.name = "qwen3", .layers = "model.layers", .globals = llama_globals, .blocks = qwen3_blocks, .is_rotary = true},
     {.name = "phi3", .layers = "model.layers", .globals = llama_globals, .blocks = phi3_blocks, .is_rotary = true,
-     .is_partial = true, .has_window = true},
+     .is_partial = true, .needs_window = true},
     {.name = "gpt2", .layers = "transformer.h", .bare = "transformer.", .globals = gpt2_globals, .blocks = gpt2_blocks,
      .has_layer_norm = true, .repeats_head = true}};
 #define ARCH_COUNT ((int32_t)(sizeof archs / sizeof *archs))

@@ -46,6 +46,22 @@ static void add_rope(cJSON *o, const ar_config *c) {
     cJSON_AddNumberToObject(scaling, "original_max_position_embeddings", c->rope_scaling.original_tokens);
 }
 
+static void add_window(cJSON *o, const ar_config *c) {
+    if (c->window > 0)
+        cJSON_AddNumberToObject(o, "sliding_window", c->window);
+    else
+        cJSON_AddNullToObject(o, "sliding_window"); /* where it is missing it may be 4096 */
+    if (strncmp(c->family, "qwen", 4) != 0) return;
+    int32_t first = 0;
+    while (first < c->layers && ar_config_window(c, first) == 0) first++;
+    cJSON_AddBoolToObject(o, "use_sliding_window", c->window > 0);
+    cJSON_AddNumberToObject(o, "max_window_layers", first);
+    cJSON *types = cJSON_AddArrayToObject(o, "layer_types");
+    for (int32_t i = 0; i < c->layers; i++)
+        cJSON_AddItemToArray(
+            types, cJSON_CreateString(ar_config_window(c, i) > 0 ? "sliding_attention" : "full_attention"));
+}
+
 ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
     const ar_config *c = &m->config;
     const char *architecture = NULL;
@@ -77,6 +93,7 @@ ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
     add_rope(o, c);
     if (c->rotary > 0 && c->rotary < c->head_dim)
         add_float(o, "partial_rotary_factor", (float)c->rotary / (float)c->head_dim);
+    if (strcmp(c->family, "llama") != 0) add_window(o, c);
     if (strcmp(c->family, "phi3") == 0)
         cJSON_AddNumberToObject(o, "original_max_position_embeddings", c->max_tokens);
     cJSON_AddBoolToObject(o, "tie_word_embeddings", c->tied);

@@ -41,10 +41,56 @@ static void values_are_taken(void **state) {
     assert_true(c.rms_eps == 1e-5f && c.rope_theta == 1e6f && c.tied);
     assert_int_equal(c.bos, 1);
     assert_int_equal(c.eos, 2);
-    assert_int_equal(c.max_tokens, 100);
-    assert_ok(parse(&c, "\"sliding_window\":null,\"bos_token_id\":null"));
     assert_int_equal(c.max_tokens, 256);
+    assert_int_equal(c.window, 100);
+    assert_ok(parse(&c, "\"bos_token_id\":null"));
     assert_int_equal(c.bos, -1);
+}
+
+/* The layers that slide as text, "-s" for a window in the second of two. */
+static const char *sliding_layers(const ar_config *c) {
+    static char text[64];
+    for (int32_t i = 0; i < c->layers; i++) text[i] = ar_config_window(c, i) ? 's' : '-';
+    text[c->layers] = 0;
+    return text;
+}
+
+/* As transformers reads them. */
+static void windows_are_those_of_some_layers(void **state) {
+    (void)state;
+    static const struct {
+        const char *more, *layers;
+        int32_t window;
+    } rows[] = {
+        {"\"model_type\":\"llama\",\"sliding_window\":8", "------------", 0},
+        {"\"model_type\":\"mistral\"", "ssssssssssss", 4096},
+        {"\"model_type\":\"mistral\",\"sliding_window\":9", "ssssssssssss", 9},
+        {"\"model_type\":\"mistral\",\"sliding_window\":null", "------------", 0},
+        {"\"model_type\":\"phi3\"", "------------", 0},
+        {"\"model_type\":\"phi3\",\"sliding_window\":9", "ssssssssssss", 9},
+        {"\"model_type\":\"qwen2\",\"sliding_window\":9,\"max_window_layers\":3", "------------", 0},
+        {"\"model_type\":\"qwen2\",\"use_sliding_window\":true", "------------", 0},
+        {"\"model_type\":\"qwen2\",\"use_sliding_window\":true,\"max_window_layers\":9", "---------sss",
+         4096},
+        {"\"model_type\":\"qwen3\",\"use_sliding_window\":true,\"max_window_layers\":0,\"sliding_window\":6",
+         "ssssssssssss", 6},
+        {"\"model_type\":\"qwen3\",\"use_sliding_window\":true,\"max_window_layers\":0,\"sliding_window\":"
+         "null",
+         "------------", 0},
+        {"\"model_type\":\"qwen3\",\"use_sliding_window\":true,\"sliding_window\":6,\"max_window_layers\":2,"
+         "\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\",\"full_attention\","
+         "\"full_attention\",\"full_attention\",\"full_attention\",\"full_attention\",\"full_attention\","
+         "\"sliding_attention\",\"full_attention\",\"sliding_attention\"]",
+         "s--------s-s", 6}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ar_config c;
+        char more[1024];
+        snprintf(more, sizeof more, "\"num_hidden_layers\":12,%s", rows[i].more);
+        assert_ok(parse(&c, more));
+        assert_string_equal(sliding_layers(&c), rows[i].layers);
+        assert_int_equal(c.window, rows[i].window);
+        assert_int_equal(c.max_tokens, 256);
+    }
 }
 
 static void rope_scaling_has_two_spellings(void **state) {
@@ -79,7 +125,8 @@ typedef struct bad {
 static void absurd_values_are_named(void **state) {
     (void)state;
     const bad rows[] = {
-        {"\"model_type\":\"bloom\"", "model_type: found \"bloom\", expected one of: llama mistral qwen2 qwen3 phi3 gpt2 opt"},
+        {"\"model_type\":\"bloom\"",
+         "model_type: found \"bloom\", expected one of: llama mistral qwen2 qwen3 phi3 gpt2 opt"},
         {"\"model_type\":\"llama opt\"", "model_type"},
         {"\"model_type\":\"\"", "model_type"},
         {"\"model_type\":\"lla\"", "model_type"},
@@ -98,7 +145,18 @@ static void absurd_values_are_named(void **state) {
         {"\"vocab_size\":0", "vocab_size"},
         {"\"vocab_size\":4294967297", "vocab_size"},
         {"\"max_position_embeddings\":0", "max_position_embeddings"},
-        {"\"sliding_window\":0", "sliding_window"},
+        {"\"model_type\":\"mistral\",\"sliding_window\":0", "sliding_window"},
+        {"\"model_type\":\"qwen2\",\"use_sliding_window\":1", "use_sliding_window"},
+        {"\"model_type\":\"qwen2\",\"max_window_layers\":-1", "max_window_layers: found -1"},
+        {"\"model_type\":\"qwen2\",\"layer_types\":\"full_attention\"", "layer_types: found 0"},
+        {"\"model_type\":\"qwen2\",\"layer_types\":[\"full_attention\"]",
+         "layer_types: found 1 of them, expected 5"},
+        {"\"model_type\":\"qwen3\",\"num_hidden_layers\":1,\"layer_types\":[\"sliding_attention\"]",
+         "layer_types: found sliding_attention and no window"},
+        {"\"model_type\":\"qwen3\",\"num_hidden_layers\":1,\"layer_types\":[\"linear_attention\"]",
+         "layer_types: found \"linear_attention\""},
+        {"\"model_type\":\"qwen3\",\"num_hidden_layers\":1,\"layer_types\":[1]",
+         "layer_types: found \"no text\""},
         {"\"num_attention_heads\":0", "num_attention_heads"},
         {"\"num_key_value_heads\":3", "num_key_value_heads: found 3, expected a divisor"},
         {"\"num_key_value_heads\":16", "num_key_value_heads: found 16"},
@@ -194,6 +252,7 @@ static void families_are_found_by_model_type(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(defaults_are_those_of_the_family),
                                        cmocka_unit_test(values_are_taken),
+                                       cmocka_unit_test(windows_are_those_of_some_layers),
                                        cmocka_unit_test(rope_scaling_has_two_spellings),
                                        cmocka_unit_test(absurd_values_are_named),
                                        cmocka_unit_test(every_needed_key_is_asked_for),

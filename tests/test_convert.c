@@ -133,6 +133,9 @@ static void families_come_back(void **state) {
         assert_true(a->config.hidden == b->config.hidden && a->config.head_dim == b->config.head_dim);
         assert_true(a->config.rotary == b->config.rotary && a->config.rope_theta == b->config.rope_theta);
         assert_true(a->config.tied == b->config.tied && a->config.kv_heads == b->config.kv_heads);
+        for (int32_t l = 0; l < a->config.layers; l++)
+            assert_int_equal(ar_config_window(&a->config, l), ar_config_window(&b->config, l));
+        assert_int_equal(a->config.max_tokens, b->config.max_tokens);
         assert_same_weights(a, b, "f32");
         ar_model_close(a);
         ar_model_close(b);

@@ -71,6 +71,12 @@ static void logits_case(ar_device *device, void *ctx) {
         assert_ok(ar_session_logits(s, got, g.ids, T));
         compare(device, names[f], "as a prompt", got, g.logits + (T - 1) * V, 1, 1e-3);
         ar_session_destroy(s);
+        assert_ok(
+            ar_session_create(&s, m, device, T)); /* in chunks, some of which begin beyond the first window */
+        for (int t = 5; t < T; t += 9) assert_ok(ar_session_logits(s, NULL, g.ids, t));
+        assert_ok(ar_session_logits(s, got, g.ids, T));
+        compare(device, names[f], "in chunks", got, g.logits + (T - 1) * V, 1, 1e-3);
+        ar_session_destroy(s);
         ar_model_close(m);
     }
     free(got);
@@ -165,6 +171,9 @@ static void through_gguf(float *logits, ar_device *device, const ar_open_model *
     assert_ok(ar_format_find("gguf")->verify(path, &src));
     assert_ok(ar_model_open(&back, path));
     assert_int_equal(back->model.max_tokens, m->model.max_tokens);
+    assert_string_equal(back->config.family, m->config.family);
+    for (int32_t l = 0; l < m->config.layers; l++)
+        assert_int_equal(ar_config_window(&back->config, l), ar_config_window(&m->config, l));
     assert_ok(ar_model_logits(logits, back, device, g->ids, T, T));
     check_session(device, m->config.family, back, g, logits);
     ar_model_close(back);
@@ -302,23 +311,28 @@ static void wrong_tensors_and_keys_are_named(void **state) {
     }
 }
 
-/* Within a sliding window attention is plain: the window is the context, for prefill and generation alike. */
-static void window_is_the_context(void **state) {
+/* How many tokens a token of each layer sees: the golden models' windows are smaller than T. */
+static void windows_are_kept_by_layer(void **state) {
+    (void)state;
+    static const struct {
+        const char *family;
+        int32_t windows[2];
+    } rows[] = {
+        {"llama", {0, 0}}, {"mistral", {7, 7}}, {"qwen2", {0, 5}}, {"qwen3", {3, 0}}, {"phi3", {16, 16}}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ar_open_model *m;
+        assert_ok(ar_model_open(&m, golden_folder(rows[i].family)));
+        assert_int_equal(m->model.max_tokens, 40);
+        for (int32_t l = 0; l < 2; l++) assert_int_equal(ar_config_window(&m->config, l), rows[i].windows[l]);
+        ar_model_close(m);
+    }
+}
+
+static void ids_and_positions_are_checked(void **state) {
     (void)state;
     ar_open_model *m;
-    assert_ok(ar_model_open(&m, golden_folder("mistral")));
-    assert_int_equal(m->model.max_tokens, 24);
-    assert_int_equal(m->config.window, 24);
-    ar_model_close(m);
-    assert_ok(open_changed(&m, "mistral", &(change){.config = "\"sliding_window\":null"}));
-    assert_int_equal(m->model.max_tokens, 40);
-    ar_model_close(m);
-    assert_ok(open_changed(&m, "qwen2", &(change){.config = "\"sliding_window\":8"})); /* and no use_sliding_window */
-    assert_int_equal(m->model.max_tokens, 40);
-    ar_model_close(m);
-    assert_ok(open_changed(&m, "qwen2", &(change){.config = "\"sliding_window\":8,\"use_sliding_window\":true"}));
-    assert_int_equal(m->model.max_tokens, 8);
     float row[32];
+    assert_ok(ar_model_open(&m, golden_folder("qwen2")));
     assert_error(ar_model_embed(&m->model, row, (int32_t[]){64}, 1, 0), AR_ERR_ARG, "token id 64");
     ar_model_close(m);
     assert_ok(ar_model_open(&m, golden_folder("opt")));
@@ -334,6 +348,7 @@ int main(void) {
                                        cmocka_unit_test(formats_without_conv1d_refuse_gpt2),
                                        cmocka_unit_test(other_prefixes_bind),
                                        cmocka_unit_test(wrong_tensors_and_keys_are_named),
-                                       cmocka_unit_test(window_is_the_context)};
+                                       cmocka_unit_test(windows_are_kept_by_layer),
+                                       cmocka_unit_test(ids_and_positions_are_checked)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

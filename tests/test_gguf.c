@@ -673,6 +673,19 @@ static void short_scores(bytes *b) {
     number(b, 12, 4);
 }
 static void partial_rotary(bytes *b) { key_u32(b, "llama.rope.dimension_count", 2); }
+static void long_pattern(bytes *b) {
+    key_u32(b, "llama.attention.sliding_window", 4);
+    key(b, "llama.attention.sliding_window_pattern", AR__GGUF_ARRAY);
+    number(b, AR__GGUF_BOOL, 4);
+    number(b, 2, 8);
+    number(b, 0, 1);
+    number(b, 1, 1);
+}
+static void period_pattern(bytes *b) {
+    key_u32(b, "llama.attention.sliding_window", 4);
+    key_u32(b, "llama.attention.sliding_window_pattern", 2);
+}
+static void wide_window(bytes *b) { key_u32(b, "llama.attention.sliding_window", UINT32_MAX); }
 static void wrong_vocab(bytes *b) { key_u32(b, "llama.vocab_size", 5); }
 
 static void what_would_be_misread_is_refused(void **state) {
@@ -680,15 +693,20 @@ static void what_would_be_misread_is_refused(void **state) {
     const struct {
         void (*keys)(bytes *b);
         const char *drop, *part;
-    } cases[] = {{split_keys, NULL, "split.count: found one of 3 files"},
-                 {yarn_keys, NULL, "found \"yarn\""},
-                 {short_scores, "llama.feed_forward_length", "one for every block"},
-                 {partial_rotary, NULL, "dimension_count: found 2"},
-                 {wrong_vocab, NULL, "vocab_size: found 5"}};
+        int count; /* of keys */
+    } cases[] = {{split_keys, NULL, "split.count: found one of 3 files", 1},
+                 {yarn_keys, NULL, "found \"yarn\"", 1},
+                 {short_scores, "llama.feed_forward_length", "one for every block", 1},
+                 {partial_rotary, NULL, "dimension_count: found 2", 1},
+                 {long_pattern, NULL, "sliding_window_pattern: found 2 values, expected 1", 2},
+                 {period_pattern, NULL, "sliding_window_pattern: found a value of type u32", 2},
+                 {wide_window, NULL, "sliding_window: found 4294967295", 1},
+                 {wrong_vocab, NULL, "vocab_size: found 5", 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_error(
-            open_changed(&(change){.more_keys = cases[i].keys, .more_key_count = 1, .drop = cases[i].drop}),
-            AR_ERR_FORMAT, cases[i].part);
+        assert_error(open_changed(&(change){.more_keys = cases[i].keys,
+                                            .more_key_count = cases[i].count,
+                                            .drop = cases[i].drop}),
+                     AR_ERR_FORMAT, cases[i].part);
     assert_ok(open_changed(
         &(change){.more_keys = unknown_tensor, .more_key_count = 1})); /* split.count of another kind */
 }

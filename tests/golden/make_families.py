@@ -4,7 +4,8 @@ golden.safetensors with token ids and the logits that transformers computes for 
     python3 make_families.py            needs torch, transformers 5, safetensors
 
 Weights are random (seeded), rounded to float16; widths are as small as every part of a family allows, so that the
-folders can be kept here: groups of heads, a head width that is not hidden / heads, a partial rotation, a window.
+folders can be kept here: groups of heads, a head width that is not hidden / heads, a partial rotation, windows
+smaller than the tested length, in all layers or in some.
 """
 import copy
 import os
@@ -23,10 +24,13 @@ MODELS = {
     "llama": tf.LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True, rms_norm_eps=1e-5, rope_parameters={
         "rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 16}),
-    "mistral": tf.MistralConfig(**SIZES, sliding_window=TOKENS, head_dim=12, rope_parameters=ROPE),
-    "qwen2": tf.Qwen2Config(**SIZES, tie_word_embeddings=True, rope_parameters=dict(ROPE, rope_theta=1e6)),
-    "qwen3": tf.Qwen3Config(**SIZES, head_dim=16, tie_word_embeddings=True, rope_parameters=dict(ROPE, rope_theta=1e6)),
-    "phi3": tf.Phi3Config(**SIZES, sliding_window=None, rope_parameters=dict(ROPE, partial_rotary_factor=0.5)),
+    "mistral": tf.MistralConfig(**SIZES, sliding_window=7, head_dim=12, rope_parameters=ROPE),
+    "qwen2": tf.Qwen2Config(**SIZES, tie_word_embeddings=True, use_sliding_window=True, sliding_window=5,
+                            max_window_layers=1, rope_parameters=dict(ROPE, rope_theta=1e6)),
+    "qwen3": tf.Qwen3Config(**SIZES, head_dim=16, tie_word_embeddings=True, use_sliding_window=True, sliding_window=3,
+                            layer_types=["sliding_attention", "full_attention"],
+                            rope_parameters=dict(ROPE, rope_theta=1e6)),
+    "phi3": tf.Phi3Config(**SIZES, sliding_window=16, rope_parameters=dict(ROPE, partial_rotary_factor=0.5)),
     "gpt2": tf.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=40, **COMMON),
     "opt": tf.OPTConfig(hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=32,
                         max_position_embeddings=40, **COMMON),
