@@ -172,7 +172,8 @@ typedef struct ar_config {
     int32_t window;                /* in layers that slide a token sees this many, itself included; 0 = none slides */
     uint8_t full[AR_MAX_LAYERS / 8]; /* with a window: bit i % 8 of byte i / 8 says that layer i does not slide */
     ar_act act;                    /* between the two products of an MLP without a gate */
-    bool is_conv1d;                /* float products are stored (I, O), as GPT-2's Conv1D does */
+    bool is_conv1d;                /* Hugging Face folders hold the family's float products as (I, O): GPT-2's Conv1D */
+    bool conv1d_in_rows;           /* but the file this was read from holds them as (O, I), like any others: GGUF */
     bool tied;
     struct { char kind[16]; /* "", "linear", "llama3" */ float factor, low_freq, high_freq; int32_t original_tokens; } rope_scaling;
     int32_t bos, eos;              /* -1 = none */

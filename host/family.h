@@ -59,6 +59,8 @@ typedef struct ar__layout {
 /* Fills m->model from m->config and m->weights. Errors: FORMAT names a missing, misshapen or superfluous tensor. */
 ar_status ar__family_bind(ar_open_model *m, const ar__layout *layout);
 void ar__family_unbind(ar_open_model *m);
+/* The float tensor of linear i is stored (I, O). */
+bool ar__family_is_transposed(const ar_block *b, int32_t i);
 
 /* What forwards ask of their block. */
 const ar_config *ar__family_config(const ar_block *b);

@@ -169,6 +169,10 @@ static ar_status describe_head(const ar_model *m, ar_stored *s) {
     return read_head(m, s->rows, 0, m->vocab);
 }
 
+bool ar__family_is_transposed(const ar_block *b, int32_t i) {
+    return ((const bound_block *)b->impl)->transposed[i];
+}
+
 /* ---- what forwards ask ---- */
 
 const ar_config *ar__family_config(const ar_block *b) { return &((const bound_block *)b->impl)->model->open->config; }
@@ -225,14 +229,15 @@ static bool is_float(const bound *l, const char *name) {
     return strcmp(type, "F32") == 0 || strcmp(type, "F16") == 0 || strcmp(type, "BF16") == 0;
 }
 
-/* A Conv1D stores (I, O); packed by a quantizer it is (O, I) as any other product. */
+/* A Conv1D stores (I, O); in GGUF, or packed by a quantizer, it is (O, I) as any other product. */
 static ar_status bind_linear(bound *l, bound_block *block, ar_block *b, int32_t i) {
     const ar__layout *layout = l->layout;
     int64_t O = layout->linears[i].O, I = layout->linears[i].I;
     ar__bias bias = layout->linears[i].bias;
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s.%s.weight", block->name, layout->linears[i].name);
-    block->transposed[i] = l->open->config.is_conv1d && is_float(l, name);
+    const ar_config *c = &l->open->config;
+    block->transposed[i] = c->is_conv1d && !c->conv1d_in_rows && is_float(l, name);
     AR_TRY(block->transposed[i] ? bind_tensor(l, &block->linears[i], name, I, O, false)
                                 : bind_tensor(l, &block->linears[i], name, O, I, false));
     block->biases[i] = -1;

@@ -187,6 +187,7 @@ typedef struct ar__gguf_arch {
     bool is_rotary, is_partial;            /* is_partial: rope.dimension_count may be less than a head */
     bool is_permuted;                      /* q and k have rotary pairs side by side */
     bool has_rope_freqs;                   /* knows rope_freqs.weight */
+    bool is_conv1d;                        /* Hugging Face stores products the other way round */
     bool needs_window, has_layer_norm;     /* needs_window: llama.cpp's loader wants sliding_window, 0 for none */
     const char *sliding_family;            /* what files with a window are read as; NULL = as those without */
     bool repeats_head;                     /* older readers want output.weight of tied models too */

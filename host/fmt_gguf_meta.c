@@ -312,6 +312,7 @@ ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor
     keys names = {0}, *k = &names;
     AR_TRY(ar__gguf_read_arch(&names.arch, g));
     AR_TRY(check_whole(g));
+    c->is_conv1d = c->conv1d_in_rows = names.arch->is_conv1d;
     snprintf(c->family, sizeof c->family, "%s", ar__gguf_family(names.arch)->name);
     AR_TRY(read_sizes(c, k, g, embedding));
     AR_TRY(read_heads(c, k, g));

@@ -38,7 +38,7 @@ static const ar__gguf_arch archs[] = {
     {.name = "phi3", .layers = "model.layers", .globals = llama_globals, .blocks = phi3_blocks, .is_rotary = true,
      .is_partial = true, .needs_window = true},
     {.name = "gpt2", .layers = "transformer.h", .bare = "transformer.", .globals = gpt2_globals, .blocks = gpt2_blocks,
-     .has_layer_norm = true, .repeats_head = true}};
+     .is_conv1d = true, .has_layer_norm = true, .repeats_head = true}};
 #define ARCH_COUNT ((int32_t)(sizeof archs / sizeof *archs))
 
 static const char *const parts[] = {"weight", "bias"};

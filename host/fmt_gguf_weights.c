@@ -121,6 +121,15 @@ static const ar__gguf_tensor *find_tensor(const ar__gguf *g, const char *name) {
     return NULL;
 }
 
+/* The head that is the embedding once more, which older readers want of some tied models. */
+static const ar__gguf_tensor *find_repeated(const ar__gguf *g, const ar__gguf_arch *arch,
+                                            const ar__gguf_tensor *embedding) {
+    const ar__gguf_tensor *head = arch->repeats_head ? find_tensor(g, "output.weight") : NULL;
+    bool is_same = head && head->type == embedding->type && head->bytes == embedding->bytes &&
+                   memcmp(head->data, embedding->data, (size_t)head->bytes) == 0;
+    return is_same ? head : NULL;
+}
+
 static ar_status add_entry(gguf_weights *s, const ar__gguf_tensor *t, const ar__gguf_arch *arch, const ar_config *c) {
     char quoted[AR__QUOTE_BYTES];
     entry *e = &s->entries[s->count];
@@ -152,11 +161,13 @@ static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **t
     AR_TRY(ar__gguf_read_arch(&arch, g));
     if (!arch->has_rope_freqs) factors = NULL; /* a tensor like any other, and unknown */
     if (!embedding) return ar__fail(AR_ERR_FORMAT, "%s: tensor token_embd.weight: missing", s->what);
-    AR_TRY(ar__gguf_config(config, g, embedding, factors, !find_tensor(g, "output.weight")));
+    const ar__gguf_tensor *repeated = find_repeated(g, arch, embedding);
+    AR_TRY(ar__gguf_config(config, g, embedding, factors, repeated || !find_tensor(g, "output.weight")));
     s->entries = ar__alloc((size_t)g->tensor_count, sizeof *s->entries);
     if (!s->entries) return AR_ERR_MEMORY;
     for (int64_t i = 0; i < g->tensor_count; i++)
-        if (&g->tensors[i] != factors) AR_TRY(add_entry(s, &g->tensors[i], arch, config));
+        if (&g->tensors[i] != factors && &g->tensors[i] != repeated)
+            AR_TRY(add_entry(s, &g->tensors[i], arch, config));
     const ar__gguf_value *tokens = ar__gguf_find(g, "tokenizer.ggml.tokens");
     if (tokens && tokens->kind == AR__GGUF_ARRAY && tokens->count != (uint64_t)config->vocab)
         return ar__fail(AR_ERR_FORMAT,

@@ -450,10 +450,13 @@ static ar_status verify_float(const ar_weights *w, const char *path, const job *
 }
 
 static ar_status verify_entry(const ar_weights *w, const char *path, const job *j, const entry *e) {
-    char hf[AR__GGUF_HF_NAME];
+    char name[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME];
     const ar__gguf_arch *arch = ar__gguf_arch_of(j->src->model->config.family);
     if (e->weight < 0) return AR_OK;
     int64_t index = ar__gguf_to_hf(hf, arch, e->name, strlen(e->name)) ? ar_weights_find(w, hf) : -1;
+    if (index < 0 && arch->repeats_head && strcmp(e->name, "output.weight") == 0 &&
+        ar__gguf_global_name(name, hf, arch, "token_embd", false))
+        index = ar_weights_find(w, hf); /* byte for byte the embedding, so that the reader left it out */
     if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, e->name);
     if (e->is_coded) return verify_linear(w, path, j, e, index);
     return is_rounded(e) ? verify_rounded(w, path, j, e, index) : verify_float(w, path, j, e, index);

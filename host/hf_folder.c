@@ -1,5 +1,6 @@
 /* Hugging Face folders out; see hf_folder.h. */
 #include "hf_folder.h"
+#include "family.h"
 #include "hf_make.h"
 #include "tokenizer.h"
 #include <dirent.h>
@@ -23,6 +24,7 @@ typedef struct entry {
     const ar_weight *weight; /* float tensors */
     int64_t index;           /* of the weight */
     int32_t block, linear;   /* quantized linears; block -1 = float */
+    bool is_turned;          /* a float product stored (O, I) that is to be (I, O) */
     int32_t shard;
 } entry;
 
@@ -52,6 +54,11 @@ static const ar_linear *linear_of(const folder *f, const entry *e) {
     return &f->src->model->model.blocks[e->block].linears[e->linear];
 }
 
+static void shape_of(const entry *e, int64_t dims[4]) {
+    memcpy(dims, e->weight->dims, sizeof e->weight->dims);
+    if (e->is_turned) dims[0] = e->weight->dims[1], dims[1] = e->weight->dims[0];
+}
+
 static bool is_transposed(const folder *f) { return f->layout->as_source && f->src->model->config.is_conv1d; }
 
 static ar_status declared(const folder *f, const entry *e, ar_hf_tensors *t) {
@@ -62,24 +69,34 @@ static ar_status declared(const folder *f, const entry *e, ar_hf_tensors *t) {
     return AR_OK;
 }
 
-/* Which weight is a linear that the plan quantizes. */
-static void find_linear(const folder *f, entry *e) {
-    const ar_model *m = &f->src->model->model;
+/* Which linear this is the weight of: NULL for none, else its block, and *linear. */
+static const ar_block *find_linear(const ar_model *m, int32_t *linear, const char *weight) {
     char name[AR_HF_NAME];
-    e->block = -1;
     for (int32_t b = 0; b < m->block_count; b++) {
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
-            const ar_linear *lin = &m->blocks[b].linears[i];
-            if (!ar_output_plan_holds(f->src->plan, lin->O, lin->I)) continue;
             ar__hf_linear_name(name, &m->blocks[b], i);
             size_t n = strlen(name);
-            if (strncmp(e->weight->name, name, n) == 0 && strcmp(e->weight->name + n, ".weight") == 0) {
-                e->block = b;
-                e->linear = i;
-                return;
+            if (strncmp(weight, name, n) == 0 && strcmp(weight + n, ".weight") == 0) {
+                *linear = i;
+                return &m->blocks[b];
             }
         }
     }
+    return NULL;
+}
+
+bool ar__hf_is_turned(const ar_open_model *m, const char *weight) {
+    int32_t i = 0;
+    const ar_block *b = m->config.is_conv1d ? find_linear(&m->model, &i, weight) : NULL;
+    return b && !ar__family_is_transposed(b, i);
+}
+
+/* What the plan quantizes, and what else is turned round. */
+static void place_entry(const folder *f, entry *e) {
+    const ar_block *b = find_linear(&f->src->model->model, &e->linear, e->weight->name);
+    bool is_coded = b && ar_output_plan_holds(f->src->plan, b->linears[e->linear].O, b->linears[e->linear].I);
+    e->block = is_coded ? b->index : -1;
+    e->is_turned = !is_coded && ar__hf_is_turned(f->src->model, e->weight->name);
 }
 
 static ar_status plan_entries(folder *f) {
@@ -93,7 +110,7 @@ static ar_status plan_entries(folder *f) {
         entry *e = &f->entries[i];
         e->weight = w->vtable->at(w->impl, i);
         e->index = i;
-        find_linear(f, e);
+        place_entry(f, e);
         uint64_t bytes = 0;
         if (e->block < 0) {
             bytes = (uint64_t)element_count(e->weight) * (strcmp(float_dtype(f, e), "F32") == 0 ? 4 : 2);
@@ -170,6 +187,25 @@ static ar_status transpose(void **values, int64_t O, int64_t I) {
     return AR_OK;
 }
 
+/* A float product (O, I) as (I, O), whole: it is a layer's. */
+static ar_status write_turned(const folder *f, ar_st_writer *w, const entry *e) {
+    const ar_weights *weights = &f->src->model->weights;
+    int64_t O = e->weight->dims[0], I = e->weight->dims[1];
+    const char *dtype = float_dtype(f, e);
+    bool f16 = strcmp(dtype, "F16") == 0, wide = strcmp(dtype, "F32") == 0;
+    void *values = ar__alloc((size_t)O, (size_t)I * sizeof(float));
+    uint16_t *halves = wide ? NULL : ar__alloc((size_t)O, (size_t)I * sizeof *halves);
+    ar_status status = values && (wide || halves) ? AR_OK : AR_ERR_MEMORY;
+    if (status == AR_OK) status = weights->vtable->read(weights->impl, values, e->index, 0, O);
+    if (status == AR_OK) status = transpose(&values, O, I);
+    if (status == AR_OK && !wide) status = narrow(halves, values, O * I, f16, e->weight->name);
+    if (status == AR_OK)
+        status = ar_st_writer_data(w, wide ? values : halves, (size_t)O * (size_t)I * (wide ? 4 : 2));
+    free(values);
+    free(halves);
+    return status;
+}
+
 static ar_status write_linear(const folder *f, ar_st_writer *w, const entry *e) {
     ar_qlinear *q = NULL;
     ar_hf_tensors t;
@@ -186,9 +222,10 @@ static ar_status write_linear(const folder *f, ar_st_writer *w, const entry *e) 
 }
 
 static ar_status declare_entry(const folder *f, ar_st_writer *w, const entry *e) {
+    int64_t dims[4];
+    shape_of(e, dims);
     if (e->block < 0)
-        return ar_st_writer_declare(w, e->weight->name, float_dtype(f, e), e->weight->dim_count,
-                                    e->weight->dims);
+        return ar_st_writer_declare(w, e->weight->name, float_dtype(f, e), e->weight->dim_count, dims);
     ar_hf_tensors t;
     char prefix[AR_HF_NAME], name[AR_HF_NAME + 32];
     AR_TRY(declared(f, e, &t));
@@ -198,6 +235,10 @@ static ar_status declare_entry(const folder *f, ar_st_writer *w, const entry *e)
         AR_TRY(ar_st_writer_declare(w, name, t.list[k].dtype, t.list[k].dim_count, t.list[k].dims));
     }
     return AR_OK;
+}
+
+static ar_status write_entry(const folder *f, ar_st_writer *w, const entry *e) {
+    return e->is_turned ? write_turned(f, w, e) : e->block < 0 ? write_float(f, w, e) : write_linear(f, w, e);
 }
 
 static ar_status write_shard(const folder *f, int32_t shard) {
@@ -212,8 +253,7 @@ static ar_status write_shard(const folder *f, int32_t shard) {
         if (f->entries[i].shard == shard) AR_GO(declare_entry(f, w, &f->entries[i]));
     AR_GO(ar_st_writer_begin(w, path));
     for (int64_t i = 0; i < f->count; i++)
-        if (f->entries[i].shard == shard)
-            AR_GO((f->entries[i].block < 0 ? write_float : write_linear)(f, w, &f->entries[i]));
+        if (f->entries[i].shard == shard) AR_GO(write_entry(f, w, &f->entries[i]));
     AR_GO(ar_st_writer_finish(&w));
 done:
     ar_st_writer_abort(&w);

@@ -29,7 +29,7 @@ typedef struct ar_hf_layout {
     /* Edits config.json's root: adds quantization_config, sets the dtype. */
     ar_status (*config)(cJSON *root, const ar_write_source *src, const void *ctx);
     const void *ctx;
-    bool as_source;       /* the one tensor is F32 and laid out as the source's: (I, O) for a Conv1D */
+    bool as_source;       /* the one tensor is F32 and laid out as a float one: (I, O) for a Conv1D */
     uint64_t shard_bytes; /* a file of tensors grows no larger, unless by its first; 0 = 5 GB */
 } ar_hf_layout;
 
@@ -44,10 +44,12 @@ ar_status ar__hf_folder_check(const char *path, const char *model_path);
 ar_status ar__hf_folder_place(const char *path, const char *made);
 /* "model.layers.3.self_attn.q_proj" of linear i of a block. */
 void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
+/* A float weight that a folder holds the other way round than the source: (I, O), a Conv1D's. */
+bool ar__hf_is_turned(const ar_open_model *m, const char *weight);
 /* CHECK unless tensor index of w holds the very values of q, or their transpose. */
 ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q, bool transposed);
 /* Compares every linear of the source with what w gives: dequantized rows bit for bit, and codes, scales and
- * zeros when codes is set; without codes, w is laid out as the source. CHECK names the first difference. */
+ * zeros when codes is set; without codes, w is laid out as a float folder. CHECK names the first difference. */
 ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes);
 /* Compares values read back with those they were rounded from, to F32, F16 or BF16. CHECK names the first
  * difference. */

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Families whose config.json has Llama's keys. */
 static const struct { const char *family, *architecture; } families[] = {{"llama", "LlamaForCausalLM"},
              {"mistral", "MistralForCausalLM"},
              {"qwen2", "Qwen2ForCausalLM"},
              {"qwen3", "Qwen3ForCausalLM"},
-             {"phi3", "Phi3ForCausalLM"}};
+             {"phi3", "Phi3ForCausalLM"},
+             {"gpt2", "GPT2LMHeadModel"}};
 
 /* The shortest decimal that is this float again. */
 static void add_float(cJSON *o, const char *key, float value) {
@@ -62,25 +62,23 @@ static void add_window(cJSON *o, const ar_config *c) {
             types, cJSON_CreateString(ar_config_window(c, i) > 0 ? "sliding_attention" : "full_attention"));
 }
 
-ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
+static void add_gpt2(cJSON *o, const ar_config *c) {
+    cJSON_AddStringToObject(o, "activation_function", "gelu_new"); /* the only one a file without names can mean */
+    add_float(o, "layer_norm_epsilon", c->rms_eps);
+    cJSON_AddNumberToObject(o, "n_embd", (double)c->hidden);
+    cJSON_AddNumberToObject(o, "n_head", c->heads);
+    cJSON_AddNumberToObject(o, "n_inner", (double)c->intermediate);
+    cJSON_AddNumberToObject(o, "n_layer", c->layers);
+    cJSON_AddNumberToObject(o, "n_positions", c->max_tokens);
+}
+
+/* Llama's keys, which its relatives have too. */
+static void add_llama(cJSON *o, const ar_open_model *m) {
     const ar_config *c = &m->config;
-    const char *architecture = NULL;
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (strcmp(families[i].family, c->family) == 0) architecture = families[i].architecture;
-    *root = NULL;
-    if (!architecture)
-        return ar__fail(AR_ERR_UNSUPPORTED,
-                        "%s: found model family \"%s\", expected llama, mistral, qwen2, qwen3 or phi3 to make a config.json for", m->path,
-                        c->family);
-    cJSON *o = *root = cJSON_CreateObject();
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(o, "architectures"), cJSON_CreateString(architecture));
-    cJSON_AddStringToObject(o, "model_type", c->family);
     cJSON_AddBoolToObject(o, "attention_bias",
                           ar_weights_find(&m->weights, "model.layers.0.self_attn.q_proj.bias") >= 0);
     cJSON_AddBoolToObject(o, "mlp_bias",
                           ar_weights_find(&m->weights, "model.layers.0.mlp.down_proj.bias") >= 0);
-    add_id(o, "bos_token_id", c->bos);
-    add_id(o, "eos_token_id", c->eos);
     cJSON_AddStringToObject(o, "hidden_act", "silu");
     cJSON_AddNumberToObject(o, "hidden_size", (double)c->hidden);
     cJSON_AddNumberToObject(o, "intermediate_size", (double)c->intermediate);
@@ -96,8 +94,30 @@ ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
     if (strcmp(c->family, "llama") != 0) add_window(o, c);
     if (strcmp(c->family, "phi3") == 0)
         cJSON_AddNumberToObject(o, "original_max_position_embeddings", c->max_tokens);
+}
+
+ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
+    const ar_config *c = &m->config;
+    const char *architecture = NULL;
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strcmp(families[i].family, c->family) == 0) architecture = families[i].architecture;
+    *root = NULL;
+    if (!architecture)
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "%s: found model family \"%s\", expected llama, mistral, qwen2, qwen3, phi3 or gpt2 to make a config.json for", m->path,
+                        c->family);
+    cJSON *o = *root = cJSON_CreateObject();
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(o, "architectures"), cJSON_CreateString(architecture));
+    cJSON_AddStringToObject(o, "model_type", c->family);
+    add_id(o, "bos_token_id", c->bos);
+    add_id(o, "eos_token_id", c->eos);
+    cJSON_AddNullToObject(o, "pad_token_id"); /* where it is missing Phi-3 takes an id of its own vocabulary */
     cJSON_AddBoolToObject(o, "tie_word_embeddings", c->tied);
     cJSON_AddNumberToObject(o, "vocab_size", (double)c->vocab);
+    if (c->is_conv1d)
+        add_gpt2(o, c);
+    else
+        add_llama(o, m);
     return AR_OK;
 }
 

@@ -117,9 +117,31 @@ static void models_come_back(void **state) {
     check_there_and_back(&llama3, "f32");
 }
 
+/* The golden GPT-2 in 8 bits, as GPTQ folders hold it. */
+static ar_status rtn_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) {
+    const ar_write_source *src = ctx;
+    const ar_block *b = &src->model->model.blocks[block];
+    float W[32 * 128];
+    ar_qlinear *made = *q = calloc(1, sizeof *made);
+    assert_ok(b->read_linear(b, W, i, 0, b->linears[i].O));
+    assert_ok(ar_qlinear_init(made, &src->plan->scheme, b->linears[i].O, b->linears[i].I));
+    return ar_qlinear_rtn(made, W);
+}
+
+static void packed_gpt2(const char *to) {
+    ar_open_model *m;
+    ar_output_plan plan;
+    assert_ok(ar_output_plan_make(&plan,
+                                  &(ar_output_request){.formats = "gptq", .bits = 8, .group = 32, .sym = 1}));
+    assert_ok(ar_model_open(&m, "tests/golden/families/gpt2"));
+    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src, .method = "rtn"};
+    assert_ok(ar_format_find("gptq")->write(to, &src));
+    ar_model_close(m);
+}
+
 static void families_come_back(void **state) {
     (void)state;
-    const char *families[] = {"llama", "mistral", "qwen2", "qwen3", "phi3"};
+    const char *families[] = {"llama", "mistral", "qwen2", "qwen3", "phi3", "gpt2"};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         char from[256], gguf[4000], back[4000];
         ar_open_model *a, *b;
@@ -136,15 +158,61 @@ static void families_come_back(void **state) {
         for (int32_t l = 0; l < a->config.layers; l++)
             assert_int_equal(ar_config_window(&a->config, l), ar_config_window(&b->config, l));
         assert_int_equal(a->config.max_tokens, b->config.max_tokens);
+        assert_true(a->config.act == b->config.act && a->config.rms_eps == b->config.rms_eps);
         assert_same_weights(a, b, "f32");
         ar_model_close(a);
         ar_model_close(b);
     }
     char gguf[4000];
     snprintf(gguf, sizeof gguf, "%s/m.gguf", folder);
-    assert_ok(convert("tests/golden/families/gpt2", gguf, "gguf", "f32"));
-    assert_error(convert(gguf, in_folder(folder, "gpt2"), "hf", "f32"), AR_ERR_UNSUPPORTED, "gpt2");
     assert_error(convert("tests/golden/families/opt", gguf, "gguf", "f32"), AR_ERR_UNSUPPORTED, "opt");
+}
+
+/* GPT-2's products are stored (I, O) in folders, (O, I) in GGUF and in packed folders; each way round is
+ * rounded alike. */
+static void conv1d_is_turned(void **state) {
+    (void)state;
+    char gguf[4000], halves[4000], packed[4000], back[4000];
+    const char *types[] = {"f16", "bf16"};
+    ar_open_model *a, *b, *c;
+    snprintf(gguf, sizeof gguf, "%s/m.gguf", folder);
+    snprintf(halves, sizeof halves, "%s/halves", folder);
+    snprintf(packed, sizeof packed, "%s/packed", folder);
+    snprintf(back, sizeof back, "%s/back", folder);
+    assert_ok(convert("tests/golden/families/gpt2", gguf, "gguf", "f32"));
+    assert_ok(ar_model_open(&a, "tests/golden/families/gpt2"));
+    assert_ok(ar_model_open(&b, gguf));
+    assert_true(a->config.is_conv1d && b->config.is_conv1d && b->config.tied);
+    assert_int_equal(ar_weights_find(&b->weights, "lm_head.weight"),
+                     -1); /* the repeated head is passed over */
+    const ar_weight *t = b->weights.vtable->at(
+        b->weights.impl, ar_weights_find(&b->weights, "transformer.h.0.attn.c_attn.weight"));
+    assert_true(t->dims[0] == 96 && t->dims[1] == 32);
+    ar_model_close(b);
+    for (int k = 0; k < 2; k++) {
+        assert_ok(convert(gguf, halves, "hf", types[k]));
+        assert_ok(ar_model_open(&b, halves));
+        assert_same_weights(a, b, types[k]);
+        ar_model_close(b);
+    }
+    ar_model_close(a);
+    packed_gpt2(packed);
+    assert_ok(convert(packed, back, "hf", "f32"));
+    assert_ok(ar_model_open(&a, packed));
+    assert_ok(ar_model_open(&b, back));
+    for (int32_t i = 0; i < a->model.blocks[0].linear_count; i++) {
+        float x[32 * 128], y[32 * 128];
+        const ar_block *p = &a->model.blocks[0], *q = &b->model.blocks[0];
+        assert_ok(p->read_linear(p, x, i, 0, p->linears[i].O));
+        assert_ok(q->read_linear(q, y, i, 0, q->linears[i].O));
+        assert_memory_equal(x, y, (size_t)(p->linears[i].O * p->linears[i].I) * sizeof *x);
+    }
+    ar_model_close(a);
+    ar_model_close(b);
+    assert_ok(convert(gguf, halves, "hf", "f32"));
+    assert_ok(ar_model_open(&c, gguf));
+    assert_error(ar_format_find("awq")->accepts(c), AR_ERR_UNSUPPORTED, "Conv1D");
+    ar_model_close(c);
 }
 
 /* ---- tokenizers ---- */
@@ -257,7 +325,7 @@ static void quantized_files_become_floats(void **state) {
 
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {T(models_come_back), T(families_come_back), T(tokenizers_come_back),
-                                       T(quantized_files_become_floats)};
+    const struct CMUnitTest tests[] = {T(models_come_back), T(families_come_back), T(conv1d_is_turned),
+                                       T(tokenizers_come_back), T(quantized_files_become_floats)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

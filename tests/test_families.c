@@ -179,6 +179,33 @@ static void through_gguf(float *logits, ar_device *device, const ar_open_model *
     ar_model_close(back);
 }
 
+/* From a folder to GGUF in f32 and back to a folder: every logit keeps its bits. */
+static void there_and_back(float *logits, ar_device *device, const ar_open_model *m, const char *folder,
+                           const golden *g) {
+    ar_open_model *gguf, *back;
+    ar_output_plan plan = {.scheme = {.bits = 16, .group = -1},
+                           .embedding = AR_QT_COUNT,
+                           .head = AR_QT_COUNT,
+                           .type = "f32",
+                           .format_count = 1};
+    float *want = malloc(sizeof(float) * T * V);
+    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src};
+    assert_ok(ar_format_find("gguf")->write(in_folder(folder, "float.gguf"), &src));
+    assert_ok(ar_model_open(&gguf, in_folder(folder, "float.gguf")));
+    src.model = gguf;
+    assert_ok(ar_format_find("hf")->write(in_folder(folder, "back"), &src));
+    assert_ok(ar_format_find("hf")->verify(in_folder(folder, "back"), &src));
+    assert_ok(ar_model_open(&back, in_folder(folder, "back")));
+    assert_string_equal(back->config.family, m->config.family);
+    assert_ok(ar_model_logits(want, m, device, g->ids, T, T));
+    assert_ok(ar_model_logits(logits, back, device, g->ids, T, T));
+    if (memcmp(want, logits, sizeof(float) * T * V) != 0)
+        fail_msg("%s: other logits from the way back", m->config.family);
+    ar_model_close(back);
+    ar_model_close(gguf);
+    free(want);
+}
+
 static void gguf_case(ar_device *device, void *ctx) {
     (void)ctx;
     char *folder = temp_folder();
@@ -195,6 +222,7 @@ static void gguf_case(ar_device *device, void *ctx) {
             compare(device, names[f], "through GGUF", got, g.logits, T, 1e-5);
             through_gguf(got, device, m, folder, "q8_0", &g);
             compare(device, names[f], "through Q8_0", got, g.logits, T, 0.05);
+            there_and_back(got, device, m, folder, &g);
         }
         ar_model_close(m);
     }

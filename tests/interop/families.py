@@ -2,7 +2,7 @@
 """families.py PROGRAM [DEVICE]: every model family in the programs that are to read it.
 
 For a random model of each family, as transformers' save_pretrained writes it: the `fake` folder has in transformers the
-perplexity that `eval` gives it; a GGUF in F32 gives in llama.cpp the logits of our own inference within 1 % of their
+perplexity that `eval` gives it; converted to GGUF and back it has there the very logits it had; a GGUF in F32 gives in llama.cpp the logits of our own inference within 1 % of their
 standard deviation, one in Q4_0 1e-3 nats (its CPU backend rounds activations to 8 bits), and so does a Q5_1 that
 llama-quantize makes of ours. Needs torch and transformers; without llama.cpp (see peer.py) only the folders are tried.
 """
@@ -74,6 +74,23 @@ def in_transformers(program, name, source, text, work):
     check(name + " fake", abs(ours / theirs - 1) < 1e-4, "ppl %.4f against %.4f" % (ours, theirs))
 
 
+def there_and_back(program, name, source, text, work):
+    file, back = os.path.join(work, name + "-float.gguf"), os.path.join(work, name + "-back")
+    program("convert", source, "-o", file, "-q", device=False)
+    program("convert", file, "-o", back, "-q", device=False)
+    tokenizer = tf.PreTrainedTokenizerFast(tokenizer_file=os.path.join(back, "tokenizer.json"))
+    with open(text) as f:
+        ids = torch.tensor([tokenizer(f.read(), add_special_tokens=False).input_ids[:WINDOW]])
+    logits = []
+    for folder in (source, back):
+        model, info = tf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        with torch.no_grad():
+            logits.append(model.eval()(ids).logits)
+    odd = [k for k in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[k]]
+    check(name + " there and back", torch.equal(*logits) and not odd,
+          "max |d| %g %s" % ((logits[0] - logits[1]).abs().max(), " ".join(odd)))
+
+
 def compare(program, what, file, text, bound, nats):
     program.eval(file, text, "--protocol", "llamacpp", "--window", str(WINDOW), "--max-windows", "1", "--save-logits", file + ".ours")
     peer.llama("llama-perplexity", "-m", file, "-f", text, "-c", str(WINDOW), "--chunks", "1", "--kl-divergence-base",
@@ -108,6 +125,8 @@ def main():
         source = os.path.join(work, name)
         make(source, config, seed)
         in_transformers(program, name, source, text, work)
+        if name != "opt": # which GGUF has no architecture for
+            there_and_back(program, name, source, text, work)
         if has_llama and name != "opt":  # GGUF has no architecture for OPT
             in_llama(program, name, source, text, work)
     return 1 if failed else 0
