@@ -216,8 +216,10 @@ ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
  * Gradients: x, w, b. (Ba 2016) */
 ar_status ar_op_layer_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *b, float eps);
 /* Rotary embedding, Hugging Face rotate-half pairing: the pair (i, i + P) of every head turns by pos * freq[i],
- * pos = pos0 + row % T; dims past 2 P stay.   x, y (B*T, heads*D)  freq (P), P <= D/2. Gradient: x. (Su 2021) */
-ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D, int32_t pos0);
+ * pos = pos0 + row % T, and is multiplied by scale; dims past 2 P stay.   x, y (B*T, heads*D)  freq (P), P <= D/2.
+ * Gradient: x. (Su 2021) */
+ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D, int32_t pos0,
+                     float scale);
 /* Causal softmax(q k^T / sqrt(D)) v with grouped queries, streamed over keys: no T x T matrix is stored. With window > 0
  * a token sees only the last `window` tokens, itself included, and no others are read. (Beltagy 2020, arXiv 2004.05150)
  * q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. Gradients: q, k, v. */

@@ -1,7 +1,7 @@
 /* Rotary position embedding (Su et al. 2021, arXiv 2104.09864), rotate-half pairing. The angle is pos * freq
  * in f32, as Hugging Face computes it; its cosine and sine are taken in double on the host, because GLSL
- * leaves the accuracy of sin and cos to the driver. A graph makes each table once. Backward: the inverse
- * rotation. */
+ * leaves the accuracy of sin and cos to the driver. A graph makes each table once, with the scale in it.
+ * Backward: the inverse rotation, scaled alike. */
 #include "op.h"
 #include <math.h>
 #include <stdlib.h>
@@ -19,32 +19,35 @@ static uint64_t hash(const float *values, int64_t count) {
     return h;
 }
 
-static ar_status fill_table(ar_tensor *table, const float *freq, int32_t T, int32_t half, int32_t pos0) {
+static ar_status fill_table(ar_tensor *table, const float *freq, int32_t T, int32_t half, int32_t pos0,
+                            float scale) {
     float *cs = ar__alloc((size_t)T * (size_t)half, 2 * sizeof *cs);
     if (!cs) return AR_ERR_MEMORY;
     for (int32_t t = 0; t < T; t++)
         for (int32_t i = 0; i < half; i++) {
             float angle = (float)(pos0 + t) * freq[i];
-            cs[2 * ((size_t)t * (size_t)half + (size_t)i)] = (float)cos((double)angle);
-            cs[2 * ((size_t)t * (size_t)half + (size_t)i) + 1] = (float)sin((double)angle);
+            cs[2 * ((size_t)t * (size_t)half + (size_t)i)] = (float)cos((double)angle) * scale;
+            cs[2 * ((size_t)t * (size_t)half + (size_t)i) + 1] = (float)sin((double)angle) * scale;
         }
     ar_status status = ar_tensor_write(table, cs, 0, ar_tensor_count(table));
     free(cs);
     return status;
 }
 
-static ar_status get_table(ar_graph *g, ar_tensor **table, const ar_tensor *freq, int32_t T, int32_t pos0) {
+static ar_status get_table(ar_graph *g, ar_tensor **table, const ar_tensor *freq, int32_t T, int32_t pos0,
+                           float scale) {
     int32_t half = (int32_t)freq->dims[0];
     ar_tensor *made = NULL;
     ar_status status = AR_OK;
     float *values = ar__alloc((size_t)half, sizeof *values);
     if (!values) return AR_ERR_MEMORY;
     AR_GO(ar_tensor_read(freq, values, 0, half));
-    uint64_t key[4] = {AR_K_rope, hash(values, half), (uint64_t)T << 32 | (uint32_t)half, (uint32_t)pos0};
+    uint64_t key[4] = {AR_K_rope, hash(values, half), (uint64_t)T << 32 | (uint32_t)half,
+                       hash(&scale, 1) << 32 | (uint32_t)pos0};
     *table = ar__graph_constant(g, key);
     if (*table) goto done;
     AR_GO(ar_tensor_create(&made, ar__graph_device(g), AR_F32, 3, (int64_t[]){T, half, 2}));
-    AR_GO(fill_table(made, values, T, half, pos0));
+    AR_GO(fill_table(made, values, T, half, pos0, scale));
     AR_GO(ar__graph_own(g, made, key));
     *table = made;
     made = NULL;
@@ -93,18 +96,19 @@ static ar_status backward(ar_graph *g, const void *ctx) {
 }
 
 ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D,
-                     int32_t pos0) {
+                     int32_t pos0, float scale) {
     *y = NULL;
     AR_TRY(ar__expect("rope x", x, AR_F32, 2, (int64_t[]){-1, -1}));
     if (T < 1 || D < 2 || D % 2 || pos0 < 0)
         return ar__fail(AR_ERR_ARG, "rope: T %d, D %d, pos0 %d, expected T >= 1, an even D >= 2, pos0 >= 0",
                         T, D, pos0);
+    if (!isfinite(scale)) return ar__fail(AR_ERR_ARG, "rope: scale %g, expected a number", (double)scale);
     if (x->dims[1] % D || x->dims[0] % T)
         return ar__fail(AR_ERR_SHAPE, "rope: x is (%lld, %lld) but T is %d and D is %d",
                         (long long)x->dims[0], (long long)x->dims[1], T, D);
     AR_TRY(check_pairs("rope freq", freq, D));
     rope_ctx c = {.x = x, .T = T, .D = D, .pairs = (int32_t)freq->dims[0]};
-    AR_TRY(get_table(g, &c.table, freq, T, pos0));
+    AR_TRY(get_table(g, &c.table, freq, T, pos0, scale));
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, x->dims, x, NULL, NULL));
     AR_TRY(emit(g, &c, x, c.y, 1.0f, false));
     if (c.y->needs_grad) AR_TRY(ar__node(g, backward, &c, sizeof c));

@@ -162,6 +162,7 @@ ar_status ar_text_stream_end(ar_text_stream *s, char **text, size_t *bytes);
 /* ---- model.c, family_<name>.c ---- */
 
 #define AR_MAX_LAYERS 4096
+#define AR_MAX_FACTORS 256 /* rotary pairs of longrope: attention takes heads of up to 512 */
 /* The numbers of a decoder, from config.json or GGUF metadata. */
 typedef struct ar_config {
     char family[32];               /* "llama" */
@@ -175,7 +176,14 @@ typedef struct ar_config {
     bool is_conv1d;                /* Hugging Face folders hold the family's float products as (I, O): GPT-2's Conv1D */
     bool conv1d_in_rows;           /* but the file this was read from holds them as (O, I), like any others: GGUF */
     bool tied;
-    struct { char kind[16]; /* "", "linear", "llama3" */ float factor, low_freq, high_freq; int32_t original_tokens; } rope_scaling;
+    /* kind "", "linear", "llama3" or "longrope": then every rotary pair has a divisor of its frequency, short_factors in
+     * sequences of up to original_tokens, long_factors in longer ones, and what turns is multiplied by `attention`. */
+    struct {
+        char kind[16];
+        float factor, low_freq, high_freq;
+        int32_t original_tokens;
+        float attention, short_factors[AR_MAX_FACTORS], long_factors[AR_MAX_FACTORS];
+    } rope_scaling;
     int32_t bos, eos;              /* -1 = none */
 } ar_config;
 /* The window of a layer; 0 = it does not slide. */

@@ -86,6 +86,7 @@ static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *de
         status = ar__fail(AR_ERR_DEVICE_MEMORY, "--calib self needs the whole model on the device (%s); use --calib FILE", reason);
     }
     AR_GO(status);
+    ar__decoder_set_length(d, T);
     for (int32_t first = 0; first < count; first += B) {
         int32_t start = first + B <= count ? first : count - B; /* the last batch overlaps; the same draws again */
         AR_GO(draw(s, d, logits, m, start, B, seed, o));

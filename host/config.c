@@ -3,6 +3,7 @@
 #include "ar_error.h"
 #include "family.h"
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +159,59 @@ static ar_status read_llama3(ar_config *c, const ar_json *scaling, const char *w
                     MAX_TOKENS, what);
 }
 
+static ar_status read_factors(float *out, const ar_json *scaling, const char *key, int32_t pairs,
+                              const char *what) {
+    const cJSON *list = ar_json_get(scaling, key);
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != pairs)
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %d numbers, expected %d", what, key,
+                        cJSON_GetArraySize(list), (int)pairs);
+    const cJSON *item = list->child;
+    for (int32_t i = 0; i < pairs; i++, item = item->next) {
+        double value = cJSON_IsNumber(item) ? item->valuedouble : 0;
+        if (!(value >= 1e-3 && value <= 1e6))
+            return ar__fail(AR_ERR_FORMAT, "%s: %s: found %g, expected numbers from 0.001 to 1e6", what, key,
+                            value);
+        out[i] = (float)value;
+    }
+    return AR_OK;
+}
+
+float ar__rope_attention(double factor, int32_t original_tokens) {
+    return factor <= 1 || original_tokens < 2 ? 1.0f
+                                              : (float)sqrt(1 + log(factor) / log((double)original_tokens));
+}
+
+/* The original context stands beside rope_scaling, or in it. */
+static ar_status read_longrope(ar_config *c, const ar_json *root, const ar_json *scaling, const char *what) {
+    int64_t original = 0;
+    double factor = 0;
+    int32_t pairs = c->rotary / 2;
+    if (pairs > AR_MAX_FACTORS)
+        return ar__fail(AR_ERR_FORMAT, "%s: rope_scaling: found %d rotary pairs, expected at most %d", what,
+                        (int)pairs, AR_MAX_FACTORS);
+    AR_TRY(ar_json_int_or(&original, scaling, "original_max_position_embeddings", 4096, 1, MAX_TOKENS, what));
+    AR_TRY(
+        ar_json_int_or(&original, root, "original_max_position_embeddings", original, 1, MAX_TOKENS, what));
+    AR_TRY(ar_json_number_or(&factor, scaling, "factor", (double)c->max_tokens / (double)original, 1e-3, 1e6,
+                             what));
+    c->rope_scaling.original_tokens = (int32_t)original;
+    AR_TRY(read_f32(&c->rope_scaling.attention, scaling, "attention_factor",
+                    (double)ar__rope_attention(factor, (int32_t)original), 1e-3, 1e6, what));
+    AR_TRY(read_factors(c->rope_scaling.short_factors, scaling, "short_factor", pairs, what));
+    AR_TRY(read_factors(c->rope_scaling.long_factors, scaling, "long_factor", pairs, what));
+    memcpy(c->rope_scaling.kind, "longrope", sizeof "longrope");
+    return AR_OK;
+}
+
+/* *found = the scaling is longrope, under either of its names. */
+static ar_status find_longrope(bool *found, const ar_json *scaling, const char *what) {
+    const char *type, *kind;
+    AR_TRY(ar_json_string_or(&type, scaling, "type", "default", what));
+    AR_TRY(ar_json_string_or(&kind, scaling, "rope_type", type, what));
+    *found = strcmp(kind, "longrope") == 0 || strcmp(kind, "su") == 0;
+    return AR_OK;
+}
+
 static ar_status read_scaling(ar_config *c, const ar_json *scaling, const char *what) {
     const char *type, *kind;
     AR_TRY(ar_json_string_or(&type, scaling, "type", "default", what));
@@ -185,7 +239,7 @@ static ar_status set_rotary(ar_config *c, float factor, bool partial_rotary, con
     return AR_OK;
 }
 
-static ar_status read_rope(ar_config *c, const ar_json *root, bool partial_rotary, const char *what) {
+static ar_status read_rope(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what) {
     const ar_json *rope = ar_json_get(root, "rope_parameters");
     const char *key = "rope_parameters";
     AR_TRY(read_f32(&c->rope_theta, root, "rope_theta", 10000, 1, 1e12, what));
@@ -198,11 +252,13 @@ static ar_status read_rope(ar_config *c, const ar_json *root, bool partial_rotar
         AR_TRY(read_f32(&c->rope_theta, rope, "rope_theta", (double)c->rope_theta, 1, 1e12, what));
         AR_TRY(read_f32(&partial, rope, "partial_rotary_factor", (double)partial, 0, 1, what));
     }
-    AR_TRY(set_rotary(c, partial, partial_rotary, what));
+    AR_TRY(set_rotary(c, partial, r->has_partial_rotary, what));
     if (!rope || cJSON_IsNull(rope)) return AR_OK;
     if (!cJSON_IsObject(rope))
         return ar__fail(AR_ERR_FORMAT, "%s: %s: found no object, expected one or null", what, key);
-    return read_scaling(c, rope, what);
+    bool is_long = false;
+    if (r->has_longrope) AR_TRY(find_longrope(&is_long, rope, what));
+    return is_long ? read_longrope(c, root, rope, what) : read_scaling(c, rope, what);
 }
 
 /* A number, the first of a list of numbers, or nothing (-1). */
@@ -250,7 +306,7 @@ ar_status ar__config_decoder(ar_config *c, const ar_json *root, const ar__config
     c->rms_eps = (float)r->default_eps;
     c->rope_theta = 10000;
     if (r->eps) AR_TRY(read_f32(&c->rms_eps, root, r->eps, r->default_eps, 1e-20, 1, what));
-    if (r->is_rotary) AR_TRY(read_rope(c, root, r->has_partial_rotary, what));
+    if (r->is_rotary) AR_TRY(read_rope(c, root, r, what));
     AR_TRY(ar_json_bool_or(&c->tied, root, "tie_word_embeddings", r->is_tied, what));
     bool bias; /* which biases there are is seen in the weights */
     AR_TRY(ar_json_bool_or(&bias, root, "attention_bias", false, what));

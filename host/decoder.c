@@ -3,6 +3,7 @@
  * and the cosines of the positions come from the host: they are small, and the matrix they are taken from
  * need not be on the device. */
 #include "ar_error.h"
+#include "family.h"
 #include "resident.h"
 #include "session.h"
 #include <math.h>
@@ -14,8 +15,9 @@ static const int32_t step_tokens[] = {1, 8, 32, 128, 512};
 enum { STEP_COUNT = sizeof step_tokens / sizeof *step_tokens };
 
 typedef struct rotation {
-    const float *freq;
+    const float *freq, *long_freq;
     int32_t pairs;
+    float turn;
     ar_tensor *angles; /* (T, pairs, 2) */
 } rotation;
 
@@ -34,6 +36,7 @@ struct ar_decoder {
     const ar_open_model *m;
     ar_device *device;
     int32_t B, C;
+    bool is_long; /* the frequencies of long sequences turn */
     ar_resident *blocks;
     ar_tensor **caches;          /* (2 layers): keys, values, (B, K, C, D) f16 */
     ar_tensor *pos;              /* (1) */
@@ -71,7 +74,9 @@ static ar_status find_angles(ar_tensor **angles, step *s, ar_device *device, con
     rotation *r = &s->rotations[s->rotation_count];
     AR_TRY(ar_tensor_create(&r->angles, device, AR_F32, 3, (const int64_t[]){s->T, a->pairs, 2}));
     r->freq = a->freq;
+    r->long_freq = a->long_freq ? a->long_freq : a->freq;
     r->pairs = a->pairs;
+    r->turn = a->turn != 0.0f ? a->turn : 1.0f;
     s->rotation_count++;
     *angles = r->angles;
     return AR_OK;
@@ -321,11 +326,12 @@ uint64_t ar__decoder_weight_bytes(const ar_decoder *d) { return d->weight_bytes;
 /* ---- stepping ---- */
 
 static ar_status write_angles(ar_decoder *d, const rotation *r, int32_t T, int32_t pos) {
+    const float *freq = d->is_long ? r->long_freq : r->freq;
     for (int32_t t = 0; t < T; t++)
         for (int32_t i = 0; i < r->pairs; i++) {
-            float angle = (float)(pos + t) * r->freq[i]; /* in f32, as Hugging Face's */
-            d->angles[2 * (t * r->pairs + i)] = (float)cos((double)angle);
-            d->angles[2 * (t * r->pairs + i) + 1] = (float)sin((double)angle);
+            float angle = (float)(pos + t) * freq[i]; /* in f32, as Hugging Face's */
+            d->angles[2 * (t * r->pairs + i)] = (float)cos((double)angle) * r->turn;
+            d->angles[2 * (t * r->pairs + i) + 1] = (float)sin((double)angle) * r->turn;
         }
     return ar_tensor_write(r->angles, d->angles, 0, 2 * (int64_t)T * r->pairs);
 }
@@ -363,6 +369,13 @@ static ar_status pick_step(ar_decoder *d, const step **s, int32_t left, int32_t 
         if (one->graph) return AR_OK;
     }
     return ar__fail(AR_ERR_CHECK, "generation: no step for %d tokens at %d", (int)left, (int)pos);
+}
+
+bool ar__decoder_set_length(ar_decoder *d, int64_t tokens) {
+    const ar_config *c = &d->m->config;
+    bool was_long = d->is_long;
+    d->is_long = ar__rope_is_long(c) && tokens > c->rope_scaling.original_tokens;
+    return d->is_long != was_long;
 }
 
 ar_status ar__decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t T, int32_t pos) {

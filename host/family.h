@@ -7,8 +7,11 @@
 #undef AR_FAMILY
 /* Ends with NULL. */
 extern const ar_family *const ar__families[];
-/* freq (rotary/2): radians per position of every rotary pair. */
-void ar__rope_frequencies(float *freq, const ar_config *c);
+/* freq (rotary/2): radians per position of every rotary pair; is_long: beyond longrope's original context. */
+void ar__rope_frequencies(float *freq, const ar_config *c, bool is_long);
+/* longrope's multiplier where a file does not say it: sqrt(1 + ln(factor) / ln(original context)). */
+float ar__rope_attention(double factor, int32_t original_tokens);
+bool ar__rope_is_long(const ar_config *c); /* it has other frequencies there */
 
 /* ---- config.c: what a family's `config` is made of ---- */
 
@@ -20,7 +23,7 @@ typedef struct ar__config_rules {
     const char *default_act;       /* "silu": a gated MLP, which knows no other */
     int32_t default_head_dim;      /* 0 = hidden / heads */
     bool intermediate_is_optional; /* 4 hidden */
-    bool is_tied, is_rotary, has_partial_rotary;
+    bool is_tied, is_rotary, has_partial_rotary, has_longrope;
 } ar__config_rules;
 /* What Llama and its relatives say; designated initialisers may follow. */
 #define AR__LLAMA_RULES                                                                                     \

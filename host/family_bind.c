@@ -24,7 +24,7 @@ struct bound {
     const char *prefix;
     int32_t position_skip, pairs;
     int64_t embedding, positions, head, norm, norm_bias;
-    float *freq; /* (pairs); NULL = not rotary */
+    float *freq, *long_freq; /* (pairs); NULL = not rotary; no others in long sequences */
     bound_block *blocks;
     bool *used; /* per weight */
 };
@@ -188,6 +188,9 @@ ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_te
     const ar_attention a = {.D = b->head_dim,
                             .freq = m->freq,
                             .pairs = m->pairs,
+                            .long_freq = m->long_freq,
+                            .long_above = m->open->config.rope_scaling.original_tokens,
+                            .turn = m->open->config.rope_scaling.attention,
                             .window = ar_config_window(&m->open->config, b->index)};
     return ar_hook_attention(hook, g, y, qkv[0], qkv[1], qkv[2], &a, T);
 }
@@ -341,7 +344,11 @@ static ar_status make_frequencies(bound *l) {
     l->pairs = (c->rotary ? c->rotary : c->head_dim) / 2;
     l->freq = ar__alloc((size_t)l->pairs, sizeof *l->freq);
     if (!l->freq) return AR_ERR_MEMORY;
-    ar__rope_frequencies(l->freq, c);
+    ar__rope_frequencies(l->freq, c, false);
+    if (!ar__rope_is_long(c)) return AR_OK;
+    l->long_freq = ar__alloc((size_t)l->pairs, sizeof *l->long_freq);
+    if (!l->long_freq) return AR_ERR_MEMORY;
+    ar__rope_frequencies(l->long_freq, c, true);
     return AR_OK;
 }
 
@@ -349,6 +356,7 @@ void ar__family_unbind(ar_open_model *m) {
     bound *l = m->model.impl;
     if (l) {
         free(l->freq);
+        free(l->long_freq);
         free(l->blocks);
         free(l->used);
         free(l);

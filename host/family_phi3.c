@@ -1,6 +1,6 @@
-/* Phi-3: Llama's block with q, k and v in one product, gate and up in another, and rotation of a part of each head
- * (Abdin 2024, arXiv 2404.14219). A fused product stays one linear. Its longrope scaling is not known here and
- * refused by name. */
+/* Phi-3: Llama's block with q, k and v in one product, gate and up in another, and rotation of a part of each
+ * head (Abdin 2024, arXiv 2404.14219). A fused product stays one linear. Long contexts have longrope scaling
+ * (Ding 2024, arXiv 2402.13753). */
 #include "ar_error.h"
 #include "family.h"
 
@@ -27,7 +27,8 @@ static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tenso
 }
 
 static ar_status config(ar_config *c, const ar_json *root, const char *what) {
-    const ar__config_rules rules = {AR__LLAMA_RULES, .default_eps = 1e-5, .has_partial_rotary = true};
+    const ar__config_rules rules = {AR__LLAMA_RULES, .default_eps = 1e-5, .has_partial_rotary = true,
+                                    .has_longrope = true};
     AR_TRY(ar__config_decoder(c, root, &rules, what));
     return ar__config_window(c, root, 0, what);
 }

@@ -186,7 +186,7 @@ typedef struct ar__gguf_arch {
     const ar__gguf_pair *globals, *blocks; /* end with NULLs */
     bool is_rotary, is_partial;            /* is_partial: rope.dimension_count may be less than a head */
     bool is_permuted;                      /* q and k have rotary pairs side by side */
-    bool has_rope_freqs;                   /* knows rope_freqs.weight */
+    bool has_rope_freqs, has_longrope;     /* knows rope_freqs.weight; rope_factors_long.weight and _short */
     bool is_conv1d;                        /* Hugging Face stores products the other way round */
     bool needs_window, has_layer_norm;     /* needs_window: llama.cpp's loader wants sliding_window, 0 for none */
     const char *sliding_family;            /* what files with a window are read as; NULL = as those without */
@@ -214,21 +214,27 @@ int64_t ar__gguf_row_in_hf(int64_t row, int64_t head_rows);
 /* ---- fmt_gguf_meta.c ---- */
 
 #define AR__GGUF_ROPE_FREQS "rope_freqs.weight"
+#define AR__GGUF_ROPE_LONG  "rope_factors_long.weight"
+#define AR__GGUF_ROPE_SHORT "rope_factors_short.weight"
 /* Llama 3's scaling as we write it beside that tensor, which does not tell them all. */
 #define AR__GGUF_ROPE_FACTOR  "anyround.rope.factor"
 #define AR__GGUF_ROPE_LOW     "anyround.rope.low_freq_factor"
 #define AR__GGUF_ROPE_HIGH    "anyround.rope.high_freq_factor"
 #define AR__GGUF_ROPE_CONTEXT "anyround.rope.original_context_length"
-/* embedding: the token embedding; rope_factors: rope_freqs.weight, or NULL; tied: there is no output.weight.
- */
+/* The tensors that scale the rotation, NULL where a file has none: rope_freqs.weight, longrope's factors. */
+typedef struct ar__gguf_rope {
+    const ar__gguf_tensor *freqs, *long_factors, *short_factors;
+} ar__gguf_rope;
+/* embedding: the token embedding; tied: there is no output.weight. */
 ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,
-                          const ar__gguf_tensor *rope_factors, bool tied);
+                          const ar__gguf_rope *rope, bool tied);
 /* general.architecture, or FORMAT. */
 ar_status ar__gguf_read_arch(const ar__gguf_arch **arch, const ar__gguf *g);
 /* *t = NULL for a file without one. Padding tokens at the end are left out. */
 ar_status ar__gguf_tokenizer(ar_tokenizer **t, const ar__gguf *g);
-/* llama.cpp's divisors of the rotary frequencies under c's llama3 scaling: (head_dim / 2). */
-void ar__gguf_rope_factors(float *factors, const ar_config *c);
+/* llama.cpp's divisors of the rotary frequencies: under c's llama3 scaling (head_dim / 2) for rope_freqs.weight, else
+ * (rotary / 2) longrope's of that name. */
+void ar__gguf_rope_factors(float *factors, const ar_config *c, const char *name);
 
 /* ---- fmt_gguf_weights.c ---- */
 

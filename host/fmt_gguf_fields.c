@@ -1,6 +1,7 @@
 /* The key-values of a GGUF file that llama.cpp's loader asks for. Nothing here depends on time or place:
  * equal inputs give equal files. */
 #include "chat.h"
+#include "family.h"
 #include "fmt_gguf.h"
 #include "tokenizer.h"
 #include <stdio.h>
@@ -119,7 +120,10 @@ static void put_config(ar__gguf_out *o, const ar__gguf_arch *arch, const ar_conf
              c->rms_eps);
     if (arch->is_rotary) put_rope(o, arch, c);
     if (arch->needs_window || c->window > 0) put_window(o, arch, c);
-    if (arch->needs_window) arch_u32(o, arch, ".rope.scaling.original_context_length", c->max_tokens);
+    if (arch->has_longrope)
+        arch_u32(o, arch, ".rope.scaling.original_context_length",
+                 c->rope_scaling.original_tokens ? c->rope_scaling.original_tokens : c->max_tokens);
+    if (ar__rope_is_long(c)) arch_f32(o, arch, ".rope.scaling.attn_factor", c->rope_scaling.attention);
     arch_u32(o, arch, ".vocab_size", c->vocab);
 }
 

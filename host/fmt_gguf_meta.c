@@ -144,6 +144,8 @@ static ar_status read_linear_scaling(ar_config *c, keys *k, const ar__gguf *g) {
     AR_TRY(ar__gguf_real(&factor, g, key(k, ".rope.scale_linear"), 0, 0, 1e6)); /* the older key */
     AR_TRY(ar__gguf_real(&factor, g, key(k, ".rope.scaling.factor"), factor, 0, 1e6));
     if (ar__gguf_text_is(type, bytes, "none")) return AR_OK;
+    if (k->arch->has_longrope && ar__gguf_text_is(type, bytes, "longrope"))
+        return AR_OK; /* the factors say it */
     if (type && !ar__gguf_text_is(type, bytes, "linear"))
         return ar__fail(AR_ERR_FORMAT, "%s: %s: found %s, expected none or linear", g->what,
                         key(k, ".rope.scaling.type"), ar__quote(quoted, type, bytes));
@@ -160,7 +162,13 @@ static double frequency(const ar_config *c, int32_t i) {
     return pow((double)c->rope_theta, -2.0 * i / c->head_dim);
 }
 
-void ar__gguf_rope_factors(float *factors, const ar_config *c) {
+void ar__gguf_rope_factors(float *factors, const ar_config *c, const char *name) {
+    if (strcmp(name, AR__GGUF_ROPE_FREQS) != 0) {
+        bool is_long = strcmp(name, AR__GGUF_ROPE_LONG) == 0;
+        const float *own = is_long ? c->rope_scaling.long_factors : c->rope_scaling.short_factors;
+        memcpy(factors, own, (size_t)(c->rotary / 2) * sizeof *factors);
+        return;
+    }
     double low = (double)c->rope_scaling.low_freq, high = (double)c->rope_scaling.high_freq,
            factor = (double)c->rope_scaling.factor;
     for (int32_t i = 0; i < c->head_dim / 2; i++) {
@@ -254,12 +262,45 @@ static ar_status read_llama3_scaling(ar_config *c, const ar__gguf *g, const ar__
                         g->what);
     if (fits) AR_TRY(find_llama3(&found, c, g, factors));
     fits = fits && found;
-    if (fits) ar__gguf_rope_factors(made, c);
+    if (fits) ar__gguf_rope_factors(made, c, AR__GGUF_ROPE_FREQS);
     for (int32_t i = 0; fits && i < half; i++) fits = fabsf(made[i] - factors[i]) <= 2e-5f * factors[i];
     return fits ? AR_OK
                 : ar__fail(AR_ERR_FORMAT,
                            "%s: " AR__GGUF_ROPE_FREQS ": found factors that are not Llama 3's scaling",
                            g->what);
+}
+
+/* ---- longrope ---- */
+
+static ar_status read_factors(float *out, const ar__gguf *g, const ar__gguf_tensor *t, const char *name,
+                              int32_t pairs) {
+    if (!t)
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: missing, expected it beside the other factors", g->what,
+                        name);
+    if (t->type->id != AR__GGUF_T_F32 || t->dim_count != 1 || t->dims[0] != pairs || pairs > AR_MAX_FACTORS)
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRId64 " of %s, expected %d of F32, at most %d",
+                        g->what, name, t->dims[0], t->type->name, (int)pairs, AR_MAX_FACTORS);
+    for (int32_t i = 0; i < pairs; i++) {
+        out[i] = ar__gguf_load_f32(t->data + 4 * (int64_t)i);
+        if (!(out[i] >= 1e-3f && out[i] <= 1e6f))
+            return ar__fail(AR_ERR_FORMAT, "%s: %s: found %g, expected numbers from 0.001 to 1e6", g->what,
+                            name, (double)out[i]);
+    }
+    return AR_OK;
+}
+
+/* Where attn_factor is missing it is 1, as in llama.cpp, which takes the long factors by the size of its
+ * context; here they are those of sequences longer than the original context, as in transformers. */
+static ar_status read_longrope(ar_config *c, keys *k, const ar__gguf *g, const ar__gguf_rope *rope) {
+    if (!rope->long_factors && !rope->short_factors) return AR_OK;
+    AR_TRY(
+        read_factors(c->rope_scaling.long_factors, g, rope->long_factors, AR__GGUF_ROPE_LONG, c->rotary / 2));
+    AR_TRY(read_factors(c->rope_scaling.short_factors, g, rope->short_factors, AR__GGUF_ROPE_SHORT,
+                        c->rotary / 2));
+    AR_TRY(ar__gguf_real(&c->rope_scaling.attention, g, key(k, ".rope.scaling.attn_factor"), 1, 1e-3, 1e6));
+    memcpy(c->rope_scaling.kind, "longrope", sizeof "longrope");
+    return read_i32(&c->rope_scaling.original_tokens, g, key(k, ".rope.scaling.original_context_length"),
+                    AR__GGUF_REQUIRED, 1, MAX_TOKENS);
 }
 
 /* ---- sliding attention ---- */
@@ -306,7 +347,7 @@ static ar_status read_special(int32_t *bos, int32_t *eos, int32_t *unk, const ar
 }
 
 ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,
-                          const ar__gguf_tensor *rope_factors, bool tied) {
+                          const ar__gguf_rope *rope, bool tied) {
     *c = (ar_config){.tied = tied, .rope_theta = 10000, .act = AR_ACT_GELU_TANH};
     int32_t unk;
     keys names = {0}, *k = &names;
@@ -320,7 +361,8 @@ ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor
     AR_TRY(ar__gguf_real(&c->rms_eps, g, key(k, eps), NAN, 1e-20, 1));
     if (names.arch->is_rotary) AR_TRY(read_linear_scaling(c, k, g));
     AR_TRY(read_window(c, k, g));
-    if (rope_factors) AR_TRY(read_llama3_scaling(c, g, rope_factors));
+    if (rope->freqs) AR_TRY(read_llama3_scaling(c, g, rope->freqs));
+    AR_TRY(read_longrope(c, k, g, rope));
     return read_special(&c->bos, &c->eos, &unk, g, c->vocab);
 }
 

@@ -36,7 +36,7 @@ static const ar__gguf_arch archs[] = {
     {.name = "qwen2", .layers = "model.layers", .globals = llama_globals, .blocks = llama_blocks, .is_rotary = true},
     {.name = "qwen3", .layers = "model.layers", .globals = llama_globals, .blocks = qwen3_blocks, .is_rotary = true},
     {.name = "phi3", .layers = "model.layers", .globals = llama_globals, .blocks = phi3_blocks, .is_rotary = true,
-     .is_partial = true, .needs_window = true},
+     .is_partial = true, .has_longrope = true, .needs_window = true},
     {.name = "gpt2", .layers = "transformer.h", .bare = "transformer.", .globals = gpt2_globals, .blocks = gpt2_blocks,
      .is_conv1d = true, .has_layer_norm = true, .repeats_head = true}};
 #define ARCH_COUNT ((int32_t)(sizeof archs / sizeof *archs))

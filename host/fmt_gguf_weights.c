@@ -156,18 +156,22 @@ static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **t
     ar__gguf *g = &s->gguf;
     AR_TRY(ar__gguf_parse(g, data, bytes, s->what));
     const ar__gguf_arch *arch;
-    const ar__gguf_tensor *embedding = find_tensor(g, "token_embd.weight"),
-                          *factors = find_tensor(g, AR__GGUF_ROPE_FREQS);
+    const ar__gguf_tensor *embedding = find_tensor(g, "token_embd.weight");
     AR_TRY(ar__gguf_read_arch(&arch, g));
-    if (!arch->has_rope_freqs) factors = NULL; /* a tensor like any other, and unknown */
+    ar__gguf_rope rope = {0}; /* elsewhere they are tensors like any others, and unknown */
+    if (arch->has_rope_freqs) rope.freqs = find_tensor(g, AR__GGUF_ROPE_FREQS);
+    if (arch->has_longrope) rope.long_factors = find_tensor(g, AR__GGUF_ROPE_LONG);
+    if (arch->has_longrope) rope.short_factors = find_tensor(g, AR__GGUF_ROPE_SHORT);
     if (!embedding) return ar__fail(AR_ERR_FORMAT, "%s: tensor token_embd.weight: missing", s->what);
     const ar__gguf_tensor *repeated = find_repeated(g, arch, embedding);
-    AR_TRY(ar__gguf_config(config, g, embedding, factors, repeated || !find_tensor(g, "output.weight")));
+    AR_TRY(ar__gguf_config(config, g, embedding, &rope, repeated || !find_tensor(g, "output.weight")));
     s->entries = ar__alloc((size_t)g->tensor_count, sizeof *s->entries);
     if (!s->entries) return AR_ERR_MEMORY;
-    for (int64_t i = 0; i < g->tensor_count; i++)
-        if (&g->tensors[i] != factors && &g->tensors[i] != repeated)
+    for (int64_t i = 0; i < g->tensor_count; i++) {
+        const ar__gguf_tensor *t = &g->tensors[i];
+        if (t != rope.freqs && t != rope.long_factors && t != rope.short_factors && t != repeated)
             AR_TRY(add_entry(s, &g->tensors[i], arch, config));
+    }
     const ar__gguf_value *tokens = ar__gguf_find(g, "tokenizer.ggml.tokens");
     if (tokens && tokens->kind == AR__GGUF_ARRAY && tokens->count != (uint64_t)config->vocab)
         return ar__fail(AR_ERR_FORMAT,

@@ -120,22 +120,26 @@ static ar_status add_matrix(job *j, const char *gguf_name) {
     return add_entry(j, gguf_name, is_head || find_weight(m, embedding) < 0 ? head : embedding, -1, false);
 }
 
+static void add_factors(job *j, const char *name, int32_t count) {
+    entry *e = &j->entries[j->count++];
+    *e = (entry){
+        .weight = -1, .block = -1, .type = ar__gguf_type_of(AR__GGUF_T_F32), .dim_count = 1, .dims = {count}};
+    snprintf(e->name, sizeof e->name, "%s", name);
+}
+
 static ar_status list_entries(job *j) {
     const ar_open_model *m = j->src->model;
     const ar__gguf_arch *arch = ar__gguf_arch_of(m->config.family);
     char name[AR__GGUF_NAME], hf_name[AR__GGUF_HF_NAME];
-    j->entries = ar__alloc((size_t)m->weights.vtable->count(m->weights.impl) + 2, sizeof *j->entries);
+    j->entries = ar__alloc((size_t)m->weights.vtable->count(m->weights.impl) + 3, sizeof *j->entries);
     if (!j->entries) return AR_ERR_MEMORY;
     AR_TRY(add_matrix(j, "token_embd.weight"));
     AR_TRY(add_global(j, "position_embd", false, false));
-    if (strcmp(m->config.rope_scaling.kind, "llama3") == 0) {
-        entry *e = &j->entries[j->count++];
-        *e = (entry){.name = AR__GGUF_ROPE_FREQS,
-                     .weight = -1,
-                     .block = -1,
-                     .type = ar__gguf_type_of(AR__GGUF_T_F32),
-                     .dim_count = 1,
-                     .dims = {m->config.head_dim / 2}};
+    if (strcmp(m->config.rope_scaling.kind, "llama3") == 0)
+        add_factors(j, AR__GGUF_ROPE_FREQS, m->config.head_dim / 2);
+    if (strcmp(m->config.rope_scaling.kind, "longrope") == 0) {
+        add_factors(j, AR__GGUF_ROPE_LONG, m->config.rotary / 2);
+        add_factors(j, AR__GGUF_ROPE_SHORT, m->config.rotary / 2);
     }
     for (int32_t layer = 0; layer < m->config.layers; layer++)
         for (int32_t i = 0; ar__gguf_block_name(name, hf_name, arch, layer, i); i++)
@@ -278,7 +282,7 @@ static ar_status put_rounded(job *j, const entry *e) {
 static ar_status put_rope_factors(job *j, const entry *e) {
     float *factors = ar__alloc((size_t)e->dims[0], sizeof *factors);
     if (!factors) return AR_ERR_MEMORY;
-    ar__gguf_rope_factors(factors, &j->src->model->config);
+    ar__gguf_rope_factors(factors, &j->src->model->config, e->name);
     ar_status status = put_values(j, e, factors, e->dims[0]);
     free(factors);
     return status;

@@ -15,12 +15,16 @@ static const struct { const char *family, *architecture; } families[] = {{"llama
              {"gpt2", "GPT2LMHeadModel"}};
 
 /* The shortest decimal that is this float again. */
-static void add_float(cJSON *o, const char *key, float value) {
-    char text[32];
+static void shortest(char text[32], float value) {
     for (int digits = 1; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        snprintf(text, 32, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value) break;
     }
+}
+
+static void add_float(cJSON *o, const char *key, float value) {
+    char text[32];
+    shortest(text, value);
     cJSON_AddRawToObject(o, key, text);
 }
 
@@ -31,6 +35,15 @@ static void add_id(cJSON *o, const char *key, int32_t id) {
         cJSON_AddNullToObject(o, key);
 }
 
+static void add_factors(cJSON *o, const char *key, const float *factors, int32_t count) {
+    cJSON *list = cJSON_AddArrayToObject(o, key);
+    for (int32_t i = 0; i < count; i++) {
+        char text[32];
+        shortest(text, factors[i]);
+        cJSON_AddItemToArray(list, cJSON_CreateRaw(text));
+    }
+}
+
 static void add_rope(cJSON *o, const ar_config *c) {
     add_float(o, "rope_theta", c->rope_theta);
     if (!c->rope_scaling.kind[0]) {
@@ -39,6 +52,12 @@ static void add_rope(cJSON *o, const ar_config *c) {
     }
     cJSON *scaling = cJSON_AddObjectToObject(o, "rope_scaling");
     cJSON_AddStringToObject(scaling, "rope_type", c->rope_scaling.kind);
+    if (strcmp(c->rope_scaling.kind, "longrope") == 0) {
+        add_float(scaling, "attention_factor", c->rope_scaling.attention);
+        add_factors(scaling, "short_factor", c->rope_scaling.short_factors, c->rotary / 2);
+        add_factors(scaling, "long_factor", c->rope_scaling.long_factors, c->rotary / 2);
+        return;
+    }
     add_float(scaling, "factor", c->rope_scaling.factor);
     if (strcmp(c->rope_scaling.kind, "llama3") != 0) return;
     add_float(scaling, "low_freq_factor", c->rope_scaling.low_freq);
@@ -93,7 +112,9 @@ static void add_llama(cJSON *o, const ar_open_model *m) {
         add_float(o, "partial_rotary_factor", (float)c->rotary / (float)c->head_dim);
     if (strcmp(c->family, "llama") != 0) add_window(o, c);
     if (strcmp(c->family, "phi3") == 0)
-        cJSON_AddNumberToObject(o, "original_max_position_embeddings", c->max_tokens);
+        cJSON_AddNumberToObject(o, "original_max_position_embeddings",
+                                c->rope_scaling.original_tokens ? c->rope_scaling.original_tokens
+                                                                : c->max_tokens);
 }
 
 ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {

@@ -42,6 +42,7 @@ ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, in
     if (count < 1 || count > s->C)
         return ar__fail(AR_ERR_ARG, "session: %lld tokens, expected 1..%d", (long long)count, (int)s->C);
     int64_t same = 0;
+    if (ar__decoder_set_length(s->decoder, count)) s->seen_count = 0;
     while (same < s->seen_count && same < count - 1 && s->seen[same] == ids[same]) same++;
     s->seen_count = same;
     AR_TRY(ar__decoder_step(s->decoder, logits, ids + same, (int32_t)(count - same), (int32_t)same));

@@ -14,6 +14,9 @@ typedef struct ar_attention {
     int32_t D;                     /* head width; D % 4 == 0 */
     const float *freq;             /* (pairs) rotary radians per position, host memory; NULL = no rotation */
     int32_t pairs;                 /* <= D/2: dims i and i + pairs of a head turn together, i < pairs; the rest stay */
+    const float *long_freq;        /* takes freq's place in sequences of more than long_above tokens; NULL = never */
+    int32_t long_above;
+    float turn;                    /* what turns is multiplied by this, in q and in k; 0 = 1 */
     float scale;                   /* of the scores; 0 = 1/sqrt(D) */
     int32_t window;                /* a token sees this many, itself included; 0 = all before it */
 } ar_attention;

@@ -30,9 +30,11 @@ ar_status ar_hook_attention(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_
         return ar__fail(AR_ERR_UNSUPPORTED, "attention: found scale %g, expected 0", (double)a->scale);
     if (a->freq) {
         ar_tensor *freq;
-        AR_TRY(ar_graph_constant(g, &freq, a->freq, a->pairs));
-        AR_TRY(ar_op_rope(g, &q, q, freq, T, a->D, 0));
-        AR_TRY(ar_op_rope(g, &k, k, freq, T, a->D, 0));
+        float turn = a->turn != 0.0f ? a->turn : 1.0f;
+        bool is_long = a->long_freq && T > a->long_above;
+        AR_TRY(ar_graph_constant(g, &freq, is_long ? a->long_freq : a->freq, a->pairs));
+        AR_TRY(ar_op_rope(g, &q, q, freq, T, a->D, 0, turn));
+        AR_TRY(ar_op_rope(g, &k, k, freq, T, a->D, 0, turn));
     }
     return ar_op_attention(g, y, q, k, v, T, a->D, a->window);
 }

@@ -215,6 +215,48 @@ static void conv1d_is_turned(void **state) {
     ar_model_close(c);
 }
 
+/* A file whose first `from` is overwritten by `to`, as long as that. */
+static ar_status open_patched(const char *path, const char *from, const void *to) {
+    ar_file f;
+    ar_open_model *m = NULL;
+    const char *patched = in_folder(folder, "patched.gguf");
+    assert_ok(ar_file_open(&f, path));
+    char *copy = malloc((size_t)f.bytes), *at;
+    memcpy(copy, f.data, (size_t)f.bytes);
+    assert_non_null(at = memmem(copy, (size_t)f.bytes, from, strlen(from)));
+    memcpy(at, to, strlen(from));
+    FILE *out = fopen(patched, "wb");
+    assert_int_equal(fwrite(copy, 1, (size_t)f.bytes, out), f.bytes);
+    fclose(out);
+    free(copy);
+    ar_file_close(&f);
+    ar_status status = ar_model_open(&m, patched);
+    if (status == AR_OK) ar_model_close(m);
+    return status;
+}
+
+static void longrope_needs_all_of_it(void **state) {
+    (void)state;
+    char gguf[4000], back[4000];
+    ar_open_model *a, *b;
+    snprintf(gguf, sizeof gguf, "%s/m.gguf", folder);
+    snprintf(back, sizeof back, "%s/back", folder);
+    assert_ok(convert("tests/golden/families/phi3_longrope", gguf, "gguf", "f32"));
+    assert_ok(convert(gguf, back, "hf", "f32"));
+    assert_ok(ar_model_open(&a, "tests/golden/families/phi3_longrope"));
+    assert_ok(ar_model_open(&b, back));
+    assert_memory_equal(&a->config.rope_scaling, &b->config.rope_scaling, sizeof a->config.rope_scaling);
+    ar_model_close(a);
+    ar_model_close(b);
+    assert_ok(open_patched(gguf, "rope_factors_long.weight", "rope_factors_long.weight"));
+    assert_error(open_patched(gguf, "rope_factors_long.weight", "rope_factors_lonk.weight"), AR_ERR_FORMAT,
+                 "rope_factors_long.weight: missing");
+    assert_error(open_patched(gguf, "rope_factors_short.weight", "rope_factors_shord.weight"), AR_ERR_FORMAT,
+                 "rope_factors_short.weight: missing");
+    assert_error(open_patched(gguf, "scaling.original_context_length", "scaling.orikinal_context_length"),
+                 AR_ERR_FORMAT, "original_context_length: missing");
+}
+
 /* ---- tokenizers ---- */
 
 static void assert_same_ids(const ar_tokenizer *a, const ar_tokenizer *b, const char *text, bool special) {
@@ -325,7 +367,8 @@ static void quantized_files_become_floats(void **state) {
 
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {T(models_come_back), T(families_come_back), T(conv1d_is_turned),
+    const struct CMUnitTest tests[] = {T(models_come_back),     T(families_come_back),
+                                       T(conv1d_is_turned),     T(longrope_needs_all_of_it),
                                        T(tokenizers_come_back), T(quantized_files_become_floats)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

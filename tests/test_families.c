@@ -82,6 +82,70 @@ static void logits_case(ar_device *device, void *ctx) {
     free(got);
 }
 
+/* Phi-3's longrope, whose sequences of more than 16 tokens turn by other frequencies, on both sides and
+ * across: what was cached of a short sequence is computed anew when it becomes long. */
+static void longrope_case(ar_device *device, void *ctx) {
+    enum { SHORT = 16 };
+    ar_safetensors *st;
+    ar_open_model *m;
+    ar_session *s;
+    golden g;
+    float *got = malloc(sizeof(float) * T * V);
+    const float *short_logits;
+    golden_read(&g, "phi3_longrope");
+    assert_ok(ar_safetensors_open(&st, in_folder(golden_folder("phi3_longrope"), "golden.safetensors")));
+    assert_int_equal(ar_safetensors_find(st, "short_logits")->bytes, SHORT * V * sizeof(float));
+    short_logits = (const float *)(const void *)ar_safetensors_find(st, "short_logits")->data;
+    assert_ok(ar_model_open(&m, ctx ? ctx : golden_folder("phi3_longrope")));
+    assert_true(fabs((double)m->config.rope_scaling.attention - sqrt(1 + log(2.5) / log(16))) < 1e-6);
+    assert_ok(ar_model_logits(got, m, device, g.ids, T, T));
+    compare(device, "longrope", "of a long sequence", got, g.logits, T, 1e-5);
+    assert_ok(ar_model_logits(got, m, device, g.ids, SHORT, SHORT));
+    compare(device, "longrope", "of a short sequence", got, short_logits, SHORT, 1e-5);
+    assert_ok(ar_session_create(&s, m, device, T));
+    for (int t = 0; t < T; t++) {
+        assert_ok(ar_session_logits(s, got, g.ids, t + 1));
+        compare(device, "longrope", "token by token", got, (t < SHORT ? short_logits : g.logits) + t * V, 1,
+                1e-3);
+        assert_int_equal(ar_session_computed(s), t == SHORT ? SHORT + 1 : 1);
+    }
+    assert_ok(ar_session_logits(s, got, g.ids, SHORT)); /* and back */
+    compare(device, "longrope", "shortened", got, short_logits + (SHORT - 1) * V, 1, 1e-3);
+    ar_session_destroy(s);
+    ar_model_close(m);
+    ar_safetensors_close(st);
+    free(got);
+}
+
+static void longrope_turns_long_sequences_otherwise(void **state) {
+    (void)state;
+    ar_open_model *m;
+    char *folder = temp_folder(), *gguf, *back;
+    ar_output_plan plan = {.scheme = {.bits = 16, .group = -1},
+                           .embedding = AR_QT_COUNT,
+                           .head = AR_QT_COUNT,
+                           .type = "f32",
+                           .format_count = 1};
+    ar_write_source src = {.plan = &plan};
+    check_each_device(longrope_case, NULL);
+    assert_ok(ar_path_join(&gguf, folder, "m.gguf"));
+    assert_ok(ar_path_join(&back, folder, "back"));
+    assert_ok(ar_model_open(&m, golden_folder("phi3_longrope")));
+    src.model = m;
+    assert_ok(ar_format_find("gguf")->write(gguf, &src));
+    assert_ok(ar_format_find("gguf")->verify(gguf, &src));
+    ar_model_close(m);
+    check_each_device(longrope_case, gguf);
+    assert_ok(ar_model_open(&m, gguf));
+    src.model = m;
+    assert_ok(ar_format_find("hf")->write(back, &src));
+    ar_model_close(m);
+    check_each_device(longrope_case, back);
+    free(gguf);
+    free(back);
+    temp_remove(folder);
+}
+
 static void logits_are_those_of_transformers(void **state) { (void)state, check_each_device(logits_case, NULL); }
 
 /* ---- quantize, write, read ---- */
@@ -317,21 +381,52 @@ static void wrong_tensors_and_keys_are_named(void **state) {
         change c;
         const char *part;
     } rows[] = {
-        {"qwen2", {.missing = "model.layers.1.self_attn.k_proj.bias"}, "model.layers.1.self_attn.k_proj.bias: missing"},
-        {"qwen2", {.extra = "model.layers.1.self_attn.o_proj.bias"}, "self_attn.o_proj.bias: found, expected none"},
-        {"qwen3", {.missing = "model.layers.0.self_attn.q_norm.weight"}, "q_norm.weight: missing, expected (16)"},
+        {"qwen2",
+         {.missing = "model.layers.1.self_attn.k_proj.bias"},
+         "model.layers.1.self_attn.k_proj.bias: missing"},
+        {"qwen2",
+         {.extra = "model.layers.1.self_attn.o_proj.bias"},
+         "self_attn.o_proj.bias: found, expected none"},
+        {"qwen3",
+         {.missing = "model.layers.0.self_attn.q_norm.weight"},
+         "q_norm.weight: missing, expected (16)"},
         {"qwen3", {.config = "\"head_dim\":8"}, "q_proj.weight: found (64, 32), expected (32, 32)"},
-        {"phi3", {.missing = "model.layers.0.mlp.gate_up_proj.weight"}, "gate_up_proj.weight: missing, expected (128, 32)"},
-        {"phi3", {.config = "\"rope_parameters\":{\"rope_type\":\"longrope\"}"}, "rope_type: found \"longrope\""},
-        {"phi3", {.config = "\"rope_parameters\":{\"partial_rotary_factor\":0.1}"}, "partial_rotary_factor: found 0.1"},
+        {"phi3",
+         {.missing = "model.layers.0.mlp.gate_up_proj.weight"},
+         "gate_up_proj.weight: missing, expected (128, 32)"},
+        {"phi3", {.config = "\"rope_parameters\":{\"rope_type\":\"yarn\"}"}, "rope_type: found \"yarn\""},
+        {"phi3",
+         {.config = "\"rope_parameters\":{\"rope_type\":\"longrope\"}"},
+         "short_factor: found 0 numbers, expected 4"},
+        {"phi3_longrope",
+         {.config = "\"rope_scaling\":{\"type\":\"su\",\"short_factor\":[1,1,1,1]},\"rope_parameters\":null"},
+         "long_factor: found 0 numbers, expected 4"},
+        {"phi3_longrope",
+         {.config = "\"rope_parameters\":{\"rope_type\":\"longrope\",\"partial_rotary_factor\":0.5,\"short_"
+                    "factor\":[1,0]}"},
+         "short_factor: found 0, expected numbers"},
+        {"llama",
+         {.config = "\"rope_parameters\":{\"rope_type\":\"longrope\"}"},
+         "rope_type: found \"longrope\""},
+        {"phi3",
+         {.config = "\"rope_parameters\":{\"partial_rotary_factor\":0.1}"},
+         "partial_rotary_factor: found 0.1"},
         {"gpt2", {.missing = "transformer.wpe.weight"}, "wpe.weight: missing, expected (40, 32)"},
         {"gpt2", {.missing = "transformer.h.0.ln_1.bias"}, "ln_1.bias: missing"},
         {"gpt2", {.config = "\"n_inner\":96"}, "mlp.c_fc.weight: found (32, 128), expected (32, 96)"},
-        {"gpt2", {.config = "\"scale_attn_by_inverse_layer_idx\":true"}, "scale_attn_by_inverse_layer_idx: found true"},
+        {"gpt2",
+         {.config = "\"scale_attn_by_inverse_layer_idx\":true"},
+         "scale_attn_by_inverse_layer_idx: found true"},
         {"gpt2", {.config = "\"activation_function\":\"silu\""}, "activation_function: found \"silu\""},
-        {"opt", {.config = "\"do_layer_norm_before\":false"}, "do_layer_norm_before: found false, expected true"},
-        {"opt", {.config = "\"word_embed_proj_dim\":16"}, "word_embed_proj_dim: found 16, expected hidden_size = 32"},
-        {"opt", {.config = "\"max_position_embeddings\":38"}, "embed_positions.weight: found (42, 32), expected (40, 32)"}};
+        {"opt",
+         {.config = "\"do_layer_norm_before\":false"},
+         "do_layer_norm_before: found false, expected true"},
+        {"opt",
+         {.config = "\"word_embed_proj_dim\":16"},
+         "word_embed_proj_dim: found 16, expected hidden_size = 32"},
+        {"opt",
+         {.config = "\"max_position_embeddings\":38"},
+         "embed_positions.weight: found (42, 32), expected (40, 32)"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ar_open_model *m = NULL;
         assert_error(open_changed(&m, rows[i].family, &rows[i].c), AR_ERR_FORMAT, rows[i].part);
@@ -371,6 +466,7 @@ static void ids_and_positions_are_checked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(logits_are_those_of_transformers),
+                                       cmocka_unit_test(longrope_turns_long_sequences_otherwise),
                                        cmocka_unit_test(every_family_is_quantized_and_read_back),
                                        cmocka_unit_test(gguf_holds_every_family_but_opt),
                                        cmocka_unit_test(formats_without_conv1d_refuse_gpt2),

@@ -214,7 +214,7 @@ static void llama3_frequencies_match_the_published_formula(void **state) {
         .rope_scaling = {
             .kind = "llama3", .factor = 32, .low_freq = 1, .high_freq = 4, .original_tokens = 8192}};
     float freq[32];
-    ar__rope_frequencies(freq, &c);
+    ar__rope_frequencies(freq, &c, false);
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++)
         assert_true(fabs((double)freq[want[i].i] / want[i].freq - 1) < 1e-7);
 }
@@ -223,11 +223,11 @@ static void plain_and_linear_frequencies_are_powers(void **state) {
     (void)state;
     ar_config c = {.head_dim = 16, .rope_theta = 10000};
     float plain[8], linear[8];
-    ar__rope_frequencies(plain, &c);
+    ar__rope_frequencies(plain, &c, false);
     assert_true(plain[0] == 1 && plain[4] == 0.01f);
     c.rope_scaling.factor = 4;
     memcpy(c.rope_scaling.kind, "linear", 7);
-    ar__rope_frequencies(linear, &c);
+    ar__rope_frequencies(linear, &c, false);
     for (int i = 0; i < 8; i++) assert_true(linear[i] == plain[i] / 4);
 }
 

@@ -470,7 +470,7 @@ static void llama3_factors_give_their_parameters(void **state) {
         c.rope_scaling.high_freq = cases[k].high;
         c.rope_scaling.original_tokens = cases[k].original;
         float factors[64];
-        ar__gguf_rope_factors(factors, &c);
+        ar__gguf_rope_factors(factors, &c, AR__GGUF_ROPE_FREQS);
         header(&b, 3, 2, 9);
         key_text(&b, "general.architecture", "llama");
         key_u32(&b, "llama.context_length", 16);

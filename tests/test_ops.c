@@ -121,7 +121,7 @@ static void chain_case(ar_device *device, void *ctx) {
 
 static ar_status rope_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
     const shape *s = ctx;
-    return ar_op_rope(g, y, leaves[0], s->fixed, s->T, s->D, 3);
+    return ar_op_rope(g, y, leaves[0], s->fixed, s->T, s->D, 3, 1.25f);
 }
 
 static void rope_case(ar_device *device, void *ctx) {
@@ -330,10 +330,11 @@ static void refusals_case(ar_device *device, void *ctx) {
     assert_int_equal(ar_op_slice(g, &y, x, 8, 9), AR_ERR_SHAPE);
     assert_int_equal(ar_op_slice(g, &y, x, -1, 4), AR_ERR_SHAPE);
     assert_int_equal(ar_op_embed(g, &y, x, row), AR_ERR_DTYPE);
-    assert_int_equal(ar_op_rope(g, &y, x, half, 5, 16, 0), AR_ERR_SHAPE); /* 6 rows, T 5 */
-    assert_int_equal(ar_op_rope(g, &y, x, half, 6, 15, 0), AR_ERR_ARG);   /* odd D */
-    assert_int_equal(ar_op_rope(g, &y, x, row, 6, 16, 0), AR_ERR_SHAPE);  /* 16 frequencies, D/2 is 8 */
-    assert_int_equal(ar_op_rope(g, &y, x, half, 6, 16, -1), AR_ERR_ARG);
+    assert_int_equal(ar_op_rope(g, &y, x, half, 5, 16, 0, 1), AR_ERR_SHAPE); /* 6 rows, T 5 */
+    assert_int_equal(ar_op_rope(g, &y, x, half, 6, 15, 0, 1), AR_ERR_ARG);   /* odd D */
+    assert_int_equal(ar_op_rope(g, &y, x, row, 6, 16, 0, 1), AR_ERR_SHAPE);  /* 16 frequencies, D/2 is 8 */
+    assert_int_equal(ar_op_rope(g, &y, x, half, 6, 16, -1, 1), AR_ERR_ARG);
+    assert_int_equal(ar_op_rope(g, &y, x, half, 6, 16, 0, NAN), AR_ERR_ARG);
     assert_int_equal(ar_op_attention(g, &y, x, k, v, 4, 8, 0), AR_ERR_SHAPE); /* 6 rows, T 4 */
     assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 6, 0), AR_ERR_ARG);   /* D % 4 */
     assert_int_equal(ar_op_attention(g, &y, x, k, k, 6, 8, 0), AR_ERR_ARG);

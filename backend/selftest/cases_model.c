@@ -132,10 +132,11 @@ ar_status ar__st_slice(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "slice_grad", ar_tensor_grad(tx), dx);
 }
 
-/* p: B, T, heads, D, pos0, pairs (0 = D/2). Two calls with the same frequencies share a table; the second adds
- * to dx. */
+/* p: B, T, heads, D, pos0, pairs (0 = D/2), 64 times the scale (0 = 1). Two calls with the same frequencies
+ * share a table; the second adds to dx. */
 ar_status ar__st_rope(ar__st *st, const int32_t *p) {
     int32_t N = p[0] * p[1], T = p[1], heads = p[2], D = p[3], pos0 = p[4], pairs = p[5] ? p[5] : D / 2;
+    float scale = p[6] ? (float)p[6] / 64 : 1;
     int64_t count = (int64_t)N * heads * D;
     float *freq = NULL;
     double *x = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL;
@@ -148,14 +149,14 @@ ar_status ar__st_rope(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_doubles(st, &y_ref, NULL, count));
     AR_TRY(ar__st_doubles(st, &dx, NULL, count));
     ref_rope(y_ref, x, freq, N, heads, T, D, pairs, pos0, 1);
-    AR_TRY(ar_op_rope(st->g, &y, tx, tf, T, D, pos0));
-    AR_TRY(ar_op_rope(st->g, &again, tx, tf, T, D, pos0));
+    AR_TRY(ar_op_rope(st->g, &y, tx, tf, T, D, pos0, scale));
+    AR_TRY(ar_op_rope(st->g, &again, tx, tf, T, D, pos0, scale));
     AR_TRY(ar_op_add(st->g, &both, y, again));
     ar_graph_keep(st->g, both);
-    for (int64_t i = 0; i < count; i++) y_ref[i] *= 2;
+    for (int64_t i = 0; i < count; i++) y_ref[i] *= 2 * (i % D < 2 * pairs ? (double)scale : 1);
     AR_TRY(ar__st_loss(st, &loss, &dy, both, y_ref));
     ref_rope(dx, dy, freq, N, heads, T, D, pairs, pos0, -1);
-    for (int64_t i = 0; i < count; i++) dx[i] *= 2;
+    for (int64_t i = 0; i < count; i++) dx[i] *= 2 * (i % D < 2 * pairs ? (double)scale : 1);
     AR_TRY(ar_graph_backward(st->g, loss));
     ar_graph_keep(st->g, ar_tensor_grad(tx));
     AR_TRY(ar__st_run(st));

@@ -1,5 +1,6 @@
 """Writes families/<name>/: a tiny random model of each family as transformers' own save_pretrained stores it, and
-golden.safetensors with token ids and the logits that transformers computes for them in float64.
+golden.safetensors with token ids and the logits that transformers computes for them in float64; and those of the first
+SHORT tokens alone where they differ from theirs among all: with longrope.
 
     python3 make_families.py            needs torch, transformers 5, safetensors
 
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "families")
 TOKENS = 24
+SHORT = 16 # longrope's original context
 COMMON = dict(vocab_size=64, bos_token_id=1, eos_token_id=2, pad_token_id=None)
 SIZES = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=40, **COMMON)
@@ -34,6 +36,9 @@ MODELS = {
     "gpt2": tf.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=40, **COMMON),
     "opt": tf.OPTConfig(hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=32,
                         max_position_embeddings=40, **COMMON),
+    "phi3_longrope": tf.Phi3Config(**SIZES, sliding_window=None, original_max_position_embeddings=SHORT, rope_parameters=dict(
+        rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75, short_factor=[1.0, 1.25, 1.75],
+        long_factor=[1.5, 4.0, 9.5])),
 }
 
 
@@ -63,8 +68,10 @@ def main():
         ids = torch.randint(0, 64, (1, TOKENS), generator=torch.Generator().manual_seed(100 + seed))
         with torch.no_grad():
             logits = model.double()(ids).logits[0]
-        save_file({"ids": ids[0].to(torch.int32), "logits": logits.float().contiguous()},
-                  os.path.join(folder, "golden.safetensors"))
+            tensors = {"ids": ids[0].to(torch.int32), "logits": logits.float().contiguous()}
+            if name == "phi3_longrope":
+                tensors["short_logits"] = model(ids[:, :SHORT]).logits[0].float().contiguous()
+        save_file(tensors, os.path.join(folder, "golden.safetensors"))
         print(name, os.path.getsize(os.path.join(folder, "model.safetensors")), "bytes, logits", float(logits.std()))
 
 

@@ -41,6 +41,10 @@ def configs():
             "qwen2": tf.Qwen2Config(**sizes, rope_parameters=rope),
             "qwen3": tf.Qwen3Config(**sizes, head_dim=64, rope_parameters=rope),
             "phi3": tf.Phi3Config(**sizes, sliding_window=None, rope_parameters=dict(rope, partial_rotary_factor=0.5)),
+            "longrope": tf.Phi3Config(**sizes, sliding_window=None, original_max_position_embeddings=WINDOW // 2,
+                                      rope_parameters=dict(rope, rope_type="longrope", partial_rotary_factor=0.75,
+                                                           short_factor=[1 + i / 8 for i in range(12)],
+                                                           long_factor=[1.5 + i for i in range(12)])),
             "gpt2": tf.GPT2Config(n_embd=128, n_layer=3, n_head=4, n_positions=512, **common),
             "opt": tf.OPTConfig(hidden_size=128, ffn_dim=256, num_hidden_layers=3, num_attention_heads=4,
                                 word_embed_proj_dim=128, max_position_embeddings=512, **common)}
