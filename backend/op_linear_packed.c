@@ -118,9 +118,10 @@ ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, 
         if (next <= at)
             return ar__fail(AR_ERR_UNSUPPORTED, "packed: a panel of %u rows passes what this device binds",
                             tile);
-        int64_t row_items = (next - at + w->vw - 1) / w->vw, blocks = (depth + AR__BLOCK - 1) / AR__BLOCK;
+        int64_t row_items = (next - at + tile - 1) / tile * (tile / w->vw);
+        int64_t blocks = (depth + AR__BLOCK - 1) / AR__BLOCK;
         struct {
-            uint32_t items, row_items, nb, ub, gb, pw, r0, k0, depth, tv, d0, w0;
+            uint32_t items, row_items, nb, ub, gb, pw, r0, k0, depth, tv, d0, w0, filled;
         } v = {(uint32_t)(row_items * blocks),
                (uint32_t)row_items,
                w->nb,
@@ -132,7 +133,8 @@ ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, 
                (uint32_t)depth,
                tile / w->vw,
                (uint32_t)((at - row0) / tile * (tile / w->vw) * depth),
-               range.shift};
+               range.shift,
+               (uint32_t)((next - at + w->vw - 1) / w->vw)};
         uint32_t wg = w->device->plan.wg;
         ar__emit_desc d = {.kernel = AR_K_unpack, .specs = {wg, 1, w->code, w->scale, w->lp}, .params = &v};
         d.operands[0] = range.operand;
