@@ -110,6 +110,7 @@ typedef struct ar_plan {
     int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */
     bool staged;                       /* reads and writes go through a staging buffer */
     bool timestamps;                   /* device timestamps usable; otherwise wall clock */
+    bool clear_padding;                /* zeros behind every tensor's data, for devices that watch what is read */
     double submit_ms;                  /* estimated work per submission */
     double rate_flops, rate_bytes;     /* assumed speed for that estimate */
     char reasons[512];                 /* "coopmat off: no extension; …" for `devices` */

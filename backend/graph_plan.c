@@ -148,6 +148,7 @@ ar_status ar__graph_plan_memory(ar_graph *g) {
         const ar__slice *arena = &g->arenas[items[i].arena];
         g->tensors[ids[i]]->slice =
             (ar__slice){arena->buffer, arena->offset + items[i].offset, items[i].bytes, NULL};
+        AR_GO(ar__clear_padding(g->tensors[ids[i]]));
     }
 done:
     free(items);

@@ -62,6 +62,9 @@ ar_status ar__expect(const char *name, const ar_tensor *t, ar_dtype dtype, int32
 /* Bytes a tensor occupies and a whole-tensor operand binds: padded to 64, so that a kernel may touch the last
  * vector or word whole. What lies in the padding is undefined. */
 uint64_t ar__tensor_bytes(const ar_tensor *t);
+/* Writes zeros behind the data of t, which has its memory, if the plan says so. Kernels may touch the last vector
+ * of a tensor whole, so what stands there is read, but means nothing. */
+ar_status ar__clear_padding(const ar_tensor *t);
 
 /* One operand of a kernel: a tensor, or a byte range of it (bytes 0 = all). */
 typedef struct ar__operand { const ar_tensor *t; uint64_t offset, bytes; } ar__operand;

@@ -210,7 +210,7 @@ static void plan_time(ar_plan *plan, const ar_device_facts *f, device_class clas
 
 /* ---- quirks ---- */
 
-typedef enum quirk_action { QUIRK_SMALL_TILE, QUIRK_NO_TIMESTAMPS } quirk_action;
+typedef enum quirk_action { QUIRK_SMALL_TILE, QUIRK_NO_TIMESTAMPS, QUIRK_CLEAR_PADDING } quirk_action;
 
 typedef struct quirk {
     const char *api, *driver, *name;
@@ -234,6 +234,7 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
             plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = plan->packed_lanes = 0;
             break;
         case QUIRK_NO_TIMESTAMPS: plan->timestamps = false; break;
+        case QUIRK_CLEAR_PADDING: plan->clear_padding = true; break;
         }
         add_reason(plan, q->why);
     }

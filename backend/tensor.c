@@ -7,6 +7,14 @@ uint64_t ar__tensor_bytes(const ar_tensor *t) {
     return ((uint64_t)ar_tensor_count(t) * ar_dtype_bytes(t->dtype) + 63) / 64 * 64;
 }
 
+ar_status ar__clear_padding(const ar_tensor *t) {
+    static const char zeros[64];
+    if (!t->device->plan.clear_padding) return AR_OK;
+    uint64_t used = (uint64_t)ar_tensor_count(t) * ar_dtype_bytes(t->dtype);
+    return t->device->driver->write(t->device->drv, t->slice.buffer, t->slice.offset + used, zeros,
+                                    ar__tensor_bytes(t) - used);
+}
+
 static ar_status check_shape(ar_dtype dtype, int32_t dim_count, const int64_t *dims) {
     if (dtype < 0 || dtype >= AR_DTYPE_COUNT)
         return ar__fail(AR_ERR_ARG, "tensor: unknown dtype %d", (int)dtype);
@@ -46,8 +54,9 @@ ar_status ar_tensor_create(ar_tensor **t, ar_device *device, ar_dtype dtype, int
     AR_TRY(ar__tensor_make(&made, device, NULL, dtype, dim_count, dims));
     uint64_t bytes = ar__tensor_bytes(made);
     ar_status status = bytes ? ar__memory_alloc(device, &made->slice, bytes) : AR_OK;
+    if (status == AR_OK && bytes) status = ar__clear_padding(made);
     if (status != AR_OK) {
-        free(made);
+        ar_tensor_destroy(made);
         return status;
     }
     *t = made;

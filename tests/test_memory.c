@@ -102,6 +102,37 @@ static void slices_keep_their_contents(void **state) {
     ar_device_close(device);
 }
 
+/* All of a tensor's bytes, padding included, after they were all `was`. */
+static void made_over(uint8_t *bytes, ar_device *device, uint8_t was, int64_t count) {
+    uint8_t before[256];
+    ar__slice s;
+    ar_tensor *t = NULL;
+    memset(before, was, sizeof before);
+    assert_int_equal(ar__memory_alloc(device, &s, sizeof before), AR_OK);
+    assert_int_equal(device->driver->write(device->drv, s.buffer, s.offset, before, sizeof before), AR_OK);
+    ar__memory_free(device, &s);
+    assert_int_equal(ar_tensor_create(&t, device, AR_I16, 1, &count), AR_OK);
+    assert_int_equal(device->driver->read(device->drv, t->slice.buffer, t->slice.offset, bytes, 128), AR_OK);
+    ar_tensor_destroy(t);
+}
+
+static void padding_is_cleared_where_the_plan_says_so(void **state) {
+    (void)state;
+    for (int is_cleared = 0; is_cleared < 2; is_cleared++) {
+        ar_device *device = open_null(MIB, (ar_fault){0});
+        ar__slice keep;
+        uint8_t bytes[128];
+        device->plan.clear_padding = is_cleared;
+        assert_int_equal(ar__memory_alloc(device, &keep, 256), AR_OK); /* keeps the block alive */
+        made_over(bytes, device, 7, 37);
+        for (int i = 0; i < 128; i++) assert_int_equal(bytes[i], is_cleared && i >= 2 * 37 ? 0 : 7);
+        made_over(bytes, device, 7, 64); /* no padding */
+        for (int i = 0; i < 128; i++) assert_int_equal(bytes[i], 7);
+        ar__memory_free(device, &keep);
+        ar_device_close(device);
+    }
+}
+
 static void neighbours_merge_when_freed_in_any_order(void **state) {
     (void)state;
     static const int orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 3, 0, 2}, {2, 0, 3, 1}, {1, 2, 0, 3}};
@@ -197,6 +228,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_use_never_overlaps_nor_passes_the_budget),
         cmocka_unit_test(slices_keep_their_contents),
+        cmocka_unit_test(padding_is_cleared_where_the_plan_says_so),
         cmocka_unit_test(neighbours_merge_when_freed_in_any_order),
         cmocka_unit_test(the_whole_budget_can_be_one_slice),
         cmocka_unit_test(more_than_one_buffer_may_hold_is_refused),

@@ -189,6 +189,9 @@ static ar_device_facts adreno_cl(void) {
 static ar_device_facts rusticl(void) {
     return cl_device("llvmpipe (LLVM 19.1.7, 256 bits)", "Mesa", "rusticl", AR_DEVICE_CPU, 8);
 }
+static ar_device_facts oclgrind(void) {
+    return cl_device("Oclgrind Simulator", "University of Bristol", "Oclgrind 21.10", AR_DEVICE_CPU, 4);
+}
 
 /* ---- expectations ---- */
 
@@ -222,6 +225,7 @@ static const row rows[] = {
     {pocl_neon, 4, 8, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
     {adreno_cl, 4, 4, 1, 32, -1, -1, 4 * GIB - 128, true, 40},
     {rusticl, 8, 4, 1, 8, -1, -1, 4 * GIB - 128, true, 250},
+    {oclgrind, 4, 8, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
 };
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
 
@@ -243,6 +247,7 @@ static void every_known_device_gets_its_plan(void **state) {
         assert_int_equal(p.staged, r->staging_type >= 0);
         assert_true(p.piece_bytes == r->piece);
         assert_int_equal(p.timestamps, r->timestamps);
+        assert_int_equal(p.clear_padding, r->facts == oclgrind);
         assert_true(p.submit_ms > 0 && p.submit_ms <= r->submit_at_most && p.submit_ms < 500);
     }
 }
