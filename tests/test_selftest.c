@@ -22,23 +22,49 @@
 static const struct {
     const char *name;
     int32_t at, limit;
-} small[] = {
-    {"div", 0, 4099},    {"half", 0, 4099}, {"quot", 0, 4099},   {"mean", 0, 4099},
-    {"linear", 0, 67},   {"linear", 1, 67}, {"linear", 2, 64},   {"embed", 0, 67},
-    {"embed", 1, 127},   {"rope", 1, 67},   {"rms_norm", 0, 67}, {"layer_norm", 0, 67},
-    {"silu_mul", 1, 67}, {"gather", 0, 67}, {"attention", 0, 1}, {"attention", 2, 4},
-};
+} small[] = {{"div", 0, 1031},        {"half", 0, 1031},
+             {"quot", 0, 1031},       {"mean", 0, 4099},
+             {"mse", 1, 67},          {"fake_quant", 2, 9},
+             {"super", 1, 3},         {"square_sums", 0, 67},
+             {"linear", 0, 17},       {"linear", 1, 19},
+             {"linear", 2, 64},       {"gather", 0, 67},
+             {"embed", 0, 67},        {"embed", 1, 127},
+             {"rope", 1, 17},         {"rope", 2, 3},
+             {"rms_norm", 0, 67},     {"rms_norm", 1, 65},
+             {"layer_norm", 0, 67},   {"layer_norm", 1, 65},
+             {"silu_mul", 1, 67},     {"act", 1, 67},
+             {"slice", 0, 9},         {"nll", 0, 9},
+             {"nll", 1, 129},         {"kl", 0, 9},
+             {"kl", 1, 129},          {"attention", 0, 1},
+             {"attention", 1, 33},    {"attention", 2, 4},
+             {"generate", 1, 9},      {"generate", 5, 65},
+             {"packed", 1, 18},       {"packed", 2, 256},
+             {"packed", 3, 9},        {"packed_bits", 1, 5},
+             {"packed_group", 3, 18}, {"packed_group", 4, 192}};
+
+/* With AR_TEST_SMALL: whether a row runs what another one runs with other numbers. Weights that are packed in
+ * one way differ from others in a few kernel constants; all that is done with them is done for type 2 (Q4_0),
+ * with every other type one product of each kernel. Their bits are for devices to check. */
+static bool is_redundant(const ar__st_case *c) {
+    if (strcmp(c->name, "packed_bits") == 0) return c->p[0] != 2 || c->p[3] != 0;
+    if (strcmp(c->name, "packed_group") == 0) return c->p[5] == 0;
+    if (strcmp(c->name, "packed") != 0 || c->p[0] == 2) return false;
+    return c->p[3] == 2 || c->p[3] == 8 || c->p[3] > 9 || c->p[4] == 1 || c->p[4] >= 4;
+}
 
 /* The table's rows as they are to be run, *count of them; free() releases. */
-static ar__st_case *rows_to_run(int32_t *count, bool with_packed, const char *filter) {
+static ar__st_case *rows_to_run(int32_t *count, bool with_packed) {
     ar__st_case *rows = malloc((size_t)ar__st_case_count * sizeof *rows);
     assert_non_null(rows);
     *count = 0;
     for (int32_t i = 0; i < ar__st_case_count; i++)
-        if ((with_packed || strncmp(ar__st_cases[i].name, "packed", 6) != 0) &&
-            (!filter || strstr(ar__st_cases[i].kernels, filter)))
+        if (with_packed || strncmp(ar__st_cases[i].name, "packed", 6) != 0)
             rows[(*count)++] = ar__st_cases[i];
     if (!getenv("AR_TEST_SMALL")) return rows;
+    int32_t kept = 0;
+    for (int32_t i = 0; i < *count; i++)
+        if (!is_redundant(&rows[i])) rows[kept++] = rows[i];
+    *count = kept;
     for (int32_t i = 0; i < *count; i++)
         for (size_t k = 0; k < sizeof small / sizeof *small; k++)
             if (strcmp(rows[i].name, small[k].name) == 0 && rows[i].p[small[k].at] > small[k].limit)
@@ -87,13 +113,8 @@ static void run_selftest(const ar_device_facts *facts, const ar_plan *plan, bool
     snprintf(select, sizeof select, "%.7s:%d", facts->api, facts->index);
     tally t = {.device = select};
     int32_t count = 0;
-    ar__st_case *rows = rows_to_run(&count, with_packed, filter);
-    ar_status status = AR_OK;
-    /* In a simulator every row has a device of its own: after many buffers in one context oclgrind 21.10 reports
-     * an uninitialized read of a written buffer (rms_norm, 67 x 7), whose cause is not known yet. */
-    int32_t at_once = getenv("AR_TEST_SMALL") ? 1 : count;
-    for (int32_t i = 0; i < count && status == AR_OK; i += at_once)
-        status = run_rows(select, plan, rows + i, at_once, filter, repeat, &t);
+    ar__st_case *rows = rows_to_run(&count, with_packed);
+    ar_status status = run_rows(select, plan, rows, count, filter, repeat, &t);
     free(rows);
     print_message("%s: %d results, seed %d\n", select, t.results, SEED);
     if (status != AR_OK) fail_msg("%s: %s", select, ar_error());
@@ -132,7 +153,7 @@ static void filter_picks_kernels(void **state) {
     (void)state;
     ar_device_facts facts[8];
     if (find_devices(facts, 8) == 0) skip();
-    run_selftest(&facts[0], NULL, true, "rope", 2);
+    run_selftest(&facts[0], NULL, true, "rope", getenv("AR_TEST_SMALL") ? 1 : 2);
 }
 
 static void every_kernel_has_a_case(void **state) {
