@@ -34,7 +34,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     /* GLSL loads rows of A by fours (AL of the dialect) */
     uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
-    if (plan->gemm_lanes > 1 && t->tnv % (4 * plan->gemm_lanes) == 0) {
+    if (plan->gemm_lanes > 0 && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
         t->wgx = 1;
     }
@@ -126,7 +126,7 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
     struct {
         uint32_t M, N, K, ldc, c0, acc;
     } v = {(uint32_t)p->m, (uint32_t)p->n, (uint32_t)p->k, (uint32_t)ldc, 0, p->accumulate};
-    bool turned = t->wgy > t->wgx; /* the longer side of the group along x */
+    bool turned = t->lanes > 0 || t->wgy > t->wgx; /* the longer side of the group along x */
     ar__emit_desc d = {.kernel = t->lanes ? AR_K_gemm_lanes : AR_K_gemm,
                        .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
                        .params = &v};

@@ -149,6 +149,23 @@ static void small_pieces_and_other_groups_pass(void **state) {
     }
 }
 
+/* The kernels that share loads within a subgroup, where OpenCL C has none: each item lends to itself. */
+static void lanes_that_share_with_nobody_pass(void **state) {
+    (void)state;
+    ar_device_facts facts[8];
+    int32_t count = find_devices(facts, 8), used = 0;
+    for (int32_t i = 0; i < count; i++) {
+        ar_plan plan;
+        if (strcmp(facts[i].api, "cl") != 0) continue;
+        assert_int_equal(ar_plan_make(&plan, &facts[i]), AR_OK);
+        plan.gemm_lanes = plan.packed_lanes = plan.packed_wgy = 1;
+        run_selftest(&facts[i], &plan, true, "linear(", 1);
+        run_selftest(&facts[i], &plan, true, "packed(2, ", 1);
+        used++;
+    }
+    if (used == 0) skip();
+}
+
 static void filter_picks_kernels(void **state) {
     (void)state;
     ar_device_facts facts[8];
@@ -177,6 +194,7 @@ int main(void) {
         cmocka_unit_test(filter_picks_kernels),
         cmocka_unit_test(every_device_passes),
         cmocka_unit_test(small_pieces_and_other_groups_pass),
+        cmocka_unit_test(lanes_that_share_with_nobody_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
