@@ -183,7 +183,7 @@ static inline double check_slope(ar_graph *g, const ar_tensor *y, const float *t
     return (value[0] - value[1]) / (2 * step);
 }
 
-/* Single elements and whole random directions of one leaf. */
+/* Eight single elements and two whole random directions of one leaf; in a simulator one direction. */
 static inline void check_leaf(const ar_device *device, const check_gradient *c, ar_graph *g,
                               const ar_tensor *y, const float *target, int32_t leaf) {
     ar_tensor *t = c->leaves[leaf];
@@ -194,7 +194,7 @@ static inline void check_leaf(const ar_device *device, const check_gradient *c, 
     double step = c->step > 0 ? c->step : 1e-2, bound = c->bound > 0 ? c->bound : 1e-2, largest = 0;
     for (int64_t i = 0; i < count; i++)
         if (fabs((double)grad[i]) > largest) largest = fabs((double)grad[i]);
-    for (int probe = 0; probe < 10; probe += check_is_small() ? 8 : 1) {
+    for (int probe = check_is_small() ? 9 : 0; probe < 10; probe++) {
         int64_t one = (int64_t)(check_random(&state) % (uint64_t)count);
         double analytic = 0, length = 0;
         for (int64_t i = 0; i < count; i++) {

@@ -6,6 +6,9 @@
 
 static uint64_t random_state = 20231121;
 
+/* In a simulator: fewer repetitions of the same work will do. */
+static bool is_small(void) { return getenv("AR_TEST_SMALL") != NULL; }
+
 /* ---- random cases ---- */
 
 static uint32_t random_u32(void) {
@@ -83,7 +86,9 @@ static void every_bit_width_zero_kind_and_state_agree(void **state) {
         for (int32_t bits = 2; bits <= 8; bits++)
             for (int zero = 0; zero < 3; zero++) {
                 ref_fq f = random_case(bits, zero, 0, 6, 64, 32, true);
-                for (int t = 0; t < 3; t++) check_case(devices.device[d], devices.name[d], &f, 32, types[t]);
+                for (int t = 0; t < 3; t++)
+                    if (!is_small() || t == (bits + zero) % 3)
+                        check_case(devices.device[d], devices.name[d], &f, 32, types[t]);
                 close_case(&f);
             }
 }
@@ -91,7 +96,7 @@ static void every_bit_width_zero_kind_and_state_agree(void **state) {
 static void negative_scales_reach_the_lowest_code(void **state) {
     (void)state;
     for (int32_t d = 0; d < devices.count; d++)
-        for (int32_t bits = 2; bits <= 8; bits++) {
+        for (int32_t bits = 2; bits <= 8; bits += is_small() ? 3 : 1) {
             ref_fq f = random_case(bits, REF_SYM, 0, 4, 64, 32, false);
             for (int i = 0; i < 4 * 64; i++)
                 ((float *)f.W)[i] = fabsf(f.W[i]) + 0.01f; /* all positive: s < 0 */
@@ -221,7 +226,7 @@ static void state_types_take_the_same_fifty_steps(void **state) {
         for (int t = 0; t < 3; t++)
             fq_run_open(&r[t], devices.device[d], &f, G, types[t], T, 0, T * (T + 1) / 2);
         int32_t expected[N] = {0}, v[3][N], mm[3][M];
-        for (int32_t at = 0; at < STEPS; at++) {
+        for (int32_t at = 0; at < (is_small() ? 5 : STEPS); at++) {
             for (int i = 0; i < N; i++) ((float *)f.dW)[i] = random_u32() % 8 ? random_normal(1.0) : 0.0f;
             for (int t = 0; t < 3; t++) {
                 assert_ok(ar_tensor_write(r[t].dW, f.dW, 0, N));
@@ -254,10 +259,14 @@ static void state_types_take_the_same_fifty_steps(void **state) {
 
 /* ---- plans ---- */
 
+/* oclgrind 21.10 takes lane 11 of every shuffle for undefined (it compares the lane with LLVM's
+ * UndefValueVal, which is 11), and with 16 lanes sums shuffle it. */
+static uint32_t widest(const char *device) { return device[0] != 'c' ? 4 : is_small() ? 8 : 16; }
+
 static void pieces_and_vector_widths_do_not_change_a_bit(void **state) {
     (void)state;
     for (int32_t d = 0; d < devices.count; d++) {
-        for (uint32_t vw = 4; vw <= (devices.name[d][0] == 'c' ? 16u : 4u); vw *= 2) {
+        for (uint32_t vw = 4; vw <= widest(devices.name[d]); vw *= 2) {
             ar_plan plan = *ar_device_get_plan(devices.device[d]);
             plan.vw = vw;
             plan.piece_bytes = 16384;
@@ -275,10 +284,10 @@ static void pieces_and_vector_widths_do_not_change_a_bit(void **state) {
 
 /* ---- exact quotients ---- */
 
-enum { PAIRS = 1 << 20, SMALL_PAIRS = 1 << 12 };
+enum { PAIRS = 1 << 20, SMALL_PAIRS = 1 << 10 };
 
-/* How many quotients to check; few in a simulator (AR_TEST_SMALL). */
-static int32_t pair_count(void) { return getenv("AR_TEST_SMALL") ? SMALL_PAIRS : PAIRS; }
+/* How many quotients to check. */
+static int32_t pair_count(void) { return is_small() ? SMALL_PAIRS : PAIRS; }
 
 static float from_bits(uint32_t bits) {
     float f;

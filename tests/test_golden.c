@@ -6,6 +6,9 @@
 
 static const ar_dtype state_types[] = {AR_F32, AR_I32, AR_I16};
 
+/* In a simulator (AR_TEST_SMALL) case n runs with one state type only, and of the block two weights. */
+static bool is_left_out(int n, int type) { return getenv("AR_TEST_SMALL") && type != n % 3; }
+
 /* ---- reading ---- */
 
 static const void *raw(const ar_safetensors *st, const char *prefix, const char *name, const char *dtype,
@@ -168,6 +171,7 @@ static void linear_step_equals_golden(void **state) {
         check_reference(&c, names[n]);
         for (int32_t d = 0; d < devices.count; d++)
             for (int t = 0; t < 3; t++) {
+                if (is_left_out(n, t)) continue;
                 char what[64];
                 snprintf(what, sizeof what, "%s %s%s", devices.name[d], names[n],
                          ar_dtype_name(state_types[t]));
@@ -232,6 +236,7 @@ static void check_block_linear(const ar_safetensors *st, const ar_weights *w, in
     for (int32_t d = 0; d < devices.count; d++)
         for (int t = 0; t < 3; t++) {
             fq_run r;
+            if (is_left_out(index, t)) continue;
             fq_run_open(&r, devices.device[d], &in, 32, state_types[t], 0, 0, 0.0f);
             assert_ok(ar_graph_run(r.graph));
             int64_t forward = fq_compare_forward(&r, &ref), grad = fq_compare_grad(&r, &ref, 3e-7, 1e-4);
@@ -259,6 +264,7 @@ static void block_quantizers_equal_golden(void **state) {
     for (int sym = 0; sym < 2; sym++)
         for (int i = 0; i < 7; i++) {
             char name[96], prefix[64];
+            if (getenv("AR_TEST_SMALL") && i != 1 && i != 6) continue;
             snprintf(name, sizeof name, "model.layers.0.%s.weight", linears[i]);
             snprintf(prefix, sizeof prefix, "B.%s.%s.", sym ? "w4g32sym" : "w2g32asym",
                      strchr(linears[i], '.') + 1);

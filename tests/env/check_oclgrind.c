@@ -1,7 +1,8 @@
-/* check_oclgrind written|unwritten: a check of the checker. Copies a tensor on the device that the host has written
- * in two parts, or only the first of them; a write to another tensor of the same buffer follows. oclgrind must be
- * silent about the first and report the second from the second part on. Without oclgrind_icd.c, 21.10 reports both,
- * from where the other tensor's bytes would end. Fails if the copy is wrong or there is no OpenCL device. */
+/* check_oclgrind written|unwritten: a check of the checker. Copies a tensor on the device that the host has
+ * written in two parts, or only the first of them; a write to another tensor of the same buffer follows.
+ * oclgrind must be silent about the first and report the second from the second part on. Without
+ * oclgrind_icd.c, 21.10 reports both, from where the other tensor's bytes would end. Fails if the copy is
+ * wrong or there is no OpenCL device. */
 #include "ar_backend.h"
 #include <stdio.h>
 #include <string.h>
