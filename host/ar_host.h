@@ -288,7 +288,7 @@ bool ar_output_plan_holds(const ar_output_plan *plan, int64_t O, int64_t I);
  * ar_output_plan_holds is: the linear stays float. */
 bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block, int32_t i, ar_scheme *scheme);
 
-/* GGUF, all of it that we read: float, Q4_0/Q4_1/Q8_0 (others are FORMAT by name until they have a reader). */
+/* GGUF: F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL; other types are FORMAT by name. */
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path);
 /* Packed folders (quantization_config in config.json: gptq, auto-round, awq, compressed-tensors). */
 ar_status ar_weights_open_packed(ar_weights *w, const char *folder);
