@@ -17,7 +17,7 @@ add_library(anyround::static ALIAS anyround_static)
 if(APPLE)
     target_link_options(anyround_shared PRIVATE "-Wl,-exported_symbol,_ar_[a-z]*")
 elseif(UNIX)
-    if(NOT AR_SANITIZE) # whose run-time library comes with the program
+    if(NOT AR_SANITIZE AND NOT AR_FUZZ) # whose run-time library comes with the program
         target_link_options(anyround_shared PRIVATE -Wl,--no-undefined)
     endif()
     target_link_options(anyround_shared PRIVATE "-Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map")
