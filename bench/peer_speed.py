@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""peer_speed.py PROGRAM: anyround beside llama.cpp on one device, in one run.
+"""peer_speed.py PROGRAM [ROUNDS]: anyround beside llama.cpp on one device, in one run.
 
 Both programs run behind AR_LLAMA_RUN (tests/interop/peer.py), so that both use the same driver; the two alternate, best
 of the rounds. Products y = W x with W (m, k) of a type and n columns, then prompt and generation of a random Llama of
@@ -17,7 +17,10 @@ import peer
 MUL_MAT = int(os.environ.get("AR_LLAMA_MUL_MAT", "29"))  # the op's number in this build of llama.cpp
 TYPES = {"q4_0": (2, 32, 18), "q8_0": (8, 32, 34), "q4_k": (12, 256, 144)}
 SHAPES = [(4096, 1), (4096, 512), (1024, 1), (1024, 512)]
-ROUNDS = 2
+
+# test-backend-ops repeats an op until it has moved 32 GB by the sizes of its sources, for n = 512 an hour. Sources that
+# the op does not read, 128 MB each, make that 32 repetitions.
+UNREAD, UNREAD_COUNT = 1 << 25, {1: 0, 512: 8}
 
 
 def op_line(kind, m, n):
@@ -27,7 +30,8 @@ def op_line(kind, m, n):
     result = "%d 0 %d %d 1 1 0" % (MUL_MAT, m, n)
     weight = "%d %d %d 1 1 %d %d %d %d" % (number, k, m, size, row, row * m, row * m)
     x = "0 %d %d 1 1 4 %d %d %d" % (k, n, 4 * k, 4 * k * n, 4 * k * n)
-    return "%s 2 %s %s %s_%d_%d\n" % (result, weight, x, kind, m, n)
+    unread = " 0 %d 1 1 1 4 %d %d %d" % (UNREAD, 4 * UNREAD, 4 * UNREAD, 4 * UNREAD) * UNREAD_COUNT[n]
+    return "%s %d %s %s%s %s_%d_%d\n" % (result, 2 + UNREAD_COUNT[n], weight, x, unread, kind, m, n)
 
 
 def their_products(work, backend):
@@ -72,10 +76,11 @@ def best(rounds):
 
 def main():
     program, work = os.path.abspath(sys.argv[1]), peer.work_dir()
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 2
     peer.need_llama()
     rounds = {k: [] for k in ("vk", "cl", "llama vk", "llama cpu")}
-    if "--model" not in sys.argv:
-        for _ in range(ROUNDS):
+    if count > 0:
+        for _ in range(count):
             rounds["vk"].append(our_products(program, "vk"))
             rounds["llama vk"].append(their_products(work, "Vulkan0"))
             rounds["cl"].append(our_products(program, "cl"))
