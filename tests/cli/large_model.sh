@@ -2,9 +2,9 @@
 # large_model.sh PROGRAM LARGE_MODEL: a Llama of 13 B parameters in Q4_0, written sparse (tests/large_model.c). `info`
 # lists it, `bench --layers 1` runs one block of it within --vram 2G on every kind of device, and the logits behind
 # that block are those of scalar arithmetic. Beside what the device holds, the program's own memory stays within
-# 512 MB: the peak of RssAnon + RssShmem, sampled 20 times a second (mapped file pages are not in it). How long
-# things take is printed, not judged. Exit 77 = skipped.
+# 512 MB: the peak of RssAnon + RssShmem (peak_memory.sh). How long things take is printed, not judged. Exit 77 = skipped.
 set -u
+. "$(dirname "$0")/peak_memory.sh"
 program=$1
 maker=$2
 budget=$((2 << 30))
@@ -29,18 +29,11 @@ echo "info: $(($(now_ms) - from)) ms"
 grep -q '363 tensors, 13015864320 weights' "$dir/info" || wrong 'info: other tensors'
 
 one_block() { # DEVICE
-    local pid now peak=0 high from
+    local from
     from=$(now_ms)
-    "$program" bench --model "$model" --layers 1 --pp 8 --tg 2 --reps 1 --device "$1" --vram 2G --json -q >"$dir/json" &
-    pid=$!
-    while now=$(awk '/^(RssAnon|RssShmem):/ { s += $2 } END { print s + 0 }' "/proc/$pid/status" 2>/dev/null) &&
-        kill -0 "$pid" 2>/dev/null; do
-        if [ "$now" -gt "$peak" ]; then peak=$now; fi
-        sleep 0.05
-    done
-    peak=$((peak * 1024))
-    wait "$pid" || { wrong "$1: exit $?"; return; }
-    high=$(sed -n 's/.*"device_high_water":[[:space:]]*\([0-9]*\).*/\1/p' "$dir/json")
+    peak_memory "$dir/json" "$program" bench --model "$model" --layers 1 --pp 8 --tg 2 --reps 1 --device "$1" --vram 2G --json -q ||
+        { wrong "$1: exit $?"; return; }
+    local peak=$((peak_kb * 1024))
     echo "$1: device memory at most ${high:-unknown} bytes; peak RssAnon + RssShmem $peak bytes; $(($(now_ms) - from)) ms"
     [ "${high:-0}" -gt 0 ] && [ "$high" -le "$budget" ] || { wrong "$1: device memory"; return; }
     [ "$peak" -gt 0 ] && [ "$peak" -le $((high + beside)) ] || wrong "$1: own memory"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # memory.sh PROGRAM WRITE_RANDOM_MODEL DEVICE: a model of 1.5 GB is quantized with --vram 256M by rtn and by
 # signround. The device's high-water mark must stay within the budget, and the program's own memory within
-# 768 MB: the peak of RssAnon + RssShmem of /proc/PID/status, sampled 20 times a second (mapped file pages, which
-# the system takes back when it likes, are not in it; a software device's memory is). Exit 77 = skipped.
+# 768 MB: the peak of RssAnon + RssShmem (peak_memory.sh). Exit 77 = skipped.
 set -u
+. "$(dirname "$0")/peak_memory.sh"
 program=$1
 maker=$2
 device=$3
@@ -32,23 +32,16 @@ JSON
 echo "model: $(($(wc -c <"$dir/model/model.safetensors") / 1000000)) MB, device $device"
 
 failed=0
-quantize() { # NAME OPTION...: quantizes, samples, and compares both peaks with their limits
-    local name=$1 pid now peak=0 high
+quantize() { # NAME OPTION...: quantizes, and compares both peaks with their limits
+    local name=$1
     shift
     SECONDS=0
-    "$program" quantize "$dir/model" -o "$dir/out.gguf" --device "$device" --vram 256M --json -q "$@" >"$dir/json" &
-    pid=$!
-    while now=$(awk '/^(RssAnon|RssShmem):/ { s += $2 } END { print s + 0 }' "/proc/$pid/status" 2>/dev/null) &&
-        kill -0 "$pid" 2>/dev/null; do
-        if [ "$now" -gt "$peak" ]; then peak=$now; fi
-        sleep 0.05
-    done
-    wait "$pid" || { echo "WRONG $name: exit $?"; failed=1; }
+    peak_memory "$dir/json" "$program" quantize "$dir/model" -o "$dir/out.gguf" --device "$device" --vram 256M --json -q "$@" ||
+        { echo "WRONG $name: exit $?"; failed=1; }
     rm -f "$dir/out.gguf"
-    high=$(sed -n 's/.*"device_high_water":[[:space:]]*\([0-9]*\).*/\1/p' "$dir/json")
-    echo "$name: device high-water ${high:-unknown} bytes of $budget; peak RssAnon + RssShmem $((peak / 1024)) MiB; $SECONDS s"
+    echo "$name: device high-water ${high:-unknown} bytes of $budget; peak RssAnon + RssShmem $((peak_kb / 1024)) MiB; $SECONDS s"
     if [ -z "$high" ] || [ "$high" -gt "$budget" ] || [ "$high" = 0 ]; then echo "WRONG $name: device memory"; failed=1; fi
-    if [ "$peak" -gt "$limit_kb" ] || [ "$peak" = 0 ]; then echo "WRONG $name: resident memory"; failed=1; fi
+    if [ "$peak_kb" -gt "$limit_kb" ] || [ "$peak_kb" = 0 ]; then echo "WRONG $name: resident memory"; failed=1; fi
 }
 
 quantize rtn --method rtn
