@@ -2,9 +2,9 @@
 """peer_speed.py PROGRAM [ROUNDS]: anyround beside llama.cpp on one device, in one run.
 
 Both programs run behind AR_LLAMA_RUN (tests/interop/peer.py), so that both use the same driver; the two alternate, best
-of the rounds. Products y = W x with W (m, k) of a type and n columns, then prompt and generation of a random Llama of
-about 100 M parameters. The CPU columns are llama.cpp's own CPU code and our OpenCL device: what a laptop without a GPU
-would use. AR_LLAMA_OPS is llama.cpp's test-backend-ops.
+of the rounds (2; 0 leaves the products out). Products y = W x with W (m, k) of a type and n columns, then prompt and
+generation of a random Llama of about 100 M parameters. The CPU columns are llama.cpp's own CPU code and our OpenCL
+device: what a laptop without a GPU would use. AR_LLAMA_OPS is llama.cpp's test-backend-ops.
 """
 import json
 import os
@@ -17,6 +17,7 @@ import peer
 MUL_MAT = int(os.environ.get("AR_LLAMA_MUL_MAT", "29"))  # the op's number in this build of llama.cpp
 TYPES = {"q4_0": (2, 32, 18), "q8_0": (8, 32, 34), "q4_k": (12, 256, 144)}
 SHAPES = [(4096, 1), (4096, 512), (1024, 1), (1024, 512)]
+REPS = "5" # of prompt and generation; the mean counts, as in llama-bench
 
 # test-backend-ops repeats an op until it has moved 32 GB by the sizes of its sources, for n = 512 an hour. Sources that
 # the op does not read, 128 MB each, make that 32 repetitions.
@@ -57,13 +58,13 @@ def our_products(program, device):
 
 
 def their_model(file, device):
-    out = peer.llama("llama-bench", "-m", file, "-t", "2", "-p", "128", "-n", "16", "-r", "2", "-o", "json", *device, env=peer.DEVICE)[0]
+    out = peer.llama("llama-bench", "-m", file, "-t", "2", "-p", "128", "-n", "16", "-r", REPS, "-o", "json", *device, env=peer.DEVICE)[0]
     rows = json.loads(out[out.index("["):])
-    return {("pp" if r["n_prompt"] else "tg"): max(r["samples_ts"]) for r in rows}
+    return {("pp" if r["n_prompt"] else "tg"): r["avg_ts"] for r in rows}
 
 
 def our_model(program, file, device):
-    out = peer.run(peer.PREFIX + [program, "bench", "--model", file, "--pp", "128", "--tg", "16", "--reps", "2", "--json", "-q",
+    out = peer.run(peer.PREFIX + [program, "bench", "--model", file, "--pp", "128", "--tg", "16", "--reps", REPS, "--json", "-q",
                                   "--device", device])[0]
     done = json.loads(out)
     return {k: done[k]["tps"] for k in ("pp", "tg")}
