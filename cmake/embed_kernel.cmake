@@ -1,5 +1,6 @@
 # cmake -DNAME=… -DSHADERS=dir -DOUT=dir -DGLSLANG=prog -P embed_kernel.cmake
-# Makes OUT/NAME.spv.h (SPIR-V words), OUT/NAME.cl.h (OpenCL text as a C string) and OUT/NAME.row.h (declarations).
+# Makes OUT/NAME.spv.h (SPIR-V words), OUT/NAME.cl.h (OpenCL text as a C string) and OUT/NAME.row.h (declarations);
+# and both texts as files, OUT/NAME.glsl.comp and OUT/NAME.cl.
 file(READ ${SHADERS}/${NAME}.comp body)
 # #include "name.h" lines are replaced here: neither compiler gets an include path
 while(body MATCHES "#include \"([a-z_0-9]+\\.h)\"\n")
@@ -18,6 +19,7 @@ if(bad)
     message(FATAL_ERROR "shaders/${NAME}.comp: ${log}")
 endif()
 set(text "${head_cl}${num}\n#line 1\n${body}")
+file(WRITE ${OUT}/${NAME}.cl "${text}")
 string(REPLACE "\\" "\\\\" text "${text}")
 string(REPLACE "\"" "\\\"" text "${text}")
 string(REPLACE "\n" "\\n\"\n\"" text "${text}")
