@@ -104,7 +104,8 @@ typedef struct ar_plan {
     uint32_t packed_lp;                /* a panel of packed weights has packed_lp * vw rows */
     uint32_t packed_lanes;             /* subgroup lanes that load x together; 0 = none do */
     uint32_t packed_columns;           /* most rows of x that take the gemv path */
-    uint64_t packed_norm;              /* largest O * I for which gemv norms x itself */
+    uint32_t packed_tile;              /* rows of x to a group of gemv when there are more than four */
+    uint64_t packed_norm;              /* largest O * I for which gemv norms up to four rows of x itself */
     uint64_t piece_bytes;              /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;
     int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */
@@ -409,8 +410,8 @@ typedef struct ar_packed_fuse {
     float norm_eps;
     bool silu_gated;           /* y (N, O/2) = silu(row 2i) * row 2i+1 of the product: an interleaved pair */
 } ar_packed_fuse;
-/* y (N, O) = x (N, I) W'^T. fuse may be NULL. Few rows of x are products that read W' as it is stored, many (more
- * than plan.packed_columns) go through decoded panels of bounded size. No gradients. W must outlive the graph. */
+/* y (N, O) = x (N, I) W'^T. fuse may be NULL. Up to plan.packed_columns rows of x are products that read W' as it
+ * is stored, more go through decoded panels of bounded size. No gradients. W must outlive the graph. */
 ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_packed *W, const ar_packed_fuse *fuse);
 
 /* ---- selftest ---- */

@@ -1,10 +1,11 @@
-/* y = f(x W'^T) with packed W': GEMV kernels decode W' in registers for up to 8 rows of x at once; more rows
+/* y = f(x W'^T) with packed W': GEMV kernels decode W' in registers; more rows of x than the plan gives them
  * go through decoded panels and gemm (gemm.c). No gradients. */
 #include "op.h"
 #include "packed.h"
 
 enum { ADD_BIAS = 1, ADD_RESIDUAL = 2, SILU_GATED = 4 }; /* of shaders/gemv.h and finish.comp */
-enum { GEMV_COLUMNS = 4 };                               /* of a launch; a second kernel has 1 */
+enum { GEMV_FEW = 4 }; /* columns of a group; other kernels have 1 and plan.packed_tile */
+#define MAX_GROUPS 65535
 
 typedef struct product {
     ar_tensor *y;
@@ -29,6 +30,10 @@ ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end) {
 }
 
 /* ---- GEMV ---- */
+
+static uint32_t gemv_tile(const ar_plan *plan, int64_t columns) {
+    return columns == 1 ? 1 : columns <= GEMV_FEW ? GEMV_FEW : plan->packed_tile;
+}
 
 /* Columns [n0, n0 + columns) over a range of panels. */
 static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *range, int64_t n0,
@@ -57,8 +62,8 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
            p->eps};
     ar__emit_desc d = {.kernel = plan->packed_lanes ? AR_K_gemv_lanes : AR_K_gemv, .params = &v};
     uint32_t wgx = plan->packed_lanes ? plan->packed_lanes : plan->packed_wgx;
-    uint32_t specs[] = {wgx,   plan->packed_wgy, W->code, W->scale, columns > 1 ? GEMV_COLUMNS : 1,
-                        W->lp, p->norm != NULL};
+    uint32_t tile = gemv_tile(plan, columns);
+    uint32_t specs[] = {wgx, plan->packed_wgy, W->code, W->scale, tile, W->lp, p->norm != NULL};
     for (int i = 0; i < 7; i++) d.specs[i] = specs[i];
     d.operands[0] = range->operand;
     d.operands[1] = (ar__operand){p->x, 0, 0};
@@ -67,6 +72,7 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
     d.operands[4] = (ar__operand){p->norm ? p->norm : p->x, 0, 0};
     d.operands[5] = (ar__operand){p->y, 0, 0};
     d.groups[0] = (v.items + wgx - 1) / wgx;
+    d.groups[1] = (uint32_t)((columns + tile - 1) / tile);
     d.flops = 2.0 * (double)columns * (double)rows * (double)W->I;
     d.bytes = (double)W->pw * 4.0 * (double)rows + 4.0 * (double)(columns * (W->I + rows));
     return ar__emit(g, &d);
@@ -94,8 +100,9 @@ static ar_status gemv(ar_graph *g, const product *whole) {
         AR_TRY(pad(g, &padded, p.x, (int64_t)p.W->nb * AR__BLOCK));
         p.x = padded;
     }
-    for (int64_t n0 = 0; n0 < p.N; n0 += GEMV_COLUMNS) {
-        int64_t columns = p.N - n0 < GEMV_COLUMNS ? p.N - n0 : GEMV_COLUMNS;
+    int64_t most = (int64_t)MAX_GROUPS * gemv_tile(&p.W->device->plan, p.N);
+    for (int64_t n0 = 0; n0 < p.N; n0 += most) {
+        int64_t columns = p.N - n0 < most ? p.N - n0 : most;
         for (int64_t at = 0; at < p.W->panels;) {
             ar__panels range = ar__packed_bind(p.W, at, p.W->panels);
             AR_TRY(emit_gemv(g, &p, &range, n0, columns));
@@ -198,7 +205,8 @@ ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar
     p.y = *y;
     const ar_plan *plan = &W->device->plan;
     bool few = p.N <= plan->packed_columns;
-    if (fuse->norm && few && W->I % AR__BLOCK == 0 && (uint64_t)W->O * (uint64_t)W->I <= plan->packed_norm) {
+    if (fuse->norm && p.N <= GEMV_FEW && W->I % AR__BLOCK == 0 &&
+        (uint64_t)W->O * (uint64_t)W->I <= plan->packed_norm) {
         p.norm = fuse->norm;
         p.eps = fuse->norm_eps;
     } else if (fuse->norm) {

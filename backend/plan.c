@@ -79,12 +79,13 @@ typedef struct tile_row {
 } tile_row;
 
 /* CPUs: one item fills the vector registers (AVX-512 and NEON have 32, AVX2 16) and a group is the device's
- * lane count (llvmpipe: 8, along M) or one item (an OpenCL CPU loops over items itself; 12x2 on AVX-512: 73 GFLOP
- * per CPU second, 8x2: 54). GPUs: smaller tiles, whole subgroups along N. */
+ * lane count (llvmpipe: 8, along M) or one item (an OpenCL CPU loops over items itself; 12x2 on AVX-512: 73
+ * GFLOP per CPU second, 8x2: 54). GPUs: smaller tiles, whole subgroups along N. */
 static tile_row gemm_tile(const ar_device_facts *f, device_class class, uint32_t vw) {
     if (class == CLASS_CPU && is_api(f, "cl")) return (tile_row){vw == 16 ? 12 : vw == 8 ? 4 : 8, 2, 1, 1};
     if (class == CLASS_CPU) return (tile_row){8, 4, 1, 8};
-    if (class == CLASS_DESKTOP) return f->vendor_id == 0x10de ? (tile_row){8, 2, 32, 1} : (tile_row){8, 1, 32, 1};
+    if (class == CLASS_DESKTOP)
+        return f->vendor_id == 0x10de ? (tile_row){8, 2, 32, 1} : (tile_row){8, 1, 32, 1};
     if (class == CLASS_INTEGRATED)
         return f->vendor_id == 0x8086 ? (tile_row){8, 1, 16, 1} : (tile_row){8, 1, 32, 1};
     return (tile_row){4, 1, 32, 1};
@@ -97,18 +98,25 @@ static uint32_t gemm_lanes(const ar_device_facts *f, device_class class) {
     return class == CLASS_CPU && is_api(f, "vk") && f->has_subgroup_shuffle && fixed ? f->subgroup_max : 0;
 }
 
-/* Norming x in every item costs a seventh of a product on llvmpipe, a launch of its own 60 us there and next to nothing
- * in an OpenCL that runs items as calls. */
+/* Norming x in every item costs a seventh of a product on llvmpipe, a launch of its own 60 us there and next
+ * to nothing in an OpenCL that runs items as calls. */
 #define NORM_WEIGHTS ((uint64_t)2 << 20)
 
-/* A CPU's item does a whole row of W'; llvmpipe's eight lanes share their loads of x. GPUs have more items than
- * rows to give: 16 slices of the inputs, and 8 items side by side load 128 bytes. */
+/* Where lanes share x, decoding anew for every eight columns beats decoded panels, which llvmpipe stores lane
+ * by lane: 128 columns of 1024 x 1024 25 against 19 GFLOP per CPU second. */
+static void packed_lanes(ar_plan *plan, uint32_t lanes) {
+    plan->packed_lanes = lanes;
+    plan->packed_columns = lanes ? UINT32_MAX : 8;
+    plan->packed_tile = lanes ? 8 : 4;
+}
+
+/* A CPU's item does a whole row of W'; llvmpipe's eight lanes share their loads of x. GPUs have more items
+ * than rows to give: 16 slices of the inputs, and 8 items side by side load 128 bytes. */
 static void packed_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
     bool one = class == CLASS_CPU && is_api(f, "cl");
     plan->packed_wgx = plan->packed_lp = one ? 1 : 8;
     plan->packed_wgy = class == CLASS_CPU ? 1 : 16;
-    plan->packed_lanes = plan->gemm_lanes == 4 || plan->gemm_lanes == 8 ? plan->gemm_lanes : 0;
-    plan->packed_columns = 8;
+    packed_lanes(plan, plan->gemm_lanes == 4 || plan->gemm_lanes == 8 ? plan->gemm_lanes : 0);
     plan->packed_norm = class != CLASS_CPU ? UINT64_MAX : one ? 0 : NORM_WEIGHTS;
 }
 
@@ -231,7 +239,8 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
         switch (q->action) {
         case QUIRK_SMALL_TILE:
             plan->gemm_tm = 4, plan->gemm_tn = 1;
-            plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = plan->packed_lanes = 0;
+            plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = 0;
+            packed_lanes(plan, 0);
             break;
         case QUIRK_NO_TIMESTAMPS: plan->timestamps = false; break;
         case QUIRK_CLEAR_PADDING: plan->clear_padding = true; break;

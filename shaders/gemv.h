@@ -1,6 +1,5 @@
-/* Y (N, O) = X (N, I) W'^T for up to NC columns of X^T at once, with W' decoded in registers; see gemv.comp.
- * How X is
- * loaded is the including kernel's: X_REGISTERS, LOAD_X (eighth e of column n), X_AT (number c of it), X_SUM; NORM_X
+/* Y (N, O) = X (N, I) W'^T, NC columns of X^T to a group along y, with W' decoded in registers; see gemv.comp.
+ * How X is loaded is the including kernel's: X_REGISTERS, LOAD_X (eighth e of column n), X_AT (number c of it), X_SUM; NORM_X
  * adds to the sum of squares and multiplies with the norm's weight, ADD_SQUARES gives that sum. */
 #define RED(slice, n, l) ((((slice) * NC + (n)) * (VW + 1u) + (l)) * WGX + LID0)
 PARAMS P(uint, items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, row0) P(uint, O) P(uint, ldx)
@@ -8,6 +7,7 @@ PARAMS P(uint, items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, ro
     P(uint, w0) P(uint, I) P(float, eps)
 LOCALS SHARED(float, red, WGX * (VW + 1u) * NC * (WGY - 1u) + 1u)
 BODY
+    uint n1 = n0 + columns, first_n = n0 + WID1 * NC;
     uint item = GID0, it = min(item, items - 1u); /* no lane may leave: all lend values of X */
     uint at0 = w0 + (it / LP) * pw * LP + it % LP, per = (nb + WGY - 1u) / WGY;
     uint b = LID1 * per, b1 = min(b + per, nb), u = b / ub;
@@ -23,7 +23,7 @@ BODY
         acc[n] = FV(0.0f);
         squares[n] = 0.0f;
         if (NORM != 0u) square[n] = SQUARE_0;
-        from_x[n] = (n0 + min(n, columns - 1u)) * ldx;
+        from_x[n] = min(first_n + n, n1 - 1u) * ldx;
     }
     while (b < b1) {
         uint first = u * ub, end = min(first + ub, b1), scales = at0 + (CODE_WORDS * nb + u * UNIT_WORDS) * LP;
@@ -45,9 +45,12 @@ BODY
                     if (NORM != 0u) { NORM_X(n, b * 4u + q); }
                     if (HAS_MIN) sums[n] += X_SUM(n);
                 }
-                UNROLL for (uint c = 0u; c < 8u; c++) {
-                    fvec w = EIGHTH_CODE(c);
-                    UNROLL for (uint n = 0u; n < NC; n++) part[n] = fma(w, FV(X_AT(n, c)), part[n]);
+                UNROLL for (uint c = 0u; c < 8u; c += 4u) {
+                    fvec w[4]; /* few enough to stay in registers beside a column's sums */
+                    UNROLL for (uint k = 0u; k < 4u; k++) w[k] = EIGHTH_CODE(c + k);
+                    UNROLL for (uint n = 0u; n < NC; n++) {
+                        UNROLL for (uint k = 0u; k < 4u; k++) part[n] = fma(w[k], FV(X_AT(n, c + k)), part[n]);
+                    }
                 }
                 if (IN_HALVES ? q % 2u == 1u : q == 3u) {
                     if (SCALE != 0u) s = ar_scale(word, d, sub, i, q / 2u, odd);
@@ -86,11 +89,11 @@ BODY
                 r = 1.0f / sqrt(sum / TOF(I) + eps);
             }
             ROLLED for (uint l = 0u; l < VW; l++) {
-                uint row = row0 + it * VW + l, out_at = (n0 + n) * ldy;
+                uint row = row0 + it * VW + l, out_at = (first_n + n) * ldy;
                 float y = LANE(v, l);
                 for (uint k = 0u; k + 1u < WGY; k++) y += red[RED(k, n, l)];
                 if (NORM != 0u) y *= r;
-                if (row < O && n < columns) {
+                if (row < O && first_n + n < n1) {
                     if ((flags & 1u) != 0u) y += BIAS[row];
                     if ((flags & 4u) != 0u) { /* rows 2 i and 2 i + 1 are a gate and its input */
                         if (l % 2u == 0u) gate = y;

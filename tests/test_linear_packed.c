@@ -210,6 +210,7 @@ static void as_on_a_gpu(ar_plan *plan) {
     plan->packed_wgx = plan->packed_lp = 8;
     plan->packed_wgy = 16;
     plan->packed_lanes = plan->gemm_lanes = 0;
+    plan->packed_columns = 8, plan->packed_tile = 4;
     plan->gemm_tm = 8, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1;
     plan->vw = 4;
     plan->packed_norm = UINT64_MAX;
@@ -223,13 +224,22 @@ static void a_gpu_s_shape_passes(void **state) {
 
 /* Every product through gemv. */
 static void always_gemv(ar_plan *plan) {
-    plan->packed_columns = 64;
+    plan->packed_columns = UINT32_MAX;
+    plan->packed_tile = 8;
     plan->packed_norm = UINT64_MAX;
 }
 
 static void more_columns_pass(void **state) {
     (void)state;
     check_each_plan(two_types_pass, NULL, always_gemv);
+}
+
+/* Decoded panels wherever there is more than one row of x. */
+static void always_panels(ar_plan *plan) { plan->packed_columns = 1; }
+
+static void panels_pass(void **state) {
+    (void)state;
+    check_each_plan(two_types_pass, NULL, always_panels);
 }
 
 /* ---- against ar_op_linear ---- */
@@ -278,6 +288,7 @@ int main(void) {
         cmocka_unit_test(a_lost_device_stops_the_upload),
         cmocka_unit_test(a_gpu_s_shape_passes),
         cmocka_unit_test(more_columns_pass),
+        cmocka_unit_test(panels_pass),
         cmocka_unit_test(f32_equals_linear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,6 +242,7 @@ static void every_known_device_gets_its_plan(void **state) {
         assert_int_equal(p.gemm_tn, r->tn);
         assert_int_equal(p.gemm_wgx, r->wgx);
         assert_int_equal(p.gemm_lanes, r->facts == lavapipe ? 8 : 0);
+        assert_int_equal(p.packed_columns, r->facts == lavapipe ? UINT32_MAX : 8);
         assert_int_equal(p.device_memory_type, r->device_type);
         assert_int_equal(p.staging_memory_type, r->staging_type);
         assert_int_equal(p.staged, r->staging_type >= 0);
