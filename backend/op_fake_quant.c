@@ -51,16 +51,7 @@ int64_t ar_scheme_groups(const ar_scheme *scheme, int64_t I) {
 
 /* ---- what the ops share ---- */
 
-/* A weight under a scheme, as the kernels see it. */
-typedef struct fq_shape {
-    int64_t O, I, groups;
-    uint32_t G;                          /* weights to a group, at most I */
-    uint32_t hw;                         /* lanes that divide rows and groups; 0 = the general kernels */
-    uint32_t v_kind, m_kind;             /* VSTATE, MSTATE: 0 none, 1 f32, 2 i32, 3 i16 */
-    float Q, v_div, v_inv, m_div, m_inv; /* divisors of DIV_BITS bits and their reciprocals */
-} fq_shape;
-
-uint32_t ar__fq_state_kind(const ar_tensor *t, float div) {
+static uint32_t state_kind(const ar_tensor *t, float div) {
     if (!t || div == 0.0f) return 0;
     return t->dtype == AR_F32 ? 1 : t->dtype == AR_I32 ? 2 : 3;
 }
@@ -80,14 +71,15 @@ static uint32_t shift_of(uint32_t n) {
     return n == (1u << shift) ? shift : 32;
 }
 
-float ar__fq_divisor(float div) {
+static float divisor(float div) {
     int e = 0;
     float m = frexpf(div, &e);
     return ldexpf(nearbyintf(ldexpf(m, DIV_BITS)), e - DIV_BITS);
 }
 
-static ar_status check_groups(const char *op, const char *name, const ar_tensor *t, const fq_shape *s,
+ar_status ar__fq_check_groups(const char *op, const char *name, const ar_tensor *t, const ar__fq_shape *s,
                               int64_t each) {
+    if (!t) return ar__fail(AR_ERR_ARG, "%s: %s is missing", op, name);
     if (t->dim_count != 3 || t->dims[0] != s->O || t->dims[1] != s->groups || t->dims[2] != each)
         return ar__fail(AR_ERR_SHAPE,
                         "%s: %s has %lld elements in %d dimensions, expected (%lld, %lld, %lld)", op, name,
@@ -96,57 +88,59 @@ static ar_status check_groups(const char *op, const char *name, const ar_tensor 
     return AR_OK;
 }
 
-static ar_status check_weight(const char *op, fq_shape *s, ar_graph *g, const ar_tensor *W,
+static ar_status check_weight(const char *op, ar__fq_shape *s, ar_graph *g, const ar_tensor *W,
                               const ar_scheme *scheme) {
     AR_TRY(ar_scheme_check(scheme));
     AR_TRY(ar__op_check(op, "W", W, AR_F32, -1, -1));
-    *s = (fq_shape){.O = W->dims[0], .I = W->dims[1], .Q = (float)((1 << scheme->bits) - 1)};
+    *s = (ar__fq_shape){.O = W->dims[0], .I = W->dims[1], .Q = (float)((1 << scheme->bits) - 1)};
     s->groups = ar_scheme_groups(scheme, s->I);
     s->G = s->groups == 1 ? (uint32_t)s->I : (uint32_t)scheme->group;
     s->hw = lanes(ar__graph_device(g), s->I, s->G, s->groups == 1);
     return AR_OK;
 }
 
-ar_status ar__fq_check_state(const char *op, const char *name, const ar_tensor *t) {
+static ar_status check_state(const char *op, const char *name, const ar_tensor *t) {
     if (t->dtype == AR_F32 || t->dtype == AR_I32 || t->dtype == AR_I16) return AR_OK;
     return ar__fail(AR_ERR_DTYPE, "%s: %s is %s, expected f32, i32 or i16", op, name,
                     ar_dtype_name(t->dtype));
 }
 
-/* Weight, range and state of one op; fills *s. */
-static ar_status check_all(const char *op, fq_shape *s, ar_graph *g, const ar_tensor *W,
-                           const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc) {
-    AR_TRY(check_weight(op, s, g, W, &desc->scheme));
-    if (!range) return ar__fail(AR_ERR_ARG, "%s: range is missing", op);
-    AR_TRY(check_groups(op, "range", range, s, 2));
+ar_status ar__fq_check_tuned(const char *op, ar__fq_shape *s, const ar_fq_state *st, const ar_fq_desc *desc) {
     if (!(desc->v_div >= 0.0f && desc->v_div < INFINITY) || !(desc->m_div >= 0.0f && desc->m_div < INFINITY))
         return ar__fail(AR_ERR_ARG, "%s: v_div %g and m_div %g, expected finite and not negative", op,
                         (double)desc->v_div, (double)desc->m_div);
-    s->v_kind = ar__fq_state_kind(st->v, desc->v_div);
-    s->m_kind = ar__fq_state_kind(st->mm, desc->m_div);
+    s->v_kind = state_kind(st->v, desc->v_div);
+    s->m_kind = state_kind(st->mm, desc->m_div);
     if (s->v_kind) {
-        AR_TRY(ar__fq_check_state(op, "v", st->v));
+        AR_TRY(check_state(op, "v", st->v));
         AR_TRY(ar__op_check(op, "v", st->v, st->v->dtype, s->O, s->I));
-        s->v_div = ar__fq_divisor(desc->v_div);
+        s->v_div = divisor(desc->v_div);
         s->v_inv = 1.0f / s->v_div;
     }
     if (s->m_kind) {
-        AR_TRY(ar__fq_check_state(op, "mm", st->mm));
-        AR_TRY(check_groups(op, "mm", st->mm, s, 2));
-        s->m_div = ar__fq_divisor(desc->m_div);
+        AR_TRY(check_state(op, "mm", st->mm));
+        AR_TRY(ar__fq_check_groups(op, "mm", st->mm, s, 2));
+        s->m_div = divisor(desc->m_div);
         s->m_inv = 1.0f / s->m_div;
     }
     return AR_OK;
 }
 
+/* Weight, range and state of one op; fills *s. */
+static ar_status check_all(const char *op, ar__fq_shape *s, ar_graph *g, const ar_tensor *W,
+                           const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc) {
+    AR_TRY(check_weight(op, s, g, W, &desc->scheme));
+    AR_TRY(ar__fq_check_groups(op, "range", range, s, 2));
+    return ar__fq_check_tuned(op, s, st, desc);
+}
+
 /* ---- range and scale ---- */
 
 ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme) {
-    fq_shape s;
+    ar__fq_shape s;
     if (scheme->super != AR_SUPER_NONE) return ar_op_super_start(g, range, W, NULL, scheme);
     AR_TRY(check_weight("group_range", &s, g, W, scheme));
-    if (!range) return ar__fail(AR_ERR_ARG, "group_range: range is missing");
-    AR_TRY(check_groups("group_range", "range", range, &s, 2));
+    AR_TRY(ar__fq_check_groups("group_range", "range", range, &s, 2));
     struct {
         uint32_t rows, I, G, gpr;
     } p = {0, (uint32_t)s.I, s.G, (uint32_t)s.groups};
@@ -160,7 +154,7 @@ ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, c
 }
 
 /* *sz, a new graph tensor, from range and mm. */
-static ar_status emit_scale(ar_graph *g, ar_tensor **sz, const fq_shape *s, const ar_tensor *range,
+static ar_status emit_scale(ar_graph *g, ar_tensor **sz, const ar__fq_shape *s, const ar_tensor *range,
                             const ar_fq_state *st, const ar_fq_desc *desc) {
     const int64_t dims[] = {s->O, s->groups, 4};
     AR_TRY(ar__output(g, sz, AR_F32, 3, dims, NULL, NULL, NULL));
@@ -184,14 +178,14 @@ typedef struct fq_cost {
     double flops, bytes, group_bytes;
 } fq_cost;
 
-static void set_cost(ar__emit_desc *d, const fq_shape *s, fq_cost c) {
+static void set_cost(ar__emit_desc *d, const ar__fq_shape *s, fq_cost c) {
     double weights = (double)(s->O * s->I), groups = (double)(s->O * s->groups);
     d->flops = c.flops * weights;
     d->bytes = (c.bytes + ar__fq_state_bytes(s->v_kind)) * weights + c.group_bytes * groups;
 }
 
 /* The operands of the bits in `split` are cut by rows, each of `items` items. */
-static ar_status emit_rows(ar_graph *g, ar__emit_desc *d, const fq_shape *s, fq_cost cost, uint32_t split,
+static ar_status emit_rows(ar_graph *g, ar__emit_desc *d, const ar__fq_shape *s, fq_cost cost, uint32_t split,
                            uint32_t items) {
     set_cost(d, s, cost);
     return ar__emit_split(g, d, &(ar__split){.units = s->O, .split = split, .items_per_unit = items});
@@ -204,7 +198,7 @@ typedef struct fq_places {
     uint32_t RV, LV, lshift, GV, gshift, gpr;
 } fq_places;
 
-static fq_places places_of(const fq_shape *s, uint32_t hw) {
+static fq_places places_of(const ar__fq_shape *s, uint32_t hw) {
     uint32_t RV = (uint32_t)s->I / hw, GV = s->G / hw;
     bool whole = s->I % s->G == 0; /* groups follow each other without a short one */
     fq_places p = {RV, whole ? GV : RV, 0, GV, shift_of(GV), whole ? 1 : (uint32_t)s->groups};
@@ -212,7 +206,7 @@ static fq_places places_of(const fq_shape *s, uint32_t hw) {
     return p;
 }
 
-static ar_status emit_forward(ar_graph *g, ar_tensor *Wq, const fq_shape *s, const ar_tensor *W,
+static ar_status emit_forward(ar_graph *g, ar_tensor *Wq, const ar__fq_shape *s, const ar_tensor *W,
                               const ar_tensor *v, const ar_tensor *sz, uint32_t affine) {
     struct {
         uint32_t rows;
@@ -228,7 +222,7 @@ static ar_status emit_forward(ar_graph *g, ar_tensor *Wq, const fq_shape *s, con
     return emit_rows(g, &d, s, (fq_cost){20.0, 8.0, 16.0}, 31u, p.places.RV);
 }
 
-static ar_status emit_forward_any(ar_graph *g, ar_tensor *Wq, const fq_shape *s, const ar_tensor *W,
+static ar_status emit_forward_any(ar_graph *g, ar_tensor *Wq, const ar__fq_shape *s, const ar_tensor *W,
                                   const ar_tensor *v, const ar_tensor *sz, uint32_t affine) {
     struct {
         uint32_t rows, I, G, gpr;
@@ -245,7 +239,7 @@ static ar_status emit_forward_any(ar_graph *g, ar_tensor *Wq, const fq_shape *s,
 
 ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W,
                            const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc) {
-    fq_shape s;
+    ar__fq_shape s;
     *Wq = *sz = NULL;
     if (desc->scheme.super != AR_SUPER_NONE) return ar__super_fake_quant(g, Wq, sz, W, range, st, desc);
     AR_TRY(check_all("fake_quant", &s, g, W, range, st, desc));
@@ -259,7 +253,7 @@ ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar
 
 /* ---- codes ---- */
 
-static ar_status emit_codes(ar_graph *g, ar_tensor *codes, const fq_shape *s, const ar_tensor *W,
+static ar_status emit_codes(ar_graph *g, ar_tensor *codes, const ar__fq_shape *s, const ar_tensor *W,
                             const ar_tensor *v, const ar_tensor *sz) {
     struct {
         uint32_t rows;
@@ -273,7 +267,7 @@ static ar_status emit_codes(ar_graph *g, ar_tensor *codes, const fq_shape *s, co
     return emit_rows(g, &d, s, (fq_cost){20.0, 5.0, 16.0}, 31u, p.places.RV);
 }
 
-static ar_status emit_codes_any(ar_graph *g, ar_tensor *codes, const fq_shape *s, const ar_tensor *W,
+static ar_status emit_codes_any(ar_graph *g, ar_tensor *codes, const ar__fq_shape *s, const ar_tensor *W,
                                 const ar_tensor *v, const ar_tensor *sz) {
     struct {
         uint32_t rows, I, G, gpr;
@@ -293,7 +287,7 @@ static ar_status emit_codes_any(ar_graph *g, ar_tensor *codes, const fq_shape *s
 
 ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W,
                          const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc) {
-    fq_shape s;
+    ar__fq_shape s;
     *codes = *sz = NULL;
     if (desc->scheme.super != AR_SUPER_NONE) return ar__super_codes(g, codes, sz, W, range, st, desc);
     AR_TRY(check_all("fq_codes", &s, g, W, range, st, desc));
@@ -311,7 +305,7 @@ typedef struct fq_grads {
     ar_tensor *dv, *dmm;
 } fq_grads;
 
-static ar_status emit_grad(ar_graph *g, const fq_shape *s, const fq_grads *t, const ar_fq_desc *desc) {
+static ar_status emit_grad(ar_graph *g, const ar__fq_shape *s, const fq_grads *t, const ar_fq_desc *desc) {
     uint32_t hw = s->hw, gpr = (uint32_t)s->groups;
     struct {
         uint32_t rows, RV, GV, gpr, pshift, kind;
@@ -342,7 +336,8 @@ static ar_status emit_grad(ar_graph *g, const fq_shape *s, const fq_grads *t, co
     return emit_rows(g, &d, s, (fq_cost){30.0, 12.0, 32.0}, 511u, gpr);
 }
 
-static ar_status emit_grad_any(ar_graph *g, const fq_shape *s, const fq_grads *t, const ar_fq_desc *desc) {
+static ar_status emit_grad_any(ar_graph *g, const ar__fq_shape *s, const fq_grads *t,
+                               const ar_fq_desc *desc) {
     struct {
         uint32_t rows, I, G, gpr, kind;
         float Q, m_div, m_inv, v_div, v_inv;
@@ -366,13 +361,12 @@ static ar_status emit_grad_any(ar_graph *g, const fq_shape *s, const fq_grads *t
 ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq,
                         const ar_tensor *W, const ar_tensor *range, const ar_tensor *sz,
                         const ar_fq_state *st, const ar_fq_desc *desc) {
-    fq_shape s;
+    ar__fq_shape s;
     *dv = *dmm = NULL;
     if (desc->scheme.super != AR_SUPER_NONE) return ar__super_grad(g, dv, dmm, dWq, W, range, sz, st, desc);
     AR_TRY(check_all("fq_grad", &s, g, W, range, st, desc));
     AR_TRY(ar__op_check("fq_grad", "dWq", dWq, AR_F32, s.O, s.I));
-    if (!sz) return ar__fail(AR_ERR_ARG, "fq_grad: sz is missing");
-    AR_TRY(check_groups("fq_grad", "sz", sz, &s, 4));
+    AR_TRY(ar__fq_check_groups("fq_grad", "sz", sz, &s, 4));
     const int64_t dims[] = {s.O, s.groups, 2};
     AR_TRY(ar__output(g, dv, AR_F32, 2, W->dims, NULL, NULL, NULL));
     AR_TRY(ar__output(g, dmm, AR_F32, 3, dims, NULL, NULL, NULL));

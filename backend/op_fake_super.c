@@ -8,15 +8,6 @@
 
 #define REFINE_ROUNDS 2
 
-/* A weight in a double-quantized structure, as the kernels see it. */
-typedef struct super_shape {
-    int64_t O, I, groups;
-    uint32_t G, hw, v_kind, m_kind;
-    float Q, zp, least, most; /* codes 0..Q, multiples least..most */
-    float v_div, v_inv, m_div, m_inv;
-    bool pairs; /* has minima */
-} super_shape;
-
 void ar_super_limits(int32_t *least, int32_t *most, ar_super super) {
     static const int32_t limits[AR_SUPER_COUNT][2] = {[AR_SUPER_Q2_K] = {0, 15},
                                                       [AR_SUPER_Q3_K] = {-32, 31},
@@ -27,18 +18,7 @@ void ar_super_limits(int32_t *least, int32_t *most, ar_super super) {
     *most = limits[super][1];
 }
 
-static ar_status check_groups(const char *op, const char *name, const ar_tensor *t, const super_shape *s,
-                              int64_t each) {
-    if (!t) return ar__fail(AR_ERR_ARG, "%s: %s is missing", op, name);
-    if (t->dim_count != 3 || t->dims[0] != s->O || t->dims[1] != s->groups || t->dims[2] != each)
-        return ar__fail(AR_ERR_SHAPE,
-                        "%s: %s has %lld elements in %d dimensions, expected (%lld, %lld, %lld)", op, name,
-                        (long long)ar_tensor_count(t), (int)t->dim_count, (long long)s->O,
-                        (long long)s->groups, (long long)each);
-    return AR_OK;
-}
-
-static ar_status check_weight(const char *op, super_shape *s, const ar_graph *g, const ar_tensor *W,
+static ar_status check_weight(const char *op, ar__fq_shape *s, const ar_graph *g, const ar_tensor *W,
                               const ar_scheme *scheme) {
     int32_t least, most;
     AR_TRY(ar_scheme_check(scheme));
@@ -47,42 +27,25 @@ static ar_status check_weight(const char *op, super_shape *s, const ar_graph *g,
         return ar__fail(AR_ERR_SHAPE, "%s: %lld inputs, expected a multiple of %d", op, (long long)W->dims[1],
                         AR_SUPER_BLOCK);
     ar_super_limits(&least, &most, scheme->super);
-    *s = (super_shape){.O = W->dims[0],
-                       .I = W->dims[1],
-                       .groups = W->dims[1] / scheme->group,
-                       .G = (uint32_t)scheme->group,
-                       .Q = (float)((1 << scheme->bits) - 1),
-                       .zp = scheme->zero == AR_ZERO_SYM ? (float)(1 << (scheme->bits - 1)) : 0.0f,
-                       .least = (float)least,
-                       .most = (float)most,
-                       .pairs = scheme->zero != AR_ZERO_SYM};
+    *s = (ar__fq_shape){.O = W->dims[0],
+                        .I = W->dims[1],
+                        .groups = W->dims[1] / scheme->group,
+                        .G = (uint32_t)scheme->group,
+                        .Q = (float)((1 << scheme->bits) - 1),
+                        .zp = scheme->zero == AR_ZERO_SYM ? (float)(1 << (scheme->bits - 1)) : 0.0f,
+                        .least = (float)least,
+                        .most = (float)most,
+                        .pairs = scheme->zero != AR_ZERO_SYM};
     s->hw = ar__graph_device(g)->plan.vw; /* 4, 8 or 16: divides every group */
     return AR_OK;
 }
 
 /* Weight, start and state of one op; fills *s. */
-static ar_status check_all(const char *op, super_shape *s, const ar_graph *g, const ar_tensor *W,
+static ar_status check_all(const char *op, ar__fq_shape *s, const ar_graph *g, const ar_tensor *W,
                            const ar_tensor *start, const ar_fq_state *st, const ar_fq_desc *desc) {
     AR_TRY(check_weight(op, s, g, W, &desc->scheme));
-    AR_TRY(check_groups(op, "range", start, s, 4));
-    if (!(desc->v_div >= 0.0f && desc->v_div < INFINITY) || !(desc->m_div >= 0.0f && desc->m_div < INFINITY))
-        return ar__fail(AR_ERR_ARG, "%s: v_div %g and m_div %g, expected finite and not negative", op,
-                        (double)desc->v_div, (double)desc->m_div);
-    s->v_kind = ar__fq_state_kind(st->v, desc->v_div);
-    s->m_kind = ar__fq_state_kind(st->mm, desc->m_div);
-    if (s->v_kind) {
-        AR_TRY(ar__fq_check_state(op, "v", st->v));
-        AR_TRY(ar__op_check(op, "v", st->v, st->v->dtype, s->O, s->I));
-        s->v_div = ar__fq_divisor(desc->v_div);
-        s->v_inv = 1.0f / s->v_div;
-    }
-    if (s->m_kind) {
-        AR_TRY(ar__fq_check_state(op, "mm", st->mm));
-        AR_TRY(check_groups(op, "mm", st->mm, s, 2));
-        s->m_div = ar__fq_divisor(desc->m_div);
-        s->m_inv = 1.0f / s->m_div;
-    }
-    return AR_OK;
+    AR_TRY(ar__fq_check_groups(op, "range", start, s, 4));
+    return ar__fq_check_tuned(op, s, st, desc);
 }
 
 /* ---- start ---- */
@@ -92,8 +55,8 @@ static ar__operand importance_of(const ar_tensor *importance, const ar_tensor *W
     return importance ? (ar__operand){importance, 0, 0} : (ar__operand){W, 0, 64};
 }
 
-static ar_status emit_scan(ar_graph *g, const super_shape *s, const ar_tensor *W, const ar_tensor *importance,
-                           const ar_tensor *first) {
+static ar_status emit_scan(ar_graph *g, const ar__fq_shape *s, const ar_tensor *W,
+                           const ar_tensor *importance, const ar_tensor *first) {
     struct {
         uint32_t rows, gpr, G, weighted;
         float top;
@@ -107,7 +70,7 @@ static ar_status emit_scan(ar_graph *g, const super_shape *s, const ar_tensor *W
     return ar__emit_split(g, &d, &(ar__split){.units = s->O, .split = 5u, .items_per_unit = p.gpr});
 }
 
-static ar_status emit_block_scale(ar_graph *g, const super_shape *s, const ar_tensor *first,
+static ar_status emit_block_scale(ar_graph *g, const ar__fq_shape *s, const ar_tensor *first,
                                   const ar_tensor *start) {
     struct {
         uint32_t n, per, pairs;
@@ -122,7 +85,7 @@ static ar_status emit_block_scale(ar_graph *g, const super_shape *s, const ar_te
     return ar__emit_split(g, &d, &(ar__split){.units = s->O * s->I / AR_SUPER_BLOCK, .split = 3u});
 }
 
-static ar_status emit_refine(ar_graph *g, const super_shape *s, const ar_tensor *W,
+static ar_status emit_refine(ar_graph *g, const ar__fq_shape *s, const ar_tensor *W,
                              const ar_tensor *importance, const ar_tensor *start) {
     struct {
         uint32_t rows, gpr, G, weighted, pairs, rounds;
@@ -141,12 +104,12 @@ static ar_status emit_refine(ar_graph *g, const super_shape *s, const ar_tensor 
 
 ar_status ar_op_super_start(ar_graph *g, ar_tensor *start, const ar_tensor *W, const ar_tensor *importance,
                             const ar_scheme *scheme) {
-    super_shape s = {0};
+    ar__fq_shape s = {0};
     ar_tensor *first = NULL;
     if (scheme->super == AR_SUPER_NONE)
         return ar__fail(AR_ERR_ARG, "super_start: found a scheme of plain groups, expected a super kind");
     AR_TRY(check_weight("super_start", &s, g, W, scheme));
-    AR_TRY(check_groups("super_start", "start", start, &s, 4));
+    AR_TRY(ar__fq_check_groups("super_start", "start", start, &s, 4));
     if (importance) AR_TRY(ar__op_check("super_start", "importance", importance, AR_F32, s.I, 0));
     const int64_t dims[] = {s.O, s.groups, 4};
     AR_TRY(ar__output(g, &first, AR_F32, 3, dims, NULL, NULL, NULL));
@@ -158,7 +121,7 @@ ar_status ar_op_super_start(ar_graph *g, ar_tensor *start, const ar_tensor *W, c
 /* ---- scale, forward, codes ---- */
 
 /* *sz, a new graph tensor, from start and mm. */
-static ar_status emit_scale(ar_graph *g, ar_tensor **sz, const super_shape *s, const ar_tensor *start,
+static ar_status emit_scale(ar_graph *g, ar_tensor **sz, const ar__fq_shape *s, const ar_tensor *start,
                             const ar_fq_state *st) {
     const int64_t dims[] = {s->O, s->groups, 4};
     AR_TRY(ar__output(g, sz, AR_F32, 3, dims, NULL, NULL, NULL));
@@ -181,7 +144,7 @@ static uint32_t log2_of(uint32_t n) {
 }
 
 /* Y = W' (fq_super, hw lanes) or codes (fq_super_codes, 4 lanes). */
-static ar_status emit_quantize(ar_graph *g, ar__kernel_id kernel, const ar_tensor *Y, const super_shape *s,
+static ar_status emit_quantize(ar_graph *g, ar__kernel_id kernel, const ar_tensor *Y, const ar__fq_shape *s,
                                const ar_tensor *W, const ar_tensor *v, const ar_tensor *sz) {
     uint32_t hw = kernel == AR_K_fq_super ? s->hw : 4;
     struct {
@@ -200,7 +163,7 @@ static ar_status emit_quantize(ar_graph *g, ar__kernel_id kernel, const ar_tenso
 
 ar_status ar__super_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W,
                                const ar_tensor *start, const ar_fq_state *st, const ar_fq_desc *desc) {
-    super_shape s = {0};
+    ar__fq_shape s = {0};
     AR_TRY(check_all("fake_quant", &s, g, W, start, st, desc));
     AR_TRY(emit_scale(g, sz, &s, start, st));
     AR_TRY(ar__output(g, Wq, AR_F32, 2, W->dims, NULL, NULL, NULL));
@@ -210,7 +173,7 @@ ar_status ar__super_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, cons
 
 ar_status ar__super_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W,
                           const ar_tensor *start, const ar_fq_state *st, const ar_fq_desc *desc) {
-    super_shape s = {0};
+    ar__fq_shape s = {0};
     AR_TRY(check_all("fq_codes", &s, g, W, start, st, desc));
     AR_TRY(emit_scale(g, sz, &s, start, st));
     const int64_t words = s.O * s.I / 4;
@@ -223,10 +186,10 @@ ar_status ar__super_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const 
 ar_status ar__super_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq,
                          const ar_tensor *W, const ar_tensor *start, const ar_tensor *sz,
                          const ar_fq_state *st, const ar_fq_desc *desc) {
-    super_shape s = {0};
+    ar__fq_shape s = {0};
     AR_TRY(check_all("fq_grad", &s, g, W, start, st, desc));
     AR_TRY(ar__op_check("fq_grad", "dWq", dWq, AR_F32, s.O, s.I));
-    AR_TRY(check_groups("fq_grad", "sz", sz, &s, 4));
+    AR_TRY(ar__fq_check_groups("fq_grad", "sz", sz, &s, 4));
     const int64_t dims[] = {s.O, s.groups, 2};
     AR_TRY(ar__output(g, dv, AR_F32, 2, W->dims, NULL, NULL, NULL));
     AR_TRY(ar__output(g, dmm, AR_F32, 3, dims, NULL, NULL, NULL));
