@@ -29,21 +29,6 @@ static ar_status backward_x(ar_graph *g, const norm_ctx *c) {
     return ar__emit_split(g, &d, &split);
 }
 
-/* s (+)= the sum of X's rows. */
-static ar_status sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool accumulate) {
-    int64_t N = X->dims[0], I = X->dims[1];
-    struct {
-        uint32_t rows, start, I, acc;
-    } p = {0, 0, (uint32_t)I, accumulate};
-    ar__emit_desc d = {.kernel = AR_K_sum_rows,
-                       .specs = {ar__graph_device(g)->plan.wg, 1},
-                       .params = &p,
-                       .operands = {{X, 0, 0}, {s, 0, 0}},
-                       .flops = (double)(N * I),
-                       .bytes = 4.0 * (double)(N * I)};
-    return ar__emit_split(g, &d, &(ar__split){.units = N, .split = 1u, .fixed_items = (uint32_t)I, .pass_start = true});
-}
-
 static ar_status backward_w(ar_graph *g, const norm_ctx *c) {
     ar_tensor *dw = NULL, *part = NULL;
     bool accumulate = false;
@@ -68,7 +53,7 @@ static ar_status backward_w(ar_graph *g, const norm_ctx *c) {
                        .units_per_item = (uint32_t)chunk_rows,
                        .pass_start = true};
     AR_TRY(ar__emit_split(g, &d, &split));
-    return sum_rows(g, dw, part, accumulate);
+    return ar__emit_sum_rows(g, dw, part, accumulate);
 }
 
 static ar_status backward_b(ar_graph *g, const norm_ctx *c) {
@@ -76,9 +61,7 @@ static ar_status backward_b(ar_graph *g, const norm_ctx *c) {
     bool accumulate = false;
     if (!c->b) return AR_OK;
     AR_TRY(ar__grad(g, &db, &accumulate, c->b));
-    if (!db) return AR_OK;
-    if (c->x->dims[0] == 0) return accumulate ? AR_OK : ar__emit_fill(g, db, 0.0f);
-    return sum_rows(g, db, c->y->grad, accumulate);
+    return db ? ar__emit_sum_rows(g, db, c->y->grad, accumulate) : AR_OK;
 }
 
 static ar_status backward(ar_graph *g, const void *ctx) {

@@ -1,5 +1,20 @@
 /* y = x W^T + bias.  dx = dy W, dW = dy^T x, dbias = sum of dy's rows in order. */
-#include "internal.h"
+#include "op.h"
+
+ar_status ar__emit_sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool accumulate) {
+    int64_t N = X->dims[0], I = X->dims[1];
+    if (N == 0) return accumulate ? AR_OK : ar__emit_fill(g, s, 0.0f);
+    struct {
+        uint32_t rows, start, I, acc;
+    } v = {0, 0, (uint32_t)I, accumulate};
+    ar__emit_desc d = {.kernel = AR_K_sum_rows,
+                       .specs = {ar__graph_device(g)->plan.wg, 1},
+                       .params = &v,
+                       .operands = {{X, 0, 0}, {s, 0, 0}},
+                       .flops = (double)(N * I),
+                       .bytes = 4.0 * (double)(N * I)};
+    return ar__emit_split(g, &d, &(ar__split){.units = N, .split = 1u, .fixed_items = (uint32_t)I, .pass_start = true});
+}
 
 typedef struct linear {
     ar_tensor *y, *x, *W, *bias;
@@ -19,17 +34,7 @@ static ar_status linear_backward(ar_graph *g, const void *ctx) {
     if (grad)
         AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N, accumulate));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->bias));
-    if (!grad) return AR_OK;
-    if (N == 0) return accumulate ? AR_OK : ar__emit_fill(g, grad, 0.0f);
-    struct {
-        uint32_t rows, start, O, acc;
-    } v = {0, 0, (uint32_t)O, accumulate};
-    ar__emit_desc d = {.kernel = AR_K_sum_rows, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
-    d.operands[0] = (ar__operand){dy, 0, 0};
-    d.operands[1] = (ar__operand){grad, 0, 0};
-    d.bytes = 4.0 * (double)(N * O);
-    return ar__emit_split(
-        g, &d, &(ar__split){.units = N, .split = 1, .fixed_items = (uint32_t)O, .pass_start = true});
+    return grad ? ar__emit_sum_rows(g, grad, dy, accumulate) : AR_OK;
 }
 
 ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, ar_tensor *bias) {

@@ -40,12 +40,11 @@ static ar_status backward_w(ar_graph *g, const rms_ctx *c) {
     if (N == 0) return accumulate ? AR_OK : ar__emit_fill(g, dw, 0.0f);
     int64_t chunk_rows = (N + 63) / 64 < 16 ? 16 : (N + 63) / 64, chunks = (N + chunk_rows - 1) / chunk_rows;
     AR_TRY(ar_graph_temp(g, &part, AR_F32, 2, (int64_t[]){chunks, I}));
-    uint32_t wg = ar__graph_device(g)->plan.wg;
     struct {
         uint32_t rows, row0, I, chunk_rows;
     } p = {0, 0, (uint32_t)I, (uint32_t)chunk_rows};
     ar__emit_desc d = {.kernel = AR_K_rms_norm_dw,
-                       .specs = {wg, 1},
+                       .specs = {ar__graph_device(g)->plan.wg, 1},
                        .params = &p,
                        .operands = {{c->x, 0, 0}, {c->r, 0, 0}, {c->y->grad, 0, 0}, {part, 0, 0}},
                        .flops = 3.0 * (double)(N * I),
@@ -56,17 +55,7 @@ static ar_status backward_w(ar_graph *g, const rms_ctx *c) {
                        .units_per_item = (uint32_t)chunk_rows,
                        .pass_start = true};
     AR_TRY(ar__emit_split(g, &d, &split));
-    struct {
-        uint32_t rows, start, I, acc;
-    } q = {0, 0, (uint32_t)I, accumulate};
-    ar__emit_desc e = {.kernel = AR_K_sum_rows,
-                       .specs = {wg, 1},
-                       .params = &q,
-                       .operands = {{part, 0, 0}, {dw, 0, 0}},
-                       .flops = (double)(chunks * I),
-                       .bytes = 4.0 * (double)(chunks * I)};
-    ar__split rows = {.units = chunks, .split = 1u, .fixed_items = (uint32_t)I, .pass_start = true};
-    return ar__emit_split(g, &e, &rows);
+    return ar__emit_sum_rows(g, dw, part, accumulate);
 }
 
 static ar_status backward(ar_graph *g, const void *ctx) {
