@@ -12,6 +12,9 @@ import sys
 import peer
 
 
+TRAINED = 0.95 # of this text went into the demo model (examples/train_demo_model.py), the rest is held out
+
+
 def shape(program, file):
     """{tensor: (type, bytes)} of a GGUF file."""
     tensors = json.loads(program("info", file, "--json", device=False))[0]["tensors"]
@@ -32,11 +35,12 @@ def sources(work):
         print("skipped: no shared data")
         sys.exit(77)
     with open(shakespeare) as f:
-        play = f.read()[:400000]
+        play = f.read()
+    heldout = play[int(len(play) * TRAINED):] + heldout
     with open(stories) as f:
         story = in_vocabulary(f.read(), 1 << 20)
     half = int(len(story) * 0.65)
-    return {"demo": (peer.DEMO, play, heldout, ["q4_0", "q4_1", "q4_k_m", "q3_k_m", "q2_k"], 256),
+    return {"demo": (peer.DEMO, play[:400000], heldout, ["q4_0", "q4_1", "q4_k_m", "q3_k_m", "q2_k"], 256),
             "tinystories": (os.path.join(peer.SHARED, "data", "tinystories-656K-hf"), story[:half], story[half:],
                             ["q4_0", "q4_1", "q5_0", "q8_0"], 512)}
 
