@@ -93,6 +93,15 @@ static ar_status pad(ar_graph *g, ar_tensor **padded, const ar_tensor *x, int64_
                           &(ar__split){.units = x->dims[0], .split = 3, .items_per_unit = (uint32_t)width});
 }
 
+/* Columns of one launch: whole groups, as long as the plan allows a submission to be. */
+static int64_t launch_columns(const ar_plan *plan, const product *p) {
+    int64_t tile = gemv_tile(plan, p->N), groups = MAX_GROUPS;
+    double ms = plan->rate_flops > 0 ? 2e3 * (double)(tile * p->W->O * p->W->I) / plan->rate_flops : 0;
+    if (plan->submit_ms > 0 && ms * (double)groups > plan->submit_ms)
+        groups = (int64_t)(plan->submit_ms / ms);
+    return groups > 0 ? groups * tile : tile;
+}
+
 static ar_status gemv(ar_graph *g, const product *whole) {
     product p = *whole;
     ar_tensor *padded = NULL;
@@ -100,7 +109,7 @@ static ar_status gemv(ar_graph *g, const product *whole) {
         AR_TRY(pad(g, &padded, p.x, (int64_t)p.W->nb * AR__BLOCK));
         p.x = padded;
     }
-    int64_t most = (int64_t)MAX_GROUPS * gemv_tile(&p.W->device->plan, p.N);
+    int64_t most = launch_columns(&p.W->device->plan, &p);
     for (int64_t n0 = 0; n0 < p.N; n0 += most) {
         int64_t columns = p.N - n0 < most ? p.N - n0 : most;
         for (int64_t at = 0; at < p.W->panels;) {
