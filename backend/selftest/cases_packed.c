@@ -170,7 +170,8 @@ ar_status ar__st_packed(ar__st *st, const int32_t *p) {
 
 /* ---- W' bit for bit ---- */
 
-/* y (I, O) = identity W'^T must be W' transposed: through eight rows of x at a time, and all at once. */
+/* y (I, O) = identity W'^T must be W' transposed: through eight rows of x at a time, and all at once, which most
+ * devices take through decoded panels. */
 static ar_status identity(ar__st *st, const ar_packed *w, const double *W, int64_t O, int64_t I) {
     float *eye = NULL, *want = NULL;
     ar_tensor *x = NULL, *y[65] = {NULL};
@@ -192,8 +193,8 @@ static ar_status identity(ar__st *st, const ar_packed *w, const double *W, int64
     AR_TRY(ar_op_linear_packed(st->g, &y[count], x, w, NULL));
     ar_graph_keep(st->g, y[count]);
     AR_TRY(ar__st_run(st));
-    for (int64_t i = 0; i < count; i++) AR_TRY(ar__st_exact(st, "gemv", y[i], want + i * 8 * O));
-    return ar__st_exact(st, "unpack", y[count], want);
+    for (int64_t i = 0; i < count; i++) AR_TRY(ar__st_exact(st, "eight rows", y[i], want + i * 8 * O));
+    return ar__st_exact(st, "all rows", y[count], want);
 }
 
 /* p: GGUF type, O, I, special. */
