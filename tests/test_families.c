@@ -464,7 +464,7 @@ static void ids_and_positions_are_checked(void **state) {
     ar_model_close(m);
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* test_families [NAME]: the tests of that name only */
     const struct CMUnitTest tests[] = {cmocka_unit_test(logits_are_those_of_transformers),
                                        cmocka_unit_test(longrope_turns_long_sequences_otherwise),
                                        cmocka_unit_test(every_family_is_quantized_and_read_back),
@@ -474,5 +474,6 @@ int main(void) {
                                        cmocka_unit_test(wrong_tensors_and_keys_are_named),
                                        cmocka_unit_test(windows_are_kept_by_layer),
                                        cmocka_unit_test(ids_and_positions_are_checked)};
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

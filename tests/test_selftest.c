@@ -188,7 +188,7 @@ static void every_kernel_has_a_case(void **state) {
     }
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* test_selftest [NAME]: the tests of that name only */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kernel_has_a_case),
         cmocka_unit_test(filter_picks_kernels),
@@ -196,5 +196,6 @@ int main(void) {
         cmocka_unit_test(small_pieces_and_other_groups_pass),
         cmocka_unit_test(lanes_that_share_with_nobody_pass),
     };
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
