@@ -163,9 +163,11 @@ quantizes_and_runs() { # quantizes_and_runs vk|cl
     [ -n "$said" ]
 }
 
-test_host() { # without one whose many files take minutes; quantizes_and_runs compares what it is about
+# Without two that take many minutes of plain arithmetic: every type and mix of GGUF, which quantizes_and_runs
+# compares in part, and the statistics of sampling.
+test_host() {
     ctest --test-dir "$build" --output-on-failure --no-tests=error -R '^test_' -LE '^(device|full|all)$' \
-        -E '^test_gguf_writer$'
+        -E '^test_(gguf_writer|sampler)$'
 }
 test_kernels() { # PoCL's compiler takes most of the time: every kernel as its plan has it, and no other plans
     step "cl kernels" cmocka cl test_selftest every_device_passes
