@@ -185,9 +185,10 @@ test_rest() {
 
 test_all() { # test_all PROGRAM BUILD
     check_tools
-    program=$1 build=$2
-    mkdir -p "$build"
-    build=$(cd "$build" && pwd)
+    program=$(realpath "$1")
+    mkdir -p "$2"
+    build=$(realpath "$2")
+    cd "$source_dir" # the tests' golden files lie below it
     export AR_TEST_SMALL=1 AR_ARM64_BUILD=$build XDG_CACHE_HOME=$build/cache POCL_CACHE_DIR=$build/cache/pocl
     [ -d "$root" ] || make_tree
     step "build" build_all
