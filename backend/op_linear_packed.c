@@ -198,6 +198,13 @@ static ar_status check(const product *p, const ar_tensor *x, const ar_packed_fus
     return AR_OK;
 }
 
+/* gemv binds x and y whole, gemm in pieces. */
+static bool takes_gemv(const ar_plan *plan, const product *p) {
+    int64_t widest = p->W->I > p->W->O ? p->W->I : p->W->O;
+    uint64_t bytes = 4 * (uint64_t)p->N * (uint64_t)(widest + AR__BLOCK);
+    return p->N <= plan->packed_columns && (p->N <= plan->packed_tile || bytes <= plan->piece_bytes);
+}
+
 ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_packed *W,
                               const ar_packed_fuse *fuse) {
     const ar_packed_fuse none = {0};
@@ -213,7 +220,6 @@ ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar
     if (p.N == 0 || p.O == 0) return AR_OK;
     p.y = *y;
     const ar_plan *plan = &W->device->plan;
-    bool few = p.N <= plan->packed_columns;
     if (fuse->norm && p.N <= GEMV_FEW && W->I % AR__BLOCK == 0 &&
         (uint64_t)W->O * (uint64_t)W->I <= plan->packed_norm) {
         p.norm = fuse->norm;
@@ -223,5 +229,5 @@ ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar
         AR_TRY(ar_op_rms_norm(g, &normed, x, (ar_tensor *)(uintptr_t)fuse->norm, fuse->norm_eps));
         p.x = normed;
     }
-    return few ? gemv(g, &p) : gemm(g, &p);
+    return takes_gemv(plan, &p) ? gemv(g, &p) : gemm(g, &p);
 }

@@ -222,9 +222,10 @@ static void a_gpu_s_shape_passes(void **state) {
     check_each_plan(two_types_pass, NULL, as_on_a_gpu);
 }
 
-/* Every product through gemv, every group of columns a launch. */
+/* Every product through gemv whose operands can be bound, every group of columns a launch. */
 static void always_gemv(ar_plan *plan) {
     plan->submit_ms = 1e-9;
+    plan->piece_bytes = 1 << 16;
     plan->packed_columns = UINT32_MAX;
     plan->packed_tile = 8;
     plan->packed_norm = UINT64_MAX;
