@@ -13,12 +13,10 @@ LOCALS SHARED(float, q, 512) SHARED(float, p, WGX) SHARED(float, red, WGX) SHARE
 BODY
     uint row = WLIN / H, h = WLIN % H;
     if (row < rows) {
-        uint W = D / 2u, S = max(WGX / W, 1u), seg = LID0 / W, word = LID0 % W, base = (row / T * KH + h / (H / KH)) * C;
+        uint W = D / 2u, S = max(WGX / W, 1u), base = (row / T * KH + h / (H / KH)) * C;
         uint last = TOU(pos[0]) + row % T, first = window > 0u && last + 1u > window ? last + 1u - window : 0u;
-        if (S == 1u) {
-            seg = 0u;
-            word = LID0;
-        }
+        /* seg = LID0 / side, in floats: PoCL 5.0 gives every item of the group the first one's quotient of whole numbers */
+        uint side = min(W, WGX), seg = TOU((TOF(LID0) + 0.5f) / TOF(side)), word = LID0 - seg * side;
         float m = -3.0e38f, l = 0.0f;
         float2 acc[WN];
         UNROLL for (uint c = 0u; c < WN; c++) acc[c] = F2(0.0f, 0.0f);
