@@ -29,7 +29,7 @@ BODY
         uint first = u * ub, end = min(first + ub, b1), scales = at0 + (CODE_WORDS * nb + u * UNIT_WORDS) * LP;
         if (SCALE != 0u) word = W[scales];
         if (SCALE >= 2u) d = ar_halves(word);
-        if (SCALE == 2u || SCALE == 4u || SCALE == 5u) dm = ar_halves(word >> 16u);
+        if (HAS_DM) dm = ar_halves(word >> 16u);
         while (b < end) {
             uint at = at0 + CODE_WORDS * b * LP, i = b - first, odd = i >= gb ? 1u : 0u;
             if (SCALE >= 4u) sub = W[scales + (1u + i / 2u) * LP];

@@ -27,7 +27,7 @@ BODY
     a[0] = UV(0u);
     if (SCALE != 0u) word = W[scales];
     if (SCALE >= 2u) d = ar_halves(word);
-    if (SCALE == 2u || SCALE == 4u || SCALE == 5u) dm = ar_halves(word >> 16u);
+    if (HAS_DM) dm = ar_halves(word >> 16u);
     if (SCALE >= 4u) sub = W[scales + (1u + i / 2u) * LP];
     LOAD_BLOCK(W, at);
     for (uint q = 0u; q < 4u; q++) {

@@ -21,6 +21,7 @@
 #define UNIT_WORDS (SCALE == 0u ? 0u : SCALE < 4u ? 1u : 5u)
 #define IS_SIGNED (SCALE == 1u || SCALE == 6u)
 #define HAS_MIN (SCALE >= 2u && SCALE <= 5u)
+#define HAS_DM (SCALE == 2u || SCALE == 4u || SCALE == 5u) /* an fp16 in the upper half of the scales' word */
 #define IN_HALVES (SCALE == 4u || SCALE == 6u) /* the scale changes after 16 inputs */
 
 /* The fp16 numbers in the low halves of h, exact; subnormals without a subnormal operand, for some flush those. */

@@ -13,7 +13,7 @@ foreach(kernel IN LISTS kernels)
     endforeach()
     foreach(vw 4 8 16)
         execute_process(COMMAND ${CLANG} -x cl -cl-std=CL1.2 -Xclang -finclude-default-header -fsyntax-only -Wall -Wextra
-            -Wno-unused-parameter -Wno-unused-function -Wno-constant-logical-operand -Werror -DVW=${vw} ${defines} ${kernel}
+            -Wno-unused-parameter -Wno-unused-function -Werror -DVW=${vw} ${defines} ${kernel}
             ERROR_VARIABLE log RESULT_VARIABLE status)
         if(NOT status EQUAL 0)
             message("${kernel}, VW ${vw}: ${log}")
