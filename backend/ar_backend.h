@@ -346,6 +346,14 @@ ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_t
 /* SignSGD on the state: p -= (T - step[0]) * sign(d), sign(0) = 0, clamped to [lo, hi] (units) before and after.
  * p any state dtype (saturates at what it counts exactly: 32767, 2^24); d f32 of the same count; step (1) i32. */
 ar_status ar_op_sign_step(ar_graph *g, ar_tensor *p, const ar_tensor *d, const ar_tensor *step, int32_t T, float lo, float hi);
+/* Adam on the state (arXiv 1412.6980; b1 = 0.9, b2 = 0.999, no weight decay): mean = b1 mean + (1 - b1) d, square = b2 square +
+ * (1 - b2) d^2, p -= r0 mean / (sqrt(r1 square) + 1e-12), clamped to [lo, hi] (units), with row step[0] of rates
+ * (T, 2) = (r0, r1). p, d, mean, square: f32 of one count, mean and square start at 0; step (1) i32 below T. */
+ar_status ar_op_adam_step(ar_graph *g, ar_tensor *p, const ar_tensor *d, ar_tensor *mean, ar_tensor *square, const ar_tensor *step,
+                          const ar_tensor *rates, float lo, float hi);
+/* rates (T, 2): r0 = (T - t) / (1 - b1^(t+1)), the linear decay of ar_op_sign_step and the mean's bias in one;
+ * r1 = 1 / (1 - b2^(t+1)), the square's. */
+void ar_adam_rates(float *rates, int32_t T);
 /* codes (ceil(O I / 4)) u32: the stored codes q in [0, 2^bits - 1] as bytes, four to a word in row-major element
  * order; sz as in ar_op_fake_quant. */
 ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W, const ar_tensor *range,

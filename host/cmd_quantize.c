@@ -3,7 +3,7 @@
 #include <string.h>
 
 typedef struct job_options {
-    const char *out, *method, *type, *embedding_type, *head_type, *format, *calib, *recipe, *select, *state, *report;
+    const char *out, *method, *type, *embedding_type, *head_type, *format, *calib, *recipe, *optimizer, *select, *state, *report;
     int64_t bits, group, samples, seqlen, batch, iters, heldout, blocks;
     double lr, minmax_lr;
     bool sym, asym, no_minmax, no_quantized_input, resume, widen;
@@ -51,7 +51,7 @@ static const char *tuning_option(const job_options *o) {
     const struct { bool given; const char *name; } list[] = {
         {o->has_calib, "--calib"}, {o->has_samples, "--samples"}, {o->has_seqlen, "--seqlen"}, {o->has_batch, "--batch"},
         {o->has_lr, "--lr"}, {o->has_minmax_lr, "--minmax-lr"}, {o->no_minmax, "--no-minmax"}, {o->no_quantized_input, "--no-quantized-input"},
-        {o->has_select, "--select"}, {o->has_state, "--state"}, {o->has_heldout, "--heldout"}, {o->has_recipe, "--recipe"}, {o->has_blocks, "--blocks"}};
+        {o->optimizer, "--optimizer"}, {o->has_select, "--select"}, {o->has_state, "--state"}, {o->has_heldout, "--heldout"}, {o->has_recipe, "--recipe"}, {o->has_blocks, "--blocks"}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (list[i].given) return list[i].name;
     return NULL;
@@ -84,16 +84,20 @@ static ar_status make_plan(ar_output_plan *plan, const job_options *o) {
 }
 
 static ar_status make_desc(ar_quantize_request *r, const job_options *o) {
-    static const char *const selects[] = {"heldout", "batch", "last"}, *const states[] = {"auto", "f32", "i32", "i16"};
+    static const char *const selects[] = {"heldout", "batch", "last"}, *const states[] = {"auto", "f32", "i32", "i16"},
+                            *const optimizers[] = {"sign", "adam"};
     bool tuned = r->method->needs_samples && r->plan.scheme.bits <= 8;
-    int32_t select = 0, state = 0;
+    int32_t optimizer = 0, select = 0, state = 0;
+    if (o->optimizer) AR_TRY(parse_choice(&optimizer, "--optimizer", o->optimizer, optimizers, 2));
     if (o->select) AR_TRY(parse_choice(&select, "--select", o->select, selects, 3));
     if (o->state) AR_TRY(parse_choice(&state, "--state", o->state, states, 4));
+    if (optimizer == AR_OPTIMIZER_ADAM && state > AR_STATE_F32)
+        return ar__fail(AR_ERR_USAGE, "--state: found %s, expected auto or f32 with --optimizer adam", o->state);
     if (o->has_heldout && select != AR_SELECT_HELDOUT) return ar__fail(AR_ERR_USAGE, "--heldout has no effect with --select %s", o->select);
     r->desc = (ar_quant_desc){.scheme = r->plan.scheme, .iters = tuned ? (int32_t)o->iters : 0, .batch = (int32_t)o->batch,
                               .lr = (float)o->lr, .minmax_lr = (float)o->minmax_lr, .no_minmax = o->no_minmax,
                               .no_quantized_input = o->no_quantized_input, .select = (ar_select)select, .heldout = (int32_t)o->heldout,
-                              .state = (ar_state_kind)state, .seed = (uint64_t)r->common->seed, .block_limit = (int32_t)o->blocks};
+                              .optimizer = (ar_optimizer)optimizer, .state = (ar_state_kind)state, .seed = (uint64_t)r->common->seed, .block_limit = (int32_t)o->blocks};
     return AR_OK;
 }
 
@@ -118,6 +122,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--seqlen", AR_OPT_INT, &o.seqlen, "N", "tokens per sample (2048, at most the context)", 2, 1 << 20, &o.has_seqlen},
         {"--batch", AR_OPT_INT, &o.batch, "N", "samples per step (8)", 1, 4096, &o.has_batch},
         {"--iters", AR_OPT_INT, &o.iters, "N", "steps per block (200); 0 = rtn", 0, 5792, &o.has_iters},
+        {"--optimizer", AR_OPT_STRING, &o.optimizer, "O", "sign (default: signed gradient descent) or adam", 0, 0, NULL},
         {"--lr", AR_OPT_REAL, &o.lr, "X", "step size of rounding offsets (1/iters)", 1e-9, 10, &o.has_lr},
         {"--minmax-lr", AR_OPT_REAL, &o.minmax_lr, "X", "step size of the range coefficients (= lr; K types lr/16)", 1e-9, 10, &o.has_minmax_lr},
         {"--no-minmax", AR_OPT_FLAG, &o.no_minmax, NULL, "tune rounding only, not the ranges", 0, 0, NULL},

@@ -114,6 +114,7 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     ar__part_manifest_add(m, "minmax", "%d", !d->no_minmax);
     ar__part_manifest_add(m, "quantized_input", "%d", !d->no_quantized_input);
     ar__part_manifest_add(m, "select", "%d held out %d", (int)d->select, (int)d->heldout);
+    ar__part_manifest_add(m, "optimizer", "%d", (int)d->optimizer);
     ar__part_manifest_add(m, "state", "%d", (int)d->state);
     ar__part_manifest_add(m, "seed", "%llu", (unsigned long long)d->seed);
     ar__part_manifest_add(m, "blocks", "%d", (int)d->block_limit);

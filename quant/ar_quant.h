@@ -195,6 +195,7 @@ typedef struct ar_sink {
 /* ---- methods ---- */
 
 typedef enum ar_select { AR_SELECT_HELDOUT, AR_SELECT_BATCH, AR_SELECT_LAST } ar_select;
+typedef enum ar_optimizer { AR_OPTIMIZER_SIGN, AR_OPTIMIZER_ADAM } ar_optimizer;
 typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE_I16 } ar_state_kind;
 
 typedef struct ar_quant_desc {
@@ -205,11 +206,12 @@ typedef struct ar_quant_desc {
     void *choose_ctx;
     int32_t iters;                 /* 0 = rtn */
     int32_t batch;                 /* samples per step; 0 = 8 */
-    float lr, minmax_lr;           /* 0 = 1/iters (2/iters for iters >= 1000 and bits <= 3); 0 = lr, lr/16 in double-quantized schemes */
+    float lr, minmax_lr;           /* 0 = 1/iters (2/iters for iters >= 1000 in linears of bits <= 3); 0 = lr, lr/16 in double-quantized schemes */
     bool no_minmax, no_quantized_input;
     ar_select select;
     int32_t heldout;               /* samples set aside for selection; 0 = count/16, at least 1, at most 8 */
-    ar_state_kind state;
+    ar_optimizer optimizer;
+    ar_state_kind state;           /* adam: f32 (auto) only */
     uint64_t seed;
     const int32_t *order;          /* tests: (iters, batch) sample indices for every block; NULL = own sampler */
     const char *spill_dir;         /* activation chains larger than spill_above_bytes go here */

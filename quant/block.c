@@ -1,7 +1,7 @@
 /* Blocks on the device and chains of activations between them. Owns upload, the float hook and the walk of a
  * chain through one block; knows no method. */
 #include "ar_error.h"
-#include "ar_quant.h"
+#include "methods.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,6 +171,15 @@ done:
 ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s) {
     for (int64_t r = 0; r < c->rows; r += s->T) AR_TRY(ar_model_embed(m, c->data + r * c->width, s->ids + r, s->T, 0));
     return AR_OK;
+}
+
+ar_status ar__zeros(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dims, const int64_t *dim) {
+    AR_TRY(ar_tensor_create(t, device, dtype, dims, dim));
+    void *zeros = ar__alloc((size_t)ar_tensor_count(*t), ar_dtype_bytes(dtype));
+    if (!zeros) return AR_ERR_MEMORY;
+    ar_status status = ar_tensor_write(*t, zeros, 0, ar_tensor_count(*t));
+    free(zeros);
+    return status;
 }
 
 /* A recorded forward of one block over `batch` samples, with its input and output on the device. */

@@ -33,6 +33,11 @@ ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bo
 ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range, const ar_fq_state *st,
                          const ar_fq_desc *fq);
 
+/* ---- block.c ---- */
+
+/* A device tensor full of zeros. */
+ar_status ar__zeros(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dims, const int64_t *dim);
+
 /* ---- scheme_super.c ---- */
 
 /* Round to nearest in a double-quantized structure. Errors: ARG for a weight that is not finite. */

@@ -1,19 +1,21 @@
-/* The tuning engine: signed gradient descent on the rounding offsets V and the min/max coefficients of one
+/* The tuning engine: signed gradient descent (or Adam) on the rounding offsets V and the min/max coefficients of one
  * block (SignRound, arXiv 2309.05516; autoround.md 1.2-1.8) against a cached float target.
  *
  * A step is recorded once and replayed:
- *   gather batch -> W' = fake_quant(W) -> block -> mse -> keep best -> backward -> per weight: dW -> (dV, dmm) -> sign step
+ *   gather batch -> W' = fake_quant(W) -> block -> mse -> keep best -> backward -> per weight: dW -> (dV, dmm) -> step
  * The update of a weight is recorded where its gradient becomes complete, so that only one dW lives at a time.
  * Where the budget holds no whole batch, micro graphs accumulate dW and one update graph finishes the step.
  * Activations are resident on the device when both chains fit a third of the free budget, else the host writes
  * each batch before it runs (same batches, same bits). */
 #include "methods.h"
+#include "optimizer.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define MAX_HELDOUT 64
+#define COUNTED     16777216.0f /* whole numbers up to here are exact in f32 */
 
 typedef struct tuner {
     ar_device *device;
@@ -23,10 +25,10 @@ typedef struct tuner {
     int32_t iters, T, batch, train, held, micro, micro_count;
     bool resident;
     ar_select select;
-    float m_low;                   /* smallest min/max multiple */
     ar_dtype state_dtype;
-    ar_fq_desc fq[AR_MAX_LINEARS]; /* all with the same units */
-    float m_div;
+    ar_fq_desc fq[AR_MAX_LINEARS];
+    ar__optimizer optimizer;
+    ar__moments v_moments[AR_MAX_LINEARS], mm_moments[AR_MAX_LINEARS];
     int32_t *order;                /* (iters, batch) */
     float *mask;                   /* (count, T), host */
     /* device tensors, per linear and for the whole unit */
@@ -52,15 +54,14 @@ static const ar_tensor *weight(const tuner *t, int32_t i) { return t->unit->weig
 
 /* ---- recording ---- */
 
-/* dW of weight i -> signs -> state. */
+/* dW of weight i -> its gradients -> state. V is not bounded: the schedule bounds sign steps. */
 static ar_status record_update(tuner *t, ar_graph *g, int32_t i, const ar_tensor *dW, const ar_tensor *sz) {
     ar_tensor *dv = NULL, *dmm = NULL;
     AR_TRY(ar_op_fq_grad(g, &dv, &dmm, dW, weight(t, i), t->range[i], sz, &t->state[i], &t->fq[i]));
-    float reach = (float)t->iters * (float)(t->iters + 1);
-    if (t->state[i].v) AR_TRY(ar_op_sign_step(g, t->state[i].v, dv, t->step, t->iters, -reach, reach));
+    if (t->state[i].v) AR_TRY(ar__optimizer_step(&t->optimizer, g, t->state[i].v, dv, &t->v_moments[i], -COUNTED, COUNTED));
     bool super = t->fq[i].scheme.super != AR_SUPER_NONE;
-    float low = super ? -floorf(0.5f * t->fq[i].m_div) : t->m_low, high = super ? -low : 0.0f;
-    if (t->state[i].mm) AR_TRY(ar_op_sign_step(g, t->state[i].mm, dmm, t->step, t->iters, low, high));
+    float low = -floorf((super ? 0.5f : 1.0f) * t->fq[i].m_div), high = super ? -low : 0.0f;
+    if (t->state[i].mm) AR_TRY(ar__optimizer_step(&t->optimizer, g, t->state[i].mm, dmm, &t->mm_moments[i], low, high));
     return AR_OK;
 }
 
@@ -219,28 +220,21 @@ static ar_status make(tuner *t, ar_tensor **out, ar_dtype dtype, int32_t dims, c
     return init ? ar_tensor_write(*out, init, 0, ar_tensor_count(*out)) : AR_OK;
 }
 
-static ar_status make_zeros(tuner *t, ar_tensor **out, ar_dtype dtype, int32_t dims, const int64_t *dim) {
-    AR_TRY(ar_tensor_create(out, t->device, dtype, dims, dim));
-    void *zeros = ar__alloc((size_t)ar_tensor_count(*out), ar_dtype_bytes(dtype));
-    if (!zeros) return AR_ERR_MEMORY;
-    ar_status status = ar_tensor_write(*out, zeros, 0, ar_tensor_count(*out));
-    free(zeros);
-    return status;
-}
-
 static ar_status make_weight_state(tuner *t, int32_t i) {
     const ar_linear *lin = &t->block->linears[i];
     int64_t groups = ar_scheme_groups(&t->fq[i].scheme, lin->I);
     int64_t v_dims[] = {lin->O, lin->I}, mm_dims[] = {lin->O, groups, 2};
     int64_t each = t->fq[i].scheme.super != AR_SUPER_NONE ? 4 : 2;
     AR_TRY(make(t, &t->range[i], AR_F32, 3, (const int64_t[]){lin->O, groups, each}, NULL));
-    AR_TRY(make_zeros(t, &t->state[i].v, t->state_dtype, 2, v_dims));
-    if (t->select != AR_SELECT_LAST) AR_TRY(make_zeros(t, &t->kept[i].v, t->state_dtype, 2, v_dims));
-    if (t->m_div > 0.0f) {
-        AR_TRY(make_zeros(t, &t->state[i].mm, t->state_dtype, 3, mm_dims));
-        if (t->select != AR_SELECT_LAST) AR_TRY(make_zeros(t, &t->kept[i].mm, t->state_dtype, 3, mm_dims));
+    AR_TRY(ar__zeros(&t->state[i].v, t->device, t->state_dtype, 2, v_dims));
+    if (t->select != AR_SELECT_LAST) AR_TRY(ar__zeros(&t->kept[i].v, t->device, t->state_dtype, 2, v_dims));
+    AR_TRY(ar__moments_init(&t->v_moments[i], &t->optimizer, t->device, 2, v_dims));
+    if (t->fq[i].m_div > 0.0f) {
+        AR_TRY(ar__moments_init(&t->mm_moments[i], &t->optimizer, t->device, 3, mm_dims));
+        AR_TRY(ar__zeros(&t->state[i].mm, t->device, t->state_dtype, 3, mm_dims));
+        if (t->select != AR_SELECT_LAST) AR_TRY(ar__zeros(&t->kept[i].mm, t->device, t->state_dtype, 3, mm_dims));
     }
-    if (t->micro_count > 1) AR_TRY(make_zeros(t, &t->acc[i], AR_F32, 2, v_dims));
+    if (t->micro_count > 1) AR_TRY(ar__zeros(&t->acc[i], t->device, AR_F32, 2, v_dims));
     return AR_OK;
 }
 
@@ -267,15 +261,16 @@ static ar_status make_activations(tuner *t) {
 static ar_status make_state(tuner *t) {
     const int64_t one[] = {1}, two[] = {2}, steps[] = {t->iters};
     const float start[] = {INFINITY, -1.0f};
+    AR_TRY(ar__zeros(&t->step, t->device, AR_I32, 1, one));
+    AR_TRY(ar__optimizer_init(&t->optimizer, t->device, t->desc->optimizer, t->iters, t->step));
     for (int32_t i = 0; i < t->block->linear_count; i++)
         if (!t->unit->skip[i]) AR_TRY(make_weight_state(t, i));
     AR_TRY(make_activations(t));
     AR_TRY(make(t, &t->sched, AR_I32, 2, (const int64_t[]){(int64_t)t->iters * t->micro_count, t->micro}, t->order));
-    AR_TRY(make_zeros(t, &t->micro_step, AR_I32, 1, one));
-    AR_TRY(make_zeros(t, &t->step, AR_I32, 1, one));
+    AR_TRY(ar__zeros(&t->micro_step, t->device, AR_I32, 1, one));
     AR_TRY(make(t, &t->best, AR_F32, 1, two, start));
-    AR_TRY(make_zeros(t, &t->history, AR_F32, 1, steps));
-    AR_TRY(make_zeros(t, &t->loss_sum, AR_F32, 1, one));
+    AR_TRY(ar__zeros(&t->history, t->device, AR_F32, 1, steps));
+    AR_TRY(ar__zeros(&t->loss_sum, t->device, AR_F32, 1, one));
     if (t->select != AR_SELECT_HELDOUT) return AR_OK;
     int32_t *held = ar__alloc((size_t)t->held, sizeof *held), count = t->held < t->micro ? t->held : t->micro;
     if (!held) return AR_ERR_MEMORY;
@@ -283,11 +278,11 @@ static ar_status make_state(tuner *t) {
     ar_status status = make(t, &t->held_sched, AR_I32, 2, (const int64_t[]){t->held / count, count}, held);
     free(held);
     AR_TRY(status);
-    AR_TRY(make_zeros(t, &t->held_step, AR_I32, 1, one));
-    AR_TRY(make_zeros(t, &t->held_at, AR_I32, 1, one));
-    AR_TRY(make_zeros(t, &t->held_sum, AR_F32, 1, one));
+    AR_TRY(ar__zeros(&t->held_step, t->device, AR_I32, 1, one));
+    AR_TRY(ar__zeros(&t->held_at, t->device, AR_I32, 1, one));
+    AR_TRY(ar__zeros(&t->held_sum, t->device, AR_F32, 1, one));
     AR_TRY(make(t, &t->held_best, AR_F32, 1, two, start));
-    return make_zeros(t, &t->held_history, AR_F32, 1, (const int64_t[]){t->iters + 2});
+    return ar__zeros(&t->held_history, t->device, AR_F32, 1, (const int64_t[]){t->iters + 2});
 }
 
 static void drop_device(tuner *t) {
@@ -309,7 +304,10 @@ static void drop_device(tuner *t) {
             ar_tensor_destroy(*each[k]);
             *each[k] = NULL;
         }
+        ar__moments_deinit(&t->v_moments[i]);
+        ar__moments_deinit(&t->mm_moments[i]);
     }
+    ar__optimizer_deinit(&t->optimizer);
 }
 
 /* ---- configuration ---- */
@@ -329,16 +327,17 @@ static ar_status make_mask(tuner *t) {
 }
 
 /* Multiples of lr / iters that make up 1: v_div = iters / lr, exact for the default rates. */
-static float unit_count(const ar_quant_desc *d, float lr) {
-    double n = d->iters, scale = d->iters >= 1000 && d->scheme.bits <= 3 ? 2.0 : 1.0;
+static float unit_count(const ar_quant_desc *d, float lr, int32_t bits) {
+    double n = d->iters, scale = d->iters >= 1000 && bits <= 3 ? 2.0 : 1.0;
     return (float)(lr > 0.0f ? n / (double)lr : n * n / scale);
 }
 
 /* The multiples of a double-quantized structure start where a search left them and are whole numbers: at the rate of the
  * offsets they leave that place faster than anything is learned (docs/methods.md). */
-static float multiples_unit(const tuner *t, int32_t i) {
-    bool slow = t->unit->schemes[i].super != AR_SUPER_NONE && !(t->desc->minmax_lr > 0.0f);
-    return slow ? 16.0f * t->m_div : t->m_div;
+static ar_fq_desc linear_units(const ar_quant_desc *d, const ar_scheme *scheme) {
+    bool slow = scheme->super != AR_SUPER_NONE && !(d->minmax_lr > 0.0f);
+    float m_div = unit_count(d, d->minmax_lr > 0.0f ? d->minmax_lr : d->lr, scheme->bits);
+    return (ar_fq_desc){*scheme, unit_count(d, d->lr, scheme->bits), d->no_minmax ? 0.0f : slow ? 16.0f * m_div : m_div};
 }
 
 static ar_status configure(tuner *t) {
@@ -355,17 +354,16 @@ static ar_status configure(tuner *t) {
     t->train = count - t->held;
     t->batch = d->batch > 0 ? d->batch : 8;
     if (t->batch > t->train) t->batch = t->train;
-    float lr = d->lr, mm_lr = d->minmax_lr > 0.0f ? d->minmax_lr : lr;
-    t->m_div = d->no_minmax ? 0.0f : unit_count(d, mm_lr);
     for (int32_t i = 0; i < t->block->linear_count; i++)
-        if (!t->unit->skip[i]) t->fq[i] = (ar_fq_desc){t->unit->schemes[i], unit_count(d, lr), multiples_unit(t, i)};
-    t->m_low = -floorf(t->m_div);
+        if (!t->unit->skip[i]) t->fq[i] = linear_units(d, &t->unit->schemes[i]);
     double reach = 0.5 * t->iters * (t->iters + 1.0);
     bool fits = reach <= 32767.0;
-    if (reach > 16777216.0) return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most 5792 (24-bit counts)", (int)t->iters);
+    if (reach > (double)COUNTED) return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most 5792 (24-bit counts)", (int)t->iters);
     if (d->state == AR_STATE_I16 && !fits)
         return ar__fail(AR_ERR_USAGE, "16-bit state: %d iterations reach %.0f, expected at most 32767", (int)t->iters, reach);
-    t->state_dtype = d->state == AR_STATE_F32 ? AR_F32 : d->state == AR_STATE_I32 || !fits ? AR_I32 : AR_I16;
+    if (d->optimizer == AR_OPTIMIZER_ADAM && d->state != AR_STATE_AUTO && d->state != AR_STATE_F32)
+        return ar__fail(AR_ERR_USAGE, "integer state: Adam's steps are no whole multiples, expected f32");
+    t->state_dtype = d->state == AR_STATE_F32 || d->optimizer == AR_OPTIMIZER_ADAM ? AR_F32 : d->state == AR_STATE_I32 || !fits ? AR_I32 : AR_I16;
     t->order = ar__alloc((size_t)t->iters * (size_t)t->batch, sizeof *t->order);
     if (!t->order) return AR_ERR_MEMORY;
     if (!d->order) return ar__sample_order(t->order, t->iters, t->batch, t->train, d->seed, t->block->index);

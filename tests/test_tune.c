@@ -159,6 +159,59 @@ static void tuning_lowers_the_loss_and_is_never_worse_than_rtn_on_the_heldout_sl
     check_each_device(improves, NULL);
 }
 
+/* Adam takes the sign step's place: another result, a better one than rounding to nearest, the same twice. */
+static void adam(ar_device *device, void *ctx) {
+    outcome sign, a, b;
+    ar_quant_desc d = asym2;
+    (void)ctx;
+    d.iters = 40;
+    CHECK_OK(quantize(&sign, device, "signround", &d, NULL));
+    d.optimizer = AR_OPTIMIZER_ADAM;
+    CHECK_OK(quantize(&a, device, "signround", &d, NULL));
+    CHECK_OK(quantize(&b, device, "signround", &d, NULL));
+    assert_true(differing_codes(&sign, &a) > 0);
+    assert_int_equal(differing_codes(&a, &b), 0);
+    for (int i = 0; i < LAYERS; i++) assert_true(a.reports[i].loss_best < 0.9 * a.reports[i].loss_first);
+    assert_true(a.reports[0].loss_first == sign.reports[0].loss_first);
+    outcome_free(&sign);
+    outcome_free(&a);
+    outcome_free(&b);
+    d.state = AR_STATE_I32;
+    assert_int_equal(quantize(&a, device, "signround", &d, NULL), AR_ERR_USAGE);
+}
+static void adam_improves_too_and_wants_f32_state(void **state) {
+    (void)state;
+    check_each_device(adam, NULL);
+}
+
+static bool four_bits(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
+    (void)ctx, (void)block, (void)i;
+    scheme->bits = 4;
+    return true;
+}
+
+/* Long runs double the rate of 2 and 3 bits: not that of 4-bit linears in a 2-bit run. */
+static void rates(ar_device *device, void *ctx) {
+    outcome ruled, given;
+    ar_quant_desc d = asym2;
+    (void)ctx;
+    d.scheme.group = 8;
+    d.iters = 1000;
+    d.batch = d.block_limit = 1;
+    d.select = AR_SELECT_LAST;
+    d.choose = four_bits;
+    CHECK_OK(quantize_model(&ruled, &narrow, device, "signround", &d, NULL));
+    d.lr = 1.0f / 1000.0f;
+    CHECK_OK(quantize_model(&given, &narrow, device, "signround", &d, NULL));
+    assert_int_equal(differing_codes(&ruled, &given), 0);
+    outcome_free(&ruled);
+    outcome_free(&given);
+}
+static void the_rate_follows_the_linears_own_bits(void **state) {
+    (void)state;
+    check_each_device(rates, NULL);
+}
+
 static bool stop_at_once(void *ctx) { return ++*(int *)ctx > 3; }
 
 static void cancelled(ar_device *device, void *ctx) {
@@ -230,6 +283,8 @@ int main(void) {
         cmocka_unit_test(one_seed_gives_one_result),
         cmocka_unit_test(integer_state_gives_the_general_paths_bits),
         cmocka_unit_test(tuning_lowers_the_loss_and_is_never_worse_than_rtn_on_the_heldout_slice),
+        cmocka_unit_test(adam_improves_too_and_wants_f32_state),
+        cmocka_unit_test(the_rate_follows_the_linears_own_bits),
         cmocka_unit_test(cancelling_ends_between_steps),
         cmocka_unit_test(small_budgets_are_kept_and_give_the_same_bits_while_a_batch_fits),
     };

@@ -2,6 +2,7 @@
  * bit-equal to the reference, gradients may round. */
 #include "selftest.h"
 #include "ref_fakequant.h"
+#include <math.h>
 
 /* Equal numbers (+0 = -0), the expected ones as doubles. */
 static ar_status same(ar__st *st, const char *kernel, const ar_tensor *found, const double *expected) {
@@ -27,6 +28,14 @@ static ar_status state_tensor(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t
     for (int64_t i = 0; i < count; i++) f[i] = (float)multiples[i], h[i] = (int16_t)multiples[i];
     const void *data = dtype == AR_F32 ? (const void *)f : dtype == AR_I16 ? (const void *)h : multiples;
     return ar_tensor_write(*t, data, 0, count);
+}
+
+/* A device tensor of n zeros, and as many doubles. */
+static ar_status zeros(ar__st *st, ar_tensor **t, double **copy, int64_t n) {
+    float *values = NULL;
+    AR_TRY(ar__st_array(st, (void **)&values, n, sizeof *values));
+    AR_TRY(ar__st_doubles(st, copy, NULL, n));
+    return ar__st_tensor(st, t, AR_F32, n, 0, values);
 }
 
 static ar_dtype state_type(int32_t code) { return code == 1 ? AR_F32 : code == 2 ? AR_I32 : AR_I16; }
@@ -140,6 +149,36 @@ ar_status ar__st_sign_step(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_doubles(st, &want_values, NULL, n));
     for (int64_t i = 0; i < n; i++) want_values[i] = want[i];
     return same(st, kernel, X, want_values);
+}
+
+/* p: elements. Three steps, the last of them over the bound; gradients from 1e-9 up, and zeros. */
+ar_status ar__st_adam_step(ar__st *st, const int32_t *p) {
+    enum { T = 200, REACH = 500 };
+    int64_t n = p[0];
+    float *d = NULL, rates[2 * T];
+    double *want = NULL, *mean = NULL, *square = NULL;
+    ar_tensor *X = NULL, *D = NULL, *M = NULL, *S = NULL, *step = NULL, *R = NULL;
+    ar_adam_rates(rates, T);
+    AR_TRY(ar__st_normal(st, &d, n, 1.0f));
+    for (int64_t i = 0; i < n; i++) d[i] *= i % 5 == 0 ? 0.0f : i % 5 == 1 ? 1e-9f : 1.0f;
+    AR_TRY(ar__st_leaf(st, &X, &want, n, 0, 1.0f));
+    AR_TRY(ar__st_tensor(st, &D, AR_F32, n, 0, d));
+    AR_TRY(zeros(st, &M, &mean, n));
+    AR_TRY(zeros(st, &S, &square, n));
+    AR_TRY(ar__st_tensor(st, &step, AR_I32, 1, 0, NULL));
+    AR_TRY(ar__st_tensor(st, &R, AR_F32, T, 2, rates));
+    AR_TRY(ar_op_adam_step(st->g, X, D, M, S, step, R, -REACH, REACH));
+    AR_TRY(ar_graph_build(st->g));
+    for (int32_t t = 0; t < 3; t++) {
+        AR_TRY(ar_tensor_write(step, &t, 0, 1));
+        AR_TRY(ar_graph_run(st->g));
+        for (int64_t i = 0; i < n; i++)
+            want[i] =
+                fmax(-REACH, fmin(REACH, ref_adam_step(want[i], (double)d[i], &mean[i], &square[i], t, T)));
+    }
+    AR_TRY(ar__st_compare(st, "adam_step", M, mean));
+    AR_TRY(ar__st_compare(st, "adam_step", S, square));
+    return ar__st_compare(st, "adam_step", X, want);
 }
 
 /* p: quotients, bits of the divisors (12 or 20). Half of the dividends lie beside a halfway quotient. */

@@ -144,3 +144,11 @@ int32_t ref_sign_step(int32_t p, double d, int32_t units, int32_t lo, int32_t hi
     p -= units * (d > 0 ? 1 : d < 0 ? -1 : 0);
     return p < lo ? lo : p > hi ? hi : p;
 }
+
+double ref_adam_step(double p, double d, double *m, double *s, int32_t t, int32_t T) {
+    const double b1 = (double)0.9f, b2 = (double)0.999f;
+    *m = b1 * *m + (1 - b1) * d;
+    *s = b2 * *s + (1 - b2) * d * d;
+    double mean = *m / (1 - pow(b1, t + 1)), square = *s / (1 - pow(b2, t + 1));
+    return p - (T - t) * mean / (sqrt(square) + 1e-12);
+}

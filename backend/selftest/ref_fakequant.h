@@ -35,4 +35,6 @@ size_t ref_fq_bytes(const ref_fq *f);
 void ref_fq_run(ref_out *o, const ref_fq *f, void *memory);
 /* One SignSGD step of a multiple: clamped before and after, sign(0) = 0. */
 int32_t ref_sign_step(int32_t p, double d, int32_t units, int32_t lo, int32_t hi);
+/* Adam's step t (from 0) of T with learning rate T - t: m and s are updated, p's new value comes back. */
+double ref_adam_step(double p, double d, double *m, double *s, int32_t t, int32_t T);
 #endif

@@ -49,6 +49,9 @@ usage)
     run 2 quantize "$model" -o o --recipe light --batch 2 --iters 5 --seqlen 32 --samples 4; says 'no effect'
     run 2 quantize "$model" -o o --no-minmax --minmax-lr 0.1; says 'no effect'
     run 2 quantize "$model" -o o --select last --heldout 2; says 'no effect'
+    run 2 quantize "$model" -o o --optimizer sgd; says 'one of sign, adam'
+    run 2 quantize "$model" -o o --optimizer adam --state i16; says 'expected auto or f32'
+    run 2 quantize "$model" -o o --method rtn --optimizer adam; says 'no effect'
     run 2 quantize "$model" -o o --group 0; says 'found 0'
     run 2 quantize "$model" -o o --sym --asym
     run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
