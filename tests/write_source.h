@@ -17,7 +17,7 @@ typedef struct test_source {
     ar_block blocks[2];
     ar_output_plan plan;
     ar_write_source src;
-    bool negative; /* every scale is negative */
+    bool negative; /* every scale is negative: only in symmetric schemes */
 } test_source;
 
 static inline uint32_t source_random(uint32_t *state) {
@@ -77,6 +77,7 @@ static ar_status source_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t
     const ar_linear *lin = &t->blocks[block].linears[i];
     const ar_scheme *s = &t->plan.scheme;
     uint32_t state = (uint32_t)(block * 100 + i + 7);
+    assert_true(!t->negative || s->zero == AR_ZERO_SYM);
     ar_qlinear *made = calloc(1, sizeof *made);
     assert_ok(ar_qlinear_init(made, s, lin->O, lin->I));
     for (int64_t k = 0; k < lin->O * lin->I; k++)

@@ -170,8 +170,8 @@ ar_status ar__st_packed(ar__st *st, const int32_t *p) {
 
 /* ---- W' bit for bit ---- */
 
-/* y (I, O) = identity W'^T must be W' transposed: through eight rows of x at a time, and all at once, which most
- * devices take through decoded panels. */
+/* y (I, O) = identity W'^T must be W' transposed: through eight rows of x at a time, and all at once, which
+ * most devices take through decoded panels. */
 static ar_status identity(ar__st *st, const ar_packed *w, const double *W, int64_t O, int64_t I) {
     float *eye = NULL, *want = NULL;
     ar_tensor *x = NULL, *y[65] = {NULL};
@@ -210,18 +210,20 @@ ar_status ar__st_packed_bits(ar__st *st, const int32_t *p) {
 
 /* ---- group-wise codes ---- */
 
-static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, bool has_mins) {
+/* Random codes, scales of either sign or NEGATIVE; row 0 has scales of zero, row 1 the lowest codes. */
+static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, int special) {
+    bool has_mins = d->scheme.zero == AR_ZERO_F16MIN;
     int64_t groups = ar_scheme_groups(&d->scheme, d->I), G = groups == 1 ? d->I : d->scheme.group;
     int bits = d->scheme.bits, zero = (int)d->scheme.zero;
     uint8_t *codes = NULL, *zeros = NULL;
-    uint16_t *scales = NULL, *mins = NULL;
+    uint16_t *scales = NULL, *mins = NULL, none = (uint16_t)(special & NEGATIVE ? 0x8000 : 0); /* -0, 0 */
     AR_TRY(ar__st_array(st, (void **)&codes, d->O * d->I, 1));
     AR_TRY(ar__st_array(st, (void **)&zeros, d->O * groups, 1));
     AR_TRY(ar__st_array(st, (void **)&scales, d->O * groups, sizeof *scales));
     AR_TRY(ar__st_array(st, (void **)&mins, d->O * groups, sizeof *mins));
     AR_TRY(ar__st_doubles(st, W, NULL, d->O * d->I));
     for (int64_t i = 0; i < d->O * groups; i++) {
-        scales[i] = i < groups ? 0 : random_half(st, zero == AR_ZERO_SYM && i % 3 ? NEGATIVE : 0);
+        scales[i] = i < groups ? none : random_half(st, special);
         zeros[i] = (uint8_t)(zero == AR_ZERO_INT ? ar__st_random(st) % (1u << bits) : 1u << (bits - 1));
         mins[i] = random_half(st, 0);
     }
@@ -236,7 +238,7 @@ static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, bool h
     return AR_OK;
 }
 
-/* p: bits, group, zero kind, O, I, N; N 0 = bit for bit. */
+/* p: bits, group, zero kind, O, I, N, special; N 0 = bit for bit. */
 ar_status ar__st_packed_group(ar__st *st, const int32_t *p) {
     ar_packed *w = NULL;
     double *W = NULL;
@@ -244,7 +246,7 @@ ar_status ar__st_packed_group(ar__st *st, const int32_t *p) {
                         .O = p[3],
                         .I = p[4],
                         .scheme = {.bits = p[0], .group = p[1], .zero = (ar_zero_kind)p[2]}};
-    AR_TRY(group_weights(st, &d, &W, p[2] == AR_ZERO_F16MIN));
+    AR_TRY(group_weights(st, &d, &W, p[6]));
     ar_status status = ar_packed_create(&w, st->device, &d, 1, false);
     if (status == AR_OK)
         status = p[5] ? product(st, w, W, p[3], p[4], p[5], 0) : identity(st, w, W, p[3], p[4]);
