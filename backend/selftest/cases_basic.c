@@ -130,6 +130,12 @@ ar_status ar__st_linear(ar__st *st, const int32_t *p) {
     return tb ? ar__st_compare(st, "sum_rows", ar_tensor_grad(tb), dbias) : AR_OK;
 }
 
+/* A table of words, also of no columns. */
+static ar_status table(ar__st *st, ar_tensor **t, int64_t rows, int64_t cols, const int32_t *values) {
+    if (cols) return ar__st_tensor(st, t, AR_I32, rows, cols, values);
+    return ar_graph_temp(st->g, t, AR_I32, 2, (int64_t[]){rows, 0});
+}
+
 /* p: S, R, B: step 1 of a schedule of two. */
 ar_status ar__st_gather(ar__st *st, const int32_t *p) {
     int32_t S = p[0], R = p[1], B = p[2], one = 1, *values = NULL, *sched = NULL, *want = NULL;
@@ -140,8 +146,8 @@ ar_status ar__st_gather(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_array(st, (void **)&want, (int64_t)B * R, sizeof *want));
     for (int32_t b = 0; b < B; b++)
         for (int32_t r = 0; r < R; r++) want[b * R + r] = values[sched[B + b] * R + r];
-    AR_TRY(ar__st_tensor(st, &src, AR_I32, S, R, values));
-    AR_TRY(ar__st_tensor(st, &ts, AR_I32, 2, B, sched));
+    AR_TRY(table(st, &src, S, R, values));
+    AR_TRY(table(st, &ts, 2, B, sched));
     AR_TRY(ar__st_tensor(st, &step, AR_I32, 1, 0, &one));
     AR_TRY(ar_op_gather(st->g, &y, src, ts, step, B));
     ar_graph_keep(st->g, y);

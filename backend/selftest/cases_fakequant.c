@@ -117,10 +117,10 @@ ar_status ar__st_fake_quant(ar__st *st, const int32_t *p) {
     return run_weight(st, &f, &desc, state_type(p[5]));
 }
 
-/* p: elements, state. Three steps of one graph, step counted by hand. */
+/* p: elements, state, vectors of the device on top. Three steps of one graph, step counted by hand. */
 ar_status ar__st_sign_step(ar__st *st, const int32_t *p) {
     enum { T = 200, REACH = 20000 };
-    int64_t n = p[0], one = 1;
+    int64_t n = p[0] + (int64_t)p[2] * st->device->plan.vw, one = 1;
     int32_t *want = NULL;
     float *d = NULL;
     double *want_values = NULL;
