@@ -1,5 +1,6 @@
 /* loss = sum_n mask[n] sum_i (y - target)^2 / (N I), summed in two stages of fixed order.
- * dy = 2 mask (y - target) / (N I) dloss. Masked rows count as zeros in the mean (mask is 0 or 1). */
+ * dy = 2 mask (y - target) / (N I) dloss. mask is 0 or 1 (mse_part squares it); masked rows count as zeros in
+ * the mean. */
 #include "internal.h"
 
 typedef struct mse {
