@@ -239,32 +239,42 @@ static void list_float_layers(const job *j) {
     }
 }
 
-static ar_status write_report(job *j, const ar_part_manifest *m) {
+/* "2 of 21, 0 self_attn.q_proj, 2 mlp.down_proj": all that a format cannot hold; free(). */
+static ar_status name_float_layers(char **text, const job *j) {
+    const ar_model *m = &j->model->model;
+    int32_t kept = 0, total = 0;
+    size_t bytes = 32, used;
+    for (int32_t b = 0; b < m->block_count; b++)
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++, total++)
+            if (stays_float(j, &m->blocks[b], i)) {
+                kept++;
+                bytes += strlen(m->blocks[b].linears[i].name) + 16; /* the number and what divides */
+            }
+    *text = ar__alloc(bytes, 1);
+    if (!*text) return AR_ERR_MEMORY;
+    used = (size_t)snprintf(*text, bytes, "%d of %d", (int)kept, (int)total);
+    for (int32_t b = 0; b < m->block_count; b++)
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
+            if (stays_float(j, &m->blocks[b], i))
+                used += (size_t)snprintf(*text + used, bytes - used, ", %d %s", (int)b,
+                                         m->blocks[b].linears[i].name);
+    return AR_OK;
+}
+
+static ar_status write_report(const job *j, const ar_part_manifest *m) {
     if (!j->r->report) return AR_OK;
     ar_report_line lines[AR_PART_FIELDS + 2];
+    char *kept = NULL;
     int32_t n = 0;
-    snprintf(lines[n].name, sizeof lines[n].name, "model file");
-    snprintf(lines[n++].value, sizeof lines[0].value, "%.200s", j->model->path);
-    for (int32_t i = 0; i < m->count; i++, n++) {
-        snprintf(lines[n].name, sizeof lines[n].name, "%s", m->fields[i].name);
-        snprintf(lines[n].value, sizeof lines[n].value, "%s", m->fields[i].value);
-    }
-    int32_t kept = 0, total = 0;
-    for (int32_t b = 0; b < j->model->model.block_count; b++)
-        for (int32_t i = 0; i < j->model->model.blocks[b].linear_count; i++, total++)
-            kept += stays_float(j, &j->model->model.blocks[b], i);
-    snprintf(lines[n].name, sizeof lines[n].name, "layers kept float");
-    size_t used = (size_t)snprintf(lines[n].value, sizeof lines[n].value, "%d of %d", (int)kept, (int)total);
-    for (int32_t b = 0; b < j->model->model.block_count; b++) {
-        const ar_block *block = &j->model->model.blocks[b];
-        for (int32_t i = 0; i < block->linear_count; i++)
-            if (stays_float(j, block, i) && used < sizeof lines[n].value)
-                used += (size_t)snprintf(lines[n].value + used, sizeof lines[n].value - used, ", %d %s",
-                                         (int)b, block->linears[i].name);
-    }
-    n++;
-    return ar__report_write(j->r->report, "anyround quantization", lines, n, &j->part,
-                            j->model->model.block_count);
+    AR_TRY(name_float_layers(&kept, j));
+    lines[n++] = (ar_report_line){"model file", j->model->path};
+    for (int32_t i = 0; i < m->count; i++)
+        lines[n++] = (ar_report_line){m->fields[i].name, m->fields[i].value};
+    lines[n++] = (ar_report_line){"layers kept float", kept};
+    ar_status status = ar__report_write(j->r->report, "anyround quantization", lines, n, &j->part,
+                                        j->model->model.block_count);
+    free(kept);
+    return status;
 }
 
 static ar_status print_json(const job *j, const char *method, const ar_memory_stats *memory) {

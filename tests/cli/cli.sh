@@ -226,6 +226,29 @@ report)
     grep -q '<polyline' r.html || die 'no plot in the report'
     grep -q '"device_high_water"' out || die 'no memory in the JSON'
     ! grep -q "$dir" r.html || die 'the report names the output path' ;;
+kept_float) # what a format cannot hold is named in the remarks, the report and the config
+    run 0 quantize "$model" -o o --method rtn --format auto_round --group 96 --report r.html
+    names=()
+    for block in 0 1 2; do for part in self_attn.{q,k,v,o}_proj mlp.{gate,up}_proj; do names+=("$block $part"); done; done
+    list=$(printf ', %s' "${names[@]}")
+    grep -qF "<td>layers kept float</td><td>18 of 21$list</td>" r.html || die "expected 18 of 21$list in the report"
+    [ "$(grep -c 'stays float' err)" = 18 ] || { cat err >&2; die 'expected 18 remarks'; }
+    for name in "${names[@]}"; do
+        key="\"model.layers.${name/ /.}\":{\"bits\":16,\"data_type\":\"float\"}"
+        tr -d ' \t\n' <o/config.json | grep -qF "$key" || die "expected $key in config.json"
+    done
+    ! grep -q 'down_proj' o/config.json || die 'down_proj is held'
+    run 0 quantize "$model" -o p --method rtn --format auto_round --report r.html
+    grep -qF '<td>layers kept float</td><td>0 of 21</td>' r.html || die 'expected nothing kept float'
+    # a list of any length
+    mkdir many && cp "$model"/tokenizer*.json many
+    sed -E 's/("hidden_size"): *[0-9]*/\1: 16/; s/("head_dim"): *[0-9]*/\1: 8/; s/("num_(attention|key_value)_heads"): *[0-9]*/\1: 2/
+        s/("intermediate_size"): *[0-9]*/\1: 16/; s/("num_hidden_layers"): *[0-9]*/\1: 40/' "$model/config.json" >many/config.json
+    "$AR_RANDOM_MODEL" many || die 'no model'
+    run 0 quantize many -o q --method rtn --format gptq --report r.html -q
+    names=()
+    for block in {0..39}; do for part in self_attn.{q,k,v,o}_proj mlp.{gate,up,down}_proj; do names+=("$block $part"); done; done
+    grep -qF "<td>280 of 280$(printf ', %s' "${names[@]}")</td>" r.html || die 'the list of 280 is not whole' ;;
 self)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" --calib self
     run 0 run o.gguf -p 'ROMEO:' -n 12 --greedy
