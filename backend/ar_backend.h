@@ -82,6 +82,7 @@ typedef struct ar_device_facts {
     uint64_t max_binding_bytes, max_buffer_bytes, memory_bytes;
     uint32_t binding_offset_align;     /* bytes */
     uint32_t max_param_bytes;
+    uint32_t max_bindings;             /* buffers bound to one kernel */
     uint32_t subgroup_min, subgroup_max; /* 0 = none */
     bool has_subgroup_shuffle;           /* in compute kernels */
     uint32_t vector_width;             /* OpenCL preferred/native float width; 4 on Vulkan */

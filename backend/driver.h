@@ -4,7 +4,7 @@
 #define AR_DRIVER_H
 #include "ar_backend.h"
 
-#define AR_MAX_BINDINGS 12
+#define AR_MAX_BINDINGS 8  /* buffers of a kernel; the plan refuses devices that bind fewer */
 #define AR_MAX_PARAMS   32 /* 4-byte words: 128 bytes, Vulkan's guaranteed minimum */
 #define AR_MAX_SPECS    8
 

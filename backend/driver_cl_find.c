@@ -122,6 +122,7 @@ static void fill_limits(const cl_table *cl, ar_device_facts *f, cl_device_id id)
     /* all arguments share that limit: what buffers and end_ leave is for parameters */
     uint64_t params = device_number(cl, id, CL_DEVICE_MAX_PARAMETER_SIZE), rest = 8 * AR_MAX_BINDINGS + 4;
     f->max_param_bytes = params > rest ? clamp32(params - rest, 4 * AR_MAX_PARAMS) : 0;
+    f->max_bindings = UINT32_MAX; /* arguments like the others: only their bytes are bounded */
     uint64_t preferred = device_number(cl, id, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT);
     uint64_t native = device_number(cl, id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
     f->vector_width = clamp32(native > preferred ? native : preferred, 16);

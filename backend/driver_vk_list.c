@@ -208,6 +208,9 @@ static void fill_limits(ar_device_facts *f, const VkPhysicalDeviceLimits *l) {
     f->max_binding_bytes = l->maxStorageBufferRange;
     f->binding_offset_align = (uint32_t)l->minStorageBufferOffsetAlignment;
     f->max_param_bytes = l->maxPushConstantsSize;
+    f->max_bindings = l->maxPerStageDescriptorStorageBuffers; /* a kernel has one set */
+    if (l->maxDescriptorSetStorageBuffers < f->max_bindings)
+        f->max_bindings = l->maxDescriptorSetStorageBuffers;
     f->timestamp_ns = (double)l->timestampPeriod;
 }
 

@@ -218,8 +218,8 @@ static ar_status emit_forward(ar_graph *g, ar_tensor *Wq, const ar__fq_shape *s,
     ar__emit_desc d = {.kernel = AR_K_fq_forward,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->hw, s->v_kind},
                        .params = &p,
-                       .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}}};
-    return emit_rows(g, &d, s, (fq_cost){20.0, 8.0, 16.0}, 31u, p.places.RV);
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Wq, 0, 0}}};
+    return emit_rows(g, &d, s, (fq_cost){20.0, 8.0, 16.0}, 15u, p.places.RV);
 }
 
 static ar_status emit_forward_any(ar_graph *g, ar_tensor *Wq, const ar__fq_shape *s, const ar_tensor *W,
@@ -263,8 +263,8 @@ static ar_status emit_codes(ar_graph *g, ar_tensor *codes, const ar__fq_shape *s
     ar__emit_desc d = {.kernel = AR_K_fq_codes,
                        .specs = {ar__graph_device(g)->plan.wg, 1, 4, s->v_kind},
                        .params = &p,
-                       .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}}};
-    return emit_rows(g, &d, s, (fq_cost){20.0, 5.0, 16.0}, 31u, p.places.RV);
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {codes, 0, 0}}};
+    return emit_rows(g, &d, s, (fq_cost){20.0, 5.0, 16.0}, 15u, p.places.RV);
 }
 
 static ar_status emit_codes_any(ar_graph *g, ar_tensor *codes, const ar__fq_shape *s, const ar_tensor *W,
@@ -327,13 +327,12 @@ static ar_status emit_grad(ar_graph *g, const ar__fq_shape *s, const fq_grads *t
                        .operands = {{t->dWq, 0, 0},
                                     {t->W, 0, 0},
                                     {t->v, 0, 0},
-                                    {t->v, 0, 0},
                                     {t->sz, 0, 0},
                                     {t->range, 0, 0},
                                     {t->mm, 0, 0},
                                     {t->dv, 0, 0},
                                     {t->dmm, 0, 0}}};
-    return emit_rows(g, &d, s, (fq_cost){30.0, 12.0, 32.0}, 511u, gpr);
+    return emit_rows(g, &d, s, (fq_cost){30.0, 12.0, 32.0}, 255u, gpr);
 }
 
 static ar_status emit_grad_any(ar_graph *g, const ar__fq_shape *s, const fq_grads *t,

@@ -154,11 +154,11 @@ static ar_status emit_quantize(ar_graph *g, ar__kernel_id kernel, const ar_tenso
     ar__emit_desc d = {.kernel = kernel,
                        .specs = {ar__graph_device(g)->plan.wg, 1, hw, s->v_kind},
                        .params = &p,
-                       .operands = {{W, 0, 0}, {v, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Y, 0, 0}},
+                       .operands = {{W, 0, 0}, {v, 0, 0}, {sz, 0, 0}, {Y, 0, 0}},
                        .flops = 24.0 * (double)(s->O * s->I),
                        .bytes = (8.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 16.0 * (double)(s->O * s->groups)};
-    return ar__emit_split(g, &d, &(ar__split){.units = s->O, .split = 31u, .items_per_unit = p.RV});
+    return ar__emit_split(g, &d, &(ar__split){.units = s->O, .split = 15u, .items_per_unit = p.RV});
 }
 
 ar_status ar__super_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W,
@@ -204,7 +204,6 @@ ar_status ar__super_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_
                        .operands = {{dWq, 0, 0},
                                     {W, 0, 0},
                                     {v, 0, 0},
-                                    {v, 0, 0},
                                     {sz, 0, 0},
                                     {start, 0, 0},
                                     {mm, 0, 0},
@@ -213,5 +212,5 @@ ar_status ar__super_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_
                        .flops = 34.0 * (double)(s.O * s.I),
                        .bytes = (12.0 + ar__fq_state_bytes(s.v_kind)) * (double)(s.O * s.I) +
                                 48.0 * (double)(s.O * s.groups)};
-    return ar__emit_split(g, &d, &(ar__split){.units = s.O, .split = 511u, .items_per_unit = p.gpr});
+    return ar__emit_split(g, &d, &(ar__split){.units = s.O, .split = 255u, .items_per_unit = p.gpr});
 }

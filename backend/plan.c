@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The floor every kernel has a variant for: the minimums of the Vulkan 1.1 specification. */
+/* The floor every kernel has a variant for: the minimums of the Vulkan 1.1 specification, but for the buffers
+ * bound to a kernel, of which it promises 4 and SignRound's gradient needs 8. */
+#define FLOOR_BINDINGS      ((uint32_t)AR_MAX_BINDINGS)
 #define FLOOR_GROUP_ITEMS   128u
 #define FLOOR_SHARED_BYTES  16384u
 #define FLOOR_PARAM_BYTES   128u
@@ -61,6 +63,7 @@ static ar_status check_floor(const ar_device_facts *f) {
     AR_TRY(check_at_least(f, "max_group_size[0]", f->max_group_size[0], FLOOR_GROUP_ITEMS));
     AR_TRY(check_at_least(f, "shared_bytes", f->shared_bytes, FLOOR_SHARED_BYTES));
     AR_TRY(check_at_least(f, "max_param_bytes", f->max_param_bytes, FLOOR_PARAM_BYTES));
+    AR_TRY(check_at_least(f, "max_bindings", f->max_bindings, FLOOR_BINDINGS));
     AR_TRY(check_at_least(f, "max_binding_bytes", f->max_binding_bytes, FLOOR_BINDING_BYTES));
     for (int i = 0; i < 2; i++)
         AR_TRY(check_at_least(f, "max_group_count", f->max_group_count[i], FLOOR_GROUP_COUNT));

@@ -8,6 +8,7 @@
 #define P(T, n) const T n,
 #define LOCALS const uint end_) {
 #define SHARED(T, n, count) __local T n[count];
+#define VIEW(i, T, n, of) __global const T *n = (__global const T *)of;
 #define BODY
 #define END }
 #define SPEC(i, T, n, d)

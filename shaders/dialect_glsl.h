@@ -11,6 +11,7 @@
 #define P(T, n) T n;
 #define LOCALS };
 #define SHARED(T, n, count) shared T n[count];
+#define VIEW(i, T, n, of) layout(set = 0, binding = i, std430) readonly buffer n##_b { T n[]; };
 #define BODY void main() {
 #define END }
 #define SPEC(i, T, n, d) layout(constant_id = i) const T n = d;

@@ -8,10 +8,10 @@
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, VSTATE, 0)
 WGSIZE(WGX, WGY)
 KERNEL(fq_forward)
-RO(0, hvec, W) RO(1, huvec, V) RO(2, hsvec, Vs) RO(3, float4, SZ) WO(4, hvec, Y)
+RO(0, hvec, W) RO(1, huvec, V) RO(2, float4, SZ) WO(3, hvec, Y)
 PARAMS P(uint, rows) P(uint, RV) P(uint, LV) P(uint, lshift) P(uint, GV) P(uint, gshift) P(uint, gpr)
 P(float, Q) P(uint, affine) P(float, vdiv) P(float, vinv)
-LOCALS
+LOCALS VIEW(1, hsvec, Vs, V)
 BODY
     const uint i = GLIN;
     if (i < rows * RV) {

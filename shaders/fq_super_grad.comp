@@ -8,11 +8,11 @@ SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4)
 SPEC(3, uint, VSTATE, 0) SPEC(4, uint, MSTATE, 0)
 WGSIZE(WGX, WGY)
 KERNEL(fq_super_grad)
-RO(0, hvec, DW) RO(1, hvec, W) RO(2, huvec, V) RO(3, hsvec, Vs) RO(4, float4, SZ)
-RO(5, float4, R) RO(6, uint, M) WO(7, hvec, DV) WO(8, float2, DM)
+RO(0, hvec, DW) RO(1, hvec, W) RO(2, huvec, V) RO(3, float4, SZ)
+RO(4, float4, R) RO(5, uint, M) WO(6, hvec, DV) WO(7, float2, DM)
 PARAMS P(uint, rows) P(uint, gpr) P(uint, GV) P(float, Q) P(float, zp) P(float, least) P(float, most)
 P(float, mdiv) P(float, minv) P(float, vdiv) P(float, vinv)
-LOCALS
+LOCALS VIEW(2, hsvec, Vs, V)
 BODY
     const uint g = GLIN;
     if (g < rows * gpr) {

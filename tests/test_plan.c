@@ -1,6 +1,6 @@
 /* backend/plan.c: policy from facts, for devices nobody has here. The rows hold what vulkaninfo and clinfo
  * report for such devices (rounded); the expectations are the rules of the plan, not measurements. */
-#include "ar_backend.h"
+#include "internal.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,8 @@
 
 /* ---- the devices ---- */
 
-/* A Vulkan device at the specification's minimums; rows improve on it. */
+/* A Vulkan device at the specification's minimums, but for the buffers a kernel binds (4 there); rows improve
+ * on it. */
 static ar_device_facts vk_minimum(const char *name, const char *driver, ar_device_kind kind,
                                   uint32_t vendor_id) {
     ar_device_facts f = {.api = "vk",
@@ -30,6 +31,7 @@ static ar_device_facts vk_minimum(const char *name, const char *driver, ar_devic
                          .memory_bytes = 4 * GIB,
                          .binding_offset_align = 256,
                          .max_param_bytes = 128,
+                         .max_bindings = 8,
                          .vector_width = 4};
     snprintf(f.name, sizeof f.name, "%s", name);
     snprintf(f.driver, sizeof f.driver, "%s", driver);
@@ -54,6 +56,7 @@ static ar_device_facts card(const char *name, const char *driver, uint32_t vendo
     f.memory_bytes = memory;
     f.binding_offset_align = 16;
     f.max_param_bytes = 256;
+    f.max_bindings = 1u << 20;
     f.has_timestamps = f.has_f16_arith = f.has_f16_storage = true;
     f.timestamp_ns = 10;
     add_type(&f, memory, "l");
@@ -70,6 +73,7 @@ static ar_device_facts shared_gpu(const char *name, const char *driver, uint32_t
     f.shared_bytes = 32 * KIB;
     f.memory_bytes = memory;
     f.binding_offset_align = 64;
+    f.max_bindings = 24;
     f.has_timestamps = true;
     f.timestamp_ns = 52.08;
     f.unified_memory = true;
@@ -146,6 +150,7 @@ static ar_device_facts v3d(void) {
     ar_device_facts f = shared_gpu("V3D 7.1.7", "V3DV Mesa", 0x14e4, 4 * GIB);
     f.max_group_items = f.max_group_size[0] = 256;
     f.shared_bytes = 16 * KIB;
+    f.max_bindings = 8;
     f.max_binding_bytes = GIB;
     f.has_timestamps = false;
     f.memory_type_count = 0;
@@ -169,6 +174,7 @@ static ar_device_facts cl_device(const char *name, const char *vendor, const cha
     f.max_binding_bytes = f.max_buffer_bytes = 4 * GIB;
     f.binding_offset_align = 128;
     f.vector_width = width;
+    f.max_bindings = UINT32_MAX;
     f.has_timestamps = f.unified_memory = true;
     f.timestamp_ns = 1;
     return f;
@@ -285,6 +291,7 @@ static void every_plan_stays_within_the_facts(void **state) {
         f.max_group_items = f.max_group_size[0] = 128; /* the same device at the floor */
         f.shared_bytes = 16 * KIB;
         f.max_param_bytes = 128;
+        f.max_bindings = 8;
         assert_int_equal(ar_plan_make(&p, &f), AR_OK);
         assert_within(&p, &f);
     }
@@ -311,9 +318,10 @@ static void below_the_floor_is_unsupported_and_named(void **state) {
     base.unified_memory = true;
     ar_plan p;
     assert_int_equal(ar_plan_make(&p, &base), AR_OK);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         static const char *const names[] = {"max_group_items", "max_group_size",    "shared_bytes",
-                                            "max_param_bytes", "max_binding_bytes", "max_group_count"};
+                                            "max_param_bytes", "max_binding_bytes", "max_group_count",
+                                            "max_bindings"};
         ar_device_facts f = base;
         if (i == 0) f.max_group_items = 127;
         if (i == 1) f.max_group_size[0] = 127;
@@ -321,8 +329,20 @@ static void below_the_floor_is_unsupported_and_named(void **state) {
         if (i == 3) f.max_param_bytes = 124;
         if (i == 4) f.max_binding_bytes = 4096;
         if (i == 5) f.max_group_count[1] = 65534;
+        if (i == 6) f.max_bindings = 7;
         assert_int_equal(ar_plan_make(&p, &f), AR_ERR_UNSUPPORTED);
         assert_non_null(strstr(ar_error(), names[i]));
+    }
+}
+
+/* Raspberry Pi's V3D binds 8 buffers to a kernel. */
+static void no_kernel_binds_more_buffers_than_the_floor(void **state) {
+    (void)state;
+    const ar_device_facts f = v3d();
+    for (int i = 0; i < AR_K_COUNT; i++) {
+        if ((uint32_t)ar__kernels[i].binding_count > f.max_bindings)
+            fail_msg("%s binds %d buffers", ar__kernels[i].name, (int)ar__kernels[i].binding_count);
+        assert_true(ar__kernels[i].binding_count > 0);
     }
 }
 
@@ -355,6 +375,7 @@ int main(void) {
         cmocka_unit_test(every_plan_stays_within_the_facts),
         cmocka_unit_test(a_plan_depends_on_the_facts_alone),
         cmocka_unit_test(below_the_floor_is_unsupported_and_named),
+        cmocka_unit_test(no_kernel_binds_more_buffers_than_the_floor),
         cmocka_unit_test(memory_without_a_usable_type_is_unsupported),
         cmocka_unit_test(a_small_window_never_holds_weights),
     };

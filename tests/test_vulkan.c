@@ -129,7 +129,8 @@ static void list_survives_broken_manifests(void **state) {
 static void facts_pass_the_floor(const ar_device_facts *f) {
     assert_string_equal(f->api, "vk");
     assert_true(f->name[0] && f->vendor[0] && f->driver[0] && f->version[0]);
-    assert_true(f->max_group_items >= 128 && f->shared_bytes >= 16384 && f->max_param_bytes >= 128);
+    assert_true(f->max_group_items >= 128 && f->shared_bytes >= 16384 && f->max_param_bytes >= 128 &&
+                f->max_bindings >= 4);
     assert_true(f->max_binding_bytes >= (uint64_t)1 << 27 && f->max_buffer_bytes >= f->max_binding_bytes);
     assert_true(f->binding_offset_align >= 1 && f->binding_offset_align <= 256);
     assert_true(f->memory_bytes > 0 && f->memory_type_count > 0 &&
