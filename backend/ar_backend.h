@@ -62,10 +62,11 @@ uint16_t ar_f32_to_bf16(float f);
 
 typedef enum ar_device_kind { AR_DEVICE_OTHER, AR_DEVICE_CPU, AR_DEVICE_INTEGRATED, AR_DEVICE_DISCRETE } ar_device_kind;
 
-#define AR_MAX_MEMORY_TYPES 16
+#define AR_MAX_MEMORY_TYPES 32
 typedef struct ar_memory_type {
     uint64_t heap_bytes;
     bool device_local, host_visible, host_coherent, host_cached;
+    bool special; /* lazily allocated, protected or of an extension: nothing is put there */
 } ar_memory_type;
 
 /* Everything policy is computed from. Filled by a driver, or by a test for a device nobody has here. */

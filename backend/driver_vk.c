@@ -189,7 +189,6 @@ static void query_device(ar__drv *drv, const ar_plan *plan, const ar_device_desc
     VkPhysicalDeviceProperties2 head = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
                                         .pNext = &alloc};
     drv->fns.GetPhysicalDeviceProperties2(drv->physical, &head);
-    drv->fns.GetPhysicalDeviceMemoryProperties(drv->physical, &drv->memory);
     drv->max_allocation_bytes = alloc.maxMemoryAllocationSize;
     drv->device_memory_type = plan->device_memory_type;
     drv->staging_memory_type = plan->staging_memory_type;
@@ -227,6 +226,7 @@ static ar_status open_device(ar__drv **out, const ar_device_facts *facts, const 
     if (drv->family == UINT32_MAX)
         AR_GO(ar__fail(AR_ERR_NO_DEVICE, "vk:%d: %s has no compute queue", facts->index,
                        drv->properties.deviceName));
+    drv->facts = *facts;
     query_device(drv, plan, desc, timestamp_bits);
     AR_GO(create_device(drv));
     AR_GO(create_submission(drv));

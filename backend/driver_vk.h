@@ -110,9 +110,9 @@ struct ar__drv {
     VkQueue queue;
     uint32_t family;
     VkPhysicalDeviceProperties properties;
-    VkPhysicalDeviceMemoryProperties memory;
+    ar_device_facts facts; /* memory types */
     uint64_t max_allocation_bytes;
-    int32_t device_memory_type, staging_memory_type; /* -1: chosen here */
+    int32_t device_memory_type, staging_memory_type; /* -1: by the facts */
     bool staged;
     uint64_t timestamp_mask; /* 0: host time */
     double submit_ms;        /* 0: one submission per stream */

@@ -174,28 +174,28 @@ static void mix_uuid(uint8_t out[16], const VkPhysicalDeviceProperties *p,
     }
 }
 
+/* Memory that needs a feature nobody enables (protected, AMD's device-coherent), or that is none until it is
+ * rendered to. */
+static const VkMemoryPropertyFlags special_memory =
+    VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT |
+    VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD | VK_MEMORY_PROPERTY_DEVICE_UNCACHED_BIT_AMD;
+
 static void fill_memory(ar_device_facts *f, const VkPhysicalDeviceMemoryProperties *m) {
-    bool any_local = false;
-    f->unified_memory = true;
-    for (uint32_t i = 0; i < m->memoryTypeCount; i++) {
+    for (uint32_t i = 0; i < m->memoryTypeCount && i < AR_MAX_MEMORY_TYPES; i++) {
         VkMemoryPropertyFlags flags = m->memoryTypes[i].propertyFlags;
-        uint64_t heap = m->memoryHeaps[m->memoryTypes[i].heapIndex].size;
-        bool local = flags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-        bool visible = flags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
-        any_local = any_local || local;
-        if (local && !visible) f->unified_memory = false;
-        if (local && heap > f->memory_bytes) f->memory_bytes = heap;
-        if (i >= AR_MAX_MEMORY_TYPES) continue;
-        f->memory_types[i] = (ar_memory_type){
-            .heap_bytes = heap,
-            .device_local = local,
-            .host_visible = visible,
+        ar_memory_type t = {
+            .heap_bytes = m->memoryHeaps[m->memoryTypes[i].heapIndex].size,
+            .device_local = flags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
+            .host_visible = flags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT,
             .host_coherent = flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
             .host_cached = flags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT,
+            .special = flags & special_memory,
         };
+        if (t.device_local && !t.special && t.heap_bytes > f->memory_bytes) f->memory_bytes = t.heap_bytes;
+        f->memory_types[i] = t;
         f->memory_type_count = (int32_t)i + 1;
     }
-    if (!any_local) f->unified_memory = false;
+    f->unified_memory = ar__memory_is_unified(f);
 }
 
 static void fill_limits(ar_device_facts *f, const VkPhysicalDeviceLimits *l) {

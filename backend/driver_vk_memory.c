@@ -6,58 +6,13 @@
 
 #define STAGING_BYTES ((uint64_t)16 << 20)
 
-enum {
-    LOCAL = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
-    VISIBLE = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT,
-    COHERENT = VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
-    CACHED = VK_MEMORY_PROPERTY_HOST_CACHED_BIT
-};
-
-/* ---- choice of memory ---- */
-
-/* The first allowed type that has the most of the wanted flags, want[0] counting most; UINT32_MAX if none
- * has all of must. */
-static uint32_t best_type(const ar__drv *drv, uint32_t allowed, VkMemoryPropertyFlags must,
-                          const VkMemoryPropertyFlags *want, int want_count) {
-    uint32_t best = UINT32_MAX;
-    int best_score = -1;
-    for (uint32_t i = 0; i < drv->memory.memoryTypeCount; i++) {
-        VkMemoryPropertyFlags flags = drv->memory.memoryTypes[i].propertyFlags;
-        VkMemoryPropertyFlags special =
-            VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT;
-        if (!(allowed >> i & 1) || (flags & must) != must || flags & special) continue;
-        int score = 0;
-        for (int w = 0; w < want_count; w++) score = 2 * score + ((flags & want[w]) == want[w]);
-        if (score > best_score) {
-            best = i;
-            best_score = score;
-        }
-    }
-    return best;
-}
-
-static uint32_t device_type(const ar__drv *drv, uint32_t allowed) {
-    int32_t wish = drv->device_memory_type;
-    if (wish >= 0 && wish < 32 && allowed >> wish & 1) return (uint32_t)wish;
-    /* All device-local types visible: shared memory, map it. Otherwise visible device memory is a window that
-     * may be small (256 MiB), so plain device memory comes first. */
-    bool unified = true;
-    for (uint32_t i = 0; i < drv->memory.memoryTypeCount; i++) {
-        VkMemoryPropertyFlags flags = drv->memory.memoryTypes[i].propertyFlags;
-        if (flags & LOCAL && !(flags & VISIBLE)) unified = false;
-    }
-    const VkMemoryPropertyFlags want[] = {LOCAL, unified ? VISIBLE : 0, unified ? CACHED : 0,
-                                          unified ? COHERENT : 0};
-    return best_type(drv, allowed, 0, want, 4);
-}
-
-static uint32_t staging_type(const ar__drv *drv, uint32_t allowed) {
-    int32_t wish = drv->staging_memory_type;
-    if (wish >= 0 && (uint32_t)wish < drv->memory.memoryTypeCount && allowed >> wish & 1 &&
-        drv->memory.memoryTypes[wish].propertyFlags & VISIBLE)
-        return (uint32_t)wish;
-    const VkMemoryPropertyFlags want[] = {CACHED, COHERENT}; /* cached: reads are slow without */
-    return best_type(drv, allowed, VISIBLE, want, 2);
+/* What the plan chose; where this buffer may not lie there, the best of what is allowed by the same facts. */
+static int32_t choose_type(const ar__drv *drv, uint32_t allowed, bool staging) {
+    int32_t wish = staging ? drv->staging_memory_type : drv->device_memory_type;
+    if (wish >= 0 && wish < drv->facts.memory_type_count && allowed >> wish & 1 &&
+        (!staging || drv->facts.memory_types[wish].host_visible))
+        return wish;
+    return ar__memory_type(&drv->facts, allowed, staging);
 }
 
 /* ---- buffers ---- */
@@ -71,25 +26,25 @@ static ar_status allocate(ar__drv *drv, ar__buffer *b, bool staging) {
     VkMemoryRequirements need;
     drv->fns.GetBufferMemoryRequirements(drv->device, b->buffer, &need);
     uint32_t allowed = need.memoryTypeBits;
-    uint32_t type = staging ? staging_type(drv, allowed) : device_type(drv, allowed);
-    if (type >= drv->memory.memoryTypeCount)
+    int32_t type = choose_type(drv, allowed, staging);
+    if (type < 0)
         return ar__fail(AR_ERR_DEVICE, "%s: no memory type for a %s buffer among 0x%x",
                         drv->properties.deviceName, staging ? "staging" : "device", allowed);
-    VkMemoryPropertyFlags flags = drv->memory.memoryTypes[type].propertyFlags;
-    uint64_t heap = drv->memory.memoryHeaps[drv->memory.memoryTypes[type].heapIndex].size;
+    const ar_memory_type *t = &drv->facts.memory_types[type];
+    uint64_t heap = t->heap_bytes;
     if (need.size > heap) return refuse(drv, need.size, heap, "the memory heap");
     VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                  .allocationSize = need.size,
-                                 .memoryTypeIndex = type};
+                                 .memoryTypeIndex = (uint32_t)type};
     VkResult result = drv->fns.AllocateMemory(drv->device, &info, NULL, &b->memory);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
         return ar__fail(AR_ERR_DEVICE_MEMORY, "%s: vkAllocateMemory refused %llu bytes, the heap is %llu",
                         drv->properties.deviceName, (unsigned long long)need.size, (unsigned long long)heap);
     AR_TRY(ar__vk_check(result, "vkAllocateMemory"));
     b->memory_bytes = need.size;
-    b->coherent = flags & COHERENT;
+    b->coherent = t->host_coherent;
     AR_TRY(AR_VK(drv, BindBufferMemory, drv->device, b->buffer, b->memory, 0));
-    if (!(flags & VISIBLE) || (!staging && drv->staged)) return AR_OK;
+    if (!t->host_visible || (!staging && drv->staged)) return AR_OK;
     void *map = NULL;
     AR_TRY(AR_VK(drv, MapMemory, drv->device, b->memory, 0, VK_WHOLE_SIZE, 0, &map));
     b->map = map;

@@ -18,6 +18,14 @@ extern const ar__kernel ar__kernels[AR_K_COUNT]; /* generated */
 /* The pipeline for these specialization values (spec_count words, in SPEC order), made on first use. */
 ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id, const uint32_t *specs);
 
+/* ---- plan.c ---- */
+
+/* Whether the host reaches tensors where they are, by the device's kind and Vulkan's memory types: no card with
+ * memory of its own, and a type that is device-local, visible and coherent in the largest device-local heap. */
+bool ar__memory_is_unified(const ar_device_facts *facts);
+/* The best type, of those in the bit mask, for tensors or for the staging buffer; -1: none will do. */
+int32_t ar__memory_type(const ar_device_facts *facts, uint32_t allowed, bool staging);
+
 /* ---- memory.c: sub-allocation under the budget ---- */
 
 typedef struct ar__slice { ar__buffer *buffer; uint64_t offset, bytes; void *block; } ar__slice;

@@ -155,36 +155,58 @@ static uint64_t largest_local_heap(const ar_device_facts *f) {
     uint64_t largest = 0;
     for (int32_t i = 0; i < f->memory_type_count; i++) {
         const ar_memory_type *t = &f->memory_types[i];
-        if (t->device_local && t->heap_bytes > largest) largest = t->heap_bytes;
+        if (t->device_local && !t->special && t->heap_bytes > largest) largest = t->heap_bytes;
     }
     return largest;
 }
 
+/* A card is not unified though all its memory be visible (resizable BAR): reads cross the bus, uncached. A
+ * type that the host does not see means nothing: Adreno and Apple's GPUs list one beside those that it does.
+ */
+bool ar__memory_is_unified(const ar_device_facts *f) {
+    uint64_t largest = largest_local_heap(f);
+    if (f->kind != AR_DEVICE_INTEGRATED && f->kind != AR_DEVICE_CPU) return false;
+    for (int32_t i = 0; i < f->memory_type_count; i++) {
+        const ar_memory_type *t = &f->memory_types[i];
+        if (!t->special && t->device_local && t->host_visible && t->host_coherent && t->heap_bytes == largest)
+            return true;
+    }
+    return false;
+}
+
 /* How good type t is for weights; negative = not usable. Direct host access counts where memory is shared. */
 static int32_t device_score(const ar_device_facts *f, const ar_memory_type *t, uint64_t largest) {
-    if (largest && (!t->device_local || t->heap_bytes < largest / WEIGHT_HEAP_SHARE)) return -1;
+    if (t->special) return -1;
     bool direct = t->host_visible && t->host_coherent;
-    if (f->unified_memory) return (direct ? 4 : 0) + (direct && t->host_cached ? 2 : 0);
-    return (t->host_visible ? 0 : 4) + (t->heap_bytes == largest ? 1 : 0);
+    int32_t place = !t->device_local ? 0 : t->heap_bytes < largest / WEIGHT_HEAP_SHARE ? 16 : 32;
+    if (f->unified_memory) return place + (direct ? 4 : 0) + (direct && t->host_cached ? 2 : 0);
+    return place + (t->host_visible ? 0 : 4) + (t->heap_bytes == largest ? 1 : 0);
 }
 
 static int32_t staging_score(const ar_memory_type *t) {
-    if (!t->host_visible || !t->host_coherent) return -1;
+    if (t->special || !t->host_visible || !t->host_coherent) return -1;
     return (t->host_cached ? 4 : 0) + (t->device_local ? 0 : 2);
+}
+
+int32_t ar__memory_type(const ar_device_facts *f, uint32_t allowed, bool staging) {
+    uint64_t largest = largest_local_heap(f);
+    int32_t best = -1, best_score = -1;
+    for (int32_t i = 0; i < f->memory_type_count; i++) {
+        const ar_memory_type *t = &f->memory_types[i];
+        int32_t score = staging ? staging_score(t) : device_score(f, t, largest);
+        if (!(allowed >> i & 1) || score <= best_score) continue;
+        best = i;
+        best_score = score;
+    }
+    return best;
 }
 
 /* Vulkan only: which memory type holds tensors, and whether the host reaches it directly. */
 static ar_status plan_memory(ar_plan *plan, const ar_device_facts *f) {
-    uint64_t largest = largest_local_heap(f);
-    int32_t best = -1, best_staging = -1;
     plan->device_memory_type = plan->staging_memory_type = -1;
     if (f->memory_type_count == 0) return AR_OK; /* the driver hides it */
-    for (int32_t i = 0; i < f->memory_type_count; i++) {
-        int32_t device = device_score(f, &f->memory_types[i], largest),
-                staging = staging_score(&f->memory_types[i]);
-        if (device > best) best = device, plan->device_memory_type = i;
-        if (staging > best_staging) best_staging = staging, plan->staging_memory_type = i;
-    }
+    plan->device_memory_type = ar__memory_type(f, UINT32_MAX, false);
+    plan->staging_memory_type = ar__memory_type(f, UINT32_MAX, true);
     if (plan->device_memory_type < 0)
         return ar__fail(AR_ERR_UNSUPPORTED, "vk:%d (%s): no usable memory type among %d", f->index, f->name,
                         f->memory_type_count);

@@ -1,5 +1,6 @@
 /* backend/plan.c: policy from facts, for devices nobody has here. The rows hold what vulkaninfo and clinfo
- * report for such devices (rounded); the expectations are the rules of the plan, not measurements. */
+ * report for such devices (rounded), memory types as their drivers are known to order them; the expectations
+ * are the rules of the plan, not measurements. */
 #include "internal.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,13 +40,29 @@ static ar_device_facts vk_minimum(const char *name, const char *driver, ar_devic
     return f;
 }
 
+/* flags: local, visible, coherent, cached on the host, special (lazily allocated, protected, device-coherent)
+ */
 static void add_type(ar_device_facts *f, uint64_t heap, const char *flags) {
-    f->memory_types[f->memory_type_count++] = (ar_memory_type){
-        heap, strchr(flags, 'l') != NULL, strchr(flags, 'v') != NULL, strchr(flags, 'c') != NULL,
-        strchr(flags, 'h') != NULL}; /* local, visible, coherent, cached on the host */
+    f->memory_types[f->memory_type_count++] = (ar_memory_type){.heap_bytes = heap,
+                                                               .device_local = strchr(flags, 'l') != NULL,
+                                                               .host_visible = strchr(flags, 'v') != NULL,
+                                                               .host_coherent = strchr(flags, 'c') != NULL,
+                                                               .host_cached = strchr(flags, 'h') != NULL,
+                                                               .special = strchr(flags, 's') != NULL};
 }
 
-/* A desktop card: own memory, a host heap, and a host-visible window into its memory. */
+/* Several types, "l vc lvc", of which those with w lie in a window of that size into the device's memory. */
+static void set_types(ar_device_facts *f, const char *types, uint64_t window) {
+    char text[128];
+    snprintf(text, sizeof text, "%s", types);
+    f->memory_type_count = 0;
+    for (char *t = strtok(text, " "); t; t = strtok(NULL, " "))
+        add_type(f, strchr(t, 'w') ? window : strchr(t, 'l') ? f->memory_bytes : 16 * GIB, t);
+    f->unified_memory = ar__memory_is_unified(f);
+}
+
+/* A desktop card: own memory, a host heap, and a host-visible window into its memory, or all of it (resizable
+ * BAR). RADV repeats its types as device-coherent ones; NVIDIA begins with one that has no flag. */
 static ar_device_facts card(const char *name, const char *driver, uint32_t vendor_id, uint64_t memory,
                             uint64_t window) {
     ar_device_facts f = vk_minimum(name, driver, AR_DEVICE_DISCRETE, vendor_id);
@@ -59,15 +76,14 @@ static ar_device_facts card(const char *name, const char *driver, uint32_t vendo
     f.max_bindings = 1u << 20;
     f.has_timestamps = f.has_f16_arith = f.has_f16_storage = true;
     f.timestamp_ns = 10;
-    add_type(&f, memory, "l");
-    add_type(&f, 16 * GIB, "vc");
-    add_type(&f, window, "lvc");
-    add_type(&f, 16 * GIB, "vch");
+    const char *amd = "l vc lvcw vch ls vcs lvcws vchs", *nvidia = "- l vc vch lvcw", *intel = "l vch lvcw";
+    set_types(&f, vendor_id == 0x1002 ? amd : vendor_id == 0x10de ? nvidia : intel, window);
     return f;
 }
 
 /* One heap shared with the processor. */
-static ar_device_facts shared_gpu(const char *name, const char *driver, uint32_t vendor_id, uint64_t memory) {
+static ar_device_facts shared_gpu(const char *name, const char *driver, uint32_t vendor_id, uint64_t memory,
+                                  const char *types) {
     ar_device_facts f = vk_minimum(name, driver, AR_DEVICE_INTEGRATED, vendor_id);
     f.max_group_items = f.max_group_size[0] = 1024;
     f.shared_bytes = 32 * KIB;
@@ -76,10 +92,7 @@ static ar_device_facts shared_gpu(const char *name, const char *driver, uint32_t
     f.max_bindings = 24;
     f.has_timestamps = true;
     f.timestamp_ns = 52.08;
-    f.unified_memory = true;
-    add_type(&f, memory, "l");
-    add_type(&f, memory, "lvc");
-    add_type(&f, memory, "lvch");
+    set_types(&f, types, 0);
     return f;
 }
 
@@ -108,36 +121,47 @@ static ar_device_facts ada(void) {
 }
 static ar_device_facts xe_igpu(void) {
     ar_device_facts f = shared_gpu("Intel(R) Iris(R) Xe Graphics (TGL GT2)", "Intel open-source Mesa driver",
-                                   0x8086, 12 * GIB);
+                                   0x8086, 12 * GIB, "lvc lvch ls");
     f.max_binding_bytes = 2 * GIB;
     return f;
 }
-static ar_device_facts adreno6(void) {
-    ar_device_facts f =
-        shared_gpu("Adreno (TM) 640", "Qualcomm Technologies Inc. Adreno Vulkan Driver", 0x5143, 6 * GIB);
-    f.memory_type_count = 2; /* no cached type */
+/* Vulkan on a card in another machine or below a virtual one: what lies behind a visible type is not told. */
+static ar_device_facts virtual_gpu(void) {
+    ar_device_facts f = shared_gpu("Virtio-GPU Venus (NVIDIA)", "venus", 0x10de, 8 * GIB, "- l vc vch lvc");
+    f.kind = AR_DEVICE_OTHER;
+    f.unified_memory = ar__memory_is_unified(&f);
     return f;
 }
+/* An AMD processor: RADV calls two thirds of the memory the GPU's. */
+static ar_device_facts rdna_apu(void) {
+    return shared_gpu("AMD Radeon 780M (RADV PHOENIX)", "radv", 0x1002, 10 * GIB,
+                      "l vc lvc vch ls vcs lvcs vchs");
+}
+static ar_device_facts adreno6(void) {
+    return shared_gpu("Adreno (TM) 640", "Qualcomm Technologies Inc. Adreno Vulkan Driver", 0x5143, 6 * GIB,
+                      "l lvc lvh ls"); /* cached, but not coherent */
+}
 static ar_device_facts adreno7(void) {
-    return shared_gpu("Adreno (TM) 740", "Qualcomm Technologies Inc. Adreno Vulkan Driver", 0x5143, 12 * GIB);
+    return shared_gpu("Adreno (TM) 740", "Qualcomm Technologies Inc. Adreno Vulkan Driver", 0x5143, 12 * GIB,
+                      "l lvc lvh lvch ls ls");
 }
 static ar_device_facts mali_g76(void) {
-    ar_device_facts f = shared_gpu("Mali-G76", "ARM proprietary", 0x13b5, 4 * GIB);
+    ar_device_facts f = shared_gpu("Mali-G76", "ARM proprietary", 0x13b5, 4 * GIB, "lvc lvh ls");
     f.max_group_items = f.max_group_size[0] = 384;
     f.has_timestamps = false;
     return f;
 }
-static ar_device_facts mali_g710(void) { return shared_gpu("Mali-G710", "ARM proprietary", 0x13b5, 8 * GIB); }
+static ar_device_facts mali_g710(void) {
+    return shared_gpu("Mali-G710", "ARM proprietary", 0x13b5, 8 * GIB, "lvc lvch ls ls");
+}
 static ar_device_facts lavapipe(void) {
-    ar_device_facts f = shared_gpu("llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe", 0x10005, 2 * GIB);
+    ar_device_facts f = shared_gpu("llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe", 0x10005, 2 * GIB, "lvch");
     f.kind = AR_DEVICE_CPU;
     f.max_binding_bytes = 128 * MIB;
     f.max_buffer_bytes = 2 * GIB;
     f.binding_offset_align = 16;
     f.subgroup_min = f.subgroup_max = 8;
     f.has_subgroup_shuffle = true;
-    f.memory_type_count = 0;
-    add_type(&f, 2 * GIB, "lvch");
     return f;
 }
 static ar_device_facts lavapipe_arm64(void) {
@@ -147,18 +171,16 @@ static ar_device_facts lavapipe_arm64(void) {
     return f;
 }
 static ar_device_facts v3d(void) {
-    ar_device_facts f = shared_gpu("V3D 7.1.7", "V3DV Mesa", 0x14e4, 4 * GIB);
+    ar_device_facts f = shared_gpu("V3D 7.1.7", "V3DV Mesa", 0x14e4, 4 * GIB, "lvc");
     f.max_group_items = f.max_group_size[0] = 256;
     f.shared_bytes = 16 * KIB;
     f.max_bindings = 8;
     f.max_binding_bytes = GIB;
     f.has_timestamps = false;
-    f.memory_type_count = 0;
-    add_type(&f, 4 * GIB, "lvc");
     return f;
 }
 static ar_device_facts moltenvk(void) {
-    ar_device_facts f = shared_gpu("Apple M2", "MoltenVK", 0x106b, 16 * GIB);
+    ar_device_facts f = shared_gpu("Apple M2", "MoltenVK", 0x106b, 16 * GIB, "l lvch lvh ls");
     f.max_binding_bytes = 4 * GIB - 1;
     return f;
 }
@@ -205,33 +227,36 @@ typedef struct row {
     ar_device_facts (*facts)(void);
     uint32_t vw, tm, tn, wgx;
     int32_t device_type, staging_type; /* -1 = none */
+    bool unified;
     uint64_t piece;
     bool timestamps;
     double submit_at_most;
 } row;
 
 static const row rows[] = {
-    {rdna2, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, 100},
-    {rdna3, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, 100},
-    {rdna4, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, 100},
-    {arc, 4, 8, 1, 32, 0, 3, 4 * GIB - 16, true, 100},
-    {turing, 4, 8, 2, 32, 0, 3, 4 * GIB - 16, true, 100},
-    {ada, 4, 8, 2, 32, 0, 3, 4 * GIB - 16, true, 100},
-    {xe_igpu, 4, 8, 1, 16, 2, -1, GIB, true, 100},
-    {adreno6, 4, 4, 1, 32, 1, -1, 128 * MIB, true, 40},
-    {adreno7, 4, 4, 1, 32, 2, -1, 128 * MIB, true, 40},
-    {mali_g76, 4, 4, 1, 32, 2, -1, 128 * MIB, false, 40},
-    {mali_g710, 4, 4, 1, 32, 2, -1, 128 * MIB, true, 40},
-    {lavapipe, 4, 4, 8, 1, 0, -1, 128 * MIB, true, 250},
-    {lavapipe_arm64, 4, 8, 4, 1, 0, -1, 128 * MIB, true, 250},
-    {v3d, 4, 4, 1, 32, 0, -1, GIB, false, 40},
-    {moltenvk, 4, 8, 1, 32, 2, -1, GIB, false, 100},
-    {pocl_avx512, 16, 12, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
-    {pocl_avx2, 8, 4, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
-    {pocl_neon, 4, 8, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
-    {adreno_cl, 4, 4, 1, 32, -1, -1, 4 * GIB - 128, true, 40},
-    {rusticl, 8, 4, 1, 8, -1, -1, 4 * GIB - 128, true, 250},
-    {oclgrind, 4, 8, 2, 1, -1, -1, 4 * GIB - 128, true, 250},
+    {rdna2, 4, 8, 1, 32, 0, 3, false, 4 * GIB - 16, true, 100},
+    {rdna3, 4, 8, 1, 32, 0, 3, false, 4 * GIB - 16, true, 100},
+    {rdna4, 4, 8, 1, 32, 0, 3, false, 4 * GIB - 16, true, 100},
+    {arc, 4, 8, 1, 32, 0, 1, false, 4 * GIB - 16, true, 100},
+    {turing, 4, 8, 2, 32, 1, 3, false, 4 * GIB - 16, true, 100},
+    {ada, 4, 8, 2, 32, 1, 3, false, 4 * GIB - 16, true, 100},
+    {xe_igpu, 4, 8, 1, 16, 1, -1, true, GIB, true, 100},
+    {virtual_gpu, 4, 4, 1, 32, 1, 3, false, 128 * MIB, true, 40},
+    {rdna_apu, 4, 8, 1, 32, 2, -1, true, 128 * MIB, true, 100},
+    {adreno6, 4, 4, 1, 32, 1, -1, true, 128 * MIB, true, 40},
+    {adreno7, 4, 4, 1, 32, 3, -1, true, 128 * MIB, true, 40},
+    {mali_g76, 4, 4, 1, 32, 0, -1, true, 128 * MIB, false, 40},
+    {mali_g710, 4, 4, 1, 32, 1, -1, true, 128 * MIB, true, 40},
+    {lavapipe, 4, 4, 8, 1, 0, -1, true, 128 * MIB, true, 250},
+    {lavapipe_arm64, 4, 8, 4, 1, 0, -1, true, 128 * MIB, true, 250},
+    {v3d, 4, 4, 1, 32, 0, -1, true, GIB, false, 40},
+    {moltenvk, 4, 8, 1, 32, 1, -1, true, GIB, false, 100},
+    {pocl_avx512, 16, 12, 2, 1, -1, -1, true, 4 * GIB - 128, true, 250},
+    {pocl_avx2, 8, 4, 2, 1, -1, -1, true, 4 * GIB - 128, true, 250},
+    {pocl_neon, 4, 8, 2, 1, -1, -1, true, 4 * GIB - 128, true, 250},
+    {adreno_cl, 4, 4, 1, 32, -1, -1, true, 4 * GIB - 128, true, 40},
+    {rusticl, 8, 4, 1, 8, -1, -1, true, 4 * GIB - 128, true, 250},
+    {oclgrind, 4, 8, 2, 1, -1, -1, true, 4 * GIB - 128, true, 250},
 };
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
 
@@ -249,6 +274,7 @@ static void every_known_device_gets_its_plan(void **state) {
         assert_int_equal(p.gemm_wgx, r->wgx);
         assert_int_equal(p.gemm_lanes, r->facts == lavapipe ? 8 : 0);
         assert_int_equal(p.packed_columns, r->facts == lavapipe ? UINT32_MAX : 8);
+        assert_int_equal(f.unified_memory, r->unified);
         assert_int_equal(p.device_memory_type, r->device_type);
         assert_int_equal(p.staging_memory_type, r->staging_type);
         assert_int_equal(p.staged, r->staging_type >= 0);
@@ -314,8 +340,7 @@ static void a_plan_depends_on_the_facts_alone(void **state) {
 static void below_the_floor_is_unsupported_and_named(void **state) {
     (void)state;
     ar_device_facts base = vk_minimum("floor", "any", AR_DEVICE_INTEGRATED, 0);
-    add_type(&base, GIB, "lvc");
-    base.unified_memory = true;
+    set_types(&base, "lvc", 0);
     ar_plan p;
     assert_int_equal(ar_plan_make(&p, &base), AR_OK);
     for (int i = 0; i < 7; i++) {
@@ -364,9 +389,66 @@ static void a_small_window_never_holds_weights(void **state) {
     ar_plan p;
     ar_device_facts f = card("any", "any", 0x1002, 8 * GIB, 256 * MIB);
     f.memory_types[0] = f.memory_types[2]; /* the window comes first, the card's memory last */
-    f.memory_types[2] = (ar_memory_type){8 * GIB, true, false, false, false};
+    f.memory_types[2] = (ar_memory_type){.heap_bytes = 8 * GIB, .device_local = true};
     assert_int_equal(ar_plan_make(&p, &f), AR_OK);
     assert_int_equal(p.device_memory_type, 2);
+}
+
+static void unified_is_what_the_host_reaches_in_the_largest_local_heap(void **state) {
+    (void)state;
+    static const struct {
+        const char *types;
+        ar_device_kind kind;
+        bool unified;
+    } cases[] = {
+        {"lvc", AR_DEVICE_INTEGRATED, true},        {"lvc", AR_DEVICE_CPU, true},
+        {"lvc", AR_DEVICE_DISCRETE, false},         {"lvc", AR_DEVICE_OTHER, false},
+        {"l lvc", AR_DEVICE_INTEGRATED, true},      {"lvc ls", AR_DEVICE_INTEGRATED, true},
+        {"l vc", AR_DEVICE_INTEGRATED, false},      /* a carve-out that the host does not see */
+        {"l lvcw vc", AR_DEVICE_INTEGRATED, false}, /* or only a part of it */
+        {"lvh vc", AR_DEVICE_INTEGRATED, false},    /* not coherent */
+        {"l lvcs vc", AR_DEVICE_INTEGRATED, false}, /* of no use */
+        {"vc", AR_DEVICE_INTEGRATED, false},        /* nothing is the device's own */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ar_device_facts f = vk_minimum(cases[i].types, "any", cases[i].kind, 0);
+        ar_plan p;
+        set_types(&f, cases[i].types, 256 * MIB);
+        print_message("%s\n", f.name);
+        assert_int_equal(f.unified_memory, cases[i].unified);
+        assert_int_equal(ar_plan_make(&p, &f), AR_OK);
+        assert_int_equal(p.staged, !cases[i].unified);
+    }
+}
+
+static void special_memory_is_never_chosen(void **state) {
+    (void)state;
+    ar_plan p;
+    ar_device_facts f = vk_minimum("special first", "any", AR_DEVICE_DISCRETE, 0);
+    set_types(&f, "ls vchs l vch", 0);
+    f.memory_types[0].heap_bytes = 64 * GIB;
+    assert_int_equal(ar_plan_make(&p, &f), AR_OK);
+    assert_int_equal(p.device_memory_type, 2);
+    assert_int_equal(p.staging_memory_type, 3);
+    set_types(&f, "ls vchs", 0);
+    assert_int_equal(ar_plan_make(&p, &f), AR_ERR_UNSUPPORTED);
+}
+
+/* A buffer may not lie in every type: the driver then asks again, with those it may. */
+static void a_memory_type_is_chosen_among_those_allowed(void **state) {
+    (void)state;
+    const ar_device_facts card = rdna2(), phone = mali_g710();
+    assert_int_equal(ar__memory_type(&card, UINT32_MAX, false), 0);
+    assert_int_equal(ar__memory_type(&card, ~1u, false),
+                     2); /* a part of the card's memory before the host's */
+    assert_int_equal(ar__memory_type(&card, ~5u, false), 1);
+    assert_int_equal(ar__memory_type(&card, 0xf0u, false), -1);
+    assert_int_equal(ar__memory_type(&card, UINT32_MAX, true), 3);
+    assert_int_equal(ar__memory_type(&card, ~8u, true), 1);
+    assert_int_equal(ar__memory_type(&card, 0xf1u, true), -1);
+    assert_int_equal(ar__memory_type(&phone, UINT32_MAX, false), 1);
+    assert_int_equal(ar__memory_type(&phone, ~2u, false), 0);
+    assert_int_equal(ar__memory_type(&phone, 0xcu, false), -1);
 }
 
 int main(void) {
@@ -378,6 +460,9 @@ int main(void) {
         cmocka_unit_test(no_kernel_binds_more_buffers_than_the_floor),
         cmocka_unit_test(memory_without_a_usable_type_is_unsupported),
         cmocka_unit_test(a_small_window_never_holds_weights),
+        cmocka_unit_test(unified_is_what_the_host_reaches_in_the_largest_local_heap),
+        cmocka_unit_test(special_memory_is_never_chosen),
+        cmocka_unit_test(a_memory_type_is_chosen_among_those_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,6 +155,23 @@ no_device)
     run 4 quantize "$model" -o o --method rtn
     run 4 eval "$model" --text "$text"
     nothing_left o ;;
+fake_devices) # devices that nobody here has, from a Vulkan loader of our own
+    [ -f "$AR_FAKE/libvulkan.so.1" ] || die 'no fake Vulkan loader'
+    mkdir empty
+    export LD_LIBRARY_PATH=$AR_FAKE OCL_ICD_VENDORS=$dir/empty
+    # fake DEVICE MEMORY ACCESS
+    fake() {
+        AR_FAKE_VULKAN=$1 run 0 devices
+        { grep -q "^vk:0 *fake $1$" out && grep -q "$2, one binding" out && grep -q "$3, " out; } || { cat out >&2; die "expected $2 and $3"; }
+    }
+    fake mali '4.00 GiB (unified)' 'direct access'
+    fake adreno '6.00 GiB (unified)' 'direct access'
+    fake moltenvk '16.00 GiB (unified)' 'direct access'
+    fake v3d '4.00 GiB (unified)' 'direct access'
+    fake rdna '15.75 GiB' 'staged copies'
+    fake rebar '24.00 GiB' 'staged copies'
+    AR_FAKE_VULKAN=minimum run 0 devices; grep -q 'not usable: .*max_bindings is 4, at least 8' out || die 'expected 4 bindings to be refused'
+    AR_FAKE_VULKAN=special run 0 devices; grep -q 'not usable: .*no usable memory type among 3' out || die 'expected special memory to be refused' ;;
 rtn_is_iters_0)
     run 0 quantize "$model" -o a.gguf --method rtn
     run 0 quantize "$model" -o b.gguf --iters 0
