@@ -137,7 +137,8 @@ typedef struct ar_device_desc {
  * a loader without devices and a broken manifest are not errors: *notes (if not NULL, 1024 bytes) says what
  * each driver found. Errors: MEMORY. */
 ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *notes, size_t notes_bytes);
-/* Errors: NO_DEVICE (nothing matches desc->select), DEVICE, USAGE (select is no device name). */
+/* Errors: NO_DEVICE (nothing matches desc->select, or what does is below the plan's floor), DEVICE, USAGE (select is
+ * no device name). */
 ar_status ar_device_open(ar_device **device, const ar_device_desc *desc);
 void ar_device_close(ar_device *device);
 const ar_device_facts *ar_device_get_facts(const ar_device *device);

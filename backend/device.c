@@ -140,6 +140,8 @@ ar_status ar_device_open(ar_device **device, const ar_device_desc *desc) {
         }
         ar_device_close(d); /* a device that does not open is passed over; the last reason is reported */
     }
+    /* "Not supported" is said of input; the text names the fact below the floor. */
+    if (tried && status == AR_ERR_UNSUPPORTED) status = AR_ERR_NO_DEVICE;
     if (!tried)
         status = ar__fail(AR_ERR_NO_DEVICE, "device %s: not found (%s)", desc->select ? desc->select : "auto",
                           list.notes);

@@ -26,6 +26,12 @@ run() {
         [ "$(grep -c '^anyround: ' err)" = 1 ] || { cat err >&2; die "expected one error line: anyround $*"; }
     fi
 }
+# refused ARGUMENT...: exit code 4, and nothing but one line on stderr.
+refused() {
+    run 4 "$@"
+    [ "$(wc -l <err)" = 1 ] || { cat err >&2; die "expected one line: anyround $*"; }
+    says 'no usable device'
+}
 says() { grep -q -- "$1" err || { cat err >&2; die "expected '$1' in the error"; }; }
 only() { local found; found=$(LC_ALL=C ls -A -I cache | xargs); [ "$found" = "$*" ] || die "found $found, expected $*"; }
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
@@ -171,6 +177,11 @@ fake_devices) # devices that nobody here has, from a Vulkan loader of our own
     fake rdna '15.75 GiB' 'staged copies'
     fake rebar '24.00 GiB' 'staged copies'
     AR_FAKE_VULKAN=minimum run 0 devices; grep -q 'not usable: .*max_bindings is 4, at least 8' out || die 'expected 4 bindings to be refused'
+    export AR_FAKE_VULKAN=minimum # the only device, below the floor
+    refused quantize "$model" -o o --method rtn; says 'max_bindings is 4'
+    refused eval "$model" --text "$text" --device vk:0; says 'max_bindings is 4'
+    refused selftest; says 'max_bindings is 4'
+    nothing_left o
     AR_FAKE_VULKAN=special run 0 devices; grep -q 'not usable: .*no usable memory type among 3' out || die 'expected special memory to be refused' ;;
 rtn_is_iters_0)
     run 0 quantize "$model" -o a.gguf --method rtn
