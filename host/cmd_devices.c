@@ -74,8 +74,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         cJSON_Delete(list);
     }
     free(facts);
+    if (status == AR_OK && count == 0) return ar__fail(AR_ERR_NO_DEVICE, "no Vulkan or OpenCL device found (%s)", notes);
     if (notes[0] && !common.quiet) fprintf(stderr, "%s\n", notes);
-    if (status == AR_OK && count == 0) return ar__fail(AR_ERR_NO_DEVICE, "no Vulkan or OpenCL device found");
     return status;
 }
 

@@ -32,6 +32,12 @@ refused() {
     [ "$(wc -l <err)" = 1 ] || { cat err >&2; die "expected one line: anyround $*"; }
     says 'no usable device'
 }
+# hide LIBRARY...: the loader finds these first, and no library in them.
+hide() {
+    mkdir -p hidden
+    for library in "$@"; do echo none >"hidden/$library"; done
+    export LD_LIBRARY_PATH=$dir/hidden
+}
 says() { grep -q -- "$1" err || { cat err >&2; die "expected '$1' in the error"; }; }
 only() { local found; found=$(LC_ALL=C ls -A -I cache | xargs); [ "$found" = "$*" ] || die "found $found, expected $*"; }
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
@@ -157,9 +163,17 @@ full_disk)
 no_device)
     mkdir empty
     export VK_DRIVER_FILES=$dir/absent.json VK_ICD_FILENAMES=$dir/absent.json OCL_ICD_VENDORS=$dir/empty
-    run 4 devices
-    run 4 quantize "$model" -o o --method rtn
-    run 4 eval "$model" --text "$text"
+    for loaders in there absent; do
+        [ $loaders = there ] || hide libvulkan.so.1 libvulkan.so libOpenCL.so.1 libOpenCL.so
+        for command in devices 'devices -q' 'devices --json' "quantize $model -o o --method rtn" "eval $model --text $text" 'selftest' \
+            'devices --verbose' "run $model -p a --device vk" "quantize $model -o o --method rtn --device cl:0"; do
+            # shellcheck disable=SC2086 # words of their own
+            refused $command
+            case $command in *--device*) continue ;; esac
+            says 'vk: .*; cl: '
+            [ $loaders = there ] || says 'vk: no Vulkan loader (libvulkan) found; cl: no OpenCL loader'
+        done
+    done
     nothing_left o ;;
 fake_devices) # devices that nobody here has, from a Vulkan loader of our own
     [ -f "$AR_FAKE/libvulkan.so.1" ] || die 'no fake Vulkan loader'
