@@ -20,12 +20,12 @@ ar_status ar_blas_sgemm_flops(double *flops, int32_t n, int32_t threads, int32_t
     ar_status status = AR_OK;
     float *a = NULL;
     void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-    if (!library) return ar__fail(AR_ERR_UNSUPPORTED, "--blas: libopenblas.so.0 not found (package libopenblas0)");
+    if (!library) return ar__fail(AR_ERR_IO, "--blas: libopenblas.so.0 not found (package libopenblas0)");
     sgemm_fn sgemm;
     threads_fn set_threads;
     *(void **)&sgemm = dlsym(library, "cblas_sgemm");
     *(void **)&set_threads = dlsym(library, "openblas_set_num_threads");
-    if (!sgemm || !set_threads) AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "--blas: libopenblas.so.0 has no cblas_sgemm"));
+    if (!sgemm || !set_threads) AR_GO(ar__fail(AR_ERR_IO, "--blas: libopenblas.so.0 has no cblas_sgemm"));
     size_t count = (size_t)n * (size_t)n;
     a = ar__alloc(count, 3 * sizeof *a);
     if (!a) AR_GO(AR_ERR_MEMORY);

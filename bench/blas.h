@@ -3,6 +3,6 @@
 #define AR_BLAS_H
 #include "ar_backend.h"
 
-/* Best FLOP/s of sgemm n x n x n over `repeats` runs on `threads` threads. UNSUPPORTED when no OpenBLAS is found. */
+/* Best FLOP/s of sgemm n x n x n over `repeats` runs on `threads` threads. IO when no OpenBLAS is found. */
 ar_status ar_blas_sgemm_flops(double *flops, int32_t n, int32_t threads, int32_t repeats);
 #endif
