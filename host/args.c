@@ -110,6 +110,7 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
     const ar_option shared[] = {
         {"--device", AR_OPT_STRING, &common->device, "auto|vk[:N]|cl[:N]", "which device (see `anyround devices`)", 0, 0, NULL},
         {"--vram", AR_OPT_SIZE, &common->vram, "SIZE", "device memory to use at most, such as 512M", 0, 0, NULL},
+        {"--submit-ms", AR_OPT_REAL, &common->submit_ms, "N", "estimated milliseconds of device work per submission at most", 1, 10000, NULL},
         {"--seed", AR_OPT_INT, &common->seed, "N", "seed of every random choice (42)", 0, 9e15, NULL},
         {"--json", AR_OPT_FLAG, &common->json, NULL, "machine-readable result on stdout", 0, 0, NULL},
         {"--progress", AR_OPT_STRING, &common->progress, "bar|json|none", "progress on stderr (bar on a terminal)", 0, 0, NULL},

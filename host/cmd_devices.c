@@ -20,8 +20,8 @@ static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usa
         printf("      not usable: %s\n", ar_error());
         return;
     }
-    printf("      plan: vector width %u, group %u, GEMM tile %ux%u, %s, %s timing\n", p->vw, p->wg, p->gemm_tm, p->gemm_tn * p->vw,
-           p->staged ? "staged copies" : "direct access", p->timestamps ? "device" : "wall-clock");
+    printf("      plan: vector width %u, group %u, GEMM tile %ux%u, %s, %s timing, submissions of %g ms\n", p->vw, p->wg, p->gemm_tm, p->gemm_tn * p->vw,
+           p->staged ? "staged copies" : "direct access", p->timestamps ? "device" : "wall-clock", p->submit_ms);
     if (p->reasons[0]) printf("      %s\n", p->reasons);
 }
 
@@ -40,6 +40,7 @@ static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar
     cJSON_AddBoolToObject(d, "usable", usable == AR_OK);
     if (usable == AR_OK) {
         cJSON_AddNumberToObject(d, "vector_width", p->vw);
+        cJSON_AddNumberToObject(d, "submit_ms", p->submit_ms);
         cJSON_AddStringToObject(d, "reasons", p->reasons);
     } else {
         cJSON_AddStringToObject(d, "reason", ar_error());
@@ -62,6 +63,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     for (int32_t i = 0; status == AR_OK && i < count; i++) {
         ar_plan plan;
         ar_status usable = ar_plan_make(&plan, &facts[i]);
+        if (common.submit_ms > 0) plan.submit_ms = common.submit_ms;
         if (list)
             add_json(list, &facts[i], &plan, usable);
         else

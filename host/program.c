@@ -59,7 +59,7 @@ static char *cache_folder(void) {
 
 ar_status ar_program_device(ar_device **device, const ar_common *common) {
     char *cache = common->no_cache ? NULL : cache_folder();
-    ar_device_desc desc = {.select = common->device, .memory_budget = common->vram, .cache_dir = cache};
+    ar_device_desc desc = {.select = common->device, .memory_budget = common->vram, .submit_ms = common->submit_ms, .cache_dir = cache};
     ar_status status = ar_device_open(device, &desc);
     free(cache);
     if (status == AR_OK && !common->quiet) {

@@ -68,6 +68,13 @@ usage)
     run 2 quantize "$model" -o o --sym --asym
     run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
     run 2 quantize "$model" -o o --vram lots; says 'such as 256M'
+    for bad in 0 -3 20000 soon 5x nan; do run 2 eval "$model" --text "$text" --submit-ms "$bad"; says 'submit-ms.*from 1 to 10000'; done
+    run 2 run "$model" --submit-ms; says 'needs a value'
+    run 0 devices --submit-ms 7 --json -q
+    grep -q '"submit_ms":[[:space:]]*7,' out && ! grep '"submit_ms"' out | grep -qv '[[:space:]]7,' || die '--submit-ms 7 is not in the plan'
+    for command in devices selftest info quantize convert eval run bench; do
+        run 0 $command --help; grep -q -- '--submit-ms N' out || die "$command --help without --submit-ms"
+    done
     run 2 quantize -o o; says 'found 0 arguments'
     run 2 convert "$model"; says '-o DST'
     run 2 convert "$model" -o o --type q4_0; says 'f32, f16 or bf16'
@@ -208,6 +215,7 @@ repeatable) # six steps do not beat rounding to nearest, which would be kept for
     command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --select last --format "auto_round,gguf" --group 32)
     for i in a b; do run 0 "${command[@]}" -o $i; done
     diff -r a b || die 'two runs of one seed differ'
+    run 0 "${command[@]}" -o d --submit-ms 1; diff -r a d || die 'shorter submissions changed the result'
     nothing_left a.part b.part
     run 0 "${command[@]}" -o c --seed 1
     ! diff -rq a c >/dev/null || die 'another seed gave the same files' ;;
