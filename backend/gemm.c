@@ -1,5 +1,6 @@
 /* C = A B through packed panels (shaders/gemm.comp, pack_k.comp, pack_t.comp). Here: cutting M, N and K so
- * that every binding fits, packing each operand once while it is unchanged, the launches. */
+ * that every binding fits, packing each operand once while it is unchanged, the launches: each of as many
+ * panels as the plan allows to be in flight, so that cuts by time leave packs and sums alone. */
 #include "graph.h"
 #include "packed.h"
 #include <string.h>
@@ -60,6 +61,9 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
         fit = total;
     else if (p->along_k)
         fit = fit / p->tile * p->tile;
+    int64_t timed = ar__launch_units(plan, total, p->along_k ? p->tile : 1, 0,
+                                     8.0 * (double)(p->rows + p->tile) * (double)p->depth);
+    fit = least(fit, timed);
     if (fit == 0)
         return ar__fail(AR_ERR_UNSUPPORTED,
                         "gemm: an operand row of %lld floats passes the %llu bytes this device binds",
@@ -121,8 +125,23 @@ typedef struct gemm_part {
     bool accumulate;
 } gemm_part;
 
-static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B, int64_t ldc, const tiles *t,
-                           const gemm_part *p) {
+static double part_flops(const gemm_part *p) { return 2.0 * (double)p->m * (double)p->n * (double)p->k; }
+static double part_bytes(const gemm_part *p) {
+    return 4.0 * ((double)p->m * (double)p->k + (double)p->n * (double)p->k + (double)p->m * (double)p->n);
+}
+
+/* What one launch reads of a pack: `count` rows from `first` on, of `total`, in panels of `tile` rows. */
+static ar__operand bind_panels(const ar_tensor *pack, int64_t first, int64_t count, int64_t total,
+                               int64_t tile) {
+    uint64_t each = (uint64_t)pack->dims[1] * (uint64_t)tile * 4;
+    bool is_last = first + count == total;
+    return (ar__operand){pack, (uint64_t)(first / tile) * each,
+                         is_last ? 0 : (uint64_t)(count / tile) * each};
+}
+
+/* One launch over rows [m0, m0 + m) and columns [n0, n0 + n) of p's. */
+static ar_status emit_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B, int64_t ldc,
+                             const tiles *t, const gemm_part *p, const gemm_part *whole) {
     struct {
         uint32_t M, N, K, ldc, c0, acc;
     } v = {(uint32_t)p->m, (uint32_t)p->n, (uint32_t)p->k, (uint32_t)ldc, 0, p->accumulate};
@@ -132,15 +151,62 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
                        .params = &v};
     d.specs[3] = t->lanes ? t->tnv : t->tnv / g->device->plan.vw;
     d.specs[4] = t->lanes ? t->lanes : turned;
-    d.operands[0] = (ar__operand){A, 0, 0};
-    d.operands[1] = (ar__operand){B, 0, 0};
+    d.operands[0] = bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
+    d.operands[1] = bind_panels(B, p->n0 - whole->n0, p->n, whole->n, t->tnv);
     d.operands[2] = bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);
     int64_t rows = (p->m + t->tm - 1) / t->tm, columns = (p->n + t->tnv - 1) / t->tnv;
     d.groups[turned] = (uint32_t)((columns + t->wgx - 1) / t->wgx);
     d.groups[!turned] = (uint32_t)((rows + t->wgy - 1) / t->wgy);
-    d.flops = 2.0 * (double)p->m * (double)p->n * (double)p->k;
-    d.bytes = 4.0 * (double)(p->m * p->k + p->n * p->k + p->m * p->n);
+    d.flops = part_flops(p);
+    d.bytes = part_bytes(p);
     return ar__emit(g, &d);
+}
+
+static bool is_long(const ar_plan *plan, const gemm_part *p) {
+    return plan->submit_ms > 0 && ar__estimate_ms(plan, part_flops(p), part_bytes(p)) > plan->submit_ms;
+}
+
+/* Rows that a launch starts at multiples of: whole panels, on aligned offsets, by whole groups. */
+static int64_t panel_step(const ar_plan *plan, int64_t tile, int64_t k, int64_t group) {
+    int64_t align = plan->offset_align ? plan->offset_align : 4, step = group;
+    while (step * tile * k * 4 % align) step *= 2; /* align is a power of two */
+    return step * tile;
+}
+
+static int64_t share_of(int64_t total, int64_t parts, int64_t step) {
+    return least(((total + parts - 1) / parts + step - 1) / step * step, total);
+}
+
+/* The rows and columns of p that one launch takes: the longer side is cut, which moves the fewest bytes. */
+static void choose_launch(gemm_part *one, const ar_plan *plan, const tiles *t, const gemm_part *p) {
+    int64_t tall = panel_step(plan, t->tm, p->k, t->wgy), wide = panel_step(plan, t->tnv, p->k, t->wgx);
+    int64_t down = 1, across = 1; /* parts of the rows, of the columns */
+    *one = *p;
+    if (is_long(plan, &(gemm_part){.m = tall, .n = wide, .k = p->k})) { /* groups with idle items, then */
+        tall = panel_step(plan, t->tm, p->k, 1);
+        wide = panel_step(plan, t->tnv, p->k, 1);
+    }
+    while (is_long(plan, one) && (one->m > tall || one->n > wide)) {
+        if (one->n <= wide || (one->m > tall && one->m >= one->n))
+            one->m = share_of(p->m, ++down, tall);
+        else
+            one->n = share_of(p->n, ++across, wide);
+    }
+}
+
+/* Launches over the rows and columns of *whole; no element's sum changes. */
+static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B, int64_t ldc, const tiles *t,
+                           const gemm_part *whole) {
+    gemm_part one;
+    choose_launch(&one, &g->device->plan, t, whole);
+    for (int64_t n = 0; n < whole->n; n += one.n)
+        for (int64_t m = 0; m < whole->m; m += one.m) {
+            gemm_part p = *whole;
+            p.m0 += m, p.m = least(one.m, whole->m - m);
+            p.n0 += n, p.n = least(one.n, whole->n - n);
+            AR_TRY(emit_launch(g, C, A, B, ldc, t, &p, whole));
+        }
+    return AR_OK;
 }
 
 /* C = A B cut into the chunks of t. B says what to pack: a tensor or packed weights. */

@@ -178,7 +178,25 @@ void ar__groups_1d(const ar_device *device, uint32_t groups[3], uint64_t items, 
 
 static uint64_t gcd(uint64_t a, uint64_t b) { return b ? gcd(b, a % b) : a; }
 
-/* The largest chunk of units that keeps every binding inside a piece, starting on aligned offsets. */
+double ar__estimate_ms(const ar_plan *plan, double flops, double bytes) {
+    double by_flops = plan->rate_flops > 0 ? flops / plan->rate_flops : 0;
+    double by_bytes = plan->rate_bytes > 0 ? bytes / plan->rate_bytes : 0;
+    return 1e3 * (by_flops > by_bytes ? by_flops : by_bytes);
+}
+
+int64_t ar__launch_units(const ar_plan *plan, int64_t units, int64_t step, double flops, double bytes) {
+    const double rounding = 1 + 1e-9; /* a share that was just cut is not cut again */
+    double ms = ar__estimate_ms(plan, flops, bytes);
+    if (!(plan->submit_ms > 0) || ms <= plan->submit_ms * rounding) return units;
+    int64_t all = (units + step - 1) / step;
+    int64_t fit = (int64_t)((double)units * (plan->submit_ms / ms) / (double)step);
+    if (fit < 1) fit = 1;
+    int64_t launches = (all + fit - 1) / fit, share = (all + launches - 1) / launches * step;
+    return share < units ? share : units;
+}
+
+/* The largest chunk of units that keeps every binding inside a piece and the launch inside submit_ms,
+ * starting on aligned offsets. */
 static ar_status split_chunk(const ar_graph *g, const ar__emit_desc *desc, const ar__split *s,
                              int64_t *chunk) {
     const ar__kernel *k = &ar__kernels[desc->kernel];
@@ -202,7 +220,8 @@ static ar_status split_chunk(const ar_graph *g, const ar__emit_desc *desc, const
     if (most == 0)
         return ar__fail(AR_ERR_UNSUPPORTED, "%s: one slice passes the %llu bytes this device binds", k->name,
                         (unsigned long long)g->device->plan.piece_bytes);
-    *chunk = (int64_t)most;
+    int64_t timed = ar__launch_units(&g->device->plan, s->units, (int64_t)step, desc->flops, desc->bytes);
+    *chunk = timed < (int64_t)most ? timed : (int64_t)most;
     return AR_OK;
 }
 
@@ -265,9 +284,7 @@ static ar_status make_commands(ar_graph *g, ar__command *commands) {
         }
         memcpy(c->params, d->params, sizeof c->params);
         memcpy(c->groups, d->groups, sizeof c->groups);
-        double by_flops = plan->rate_flops > 0 ? d->flops / plan->rate_flops : 0;
-        double by_bytes = plan->rate_bytes > 0 ? d->bytes / plan->rate_bytes : 0;
-        c->ms = 1e3 * (by_flops > by_bytes ? by_flops : by_bytes);
+        c->ms = ar__estimate_ms(plan, d->flops, d->bytes);
         g->stats.flops += d->flops;
         g->stats.bytes += d->bytes;
     }

@@ -87,8 +87,14 @@ typedef struct ar__emit_desc {
 } ar__emit_desc;
 /* Appends one dispatch. Operand count and access come from the kernel's own declaration. */
 ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc);
+/* Milliseconds that the plan's rates give work of that size: the longer of computing and moving. */
+double ar__estimate_ms(const ar_plan *plan, double flops, double bytes);
+/* How many of `units` equal units one launch takes so that its estimate stays within plan.submit_ms: all, or equal
+ * shares in whole steps, at least one step. flops and bytes are those of all units. Bounds a launch, which no driver
+ * can cut; drivers cut between launches. */
+int64_t ar__launch_units(const ar_plan *plan, int64_t units, int64_t step, double flops, double bytes);
 /* Appends desc over `units` equal units (elements, rows, groups, …), cut so that no binding passes
- * plan.piece_bytes and no launch 2^31 items. Operands in the bit mask `split` hold `units` equal slices and are
+ * plan.piece_bytes, no launch 2^31 items, and no estimate plan.submit_ms. Operands in the bit mask `split` hold `units` equal slices and are
  * bound by slice; the others whole. Word 0 of params must be a uint: it receives the chunk's unit count; with
  * pass_start word 1 receives the first unit. desc->groups are ignored: a chunk runs
  * ceil(units / units_per_item) * items_per_unit items in 1-D groups of specs[0] (items_per_unit = specs[0] makes

@@ -1,8 +1,8 @@
 /* Causal attention with grouped queries, streamed over the keys: no T x T matrix is stored (Milakov &
  * Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). The forward keeps lse, the log of
  * every softmax's sum; the backward recomputes p from it in two kernels, each summing in a fixed order: per
- * query for dq (and delta = dy.y), per key for dk and dv. A launch covers as many heads as the device should
- * run at once. */
+ * query for dq (and delta = dy.y), per key for dk and dv. A launch covers as many heads, or queries (keys) of
+ * one head, as the device should run at once. */
 #include "op.h"
 #include <math.h>
 
@@ -27,8 +27,40 @@ static void item_tile(const ar_device *device, uint32_t *rows, uint32_t *quads) 
     *quads = is_cpu && device->plan.vw == 4 ? 2 : 1;
 }
 
-/* Emits d once per range of heads. d->params start with units, h0, hn, and [6] is HN; dots is how many
- * length-D products or updates one (query, key) pair takes. */
+/* Pairs of a query and a key that it sees, of the first t queries of a sequence; of its last t keys as well.
+ */
+static double pairs_seen(const attention_ctx *c, uint32_t t) {
+    double w = t < c->window ? t : c->window;
+    return w * (w + 1) / 2 + ((double)t - w) * (double)c->window;
+}
+
+/* The cost of one head (a key head with its queries' heads) of one sequence. */
+typedef struct head_cost {
+    double pair_flops, bytes;
+    bool by_key; /* tiles are of keys */
+} head_cost;
+
+/* Tiles [block, end) of `rows` rows, of hn heads from h0 on. */
+static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, const attention_ctx *c,
+                            const head_cost *cost, uint32_t block, uint32_t end) {
+    uint32_t rows = d->specs[3], t0 = block * rows, t1 = end * rows < c->T ? end * rows : c->T;
+    double pairs = cost->by_key ? pairs_seen(c, c->T - t0) - pairs_seen(c, c->T - t1)
+                                : pairs_seen(c, t1) - pairs_seen(c, t0);
+    double parts = (double)c->B * params[2];
+    params[3] = block;
+    params[4] = end - block;
+    d->params = params;
+    d->flops = parts * cost->pair_flops * pairs;
+    d->bytes = parts * cost->bytes * (t1 - t0) / c->T;
+    uint32_t operands = (uint32_t)ar__kernels[d->kernel].binding_count;
+    ar__split split = {
+        .units = c->B, .split = (1u << operands) - 1, .items_per_unit = (end - block) * params[2]};
+    return ar__emit_split(g, d, &split);
+}
+
+/* Emits d once per range of heads that the plan lets be in flight, and where a single head of one sequence is
+ * too long once per range of tiles. d->params start with units, h0, hn, block0, blocks, and [8] is HN; dots
+ * is how many length-D products or updates one (query, key) pair takes. */
 static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, const attention_ctx *c,
                             uint32_t heads, double dots) {
     const ar_device *device = ar__graph_device(g);
@@ -37,25 +69,23 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     item_tile(device, &rows, &quads);
     uint32_t specs[5] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads};
     for (int32_t i = 0; i < 5; i++) d->specs[i] = specs[i];
-    params[6] = c->D / specs[2];
-    double seen = (double)c->window * ((double)c->T - ((double)c->window - 1) / 2); /* keys, by all queries */
-    double pairs = (double)c->B * (double)c->H * seen;
-    double flops = 2 * dots * pairs * (double)c->D, bytes = 16 * (double)ar_tensor_count(c->q);
-    double ms = plan->rate_flops > 0 ? 1e3 * flops / plan->rate_flops : 0;
-    uint32_t launches = 1;
-    while (launches < heads && plan->submit_ms > 0 && ms > plan->submit_ms * launches) launches++;
-    uint32_t step = (heads + launches - 1) / launches;
-    d->params = params;
+    params[8] = c->D / specs[2];
+    head_cost cost = {.pair_flops = 2 * dots * (double)c->D * (c->H / heads),
+                      .bytes = 16 * (double)c->T * (double)c->D * (c->H / heads),
+                      .by_key = d->kernel == AR_K_attention_dkv};
+    double flops = cost.pair_flops * pairs_seen(c, c->T), parts = (double)c->B * heads;
+    uint32_t step = (uint32_t)ar__launch_units(plan, heads, 1, parts * flops, parts * cost.bytes);
+    uint32_t blocks = (c->T + rows - 1) / rows, share = blocks;
+    if (ar__estimate_ms(plan, flops, cost.bytes) > plan->submit_ms) { /* no tile sees more than its window */
+        double most = cost.pair_flops * (double)blocks * rows * c->window;
+        share = (uint32_t)ar__launch_units(plan, blocks, 1, most, cost.bytes);
+    }
     for (uint32_t h0 = 0; h0 < heads; h0 += step) {
-        uint32_t hn = step < heads - h0 ? step : heads - h0;
         params[1] = h0;
-        params[2] = hn;
-        d->flops = flops * hn / heads;
-        d->bytes = bytes * hn / heads;
-        uint32_t operands = (uint32_t)ar__kernels[d->kernel].binding_count;
-        ar__split split = {
-            .units = c->B, .split = (1u << operands) - 1, .items_per_unit = (c->T + rows - 1) / rows * hn};
-        AR_TRY(ar__emit_split(g, d, &split));
+        params[2] = step < heads - h0 ? step : heads - h0;
+        for (uint32_t block = 0; block < blocks; block += share)
+            AR_TRY(
+                emit_tiles(g, d, params, c, &cost, block, share < blocks - block ? block + share : blocks));
     }
     return AR_OK;
 }
@@ -84,7 +114,7 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     uint32_t acc_q = 0, acc_k = 0, acc_v = 0, scale = scale_bits(c->D);
     AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
     AR_TRY(grad_or_scratch(g, &dq, &acc_q, c->q));
-    uint32_t p[] = {0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_q};
+    uint32_t p[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_q};
     ar__emit_desc d = {.kernel = AR_K_attention_dq,
                        .operands = {{c->q, 0, 0},
                                     {c->k, 0, 0},
@@ -98,7 +128,7 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     if (!c->k->needs_grad && !c->v->needs_grad) return AR_OK;
     AR_TRY(grad_or_scratch(g, &dk, &acc_k, c->k));
     AR_TRY(grad_or_scratch(g, &dv, &acc_v, c->v));
-    uint32_t r[] = {0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_k, acc_v};
+    uint32_t r[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_k, acc_v};
     ar__emit_desc e = {.kernel = AR_K_attention_dkv,
                        .operands = {{c->q, 0, 0},
                                     {c->k, 0, 0},
@@ -140,7 +170,7 @@ ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k
     c.K = (uint32_t)(k->dims[1] / D);
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, q->dims, q, k, v));
     AR_TRY(ar_graph_temp(g, &c.lse, AR_F32, 2, (int64_t[]){q->dims[0], c.H}));
-    uint32_t p[] = {0, 0, 0, c.T, c.H, c.K, 0, c.window, scale_bits(c.D)};
+    uint32_t p[] = {0, 0, 0, 0, 0, c.T, c.H, c.K, 0, c.window, scale_bits(c.D)};
     ar__emit_desc d = {.kernel = AR_K_attention,
                        .operands = {{q, 0, 0}, {k, 0, 0}, {v, 0, 0}, {c.y, 0, 0}, {c.lse, 0, 0}}};
     AR_TRY(emit_heads(g, &d, p, &c, c.H, 2));

@@ -3,6 +3,7 @@
  * per tile of queries (op.h: ar__emit_attention_cached lets the selftest choose). */
 #include "op.h"
 #include <math.h>
+#include <string.h>
 
 #define FEW_QUERIES 8 /* up to here a group per query keeps more of a GPU busy than items with tiles do */
 
@@ -92,21 +93,41 @@ typedef struct cached {
     double flops, bytes;
 } cached;
 
+/* Launches of as many of `units` units of `items` items as the plan lets be in flight; their params start
+ * with how many and which first. */
+static ar_status emit_range(ar_graph *g, const ar__emit_desc *whole, int64_t units, uint32_t items) {
+    const ar_device *device = ar__graph_device(g);
+    uint32_t params[AR_MAX_PARAMS] = {0};
+    memcpy(params, whole->params, (size_t)ar__kernels[whole->kernel].param_count * 4);
+    int64_t share = ar__launch_units(&device->plan, units, 1, whole->flops, whole->bytes);
+    for (int64_t at = 0; at < units; at += share) {
+        int64_t count = share < units - at ? share : units - at;
+        ar__emit_desc d = *whole;
+        d.flops *= (double)count / (double)units;
+        d.bytes *= (double)count / (double)units;
+        params[0] = (uint32_t)count;
+        params[1] = (uint32_t)at;
+        d.params = params;
+        ar__groups_1d(device, d.groups, (uint64_t)count * items, d.specs[0]);
+        AR_TRY(ar__emit(g, &d));
+    }
+    return AR_OK;
+}
+
 static ar_status emit_one(ar_graph *g, const cached *c) {
     const ar_device *device = ar__graph_device(g);
     uint32_t wg = ar__row_group(device), words = c->D / 2;
     struct {
-        uint32_t rows, T, H, KH, C, D, window;
+        uint32_t units, unit0, T, H, KH, C, D, window;
         float scale;
-    } p = {c->B * c->T, c->T, c->H, c->K, c->C, c->D, c->window, c->scale};
+    } p = {0, 0, c->T, c->H, c->K, c->C, c->D, c->window, c->scale};
     ar__emit_desc d = {.kernel = AR_K_attention_one,
                        .specs = {wg, 1, (words + wg - 1) / wg},
                        .params = &p,
                        .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}},
                        .flops = c->flops,
                        .bytes = c->bytes};
-    ar__groups_1d(device, d.groups, (uint64_t)p.rows * c->H * wg, wg);
-    return ar__emit(g, &d);
+    return emit_range(g, &d, (int64_t)c->B * c->T * c->H, wg);
 }
 
 /* As many lanes as the device likes and D takes; on a CPU an item serves several queries, which share every
@@ -119,17 +140,16 @@ static ar_status emit_tiles(ar_graph *g, const cached *c) {
     while (is_cpu && rows < 4 && rows < c->T * R) rows *= 2;
     uint32_t quads = is_cpu && lanes == 4 ? 2 : 1, wg = device->plan.attn_wg;
     struct {
-        uint32_t BK, T, R, KH, C, HN, window;
+        uint32_t items, item0, T, R, KH, C, HN, window;
         float scale;
-    } p = {c->B * c->K, c->T, R, c->K, c->C, c->D / lanes, c->window, c->scale};
+    } p = {0, 0, c->T, R, c->K, c->C, c->D / lanes, c->window, c->scale};
     ar__emit_desc d = {.kernel = AR_K_attention_cached,
                        .specs = {wg, 1, lanes, rows, quads},
                        .params = &p,
                        .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}},
                        .flops = c->flops,
                        .bytes = c->bytes};
-    ar__groups_1d(device, d.groups, (uint64_t)p.BK * ((c->T * R + rows - 1) / rows), wg);
-    return ar__emit(g, &d);
+    return emit_range(g, &d, (int64_t)c->B * c->K * ((c->T * R + rows - 1) / rows), 1);
 }
 
 ar_status ar__emit_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,

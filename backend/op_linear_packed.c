@@ -93,13 +93,17 @@ static ar_status pad(ar_graph *g, ar_tensor **padded, const ar_tensor *x, int64_
                           &(ar__split){.units = x->dims[0], .split = 3, .items_per_unit = (uint32_t)width});
 }
 
-/* Columns of one launch: whole groups, as long as the plan allows a submission to be. */
-static int64_t launch_columns(const ar_plan *plan, const product *p) {
-    int64_t tile = gemv_tile(plan, p->N), groups = MAX_GROUPS;
-    double ms = plan->rate_flops > 0 ? 2e3 * (double)(tile * p->W->O * p->W->I) / plan->rate_flops : 0;
-    if (plan->submit_ms > 0 && ms * (double)groups > plan->submit_ms)
-        groups = (int64_t)(plan->submit_ms / ms);
-    return groups > 0 ? groups * tile : tile;
+/* Columns and panels of one launch: as long as the plan allows a submission to be, the columns in whole
+ * groups. */
+static void launch_size(int64_t *columns, int64_t *panels, const product *p) {
+    const ar_packed *W = p->W;
+    const ar_plan *plan = &W->device->plan;
+    int64_t tile = gemv_tile(plan, p->N);
+    double each = 2.0 * (double)W->O * (double)W->I; /* flops of a column */
+    *columns = ar__launch_units(plan, p->N, tile, each * (double)p->N, 0);
+    if (*columns > MAX_GROUPS * tile) *columns = MAX_GROUPS * tile;
+    double bytes = 4.0 * (double)W->pw * (double)W->O + 4.0 * (double)*columns * (double)(W->I + W->O);
+    *panels = ar__launch_units(plan, W->panels, 1, each * (double)*columns, bytes);
 }
 
 static ar_status gemv(ar_graph *g, const product *whole) {
@@ -109,11 +113,13 @@ static ar_status gemv(ar_graph *g, const product *whole) {
         AR_TRY(pad(g, &padded, p.x, (int64_t)p.W->nb * AR__BLOCK));
         p.x = padded;
     }
-    int64_t most = launch_columns(&p.W->device->plan, &p);
+    int64_t most = 0, panels = 0;
+    launch_size(&most, &panels, &p);
     for (int64_t n0 = 0; n0 < p.N; n0 += most) {
         int64_t columns = p.N - n0 < most ? p.N - n0 : most;
         for (int64_t at = 0; at < p.W->panels;) {
-            ar__panels range = ar__packed_bind(p.W, at, p.W->panels);
+            int64_t end = p.W->panels - at < panels ? p.W->panels : at + panels;
+            ar__panels range = ar__packed_bind(p.W, at, end);
             AR_TRY(emit_gemv(g, &p, &range, n0, columns));
             at += range.count;
         }
@@ -126,11 +132,14 @@ static ar_status gemv(ar_graph *g, const product *whole) {
 ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, int64_t row0, int64_t rows,
                             int64_t k0, int64_t depth, uint32_t tile) {
     int64_t height = (int64_t)w->lp * w->vw, end = row0 + rows;
+    double row_bytes = ((double)w->pw / w->nb / AR__BLOCK + 1.0) * 4.0 * (double)depth;
+    int64_t most = ar__launch_units(&w->device->plan, rows, tile, 0, row_bytes * (double)rows);
     for (int64_t at = row0; at < end;) {
         ar__panels range = ar__packed_bind(w, at / height, (end + height - 1) / height);
         int64_t bound = range.first * height, next = bound + range.count * height;
         if (next < end) next -= (next - row0) % tile; /* each launch starts a panel of its own */
         if (next > end) next = end;
+        if (next > at + most) next = at + most;
         if (next <= at)
             return ar__fail(AR_ERR_UNSUPPORTED, "packed: a panel of %u rows passes what this device binds",
                             tile);
@@ -155,7 +164,7 @@ ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, 
         ar__emit_desc d = {.kernel = AR_K_unpack, .specs = {wg, 1, w->code, w->scale, w->lp}, .params = &v};
         d.operands[0] = range.operand;
         d.operands[1] = (ar__operand){panels, 0, 0};
-        d.bytes = ((double)w->pw / w->nb / AR__BLOCK + 1.0) * 4.0 * (double)((next - at) * depth);
+        d.bytes = row_bytes * (double)(next - at);
         ar__groups_1d(w->device, d.groups, v.items, wg);
         AR_TRY(ar__emit(g, &d));
         at = next;

@@ -4,15 +4,24 @@
 ar_status ar_op_square_sums(ar_graph *g, ar_tensor *sums, const ar_tensor *x) {
     AR_TRY(ar__op_check("square_sums", "x", x, AR_F32, -1, -1));
     AR_TRY(ar__op_check("square_sums", "sums", sums, AR_F32, x->dims[1], 0));
-    struct {
-        uint32_t rows, I;
-    } p = {0, (uint32_t)x->dims[1]};
-    if (p.I == 0) return AR_OK;
-    ar__emit_desc d = {.kernel = AR_K_square_sums,
-                       .specs = {ar__graph_device(g)->plan.wg, 1},
-                       .params = &p,
-                       .operands = {{x, 0, 0}, {sums, 0, 0}},
-                       .flops = 2.0 * (double)ar_tensor_count(x),
-                       .bytes = 4.0 * (double)ar_tensor_count(x)};
-    return ar__emit_split(g, &d, &(ar__split){.units = x->dims[0], .split = 1u, .fixed_items = p.I});
+    const ar_plan *plan = &ar__graph_device(g)->plan;
+    int64_t I = x->dims[1];
+    double flops = 2.0 * (double)ar_tensor_count(x), bytes = 4.0 * (double)ar_tensor_count(x);
+    int64_t share =
+        ar__launch_units(plan, I, 1, flops, bytes); /* by columns: rows in parts would be other sums */
+    for (int64_t first = 0; first < I; first += share) {
+        int64_t end = share < I - first ? first + share : I;
+        struct {
+            uint32_t rows, I, first, end;
+        } p = {0, (uint32_t)I, (uint32_t)first, (uint32_t)end};
+        ar__emit_desc d = {.kernel = AR_K_square_sums,
+                           .specs = {plan->wg, 1},
+                           .params = &p,
+                           .operands = {{x, 0, 0}, {sums, 0, 0}},
+                           .flops = flops * (double)(end - first) / (double)I,
+                           .bytes = bytes * (double)(end - first) / (double)I};
+        ar__split split = {.units = x->dims[0], .split = 1u, .fixed_items = (uint32_t)(end - first)};
+        AR_TRY(ar__emit_split(g, &d, &split));
+    }
+    return AR_OK;
 }

@@ -4,7 +4,8 @@
  * is all of them. Keys before a tile's first window are not read.
  *   q, y (B T, H D)   k, v (B T, K D)   lse (B T, H) = m + log l, kept for the backward   scale = 1 / sqrt(D)
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN queries t of (b, h in [h0, h0 + hn)), t fastest,
- * so that neighbours read the same keys; y itself holds the running sum; no shared memory, keys in order.
+ * so that neighbours read the same keys; y itself holds the running sum; no shared memory, keys in order. A launch
+ * has `blocks` such tiles of every head, from block0 on.
  * Ladder: q and the sum in private arrays, all unrolled, 21 GFLOP/s on PoCL and 2 on llvmpipe, with compile
  * times growing with D -> loops over D, tiles of QN x KN: 40 and 8. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
@@ -12,11 +13,11 @@ WGSIZE(WGX, WGY)
 #define KN (4u * KQ)
 KERNEL(attention)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RW(3, hvec, Y) WO(4, float, lse)
-PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(uint, window)
-P(float, scale)
+PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
+P(uint, KH) P(uint, HN) P(uint, window) P(float, scale)
 LOCALS
 BODY
-    uint blocks = (T + QN - 1u) / QN, t0 = GLIN % blocks * QN, rest = GLIN / blocks, b = rest / hn;
+    uint t0 = (block0 + GLIN % blocks) * QN, rest = GLIN / blocks, b = rest / hn;
     if (b < B) {
         uint h = h0 + rest % hn, kh = h / (H / KH), end = min(t0 + QN, T);
         uint first = t0 + 1u > window ? t0 + 1u - window : 0u;

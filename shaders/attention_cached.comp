@@ -3,17 +3,17 @@
  *   q, y (B T, H D)   caches (B, K, C, D) fp16   row b T + t is at position pos[0] + t
  * HN = D / HW vectors per head, KN = 4 KQ. A key head's queries are T R rows, R = H / K heads of every token in turn; one
  * item per QN of them, so that a key that is loaded serves several; y itself holds the running sum; no shared memory,
- * keys in order. The same tile as attention.comp's. */
+ * keys in order. The same tile as attention.comp's. A launch has `items` of them, from item0 on. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
 WGSIZE(WGX, WGY)
 #define KN (4u * KQ)
 KERNEL(attention_cached)
 RO(0, hvec, Q) RO(1, hsvec, K) RO(2, hsvec, V) RO(3, int, pos) RW(4, hvec, Y)
-PARAMS P(uint, BK) P(uint, T) P(uint, R) P(uint, KH) P(uint, C) P(uint, HN) P(uint, window) P(float, scale)
+PARAMS P(uint, items) P(uint, item0) P(uint, T) P(uint, R) P(uint, KH) P(uint, C) P(uint, HN) P(uint, window) P(float, scale)
 LOCALS
 BODY
-    uint blocks = (T * R + QN - 1u) / QN, r0 = GLIN % blocks * QN, bk = GLIN / blocks;
-    if (bk < BK) {
+    if (GLIN < items) {
+        uint blocks = (T * R + QN - 1u) / QN, item = item0 + GLIN, r0 = item % blocks * QN, bk = item / blocks;
         uint b = bk / KH, kh = bk % KH, p0 = TOU(pos[0]);
         uint first = p0 + r0 / R + 1u, end = min(p0 + (r0 + QN - 1u) / R, p0 + T - 1u) + 1u;
         first = window > 0u && first > window ? first - window : 0u;

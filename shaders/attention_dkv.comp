@@ -4,18 +4,18 @@
  * (Dao et al. 2022, arXiv 2205.14135, B.2)
  *   q, dy (B T, H D)   k, v, dk, dv (B T, K D)   lse, delta (B T, H)
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN keys j of (b, key head in [h0, h0 + hn)), queries
- * in order, KN at a time. acc_k, acc_v = 1 add to dk, dv. */
+ * in order, KN at a time; `blocks` such tiles of every head, from block0 on. acc_k, acc_v = 1 add to dk, dv. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
 WGSIZE(WGX, WGY)
 #define KN (4u * KQ)
 KERNEL(attention_dkv)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
 RW(6, hvec, dK) RW(7, hvec, dV)
-PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(uint, window)
-P(float, scale) P(uint, acc_k) P(uint, acc_v)
+PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
+P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(uint, acc_k) P(uint, acc_v)
 LOCALS
 BODY
-    uint blocks = (T + QN - 1u) / QN, j0 = GLIN % blocks * QN, rest = GLIN / blocks, b = rest / hn;
+    uint j0 = (block0 + GLIN % blocks) * QN, rest = GLIN / blocks, b = rest / hn;
     if (b < B) {
         uint kh = h0 + rest % hn, group = H / KH, add_k = acc_k, add_v = acc_v;
         uint end = min(j0 + QN - 1u + window, T); /* of the queries that see one of these keys */

@@ -3,18 +3,18 @@
  *   q, y, dy, dq (B T, H D)   k, v (B T, K D)   lse (B T, H)   delta (B T, H), kept for attention_dkv
  * Over the keys that t sees, j <= t with t - j < window, as in attention.comp.
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN queries t of (b, h in [h0, h0 + hn)), keys in
- * order, KN at a time. acc = 1 adds to dq. */
+ * order, KN at a time; `blocks` such tiles of every head, from block0 on. acc = 1 adds to dq. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
 WGSIZE(WGX, WGY)
 #define KN (4u * KQ)
 KERNEL(attention_dq)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, Y) RO(4, hvec, dY) RO(5, float, lse)
 RW(6, hvec, dQ) WO(7, float, delta)
-PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, T) P(uint, H) P(uint, KH) P(uint, HN) P(uint, window)
-P(float, scale) P(uint, acc)
+PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
+P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(uint, acc)
 LOCALS
 BODY
-    uint blocks = (T + QN - 1u) / QN, t0 = GLIN % blocks * QN, rest = GLIN / blocks, b = rest / hn;
+    uint t0 = (block0 + GLIN % blocks) * QN, rest = GLIN / blocks, b = rest / hn;
     if (b < B) {
         uint h = h0 + rest % hn, kh = h / (H / KH), end = min(t0 + QN, T);
         uint first = t0 + 1u > window ? t0 + 1u - window : 0u;
