@@ -1,6 +1,7 @@
 /* Products y (n, m) = x (n, k) W'^T for every storage type, as percentages of a roof measured in the same
  * run: the longer of moving the operands once at copy speed and multiplying at the best speed any product
- * here reached. */
+ * here reached. Times are the device's own, launch by launch, where its timestamps are valid, else the wall
+ * clock's over whole replays; each figure says which. */
 #include "bench_kernels.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -11,17 +12,36 @@
 #define MIN_SECONDS 0.2                  /* of one measurement */
 #define MEASURES    3                    /* of which the best counts */
 #define MAX_ROWS    64
+#define MAX_PARTS   8 /* kernels that one product takes */
+
+/* All launches of one kernel in a replay. */
+typedef struct kernel_time {
+    char name[24];
+    int32_t launches;
+    double seconds;
+} kernel_time;
+
+/* One replay, the best of several. */
+typedef struct timing {
+    double seconds;                   /* the device's, or wall_seconds */
+    double wall_seconds, cpu_seconds; /* of replays in a row, with the cost of submitting them */
+    bool is_wall;
+    kernel_time parts[MAX_PARTS]; /* launches timed one by one */
+    int32_t part_count;
+} timing;
 
 typedef struct row {
     char dtype[16];
     int64_t m, n, k;
-    double seconds, cpu_seconds, flops, bytes;
+    double flops, bytes;
+    timing time;
     ar_status status;
     char reason[160];
 } row;
 
 typedef struct results {
     double copy_bytes_s, flops_s; /* the peaks */
+    bool copy_is_wall, flops_is_wall;
     row rows[MAX_ROWS];
     int32_t count;
 } results;
@@ -32,11 +52,11 @@ static double clock_s(clockid_t clock) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Best seconds of one replay, and processor seconds of that measurement: several replays in a row until
- * MIN_SECONDS have passed. */
-static ar_status time_graph(double *seconds, double *cpu_seconds, ar_device *device, ar_graph *g) {
+/* Best wall-clock seconds of one replay, and processor seconds of that measurement: several replays in a row
+ * until MIN_SECONDS have passed. */
+static ar_status time_replays(timing *t, ar_device *device, ar_graph *g) {
     int32_t replays = 1;
-    *seconds = 1e30;
+    t->wall_seconds = 1e30;
     AR_TRY(ar_graph_run(g)); /* compiles, fills caches */
     AR_TRY(ar_device_wait(device));
     for (int32_t i = 0; i < MEASURES;) {
@@ -49,19 +69,65 @@ static ar_status time_graph(double *seconds, double *cpu_seconds, ar_device *dev
             replays *= 2;
             continue;
         }
-        if (wall / replays < *seconds) *seconds = wall / replays, *cpu_seconds = cpu / replays;
+        if (wall / replays < t->wall_seconds)
+            t->wall_seconds = wall / replays, t->cpu_seconds = cpu / replays;
         i++;
     }
     return AR_OK;
 }
 
+static void add_launch(timing *t, const char *name, double seconds) {
+    int32_t i = 0;
+    while (i < t->part_count && strcmp(t->parts[i].name, name) != 0) i++;
+    if (i == MAX_PARTS) return;
+    kernel_time *p = &t->parts[i];
+    if (i == t->part_count) {
+        *p = (kernel_time){0};
+        snprintf(p->name, sizeof p->name, "%s", name);
+        t->part_count++;
+    }
+    p->launches++;
+    p->seconds += seconds;
+}
+
+/* The launches of the best profile until MIN_SECONDS have passed, two at least. */
+static ar_status profile(timing *t, ar_graph *g, double *us, const char **names, int32_t count) {
+    double began = clock_s(CLOCK_MONOTONIC), best = 1e30;
+    for (int32_t i = 0; i < 2 || clock_s(CLOCK_MONOTONIC) - began < MIN_SECONDS; i++) {
+        bool is_wall = false;
+        double sum = 0;
+        AR_TRY(ar_graph_profile(g, us, names, &is_wall));
+        for (int32_t j = 0; j < count; j++) sum += us[j] * 1e-6;
+        t->is_wall |= is_wall || !(sum > 0); /* a clock that stands still is none */
+        if (sum >= best) continue;
+        best = sum;
+        t->part_count = 0;
+        for (int32_t j = 0; j < count; j++) add_launch(t, names[j], us[j] * 1e-6);
+    }
+    t->seconds = t->is_wall ? t->wall_seconds : best;
+    return AR_OK;
+}
+
+static ar_status time_graph(timing *t, ar_device *device, ar_graph *g) {
+    ar_graph_stats stats;
+    *t = (timing){0};
+    AR_TRY(time_replays(t, device, g));
+    ar_graph_get_stats(g, &stats);
+    double *us = ar__alloc((size_t)stats.dispatches, sizeof *us);
+    const char **names = us ? ar__alloc((size_t)stats.dispatches, sizeof *names) : NULL;
+    ar_status status = names ? profile(t, g, us, names, stats.dispatches) : AR_ERR_MEMORY;
+    free(names);
+    free(us);
+    return status;
+}
+
 /* ---- the roof ---- */
 
-static ar_status measure_copy(double *bytes_s, ar_device *device) {
+static ar_status measure_copy(results *all, ar_device *device) {
     ar_status status = AR_OK;
     ar_tensor *from = NULL, *to = NULL;
     ar_graph *g = NULL;
-    double seconds = 0, cpu = 0;
+    timing t;
     int64_t count = COPY_BYTES / 4;
     AR_GO(ar_tensor_create(&from, device, AR_F32, 1, &count));
     AR_GO(ar_tensor_create(&to, device, AR_F32, 1, &count));
@@ -75,8 +141,9 @@ static ar_status measure_copy(double *bytes_s, ar_device *device) {
     AR_GO(ar_graph_create(&g, device));
     AR_GO(ar_op_copy(g, to, from));
     AR_GO(ar_graph_build(g));
-    AR_GO(time_graph(&seconds, &cpu, device, g));
-    *bytes_s = 2.0 * (double)COPY_BYTES / seconds;
+    AR_GO(time_graph(&t, device, g));
+    all->copy_bytes_s = 2.0 * (double)COPY_BYTES / t.seconds;
+    all->copy_is_wall = t.is_wall;
 done:
     ar_graph_destroy(g);
     ar_tensor_destroy(from);
@@ -95,19 +162,20 @@ static ar_status numbers(ar_tensor **t, ar_device *device, int64_t rows, int64_t
 }
 
 /* The f32 product that tuning uses. */
-static ar_status measure_gemm(double *flops_s, ar_device *device) {
+static ar_status measure_gemm(results *all, ar_device *device) {
     enum { SIZE = 1024 };
     ar_status status = AR_OK;
     ar_tensor *x = NULL, *W = NULL, *y = NULL;
     ar_graph *g = NULL;
-    double seconds = 0, cpu = 0;
+    timing t;
     AR_GO(numbers(&x, device, SIZE, SIZE));
     AR_GO(numbers(&W, device, SIZE, SIZE));
     AR_GO(ar_graph_create(&g, device));
     AR_GO(ar_op_linear(g, &y, x, W, NULL));
     AR_GO(ar_graph_build(g));
-    AR_GO(time_graph(&seconds, &cpu, device, g));
-    *flops_s = 2.0 * SIZE * SIZE * (double)SIZE / seconds;
+    AR_GO(time_graph(&t, device, g));
+    all->flops_s = 2.0 * SIZE * SIZE * (double)SIZE / t.seconds;
+    all->flops_is_wall = t.is_wall;
 done:
     ar_graph_destroy(g);
     ar_tensor_destroy(x);
@@ -144,7 +212,7 @@ static ar_status measure_product(row *r, ar_device *device, ar_qtype type) {
     AR_GO(ar_graph_create(&g, device));
     AR_GO(ar_op_linear_packed(g, &y, x, w, NULL));
     AR_GO(ar_graph_build(g));
-    AR_GO(time_graph(&r->seconds, &r->cpu_seconds, device, g));
+    AR_GO(time_graph(&r->time, device, g));
     r->flops = 2.0 * (double)r->m * (double)r->n * (double)r->k;
     r->bytes = (double)ar_packed_bytes(w) + 4.0 * (double)(r->n * (r->m + r->k));
 done:
@@ -163,8 +231,8 @@ static bool is_wanted(const char *types, const char *name) {
 
 static ar_status measure_all(results *all, ar_device *device, const ar_bench_kernels_options *o) {
     const int64_t sizes[] = {o->size ? o->size : 4096, 1024}, columns[] = {o->n ? o->n : 1, 512};
-    AR_TRY(measure_copy(&all->copy_bytes_s, device));
-    AR_TRY(measure_gemm(&all->flops_s, device));
+    AR_TRY(measure_copy(all, device));
+    AR_TRY(measure_gemm(all, device));
     for (int32_t type = 0; type < AR_QT_COUNT; type++)
         for (int32_t i = 0; i < (o->size ? 1 : 2) * (o->n ? 1 : 2); i++) {
             const char *name = ar_qtype_name((ar_qtype)type);
@@ -176,8 +244,10 @@ static ar_status measure_all(results *all, ar_device *device, const ar_bench_ker
             r->status = measure_product(r, device, (ar_qtype)type);
             if (r->status == AR_ERR_DEVICE_LOST || r->status == AR_ERR_MEMORY) return r->status;
             if (r->status != AR_OK) snprintf(r->reason, sizeof r->reason, "%s", ar_error());
-            if (r->status == AR_OK && r->flops / r->seconds > all->flops_s)
-                all->flops_s = r->flops / r->seconds;
+            if (r->status == AR_OK && r->flops / r->time.seconds > all->flops_s) {
+                all->flops_s = r->flops / r->time.seconds;
+                all->flops_is_wall = r->time.is_wall;
+            }
         }
     return all->count ? AR_OK
                       : ar__fail(AR_ERR_USAGE, "--types %s: expected names such as Q4_0,F16", o->types);
@@ -187,24 +257,49 @@ static ar_status measure_all(results *all, ar_device *device, const ar_bench_ker
 
 static double percent(const results *all, const row *r) {
     double moving = r->bytes / all->copy_bytes_s, computing = r->flops / all->flops_s;
-    return 100.0 * (moving > computing ? moving : computing) / r->seconds;
+    return 100.0 * (moving > computing ? moving : computing) / r->time.seconds;
 }
+
+static const char *clock_of(bool is_wall) { return is_wall ? "wall" : "device"; }
 
 static const char *kernel_of(const ar_device *device, const row *r) {
     return r->n <= ar_device_get_plan(device)->packed_columns ? "gemv" : "gemm";
 }
 
+static void print_times(const results *all, const row *r) {
+    double s = r->time.seconds, sum = 0;
+    printf("%9.0f us %-6s %7.2f GFLOP/s %6.2f GB/s %5.1f %% of the roof", s * 1e6, clock_of(r->time.is_wall),
+           r->flops / s * 1e-9, r->bytes / s * 1e-9, percent(all, r));
+    for (int32_t i = 0; i < r->time.part_count; i++) sum += r->time.parts[i].seconds;
+    for (int32_t i = 0; i < r->time.part_count && r->time.part_count > 1; i++)
+        printf("%s%s %.0f %%", i ? ", " : "; ", r->time.parts[i].name,
+               100.0 * r->time.parts[i].seconds / sum);
+    putchar('\n');
+}
+
 static void print_lines(const results *all, const ar_device *device) {
-    printf("copy %.2f GB/s, product %.2f GFLOP/s at best\n", all->copy_bytes_s * 1e-9, all->flops_s * 1e-9);
+    printf("copy %.2f GB/s (%s time), product %.2f GFLOP/s at best (%s time)\n", all->copy_bytes_s * 1e-9,
+           clock_of(all->copy_is_wall), all->flops_s * 1e-9, clock_of(all->flops_is_wall));
     for (int32_t i = 0; i < all->count; i++) {
         const row *r = &all->rows[i];
         printf("%s %-6s m %d n %3d k %d: ", kernel_of(device, r), r->dtype, (int)r->m, (int)r->n, (int)r->k);
         if (r->status != AR_OK)
             printf("%s\n", r->reason);
         else
-            printf("%9.0f us %7.2f GFLOP/s %6.2f GB/s %5.1f %% of the roof\n", r->seconds * 1e6,
-                   r->flops / r->seconds * 1e-9, r->bytes / r->seconds * 1e-9, percent(all, r));
+            print_times(all, r);
     }
+}
+
+static cJSON *json_parts(const timing *t) {
+    cJSON *list = cJSON_CreateArray();
+    for (int32_t i = 0; i < t->part_count; i++) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "name", t->parts[i].name);
+        cJSON_AddNumberToObject(j, "launches", t->parts[i].launches);
+        cJSON_AddNumberToObject(j, "us", t->parts[i].seconds * 1e6);
+        cJSON_AddItemToArray(list, j);
+    }
+    return list;
 }
 
 static cJSON *json_row(const results *all, const ar_device *device, const row *r) {
@@ -219,11 +314,14 @@ static cJSON *json_row(const results *all, const ar_device *device, const row *r
         cJSON_AddStringToObject(j, "reason", r->reason);
         return j;
     }
-    cJSON_AddNumberToObject(j, "us", r->seconds * 1e6);
-    cJSON_AddNumberToObject(j, "cpu_us", r->cpu_seconds * 1e6);
-    cJSON_AddNumberToObject(j, "gflops", r->flops / r->seconds * 1e-9);
-    cJSON_AddNumberToObject(j, "gbs", r->bytes / r->seconds * 1e-9);
+    cJSON_AddStringToObject(j, "timing", clock_of(r->time.is_wall));
+    cJSON_AddNumberToObject(j, "us", r->time.seconds * 1e6);
+    cJSON_AddNumberToObject(j, "wall_us", r->time.wall_seconds * 1e6);
+    cJSON_AddNumberToObject(j, "cpu_us", r->time.cpu_seconds * 1e6);
+    cJSON_AddNumberToObject(j, "gflops", r->flops / r->time.seconds * 1e-9);
+    cJSON_AddNumberToObject(j, "gbs", r->bytes / r->time.seconds * 1e-9);
     cJSON_AddNumberToObject(j, "percent_of_roof", percent(all, r));
+    cJSON_AddItemToObject(j, "kernels", json_parts(&r->time));
     return j;
 }
 
@@ -235,7 +333,9 @@ static void print_json(const results *all, const ar_device *device) {
     cJSON_AddStringToObject(j, "driver", f->driver);
     cJSON_AddStringToObject(j, "api", f->api);
     cJSON_AddNumberToObject(peaks, "copy_gbs", all->copy_bytes_s * 1e-9);
+    cJSON_AddStringToObject(peaks, "copy_timing", clock_of(all->copy_is_wall));
     cJSON_AddNumberToObject(peaks, "gflops", all->flops_s * 1e-9);
+    cJSON_AddStringToObject(peaks, "gflops_timing", clock_of(all->flops_is_wall));
     cJSON_AddItemToObject(j, "peaks", peaks);
     for (int32_t i = 0; i < all->count; i++) cJSON_AddItemToArray(rows, json_row(all, device, &all->rows[i]));
     cJSON_AddItemToObject(j, "rows", rows);

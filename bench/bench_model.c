@@ -146,6 +146,7 @@ static ar_status print_json(const result *r, const ar_bench_model_options *b, co
     cJSON_AddStringToObject(root, "device", f->name);
     cJSON_AddStringToObject(root, "api", f->api);
     cJSON_AddStringToObject(root, "model", b->model);
+    cJSON_AddStringToObject(root, "timing", "wall");
     cJSON_AddNumberToObject(root, "layers", b->layers ? (double)b->layers : r->layers);
     if (b->pp) {
         one = cJSON_AddObjectToObject(root, "pp");
@@ -198,7 +199,7 @@ static void print_text(const result *r, const ar_bench_model_options *b, const a
     }
     printf("%s (%s)", b->model, size);
     if (b->layers) printf(", %d of %d layers,", (int)b->layers, (int)r->layers);
-    printf(" on %s:%d %s\n", f->api, (int)f->index, f->name);
+    printf(" on %s:%d %s, wall clock\n", f->api, (int)f->index, f->name);
     if (b->pp) printf("%-8s %10.2f tokens/s, deviation %.2f\n", pp, r->pp.mean, r->pp.deviation);
     if (b->tg)
         printf("%-8s %10.2f tokens/s, deviation %.2f, %.2f GB/s\n", tg, r->tg.mean, r->tg.deviation,

@@ -88,7 +88,7 @@ static ar_status time_steps(double *median, const ar_open_model *m, ar_device *d
 static void print_result(const ar_device *device, const bench_options *o, const ar_common *common, double seconds, double flops, double blas) {
     const ar_device_facts *f = ar_device_get_facts(device);
     if (!common->json) {
-        printf("tuning step, dim %d, hidden %d, seq %d, batch %d: %.1f ms, %.2f GFLOP, %.2f GFLOP/s\n", (int)o->dim, (int)o->hidden, (int)o->seq,
+        printf("tuning step, dim %d, hidden %d, seq %d, batch %d: %.1f ms (wall clock), %.2f GFLOP, %.2f GFLOP/s\n", (int)o->dim, (int)o->hidden, (int)o->seq,
                (int)o->batch, seconds * 1e3, flops * 1e-9, flops / seconds * 1e-9);
         if (o->blas) printf("OpenBLAS sgemm 1024^3 on %d threads: %.2f GFLOP/s; ratio %.4f\n", (int)o->threads, blas * 1e-9, flops / seconds / blas);
         return;
@@ -102,6 +102,7 @@ static void print_result(const ar_device *device, const bench_options *o, const 
     cJSON_AddNumberToObject(row, "hidden", (double)o->hidden);
     cJSON_AddNumberToObject(row, "seq", (double)o->seq);
     cJSON_AddNumberToObject(row, "batch", (double)o->batch);
+    cJSON_AddStringToObject(row, "timing", "wall");
     cJSON_AddNumberToObject(row, "us", seconds * 1e6);
     cJSON_AddNumberToObject(row, "gflops", flops / seconds * 1e-9);
     if (o->blas) {
@@ -145,17 +146,17 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_bench_model_options model = {.pp = 512, .tg = 128, .reps = 5};
     bench_options o = {.dim = 288, .hidden = 768, .heads = 6, .kv_heads = 6, .seq = 256, .batch = 8, .steps = 10, .bits = 4, .group = 32, .threads = 2};
     const ar_option options[] = {
-        {"--model", AR_OPT_STRING, &model.model, "MODEL", "time prompts and generation of this model", 0, 0, NULL},
+        {"--model", AR_OPT_STRING, &model.model, "MODEL", "time prompts and generation of this model (wall clock)", 0, 0, NULL},
         {"--pp", AR_OPT_INT, &model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
         {"--tg", AR_OPT_INT, &model.tg, "N", "tokens to generate (128; 0 = not)", 0, 1 << 24, NULL},
         {"--reps", AR_OPT_INT, &model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},
         {"--layers", AR_OPT_INT, &model.layers, "N", "only its first N layers: for models larger than the memory", 1, 1 << 20, NULL},
         {"--md", AR_OPT_FLAG, &model.md, NULL, "the model's figures as llama-bench's table", 0, 0, NULL},
-        {"--kernels", AR_OPT_FLAG, &kernels, NULL, "time products with packed weights, beside this device's roof", 0, 0, NULL},
+        {"--kernels", AR_OPT_FLAG, &kernels, NULL, "time products with packed weights by the device's timestamps, if valid, beside its roof", 0, 0, NULL},
         {"--types", AR_OPT_STRING, &products.types, "LIST", "of these storage types, as Q4_0,F16 (all)", 0, 0, NULL},
         {"--size", AR_OPT_INT, &products.size, "N", "of N x N weights (4096 and 1024)", 0, 65536, NULL},
         {"--n", AR_OPT_INT, &products.n, "N", "with N rows (1 and 512)", 0, 65536, NULL},
-        {"--tune", AR_OPT_FLAG, &o.tune, NULL, "time one tuning step of a random Llama block", 0, 0, NULL},
+        {"--tune", AR_OPT_FLAG, &o.tune, NULL, "time one tuning step of a random Llama block (wall clock)", 0, 0, NULL},
         {"--blas", AR_OPT_FLAG, &o.blas, NULL, "beside OpenBLAS sgemm in the same run", 0, 0, NULL},
         {"--threads", AR_OPT_INT, &o.threads, "N", "threads of OpenBLAS (2)", 1, 1024, NULL},
         {"--dim", AR_OPT_INT, &o.dim, "N", "hidden size (288)", 4, 65536, NULL},

@@ -325,6 +325,21 @@ bench)
     done
     awk -F: '/"(us|gflops)"/ { n += $2 + 0 > 0 } END { exit n != 2 }' out || { cat out >&2; die 'expected times above 0'; }
     [ "$(grep -c '^device:' err)" = 1 ] || die 'remarks belong on stderr'
+    grep -q '"timing":[[:space:]]*"wall"' out || die 'a tuning step without its clock'
+    run 0 devices -q; expected=wall # of the device that auto takes
+    grep -m 1 plan: out | grep -q 'device timing' && expected=device
+    for device in auto null; do # null has no timestamps
+        [ $device = auto ] || expected=wall
+        run 0 bench --kernels --types Q4_0 --size 256 --n 64 --json -q --device $device
+        for key in timing us wall_us cpu_us gflops gbs percent_of_roof kernels launches copy_timing gflops_timing; do
+            grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
+        done
+        grep 'timing"' out | grep -qv ":[[:space:]]*\"$expected\"" && { cat out >&2; die "expected every time of $device by $expected"; }
+        awk -F: '/"(us|wall_us)"/ { gsub(/[^0-9.e+-]/, "", $2); t[n++] = $2 + 0 } END { exit n < 3 || t[0] > 30 * t[1] || t[1] > 1000 * t[0] }' out ||
+            { cat out >&2; die 'the two clocks have different units'; }
+        run 0 bench --kernels --types Q4_0 --size 256 --n 64 -q --device $device
+        [ "$(grep -c "GB/s ($expected time), .* ($expected time)$\| us $expected " out)" = 2 ] || { cat out >&2; die "expected $expected times"; }
+    done
     hide libopenblas.so.0
     run 1 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --blas; says 'libopenblas.so.0 not found' ;;
 devices_agree) # on round to nearest, but for ties
