@@ -178,8 +178,9 @@ static ar_status finish(ar_graph *g, const product *p, const ar_tensor *t) {
     } v = {0, (uint32_t)p->O, p->flags};
     ar__emit_desc d = {.kernel = AR_K_finish, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
     d.operands[0] = (ar__operand){t, 0, 0};
-    d.operands[1] = (ar__operand){p->bias ? p->bias : t, 0, 0};
-    d.operands[2] = (ar__operand){p->residual ? p->residual : t, 0, 0};
+    const ar__operand none = {t, 0, 64}; /* something to bind: all of t may pass what one binding holds */
+    d.operands[1] = p->bias ? (ar__operand){p->bias, 0, 0} : none;
+    d.operands[2] = p->residual ? (ar__operand){p->residual, 0, 0} : none;
     d.operands[3] = (ar__operand){p->y, 0, 0};
     d.bytes = 8.0 * (double)(p->N * p->O);
     uint32_t split = 1u | 1u << 3 | (p->residual ? 1u << 2 : 0);

@@ -576,7 +576,8 @@ static void packed_products(ar_graph *g) {
         w.words = temp(g, w.panels, (int64_t)w.pw * w.lp * w.vw);
         for (int64_t N = 1; N <= 4096; N *= 8) {
             ar_tensor *y = NULL;
-            CHECK_OK(ar_op_linear_packed(g, &y, temp(g, N, w.I), &w, NULL));
+            CHECK_OK(ar_op_linear_packed(g, &y, temp(g, N, w.I), &w,
+                                         &(ar_packed_fuse){.residual = temp(g, N, w.O)}));
         }
     }
 }
