@@ -137,6 +137,7 @@ static float block_scale(const float *values, const float *h, int32_t count, flo
             float off = t * multiple(values[j], t, least, most) - values[j];
             error += h[j] * (off * off);
         }
+        if (c == 0) d = t; /* stays where fp16 holds none of them, and says so */
         if (!(error < best)) continue;
         best = error;
         d = t;

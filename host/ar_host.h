@@ -272,8 +272,9 @@ typedef struct ar_format {
     ar_status (*write)(const char *path, const ar_write_source *src);
     /* Reads it back and compares codes and dequantized values bit for bit. CHECK on any difference. */
     ar_status (*verify)(const char *path, const ar_write_source *src);
-    /* UNSUPPORTED names what of this model the format cannot hold; NULL = any model will do. */
-    ar_status (*accepts)(const ar_open_model *m);
+    /* What write would refuse after all the work: UNSUPPORTED names what of this model the format cannot hold, FORMAT
+     * what it would quantize itself and cannot; NULL = any model will do. */
+    ar_status (*accepts)(const ar_open_model *m, const ar_output_plan *plan);
 } ar_format;
 const ar_format *ar_format_find(const char *name);
 const ar_format *ar_format_at(int32_t i);

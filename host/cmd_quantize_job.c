@@ -385,7 +385,9 @@ static ar_status run_job(job *j) {
     status = r->method->run(&j->model->model, j->device, j->desc.iters > 0 ? &j->samples : NULL, &j->desc,
                             &sink, &j->observer);
     ar_program_progress_end(&j->common);
+    bool is_hopeless = status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
     if (status == AR_OK) status = write_outputs(j, &manifest);
+    if (is_hopeless || (status == AR_ERR_FORMAT && j->desc.iters == 0)) (void)ar__part_remove(&j->part);
     if (status == AR_ERR_INTERRUPTED && !j->common.quiet)
         fprintf(stderr, "finished blocks are kept in %s; continue with --resume\n", part_dir);
     AR_GO(status);

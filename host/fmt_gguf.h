@@ -169,10 +169,10 @@ ar_qtype ar__gguf_plan_type(const ar_output_plan *plan, const ar_config *c, cons
 
 /* ---- fmt_gguf_round.c ---- */
 
-/* Codes and scales of W (q->O, q->I) under q's scheme, a block scheme of ar__gguf_scheme: the least squared
- * error found over a scan of scales. Errors: ARG (W is not finite), UNSUPPORTED (a scale is too large for
- * fp16). */
-ar_status ar__gguf_round(ar_qlinear *q, const float *W);
+/* Codes and scales of W (q->O, q->I), rows of the weight `what` from `row` on, under q's scheme, a block scheme
+ * of ar__gguf_scheme: the least squared error found over a scan of scales. Errors: FORMAT for what is not
+ * finite, and for a scale that fp16 does not hold. */
+ar_status ar__gguf_round(ar_qlinear *q, const char *what, const float *W, int64_t row);
 
 /* ---- fmt_gguf_names.c ---- */
 

@@ -179,22 +179,11 @@ static void round_super(ar_qlinear *q, int64_t super, const float *w) {
     }
 }
 
-static ar_status check_scales(const ar_qlinear *q) {
-    const uint16_t *list = q->d ? q->d : q->scales, *mins = q->d ? q->dmin : q->mins;
-    for (int64_t k = 0; k < q->O * (q->d ? q->supers : q->groups); k++)
-        if ((list[k] & 0x7c00) == 0x7c00 || (mins && (mins[k] & 0x7c00) == 0x7c00))
-            return ar__fail(AR_ERR_UNSUPPORTED, "found weights whose scale is beyond fp16's range");
-    return AR_OK;
-}
-
-ar_status ar__gguf_round(ar_qlinear *q, const float *W) {
-    for (int64_t i = 0; i < q->O * q->I; i++)
-        if (!isfinite(W[i]))
-            return ar__fail(AR_ERR_ARG, "weight (%lld, %lld) is not finite", (long long)(i / q->I),
-                            (long long)(i % q->I));
+ar_status ar__gguf_round(ar_qlinear *q, const char *what, const float *W, int64_t row) {
+    AR_TRY(ar_quant_check_weights(what, W, &q->scheme, row, q->O, q->I));
     if (q->scheme.super != AR_SUPER_NONE)
         for (int64_t k = 0; k < q->O * q->supers; k++) round_super(q, k, W + k * AR_SUPER_BLOCK);
     else
         for (int64_t k = 0; k < q->O * q->groups; k++) round_group(q, k, W + k * q->scheme.group);
-    return check_scales(q);
+    return ar_qlinear_check_scales(q, what, row);
 }

@@ -249,7 +249,7 @@ static ar_status round_rows(ar_qlinear *q, const job *j, const entry *e, int64_t
     ar_status status = values ? AR_OK : AR_ERR_MEMORY;
     if (status == AR_OK) status = read_rows(j, values, e, row, n);
     if (status == AR_OK) status = ar_qlinear_init(q, &scheme, n, e->dims[1]);
-    if (status == AR_OK) status = ar__gguf_round(q, values);
+    if (status == AR_OK) status = ar__gguf_round(q, e->name, values, row);
     free(values);
     return status;
 }
@@ -347,8 +347,8 @@ static ar_status put_file(job *j) {
 
 static ar_status list_file(job *j) {
     const ar__gguf_mix *mix;
-    AR_TRY(find_mix(&mix, j->src->plan));
     AR_TRY(ar__gguf_accepts(j->src->model));
+    AR_TRY(find_mix(&mix, j->src->plan));
     return list_entries(j);
 }
 
@@ -482,6 +482,36 @@ done:
     return status;
 }
 
+/* ---- before the work ---- */
+
+static ar_status check_rounded(const job *j, const entry *e) {
+    ar_scheme scheme;
+    int64_t step = rows_at_a_time(e);
+    ar__gguf_scheme(&scheme, e->type->qtype);
+    float *values = ar__alloc((size_t)step, (size_t)e->dims[1] * sizeof *values);
+    ar_status status = values ? AR_OK : AR_ERR_MEMORY;
+    for (int64_t row = 0; row < e->dims[0] && status == AR_OK; row += step) {
+        int64_t n = e->dims[0] - row < step ? e->dims[0] - row : step;
+        status = read_rows(j, values, e, row, n);
+        if (status == AR_OK) status = ar_quant_check_weights(e->name, values, &scheme, row, n, e->dims[1]);
+    }
+    free(values);
+    return status;
+}
+
+/* The embedding and the head are rounded last, when the tuning has taken its hours. */
+static ar_status accepts(const ar_open_model *m, const ar_output_plan *plan) {
+    ar_write_source src = {.model = m, .plan = plan};
+    job j = {.src = &src};
+    ar_status status;
+    AR_GO(list_file(&j));
+    for (int64_t i = 0; i < j.count; i++)
+        if (is_rounded(&j.entries[i])) AR_GO(check_rounded(&j, &j.entries[i]));
+done:
+    free(j.entries);
+    return status;
+}
+
 const ar_format ar__format_gguf = {
     "gguf", "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32", false, storage, write, verify,
-    ar__gguf_accepts};
+    accepts};

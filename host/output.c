@@ -99,7 +99,7 @@ static ar_status check_place(const char *path, const ar_format *f, const char *m
 ar_status ar__output_accepts(const ar_output_plan *plan, const ar_open_model *m) {
     for (int32_t i = 0; i < plan->format_count; i++) {
         const ar_format *f = ar_format_find(plan->formats[i]);
-        if (f->accepts) AR_TRY(f->accepts(m));
+        if (f->accepts) AR_TRY(f->accepts(m, plan));
     }
     return AR_OK;
 }

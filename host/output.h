@@ -10,7 +10,7 @@ ar_status ar__output_path(char **path, const ar_output_plan *plan, const char *o
  * missing or cannot be written into, when something stands at a place that may not be replaced, and when a place
  * is the model, lies inside it or holds it; UNSUPPORTED as ar__hf_folder_check. Leaves nothing behind. */
 ar_status ar__output_check(const ar_output_plan *plan, const char *out, const char *model_path);
-/* Whether every format of the plan can hold this model at all. Errors: UNSUPPORTED. */
+/* Whether every format of the plan can hold this model at all. Errors: those of ar_format.accepts. */
 ar_status ar__output_accepts(const ar_output_plan *plan, const ar_open_model *m);
 /* As ar__output_check for one more file, named by `option` in errors: its folder can be written into, and it is not `out`. */
 ar_status ar__output_check_file(const char *option, const char *path, const char *out);

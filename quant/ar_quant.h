@@ -167,8 +167,14 @@ void ar_qlinear_deinit(ar_qlinear *q);
 void ar_qlinear_free(ar_qlinear *q); /* deinit + free; NULL is fine */
 /* dst (O, I) = W'. Plain f32 arithmetic, the reference every reader is compared with bit for bit. */
 void ar_qlinear_dequant(float *dst, const ar_qlinear *q);
-/* Quantize-dequantize on the host in f32 (RTN when v and mm are NULL); the scalar truth of the scheme. */
+/* Round to nearest on the host in f32; the scalar truth of the scheme. Errors: those of the two checks below. */
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W);
+/* quant/check.c. Whether rows [row, row + rows) of the weight called `what`, W (rows, I), can be quantized. Errors:
+ * FORMAT names the first element that is NaN, infinite, or so large that no scheme of these bits holds it. */
+ar_status ar_quant_check_weights(const char *what, const float *W, const ar_scheme *scheme, int64_t row, int64_t rows, int64_t I);
+/* Whether fp16 holds the scales and minima of q, which are those of `what` from row `row` on. Errors: FORMAT names
+ * the first group whose scale is beyond its range. */
+ar_status ar_qlinear_check_scales(const ar_qlinear *q, const char *what, int64_t row);
 
 /* codes, row_order (O) and rows (O, I) are owned; NULL where desc does not point to them. */
 struct ar_stored { ar_packed_desc desc; ar_qlinear *codes; int32_t *row_order; float *rows; };
@@ -229,7 +235,7 @@ typedef struct ar_method {
 const ar_method *ar_method_find(const char *name);
 const ar_method *ar_method_at(int32_t index);
 
-/* Quantizes one weight on the device without tuning: q from W (host f32). */
+/* Quantizes one weight on the device without tuning: q from W (host f32). Errors: as ar_qlinear_rtn; the device's. */
 ar_status ar_rtn_linear(ar_qlinear *q, ar_device *device, const float *W);
 
 /* Counter-based random numbers (Philox-4x32-10), keyed by (seed, stream, counter). */

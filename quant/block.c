@@ -29,19 +29,26 @@ static ar_status hook_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_
     return ar_norm_record(&w->block->norms[j], g, y, x, w->norms[j], w->norm_biases[j]);
 }
 
-/* One weight, converted and written a few rows at a time. */
-static ar_status upload_linear(ar_tensor **t, const ar_block *block, int32_t i, ar_device *device) {
+void ar__weight_name(char out[AR__WEIGHT_NAME], const ar_block *block, int32_t i) {
+    snprintf(out, AR__WEIGHT_NAME, "%s.%s.weight", block->name, block->linears[i].name);
+}
+
+/* One weight, converted and written a few rows at a time; checked if it is to be quantized under scheme. */
+static ar_status upload_linear(ar_tensor **t, const ar_block *block, int32_t i, ar_device *device, const ar_scheme *scheme) {
     const ar_linear *lin = &block->linears[i];
     int64_t rows = UPLOAD_BYTES / (lin->I * 4);
     if (rows < 1) rows = 1;
     if (rows > lin->O) rows = lin->O;
     ar_status status = AR_OK;
+    char name[AR__WEIGHT_NAME];
     float *scratch = ar__alloc((size_t)rows, (size_t)lin->I * 4);
     if (!scratch) return AR_ERR_MEMORY;
+    ar__weight_name(name, block, i);
     AR_GO(ar_tensor_create(t, device, AR_F32, 2, (const int64_t[]){lin->O, lin->I}));
     for (int64_t row = 0; row < lin->O; row += rows) {
         int64_t n = lin->O - row < rows ? lin->O - row : rows;
         AR_GO(block->read_linear(block, scratch, i, row, n));
+        if (scheme) AR_GO(ar_quant_check_weights(name, scratch, scheme, row, n, lin->I));
         AR_GO(ar_tensor_write(*t, scratch, row * lin->I, n * lin->I));
     }
 done:
@@ -71,13 +78,15 @@ done:
     return status;
 }
 
-static ar_status init_weights(ar_block_weights *w, const ar_block *block, ar_device *device, bool as_stored) {
+/* The linears with !skip[i] are checked under schemes[i]; NULL = none is. */
+static ar_status init_weights(ar_block_weights *w, const ar_block *block, ar_device *device, bool as_stored, const bool *skip,
+                              const ar_scheme *schemes) {
     ar_status status = AR_OK;
     memset(w, 0, sizeof *w);
     w->block = block;
     for (int32_t i = 0; i < block->linear_count; i++) {
         AR_GO(as_stored ? upload_stored(&w->packed[i], block, i, device)
-                        : upload_linear(&w->linears[i], block, i, device));
+                        : upload_linear(&w->linears[i], block, i, device, skip && !skip[i] ? &schemes[i] : NULL));
         if (block->linears[i].has_bias) AR_GO(upload_vector(&w->biases[i], block, block->read_bias, i, block->linears[i].O, device));
     }
     for (int32_t j = 0; j < block->norm_count; j++) {
@@ -92,11 +101,16 @@ done:
 }
 
 ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_device *device) {
-    return init_weights(w, block, device, false);
+    return init_weights(w, block, device, false, NULL, NULL);
+}
+
+ar_status ar__block_weights_init_checked(ar_block_weights *w, const ar_block *block, ar_device *device, const bool *skip,
+                                         const ar_scheme *schemes) {
+    return init_weights(w, block, device, false, skip, schemes);
 }
 
 ar_status ar_block_weights_init_stored(ar_block_weights *w, const ar_block *block, ar_device *device) {
-    return init_weights(w, block, device, true);
+    return init_weights(w, block, device, true, NULL, NULL);
 }
 
 void ar_block_weights_deinit(ar_block_weights *w) {

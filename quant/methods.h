@@ -37,10 +37,17 @@ ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, c
 
 /* A device tensor full of zeros. */
 ar_status ar__zeros(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dims, const int64_t *dim);
+/* As ar_block_weights_init, for a block whose linears with !skip[i] are about to be quantized under schemes[i].
+ * Errors: also those of ar_quant_check_weights. */
+ar_status ar__block_weights_init_checked(ar_block_weights *w, const ar_block *block, ar_device *device, const bool *skip,
+                                         const ar_scheme *schemes);
+/* "model.layers.3.self_attn.q_proj.weight", for errors. */
+#define AR__WEIGHT_NAME 256
+void ar__weight_name(char out[AR__WEIGHT_NAME], const ar_block *block, int32_t i);
 
 /* ---- scheme_super.c ---- */
 
-/* Round to nearest in a double-quantized structure. Errors: ARG for a weight that is not finite. */
+/* Round to nearest in a double-quantized structure, of weights that are checked. Errors: as ar_qlinear_check_scales. */
 ar_status ar__qlinear_rtn_super(ar_qlinear *q, const float *W);
 
 /* ---- importance.c: how much each input of a linear counts ---- */

@@ -1,27 +1,30 @@
 /* rtn: round to nearest. Every weight is quantized from its own numbers, no calibration (V = 0, coefficients 1;
  * docs/methods.md). The floor every other method has to beat. */
 #include "methods.h"
+#include <math.h>
 #include <stdlib.h>
 
-/* Scales and zeros as the device gave them: sz (O, groups, 4). */
+/* Scales and zeros as the device gave them: sz (O, groups, 4). Under a scale that fp16 does not hold, which the
+ * caller refuses, the rest may be NaN. */
 static void take_plain(ar_qlinear *q, const float *sz) {
     for (int64_t i = 0; i < q->O * q->groups; i++) {
         q->scales[i] = ar_f32_to_f16(sz[4 * i]);
-        q->zeros[i] = (uint8_t)sz[4 * i + 1];
+        q->zeros[i] = isfinite(sz[4 * i]) ? (uint8_t)sz[4 * i + 1] : 0;
         if (q->mins) q->mins[i] = ar_f32_to_f16(sz[4 * i + 2]);
     }
 }
 
-/* The products sz = (d sc, dmin mn) are exact, and so are the quotients. start (O, groups, 4): d, dmin. */
+/* The products sz = (d sc, dmin mn) are exact, and so are the quotients. start (O, groups, 4): d, dmin; what fp16
+ * does not hold as in take_plain. */
 static void take_super(ar_qlinear *q, const float *sz, const float *start) {
     int64_t per = AR_SUPER_BLOCK / q->scheme.group;
     for (int64_t i = 0; i < q->O * q->groups; i++) {
         float d = start[4 * i], dmin = start[4 * i + 1];
         q->d[i / per] = d != 0.0f ? ar_f32_to_f16(d) : 0; /* no negative zero */
-        q->sub_scales[i] = d != 0.0f ? (int8_t)(sz[4 * i] / d) : 0;
+        q->sub_scales[i] = d != 0.0f && isfinite(d) ? (int8_t)(sz[4 * i] / d) : 0;
         if (!q->dmin) continue;
         q->dmin[i / per] = ar_f32_to_f16(dmin);
-        q->sub_mins[i] = dmin != 0.0f ? (uint8_t)(sz[4 * i + 1] / dmin) : 0;
+        q->sub_mins[i] = dmin != 0.0f && isfinite(dmin) ? (uint8_t)(sz[4 * i + 1] / dmin) : 0;
     }
 }
 

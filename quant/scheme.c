@@ -107,6 +107,7 @@ static void scale_of(float *s, float *zp, const ar_scheme *scheme, float lo, flo
 }
 
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
+    AR_TRY(ar_quant_check_weights("weight", W, &q->scheme, 0, q->O, q->I));
     if (q->scheme.super != AR_SUPER_NONE) return ar__qlinear_rtn_super(q, W);
     int64_t G = group_size(q);
     float Q = (float)((1 << q->scheme.bits) - 1);
@@ -116,9 +117,6 @@ ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
             if (end > (o + 1) * q->I) end = (o + 1) * q->I;
             float lo = 0.0f, hi = 0.0f, s, zp;
             for (int64_t i = from; i < end; i++) {
-                if (!isfinite(W[i]))
-                    return ar__fail(AR_ERR_ARG, "weight (%lld, %lld) is not finite", (long long)o,
-                                    (long long)(i - o * q->I));
                 lo = fminf(lo, W[i]);
                 hi = fmaxf(hi, W[i]);
             }
@@ -129,7 +127,7 @@ ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
             q->zeros[group] = (uint8_t)zp;
             if (q->mins) q->mins[group] = ar_f32_to_f16(-zp * s);
         }
-    return AR_OK;
+    return ar_qlinear_check_scales(q, "weight", 0);
 }
 
 void ar_stored_deinit(ar_stored *s) {

@@ -20,14 +20,10 @@ static void store(ar_qlinear *q, const float *w, const ar__super_fit *fit, int64
 }
 
 ar_status ar__qlinear_rtn_super(ar_qlinear *q, const float *W) {
-    for (int64_t at = 0; at < q->O * q->I; at++)
-        if (!isfinite(W[at]))
-            return ar__fail(AR_ERR_ARG, "weight (%lld, %lld) is not finite", (long long)(at / q->I),
-                            (long long)(at % q->I));
     for (int64_t block = 0; block < q->O * q->supers; block++) {
         ar__super_fit fit;
         ar__super_start(&fit, &q->scheme, W + block * AR_SUPER_BLOCK, NULL);
         store(q, W + block * AR_SUPER_BLOCK, &fit, block);
     }
-    return AR_OK;
+    return ar_qlinear_check_scales(q, "weight", 0);
 }

@@ -58,7 +58,17 @@ static void plan_block(block_plan *p, const walk *w, const ar_block *block) {
     }
 }
 
-/* The codes of one block: by the method, or round to nearest past block_limit. */
+static ar_status check_scales(ar_qlinear *const *list, const ar_block *block) {
+    char name[AR__WEIGHT_NAME];
+    for (int32_t i = 0; i < block->linear_count; i++) {
+        ar__weight_name(name, block, i);
+        if (list[i]) AR_TRY(ar_qlinear_check_scales(list[i], name, 0));
+    }
+    return AR_OK;
+}
+
+/* The codes of one block: by the method, or round to nearest past block_limit. What cannot be rounded to nearest is
+ * refused before the tuning, whose ranges are never wider: it would only meet losses that are not finite. */
 static ar_status quantize_block(walk *w, const ar_block *block, const block_plan *p, ar_block_weights *weights,
                                 const ar__importance *importance, ar_qlinear *q, ar_qlinear **list,
                                 ar_block_report *report) {
@@ -68,10 +78,13 @@ static ar_status quantize_block(walk *w, const ar_block *block, const block_plan
         AR_TRY(ar_qlinear_init(&q[i], &p->schemes[i], block->linears[i].O, block->linears[i].I));
         list[i] = &q[i];
     }
-    if (!p->tuned) return ar__rtn_block(q, weights, p->skip, w->device);
+    AR_TRY(ar__rtn_block(q, weights, p->skip, w->device));
+    AR_TRY(check_scales(list, block));
+    if (!p->tuned) return AR_OK;
     const ar_chain *input = d->no_quantized_input ? &w->x_float : &w->x_quant;
     ar__tune_unit unit = {block, weights, input, &w->target, w->samples, p->skip, p->schemes, importance->list};
-    return w->method(q, report, w->history, &unit, w->device, d, w->observer);
+    AR_TRY(w->method(q, report, w->history, &unit, w->device, d, w->observer));
+    return check_scales(list, block);
 }
 
 /* target = block(x_float), and on the way how much the inputs count. */
@@ -110,7 +123,7 @@ static ar_status walk_block(walk *w, int32_t b) {
     if (done_before && !w->samples) return AR_OK;
     plan_block(&plan, w, block);
     if (done_before) plan.any_counts = false;
-    AR_GO(ar_block_weights_init(&weights, block, w->device));
+    AR_GO(ar__block_weights_init_checked(&weights, block, w->device, plan.skip, plan.schemes));
     AR_GO(float_chain(w, block, &weights, &plan, &importance));
     if (done_before)
         AR_GO(w->sink->load(w->sink->ctx, block, list));

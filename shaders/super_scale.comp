@@ -1,7 +1,7 @@
 /* super_scale: the scales of every super-block and the multiples of its groups (docs/methods.md, equation 8).
  *   d = fp16(top/(n + 0.1 k)), k = -9 .. 9, with the smallest sum of h (d i - s)^2, i = clamp(rnd(s/d), least, most),
  *   top the s of largest magnitude, n the limit it comes to lie on (its own sign where there are two); k = 0
- *   wins ties, then the order of k. dmin likewise from m.
+ *   wins ties, then the order of k; infinite where fp16 holds none of them. dmin likewise from m.
  *   F (rows supers per): s, m and their weights h   R (rows supers per): d, dmin, i of s, i of m
  *   per groups to a super-block; pairs 0: no minima
  * One item per super-block; exact as super_scan. */
@@ -33,6 +33,7 @@ BODY
                 err += F[j].z * (off * off);
                 err_m += F[j].w * (off_m * off_m);
             }
+            if (c == 0) d = t;
             if (err < best.x) {
                 best.x = err;
                 d.x = t.x;

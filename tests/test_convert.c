@@ -211,7 +211,7 @@ static void conv1d_is_turned(void **state) {
     ar_model_close(b);
     assert_ok(convert(gguf, halves, "hf", "f32"));
     assert_ok(ar_model_open(&c, gguf));
-    assert_error(ar_format_find("awq")->accepts(c), AR_ERR_UNSUPPORTED, "Conv1D");
+    assert_error(ar_format_find("awq")->accepts(c, &(ar_output_plan){0}), AR_ERR_UNSUPPORTED, "Conv1D");
     ar_model_close(c);
 }
 

@@ -230,7 +230,7 @@ static void through_gguf(float *logits, ar_device *device, const ar_open_model *
     const char *path = in_folder(folder, "model.gguf");
     assert_ok(ar_output_plan_make(&plan, &(ar_output_request){.formats = "gguf", .type = type, .sym = -1}));
     ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src, .method = "rtn"};
-    assert_ok(ar_format_find("gguf")->accepts(m));
+    assert_ok(ar_format_find("gguf")->accepts(m, &plan));
     assert_ok(ar_format_find("gguf")->write(path, &src));
     assert_ok(ar_format_find("gguf")->verify(path, &src));
     assert_ok(ar_model_open(&back, path));
@@ -280,7 +280,7 @@ static void gguf_case(ar_device *device, void *ctx) {
         golden_read(&g, names[f]);
         assert_ok(ar_model_open(&m, golden_folder(names[f])));
         if (strcmp(names[f], "opt") == 0) {
-            assert_error(ar_format_find("gguf")->accepts(m), AR_ERR_UNSUPPORTED, "found model family \"opt\"");
+            assert_error(ar_format_find("gguf")->accepts(m, &(ar_output_plan){0}), AR_ERR_UNSUPPORTED, "found model family \"opt\"");
         } else {
             through_gguf(got, device, m, folder, "f32", &g);
             compare(device, names[f], "through GGUF", got, g.logits, T, 1e-5);
@@ -301,7 +301,7 @@ static void formats_without_conv1d_refuse_gpt2(void **state) {
     ar_open_model *m;
     assert_ok(ar_model_open(&m, golden_folder("gpt2")));
     const char *refused[] = {"awq", "auto_round_awq", "compressed_tensors"};
-    for (int i = 0; i < 3; i++) assert_error(ar_format_find(refused[i])->accepts(m), AR_ERR_UNSUPPORTED, "Conv1D");
+    for (int i = 0; i < 3; i++) assert_error(ar_format_find(refused[i])->accepts(m, &(ar_output_plan){0}), AR_ERR_UNSUPPORTED, "Conv1D");
     ar_model_close(m);
 }
 

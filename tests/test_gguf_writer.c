@@ -490,6 +490,56 @@ static void values_beyond_f16_are_refused(void **state) {
     gguf_close_source(&s);
 }
 
+/* One element of every matrix, where the source has it. */
+static const ar_weights_vtable *real_vtable;
+static float spoilt_value;
+
+static ar_status spoilt_read(const void *impl, float *dst, int64_t i, int64_t row, int64_t rows) {
+    assert_ok(real_vtable->read(impl, dst, i, row, rows));
+    const ar_weight *w = real_vtable->at(impl, i);
+    if (w->dim_count == 2 && row <= 3 && row + rows > 3) dst[(3 - row) * w->dims[1] + 20] = spoilt_value;
+    return AR_OK;
+}
+
+static void embeddings_that_no_code_holds_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        float value;
+        ar_status before; /* what is found before the work; the rest while writing */
+        const char *text;
+    } cases[] = {{NAN, AR_ERR_FORMAT, "token_embd.weight: found NaN at row 3, column 20"},
+                 {INFINITY, AR_ERR_FORMAT, "token_embd.weight: found Inf at row 3, column 20"},
+                 {1e30f, AR_ERR_FORMAT, "token_embd.weight: found 1e+30 at row 3, column 20"},
+                 {4e8f, AR_OK, "token_embd.weight: found weights from row 3, column 0 on whose scale"}};
+    gguf_source s;
+    gguf_shape square = {256, 256, 1, 4, 4, 64, 64, true, false, NULL, NULL};
+    const char *types[] = {"q8_0", "q6_k"};
+    gguf_write_folder(folder, &square);
+    for (size_t k = 0; k < 2 * sizeof cases / sizeof *cases; k++) {
+        gguf_open_source(&s, folder, NULL, (ar_output_request){.type = "q4_0", .sym = -1});
+        assert_ok(ar_output_plan_parts(&s.plan, types[k % 2], types[k % 2]));
+        real_vtable = s.model.weights.vtable;
+        ar_weights_vtable vtable = *real_vtable;
+        vtable.read = spoilt_read;
+        s.model.weights.vtable = &vtable;
+        spoilt_value = k % 2 || cases[k / 2].before ? cases[k / 2].value : 1e7f;
+        assert_int_equal(ar__format_gguf.accepts(&s.model, &s.plan), cases[k / 2].before);
+        if (cases[k / 2].before) assert_non_null(strstr(ar_error(), cases[k / 2].text));
+        assert_error(ar__format_gguf.write(path, &s.write), AR_ERR_FORMAT, cases[k / 2].text);
+        assert_false(ar_path_exists(path));
+        s.model.weights.vtable = real_vtable;
+        gguf_close_source(&s);
+    }
+    gguf_open_source(&s, folder, NULL, (ar_output_request){.type = "f16", .sym = -1}); /* NaN is a float like others */
+    ar_weights_vtable vtable = *real_vtable;
+    vtable.read = spoilt_read;
+    spoilt_value = NAN;
+    s.model.weights.vtable = &vtable;
+    assert_ok(ar__format_gguf.accepts(&s.model, &s.plan));
+    s.model.weights.vtable = real_vtable;
+    gguf_close_source(&s);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_path, teardown)
     const struct CMUnitTest tests[] = {T(every_type_round_trips),
@@ -507,6 +557,7 @@ int main(void) {
                                        T(equal_inputs_give_equal_files),
                                        T(verify_finds_every_changed_byte),
                                        T(writing_survives_every_failed_allocation),
-                                       T(values_beyond_f16_are_refused)};
+                                       T(values_beyond_f16_are_refused),
+                                       T(embeddings_that_no_code_holds_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

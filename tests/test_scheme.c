@@ -183,15 +183,63 @@ static void rtn_errs_by_at_most_half_a_step(void **state) {
     free(W), free(D);
 }
 
+/* On the host for device -1. */
+static ar_status rtn_on(ar_qlinear *q, int32_t device, const float *W) {
+    return device < 0 ? ar_qlinear_rtn(q, W) : ar_rtn_linear(q, devices.device[device], W);
+}
+
 static void rtn_refuses_weights_that_are_not_finite(void **state) {
     (void)state;
-    float W[8] = {0, 1, NAN, 0, 0, 0, 0, 0};
+    float W[8] = {0, 1};
     ar_qlinear q;
     assert_ok(ar_qlinear_init(&q, &(ar_scheme){4, 4, AR_ZERO_SYM, 0, AR_SUPER_NONE}, 2, 4));
-    assert_error(ar_qlinear_rtn(&q, W), AR_ERR_ARG, "(0, 2)");
-    W[2] = 0, W[7] = INFINITY;
-    assert_error(ar_qlinear_rtn(&q, W), AR_ERR_ARG, "(1, 3)");
+    for (int32_t d = -1; d < devices.count; d++) {
+        W[2] = NAN, W[7] = 0;
+        assert_error(rtn_on(&q, d, W), AR_ERR_FORMAT, "found NaN at row 0, column 2");
+        W[2] = 0, W[7] = INFINITY;
+        assert_error(rtn_on(&q, d, W), AR_ERR_FORMAT, "found Inf at row 1, column 3");
+        W[7] = -INFINITY;
+        assert_error(rtn_on(&q, d, W), AR_ERR_FORMAT, "found -Inf at row 1, column 3");
+    }
     ar_qlinear_deinit(&q);
+}
+
+/* The largest scale of fp16 times the codes (and multiples) of each scheme lies between `most` and `beyond`. */
+static void rtn_refuses_scales_that_fp16_does_not_hold(void **state) {
+    (void)state;
+    enum { O = 2, I = 256 };
+    static const struct {
+        ar_scheme scheme;
+        float most, beyond;
+        const char *what;
+    } cases[] = {{{4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, 5e5f, 5.5e5f, "row 1, column 32 on whose scale"},
+                 {{8, 64, AR_ZERO_SYM, 0, AR_SUPER_NONE}, -8e6f, -9e6f, "row 1, column 0 on whose scale"},
+                 {{4, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, 9e5f, 1e6f, "row 1, column 32 on whose scale"},
+                 {{2, 256, AR_ZERO_INT, 0, AR_SUPER_NONE}, -1.9e5f, -2e5f, "row 1, column 0 on whose scale"},
+                 {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}, 9e5f, 1e6f, "row 1, column 32 on whose scale"},
+                 {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}, -6e4f, -7e4f, "row 1, column 32 on whose minimum"},
+                 {{2, 16, AR_ZERO_F16MIN, 0, AR_SUPER_Q2_K}, 2.5e6f, 4e6f, "row 1, column 0 on whose scale"},
+                 {{2, 16, AR_ZERO_F16MIN, 0, AR_SUPER_Q2_K}, -8e5f, -2e6f, "row 1, column 0 on whose"},
+                 {{3, 16, AR_ZERO_SYM, 0, AR_SUPER_Q3_K}, 6e6f, 1.5e7f, "row 1, column 0 on whose scale"},
+                 {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_Q4_K}, 5e7f, 8e7f, "row 1, column 0 on whose scale"},
+                 {{5, 32, AR_ZERO_F16MIN, 0, AR_SUPER_Q5_K}, 1e8f, 1.6e8f, "row 1, column 0 on whose scale"},
+                 {{6, 16, AR_ZERO_SYM, 0, AR_SUPER_Q6_K}, 2.4e8f, 3.5e8f, "row 1, column 0 on whose scale"}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (int32_t d = -1; d < devices.count; d++) {
+            float W[O * I] = {0.5f, -0.25f}, got[O * I];
+            ar_qlinear q;
+            assert_ok(ar_qlinear_init(&q, &cases[k].scheme, O, I));
+            W[I + 40] = cases[k].most;
+            assert_ok(rtn_on(&q, d, W));
+            ar_qlinear_dequant(got, &q);
+            for (int i = 0; i < O * I; i++) assert_true(isfinite(got[i]));
+            assert_true(fabsf(got[I + 40] / cases[k].most - 1) < 0.2f);
+            W[I + 40] = cases[k].beyond;
+            assert_error(rtn_on(&q, d, W), AR_ERR_FORMAT, cases[k].what);
+            W[I + 40] = 1e30f;
+            assert_error(rtn_on(&q, d, W), AR_ERR_FORMAT, "found 1e+30 at row 1, column 40");
+            ar_qlinear_deinit(&q);
+        }
 }
 
 /* ---- published figures ---- */
@@ -311,6 +359,7 @@ int main(void) {
         cmocka_unit_test(rtn_equals_the_reference_on_host_and_devices),
         cmocka_unit_test(rtn_errs_by_at_most_half_a_step),
         cmocka_unit_test(rtn_refuses_weights_that_are_not_finite),
+        cmocka_unit_test(rtn_refuses_scales_that_fp16_does_not_hold),
         cmocka_unit_test(rtn_codes_have_the_published_crcs),
         cmocka_unit_test(philox_gives_the_published_numbers),
         cmocka_unit_test(random_units_are_uniform_and_keyed),

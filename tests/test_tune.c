@@ -228,6 +228,76 @@ static void cancelling_ends_between_steps(void **state) {
     check_each_device(cancelled, NULL);
 }
 
+/* ---- weights that no code holds ---- */
+
+/* The model's own readers but for one element of one block. */
+static struct { const ar_block *block; int32_t linear; int64_t row, column; float value; } spoilt;
+static ar_status (*read_unspoilt)(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows);
+
+static ar_status read_spoilt(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows) {
+    CHECK_OK(read_unspoilt(b, dst, i, row, rows));
+    if (b == spoilt.block && i == spoilt.linear && spoilt.row >= row && spoilt.row < row + rows)
+        dst[(spoilt.row - row) * b->linears[i].I + spoilt.column] = spoilt.value;
+    return AR_OK;
+}
+
+static bool all_but_the_spoilt(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
+    (void)ctx;
+    (void)scheme;
+    return block != spoilt.block || i != spoilt.linear;
+}
+
+static ar_status quantize_spoilt(outcome *o, ar_open_model *m, ar_device *device, const char *method, float value,
+                                 const ar_quant_desc *desc) {
+    int32_t ids[2 * T] = {0};
+    for (int32_t i = 0; i < 2 * T; i++) ids[i] = i % 50;
+    ar_samples samples = {ids, 2, T};
+    ar_sink sink = {.block = collect, .ctx = o};
+    memset(o, 0, sizeof *o);
+    spoilt.value = value;
+    return ar_method_find(method)->run(&m->model, device, &samples, desc, &sink, NULL);
+}
+
+static void refuse_spoilt(ar_device *device, void *ctx) {
+    static const char *const methods[] = {"rtn", "signround"};
+    static const struct { float value; const char *text; } cases[] = {
+        {NAN, "model.layers.1.self_attn.o_proj.weight: found NaN at row 5, column 41"},
+        {-INFINITY, "model.layers.1.self_attn.o_proj.weight: found -Inf at row 5, column 41"},
+        {1e30f, "model.layers.1.self_attn.o_proj.weight: found 1e+30 at row 5, column 41"},
+        {1e6f, "model.layers.1.self_attn.o_proj.weight: found weights from row 5, column 32 on whose scale"}};
+    ar_open_model *m = NULL;
+    outcome o;
+    ar_quant_desc desc = asym2;
+    (void)ctx;
+    CHECK_OK(ar_random_model_open(&m, &small, 5));
+    for (int b = 0; b < LAYERS; b++) {
+        read_unspoilt = m->model.blocks[b].read_linear;
+        m->model.blocks[b].read_linear = read_spoilt;
+    }
+    spoilt.block = &m->model.blocks[1];
+    spoilt.linear = 3;
+    spoilt.row = 5;
+    spoilt.column = 41;
+    for (size_t k = 0; k < 2 * sizeof cases / sizeof *cases; k++) {
+        assert_int_equal(quantize_spoilt(&o, m, device, methods[k % 2], cases[k / 2].value, &desc), AR_ERR_FORMAT);
+        if (!strstr(ar_error(), cases[k / 2].text)) fail_msg("found '%s', expected '%s'", ar_error(), cases[k / 2].text);
+        assert_int_equal(o.blocks, 1); /* the block before is in order */
+        outcome_free(&o);
+    }
+    desc.choose = all_but_the_spoilt; /* what stays float is not looked at */
+    CHECK_OK(quantize_spoilt(&o, m, device, "rtn", NAN, &desc));
+    assert_int_equal(o.blocks, LAYERS);
+    outcome_free(&o);
+    ar_block_weights weights;
+    CHECK_OK(ar_block_weights_init(&weights, spoilt.block, device)); /* nor what is only evaluated */
+    ar_block_weights_deinit(&weights);
+    ar_random_model_close(m);
+}
+static void weights_that_no_code_holds_are_refused_by_name(void **state) {
+    (void)state;
+    check_each_device(refuse_spoilt, NULL);
+}
+
 /* ---- budgets: each device is opened again with less memory ---- */
 
 static ar_status with_budget(outcome *o, const char *select, uint64_t budget, uint64_t *high_water) {
@@ -286,6 +356,7 @@ int main(void) {
         cmocka_unit_test(adam_improves_too_and_wants_f32_state),
         cmocka_unit_test(the_rate_follows_the_linears_own_bits),
         cmocka_unit_test(cancelling_ends_between_steps),
+        cmocka_unit_test(weights_that_no_code_holds_are_refused_by_name),
         cmocka_unit_test(small_budgets_are_kept_and_give_the_same_bits_while_a_batch_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

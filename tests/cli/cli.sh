@@ -271,6 +271,36 @@ resume_mismatch)
     kill -INT $pid; wait $pid
     run 2 "${command[@]}" -o o.gguf --resume --seed 43; says 'seed'
     [ -f o.gguf.part/manifest.json ] || die 'the state was lost' ;;
+not_finite) # little-endian f32 into one weight of a layer, and of the embedding
+    spoil() { # NAME BYTES: element 5 of tensor NAME in the folder bad
+        local header begin
+        rm -rf bad && cp -r plain bad
+        header=$(od -An -tu8 -N8 bad/model.safetensors | tr -d ' ')
+        begin=$(head -c $((8 + header)) bad/model.safetensors | tail -c "$header" |
+            sed -n "s/.*\"$1\":{[^}]*\"data_offsets\":\[\([0-9]*\).*/\1/p")
+        [ -n "$begin" ] || die "no tensor $1"
+        printf %b "$2" | dd of=bad/model.safetensors bs=1 seek=$((8 + header + begin + 20)) conv=notrunc status=none
+    }
+    nan='\x00\x00\xc0\x7f' inf='\x00\x00\x80\x7f' million='\x00\x24\x74\x49'
+    q_proj=model.layers.1.self_attn.q_proj.weight
+    run 0 convert "$model" -o plain --format hf --type f32
+    spoil $q_proj "$nan"
+    for method in '--method rtn' '--recipe light --samples 4 --seqlen 32 --batch 2'; do
+        # shellcheck disable=SC2086 # several options
+        run 3 quantize bad -o o --format fake --bits 4 --group 32 $method -q; says "$q_proj: found NaN at row 0, column 5"
+        nothing_left o o.part
+    done
+    spoil $q_proj "$inf"
+    run 3 quantize bad -o o --format auto_round --method rtn -q; says "$q_proj: found Inf at row 0, column 5"
+    spoil $q_proj "$million"
+    run 3 quantize bad -o o.gguf --method rtn -q; says "$q_proj: found weights from row 0, column 0 on whose scale"
+    spoil model.embed_tokens.weight "$nan"
+    run 3 quantize bad -o o.gguf --method rtn -q; says 'token_embd.weight: found NaN at row 0, column 5'
+    spoil model.embed_tokens.weight "$million"
+    run 3 quantize bad -o o.gguf --embedding-type q4_0 --head-type q4_0 --method rtn -q
+    says 'token_embd.weight: found weights from row 0, column 0 on whose scale'
+    nothing_left o o.part o.gguf o.gguf.part
+    run 0 convert bad -o floats.gguf --type f32 ;;
 report)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
     grep -q '<polyline' r.html || die 'no plot in the report'
