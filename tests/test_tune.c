@@ -228,6 +228,88 @@ static void cancelling_ends_between_steps(void **state) {
     check_each_device(cancelled, NULL);
 }
 
+/* ---- which positions count ---- */
+
+enum { TAIL = 12 };
+
+/* Keeps W' of block 0 as f32. */
+static ar_status keep_dequantized(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+    float **W = ctx;
+    (void)report;
+    for (int32_t i = 0; block->index == 0 && i < block->linear_count; i++) {
+        W[i] = malloc((size_t)(linears[i]->O * linears[i]->I) * sizeof **W);
+        ar_qlinear_dequant(W[i], linears[i]);
+    }
+    return AR_OK;
+}
+
+static ar_status keep_report(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+    (void)linears;
+    if (block->index == 0) *(ar_block_report *)ctx = *report;
+    return AR_OK;
+}
+
+/* Squared errors of block 0 rounded to nearest at every position of the sample, each over hidden. */
+static void position_errors(double *errors, ar_open_model *m, ar_device *device, const ar_samples *samples) {
+    float *W[LINEARS] = {0};
+    const ar_block *block = &m->model.blocks[0];
+    ar_sink sink = {.block = keep_dequantized, .ctx = W};
+    ar_block_weights weights;
+    ar_chain in = {.fd = -1}, target = {.fd = -1}, got = {.fd = -1};
+    CHECK_OK(ar_method_find("rtn")->run(&m->model, device, NULL, &asym2, &sink, NULL));
+    CHECK_OK(ar_chain_init(&in, T, m->model.hidden, NULL, 0));
+    CHECK_OK(ar_chain_init(&target, T, m->model.hidden, NULL, 0));
+    CHECK_OK(ar_chain_init(&got, T, m->model.hidden, NULL, 0));
+    CHECK_OK(ar_chain_embed(&in, &m->model, samples));
+    CHECK_OK(ar_block_weights_init(&weights, block, device));
+    CHECK_OK(ar_chain_forward(&target, &in, device, block, &weights.hook, T, 1));
+    for (int32_t i = 0; i < LINEARS; i++) {
+        CHECK_OK(ar_tensor_write(weights.linears[i], W[i], 0, block->linears[i].O * block->linears[i].I));
+        free(W[i]);
+    }
+    CHECK_OK(ar_chain_forward(&got, &in, device, block, &weights.hook, T, 1));
+    for (int32_t p = 0; p < T; p++) {
+        errors[p] = 0.0;
+        for (int64_t i = 0; i < in.width; i++) {
+            double e = (double)got.data[p * in.width + i] - (double)target.data[p * in.width + i];
+            errors[p] += e * e / (double)in.width;
+        }
+    }
+    ar_block_weights_deinit(&weights);
+    ar_chain_deinit(&in);
+    ar_chain_deinit(&target);
+    ar_chain_deinit(&got);
+}
+
+/* One sample that ends in TAIL equal tokens: neither they nor the last position count. */
+static void mask_tail(ar_device *device, void *ctx) {
+    ar_open_model *m = NULL;
+    int32_t ids[T];
+    double errors[T], counted = 0.0, all = 0.0;
+    ar_samples samples = {ids, 1, T};
+    ar_block_report report = {0};
+    ar_sink sink = {.block = keep_report, .ctx = &report};
+    ar_quant_desc desc = asym2;
+    (void)ctx;
+    for (int32_t p = 0; p < T; p++) ids[p] = p < T - TAIL ? (p * 7 + 3) % 50 : 11;
+    desc.iters = 1;
+    desc.select = AR_SELECT_BATCH;
+    CHECK_OK(ar_random_model_open(&m, &small, 5));
+    position_errors(errors, m, device, &samples);
+    CHECK_OK(ar_method_find("signround")->run(&m->model, device, &samples, &desc, &sink, NULL));
+    for (int32_t p = 0; p < T - 1; p++) {
+        counted += p < T - TAIL ? errors[p] / T : 0.0;
+        all += errors[p] / T;
+    }
+    if (fabs(report.loss_first / counted - 1) > 1e-4) fail_msg("found %.9g, expected %.9g", report.loss_first, counted);
+    assert_true(all > 1.2 * counted);
+    ar_random_model_close(m);
+}
+static void a_trailing_run_of_one_token_does_not_count(void **state) {
+    (void)state;
+    check_each_device(mask_tail, NULL);
+}
+
 /* ---- weights that no code holds ---- */
 
 /* The model's own readers but for one element of one block. */
@@ -356,6 +438,7 @@ int main(void) {
         cmocka_unit_test(adam_improves_too_and_wants_f32_state),
         cmocka_unit_test(the_rate_follows_the_linears_own_bits),
         cmocka_unit_test(cancelling_ends_between_steps),
+        cmocka_unit_test(a_trailing_run_of_one_token_does_not_count),
         cmocka_unit_test(weights_that_no_code_holds_are_refused_by_name),
         cmocka_unit_test(small_budgets_are_kept_and_give_the_same_bits_while_a_batch_fits),
     };
