@@ -228,6 +228,115 @@ static void cancelling_ends_between_steps(void **state) {
     check_each_device(cancelled, NULL);
 }
 
+/* ---- options ---- */
+
+/* Of one block: codes, and scales. */
+static size_t differing_in(size_t *scales, const outcome *a, const outcome *b, int block) {
+    size_t codes = 0;
+    *scales = 0;
+    for (int k = block * LINEARS; k < (block + 1) * LINEARS; k++) {
+        for (size_t i = 0; i < a->elems[k]; i++) codes += a->codes[k][i] != b->codes[k][i];
+        for (size_t i = 0; i < a->groups[k]; i++) *scales += a->scales[k][i] != b->scales[k][i];
+    }
+    return codes;
+}
+
+/* asym2 as it is, changed by what follows; the last step is kept, so that every rate shows. */
+static ar_quant_desc last_step(void) {
+    ar_quant_desc d = asym2;
+    d.select = AR_SELECT_LAST;
+    return d;
+}
+
+static void range_options(ar_device *device, void *ctx) {
+    outcome nearest, usual, fixed;
+    size_t scales;
+    ar_quant_desc d = last_step();
+    (void)ctx;
+    CHECK_OK(quantize(&nearest, device, "rtn", &asym2, NULL));
+    CHECK_OK(quantize(&usual, device, "signround", &d, NULL));
+    d.no_minmax = true;
+    CHECK_OK(quantize(&fixed, device, "signround", &d, NULL));
+    for (int b = 0; b < LAYERS; b++) {
+        assert_true(differing_in(&scales, &nearest, &usual, b) > 0);
+        assert_true(scales > 0);
+        assert_true(differing_in(&scales, &nearest, &fixed, b) > 0);
+        assert_int_equal(scales, 0);
+    }
+    outcome_free(&nearest);
+    outcome_free(&usual);
+    outcome_free(&fixed);
+}
+static void without_minmax_the_scales_are_those_of_rtn(void **state) {
+    (void)state;
+    check_each_device(range_options, NULL);
+}
+
+static void input_options(ar_device *device, void *ctx) {
+    outcome usual, from_float;
+    size_t scales;
+    ar_quant_desc d = last_step();
+    (void)ctx;
+    CHECK_OK(quantize(&usual, device, "signround", &d, NULL));
+    d.no_quantized_input = true;
+    CHECK_OK(quantize(&from_float, device, "signround", &d, NULL));
+    assert_int_equal(differing_in(&scales, &usual, &from_float, 0) + scales, 0); /* both see the embedding */
+    assert_true(differing_in(&scales, &usual, &from_float, 1) > 0);
+    assert_true(usual.reports[1].loss_first != from_float.reports[1].loss_first);
+    outcome_free(&usual);
+    outcome_free(&from_float);
+}
+static void without_quantized_input_only_later_blocks_change(void **state) {
+    (void)state;
+    check_each_device(input_options, NULL);
+}
+
+static void range_rates(ar_device *device, void *ctx) {
+    outcome usual, same, slower;
+    ar_quant_desc d = last_step(); /* lr is 1/8 */
+    (void)ctx;
+    CHECK_OK(quantize(&usual, device, "signround", &d, NULL));
+    d.minmax_lr = 0.125f;
+    CHECK_OK(quantize(&same, device, "signround", &d, NULL));
+    d.minmax_lr = 0.03125f;
+    CHECK_OK(quantize(&slower, device, "signround", &d, NULL));
+    assert_int_equal(differing_codes(&usual, &same), 0);
+    assert_true(differing_codes(&usual, &slower) > 0);
+    outcome_free(&usual);
+    outcome_free(&same);
+    outcome_free(&slower);
+}
+static void the_rate_of_ranges_is_that_of_offsets_unless_given(void **state) {
+    (void)state;
+    check_each_device(range_rates, NULL);
+}
+
+/* 2 / iters where bits <= 3 and iters >= 1000, else 1 / iters. */
+static void default_rate(ar_device *device, void *ctx) {
+    static const struct { int32_t iters; float lr, other; } cases[] = {{1000, 0.002f, 0.001f}, {500, 0.002f, 0.004f}};
+    (void)ctx;
+    for (int k = 0; k < (check_is_small() ? 1 : 2); k++) {
+        outcome usual, given, other;
+        ar_quant_desc d = last_step();
+        d.iters = cases[k].iters;
+        d.batch = d.block_limit = 1;
+        CHECK_OK(quantize_model(&usual, &narrow, device, "signround", &d, NULL));
+        d.lr = cases[k].lr;
+        CHECK_OK(quantize_model(&given, &narrow, device, "signround", &d, NULL));
+        d.lr = cases[k].other;
+        CHECK_OK(quantize_model(&other, &narrow, device, "signround", &d, NULL));
+        assert_int_equal(differing_codes(&usual, &given), 0);
+        assert_true(differing_codes(&usual, &other) > 0);
+        outcome_free(&usual);
+        outcome_free(&given);
+        outcome_free(&other);
+    }
+}
+static void few_bits_and_many_steps_double_the_rate(void **state) {
+    (void)state;
+    check_each_device(default_rate, NULL);
+}
+
 /* ---- which positions count ---- */
 
 enum { TAIL = 12 };
@@ -438,6 +547,10 @@ int main(void) {
         cmocka_unit_test(adam_improves_too_and_wants_f32_state),
         cmocka_unit_test(the_rate_follows_the_linears_own_bits),
         cmocka_unit_test(cancelling_ends_between_steps),
+        cmocka_unit_test(without_minmax_the_scales_are_those_of_rtn),
+        cmocka_unit_test(without_quantized_input_only_later_blocks_change),
+        cmocka_unit_test(the_rate_of_ranges_is_that_of_offsets_unless_given),
+        cmocka_unit_test(few_bits_and_many_steps_double_the_rate),
         cmocka_unit_test(a_trailing_run_of_one_token_does_not_count),
         cmocka_unit_test(weights_that_no_code_holds_are_refused_by_name),
         cmocka_unit_test(small_budgets_are_kept_and_give_the_same_bits_while_a_batch_fits),
