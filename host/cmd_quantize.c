@@ -91,6 +91,7 @@ static ar_status make_desc(ar_quantize_request *r, const job_options *o) {
     if (o->optimizer) AR_TRY(parse_choice(&optimizer, "--optimizer", o->optimizer, optimizers, 2));
     if (o->select) AR_TRY(parse_choice(&select, "--select", o->select, selects, 3));
     if (o->state) AR_TRY(parse_choice(&state, "--state", o->state, states, 4));
+    ar_sample_split split; /* there may be fewer samples, but no more */
     if (optimizer == AR_OPTIMIZER_ADAM && state > AR_STATE_F32)
         return ar__fail(AR_ERR_USAGE, "--state: found %s, expected auto or f32 with --optimizer adam", o->state);
     if (o->has_heldout && select != AR_SELECT_HELDOUT) return ar__fail(AR_ERR_USAGE, "--heldout has no effect with --select %s", o->select);
@@ -98,7 +99,7 @@ static ar_status make_desc(ar_quantize_request *r, const job_options *o) {
                               .lr = (float)o->lr, .minmax_lr = (float)o->minmax_lr, .no_minmax = o->no_minmax,
                               .no_quantized_input = o->no_quantized_input, .select = (ar_select)select, .heldout = (int32_t)o->heldout,
                               .optimizer = (ar_optimizer)optimizer, .state = (ar_state_kind)state, .seed = (uint64_t)r->common->seed, .block_limit = (int32_t)o->blocks};
-    return AR_OK;
+    return r->desc.iters > 0 ? ar_sample_split_make(&split, &r->desc, (int32_t)o->samples) : AR_OK;
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
@@ -120,7 +121,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--calib", AR_OPT_STRING, &o.calib, "FILE|self", "calibration text, or sampled from the model (default)", 0, 0, &o.has_calib},
         {"--samples", AR_OPT_INT, &o.samples, "N", "calibration samples (128)", 1, 1 << 20, &o.has_samples},
         {"--seqlen", AR_OPT_INT, &o.seqlen, "N", "tokens per sample (2048, at most the context)", 2, 1 << 20, &o.has_seqlen},
-        {"--batch", AR_OPT_INT, &o.batch, "N", "samples per step (8)", 1, 4096, &o.has_batch},
+        {"--batch", AR_OPT_INT, &o.batch, "N", "samples per step, at most those not set aside (8)", 1, 4096, &o.has_batch},
         {"--iters", AR_OPT_INT, &o.iters, "N", "steps per block (200); 0 = rtn", 0, 5792, &o.has_iters},
         {"--optimizer", AR_OPT_STRING, &o.optimizer, "O", "sign (default: signed gradient descent) or adam", 0, 0, NULL},
         {"--lr", AR_OPT_REAL, &o.lr, "X", "step size of rounding offsets (1/iters)", 1e-9, 10, &o.has_lr},
@@ -128,7 +129,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--no-minmax", AR_OPT_FLAG, &o.no_minmax, NULL, "tune rounding only, not the ranges", 0, 0, NULL},
         {"--no-quantized-input", AR_OPT_FLAG, &o.no_quantized_input, NULL, "feed blocks from the float chain", 0, 0, NULL},
         {"--select", AR_OPT_STRING, &o.select, "S", "which step is kept: heldout (default), batch or last", 0, 0, &o.has_select},
-        {"--heldout", AR_OPT_INT, &o.heldout, "N", "samples set aside to select the step (1/16, at most 8)", 1, 64, &o.has_heldout},
+        {"--heldout", AR_OPT_INT, &o.heldout, "N", "samples, of those, set aside to select the step (1/16, at most 8)", 1, 64, &o.has_heldout},
         {"--state", AR_OPT_STRING, &o.state, "S", "auto, f32, i32 or i16: how tuned values are kept", 0, 0, &o.has_state},
         {"--blocks", AR_OPT_INT, &o.blocks, "N", "tune only the first N blocks, round the others to nearest", 1, 1 << 20, &o.has_blocks},
         {"--resume", AR_OPT_FLAG, &o.resume, NULL, "continue OUT.part", 0, 0, NULL},
@@ -141,7 +142,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     const ar_method *method = ar_method_find(o.method);
     if (!method) return ar__fail(AR_ERR_USAGE, "--method: found '%s', expected rtn or signround", o.method);
     ar_quantize_request request = {.common = &common, .model = argv[1], .out = o.out, .report = o.report, .resume = o.resume,
-                                   .method = method, .calib = o.calib && strcmp(o.calib, "self") != 0 ? o.calib : NULL};
+                                   .has_batch = o.has_batch, .method = method, .calib = o.calib && strcmp(o.calib, "self") != 0 ? o.calib : NULL};
     AR_TRY(make_plan(&request.plan, &o));
     AR_TRY(check_effective(&o, method, &request.plan));
     AR_TRY(apply_recipe(&o));

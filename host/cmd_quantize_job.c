@@ -351,6 +351,26 @@ static ar_status make_samples(job *j) {
     return status;
 }
 
+/* The description becomes what is done with the samples there are: it is what the files and the report say. */
+static ar_status settle_samples(job *j) {
+    ar_quant_desc *d = &j->desc;
+    ar_sample_split split;
+    char line[160];
+    if (d->iters == 0) return AR_OK;
+    AR_TRY(ar_sample_split_make(&split, d, j->samples.count));
+    if (split.select != d->select && j->observer.warn)
+        j->observer.warn(j->observer.ctx, "one sample leaves none to hold out: the step is selected by its own loss");
+    if (split.batch < d->batch && j->r->has_batch && j->observer.warn) {
+        snprintf(line, sizeof line, "--batch: %d samples a step, not %d: there are %d, and %d of them held out", (int)split.batch,
+                 (int)d->batch, (int)j->samples.count, (int)split.held);
+        j->observer.warn(j->observer.ctx, line);
+    }
+    d->select = split.select;
+    d->heldout = split.held;
+    d->batch = split.batch;
+    return AR_OK;
+}
+
 /* What the device reports as its memory may vary from run to run, and the budget decides how a step is cut. So
  * a resumed run keeps the budget of the first, unless the user gives one. */
 static ar_status keep_budget(job *j, const char *part_dir) {
@@ -379,6 +399,7 @@ static ar_status run_job(job *j) {
     ar_program_observer(&j->observer, &j->common);
     list_float_layers(j);
     AR_GO(make_samples(j));
+    AR_GO(settle_samples(j));
     AR_GO(make_manifest(j, &manifest));
     AR_GO(ar__part_open(&j->part, part_dir, &manifest, r->resume));
     j->desc.spill_dir = part_dir;

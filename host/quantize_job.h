@@ -8,7 +8,7 @@ typedef struct ar_quantize_request {
     const char *model, *out;
     const char *calib;             /* NULL = sampled from the model */
     const char *report;            /* NULL = none */
-    bool resume;
+    bool resume, has_batch;        /* has_batch: desc.batch is the user's */
     int32_t samples, seqlen;
     const ar_method *method;
     ar_output_plan plan;

@@ -211,11 +211,11 @@ typedef struct ar_quant_desc {
     bool (*choose)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *choose_ctx;
     int32_t iters;                 /* 0 = rtn */
-    int32_t batch;                 /* samples per step; 0 = 8 */
+    int32_t batch;                 /* samples per step, at most what is trained on; 0 = 8 */
     float lr, minmax_lr;           /* 0 = 1/iters (2/iters for iters >= 1000 in linears of bits <= 3); 0 = lr, lr/16 in double-quantized schemes */
     bool no_minmax, no_quantized_input;
     ar_select select;
-    int32_t heldout;               /* samples set aside for selection; 0 = count/16, at least 1, at most 8 */
+    int32_t heldout;               /* samples set aside for selection, fewer than all; 0 = count/16, at least 1, at most 8 */
     ar_optimizer optimizer;
     ar_state_kind state;           /* adam: f32 (auto) only */
     uint64_t seed;
@@ -224,6 +224,14 @@ typedef struct ar_quant_desc {
     uint64_t spill_above_bytes;    /* 0 = 4 GiB */
     int32_t block_limit;           /* tune this many blocks (0 = all); the rest is rtn */
 } ar_quant_desc;
+
+/* What tuning under desc makes of `count` samples: so many are held out (the last ones), the rest are trained on,
+ * so many a step, and the step is selected so. quant/sampler.c. Errors: USAGE for a desc->heldout above AR_MAX_HELDOUT
+ * or that leaves nothing to train on. One sample cannot be split and is selected by its batch; neither is anything
+ * held out under a given order. */
+#define AR_MAX_HELDOUT 64
+typedef struct ar_sample_split { int32_t held, train, batch; ar_select select; } ar_sample_split;
+ar_status ar_sample_split_make(ar_sample_split *s, const ar_quant_desc *desc, int32_t count);
 
 typedef struct ar_method {
     const char *name, *help;

@@ -1,4 +1,4 @@
-/* Which calibration samples each step sees: shuffle, hand out consecutive slices, shuffle again when fewer than
+/* Which calibration samples are held out, and which each step sees: shuffle, hand out consecutive slices, shuffle again when fewer than
  * a batch remain (autoround.md 1.7), with our own counter-based random numbers. */
 #include "methods.h"
 #include <stdlib.h>
@@ -13,6 +13,23 @@ static void shuffle(int32_t *p, int32_t count, uint64_t seed, int32_t block, int
         p[i] = p[j];
         p[j] = t;
     }
+}
+
+ar_status ar_sample_split_make(ar_sample_split *s, const ar_quant_desc *desc, int32_t count) {
+    int32_t held = count / 16 < 1 ? 1 : count / 16 > 8 ? 8 : count / 16;
+    *s = (ar_sample_split){.train = count, .select = desc->select};
+    if (desc->select == AR_SELECT_HELDOUT && desc->heldout > AR_MAX_HELDOUT)
+        return ar__fail(AR_ERR_USAGE, "held-out samples: found %d, expected at most %d", (int)desc->heldout,
+                        AR_MAX_HELDOUT);
+    if (desc->select == AR_SELECT_HELDOUT && !desc->order && desc->heldout >= count)
+        return ar__fail(AR_ERR_USAGE, "held-out samples: found %d, expected fewer than the %d samples there are",
+                        (int)desc->heldout, (int)count);
+    if (s->select == AR_SELECT_HELDOUT && (desc->order || count == 1)) s->select = AR_SELECT_BATCH;
+    if (s->select == AR_SELECT_HELDOUT) s->held = desc->heldout > 0 ? desc->heldout : held;
+    s->train = count - s->held;
+    s->batch = desc->batch > 0 ? desc->batch : 8;
+    if (s->batch > s->train) s->batch = s->train;
+    return AR_OK;
 }
 
 ar_status ar__sample_order(int32_t *order, int32_t iters, int32_t batch, int32_t count, uint64_t seed, int32_t block) {

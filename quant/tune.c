@@ -14,8 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_HELDOUT 64
-#define COUNTED     16777216.0f /* whole numbers up to here are exact in f32 */
+#define COUNTED 16777216.0f /* whole numbers up to here are exact in f32 */
 
 typedef struct tuner {
     ar_device *device;
@@ -342,18 +341,14 @@ static ar_fq_desc linear_units(const ar_quant_desc *d, const ar_scheme *scheme) 
 
 static ar_status configure(tuner *t) {
     const ar_quant_desc *d = t->desc;
-    int32_t count = t->unit->samples->count;
+    ar_sample_split split;
+    AR_TRY(ar_sample_split_make(&split, d, t->unit->samples->count));
     t->iters = d->iters;
     t->T = t->unit->samples->T;
-    t->select = d->select;
-    t->held = d->heldout > 0 ? d->heldout : (count / 16 < 1 ? 1 : count / 16 > 8 ? 8 : count / 16);
-    if (t->held > MAX_HELDOUT) t->held = MAX_HELDOUT;
-    if (t->select == AR_SELECT_HELDOUT && (d->order || t->held >= count))
-        t->select = AR_SELECT_BATCH; /* one sample, or a given order: nothing can be set aside */
-    if (t->select != AR_SELECT_HELDOUT) t->held = 0;
-    t->train = count - t->held;
-    t->batch = d->batch > 0 ? d->batch : 8;
-    if (t->batch > t->train) t->batch = t->train;
+    t->select = split.select;
+    t->held = split.held;
+    t->train = split.train;
+    t->batch = split.batch;
     for (int32_t i = 0; i < t->block->linear_count; i++)
         if (!t->unit->skip[i]) t->fq[i] = linear_units(d, &t->unit->schemes[i]);
     double reach = 0.5 * t->iters * (t->iters + 1.0);
@@ -425,7 +420,7 @@ static ar_status stream_in(tuner *t, const int32_t *index, int32_t count) {
 }
 
 static ar_status run_heldout(tuner *t) {
-    int32_t count = t->held < t->micro ? t->held : t->micro, index[MAX_HELDOUT];
+    int32_t count = t->held < t->micro ? t->held : t->micro, index[AR_MAX_HELDOUT];
     for (int32_t first = 0; first < t->held; first += count) {
         for (int32_t b = 0; b < count; b++) index[b] = t->train + first + b;
         AR_TRY(stream_in(t, index, count));

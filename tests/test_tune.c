@@ -228,6 +228,45 @@ static void cancelling_ends_between_steps(void **state) {
     check_each_device(cancelled, NULL);
 }
 
+/* ---- samples ---- */
+
+static void samples_are_held_out_and_the_rest_trained_on(void **state) {
+    (void)state;
+    static const struct { ar_quant_desc desc; int32_t count; ar_sample_split split; } cases[] = {
+        {{.iters = 0}, 128, {8, 120, 8, AR_SELECT_HELDOUT}},
+        {{.iters = 0}, 33, {2, 31, 8, AR_SELECT_HELDOUT}},
+        {{.iters = 0}, 2, {1, 1, 1, AR_SELECT_HELDOUT}},
+        {{.iters = 0}, 1, {0, 1, 1, AR_SELECT_BATCH}},
+        {{.batch = 8}, 8, {1, 7, 7, AR_SELECT_HELDOUT}},
+        {{.heldout = 64, .batch = 3}, 65, {64, 1, 1, AR_SELECT_HELDOUT}},
+        {{.select = AR_SELECT_BATCH}, 8, {0, 8, 8, AR_SELECT_BATCH}},
+        {{.select = AR_SELECT_LAST, .heldout = 9}, 8, {0, 8, 8, AR_SELECT_LAST}}};
+    ar_sample_split s;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const ar_sample_split *want = &cases[k].split;
+        CHECK_OK(ar_sample_split_make(&s, &cases[k].desc, cases[k].count));
+        if (s.held != want->held || s.train != want->train || s.batch != want->batch || s.select != want->select)
+            fail_msg("case %d: found %d, %d, %d, %d", (int)k, s.held, s.train, s.batch, (int)s.select);
+    }
+    assert_int_equal(ar_sample_split_make(&s, &(ar_quant_desc){.heldout = 8}, 8), AR_ERR_USAGE);
+    assert_int_equal(ar_sample_split_make(&s, &(ar_quant_desc){.heldout = 1}, 1), AR_ERR_USAGE);
+    assert_int_equal(ar_sample_split_make(&s, &(ar_quant_desc){.heldout = 65}, 100), AR_ERR_USAGE);
+}
+
+static void no_training(ar_device *device, void *ctx) {
+    outcome o;
+    ar_quant_desc d = asym2;
+    (void)ctx;
+    d.heldout = SAMPLES;
+    assert_int_equal(quantize(&o, device, "signround", &d, NULL), AR_ERR_USAGE);
+    assert_int_equal(o.blocks, 0);
+    outcome_free(&o);
+}
+static void a_heldout_slice_of_all_samples_is_refused(void **state) {
+    (void)state;
+    check_each_device(no_training, NULL);
+}
+
 /* ---- options ---- */
 
 /* Of one block: codes, and scales. */
@@ -547,6 +586,8 @@ int main(void) {
         cmocka_unit_test(adam_improves_too_and_wants_f32_state),
         cmocka_unit_test(the_rate_follows_the_linears_own_bits),
         cmocka_unit_test(cancelling_ends_between_steps),
+        cmocka_unit_test(samples_are_held_out_and_the_rest_trained_on),
+        cmocka_unit_test(a_heldout_slice_of_all_samples_is_refused),
         cmocka_unit_test(without_minmax_the_scales_are_those_of_rtn),
         cmocka_unit_test(without_quantized_input_only_later_blocks_change),
         cmocka_unit_test(the_rate_of_ranges_is_that_of_offsets_unless_given),

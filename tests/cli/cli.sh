@@ -40,6 +40,15 @@ hide() {
 }
 says() { grep -q -- "$1" err || { cat err >&2; die "expected '$1' in the error"; }; }
 only() { local found; found=$(LC_ALL=C ls -A -I cache | xargs); [ "$found" = "$*" ] || die "found $found, expected $*"; }
+# holds FOLDER KEY NUMBER…: its quantization_config.json says so.
+holds() {
+    local json=$1/quantization_config.json
+    shift
+    while [ $# -gt 0 ]; do
+        grep -Eq "\"$1\":[[:space:]]*$2,?\$" "$json" || { cat "$json" >&2; die "expected $1 $2"; }
+        shift 2
+    done
+}
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
 
 tiny=(--iters 12 --lr 0.01 --samples 6 --seqlen 32 --batch 2) # small steps, so that they are kept
@@ -64,6 +73,7 @@ usage)
     run 2 quantize "$model" -o o --optimizer sgd; says 'one of sign, adam'
     run 2 quantize "$model" -o o --optimizer adam --state i16; says 'expected auto or f32'
     run 2 quantize "$model" -o o --method rtn --optimizer adam; says 'no effect'
+    run 2 quantize "$model" -o o --samples 8 --heldout 8; says 'found 8, expected fewer than the 8 samples'
     run 2 quantize "$model" -o o --group 0; says 'found 0'
     run 2 quantize "$model" -o o --sym --asym
     run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
@@ -301,6 +311,22 @@ not_finite) # little-endian f32 into one weight of a layer, and of the embedding
     says 'token_embd.weight: found weights from row 0, column 0 on whose scale'
     nothing_left o o.part o.gguf o.gguf.part
     run 0 convert bad -o floats.gguf --type f32 ;;
+samples) # what is done with fewer samples than the options speak of
+    few=(quantize "$model" --format auto_round --group 32 --iters 2 --seqlen 32)
+    head -c 400 "$text" >short.txt
+    run 2 "${few[@]}" -o o --calib short.txt --samples 64 --heldout 20; says 'found 20, expected fewer than the [1-9]* samples'
+    nothing_left o o.part
+    run 0 "${few[@]}" -o o "${calib[@]}" --samples 8 --batch 8 --report r.html
+    says 'note: --batch: 7 samples a step, not 8: there are 8, and 1 of them held out'
+    holds o batch_size 7
+    grep -q '<td>batch</td><td>7</td>' r.html || die 'expected the batch of 7 in the report'
+    run 0 "${few[@]}" -o p "${calib[@]}" --samples 8; holds p batch_size 7
+    ! grep -q batch err || die 'a remark about a batch that nobody asked for'
+    run 0 "${few[@]}" -o q "${calib[@]}" --samples 9 --heldout 3 --batch 6; holds q batch_size 6
+    ! grep -q batch err || die 'a remark about a batch that is what was asked for'
+    run 0 "${few[@]}" -o r "${calib[@]}" --samples 1; says 'note: one sample leaves none to hold out'; holds r batch_size 1
+    run 2 "${few[@]}" -o s "${calib[@]}" --samples 1 --heldout 1; says 'fewer than the 1 samples'
+    nothing_left s s.part ;;
 report)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
     grep -q '<polyline' r.html || die 'no plot in the report'
