@@ -327,6 +327,29 @@ samples) # what is done with fewer samples than the options speak of
     run 0 "${few[@]}" -o r "${calib[@]}" --samples 1; says 'note: one sample leaves none to hold out'; holds r batch_size 1
     run 2 "${few[@]}" -o s "${calib[@]}" --samples 1 --heldout 1; says 'fewer than the 1 samples'
     nothing_left s s.part ;;
+recipes) # the tutorial's table, on a model of two tiny layers whose context is 40
+    tiny_model=$root/tests/golden/families/llama
+    while read -r recipe bits iters lr samples; do
+        run 0 quantize "$tiny_model" -o "$recipe-$bits" --recipe "$recipe" --bits "$bits" --group 32 --format auto_round -q
+        holds "$recipe-$bits" iters "$iters" lr "$lr" minmax_lr "$lr" nsamples "$samples" seqlen 40 batch_size 8
+    done < <(printf '%s\n' 'light 4 50 0.005 128' 'light 2 50 0.005 128' 'default 2 200 0.005 128' 'best 4 1000 0.001 512' 'best 2 1000 0.002 512')
+    # options win, and a rate of the recipe belongs to its steps
+    run 0 quantize "$tiny_model" -o own --recipe light --iters 4 --samples 16 --seqlen 8 --minmax-lr 0.1 --group 32 --format auto_round -q
+    holds own iters 4 lr 0.25 minmax_lr 0.1 nsamples 16 seqlen 8 batch_size 8
+    # samples are as long as the recipe says where the context is longer
+    cp -r "$model" long && sed 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 4096/' "$model/config.json" >long/config.json
+    head -c 400 "$text" >short.txt
+    for recipe in light default best; do
+        run 2 quantize long -o o --recipe $recipe --calib short.txt; says 'at least one sample of 2048'
+    done
+    # and flags say what they say
+    flags=(quantize "$tiny_model" --iters 2 --samples 4 --seqlen 8 --batch 2 --group 32 --format fake -q)
+    run 0 "${flags[@]}" -o with --report with.html
+    run 0 "${flags[@]}" -o without --report without.html --no-minmax --no-quantized-input
+    for field in minmax quantized_input; do
+        grep -q "<td>$field</td><td>1</td>" with.html || die "$field is not the default"
+        grep -q "<td>$field</td><td>0</td>" without.html || die "$field is not off"
+    done ;;
 report)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
     grep -q '<polyline' r.html || die 'no plot in the report'
