@@ -2,12 +2,14 @@
  * there is no OpenCL device. Sees backend's internal headers, never cl.h. */
 /* ctest-labels: device */
 #include "internal.h"
+#include "cache.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -72,8 +74,9 @@ static const ar__kernel scale_kernel = {.name = "scale",
                                         .spec_names = {"WGX", "WGY", "SCALE"},
                                         .spec_defaults = {64, 1, 1}};
 
-/* Runs y = x * scale + add over n words on slices that do not start their buffer; true if all are right. */
-static bool run_scale(ar_device *device, uint32_t wgx, uint32_t scale, uint32_t add) {
+/* Runs y = x * scale + add over n words on slices that do not start their buffer; true if all are x *
+ * expected + add. */
+static bool run_scale_as(ar_device *device, uint32_t wgx, uint32_t scale, uint32_t add, uint32_t expected) {
     enum { N = 777 };
     const ar__driver *driver = device->driver;
     ar__pipeline *pipeline;
@@ -102,8 +105,12 @@ static bool run_scale(ar_device *device, uint32_t wgx, uint32_t scale, uint32_t 
     ar__memory_free(device, &x);
     ar__memory_free(device, &y);
     bool good = true;
-    for (uint32_t i = 0; i < N; i++) good = good && out[i] == in[i] * scale + add;
+    for (uint32_t i = 0; i < N; i++) good = good && out[i] == in[i] * expected + add;
     return good;
+}
+
+static bool run_scale(ar_device *device, uint32_t wgx, uint32_t scale, uint32_t add) {
+    return run_scale_as(device, wgx, scale, add, scale);
 }
 
 static void specialization_values_and_parameters_reach_the_kernel(void **state) {
@@ -145,18 +152,90 @@ static void halve(const char *path) {
 
 static void empty(const char *path) { assert_int_equal(truncate(path, 0), 0); }
 
+static struct stat last_file;
+static void look(const char *path) { assert_int_equal(stat(path, &last_file), 0); }
+
+/* Whether using a program leaves its file alone: what is built is stored, and that is another file. */
+static bool scale_is_kept(void) {
+    each_file(look);
+    struct stat before = last_file;
+    ar_device *device = open_cl(cache_dir);
+    assert_true(run_scale(device, 32, 9, 11));
+    ar_device_close(device);
+    assert_int_equal(each_file(look), 1);
+    return last_file.st_ino == before.st_ino && last_file.st_size == before.st_size &&
+           last_file.st_mtim.tv_sec == before.st_mtim.tv_sec &&
+           last_file.st_mtim.tv_nsec == before.st_mtim.tv_nsec;
+}
+
 static void programs_are_kept_and_spoiled_files_are_rebuilt(void **state) {
     (void)state;
-    static void (*const spoil[])(const char *) = {NULL,  spoil_first_byte, spoil_last_byte, halve,
-                                                  empty, remove_file};
+    static void (*const spoil[])(const char *) = {spoil_first_byte, spoil_last_byte, halve, empty};
     each_file(remove_file);
+    assert_false(scale_is_kept());
+    assert_true(scale_is_kept());
     for (size_t i = 0; i < sizeof spoil / sizeof spoil[0]; i++) {
-        if (spoil[i]) assert_int_equal(each_file(spoil[i]), 1);
-        ar_device *device = open_cl(cache_dir);
-        assert_true(run_scale(device, 32, 9, 11));
-        ar_device_close(device);
-        assert_int_equal(each_file(NULL), 1);
+        assert_int_equal(each_file(spoil[i]), 1);
+        assert_false(scale_is_kept());
+        assert_true(scale_is_kept());
     }
+}
+
+/* ---- what a cache file is for: its identity, from the file itself (backend/cache.c) ---- */
+
+typedef struct entry {
+    char text[2048];
+    ar__cache_id id;
+} entry;
+
+static entry entries[2];
+static int entry_count;
+
+static void read_entry(const char *path) {
+    uint32_t
+        head[12]; /* magic 0, version 2, bytes of the text 3, key 4, source hash 6, bytes 8, checksum 10 */
+    assert_true(entry_count < 2);
+    entry *e = &entries[entry_count++];
+    memset(e, 0, sizeof *e);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(head, sizeof head[0], 12, f), 12);
+    assert_true(head[3] < sizeof e->text && fread(e->text, 1, head[3], f) == head[3]);
+    fclose(f);
+    memcpy(&e->id.source_hash, head + 6, 8);
+    const char **fields[] = {&e->id.device, &e->id.driver, &e->id.version, &e->id.options};
+    char *at = e->text;
+    for (int i = 0; i < 4; i++) {
+        *fields[i] = at;
+        at += strcspn(at, "\n");
+        if (*at) *at++ = '\0';
+    }
+}
+
+/* The file of one value is given the binary of another: what runs is the binary, so it was not built anew. */
+static void what_the_cache_holds_is_what_runs(void **state) {
+    (void)state;
+    void *binary;
+    size_t bytes;
+    each_file(remove_file);
+    ar_device *device = open_cl(cache_dir);
+    assert_true(run_scale(device, 32, 2, 0));
+    assert_true(run_scale(device, 32, 4, 0));
+    entry_count = 0;
+    assert_int_equal(each_file(read_entry), 2);
+    bool first_is_2 = strstr(entries[0].id.options, "-DSCALE=2u") != NULL;
+    ar__cache_id two = entries[!first_is_2].id, four = entries[first_is_2].id;
+    assert_non_null(strstr(four.options, "-DSCALE=4u"));
+    assert_true(ar__cache_load(cache_dir, "cl", ar__cache_key(&two), &two, &binary, &bytes));
+    ar__cache_store(cache_dir, "cl", ar__cache_key(&four), &four, binary, bytes);
+    free(binary);
+    assert_int_equal(each_file(NULL), 2);
+    assert_true(run_scale_as(device, 32, 4, 0, 2));
+    ar_device_close(device);
+    device = open_cl(NULL);
+    assert_true(run_scale(device, 32, 4, 0)); /* without the folder nothing is read */
+    ar_device_close(device);
+    each_file(remove_file);
 }
 
 static void other_values_are_other_files(void **state) {
@@ -223,6 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(specialization_values_and_parameters_reach_the_kernel),
         cmocka_unit_test(programs_are_kept_and_spoiled_files_are_rebuilt),
+        cmocka_unit_test(what_the_cache_holds_is_what_runs),
         cmocka_unit_test(other_values_are_other_files),
         cmocka_unit_test(a_kernel_that_does_not_build_gives_the_compiler_s_words),
         cmocka_unit_test(a_group_larger_than_the_device_allows_is_unsupported),

@@ -49,6 +49,14 @@ holds() {
         shift 2
     done
 }
+devices() { # the devices there are, as $devices: one of each kind
+    local device
+    devices=()
+    for device in vk cl; do
+        if "$program" devices -q 2>/dev/null | grep -q "^$device:"; then devices+=("$device"); fi
+    done
+    [ ${#devices[@]} -gt 0 ] || skip 'no device'
+}
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
 
 tiny=(--iters 12 --lr 0.01 --samples 6 --seqlen 32 --batch 2) # small steps, so that they are kept
@@ -214,6 +222,26 @@ fake_devices) # devices that nobody here has, from a Vulkan loader of our own
     refused selftest; says 'max_bindings is 4'
     nothing_left o
     AR_FAKE_VULKAN=special run 0 devices; grep -q 'not usable: .*no usable memory type among 3' out || die 'expected special memory to be refused' ;;
+cache) # kept by default, used when there; --no-cache neither reads nor writes it
+    devices
+    for device in "${devices[@]}"; do
+        export XDG_CACHE_HOME=$dir/cache/$device
+        mkdir -p "$XDG_CACHE_HOME"
+        kept=$XDG_CACHE_HOME/anyround
+        command=(quantize "$model" -o o.gguf --method rtn --device "$device" -q)
+        run 0 "${command[@]}" --no-cache; rm o.gguf
+        nothing_left "$kept"
+        run 0 "${command[@]}"; rm o.gguf
+        [ -n "$(find "$kept" -name "$device-*.bin" -size +0)" ] || die "no file of $device in the cache folder"
+        find "$kept" -printf '%P %i %s %T@\n' | sort >before
+        run 0 "${command[@]}"; rm o.gguf # what was not loaded would be compiled and stored anew
+        find "$kept" -printf '%P %i %s %T@\n' | sort >after
+        diff before after || die 'a second run changed the cache folder'
+        for file in "$kept"/*; do rm "$file" && mkfifo "$file"; done # who reads it waits for ever
+        timeout 60 "$program" "${command[@]}" --no-cache >out 2>err || { cat err >&2; die "exit $? with --no-cache"; }
+        for file in "$kept"/*; do [ -p "$file" ] || die "$file was written in spite of --no-cache"; done
+        rm o.gguf
+    done ;;
 rtn_is_iters_0)
     run 0 quantize "$model" -o a.gguf --method rtn
     run 0 quantize "$model" -o b.gguf --iters 0
