@@ -57,6 +57,7 @@ devices() { # the devices there are, as $devices: one of each kind
     done
     [ ${#devices[@]} -gt 0 ] || skip 'no device'
 }
+microseconds() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
 
 tiny=(--iters 12 --lr 0.01 --samples 6 --seqlen 32 --batch 2) # small steps, so that they are kept
@@ -257,21 +258,40 @@ repeatable) # six steps do not beat rounding to nearest, which would be kept for
     nothing_left a.part b.part
     run 0 "${command[@]}" -o c --seed 1
     ! diff -rq a c >/dev/null || die 'another seed gave the same files' ;;
-resume) # killed at five moments, for a file and a folder from one run
-    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 30 --lr 0.01 --format auto_round,gguf --group 32)
-    run 0 "${command[@]}" -o whole
-    for i in 1 2 3 4 5; do
-        "$program" "${command[@]}" -o killed --resume -q >/dev/null 2>&1 &
-        pid=$!
-        sleep "$((RANDOM % 3)).$((RANDOM % 10))"
-        kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
-    done
-    if [ -f killed.part/manifest.json ]; then # as a kill while writing leaves it
-        mkdir -p killed.part/out && echo rest >killed.part/out/gguf.tmp-1-0
-    fi
-    run 0 "${command[@]}" -o killed --resume
-    diff -r whole killed || die 'what was resumed differs'
-    only err killed out whole ;;
+resume) # killed at a random moment of each fifth of its run: a file and a folder from one run, on each device
+    devices
+    for device in "${devices[@]}"; do
+        command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 6 --samples 2 --batch 1 --format "auto_round,gguf" --group 32 --device "$device")
+        run 0 "${command[@]}" --iters 1 -o whole # compiles what is not in the cache yet
+        rm -rf whole; start=$(microseconds)
+        run 0 "${command[@]}" -o whole
+        took=$(($(microseconds) - start)) blocks=$(grep -c '^block [0-9]*: loss' err) used=0
+        for i in 0 1 2 3 4; do
+            for ((code = 0, try = 0; code == 0; try++)); do # a run that ended before it was killed is no try
+                [ $try -lt 10 ] || die "no run was alive when it was to be killed"
+                rm -rf killed
+                "$program" "${command[@]}" -o killed -q >/dev/null 2>&1 &
+                pid=$!
+                sleep "$(awk -v us=$took -v part="$i.$(printf '%05d' $((RANDOM * 3)))" 'BEGIN { print us / 5e6 * part }')"
+                kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null; code=$?
+                [ $code = 137 ] || took=$((took * 3 / 4))
+            done
+            [ $code = 137 ] || die "exit $code, expected 137"
+            kept=$(find killed.part -name 'block-*.safetensors' 2>/dev/null | wc -l)
+            if [ -f killed.part/manifest.json ]; then # as a kill while writing leaves it
+                mkdir -p killed.part/out && echo rest >killed.part/out/gguf.tmp-1-0
+            fi
+            run 0 "${command[@]}" -o killed --resume
+            diff -r whole killed || die "killed in part $i of 5 on $device: what was resumed differs"
+            only err killed out whole
+            tuned=$(grep -c '^block [0-9]*: loss' err)
+            [ $((tuned + kept)) = "$blocks" ] || die "$kept blocks were kept and $tuned tuned, of $blocks"
+            used=$((used + kept))
+            echo "$device, killed in part $i of 5: $kept of $blocks blocks kept, the same files"
+        done
+        [ $used -gt 0 ] || die 'no kill left a finished block'
+        rm -rf whole killed
+    done ;;
 interrupt)
     command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 100 --lr 0.01 --format gptq,gguf --group 32)
     run 0 "${command[@]}" -o whole --json
