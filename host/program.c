@@ -2,14 +2,16 @@
 #include "program.h"
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t interrupted;
+/* Atomic: a signal may reach any thread, and OpenCL's and Vulkan's drivers have threads. */
+static atomic_bool interrupted;
 
 static void on_signal(int number) {
-    interrupted = 1;
+    interrupted = true;
     signal(number, SIG_DFL); /* a second one ends the program at once */
 }
 
@@ -20,12 +22,12 @@ void ar_program_catch_signals(void) {
 }
 
 void ar_program_release_signals(void) {
-    interrupted = 0;
+    interrupted = false;
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
 }
 
-bool ar_program_interrupted(void) { return interrupted != 0; }
+bool ar_program_interrupted(void) { return interrupted; }
 
 int ar_program_exit_code(ar_status status) {
     switch (status) {
@@ -85,7 +87,7 @@ const char *ar_program_bytes(char *out, size_t out_bytes, uint64_t bytes) {
 
 static bool poll_interrupt(void *ctx) {
     (void)ctx;
-    return interrupted != 0;
+    return interrupted;
 }
 
 /* A number, or null where JSON has no word for it. */

@@ -1,5 +1,5 @@
 /* The Vulkan driver through its contract (backend/driver.h), on every device found, with the kernel copy.
- * ctest-labels: device vulkan */
+ * ctest-labels: device vulkan threads */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
