@@ -26,6 +26,8 @@ typedef struct ar__tune_unit {
  * initialised ar_qlinear where !skip[i]). report->history is filled into history (iters). Errors: any. */
 ar_status ar__tune_block(ar_qlinear *q, ar_block_report *report, float *history, const ar__tune_unit *unit,
                          ar_device *device, const ar_quant_desc *desc, const ar_observer *observer);
+/* The units of one linear's offsets and coefficients under desc->lr and minmax_lr, or what stands for them. */
+ar_fq_desc ar__linear_units(const ar_quant_desc *desc, const ar_scheme *scheme);
 /* Codes of V = 0, coefficients 1, from weights already on the device. */
 ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bool *skip, ar_device *device);
 /* Reads codes, scales and zeros of one weight under state st into q. range as ar_op_fake_quant takes it; NULL =

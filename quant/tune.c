@@ -333,7 +333,7 @@ static float unit_count(const ar_quant_desc *d, float lr, int32_t bits) {
 
 /* The multiples of a double-quantized structure start where a search left them and are whole numbers: at the rate of the
  * offsets they leave that place faster than anything is learned (docs/methods.md). */
-static ar_fq_desc linear_units(const ar_quant_desc *d, const ar_scheme *scheme) {
+ar_fq_desc ar__linear_units(const ar_quant_desc *d, const ar_scheme *scheme) {
     bool slow = scheme->super != AR_SUPER_NONE && !(d->minmax_lr > 0.0f);
     float m_div = unit_count(d, d->minmax_lr > 0.0f ? d->minmax_lr : d->lr, scheme->bits);
     return (ar_fq_desc){*scheme, unit_count(d, d->lr, scheme->bits), d->no_minmax ? 0.0f : slow ? 16.0f * m_div : m_div};
@@ -350,7 +350,7 @@ static ar_status configure(tuner *t) {
     t->train = split.train;
     t->batch = split.batch;
     for (int32_t i = 0; i < t->block->linear_count; i++)
-        if (!t->unit->skip[i]) t->fq[i] = linear_units(d, &t->unit->schemes[i]);
+        if (!t->unit->skip[i]) t->fq[i] = ar__linear_units(d, &t->unit->schemes[i]);
     double reach = 0.5 * t->iters * (t->iters + 1.0);
     bool fits = reach <= 32767.0;
     if (reach > (double)COUNTED) return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most 5792 (24-bit counts)", (int)t->iters);

@@ -2,6 +2,7 @@
  * ctest-labels: device vulkan */
 #include "op_check.h"
 #include "ar_host.h"
+#include "methods.h"
 #include "random_model.h"
 
 enum { T = 24, SAMPLES = 13, LINEARS = 7, LAYERS = 2 };
@@ -184,34 +185,6 @@ static void adam_improves_too_and_wants_f32_state(void **state) {
     check_each_device(adam, NULL);
 }
 
-static bool four_bits(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
-    (void)ctx, (void)block, (void)i;
-    scheme->bits = 4;
-    return true;
-}
-
-/* Long runs double the rate of 2 and 3 bits: not that of 4-bit linears in a 2-bit run. */
-static void rates(ar_device *device, void *ctx) {
-    outcome ruled, given;
-    ar_quant_desc d = asym2;
-    (void)ctx;
-    d.scheme.group = 8;
-    d.iters = 1000;
-    d.batch = d.block_limit = 1;
-    d.select = AR_SELECT_LAST;
-    d.choose = four_bits;
-    CHECK_OK(quantize_model(&ruled, &narrow, device, "signround", &d, NULL));
-    d.lr = 1.0f / 1000.0f;
-    CHECK_OK(quantize_model(&given, &narrow, device, "signround", &d, NULL));
-    assert_int_equal(differing_codes(&ruled, &given), 0);
-    outcome_free(&ruled);
-    outcome_free(&given);
-}
-static void the_rate_follows_the_linears_own_bits(void **state) {
-    (void)state;
-    check_each_device(rates, NULL);
-}
-
 static bool stop_at_once(void *ctx) { return ++*(int *)ctx > 3; }
 
 static void cancelled(ar_device *device, void *ctx) {
@@ -350,30 +323,27 @@ static void the_rate_of_ranges_is_that_of_offsets_unless_given(void **state) {
     check_each_device(range_rates, NULL);
 }
 
-/* 2 / iters where bits <= 3 and iters >= 1000, else 1 / iters. */
-static void default_rate(ar_device *device, void *ctx) {
-    static const struct { int32_t iters; float lr, other; } cases[] = {{1000, 0.002f, 0.001f}, {500, 0.002f, 0.004f}};
-    (void)ctx;
-    for (int k = 0; k < (check_is_small() ? 1 : 2); k++) {
-        outcome usual, given, other;
-        ar_quant_desc d = last_step();
-        d.iters = cases[k].iters;
-        d.batch = d.block_limit = 1;
-        CHECK_OK(quantize_model(&usual, &narrow, device, "signround", &d, NULL));
-        d.lr = cases[k].lr;
-        CHECK_OK(quantize_model(&given, &narrow, device, "signround", &d, NULL));
-        d.lr = cases[k].other;
-        CHECK_OK(quantize_model(&other, &narrow, device, "signround", &d, NULL));
-        assert_int_equal(differing_codes(&usual, &given), 0);
-        assert_true(differing_codes(&usual, &other) > 0);
-        outcome_free(&usual);
-        outcome_free(&given);
-        outcome_free(&other);
-    }
-}
+/* lr = 2 / iters in linears of at most 3 bits where iters >= 1000, else 1 / iters, unless given; the ranges' is the
+ * same, a sixteenth in double-quantized structures. */
 static void few_bits_and_many_steps_double_the_rate(void **state) {
     (void)state;
-    check_each_device(default_rate, NULL);
+    static const struct { int32_t iters, bits; float lr, minmax_lr; bool fixed, super; double v_lr, m_lr; } cases[] = {
+        {1000, 2, 0, 0, false, false, 2e-3, 2e-3},   {1000, 3, 0, 0, false, false, 2e-3, 2e-3},
+        {1000, 4, 0, 0, false, false, 1e-3, 1e-3},   {999, 2, 0, 0, false, false, 1 / 999.0, 1 / 999.0},
+        {2000, 2, 0.01f, 0, false, false, 0.01, 0.01}, {1000, 2, 0, 0.01f, false, false, 2e-3, 0.01},
+        {1000, 2, 0, 0, true, false, 2e-3, 0},       {1000, 2, 0, 0, false, true, 2e-3, 1.25e-4},
+        {200, 4, 0, 0.01f, false, true, 5e-3, 0.01}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        ar_quant_desc d = {.scheme = {8, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = cases[k].iters, .lr = cases[k].lr,
+                           .minmax_lr = cases[k].minmax_lr, .no_minmax = cases[k].fixed};
+        ar_scheme scheme = d.scheme; /* the linear's own, not the run's */
+        scheme.bits = cases[k].bits;
+        if (cases[k].super) scheme.super = AR_SUPER_Q2_K;
+        ar_fq_desc units = ar__linear_units(&d, &scheme);
+        double v_div = d.iters / cases[k].v_lr, m_div = cases[k].m_lr > 0 ? d.iters / cases[k].m_lr : 0;
+        if (fabs(units.v_div - v_div) > 1e-6 * v_div || fabs(units.m_div - m_div) > 1e-6 * m_div)
+            fail_msg("case %d: found %g, %g, expected %g, %g", (int)k, (double)units.v_div, (double)units.m_div, v_div, m_div);
+    }
 }
 
 /* ---- which positions count ---- */
@@ -584,7 +554,6 @@ int main(void) {
         cmocka_unit_test(integer_state_gives_the_general_paths_bits),
         cmocka_unit_test(tuning_lowers_the_loss_and_is_never_worse_than_rtn_on_the_heldout_slice),
         cmocka_unit_test(adam_improves_too_and_wants_f32_state),
-        cmocka_unit_test(the_rate_follows_the_linears_own_bits),
         cmocka_unit_test(cancelling_ends_between_steps),
         cmocka_unit_test(samples_are_held_out_and_the_rest_trained_on),
         cmocka_unit_test(a_heldout_slice_of_all_samples_is_refused),
