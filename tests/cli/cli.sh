@@ -485,6 +485,33 @@ devices_agree) # on round to nearest, but for ties
             awk -v share="${found##* }" 'BEGIN { exit !(share < 1e-4) }' || die 'expected a share below 1e-4'
         done < <(printf '%s\n' {2,3,4,8}\ {32,128}\ asym '2 32 sym' '4 32 sym')
     done ;;
+eval) # every protocol, in parts and whole, on each device
+    devices
+    head -c 900 "$text" >part.txt
+    figure() { sed -n "s/.*\"$1\":\([-0-9.e+]*\).*/\1/p" out; }
+    near() { awk -v a="$1" -v b="$2" -v r="$3" 'BEGIN { d = a - b; exit !(a != "" && d * d <= r * r * b * b) }' || die "found $1, expected $2 within $3: $4"; }
+    run 0 quantize "$model" -o coarse --method rtn --format fake --bits 2 --group 32 -q
+    for protocol in window lines llamacpp; do
+        expected=
+        for device in "${devices[@]}"; do
+            evaluate=(--text part.txt --protocol $protocol --window 32 --device "$device" --json -q)
+            run 0 eval "$model" "${evaluate[@]}" --ref "$model"
+            whole=$(figure nll) tokens=$(figure tokens) windows=$(figure windows)
+            [ "$(figure kl)" = 0 ] && [ "$(figure top1)" = 1 ] && [ "$(figure ref_ppl)" = "$(figure ppl)" ] || die "a model differs from itself: $(cat out)"
+            near "$whole" "${expected:-$whole}" 1e-5 "${devices[*]}, $protocol"
+            expected=$whole
+            run 0 eval "$model" "${evaluate[@]}" --max-windows 3 --batch 2
+            [ "$(figure windows)" = 3 ] || die "expected 3 windows: $(cat out)"
+            part=$(figure nll) first=$(figure tokens)
+            run 0 eval "$model" "${evaluate[@]}" --skip-windows 3
+            [ $((first + $(figure tokens))) = "$tokens" ] && [ $((3 + $(figure windows))) = "$windows" ] || die "3 windows and the others are not $windows: $(cat out)"
+            near "$(awk -v a="$part" -v n="$first" -v b="$(figure nll)" -v m="$(figure tokens)" 'BEGIN { printf "%.12g", (a * n + b * m) / (n + m) }')" "$whole" 1e-6 "parts on $device, $protocol"
+            [ $protocol = window ] || continue
+            run 0 eval coarse "${evaluate[@]}" --ref "$model"
+            awk -v kl="$(figure kl)" -v top="$(figure top1)" 'BEGIN { exit !(kl > 0.02 && top > 0.3 && top < 0.95) }' || die "2 bits differ so little, or so much: $(cat out)"
+            near "$(figure ref_ppl)" "$(awk -v a="$whole" 'BEGIN { printf "%.12g", exp(a) }')" 1e-9 "the reference on $device, $protocol"
+        done
+    done ;;
 generate)
     run 0 run "$model" -p 'ROMEO:' -n 12 --greedy -q; cp out greedy
     printf 'ROMEO:' >prompt.txt
