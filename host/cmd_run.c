@@ -2,6 +2,7 @@
 #include "cmd_run.h"
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -59,10 +60,14 @@ static ar_status stream_id(const ar_generation *gen, ar_text_stream *stream, int
     return AR_OK;
 }
 
-static int32_t choose(ar_generation *gen) {
+/* The next id. Errors: FORMAT where no logit is a number. */
+static ar_status choose(ar_generation *gen, int32_t *id) {
     int64_t from = gen->count > PENALIZED ? gen->count - PENALIZED : 0;
     ar_sample_penalize(gen->logits, gen->m->model.vocab, gen->ids + from, gen->count - from, gen->penalty);
-    return ar_sample(gen->logits, gen->m->model.vocab, &gen->sampling, (uint64_t)gen->count);
+    *id = ar_sample(gen->logits, gen->m->model.vocab, &gen->sampling, (uint64_t)gen->count);
+    if (isnan(gen->logits[*id]))
+        return ar__fail(AR_ERR_FORMAT, "%s: found only NaN among the logits of token %lld", gen->m->path, (long long)gen->count);
+    return AR_OK;
 }
 
 ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_from) {
@@ -78,7 +83,8 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
     for (int64_t i = shown_from; i < gen->count; i++) AR_TRY(stream_id(gen, &stream, gen->ids[i]));
     t0 = now_s();
     while (gen->count < end && !ar_program_interrupted()) {
-        int32_t id = choose(gen);
+        int32_t id;
+        AR_TRY(choose(gen, &id));
         if (id == gen->stops[0] || id == gen->stops[1]) break;
         gen->ids[gen->count++] = id;
         AR_TRY(stream_id(gen, &stream, id));

@@ -126,9 +126,9 @@ void ar_chain_deinit(ar_chain *c);
 /* dst (count, hidden): what the first block is given for ids at positions pos, pos + 1, …: their embedding rows, with
  * learned positions added. Errors: ARG for ids or positions the model does not have. */
 ar_status ar_model_embed(const ar_model *m, float *dst, const int32_t *ids, int64_t count, int64_t pos);
-/* Embeds all samples on the host side of the model. */
+/* Embeds all samples on the host side of the model. Errors: also FORMAT for activations that are NaN or infinite. */
 ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s);
-/* out = block(in), batch samples at a time; out may be in. */
+/* out = block(in), batch samples at a time; out may be in. Errors: also FORMAT, as ar_chain_embed, named by the block. */
 ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device, const ar_block *block, const ar_hook *hook, int32_t T, int32_t batch);
 
 /* Progress and cancelling; every field optional. */

@@ -184,7 +184,7 @@ done:
 
 ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s) {
     for (int64_t r = 0; r < c->rows; r += s->T) AR_TRY(ar_model_embed(m, c->data + r * c->width, s->ids + r, s->T, 0));
-    return AR_OK;
+    return ar__chain_check(c, "embedding");
 }
 
 ar_status ar__zeros(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dims, const int64_t *dim) {
@@ -235,6 +235,7 @@ ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device,
         AR_GO(ar_graph_run(pass.graph));
         AR_GO(ar_tensor_read(pass.y, out->data + s * T * block->hidden, 0, n));
     }
+    status = ar__chain_check(out, block->name);
 done:
     forward_pass_deinit(&pass);
     return status;

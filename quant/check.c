@@ -1,7 +1,9 @@
 /* What no code can stand for: weights that are not finite, and scales beyond fp16. Quantizing either invents
- * numbers without a word, so every path that makes codes asks here, before and after. */
+ * numbers without a word, so every path that makes codes asks here, before and after. And activations that are not
+ * finite, from which nothing can be learned or measured. */
 #include "ar_error.h"
-#include "ar_quant.h"
+#include "methods.h"
+#include <float.h>
 #include <math.h>
 
 /* No structure holds more than fp16's largest number times its multiples (at most 128) times its codes. The
@@ -14,6 +16,8 @@ static bool has_bad(const float *w, int64_t count, float limit) {
     for (int64_t i = 0; i < count; i++) bad |= !(fabsf(w[i]) <= limit);
     return bad != 0;
 }
+
+static const char *name_of(float x) { return isnan(x) ? "NaN" : x > 0.0f ? "Inf" : "-Inf"; }
 
 ar_status ar_quant_check_weights(const char *what, const float *W, const ar_scheme *scheme, int64_t row,
                                  int64_t rows, int64_t I) {
@@ -28,10 +32,19 @@ ar_status ar_quant_check_weights(const char *what, const float *W, const ar_sche
             return ar__fail(AR_ERR_FORMAT, "%s: found %g at row %lld, column %lld, expected at most %g", what,
                             (double)w[i], at[0], at[1], (double)limit);
         return ar__fail(AR_ERR_FORMAT, "%s: found %s at row %lld, column %lld, expected finite weights", what,
-                        isnan(w[i])   ? "NaN"
-                        : w[i] > 0.0f ? "Inf"
-                                      : "-Inf",
-                        at[0], at[1]);
+                        name_of(w[i]), at[0], at[1]);
+    }
+    return AR_OK;
+}
+
+ar_status ar__chain_check(const ar_chain *c, const char *what) {
+    for (int64_t row = 0; row < c->rows; row++) {
+        const float *x = c->data + row * c->width;
+        if (!has_bad(x, c->width, FLT_MAX)) continue;
+        int64_t i = 0;
+        while (isfinite(x[i])) i++;
+        return ar__fail(AR_ERR_FORMAT, "%s: found %s at token %lld, column %lld, expected finite activations", what,
+                        name_of(x[i]), (long long)row, (long long)i);
     }
     return AR_OK;
 }

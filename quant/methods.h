@@ -47,6 +47,11 @@ ar_status ar__block_weights_init_checked(ar_block_weights *w, const ar_block *bl
 #define AR__WEIGHT_NAME 256
 void ar__weight_name(char out[AR__WEIGHT_NAME], const ar_block *block, int32_t i);
 
+/* ---- check.c ---- */
+
+/* Errors: FORMAT if an activation of c, which `what` gave, is NaN or infinite; it names the first. */
+ar_status ar__chain_check(const ar_chain *c, const char *what);
+
 /* ---- scheme_super.c ---- */
 
 /* Round to nearest in a double-quantized structure, of weights that are checked. Errors: as ar_qlinear_check_scales. */

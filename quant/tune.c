@@ -479,7 +479,14 @@ static ar_status fill_report(tuner *t, ar_block_report *report, float *history) 
     float best[2], held[2], held_first;
     AR_TRY(ar_tensor_read(t->history, history, 0, t->iters));
     AR_TRY(ar_tensor_read(t->best, best, 0, 2));
-    for (int32_t i = 0; i < t->iters; i++) history[i] /= (float)t->micro_count;
+    bool any = false;
+    for (int32_t i = 0; i < t->iters; i++) {
+        history[i] /= (float)t->micro_count;
+        any = any || isfinite(history[i]);
+    }
+    if (!any)
+        return ar__fail(AR_ERR_FORMAT, "%s: found a loss of %g in the first of %d steps and none better, expected activations "
+                        "whose squares are finite", t->block->name, (double)history[0], (int)t->iters);
     report->history = history;
     report->step_count = t->iters;
     report->loss_first = history[0];

@@ -358,7 +358,20 @@ not_finite) # little-endian f32 into one weight of a layer, and of the embedding
     run 3 quantize bad -o o.gguf --embedding-type q4_0 --head-type q4_0 --method rtn -q
     says 'token_embd.weight: found weights from row 0, column 0 on whose scale'
     nothing_left o o.part o.gguf o.gguf.part
-    run 0 convert bad -o floats.gguf --type f32 ;;
+    run 0 convert bad -o floats.gguf --type f32
+    spoil model.layers.1.input_layernorm.weight "$nan"
+    run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 --batch 2 -q
+    says 'model.layers.1: found NaN at token 0, column 0, expected finite activations'
+    nothing_left o o.part
+    run 3 eval bad --text "$text" --max-windows 1 -q; says 'model.layers.1: found NaN'
+    spoil model.layers.1.post_attention_layernorm.weight '\xe7\x84\x11\x55' # 1e13: activations near 1e23
+    run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 --batch 2 -q
+    says 'model.layers.1: found a loss of inf in the first of'
+    nothing_left o o.part
+    spoil model.norm.weight "$nan"
+    run 3 eval bad --text "$text" --max-windows 1 -q; says 'bad: found a loss of -*nan, expected finite logits'
+    run 3 eval "$model" --ref bad --text "$text" --max-windows 1 -q; says 'bad: found a loss of -*nan'
+    run 3 run bad -p 'ROMEO:' -n 4 -q; says 'bad: found only NaN among the logits of token' ;;
 samples) # what is done with fewer samples than the options speak of
     few=(quantize "$model" --format auto_round --group 32 --iters 2 --seqlen 32)
     head -c 400 "$text" >short.txt
