@@ -22,6 +22,7 @@ typedef struct tuner {
     const ar__tune_unit *unit;
     const ar_block *block;
     int32_t iters, T, batch, train, held, micro, micro_count;
+    int32_t held_part;             /* held-out samples of one pass: a divisor of held, at most micro */
     bool resident;
     ar_select select;
     ar_dtype state_dtype;
@@ -180,9 +181,8 @@ static ar_status record_heldout(tuner *t) {
     if (t->select != AR_SELECT_HELDOUT) return AR_OK;
     recording r = {.t = t};
     ar_tensor *loss = NULL, *improved = NULL;
-    int32_t count = t->held < t->micro ? t->held : t->micro;
     AR_TRY(ar_graph_create(&t->held_graph, t->device));
-    AR_TRY(record_loss(&r, t->held_graph, &loss, t->held_sched, t->held_step, count));
+    AR_TRY(record_loss(&r, t->held_graph, &loss, t->held_sched, t->held_step, t->held_part));
     AR_TRY(record_sum(t->held_graph, t->held_sum, loss));
     AR_TRY(ar_op_advance(t->held_graph, t->held_step));
     AR_TRY(ar_graph_build(t->held_graph));
@@ -249,8 +249,8 @@ static ar_status make_activations(tuner *t) {
     int64_t width = t->block->hidden, count = t->unit->samples->count;
     if (!t->resident) {
         AR_TRY(make_streamed(t, &t->x_in, &t->y_in, &t->mask_in, t->micro));
-        bool smaller = t->select == AR_SELECT_HELDOUT && t->held < t->micro;
-        return smaller ? make_streamed(t, &t->x_held, &t->y_held, &t->mask_held, t->held) : AR_OK;
+        bool smaller = t->select == AR_SELECT_HELDOUT && t->held_part < t->micro;
+        return smaller ? make_streamed(t, &t->x_held, &t->y_held, &t->mask_held, t->held_part) : AR_OK;
     }
     AR_TRY(make(t, &t->x_all, AR_F32, 3, (const int64_t[]){count, t->T, width}, in->data));
     AR_TRY(make(t, &t->y_all, AR_F32, 3, (const int64_t[]){count, t->T, width}, target->data));
@@ -271,10 +271,10 @@ static ar_status make_state(tuner *t) {
     AR_TRY(ar__zeros(&t->history, t->device, AR_F32, 1, steps));
     AR_TRY(ar__zeros(&t->loss_sum, t->device, AR_F32, 1, one));
     if (t->select != AR_SELECT_HELDOUT) return AR_OK;
-    int32_t *held = ar__alloc((size_t)t->held, sizeof *held), count = t->held < t->micro ? t->held : t->micro;
+    int32_t *held = ar__alloc((size_t)t->held, sizeof *held);
     if (!held) return AR_ERR_MEMORY;
     for (int32_t i = 0; i < t->held; i++) held[i] = t->train + i;
-    ar_status status = make(t, &t->held_sched, AR_I32, 2, (const int64_t[]){t->held / count, count}, held);
+    ar_status status = make(t, &t->held_sched, AR_I32, 2, (const int64_t[]){t->held / t->held_part, t->held_part}, held);
     free(held);
     AR_TRY(status);
     AR_TRY(ar__zeros(&t->held_step, t->device, AR_I32, 1, one));
@@ -366,23 +366,24 @@ static ar_status configure(tuner *t) {
     return AR_OK;
 }
 
+/* The largest divisor of n, n >= 0, that is less than `below`, or 1. */
+static int32_t largest_divisor_below(int32_t n, int32_t below) {
+    for (int32_t m = n < below - 1 ? n : below - 1; m > 1; m--)
+        if (n % m == 0) return m;
+    return 1;
+}
+
 /* Everything on the device for `micro` samples at a time. */
 static ar_status prepare(tuner *t, int32_t micro, bool resident) {
     t->micro = micro;
     t->micro_count = t->batch / micro;
     t->resident = resident;
-    if (t->held > micro) t->held -= t->held % micro;
+    t->held_part = largest_divisor_below(t->held, micro + 1);
     AR_TRY(make_state(t));
     AR_TRY(record_ranges(t));
     AR_TRY(record_micro(t));
     AR_TRY(record_step_end(t));
     return record_heldout(t);
-}
-
-static int32_t next_smaller_divisor(int32_t n, int32_t below) {
-    for (int32_t m = below - 1; m > 1; m--)
-        if (n % m == 0) return m;
-    return 1;
 }
 
 /* The largest arrangement that fits the budget: resident, streamed, then ever smaller micro-batches. */
@@ -399,7 +400,7 @@ static ar_status prepare_within_budget(tuner *t) {
         if (resident)
             resident = false;
         else
-            micro = next_smaller_divisor(t->batch, micro);
+            micro = largest_divisor_below(t->batch, micro);
     }
 }
 
@@ -420,10 +421,10 @@ static ar_status stream_in(tuner *t, const int32_t *index, int32_t count) {
 }
 
 static ar_status run_heldout(tuner *t) {
-    int32_t count = t->held < t->micro ? t->held : t->micro, index[AR_MAX_HELDOUT];
-    for (int32_t first = 0; first < t->held; first += count) {
-        for (int32_t b = 0; b < count; b++) index[b] = t->train + first + b;
-        AR_TRY(stream_in(t, index, count));
+    int32_t index[AR_MAX_HELDOUT];
+    for (int32_t first = 0; first < t->held; first += t->held_part) {
+        for (int32_t b = 0; b < t->held_part; b++) index[b] = t->train + first + b;
+        AR_TRY(stream_in(t, index, t->held_part));
         AR_TRY(ar_graph_run(t->held_graph));
     }
     return ar_graph_run(t->held_end);
@@ -493,7 +494,7 @@ static ar_status fill_report(tuner *t, ar_block_report *report, float *history) 
     report->loss_best = (double)best[0] / t->micro_count;
     report->best_step = t->select == AR_SELECT_LAST ? t->iters : (int32_t)best[1];
     if (t->select != AR_SELECT_HELDOUT) return AR_OK;
-    int32_t passes = t->held / (t->held < t->micro ? t->held : t->micro), every = t->iters / 16 < 1 ? 1 : t->iters / 16;
+    int32_t passes = t->held / t->held_part, every = t->iters / 16 < 1 ? 1 : t->iters / 16;
     AR_TRY(ar_tensor_read(t->held_best, held, 0, 2));
     AR_TRY(ar_tensor_read(t->held_history, &held_first, 0, 1));
     report->heldout_first = (double)held_first / passes;

@@ -118,6 +118,28 @@ static void one_seed_gives_one_result(void **state) {
     check_each_device(repeatable, NULL);
 }
 
+/* In passes of 5, 1 (no other number up to 4 divides 5) and 1 samples. */
+static void heldout_by_batches(ar_device *device, void *ctx) {
+    static const int32_t batches[] = {5, 4, 2};
+    double first[3];
+    ar_quant_desc d = asym2;
+    (void)ctx;
+    d.heldout = 5;
+    d.iters = 1;
+    for (int i = 0; i < 3; i++) {
+        outcome o;
+        d.batch = batches[i];
+        CHECK_OK(quantize(&o, device, "signround", &d, NULL));
+        first[i] = o.reports[0].heldout_first;
+        outcome_free(&o);
+        assert_true(first[i] > 0 && fabs(first[i] / first[0] - 1) < 1e-5);
+    }
+}
+static void every_heldout_sample_counts_whatever_the_batch(void **state) {
+    (void)state;
+    check_each_device(heldout_by_batches, NULL);
+}
+
 static void states(ar_device *device, void *ctx) {
     static const ar_state_kind kinds[] = {AR_STATE_F32, AR_STATE_I32, AR_STATE_I16};
     outcome first, next;
@@ -556,6 +578,7 @@ int main(void) {
         cmocka_unit_test(adam_improves_too_and_wants_f32_state),
         cmocka_unit_test(cancelling_ends_between_steps),
         cmocka_unit_test(samples_are_held_out_and_the_rest_trained_on),
+        cmocka_unit_test(every_heldout_sample_counts_whatever_the_batch),
         cmocka_unit_test(a_heldout_slice_of_all_samples_is_refused),
         cmocka_unit_test(without_minmax_the_scales_are_those_of_rtn),
         cmocka_unit_test(without_quantized_input_only_later_blocks_change),
