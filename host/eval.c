@@ -301,11 +301,11 @@ ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_
             run_body(&x_ref, &ref->model, device, &t.samples, batch, ar_block_weights_init_stored, observer));
     if (desc->save_logits) AR_GO(ar__logits_file_open(&save, desc->save_logits, &t.samples, (int32_t)m->model.vocab));
     AR_GO(run_head(&s, m, ref, device, &x, &x_ref, &t, desc->save_logits ? &save : NULL));
-    if (desc->save_logits) AR_GO(ar__logits_file_commit(&save));
     if (s.tokens < 1) AR_GO(ar__fail(AR_ERR_USAGE, "text: no token to predict"));
     if (!isfinite(s.nll) || !isfinite(s.ref_nll))
         AR_GO(ar__fail(AR_ERR_FORMAT, "%s: found a loss of %g, expected finite logits", isfinite(s.nll) ? ref->path : m->path,
                        isfinite(s.nll) ? s.ref_nll : s.nll));
+    if (desc->save_logits) AR_GO(ar__logits_file_commit(&save));
     r->tokens = s.tokens;
     r->windows = t.samples.count;
     r->nll = s.nll / (double)s.tokens;

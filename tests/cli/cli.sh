@@ -370,6 +370,8 @@ not_finite) # little-endian f32 into one weight of a layer, and of the embedding
     nothing_left o o.part
     spoil model.norm.weight "$nan"
     run 3 eval bad --text "$text" --max-windows 1 -q; says 'bad: found a loss of -*nan, expected finite logits'
+    run 3 eval bad --text "$text" --protocol llamacpp --max-windows 1 --save-logits logits -q; says 'bad: found a loss'
+    nothing_left logits logits.part
     run 3 eval "$model" --ref bad --text "$text" --max-windows 1 -q; says 'bad: found a loss of -*nan'
     run 3 run bad -p 'ROMEO:' -n 4 -q; says 'bad: found only NaN among the logits of token' ;;
 samples) # what is done with fewer samples than the options speak of
