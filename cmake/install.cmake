@@ -25,9 +25,7 @@ elseif(UNIX)
 endif()
 
 install(TARGETS anyround_static anyround_shared ar_deps EXPORT anyroundTargets)
-if(TARGET anyround)
-    install(TARGETS anyround)
-endif()
+install(TARGETS anyround)
 install(FILES backend/ar_backend.h backend/qtypes.def quant/ar_quant.h host/ar_host.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/anyround)
 install(EXPORT anyroundTargets NAMESPACE anyround:: DESTINATION ${AR_CMAKE_DIR})
 configure_package_config_file(cmake/anyroundConfig.cmake.in ${PROJECT_BINARY_DIR}/anyroundConfig.cmake

@@ -199,6 +199,8 @@ typedef struct ar_open_model {
     ar_tokenizer *tokenizer;
     ar_weights weights;
     char *path;
+    /* The chat template, malloc'ed, or NULL where there is none; NULL = as a folder keeps it. */
+    ar_status (*read_template)(char **text, const char *path);
 } ar_open_model;
 ar_status ar_model_open(ar_open_model **m, const char *path);
 void ar_model_close(ar_open_model *m);

@@ -1,0 +1,194 @@
+/* From the command line's wishes to one scheme that every requested format can store: the intersection of
+ * their storage models. What cannot be expressed is wrong usage, naming the pair. */
+#include "fmt_gguf.h"
+#include "formats.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the list of formats ---- */
+
+static ar_status add_format(ar_output_plan *plan, const char *name, size_t bytes) {
+    char known[128] = "";
+    for (int32_t i = 0; ar_format_at(i); i++) {
+        const ar_format *f = ar_format_at(i);
+        strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
+        strncat(known, f->name, sizeof known - strlen(known) - 1);
+        if (strlen(f->name) != bytes || memcmp(f->name, name, bytes) != 0) continue;
+        for (int32_t k = 0; k < plan->format_count; k++)
+            if (plan->formats[k] == f->name)
+                return ar__fail(AR_ERR_USAGE, "--format: %s is named twice", f->name);
+        plan->formats[plan->format_count++] = f->name;
+        return AR_OK;
+    }
+    return ar__fail(AR_ERR_USAGE, "--format: found '%.*s', expected one of %s", (int)bytes, name, known);
+}
+
+static ar_status parse_formats(ar_output_plan *plan, const char *list) {
+    while (*list) {
+        size_t n = strcspn(list, ",");
+        if (plan->format_count >= (int32_t)(sizeof plan->formats / sizeof *plan->formats))
+            return ar__fail(AR_ERR_USAGE, "--format: more than %d formats", (int)plan->format_count);
+        AR_TRY(add_format(plan, list, n));
+        list += n + (list[n] == ',');
+    }
+    return plan->format_count ? AR_OK
+                              : ar__fail(AR_ERR_USAGE, "--format: found nothing, expected a format's name");
+}
+
+static bool has_format(const ar_output_plan *plan, const char *name) {
+    for (int32_t i = 0; i < plan->format_count; i++)
+        if (strcmp(plan->formats[i], name) == 0) return true;
+    return false;
+}
+
+/* ---- GGUF types imply bits and scheme ---- */
+
+static const char type_names[] =
+    "q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q2_k_s, q3_k_s, q3_k_m, q3_k_l, q4_k_s, q4_k_m, "
+    "q5_k_s, q5_k_m, q6_k, f16, bf16 or f32";
+
+/* The narrowest type that holds these bits; NULL if none does. */
+static const ar__gguf_mix *default_type(int32_t bits, int sym) {
+    if (bits <= 5) return ar__gguf_mix_find(bits <= 4 ? sym ? "q4_0" : "q4_1" : sym ? "q5_0" : "q5_1");
+    return sym ? ar__gguf_mix_find("q8_0") : NULL;
+}
+
+/* --type says it all for float types and K types: bits, group and symmetry belong to them. */
+static ar_status check_fixed(const ar__gguf_mix *t, const ar_output_request *r) {
+    if (r->bits || r->sym >= 0 || r->group || r->widen)
+        return ar__fail(AR_ERR_USAGE, "--type %s: bits, group and symmetry have no effect", t->name);
+    return AR_OK;
+}
+
+static ar_status check_bits(const ar__gguf_mix *t, const ar_scheme *own, const ar_output_request *r) {
+    bool sym = own->zero == AR_ZERO_SYM;
+    if (r->sym >= 0 && (r->sym != 0) != sym)
+        return ar__fail(AR_ERR_USAGE, "--type %s is %s, found --%s", t->name,
+                        sym ? "symmetric" : "asymmetric", r->sym ? "sym" : "asym");
+    if (r->bits && r->bits != own->bits && (r->bits > own->bits || !r->widen))
+        return ar__fail(AR_ERR_USAGE, "--type %s stores %d bits, found --bits %d%s", t->name, (int)own->bits,
+                        (int)r->bits, r->bits < own->bits ? " (--widen stores them in the wider type)" : "");
+    if (r->widen && (!r->bits || r->bits == own->bits))
+        return ar__fail(AR_ERR_USAGE, "--widen: has no effect with --type %s of %d bits", t->name,
+                        (int)own->bits);
+    return AR_OK;
+}
+
+/* bits 0 = not said so far; sets plan->scheme where the type has one of its own. */
+static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, int32_t *bits, int *sym) {
+    bool is_gguf = has_format(plan, "gguf");
+    if (!is_gguf) {
+        if (r->type)
+            return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type,
+                            plan->formats[0]);
+        return r->widen ? ar__fail(AR_ERR_USAGE, "--widen: has no effect without --format gguf") : AR_OK;
+    }
+    const ar__gguf_mix *t = r->type ? ar__gguf_mix_find(r->type) : default_type(*bits ? *bits : 4, *sym != 0);
+    if (!t && r->type) return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected %s", r->type, type_names);
+    if (!t)
+        return ar__fail(AR_ERR_USAGE, "--format gguf with --bits %d --asym: no GGUF type stores that",
+                        (int)*bits);
+    ar_scheme own;
+    bool coded = ar__gguf_scheme(&own, t->type);
+    AR_TRY(coded && own.super == AR_SUPER_NONE ? check_bits(t, &own, r) : check_fixed(t, r));
+    memcpy(plan->type, t->name, strlen(t->name) + 1);
+    if (!*bits) *bits = coded ? own.bits : 8 * ar_qtype_bytes(t->type);
+    *sym = !coded || own.zero == AR_ZERO_SYM;
+    if (own.super != AR_SUPER_NONE) plan->scheme = own;
+    return AR_OK;
+}
+
+/* ---- intersection ---- */
+
+static ar_status check_group(const char *format, const ar_storage *s, int32_t group) {
+    if (s->fixed_group && group != s->fixed_group)
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected %d", format, (int)group,
+                        (int)s->fixed_group);
+    if (group > 0 && s->group_multiple > 1 && group % s->group_multiple != 0)
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected a multiple of %d",
+                        format, (int)group, (int)s->group_multiple);
+    return AR_OK;
+}
+
+/* Narrows the plan's scheme to what format f stores. zero_from names the format that fixed the zero's form.
+ */
+static ar_status intersect(ar_output_plan *plan, const ar_format *f, bool sym, const char **zero_from) {
+    ar_storage s = {0};
+    AR_TRY(f->storage(&s, plan));
+    int32_t bits = plan->scheme.bits;
+    if (bits > 8) { /* a float type of GGUF */
+        if (strcmp(f->name, "gguf") == 0 || strcmp(f->name, "hf") == 0) return AR_OK;
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
+    }
+    if (plan->scheme.super != AR_SUPER_NONE) { /* fake stores W' itself, whatever its form */
+        if (strcmp(f->name, "gguf") == 0 || strcmp(f->name, "fake") == 0) return AR_OK;
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
+    }
+    if (!(s.bits_mask >> bits & 1))
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --bits %d", f->name, (int)bits);
+    if (sym ? !s.sym : !s.asym)
+        return ar__fail(AR_ERR_USAGE, "--format %s cannot store the %ssymmetric scheme", f->name,
+                        sym ? "" : "a");
+    AR_TRY(check_group(f->name, &s, plan->scheme.group));
+    if (sym || strcmp(f->name, "fake") == 0) return AR_OK; /* fake stores W' itself, whatever its form */
+    if (*zero_from && s.asym_zero != plan->scheme.zero)
+        return ar__fail(AR_ERR_USAGE, "--format %s and %s store zero points in ways that share no value",
+                        *zero_from, f->name);
+    plan->scheme.zero = s.asym_zero;
+    if (s.zero_min > plan->scheme.zero_min) plan->scheme.zero_min = s.zero_min;
+    *zero_from = f->name;
+    return AR_OK;
+}
+
+ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *r) {
+    *plan = (ar_output_plan){.embedding = AR_QT_COUNT, .head = AR_QT_COUNT};
+    int32_t bits = r->bits;
+    int sym = r->sym;
+    const char *zero_from = NULL;
+    if (bits != 0 && (bits < 2 || bits > 8))
+        return ar__fail(AR_ERR_USAGE, "--bits: found %d, expected 2 to 8", (int)bits);
+    AR_TRY(parse_formats(plan, r->formats));
+    AR_TRY(resolve_type(plan, r, &bits, &sym));
+    if (!bits) bits = 4;
+    if (r->group < -1)
+        return ar__fail(AR_ERR_USAGE, "--group: found %d, expected -1 or a positive number", (int)r->group);
+    int32_t group = r->group ? r->group : has_format(plan, "gguf") ? 32 : 128;
+    if (plan->scheme.super == AR_SUPER_NONE)
+        plan->scheme = (ar_scheme){bits, group, sym != 0 ? AR_ZERO_SYM : AR_ZERO_INT, 0, AR_SUPER_NONE};
+    for (int32_t i = 0; i < plan->format_count; i++)
+        AR_TRY(intersect(plan, ar_format_find(plan->formats[i]), sym != 0, &zero_from));
+    return AR_OK;
+}
+
+static ar_status resolve_part(ar_qtype *type, const char *option, const char *name, bool is_gguf) {
+    *type = AR_QT_COUNT;
+    if (!name) return AR_OK;
+    if (!is_gguf) return ar__fail(AR_ERR_USAGE, "%s: has no effect without --format gguf", option);
+    *type = ar__gguf_type_named(name);
+    if (*type == AR_QT_COUNT)
+        return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected f32, f16, bf16, q4_0 to q8_0 or q2_k to q6_k",
+                        option, name);
+    return AR_OK;
+}
+
+ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type) {
+    bool is_gguf = has_format(plan, "gguf");
+    AR_TRY(resolve_part(&plan->embedding, "--embedding-type", embedding_type, is_gguf));
+    return resolve_part(&plan->head, "--head-type", head_type, is_gguf);
+}
+
+bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block,
+                           int32_t i, ar_scheme *scheme) {
+    const ar_linear *lin = &block->linears[i];
+    char name[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME], wanted[AR__GGUF_HF_NAME];
+    *scheme = plan->scheme;
+    if (!ar_output_plan_holds(plan, lin->O, lin->I)) return false;
+    if (plan->scheme.super == AR_SUPER_NONE) return true;
+    const ar__gguf_arch *arch = ar__gguf_arch_of(config->family);
+    if (!arch) return false;
+    snprintf(wanted, sizeof wanted, "%s.%d.%s.weight", arch->layers, (int)block->index, lin->name);
+    for (int32_t k = 0; ar__gguf_block_name(name, hf, arch, block->index, k); k++)
+        if (strcmp(hf, wanted) == 0) return ar__gguf_scheme(scheme, ar__gguf_plan_type(plan, config, name, lin->I));
+    return false;
+}

@@ -1,0 +1,144 @@
+/* Opening a model: a Hugging Face folder (float or packed) or a GGUF file. What a model is made of is its
+ * family's business (family_<name>.c). */
+#include "ar_error.h"
+#include "family.h"
+#include "fmt_gguf.h"
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_JSON_BYTES ((size_t)16 << 20)
+
+/* ---- special tokens ---- */
+
+static int32_t find_token(const ar_tokenizer *t, const char *text) {
+    size_t wanted = strlen(text);
+    for (int32_t id = 0; id < ar_tokenizer_vocab(t); id++) {
+        size_t bytes = 0;
+        const char *token = ar_tokenizer_token(t, id, &bytes);
+        if (token && bytes == wanted && memcmp(token, text, bytes) == 0) return id;
+    }
+    return -1;
+}
+
+/* The id of tokenizer_config.json's key (a string, or an object with its content): null means none, a missing
+ * key or a text that is no token means fallback. */
+static ar_status special_id(int32_t *id, const ar_tokenizer *t, const ar_json *root, const char *key,
+                            int32_t fallback, const char *what) {
+    const cJSON *item = ar_json_get(root, key);
+    *id = fallback;
+    if (!item) return AR_OK;
+    if (cJSON_IsNull(item)) {
+        *id = -1;
+        return AR_OK;
+    }
+    const char *text = item->valuestring;
+    if (cJSON_IsObject(item))
+        AR_TRY(ar_json_string_or(&text, item, "content", "", what));
+    else if (!cJSON_IsString(item))
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found neither text nor object, expected a token", what, key);
+    int32_t found = find_token(t, text);
+    if (found >= 0) *id = found;
+    return AR_OK;
+}
+
+static ar_status read_special(ar_open_model *m, const char *path) {
+    int32_t bos = m->config.bos, eos = m->config.eos, unk = -1;
+    ar_json *root = NULL;
+    ar_status status = AR_OK;
+    if (ar_path_exists(path)) {
+        AR_GO(ar_json_open(&root, path, MAX_JSON_BYTES));
+        AR_GO(special_id(&bos, m->tokenizer, root, "bos_token", bos, path));
+        AR_GO(special_id(&eos, m->tokenizer, root, "eos_token", eos, path));
+        AR_GO(special_id(&unk, m->tokenizer, root, "unk_token", unk, path));
+    }
+    ar_tokenizer_set_special(m->tokenizer, bos, eos, unk);
+done:
+    ar_json_close(root);
+    return status;
+}
+
+/* A model without tokenizer.json is legal: it has no tokenizer. */
+static ar_status open_tokenizer(ar_open_model *m) {
+    char *path = NULL, *config_path = NULL;
+    ar_status status;
+    AR_GO(ar_path_join(&path, m->path, "tokenizer.json"));
+    if (!ar_path_exists(path)) goto done;
+    AR_GO(ar_tokenizer_open(&m->tokenizer, path));
+    AR_GO(ar_path_join(&config_path, m->path, "tokenizer_config.json"));
+    AR_GO(read_special(m, config_path));
+done:
+    free(path);
+    free(config_path);
+    return status;
+}
+
+/* ---- folders and files ---- */
+
+static ar_status is_packed(bool *packed, const char *config_path) {
+    ar_json *root;
+    AR_TRY(ar_json_open(&root, config_path, MAX_JSON_BYTES));
+    const cJSON *item = ar_json_get(root, "quantization_config");
+    *packed = item && !cJSON_IsNull(item);
+    ar_json_close(root);
+    return AR_OK;
+}
+
+static ar_status open_folder(ar_open_model *m) {
+    char *path;
+    bool packed = false;
+    ar_status status;
+    AR_TRY(ar_path_join(&path, m->path, "config.json"));
+    AR_GO(ar_config_open(&m->config, path));
+    AR_GO(is_packed(&packed, path));
+    AR_GO(packed ? ar_weights_open_packed(&m->weights, m->path)
+                 : ar_weights_open_safetensors(&m->weights, m->path));
+    AR_GO(open_tokenizer(m));
+done:
+    free(path);
+    return status;
+}
+
+static ar_status open_path(ar_open_model *m) {
+    if (ar_path_is_dir(m->path)) return open_folder(m);
+    size_t bytes = strlen(m->path);
+    bool is_gguf = bytes > 5 && strcmp(m->path + bytes - 5, ".gguf") == 0;
+    if (is_gguf) m->read_template = ar__gguf_template;
+    if (is_gguf) return ar_weights_open_gguf(&m->weights, &m->config, &m->tokenizer, m->path);
+    if (!ar_path_exists(m->path))
+        return ar__fail(AR_ERR_IO, "%s: found nothing there, expected a model", m->path);
+    return ar__fail(AR_ERR_FORMAT, "%s: found a file, expected a folder with config.json or a .gguf file",
+                    m->path);
+}
+
+static ar_status bind_family(ar_open_model *m) {
+    const ar_family *family = ar_family_find(m->config.family);
+    if (!family)
+        return ar__fail(AR_ERR_FORMAT, "%s: found model family \"%s\", expected a supported one", m->path,
+                        m->config.family);
+    return family->bind(m);
+}
+
+ar_status ar_model_open(ar_open_model **m, const char *path) {
+    *m = NULL;
+    ar_open_model *made = ar__alloc(1, sizeof *made);
+    if (!made) return AR_ERR_MEMORY;
+    ar_status status = ar_path_join(&made->path, "", path);
+    if (status == AR_OK) status = open_path(made);
+    if (status == AR_OK) status = bind_family(made);
+    if (status == AR_OK)
+        *m = made;
+    else
+        ar_model_close(made);
+    return status;
+}
+
+void ar_model_close(ar_open_model *m) {
+    if (!m) return;
+    const ar_family *family = ar_family_find(m->config.family);
+    if (family && m->model.impl) family->unbind(m);
+    ar_tokenizer_close(m->tokenizer);
+    ar_weights_close(&m->weights);
+    free(m->path);
+    free(m);
+}
