@@ -60,7 +60,12 @@ uint16_t ar_f32_to_bf16(float f);
 
 /* ---- devices ---- */
 
-typedef enum ar_device_kind { AR_DEVICE_OTHER, AR_DEVICE_CPU, AR_DEVICE_INTEGRATED, AR_DEVICE_DISCRETE } ar_device_kind;
+typedef enum ar_device_kind {
+    AR_DEVICE_OTHER,
+    AR_DEVICE_CPU,
+    AR_DEVICE_INTEGRATED,
+    AR_DEVICE_DISCRETE
+} ar_device_kind;
 
 #define AR_MAX_MEMORY_TYPES 32
 typedef struct ar_memory_type {
@@ -71,24 +76,24 @@ typedef struct ar_memory_type {
 
 /* Everything policy is computed from. Filled by a driver, or by a test for a device nobody has here. */
 typedef struct ar_device_facts {
-    char api[8];          /* "vk", "cl", "null" */
-    int32_t index;        /* within its api, as in --device vk:N */
+    char api[8];   /* "vk", "cl", "null" */
+    int32_t index; /* within its api, as in --device vk:N */
     char name[256], vendor[64], driver[128], version[64];
     uint32_t vendor_id, device_id;
-    uint8_t uuid[16];     /* driver + device identity, for cache files */
+    uint8_t uuid[16]; /* driver + device identity, for cache files */
     ar_device_kind kind;
-    uint32_t max_group_items;          /* work items per group */
+    uint32_t max_group_items; /* work items per group */
     uint32_t max_group_size[3], max_group_count[3];
-    uint64_t shared_bytes;             /* per group */
+    uint64_t shared_bytes; /* per group */
     uint64_t max_binding_bytes, max_buffer_bytes, memory_bytes;
-    uint32_t binding_offset_align;     /* bytes */
+    uint32_t binding_offset_align; /* bytes */
     uint32_t max_param_bytes;
-    uint32_t max_bindings;             /* buffers bound to one kernel */
+    uint32_t max_bindings;               /* buffers bound to one kernel */
     uint32_t subgroup_min, subgroup_max; /* 0 = none */
     bool has_subgroup_shuffle;           /* in compute kernels */
-    uint32_t vector_width;             /* OpenCL preferred/native float width; 4 on Vulkan */
+    uint32_t vector_width;               /* OpenCL preferred/native float width; 4 on Vulkan */
     bool has_f16_arith, has_f16_storage, has_int_dot, has_coopmat, has_timestamps, division_is_exact;
-    double timestamp_ns;               /* ns per tick */
+    double timestamp_ns; /* ns per tick */
     bool unified_memory;
     int32_t memory_type_count;
     ar_memory_type memory_types[AR_MAX_MEMORY_TYPES];
@@ -96,33 +101,36 @@ typedef struct ar_device_facts {
 
 /* Policy for one device; a pure function of facts (backend/plan.c) and the quirk table. */
 typedef struct ar_plan {
-    uint32_t vw;                       /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
-    uint32_t wg;                       /* items per group of 1-D kernels */
-    uint32_t gemm_tm, gemm_tn;         /* item tile: tm rows x tn*vw columns */
-    uint32_t gemm_wgx, gemm_wgy;       /* items per group along N and M; the larger takes the group's x axis */
-    uint32_t gemm_lanes;               /* subgroup lanes along M that lend each other B's values; 0 = none */
-    uint32_t attn_wg;                  /* items per group of the attention kernels */
-    uint32_t packed_wgx, packed_wgy;   /* gemv: items per group along rows of W', slices of its inputs */
-    uint32_t packed_lp;                /* a panel of packed weights has packed_lp * vw rows */
-    uint32_t packed_lanes;             /* subgroup lanes that load x together; 0 = none do */
-    uint32_t packed_columns;           /* most rows of x that take the gemv path */
-    uint32_t packed_tile;              /* rows of x to a group of gemv when there are more than four */
-    uint64_t packed_norm;              /* largest O * I for which gemv norms up to four rows of x itself */
-    uint64_t piece_bytes;              /* largest binding used; larger tensors are bound in pieces */
+    uint32_t vw;                     /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
+    uint32_t wg;                     /* items per group of 1-D kernels */
+    uint32_t gemm_tm, gemm_tn;       /* item tile: tm rows x tn*vw columns */
+    uint32_t gemm_wgx, gemm_wgy;     /* items per group along N and M; the larger takes the group's x axis */
+    uint32_t gemm_lanes;             /* subgroup lanes along M that lend each other B's values; 0 = none */
+    uint32_t attn_wg;                /* items per group of the attention kernels */
+    uint32_t packed_wgx, packed_wgy; /* gemv: items per group along rows of W', slices of its inputs */
+    uint32_t packed_lp;              /* a panel of packed weights has packed_lp * vw rows */
+    uint32_t packed_lanes;           /* subgroup lanes that load x together; 0 = none do */
+    uint32_t packed_columns;         /* most rows of x that take the gemv path */
+    uint32_t packed_tile;            /* rows of x to a group of gemv when there are more than four */
+    uint64_t packed_norm;            /* largest O * I for which gemv norms up to four rows of x itself */
+    uint64_t piece_bytes;            /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;
     int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */
-    bool staged;                       /* reads and writes go through a staging buffer */
-    bool timestamps;                   /* device timestamps usable; otherwise wall clock */
-    bool clear_padding;                /* zeros behind every tensor's data, for devices that watch what is read */
-    double submit_ms;                  /* estimated work per submission */
-    double rate_flops, rate_bytes;     /* assumed speed for that estimate */
-    char reasons[512];                 /* "coopmat off: no extension; …" for `devices` */
+    bool staged;                                     /* reads and writes go through a staging buffer */
+    bool timestamps;                                 /* device timestamps usable; otherwise wall clock */
+    bool clear_padding;            /* zeros behind every tensor's data, for devices that watch what is read */
+    double submit_ms;              /* estimated work per submission */
+    double rate_flops, rate_bytes; /* assumed speed for that estimate */
+    char reasons[512];             /* "coopmat off: no extension; …" for `devices` */
 } ar_plan;
 
 typedef struct ar_device ar_device;
 
 /* A driver's injected fault; only the null driver obeys. n counts from 1, 0 = never. */
-typedef struct ar_fault { int32_t fail_alloc_n, lose_device_submit_n; const char *wrong_kernel; } ar_fault;
+typedef struct ar_fault {
+    int32_t fail_alloc_n, lose_device_submit_n;
+    const char *wrong_kernel;
+} ar_fault;
 
 typedef struct ar_device_desc {
     const char *select;     /* NULL or "auto", "vk", "vk:1", "cl", "cl:0", "null" */
@@ -136,9 +144,10 @@ typedef struct ar_device_desc {
 /* All devices of all drivers, in the order auto would try them. out may be NULL to count. A missing loader,
  * a loader without devices and a broken manifest are not errors: *notes (if not NULL, 1024 bytes) says what
  * each driver found. Errors: MEMORY. */
-ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *notes, size_t notes_bytes);
-/* Errors: NO_DEVICE (nothing matches desc->select, or what does is below the plan's floor), DEVICE, USAGE (select is
- * no device name). */
+ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *notes,
+                         size_t notes_bytes);
+/* Errors: NO_DEVICE (nothing matches desc->select, or what does is below the plan's floor), DEVICE, USAGE
+ * (select is no device name). */
 ar_status ar_device_open(ar_device **device, const ar_device_desc *desc);
 void ar_device_close(ar_device *device);
 const ar_device_facts *ar_device_get_facts(const ar_device *device);
@@ -146,7 +155,9 @@ const ar_plan *ar_device_get_plan(const ar_device *device);
 /* Fills *plan from *facts; pure. Errors: UNSUPPORTED names the fact below the floor. */
 ar_status ar_plan_make(ar_plan *plan, const ar_device_facts *facts);
 
-typedef struct ar_memory_stats { uint64_t current, high_water, budget; } ar_memory_stats;
+typedef struct ar_memory_stats {
+    uint64_t current, high_water, budget;
+} ar_memory_stats;
 void ar_device_memory(const ar_device *device, ar_memory_stats *stats);
 /* Waits for all submitted work. Errors: DEVICE, DEVICE_LOST. */
 ar_status ar_device_wait(ar_device *device);
@@ -158,7 +169,8 @@ typedef struct ar_tensor ar_tensor;
 
 /* A tensor in device memory, contents undefined. dims are positive or zero (a zero-row tensor is legal).
  * Errors: ARG, DEVICE_MEMORY (over the budget or the driver refused; text says how much). */
-ar_status ar_tensor_create(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dim_count, const int64_t *dims);
+ar_status ar_tensor_create(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dim_count,
+                           const int64_t *dims);
 void ar_tensor_destroy(ar_tensor *t);
 /* Synchronous; ordered after everything submitted. offset and count in elements. Errors: ARG, DEVICE…. */
 ar_status ar_tensor_write(ar_tensor *t, const void *src, int64_t offset, int64_t count);
@@ -176,23 +188,25 @@ ar_tensor *ar_tensor_grad(const ar_tensor *t);
 /* ---- graph: record once, replay many times ----
  * Ops append work to a graph. Their outputs are graph tensors: they live in memory planned by lifetime, die
  * with the graph, and are undefined outside a run unless ar_graph_keep was called on them. Call order:
- * record ops -> ar_graph_backward (optional) -> more ops -> ar_graph_build -> ar_graph_run, as often as wanted. */
+ * record ops -> ar_graph_backward (optional) -> more ops -> ar_graph_build -> ar_graph_run, as often as
+ * wanted. */
 typedef struct ar_graph ar_graph;
 ar_status ar_graph_create(ar_graph **graph, ar_device *device);
 void ar_graph_destroy(ar_graph *graph);
 /* A graph tensor that ops may write later (scratch, or an output to keep). Errors: ARG, MEMORY. */
-ar_status ar_graph_temp(ar_graph *graph, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims);
-/* A device tensor (count) f32 holding values that dies with the graph: tables an op needs. Not written by ops.
- * Errors: MEMORY, DEVICE_MEMORY, DEVICE. */
+ar_status ar_graph_temp(ar_graph *graph, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
+                        const int64_t *dims);
+/* A device tensor (count) f32 holding values that dies with the graph: tables an op needs. Not written by
+ * ops. Errors: MEMORY, DEVICE_MEMORY, DEVICE. */
 ar_status ar_graph_constant(ar_graph *graph, ar_tensor **t, const float *values, int64_t count);
 /* Keeps a graph tensor's memory to itself so that it can be read after a run. */
 void ar_graph_keep(ar_graph *graph, ar_tensor *t);
 /* Reverse mode from the scalar loss (shape (1), d loss = 1) over everything recorded so far. Gradients of
  * tensors used several times add up. Errors: ARG, MEMORY. */
 ar_status ar_graph_backward(ar_graph *graph, ar_tensor *loss);
-/* Calls fn(g, t, dt, ctx) during ar_graph_backward, where the gradient dt of t is complete (never when nothing
- * reached t), so that a consumer can be recorded there and dt's memory reused after it. t must have been made
- * by an op that was just recorded. ctx is copied (at most 64 bytes). */
+/* Calls fn(g, t, dt, ctx) during ar_graph_backward, where the gradient dt of t is complete (never when
+ * nothing reached t), so that a consumer can be recorded there and dt's memory reused after it. t must have
+ * been made by an op that was just recorded. ctx is copied (at most 64 bytes). */
 typedef ar_status (*ar_grad_fn)(ar_graph *g, ar_tensor *t, ar_tensor *dt, const void *ctx);
 ar_status ar_graph_on_grad(ar_graph *graph, ar_tensor *t, ar_grad_fn fn, const void *ctx, size_t ctx_bytes);
 /* Plans memory, makes pipelines, derives barriers from the kernels' RO/WO/RW and records.
@@ -201,10 +215,14 @@ ar_status ar_graph_build(ar_graph *graph);
 /* Submits one replay; returns before it has finished. */
 ar_status ar_graph_run(ar_graph *graph);
 
-typedef struct ar_graph_stats { int32_t dispatches, barriers, submissions; uint64_t temp_bytes; double flops, bytes; } ar_graph_stats;
+typedef struct ar_graph_stats {
+    int32_t dispatches, barriers, submissions;
+    uint64_t temp_bytes;
+    double flops, bytes;
+} ar_graph_stats;
 void ar_graph_get_stats(const ar_graph *graph, ar_graph_stats *stats);
-/* Runs once with every dispatch timed on its own; us[i], names[i] for i < dispatches (borrowed from the graph).
- * *wall = true when no valid timestamps exist and host time was taken. */
+/* Runs once with every dispatch timed on its own; us[i], names[i] for i < dispatches (borrowed from the
+ * graph). *wall = true when no valid timestamps exist and host time was taken. */
 ar_status ar_graph_profile(ar_graph *graph, double *us, const char **names, bool *wall);
 
 /* ---- ops. Each appends to the graph; *y is a new graph tensor. f32 unless said. Forward and backward of an
@@ -220,27 +238,31 @@ ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
 /* y = (x - m) r w + b, m = mean_i x, r = 1/sqrt(mean_i (x - m)^2 + eps)   x, y (N, I)  w (I)  b (I) or NULL.
  * Gradients: x, w, b. (Ba 2016) */
 ar_status ar_op_layer_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *b, float eps);
-/* Rotary embedding, Hugging Face rotate-half pairing: the pair (i, i + P) of every head turns by pos * freq[i],
- * pos = pos0 + row % T, and is multiplied by scale; dims past 2 P stay.   x, y (B*T, heads*D)  freq (P), P <= D/2.
- * Gradient: x. (Su 2021) */
-ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D, int32_t pos0,
-                     float scale);
-/* Causal softmax(q k^T / sqrt(D)) v with grouped queries, streamed over keys: no T x T matrix is stored. With window > 0
- * a token sees only the last `window` tokens, itself included, and no others are read. (Beltagy 2020, arXiv 2004.05150)
- * q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. Gradients: q, k, v. */
-ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T, int32_t D,
-                          int32_t window);
-/* Generation: rows are B sequences of T tokens each, row b T + t at position pos[0] + t (i32, shape (1)); keys and
- * values of every position so far lie in caches (B, K, C, D) f16. pos[0] + T <= C is the caller's duty; D % 4 == 0,
- * D <= 512; no gradients.
- * cache_append: the caches get k and v at their positions, k rotated, and rq = q rotated; q, k and v are columns of f32
- *   tensors, maybe of the same one. angles (T, pairs, 2): cos and sin of those positions' rotations, dims i and i +
- *   pairs of a head turning together; NULL = no rotation.   rq (B T, H D)
- * attention_cached: y = softmax(q k^T scale) v over the positions up to the row's own, of which with window > 0 only
- *   the last `window` count; scale 0 = 1 / sqrt(D).   q, y (B T, H D), H % K == 0 */
-typedef struct ar_columns { ar_tensor *t; int64_t first, count; } ar_columns;
-ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, const ar_columns *k, const ar_columns *v, ar_tensor *k_cache,
-                             ar_tensor *v_cache, const ar_tensor *angles, const ar_tensor *pos);
+/* Rotary embedding, Hugging Face rotate-half pairing: the pair (i, i + P) of every head turns by pos *
+ * freq[i], pos = pos0 + row % T, and is multiplied by scale; dims past 2 P stay.   x, y (B*T, heads*D)  freq
+ * (P), P <= D/2. Gradient: x. (Su 2021) */
+ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D,
+                     int32_t pos0, float scale);
+/* Causal softmax(q k^T / sqrt(D)) v with grouped queries, streamed over keys: no T x T matrix is stored. With
+ * window > 0 a token sees only the last `window` tokens, itself included, and no others are read. (Beltagy
+ * 2020, arXiv 2004.05150) q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. Gradients: q, k, v. */
+ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T,
+                          int32_t D, int32_t window);
+/* Generation: rows are B sequences of T tokens each, row b T + t at position pos[0] + t (i32, shape (1));
+ * keys and values of every position so far lie in caches (B, K, C, D) f16. pos[0] + T <= C is the caller's
+ * duty; D % 4 == 0, D <= 512; no gradients. cache_append: the caches get k and v at their positions, k
+ * rotated, and rq = q rotated; q, k and v are columns of f32 tensors, maybe of the same one. angles (T,
+ * pairs, 2): cos and sin of those positions' rotations, dims i and i + pairs of a head turning together; NULL
+ * = no rotation.   rq (B T, H D) attention_cached: y = softmax(q k^T scale) v over the positions up to the
+ * row's own, of which with window > 0 only the last `window` count; scale 0 = 1 / sqrt(D).   q, y (B T, H D),
+ * H % K == 0 */
+typedef struct ar_columns {
+    ar_tensor *t;
+    int64_t first, count;
+} ar_columns;
+ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, const ar_columns *k,
+                             const ar_columns *v, ar_tensor *k_cache, ar_tensor *v_cache,
+                             const ar_tensor *angles, const ar_tensor *pos);
 ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
                                  const ar_tensor *v_cache, const ar_tensor *pos, float scale, int32_t window);
 /* y = silu(gate) * up, silu(a) = a / (1 + exp(-a)). Gradients: both. */
@@ -255,10 +277,13 @@ ar_status ar_op_slice(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t first, i
 ar_status ar_op_add(ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b);
 /* loss = sum_n mask[n] sum_i (y - target)^2 / (N I)   loss (1)  mask (N) f32 of 0/1 or NULL. Gradient: y.
  * Masked rows count as zeros in the mean (autoround.md 1.7). Fixed-order sum. */
-ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target, const ar_tensor *mask);
+ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target,
+                    const ar_tensor *mask);
 /* nll[n] = logsumexp(logits[n]) - logits[n, labels[n]];  top1[n] = argmax (lowest index on ties), i32.
- * logits (N, V)  labels (N) i32; a negative label gives nll 0. Gradient: logits (of mean nll via ar_op_mean). */
-ar_status ar_op_nll(ar_graph *g, ar_tensor **nll, ar_tensor **top1, ar_tensor *logits, const ar_tensor *labels);
+ * logits (N, V)  labels (N) i32; a negative label gives nll 0. Gradient: logits (of mean nll via ar_op_mean).
+ */
+ar_status ar_op_nll(ar_graph *g, ar_tensor **nll, ar_tensor **top1, ar_tensor *logits,
+                    const ar_tensor *labels);
 /* kl[n] = sum_v p (ln p - ln q), p = softmax(ref[n]), q = softmax(logits[n]); nats. No gradient. */
 ar_status ar_op_kl(ar_graph *g, ar_tensor **kl, const ar_tensor *ref, const ar_tensor *logits);
 /* m = mean of x, fixed order, m (1). Gradient: x. */
@@ -266,7 +291,8 @@ ar_status ar_op_mean(ar_graph *g, ar_tensor **m, ar_tensor *x);
 /* y[b] = src[sched[step[0] * B + b]]: the batch of this step, gathered on the device.
  * src (S, T, I) -> y (B*T, I), or src (S, T) -> y (B*T); any 4-byte type  sched (steps, B) i32  step (1) i32.
  * No gradient. */
-ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const ar_tensor *sched, const ar_tensor *step, int32_t B);
+ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const ar_tensor *sched,
+                       const ar_tensor *step, int32_t B);
 /* sums[i] += sum_n x[n, i]^2, rows in order.   sums (I)  x (N, I). No gradient. */
 ar_status ar_op_square_sums(ar_graph *g, ar_tensor *sums, const ar_tensor *x);
 /* Every 4-byte word of dst = word. */
@@ -277,16 +303,17 @@ ar_status ar_op_copy(ar_graph *g, ar_tensor *dst, const ar_tensor *src);
 /* ---- fake quantization (SignRound, arXiv 2309.05516; scheme equations: docs/methods.md) ---- */
 
 typedef enum ar_zero_kind {
-    AR_ZERO_SYM,   /* full-range symmetric: signed scale, constant zero point 2^(bits-1), W' = s (q - 2^(bits-1)) */
+    AR_ZERO_SYM,   /* full-range symmetric: signed scale, constant zero point 2^(bits-1), W' = s (q -
+                      2^(bits-1)) */
     AR_ZERO_INT,   /* asymmetric, integer zero point in [zero_min, 2^bits - 1],           W' = s (q - zp) */
-    AR_ZERO_F16MIN /* asymmetric, minimum stored as fp16 (GGUF Q4_1),                     W' = s q + fp16(-zp s) */
+    AR_ZERO_F16MIN /* asymmetric, minimum stored as fp16 (GGUF Q4_1),                     W' = s q + fp16(-zp
+                      s) */
 } ar_zero_kind;
 
-/* Double-quantized structures of GGUF's K types: super-blocks of 256 inputs share fp16 scales d (and dmin), of which
- * every group has a small integer multiple sc (and mn). With one of them bits, group and zero are the type's own
- * (ar_scheme_super) and I % 256 == 0.
- *   Q2_K, Q4_K, Q5_K (AR_ZERO_F16MIN)  W' = (d sc) q - dmin mn
- *   Q3_K, Q6_K       (AR_ZERO_SYM)     W' = (d sc) (q - 2^(bits-1)) */
+/* Double-quantized structures of GGUF's K types: super-blocks of 256 inputs share fp16 scales d (and dmin),
+ * of which every group has a small integer multiple sc (and mn). With one of them bits, group and zero are
+ * the type's own (ar_scheme_super) and I % 256 == 0. Q2_K, Q4_K, Q5_K (AR_ZERO_F16MIN)  W' = (d sc) q - dmin
+ * mn Q3_K, Q6_K       (AR_ZERO_SYM)     W' = (d sc) (q - 2^(bits-1)) */
 typedef enum ar_super {
     AR_SUPER_NONE,
     AR_SUPER_Q2_K, /* 2 bits, group 16, sc and mn 0..15 */
@@ -300,11 +327,11 @@ typedef enum ar_super {
 
 /* How numbers of one weight are stored. G = group, -1 = one group per row; the last group may be short. */
 typedef struct ar_scheme {
-    int32_t bits;      /* 2..8 */
-    int32_t group;     /* >= 1, or -1 */
+    int32_t bits;  /* 2..8 */
+    int32_t group; /* >= 1, or -1 */
     ar_zero_kind zero;
-    int32_t zero_min;  /* AR_ZERO_INT: smallest zero point (1 for GPTQ v1 files), else 0 */
-    ar_super super;    /* AR_SUPER_NONE: every group has a scale of its own */
+    int32_t zero_min; /* AR_ZERO_INT: smallest zero point (1 for GPTQ v1 files), else 0 */
+    ar_super super;   /* AR_SUPER_NONE: every group has a scale of its own */
 } ar_scheme;
 
 /* Errors: ARG (bits, group, zero kind or zero_min out of range, or not those of super). */
@@ -320,50 +347,59 @@ int64_t ar_scheme_groups(const ar_scheme *scheme, int64_t I);
  * same for max, so that a sign step is an integer and the state is exact. dtype f32 (general path), or
  * i16/i32 (integer state); all three give the same bits. */
 typedef struct ar_fq_state {
-    ar_tensor *v;   /* (O, I) */
-    ar_tensor *mm;  /* (O, groups, 2): min, max multiples, clamped to [-floor(m_div), 0] */
+    ar_tensor *v;  /* (O, I) */
+    ar_tensor *mm; /* (O, groups, 2): min, max multiples, clamped to [-floor(m_div), 0] */
 } ar_fq_state;
-typedef struct ar_fq_desc { ar_scheme scheme; float v_div, m_div; /* T / lr, T / minmax_lr; 0 = that part is not tuned */ } ar_fq_desc;
-/* v_div and m_div are used rounded to 20 significant bits, so that quotients are exact and cheap (T^2 is exact for
- * T <= 1024). */
+typedef struct ar_fq_desc {
+    ar_scheme scheme;
+    float v_div, m_div; /* T / lr, T / minmax_lr; 0 = that part is not tuned */
+} ar_fq_desc;
+/* v_div and m_div are used rounded to 20 significant bits, so that quotients are exact and cheap (T^2 is
+ * exact for T <= 1024). */
 
 /* range (O, groups, 2) = (min(0, min w), max(0, max w)) of every group of W (O, I). */
 ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme);
 /* The same ops quantize in double-quantized structures. There
  *   range (O, groups, 4) is the start: d, dmin, sc, mn of every group;
  *   sz (O, groups, 4): d sc, dmin mn, 1/(d sc), 0;
- *   mm scales sc and mn, by (m_div + multiple) / m_div, before they are rounded: clamp it to +-floor(m_div / 2);
- *   ar_op_group_range is ar_op_super_start without importance.
- * start = the least squares found by scanning, weighted by importance (I) of the inputs (mean square of x, order
- * of magnitude 1, positive; NULL = 1). */
-ar_status ar_op_super_start(ar_graph *g, ar_tensor *start, const ar_tensor *W, const ar_tensor *importance, const ar_scheme *scheme);
+ *   mm scales sc and mn, by (m_div + multiple) / m_div, before they are rounded: clamp it to +-floor(m_div /
+ * 2); ar_op_group_range is ar_op_super_start without importance. start = the least squares found by scanning,
+ * weighted by importance (I) of the inputs (mean square of x, order of magnitude 1, positive; NULL = 1). */
+ar_status ar_op_super_start(ar_graph *g, ar_tensor *start, const ar_tensor *W, const ar_tensor *importance,
+                            const ar_scheme *scheme);
 /* Wq = fake_quant(W; v, mm). Wq is marked as needing a gradient; after ar_graph_backward, ar_op_fq_grad turns
  * it into gradients of v and mm. st->v and st->mm may be NULL (RTN).
- *   sz (O, groups, 4) f32, a graph tensor kept for the backward: s, zp, b, live   (W' = s q + b for F16MIN) */
-ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W, const ar_tensor *range,
-                           const ar_fq_state *st, const ar_fq_desc *desc);
-/* Straight-through gradients (autoround.md 1.5, papers.md 0.3): dv (O, I) = dW s in, dmm (O, groups, 2), up to
- * positive constant factors that do not change a sign. */
-ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq, const ar_tensor *W,
-                        const ar_tensor *range, const ar_tensor *sz, const ar_fq_state *st, const ar_fq_desc *desc);
-/* SignSGD on the state: p -= (T - step[0]) * sign(d), sign(0) = 0, clamped to [lo, hi] (units) before and after.
- * p any state dtype (saturates at what it counts exactly: 32767, 2^24); d f32 of the same count; step (1) i32. */
-ar_status ar_op_sign_step(ar_graph *g, ar_tensor *p, const ar_tensor *d, const ar_tensor *step, int32_t T, float lo, float hi);
-/* Adam on the state (arXiv 1412.6980; b1 = 0.9, b2 = 0.999, no weight decay): mean = b1 mean + (1 - b1) d, square = b2 square +
- * (1 - b2) d^2, p -= r0 mean / (sqrt(r1 square) + 1e-12), clamped to [lo, hi] (units), with row step[0] of rates
- * (T, 2) = (r0, r1). p, d, mean, square: f32 of one count, mean and square start at 0; step (1) i32 below T. */
-ar_status ar_op_adam_step(ar_graph *g, ar_tensor *p, const ar_tensor *d, ar_tensor *mean, ar_tensor *square, const ar_tensor *step,
-                          const ar_tensor *rates, float lo, float hi);
-/* rates (T, 2): r0 = (T - t) / (1 - b1^(t+1)), the linear decay of ar_op_sign_step and the mean's bias in one;
- * r1 = 1 / (1 - b2^(t+1)), the square's. */
+ *   sz (O, groups, 4) f32, a graph tensor kept for the backward: s, zp, b, live   (W' = s q + b for F16MIN)
+ */
+ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W,
+                           const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc);
+/* Straight-through gradients (autoround.md 1.5, papers.md 0.3): dv (O, I) = dW s in, dmm (O, groups, 2), up
+ * to positive constant factors that do not change a sign. */
+ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq,
+                        const ar_tensor *W, const ar_tensor *range, const ar_tensor *sz,
+                        const ar_fq_state *st, const ar_fq_desc *desc);
+/* SignSGD on the state: p -= (T - step[0]) * sign(d), sign(0) = 0, clamped to [lo, hi] (units) before and
+ * after. p any state dtype (saturates at what it counts exactly: 32767, 2^24); d f32 of the same count; step
+ * (1) i32. */
+ar_status ar_op_sign_step(ar_graph *g, ar_tensor *p, const ar_tensor *d, const ar_tensor *step, int32_t T,
+                          float lo, float hi);
+/* Adam on the state (arXiv 1412.6980; b1 = 0.9, b2 = 0.999, no weight decay): mean = b1 mean + (1 - b1) d,
+ * square = b2 square + (1 - b2) d^2, p -= r0 mean / (sqrt(r1 square) + 1e-12), clamped to [lo, hi] (units),
+ * with row step[0] of rates (T, 2) = (r0, r1). p, d, mean, square: f32 of one count, mean and square start at
+ * 0; step (1) i32 below T. */
+ar_status ar_op_adam_step(ar_graph *g, ar_tensor *p, const ar_tensor *d, ar_tensor *mean, ar_tensor *square,
+                          const ar_tensor *step, const ar_tensor *rates, float lo, float hi);
+/* rates (T, 2): r0 = (T - t) / (1 - b1^(t+1)), the linear decay of ar_op_sign_step and the mean's bias in
+ * one; r1 = 1 / (1 - b2^(t+1)), the square's. */
 void ar_adam_rates(float *rates, int32_t T);
-/* codes (ceil(O I / 4)) u32: the stored codes q in [0, 2^bits - 1] as bytes, four to a word in row-major element
- * order; sz as in ar_op_fake_quant. */
-ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W, const ar_tensor *range,
-                         const ar_fq_state *st, const ar_fq_desc *desc);
+/* codes (ceil(O I / 4)) u32: the stored codes q in [0, 2^bits - 1] as bytes, four to a word in row-major
+ * element order; sz as in ar_op_fake_quant. */
+ar_status ar_op_fq_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W,
+                         const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc);
 /* best-step bookkeeping on the device: history[step] = loss; *improved (1) i32 = loss < best[0], and then
  * best = (loss, step). best (2) f32 starts as (+inf, -1). */
-ar_status ar_op_best(ar_graph *g, ar_tensor **improved, ar_tensor *best, ar_tensor *history, const ar_tensor *loss, const ar_tensor *step);
+ar_status ar_op_best(ar_graph *g, ar_tensor **improved, ar_tensor *best, ar_tensor *history,
+                     const ar_tensor *loss, const ar_tensor *step);
 /* if (improved[0]) dst = src. Any dtype whose byte count is a multiple of 2. */
 ar_status ar_op_copy_if(ar_graph *g, ar_tensor *dst, const ar_tensor *src, const ar_tensor *improved);
 /* step[0] += 1. */
@@ -392,21 +428,28 @@ int64_t ar_qtype_row_bytes(ar_qtype type, int64_t I);
 
 typedef struct ar_packed ar_packed;
 
-/* Rows of one stored weight. row_stride, blocks and row_order are for GGUF's types, the last line for GROUP. */
+/* Rows of one stored weight. row_stride, blocks and row_order are for GGUF's types, the last line for GROUP.
+ */
 typedef struct ar_packed_desc {
     ar_qtype type;
     int64_t O, I;
-    const uint8_t *blocks;     /* row o's blocks start at blocks + o * row_stride; may lie in a file mapping */
+    const uint8_t *blocks; /* row o's blocks start at blocks + o * row_stride; may lie in a file mapping */
     uint64_t row_stride;
-    const int32_t *row_order;  /* NULL, or (O): row o of W is stored row row_order[o] */
-    ar_scheme scheme; const uint8_t *codes; const uint16_t *scales; const uint8_t *zeros; const uint16_t *mins; /* as ar_qlinear holds them */
+    const int32_t *row_order; /* NULL, or (O): row o of W is stored row row_order[o] */
+    ar_scheme scheme;
+    const uint8_t *codes;
+    const uint16_t *scales;
+    const uint8_t *zeros;
+    const uint16_t *mins; /* as ar_qlinear holds them */
 } ar_packed_desc;
 
-/* Uploads weights repacked for the kernels; nothing of parts is kept, threads that read them meanwhile end before the
- * return. Parts with one I and one type (and scheme) become one weight, their rows one after the other (q, k, v), or
- * with interleave2 those of two parts in turn (gate, up) for the fused SiLU. W' decodes to the bits of the format's f32 formula, of ar_qlinear_dequant for GROUP.
- * Errors: ARG, SHAPE, MEMORY, DEVICE_MEMORY, UNSUPPORTED (a few rows pass one binding). */
-ar_status ar_packed_create(ar_packed **w, ar_device *device, const ar_packed_desc *parts, int32_t count, bool interleave2);
+/* Uploads weights repacked for the kernels; nothing of parts is kept, threads that read them meanwhile end
+ * before the return. Parts with one I and one type (and scheme) become one weight, their rows one after the
+ * other (q, k, v), or with interleave2 those of two parts in turn (gate, up) for the fused SiLU. W' decodes
+ * to the bits of the format's f32 formula, of ar_qlinear_dequant for GROUP. Errors: ARG, SHAPE, MEMORY,
+ * DEVICE_MEMORY, UNSUPPORTED (a few rows pass one binding). */
+ar_status ar_packed_create(ar_packed **w, ar_device *device, const ar_packed_desc *parts, int32_t count,
+                           bool interleave2);
 void ar_packed_destroy(ar_packed *w);
 /* Device bytes, padding included. */
 uint64_t ar_packed_bytes(const ar_packed *w);
@@ -419,20 +462,27 @@ typedef struct ar_packed_fuse {
     const ar_tensor *residual; /* shape of y: added to y */
     const ar_tensor *norm;     /* (I): x is RMS-normed with this weight and norm_eps first */
     float norm_eps;
-    bool silu_gated;           /* y (N, O/2) = silu(row 2i) * row 2i+1 of the product: an interleaved pair */
+    bool silu_gated; /* y (N, O/2) = silu(row 2i) * row 2i+1 of the product: an interleaved pair */
 } ar_packed_fuse;
-/* y (N, O) = x (N, I) W'^T. fuse may be NULL. Up to plan.packed_columns rows of x are products that read W' as it
- * is stored, more go through decoded panels of bounded size. No gradients. W must outlive the graph. */
-ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_packed *W, const ar_packed_fuse *fuse);
+/* y (N, O) = x (N, I) W'^T. fuse may be NULL. Up to plan.packed_columns rows of x are products that read W'
+ * as it is stored, more go through decoded panels of bounded size. No gradients. W must outlive the graph. */
+ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_packed *W,
+                              const ar_packed_fuse *fuse);
 
 /* ---- selftest ---- */
 
-typedef struct ar_selftest_result { const char *kernel, *test; double error, bound; bool passed; char detail[160]; } ar_selftest_result;
+typedef struct ar_selftest_result {
+    const char *kernel, *test;
+    double error, bound;
+    bool passed;
+    char detail[160];
+} ar_selftest_result;
 typedef void (*ar_selftest_fn)(void *ctx, const ar_selftest_result *result);
-/* Runs every kernel case on the device against a scalar double reference, repeat times; calls report for each.
- * Returns CHECK if any failed. filter NULL = all, else substring of the kernel's name or of the
- * case's, as "packed(2". */
-ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed, ar_selftest_fn report, void *ctx);
+/* Runs every kernel case on the device against a scalar double reference, repeat times; calls report for
+ * each. Returns CHECK if any failed. filter NULL = all, else substring of the kernel's name or of the case's,
+ * as "packed(2". */
+ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed,
+                      ar_selftest_fn report, void *ctx);
 
 #ifdef __cplusplus
 }

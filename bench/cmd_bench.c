@@ -1,5 +1,5 @@
-/* anyround bench: how fast the work of a tuning step runs here, beside OpenBLAS in the same run. FLOPs are counted
- * from the shapes: every product of the step once, recomputation not at all. */
+/* anyround bench: how fast the work of a tuning step runs here, beside OpenBLAS in the same run. FLOPs are
+ * counted from the shapes: every product of the step once, recomputation not at all. */
 #include "bench_kernels.h"
 #include "bench_model.h"
 #include "blas.h"
@@ -12,9 +12,15 @@
 
 #define MAX_STEPS 1000
 
-typedef struct bench_options { bool tune, blas; int64_t dim, hidden, heads, kv_heads, seq, batch, steps, bits, group, threads; } bench_options;
+typedef struct bench_options {
+    bool tune, blas;
+    int64_t dim, hidden, heads, kv_heads, seq, batch, steps, bits, group, threads;
+} bench_options;
 
-typedef struct step_times { double at[MAX_STEPS]; int32_t count; } step_times;
+typedef struct step_times {
+    double at[MAX_STEPS];
+    int32_t count;
+} step_times;
 
 static double now_s(void) {
     struct timespec t;
@@ -27,7 +33,8 @@ static void on_progress(void *ctx, const ar_progress_event *e) {
     if (strcmp(e->stage, "tune") == 0 && t->count < MAX_STEPS) t->at[t->count++] = now_s();
 }
 
-static ar_status drop_block(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+static ar_status drop_block(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                            const ar_block_report *report) {
     (void)ctx;
     (void)block;
     (void)linears;
@@ -40,13 +47,14 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Products of one step: forward, dW, and dX where something below needs it (not q, k, v: the block's input has
- * no gradient); attention 2 products forward and 4 backward over the causal pairs. */
+/* Products of one step: forward, dW, and dX where something below needs it (not q, k, v: the block's input
+ * has no gradient); attention 2 products forward and 4 backward over the causal pairs. */
 static double step_flops(const ar_open_model *m, const bench_options *o) {
     const ar_block *b = &m->model.blocks[0];
     double tokens = (double)(o->batch * o->seq), sum = 0.0;
     for (int32_t i = 0; i < b->linear_count; i++) {
-        bool first = strncmp(b->linears[i].name, "self_attn.", 10) == 0 && strcmp(b->linears[i].name, "self_attn.o_proj") != 0;
+        bool first = strncmp(b->linears[i].name, "self_attn.", 10) == 0 &&
+                     strcmp(b->linears[i].name, "self_attn.o_proj") != 0;
         sum += (first ? 2.0 : 3.0) * 2.0 * tokens * (double)b->linears[i].O * (double)b->linears[i].I;
     }
     double pairs = (double)o->batch * (double)o->seq * ((double)o->seq + 1.0) / 2.0;
@@ -58,23 +66,30 @@ static ar_status make_samples(ar_samples *s, const ar_open_model *m, const bench
     s->T = (int32_t)o->seq;
     s->ids = ar__alloc((size_t)s->count, (size_t)s->T * sizeof *s->ids);
     if (!s->ids) return AR_ERR_MEMORY;
-    for (int64_t i = 0; i < (int64_t)s->count * s->T; i++) s->ids[i] = (int32_t)(ar_random_unit(7, 0, (uint64_t)i) * (double)m->model.vocab);
+    for (int64_t i = 0; i < (int64_t)s->count * s->T; i++)
+        s->ids[i] = (int32_t)(ar_random_unit(7, 0, (uint64_t)i) * (double)m->model.vocab);
     return AR_OK;
 }
 
 /* Median seconds of one step, from the gaps between finished steps after the first two. */
-static ar_status time_steps(double *median, const ar_open_model *m, ar_device *device, const bench_options *o) {
+static ar_status time_steps(double *median, const ar_open_model *m, ar_device *device,
+                            const bench_options *o) {
     ar_samples samples = {0};
     step_times *times = ar__alloc(1, sizeof *times);
     double gaps[MAX_STEPS];
     int32_t gap_count = 0;
     ar_status status = times ? make_samples(&samples, m, o) : AR_ERR_MEMORY;
-    ar_quant_desc desc = {.scheme = {(int32_t)o->bits, (int32_t)o->group, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = (int32_t)o->steps + 2,
-                          .batch = (int32_t)o->batch, .select = AR_SELECT_BATCH, .seed = 1};
+    ar_quant_desc desc = {.scheme = {(int32_t)o->bits, (int32_t)o->group, AR_ZERO_INT, 0, AR_SUPER_NONE},
+                          .iters = (int32_t)o->steps + 2,
+                          .batch = (int32_t)o->batch,
+                          .select = AR_SELECT_BATCH,
+                          .seed = 1};
     ar_sink sink = {.block = drop_block};
     ar_observer observer = {.progress = on_progress, .ctx = times};
-    if (status == AR_OK) status = ar_method_find("signround")->run(&m->model, device, &samples, &desc, &sink, &observer);
-    for (int32_t i = 2; status == AR_OK && i < times->count; i++) gaps[gap_count++] = times->at[i] - times->at[i - 1];
+    if (status == AR_OK)
+        status = ar_method_find("signround")->run(&m->model, device, &samples, &desc, &sink, &observer);
+    for (int32_t i = 2; status == AR_OK && i < times->count; i++)
+        gaps[gap_count++] = times->at[i] - times->at[i - 1];
     if (status == AR_OK && gap_count < 1) status = ar__fail(AR_ERR_CHECK, "bench: no step was timed");
     if (status == AR_OK) {
         qsort(gaps, (size_t)gap_count, sizeof *gaps, by_value);
@@ -85,12 +100,17 @@ static ar_status time_steps(double *median, const ar_open_model *m, ar_device *d
     return status;
 }
 
-static void print_result(const ar_device *device, const bench_options *o, const ar_common *common, double seconds, double flops, double blas) {
+static void print_result(const ar_device *device, const bench_options *o, const ar_common *common,
+                         double seconds, double flops, double blas) {
     const ar_device_facts *f = ar_device_get_facts(device);
     if (!common->json) {
-        printf("tuning step, dim %d, hidden %d, seq %d, batch %d: %.1f ms (wall clock), %.2f GFLOP, %.2f GFLOP/s\n", (int)o->dim, (int)o->hidden, (int)o->seq,
-               (int)o->batch, seconds * 1e3, flops * 1e-9, flops / seconds * 1e-9);
-        if (o->blas) printf("OpenBLAS sgemm 1024^3 on %d threads: %.2f GFLOP/s; ratio %.4f\n", (int)o->threads, blas * 1e-9, flops / seconds / blas);
+        printf("tuning step, dim %d, hidden %d, seq %d, batch %d: %.1f ms (wall clock), %.2f GFLOP, %.2f "
+               "GFLOP/s\n",
+               (int)o->dim, (int)o->hidden, (int)o->seq, (int)o->batch, seconds * 1e3, flops * 1e-9,
+               flops / seconds * 1e-9);
+        if (o->blas)
+            printf("OpenBLAS sgemm 1024^3 on %d threads: %.2f GFLOP/s; ratio %.4f\n", (int)o->threads,
+                   blas * 1e-9, flops / seconds / blas);
         return;
     }
     cJSON *r = cJSON_CreateObject(), *row = cJSON_CreateObject();
@@ -121,12 +141,25 @@ static ar_status bench_tune(const bench_options *o, const ar_common *common) {
     ar_open_model *m = NULL;
     ar_device *device = NULL;
     double seconds = 0.0, before = 0.0, after = 0.0;
-    ar_config config = {.family = "llama", .hidden = o->dim, .intermediate = o->hidden, .vocab = 512, .layers = 1, .heads = (int32_t)o->heads,
-                        .kv_heads = (int32_t)o->kv_heads, .head_dim = (int32_t)(o->dim / o->heads), .max_tokens = (int32_t)o->seq,
-                        .rms_eps = 1e-5f, .rope_theta = 10000.0f, .tied = true, .bos = -1, .eos = -1};
+    ar_config config = {.family = "llama",
+                        .hidden = o->dim,
+                        .intermediate = o->hidden,
+                        .vocab = 512,
+                        .layers = 1,
+                        .heads = (int32_t)o->heads,
+                        .kv_heads = (int32_t)o->kv_heads,
+                        .head_dim = (int32_t)(o->dim / o->heads),
+                        .max_tokens = (int32_t)o->seq,
+                        .rms_eps = 1e-5f,
+                        .rope_theta = 10000.0f,
+                        .tied = true,
+                        .bos = -1,
+                        .eos = -1};
     if (o->dim % o->heads || o->heads % o->kv_heads || config.head_dim % 4)
-        return ar__fail(AR_ERR_USAGE, "--dim %d, --heads %d, --kv-heads %d: expected heads that divide dim into multiples of 4", (int)o->dim,
-                        (int)o->heads, (int)o->kv_heads);
+        return ar__fail(
+            AR_ERR_USAGE,
+            "--dim %d, --heads %d, --kv-heads %d: expected heads that divide dim into multiples of 4",
+            (int)o->dim, (int)o->heads, (int)o->kv_heads);
     AR_GO(ar_random_model_open(&m, &config, (uint64_t)common->seed));
     AR_GO(ar_program_device(&device, common));
     if (o->blas) AR_GO(ar_blas_sgemm_flops(&before, 1024, (int32_t)o->threads, 5));
@@ -144,19 +177,34 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     bool kernels = false;
     ar_bench_kernels_options products = {0};
     ar_bench_model_options model = {.pp = 512, .tg = 128, .reps = 5};
-    bench_options o = {.dim = 288, .hidden = 768, .heads = 6, .kv_heads = 6, .seq = 256, .batch = 8, .steps = 10, .bits = 4, .group = 32, .threads = 2};
+    bench_options o = {.dim = 288,
+                       .hidden = 768,
+                       .heads = 6,
+                       .kv_heads = 6,
+                       .seq = 256,
+                       .batch = 8,
+                       .steps = 10,
+                       .bits = 4,
+                       .group = 32,
+                       .threads = 2};
     const ar_option options[] = {
-        {"--model", AR_OPT_STRING, &model.model, "MODEL", "time prompts and generation of this model (wall clock)", 0, 0, NULL},
+        {"--model", AR_OPT_STRING, &model.model, "MODEL",
+         "time prompts and generation of this model (wall clock)", 0, 0, NULL},
         {"--pp", AR_OPT_INT, &model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
         {"--tg", AR_OPT_INT, &model.tg, "N", "tokens to generate (128; 0 = not)", 0, 1 << 24, NULL},
         {"--reps", AR_OPT_INT, &model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},
-        {"--layers", AR_OPT_INT, &model.layers, "N", "only its first N layers: for models larger than the memory", 1, 1 << 20, NULL},
+        {"--layers", AR_OPT_INT, &model.layers, "N",
+         "only its first N layers: for models larger than the memory", 1, 1 << 20, NULL},
         {"--md", AR_OPT_FLAG, &model.md, NULL, "the model's figures as llama-bench's table", 0, 0, NULL},
-        {"--kernels", AR_OPT_FLAG, &kernels, NULL, "time products with packed weights by the device's timestamps, if valid, beside its roof", 0, 0, NULL},
-        {"--types", AR_OPT_STRING, &products.types, "LIST", "of these storage types, as Q4_0,F16 (all)", 0, 0, NULL},
+        {"--kernels", AR_OPT_FLAG, &kernels, NULL,
+         "time products with packed weights by the device's timestamps, if valid, beside its roof", 0, 0,
+         NULL},
+        {"--types", AR_OPT_STRING, &products.types, "LIST", "of these storage types, as Q4_0,F16 (all)", 0, 0,
+         NULL},
         {"--size", AR_OPT_INT, &products.size, "N", "of N x N weights (4096 and 1024)", 0, 65536, NULL},
         {"--n", AR_OPT_INT, &products.n, "N", "with N rows (1 and 512)", 0, 65536, NULL},
-        {"--tune", AR_OPT_FLAG, &o.tune, NULL, "time one tuning step of a random Llama block (wall clock)", 0, 0, NULL},
+        {"--tune", AR_OPT_FLAG, &o.tune, NULL, "time one tuning step of a random Llama block (wall clock)", 0,
+         0, NULL},
         {"--blas", AR_OPT_FLAG, &o.blas, NULL, "beside OpenBLAS sgemm in the same run", 0, 0, NULL},
         {"--threads", AR_OPT_INT, &o.threads, "N", "threads of OpenBLAS (2)", 1, 1024, NULL},
         {"--dim", AR_OPT_INT, &o.dim, "N", "hidden size (288)", 4, 65536, NULL},
@@ -170,13 +218,18 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--group", AR_OPT_INT, &o.group, "N", "weights per scale (32)", 1, 65536, NULL},
     };
     int positional;
-    AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv, &positional, 0, 0));
+    AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
+                         &positional, 0, 0));
     if (common.help) return AR_OK;
-    if (o.tune + kernels + (model.model != NULL) != 1) return ar__fail(AR_ERR_USAGE, "anyround bench: expected --kernels, --tune or --model");
-    if (model.layers && !model.model) return ar__fail(AR_ERR_USAGE, "--layers without --model: nothing has layers");
+    if (o.tune + kernels + (model.model != NULL) != 1)
+        return ar__fail(AR_ERR_USAGE, "anyround bench: expected --kernels, --tune or --model");
+    if (model.layers && !model.model)
+        return ar__fail(AR_ERR_USAGE, "--layers without --model: nothing has layers");
     if (kernels) return ar_bench_kernels(&products, &common);
     if (model.model) return ar_bench_model(&model, &common);
     return bench_tune(&o, &common);
 }
 
-const ar_command ar__command_bench = {"bench", "time a model, products, or a tuning step beside OpenBLAS, on this device", "--model MODEL | --kernels | --tune [--blas] [options]", run};
+const ar_command ar__command_bench = {
+    "bench", "time a model, products, or a tuning step beside OpenBLAS, on this device",
+    "--model MODEL | --kernels | --tune [--blas] [options]", run};

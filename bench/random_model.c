@@ -6,11 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct random_weights { ar_weight *list; char (*names)[96]; int64_t count; uint64_t seed; } random_weights;
+typedef struct random_weights {
+    ar_weight *list;
+    char (*names)[96];
+    int64_t count;
+    uint64_t seed;
+} random_weights;
 
 static int64_t count_of(const void *impl) { return ((const random_weights *)impl)->count; }
 
-static const ar_weight *weight_at(const void *impl, int64_t i) { return &((const random_weights *)impl)->list[i]; }
+static const ar_weight *weight_at(const void *impl, int64_t i) {
+    return &((const random_weights *)impl)->list[i];
+}
 
 static ar_status read_rows(const void *impl, float *dst, int64_t i, int64_t row, int64_t rows) {
     const random_weights *w = impl;
@@ -18,7 +25,11 @@ static ar_status read_rows(const void *impl, float *dst, int64_t i, int64_t row,
     int64_t width = t->dims[t->dim_count - 1];
     double scale = sqrt(3.0 / (double)width);
     for (int64_t k = 0; k < rows * width; k++)
-        dst[k] = t->dim_count == 1 ? 1.0f : (float)(scale * (2.0 * ar_random_unit(w->seed, (uint64_t)i, (uint64_t)(row * width + k)) - 1.0));
+        dst[k] =
+            t->dim_count == 1
+                ? 1.0f
+                : (float)(scale *
+                          (2.0 * ar_random_unit(w->seed, (uint64_t)i, (uint64_t)(row * width + k)) - 1.0));
     return AR_OK;
 }
 
@@ -33,20 +44,34 @@ static const ar_weights_vtable vtable = {close_weights, count_of, weight_at, rea
 
 static void add(random_weights *w, int64_t rows, int64_t width, int32_t layer, const char *name) {
     ar_weight *t = &w->list[w->count];
-    if (layer < 0) snprintf(w->names[w->count], sizeof *w->names, "%s", name);
-    else snprintf(w->names[w->count], sizeof *w->names, "model.layers.%d.%s.weight", (int)layer, name);
-    *t = (ar_weight){.name = w->names[w->count], .dim_count = rows ? 2 : 1, .dims = {rows ? rows : width, width}, .type = "F32",
+    if (layer < 0)
+        snprintf(w->names[w->count], sizeof *w->names, "%s", name);
+    else
+        snprintf(w->names[w->count], sizeof *w->names, "model.layers.%d.%s.weight", (int)layer, name);
+    *t = (ar_weight){.name = w->names[w->count],
+                     .dim_count = rows ? 2 : 1,
+                     .dims = {rows ? rows : width, width},
+                     .type = "F32",
                      .file_bytes = (uint64_t)(rows ? rows : 1) * (uint64_t)width * 4};
     w->count++;
 }
 
 static void add_layer(random_weights *w, const ar_config *c, int32_t l) {
     int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
-    const struct { const char *name; int64_t rows, width; } list[] = {
-        {"input_layernorm", 0, c->hidden}, {"post_attention_layernorm", 0, c->hidden}, {"self_attn.q_proj", q, c->hidden},
-        {"self_attn.k_proj", kv, c->hidden}, {"self_attn.v_proj", kv, c->hidden}, {"self_attn.o_proj", c->hidden, q},
-        {"mlp.gate_proj", c->intermediate, c->hidden}, {"mlp.up_proj", c->intermediate, c->hidden}, {"mlp.down_proj", c->hidden, c->intermediate}};
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) add(w, list[i].rows, list[i].width, l, list[i].name);
+    const struct {
+        const char *name;
+        int64_t rows, width;
+    } list[] = {{"input_layernorm", 0, c->hidden},
+                {"post_attention_layernorm", 0, c->hidden},
+                {"self_attn.q_proj", q, c->hidden},
+                {"self_attn.k_proj", kv, c->hidden},
+                {"self_attn.v_proj", kv, c->hidden},
+                {"self_attn.o_proj", c->hidden, q},
+                {"mlp.gate_proj", c->intermediate, c->hidden},
+                {"mlp.up_proj", c->intermediate, c->hidden},
+                {"mlp.down_proj", c->hidden, c->intermediate}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        add(w, list[i].rows, list[i].width, l, list[i].name);
 }
 
 static ar_status make_weights(ar_open_model *m, uint64_t seed) {

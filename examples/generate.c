@@ -5,16 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRY(call)                                \
-    do {                                         \
-        if ((call) != AR_OK) {                   \
-            fprintf(stderr, "%s\n", ar_error()); \
-            return 1;                            \
-        }                                        \
+#define TRY(call)                                                                                            \
+    do {                                                                                                     \
+        if ((call) != AR_OK) {                                                                               \
+            fprintf(stderr, "%s\n", ar_error());                                                             \
+            return 1;                                                                                        \
+        }                                                                                                    \
     } while (0)
 
-static int print_token(ar_text_stream *stream, const ar_tokenizer *tokenizer, int32_t id)
-{
+static int print_token(ar_text_stream *stream, const ar_tokenizer *tokenizer, int32_t id) {
     char *text;
     size_t bytes;
     TRY(ar_text_stream_push(stream, &text, &bytes, tokenizer, id));
@@ -24,8 +23,7 @@ static int print_token(ar_text_stream *stream, const ar_tokenizer *tokenizer, in
     return 0;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     if (argc < 3) {
         fprintf(stderr, "usage: generate MODEL PROMPT [TOKENS [DEVICE]]\n");
         return 2;

@@ -1,5 +1,6 @@
-/* anyround host: files, tokenizers, model families, formats, evaluation. Everything that reads a file treats it
- * as hostile: one error line (what, where, found, expected), FORMAT for bad content, IO for the system's refusals. */
+/* anyround host: files, tokenizers, model families, formats, evaluation. Everything that reads a file treats
+ * it as hostile: one error line (what, where, found, expected), FORMAT for bad content, IO for the system's
+ * refusals. */
 #ifndef AR_HOST_H
 #define AR_HOST_H
 #include "ar_quant.h"
@@ -9,27 +10,33 @@ extern "C" {
 
 /* ---- file.c ---- */
 
-typedef struct ar_file { const uint8_t *data; uint64_t bytes; char *path; } ar_file; /* read-only mapping */
+typedef struct ar_file {
+    const uint8_t *data;
+    uint64_t bytes;
+    char *path;
+} ar_file; /* read-only mapping */
 /* Errors: IO (missing, unreadable, not a regular file). A zero-byte file is legal: data is then not NULL. */
 ar_status ar_file_open(ar_file *f, const char *path);
 void ar_file_close(ar_file *f);
 /* Reads a small text file whole, NUL-terminated, at most max_bytes (FORMAT beyond). free() the result. */
 ar_status ar_file_read_text(char **text, size_t *bytes, const char *path, size_t max_bytes);
-/* A file that appears under its name only when complete: write to PATH.tmp-…, fsync, rename, fsync the folder. */
+/* A file that appears under its name only when complete: write to PATH.tmp-…, fsync, rename, fsync the
+ * folder. */
 typedef struct ar_writer ar_writer;
 ar_status ar_writer_open(ar_writer **w, const char *path);
 ar_status ar_writer_write(ar_writer *w, const void *src, size_t bytes);
 ar_status ar_writer_seek(ar_writer *w, uint64_t offset); /* for formats whose header is known late */
 uint64_t ar_writer_offset(const ar_writer *w);
-ar_status ar_writer_commit(ar_writer **w);  /* also frees */
-void ar_writer_abort(ar_writer **w);        /* removes the temporary; NULL is fine */
-/* Renames a file or folder within one file system, replacing a file (or an empty folder) of that name, durably. */
+ar_status ar_writer_commit(ar_writer **w); /* also frees */
+void ar_writer_abort(ar_writer **w);       /* removes the temporary; NULL is fine */
+/* Renames a file or folder within one file system, replacing a file (or an empty folder) of that name,
+ * durably. */
 ar_status ar_path_move(const char *from, const char *to);
 bool ar_path_exists(const char *path);
 bool ar_path_is_dir(const char *path);
 ar_status ar_path_join(char **joined, const char *a, const char *b); /* free() */
-ar_status ar_dir_create(const char *path);  /* parents too; existing is fine */
-ar_status ar_dir_remove(const char *path);  /* recursively */
+ar_status ar_dir_create(const char *path);                           /* parents too; existing is fine */
+ar_status ar_dir_remove(const char *path);                           /* recursively */
 /* 64-bit FNV-1a, for manifests; CRC-32 (zlib's) for checks against published figures. */
 uint64_t ar_hash64(uint64_t seed, const void *data, size_t bytes);
 uint32_t ar_crc32(uint32_t crc, const void *data, size_t bytes);
@@ -42,26 +49,31 @@ ar_status ar_json_open(ar_json **root, const char *path, size_t max_bytes);
 void ar_json_close(ar_json *root);
 /* Typed lookups; `what` names the file in errors. *_or give the default for a missing or null key, and still
  * fail on a wrong type or a value outside [lo, hi]. */
-ar_status ar_json_int(int64_t *out, const ar_json *obj, const char *key, int64_t lo, int64_t hi, const char *what);
-ar_status ar_json_int_or(int64_t *out, const ar_json *obj, const char *key, int64_t fallback, int64_t lo, int64_t hi, const char *what);
-ar_status ar_json_number_or(double *out, const ar_json *obj, const char *key, double fallback, double lo, double hi, const char *what);
+ar_status ar_json_int(int64_t *out, const ar_json *obj, const char *key, int64_t lo, int64_t hi,
+                      const char *what);
+ar_status ar_json_int_or(int64_t *out, const ar_json *obj, const char *key, int64_t fallback, int64_t lo,
+                         int64_t hi, const char *what);
+ar_status ar_json_number_or(double *out, const ar_json *obj, const char *key, double fallback, double lo,
+                            double hi, const char *what);
 ar_status ar_json_bool_or(bool *out, const ar_json *obj, const char *key, bool fallback, const char *what);
-ar_status ar_json_string_or(const char **out, const ar_json *obj, const char *key, const char *fallback, const char *what);
+ar_status ar_json_string_or(const char **out, const ar_json *obj, const char *key, const char *fallback,
+                            const char *what);
 const ar_json *ar_json_get(const ar_json *obj, const char *key); /* exact case; NULL if missing */
 
 /* ---- fmt_safetensors.c ---- */
 
 typedef struct ar_st_tensor {
     char *name;
-    char dtype[8];                 /* as in the file: "F32", "F16", "BF16", "I32", "U8", "I64", … */
+    char dtype[8]; /* as in the file: "F32", "F16", "BF16", "I32", "U8", "I64", … */
     int32_t dim_count;
     int64_t dims[8];
-    const uint8_t *data;           /* in the mapping */
+    const uint8_t *data; /* in the mapping */
     uint64_t bytes;
 } ar_st_tensor;
 typedef struct ar_safetensors ar_safetensors;
 /* One file, or with an index.json all its shards. Checks: header length and cap (100 MiB), dtype known, dims
- * times size = range, ranges inside the data, no overlap, no gaps, names unique; index names agree with shards. */
+ * times size = range, ranges inside the data, no overlap, no gaps, names unique; index names agree with
+ * shards. */
 ar_status ar_safetensors_open(ar_safetensors **st, const char *path);
 void ar_safetensors_close(ar_safetensors *st);
 int64_t ar_safetensors_count(const ar_safetensors *st);
@@ -72,19 +84,21 @@ const char *ar_safetensors_metadata(const ar_safetensors *st, const char *key); 
 typedef struct ar_st_writer ar_st_writer;
 ar_status ar_st_writer_create(ar_st_writer **w);
 ar_status ar_st_writer_metadata(ar_st_writer *w, const char *key, const char *value);
-ar_status ar_st_writer_declare(ar_st_writer *w, const char *name, const char *dtype, int32_t dim_count, const int64_t *dims);
+ar_status ar_st_writer_declare(ar_st_writer *w, const char *name, const char *dtype, int32_t dim_count,
+                               const int64_t *dims);
 ar_status ar_st_writer_begin(ar_st_writer *w, const char *path);
-ar_status ar_st_writer_data(ar_st_writer *w, const void *src, size_t bytes); /* of the current tensor, in pieces */
+ar_status ar_st_writer_data(ar_st_writer *w, const void *src,
+                            size_t bytes);       /* of the current tensor, in pieces */
 ar_status ar_st_writer_finish(ar_st_writer **w); /* checks that everything declared was written, commits */
 void ar_st_writer_abort(ar_st_writer **w);
 
 /* ---- weights.c: named float tensors, whatever the file (safetensors folder, GGUF, packed formats) ---- */
 
 typedef struct ar_weight {
-    const char *name;              /* Hugging Face name, "model.layers.0.self_attn.q_proj.weight" */
+    const char *name; /* Hugging Face name, "model.layers.0.self_attn.q_proj.weight" */
     int32_t dim_count;
     int64_t dims[4];
-    const char *type;              /* the storage type for `info`: "F16", "Q4_0", "gptq4g128", … */
+    const char *type; /* the storage type for `info`: "F16", "Q4_0", "gptq4g128", … */
     uint64_t file_bytes;
 } ar_weight;
 typedef struct ar_weights ar_weights;
@@ -96,14 +110,18 @@ typedef struct ar_weights_vtable {
     ar_status (*read)(const void *impl, float *dst, int64_t i, int64_t row, int64_t rows);
     /* The codes exactly as stored, for read-back; UNSUPPORTED for float tensors. NULL = never. */
     ar_status (*read_codes)(const void *impl, ar_qlinear *q, int64_t i);
-    /* The stored blocks of tensor i in the mapping, rows row_stride bytes apart and at any alignment; UNSUPPORTED
-     * where there are none (then read_codes or read). NULL = never. */
-    ar_status (*raw)(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride, int64_t i);
-    /* The stored row that is row `row` of tensor i, where raw gives blocks (GGUF orders the rows of q and k of some
-     * models otherwise). NULL = the same. */
+    /* The stored blocks of tensor i in the mapping, rows row_stride bytes apart and at any alignment;
+     * UNSUPPORTED where there are none (then read_codes or read). NULL = never. */
+    ar_status (*raw)(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride,
+                     int64_t i);
+    /* The stored row that is row `row` of tensor i, where raw gives blocks (GGUF orders the rows of q and k
+     * of some models otherwise). NULL = the same. */
     int64_t (*raw_row)(const void *impl, int64_t i, int64_t row);
 } ar_weights_vtable;
-struct ar_weights { const ar_weights_vtable *vtable; void *impl; };
+struct ar_weights {
+    const ar_weights_vtable *vtable;
+    void *impl;
+};
 void ar_weights_close(ar_weights *w);
 int64_t ar_weights_find(const ar_weights *w, const char *name); /* -1 if missing */
 /* F32/F16/BF16 safetensors of a Hugging Face folder (path = the folder). */
@@ -117,14 +135,17 @@ typedef struct ar_tokenizer ar_tokenizer;
 ar_status ar_tokenizer_open(ar_tokenizer **t, const char *path);
 ar_status ar_tokenizer_parse(ar_tokenizer **t, const char *json, size_t bytes, const char *what);
 void ar_tokenizer_close(ar_tokenizer *t);
-int32_t ar_tokenizer_vocab(const ar_tokenizer *t);  /* ids are < this */
-/* ids of text (UTF-8; invalid bytes are FORMAT with their offset). No BOS/EOS is added; special tokens written
- * in the text become their ids only with parse_special. *ids is malloc'ed. */
-ar_status ar_tokenizer_encode(const ar_tokenizer *t, int32_t **ids, int64_t *count, const char *text, size_t bytes, bool parse_special);
-/* Bytes of ids; malloc'ed, NUL-terminated. first = the ids start a text (a leading space of SentencePiece goes).
- * Ids without a token give nothing (a model may have more rows than tokens); negative ones are ARG. */
-ar_status ar_tokenizer_decode(const ar_tokenizer *t, char **text, size_t *bytes, const int32_t *ids, int64_t count, bool first, bool skip_special);
-int32_t ar_tokenizer_bos(const ar_tokenizer *t); /* -1 if unknown; from tokenizer_config.json/config.json via set_special */
+int32_t ar_tokenizer_vocab(const ar_tokenizer *t); /* ids are < this */
+/* ids of text (UTF-8; invalid bytes are FORMAT with their offset). No BOS/EOS is added; special tokens
+ * written in the text become their ids only with parse_special. *ids is malloc'ed. */
+ar_status ar_tokenizer_encode(const ar_tokenizer *t, int32_t **ids, int64_t *count, const char *text,
+                              size_t bytes, bool parse_special);
+/* Bytes of ids; malloc'ed, NUL-terminated. first = the ids start a text (a leading space of SentencePiece
+ * goes). Ids without a token give nothing (a model may have more rows than tokens); negative ones are ARG. */
+ar_status ar_tokenizer_decode(const ar_tokenizer *t, char **text, size_t *bytes, const int32_t *ids,
+                              int64_t count, bool first, bool skip_special);
+int32_t ar_tokenizer_bos(
+    const ar_tokenizer *t); /* -1 if unknown; from tokenizer_config.json/config.json via set_special */
 int32_t ar_tokenizer_eos(const ar_tokenizer *t);
 int32_t ar_tokenizer_unk(const ar_tokenizer *t); /* what unknown characters become; -1 = they are dropped */
 void ar_tokenizer_set_special(ar_tokenizer *t, int32_t bos, int32_t eos, int32_t unk);
@@ -132,59 +153,84 @@ void ar_tokenizer_set_special(ar_tokenizer *t, int32_t bos, int32_t eos, int32_t
 typedef enum ar_tokenizer_kind { AR_TOK_SPM, AR_TOK_BYTE_BPE } ar_tokenizer_kind;
 ar_tokenizer_kind ar_tokenizer_get_kind(const ar_tokenizer *t);
 const char *ar_tokenizer_token(const ar_tokenizer *t, int32_t id, size_t *bytes); /* NULL for a hole */
-typedef enum ar_token_type { AR_TOKEN_NORMAL = 1, AR_TOKEN_UNKNOWN, AR_TOKEN_CONTROL, AR_TOKEN_USER, AR_TOKEN_UNUSED, AR_TOKEN_BYTE } ar_token_type;
+typedef enum ar_token_type {
+    AR_TOKEN_NORMAL = 1,
+    AR_TOKEN_UNKNOWN,
+    AR_TOKEN_CONTROL,
+    AR_TOKEN_USER,
+    AR_TOKEN_UNUSED,
+    AR_TOKEN_BYTE
+} ar_token_type;
 ar_token_type ar_tokenizer_token_type(const ar_tokenizer *t, int32_t id);
-/* As built; from a tokenizer.json, minus the rank of the merge that makes the token (higher merges earlier). */
+/* As built; from a tokenizer.json, minus the rank of the merge that makes the token (higher merges earlier).
+ */
 float ar_tokenizer_score(const ar_tokenizer *t, int32_t id);
 int64_t ar_tokenizer_merge_count(const ar_tokenizer *t);
 ar_status ar_tokenizer_merge(const ar_tokenizer *t, const char **left, const char **right, int64_t i);
-const char *ar_tokenizer_pre(const ar_tokenizer *t); /* llama.cpp's name of the pre-split: "gpt-2", "llama-bpe", "qwen2", "default" */
+const char *ar_tokenizer_pre(
+    const ar_tokenizer *t); /* llama.cpp's name of the pre-split: "gpt-2", "llama-bpe", "qwen2", "default" */
 bool ar_tokenizer_adds_prefix_space(const ar_tokenizer *t);
 /* Builders for a tokenizer that is stored elsewhere (GGUF metadata): implemented beside parse. */
 typedef struct ar_tokenizer_data {
-    ar_tokenizer_kind kind; const char *pre; int32_t count;
-    const char *const *tokens; const size_t *token_bytes; const float *scores; const int32_t *types;
-    const char *const *merges; int64_t merge_count; bool add_prefix_space; int32_t bos, eos, unk;
+    ar_tokenizer_kind kind;
+    const char *pre;
+    int32_t count;
+    const char *const *tokens;
+    const size_t *token_bytes;
+    const float *scores;
+    const int32_t *types;
+    const char *const *merges;
+    int64_t merge_count;
+    bool add_prefix_space;
+    int32_t bos, eos, unk;
 } ar_tokenizer_data;
 ar_status ar_tokenizer_build(ar_tokenizer **t, const ar_tokenizer_data *data);
 
 /* ---- stream.c, chat.c ---- */
 
-/* Text that appears token by token; all zero before the first. started = not the beginning of a text (a prompt came
- * before). */
-typedef struct ar_text_stream { bool started; int32_t held_bytes; uint8_t held[4]; } ar_text_stream;
-/* The whole UTF-8 characters that one more token completes (maybe none), special tokens left out, U+FFFD for bytes of
- * no character; malloc'ed, NUL-terminated. All pieces up to _end are together the repaired text of all the ids. */
-ar_status ar_text_stream_push(ar_text_stream *s, char **text, size_t *bytes, const ar_tokenizer *t, int32_t id);
+/* Text that appears token by token; all zero before the first. started = not the beginning of a text (a
+ * prompt came before). */
+typedef struct ar_text_stream {
+    bool started;
+    int32_t held_bytes;
+    uint8_t held[4];
+} ar_text_stream;
+/* The whole UTF-8 characters that one more token completes (maybe none), special tokens left out, U+FFFD for
+ * bytes of no character; malloc'ed, NUL-terminated. All pieces up to _end are together the repaired text of
+ * all the ids. */
+ar_status ar_text_stream_push(ar_text_stream *s, char **text, size_t *bytes, const ar_tokenizer *t,
+                              int32_t id);
 /* What was held back, as U+FFFD. The stream then begins anew. */
 ar_status ar_text_stream_end(ar_text_stream *s, char **text, size_t *bytes);
 
 /* ---- model.c, family_<name>.c ---- */
 
-#define AR_MAX_LAYERS 4096
+#define AR_MAX_LAYERS  4096
 #define AR_MAX_FACTORS 256 /* rotary pairs of longrope: attention takes heads of up to 512 */
 /* The numbers of a decoder, from config.json or GGUF metadata. */
 typedef struct ar_config {
-    char family[32];               /* "llama" */
+    char family[32]; /* "llama" */
     int64_t hidden, intermediate, vocab;
     int32_t layers, heads, kv_heads, head_dim, max_tokens;
-    float rms_eps, rope_theta;     /* rms_eps: of the norms, whichever kind */
-    int32_t rotary;                /* dims of a head that turn; 0 = all */
-    int32_t window;                /* in layers that slide a token sees this many, itself included; 0 = none slides */
-    uint8_t full[AR_MAX_LAYERS / 8]; /* with a window: bit i % 8 of byte i / 8 says that layer i does not slide */
-    ar_act act;                    /* between the two products of an MLP without a gate */
-    bool is_conv1d;                /* Hugging Face folders hold the family's float products as (I, O): GPT-2's Conv1D */
-    bool conv1d_in_rows;           /* but the file this was read from holds them as (O, I), like any others: GGUF */
+    float rms_eps, rope_theta; /* rms_eps: of the norms, whichever kind */
+    int32_t rotary;            /* dims of a head that turn; 0 = all */
+    int32_t window; /* in layers that slide a token sees this many, itself included; 0 = none slides */
+    uint8_t
+        full[AR_MAX_LAYERS / 8]; /* with a window: bit i % 8 of byte i / 8 says that layer i does not slide */
+    ar_act act;                  /* between the two products of an MLP without a gate */
+    bool is_conv1d;      /* Hugging Face folders hold the family's float products as (I, O): GPT-2's Conv1D */
+    bool conv1d_in_rows; /* but the file this was read from holds them as (O, I), like any others: GGUF */
     bool tied;
-    /* kind "", "linear", "llama3" or "longrope": then every rotary pair has a divisor of its frequency, short_factors in
-     * sequences of up to original_tokens, long_factors in longer ones, and what turns is multiplied by `attention`. */
+    /* kind "", "linear", "llama3" or "longrope": then every rotary pair has a divisor of its frequency,
+     * short_factors in sequences of up to original_tokens, long_factors in longer ones, and what turns is
+     * multiplied by `attention`. */
     struct {
         char kind[16];
         float factor, low_freq, high_freq;
         int32_t original_tokens;
         float attention, short_factors[AR_MAX_FACTORS], long_factors[AR_MAX_FACTORS];
     } rope_scaling;
-    int32_t bos, eos;              /* -1 = none */
+    int32_t bos, eos; /* -1 = none */
 } ar_config;
 /* The window of a layer; 0 = it does not slide. */
 int32_t ar_config_window(const ar_config *c, int32_t layer);
@@ -194,7 +240,7 @@ ar_status ar_config_parse(ar_config *c, const char *json, size_t bytes, const ch
 
 /* A model opened from MODEL: a Hugging Face folder (float, or our packed formats), or a .gguf file. */
 typedef struct ar_open_model {
-    ar_model model;                /* what quant sees */
+    ar_model model; /* what quant sees */
     ar_config config;
     ar_tokenizer *tokenizer;
     ar_weights weights;
@@ -207,10 +253,11 @@ void ar_model_close(ar_open_model *m);
 /* Fills m->model from config and weights; checks every tensor the family needs (missing, extra, misshapen are
  * named with found/expected). */
 typedef struct ar_family {
-    const char *name;              /* the row in families.def */
-    const char *model_types;       /* space-separated config.json model_type values: "llama mistral" */
-    const char *gguf_arch;         /* NULL = GGUF has none */
-    ar_status (*config)(ar_config *c, const ar_json *root, const char *what); /* reads its keys of config.json */
+    const char *name;        /* the row in families.def */
+    const char *model_types; /* space-separated config.json model_type values: "llama mistral" */
+    const char *gguf_arch;   /* NULL = GGUF has none */
+    ar_status (*config)(ar_config *c, const ar_json *root,
+                        const char *what); /* reads its keys of config.json */
     ar_status (*bind)(ar_open_model *m);
     void (*unbind)(ar_open_model *m);
 } ar_family;
@@ -219,38 +266,44 @@ const ar_family *ar_family_find(const char *model_type);
 /* ---- chat.c: conversations as the text the model was trained on ---- */
 
 typedef struct ar_chat ar_chat;
-typedef struct ar_chat_message { const char *role, *content; } ar_chat_message; /* "system", "user", "assistant"; UTF-8 */
-/* The model's template (chat_template.jinja, tokenizer_config.json, GGUF's tokenizer.chat_template), recognised by its
- * marks: ChatML, Llama-2, Llama-3, Mistral, Gemma, Phi-3; anything else is plain text, the messages as lines. date is
- * what templates that ask for today's say ("21 Nov 2026"); NULL = the one they fall back to. */
+typedef struct ar_chat_message {
+    const char *role, *content;
+} ar_chat_message; /* "system", "user", "assistant"; UTF-8 */
+/* The model's template (chat_template.jinja, tokenizer_config.json, GGUF's tokenizer.chat_template),
+ * recognised by its marks: ChatML, Llama-2, Llama-3, Mistral, Gemma, Phi-3; anything else is plain text, the
+ * messages as lines. date is what templates that ask for today's say ("21 Nov 2026"); NULL = the one they
+ * fall back to. */
 ar_status ar_chat_open(ar_chat **c, const ar_open_model *m, const char *date);
-ar_status ar_chat_parse(ar_chat **c, const char *template_text, const char *bos, const char *eos, const char *date);
+ar_status ar_chat_parse(ar_chat **c, const char *template_text, const char *bos, const char *eos,
+                        const char *date);
 void ar_chat_close(ar_chat *c);
-const char *ar_chat_name(const ar_chat *c);     /* "ChatML", …, "plain text" */
+const char *ar_chat_name(const ar_chat *c); /* "ChatML", …, "plain text" */
 bool ar_chat_is_plain(const ar_chat *c);
 const char *ar_chat_turn_end(const ar_chat *c); /* the token that ends an answer besides EOS; "" if none */
-/* The text apply_chat_template gives, with special tokens (BOS too) spelled out; generate = up to where the answer
- * begins. free(). Errors: ARG (roles out of turn where the template refuses that), UNSUPPORTED (a system message ditto). */
-ar_status ar_chat_render(char **text, const ar_chat *c, const ar_chat_message *messages, int32_t count, bool generate);
+/* The text apply_chat_template gives, with special tokens (BOS too) spelled out; generate = up to where the
+ * answer begins. free(). Errors: ARG (roles out of turn where the template refuses that), UNSUPPORTED (a
+ * system message ditto). */
+ar_status ar_chat_render(char **text, const ar_chat *c, const ar_chat_message *messages, int32_t count,
+                         bool generate);
 
 /* ---- formats: rows of formats.def ---- */
 
 /* What a format can store; requested formats are intersected before tuning (storage.c). */
 typedef struct ar_storage {
-    int32_t bits_mask;             /* bit b set: b bits can be stored */
+    int32_t bits_mask; /* bit b set: b bits can be stored */
     bool sym, asym;
-    ar_zero_kind asym_zero;        /* how the format stores an asymmetric zero */
+    ar_zero_kind asym_zero; /* how the format stores an asymmetric zero */
     int32_t zero_min;
-    int32_t fixed_group;           /* 0 = any group */
-    int32_t group_multiple;        /* group must be a multiple of this (32), or -1 */
-    int32_t k_multiple, n_multiple;/* I % k_multiple == 0, O % n_multiple == 0, else the layer stays float */
-    bool short_group;              /* I % group != 0 allowed */
+    int32_t fixed_group;            /* 0 = any group */
+    int32_t group_multiple;         /* group must be a multiple of this (32), or -1 */
+    int32_t k_multiple, n_multiple; /* I % k_multiple == 0, O % n_multiple == 0, else the layer stays float */
+    bool short_group;               /* I % group != 0 allowed */
 } ar_storage;
 
 typedef struct ar_output_plan {
-    ar_scheme scheme;              /* tune under this; GGUF's K types choose per linear (ar_output_plan_choose) */
-    char type[16];                 /* --type for GGUF: "q4_0", "q4_k_m", … or "" */
-    ar_qtype embedding, head;      /* GGUF: types of the embedding and the head; AR_QT_COUNT = as the type says */
+    ar_scheme scheme;         /* tune under this; GGUF's K types choose per linear (ar_output_plan_choose) */
+    char type[16];            /* --type for GGUF: "q4_0", "q4_k_m", … or "" */
+    ar_qtype embedding, head; /* GGUF: types of the embedding and the head; AR_QT_COUNT = as the type says */
     const char *formats[8];
     int32_t format_count;
 } ar_output_plan;
@@ -259,29 +312,36 @@ typedef struct ar_output_plan {
 typedef struct ar_write_source {
     const ar_open_model *model;
     const ar_output_plan *plan;
-    ar_status (*linear)(void *ctx, ar_qlinear **q, int32_t block, int32_t i); /* NULL in *q = stays float; free with ar_qlinear_free */
+    ar_status (*linear)(void *ctx, ar_qlinear **q, int32_t block,
+                        int32_t i); /* NULL in *q = stays float; free with ar_qlinear_free */
     void *ctx;
-    const char *method;            /* "rtn" or "signround", … */
+    const char *method; /* "rtn" or "signround", … */
     int32_t iters;
     float lr, minmax_lr;
     int32_t sample_count, T, batch;
 } ar_write_source;
 
 typedef struct ar_format {
-    const char *name, *help;       /* as --format names it: "gguf", "auto_round", … */
+    const char *name, *help; /* as --format names it: "gguf", "auto_round", … */
     bool is_folder;
     ar_status (*storage)(ar_storage *s, const ar_output_plan *plan); /* for this type/bits */
     ar_status (*write)(const char *path, const ar_write_source *src);
     /* Reads it back and compares codes and dequantized values bit for bit. CHECK on any difference. */
     ar_status (*verify)(const char *path, const ar_write_source *src);
-    /* What write would refuse after all the work: UNSUPPORTED names what of this model the format cannot hold, FORMAT
-     * what it would quantize itself and cannot; NULL = any model will do. */
+    /* What write would refuse after all the work: UNSUPPORTED names what of this model the format cannot
+     * hold, FORMAT what it would quantize itself and cannot; NULL = any model will do. */
     ar_status (*accepts)(const ar_open_model *m, const ar_output_plan *plan);
 } ar_format;
 const ar_format *ar_format_find(const char *name);
 const ar_format *ar_format_at(int32_t i);
 /* Resolves --format/--type/--bits/--group/--sym into one plan, or USAGE naming the pair that cannot agree. */
-typedef struct ar_output_request { const char *formats; const char *type; int32_t bits, group; int sym; /* -1 unset */ bool widen; } ar_output_request;
+typedef struct ar_output_request {
+    const char *formats;
+    const char *type;
+    int32_t bits, group;
+    int sym; /* -1 unset */
+    bool widen;
+} ar_output_request;
 ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *request);
 /* GGUF's types of the embedding and of the head (with what is tied to it); NULL = as the plan's type says. */
 ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type);
@@ -289,7 +349,8 @@ ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type,
 bool ar_output_plan_holds(const ar_output_plan *plan, int64_t O, int64_t I);
 /* The scheme of linear i of a block of a model with this config, by the rules of the plan's type; false where
  * ar_output_plan_holds is: the linear stays float. */
-bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block, int32_t i, ar_scheme *scheme);
+bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block,
+                           int32_t i, ar_scheme *scheme);
 
 /* GGUF: F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL; other types are FORMAT by name. */
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path);
@@ -301,40 +362,49 @@ ar_status ar_weights_open_packed(ar_weights *w, const char *folder);
 typedef enum ar_protocol { AR_PROTOCOL_WINDOW, AR_PROTOCOL_LINES, AR_PROTOCOL_LLAMACPP } ar_protocol;
 typedef struct ar_eval_desc {
     ar_protocol protocol;
-    int32_t window;                /* tokens; 0 = 512, capped by the context */
-    int32_t skip_windows, max_windows; /* windows or documents left out at the start; counted after that (0 = all) */
-    int32_t batch;                 /* 0 = 8 */
-    const char *save_logits;       /* AR_PROTOCOL_LLAMACPP: also writes the logits of every counted position here, in
-                                      llama-perplexity's format (docs/formats.md); NULL = nowhere */
+    int32_t window; /* tokens; 0 = 512, capped by the context */
+    int32_t skip_windows,
+        max_windows;         /* windows or documents left out at the start; counted after that (0 = all) */
+    int32_t batch;           /* 0 = 8 */
+    const char *save_logits; /* AR_PROTOCOL_LLAMACPP: also writes the logits of every counted position here,
+                                in llama-perplexity's format (docs/formats.md); NULL = nowhere */
 } ar_eval_desc;
-typedef struct ar_eval_result { double ppl, nll; int64_t tokens; int32_t windows; bool has_ref; double kl, top1, ref_ppl; } ar_eval_result;
-/* Perplexity of m on text; with ref also KL(ref || m) and the share of equal argmax. Weights are on the device as they
- * are stored, block by block. */
+typedef struct ar_eval_result {
+    double ppl, nll;
+    int64_t tokens;
+    int32_t windows;
+    bool has_ref;
+    double kl, top1, ref_ppl;
+} ar_eval_result;
+/* Perplexity of m on text; with ref also KL(ref || m) and the share of equal argmax. Weights are on the
+ * device as they are stored, block by block. */
 ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
                        const char *text, size_t bytes, const ar_eval_desc *desc, const ar_observer *observer);
-/* logits (rows, V) f32 in host memory of the last position(s): all positions when rows == count. The blocks' weights are
- * decoded to f32: what packed evaluation is compared with. */
-ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *device, const int32_t *ids, int64_t count, int64_t rows);
+/* logits (rows, V) f32 in host memory of the last position(s): all positions when rows == count. The blocks'
+ * weights are decoded to f32: what packed evaluation is compared with. */
+ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *device, const int32_t *ids,
+                          int64_t count, int64_t rows);
 
 /* ---- session.c: generation (weights resident on the device) ---- */
 
 typedef struct ar_session ar_session;
-/* All weights and the keys and values of max_tokens tokens on the device; 0 = as many as the model knows and the memory
- * holds. Errors: USAGE (more than the model knows), DEVICE_MEMORY, saying how many tokens there would be room for. */
+/* All weights and the keys and values of max_tokens tokens on the device; 0 = as many as the model knows and
+ * the memory holds. Errors: USAGE (more than the model knows), DEVICE_MEMORY, saying how many tokens there
+ * would be room for. */
 ar_status ar_session_create(ar_session **s, const ar_open_model *m, ar_device *device, int32_t max_tokens);
 void ar_session_destroy(ar_session *s);
-int32_t ar_session_context(const ar_session *s);        /* tokens */
-uint64_t ar_session_weight_bytes(const ar_session *s);  /* that generating a token reads */
-/* Logits (V) after these ids (a prefix already seen is not wasted); ids include everything from the start. NULL = only
- * take the ids in. */
+int32_t ar_session_context(const ar_session *s);       /* tokens */
+uint64_t ar_session_weight_bytes(const ar_session *s); /* that generating a token reads */
+/* Logits (V) after these ids (a prefix already seen is not wasted); ids include everything from the start.
+ * NULL = only take the ids in. */
 ar_status ar_session_logits(ar_session *s, float *logits, const int32_t *ids, int64_t count);
-int64_t ar_session_computed(const ar_session *s);       /* tokens the latest call did not know yet */
+int64_t ar_session_computed(const ar_session *s); /* tokens the latest call did not know yet */
 typedef struct ar_sampling {
     bool greedy;
     float temperature, top_p;
     uint64_t seed;
-    int32_t top_k;                 /* 0 = all */
-    float min_p;                   /* 0 = all */
+    int32_t top_k; /* 0 = all */
+    float min_p;   /* 0 = all */
 } ar_sampling;
 /* The next token's id from logits (V), V > 0: the most likely one (the lowest id of equals) if greedy or
  * temperature <= 0; else drawn from softmax(logits / temperature) among the top_k most likely, of which, with
@@ -347,8 +417,10 @@ void ar_sample_penalize(float *logits, int64_t vocab, const int32_t *recent, int
 
 /* ---- calibration data (calib.c) ---- */
 
-/* Samples of T tokens: a text file encoded whole and cut, or drawn from the float model itself (path NULL). */
-ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *path, int32_t count, int32_t T, uint64_t seed, const ar_observer *observer);
+/* Samples of T tokens: a text file encoded whole and cut, or drawn from the float model itself (path NULL).
+ */
+ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *path,
+                        int32_t count, int32_t T, uint64_t seed, const ar_observer *observer);
 void ar_samples_deinit(ar_samples *s);
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
 /* anyround quant: quantization methods. A method knows no file format and no model family; what it needs of a
- * model it asks through ar_model and ar_block, which host's families fill in. Shape letters as in ar_backend.h. */
+ * model it asks through ar_model and ar_block, which host's families fill in. Shape letters as in
+ * ar_backend.h. */
 #ifndef AR_QUANT_H
 #define AR_QUANT_H
 #include "ar_backend.h"
@@ -11,73 +12,93 @@ extern "C" {
 
 /* What one attention needs beside q, k and v. All zero: no rotation, scores over sqrt(D), no window. */
 typedef struct ar_attention {
-    int32_t D;                     /* head width; D % 4 == 0 */
-    const float *freq;             /* (pairs) rotary radians per position, host memory; NULL = no rotation */
-    int32_t pairs;                 /* <= D/2: dims i and i + pairs of a head turn together, i < pairs; the rest stay */
-    const float *long_freq;        /* takes freq's place in sequences of more than long_above tokens; NULL = never */
+    int32_t D;         /* head width; D % 4 == 0 */
+    const float *freq; /* (pairs) rotary radians per position, host memory; NULL = no rotation */
+    int32_t pairs;     /* <= D/2: dims i and i + pairs of a head turn together, i < pairs; the rest stay */
+    const float *long_freq; /* takes freq's place in sequences of more than long_above tokens; NULL = never */
     int32_t long_above;
-    float turn;                    /* what turns is multiplied by this, in q and in k; 0 = 1 */
-    float scale;                   /* of the scores; 0 = 1/sqrt(D) */
-    int32_t window;                /* a token sees this many, itself included; 0 = all before it */
+    float turn;     /* what turns is multiplied by this, in q and in k; 0 = 1 */
+    float scale;    /* of the scores; 0 = 1/sqrt(D) */
+    int32_t window; /* a token sees this many, itself included; 0 = all before it */
 } ar_attention;
 
-/* Called by a block's forward for every product, norm and attention, so that float, fake-quantized, tapped, packed
- * or cached evaluation are all choices of the caller. i indexes ar_block.linears, j ar_block.norms. Families call
- * linear and norm directly and the rest through the ar_hook_… below, which compose what a hook leaves NULL. */
+/* Called by a block's forward for every product, norm and attention, so that float, fake-quantized, tapped,
+ * packed or cached evaluation are all choices of the caller. i indexes ar_block.linears, j ar_block.norms.
+ * Families call linear and norm directly and the rest through the ar_hook_ functions below, which compose
+ * what a hook leaves NULL. */
 typedef struct ar_hook {
-    ar_status (*linear)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x); /* y (N, O) = x W_i^T */
+    ar_status (*linear)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i,
+                        ar_tensor *x); /* y (N, O) = x W_i^T */
     ar_status (*norm)(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x);
     /* y[n] (N, O) of several products of one x, n < count. */
-    ar_status (*linears)(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count, ar_tensor *x);
+    ar_status (*linears)(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
+                         ar_tensor *x);
     /* y = silu(x W_gate^T) * (x W_up^T) */
     ar_status (*gated)(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x);
     /* y = residual + x W_i^T */
-    ar_status (*linear_add)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x, ar_tensor *residual);
+    ar_status (*linear_add)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
+                            ar_tensor *residual);
     /* y (N, H*D) from q (N, H*D) and k, v (N, K*D), not yet rotated: whoever knows the positions rotates. */
     ar_status (*attention)(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v,
                            const ar_attention *a);
     void *ctx;
 } ar_hook;
-/* quant/hook.c. Without hook->attention: causal attention in sequences of T tokens at positions 0..T-1. Errors:
- * those of the ops; UNSUPPORTED for a scale, which plain attention does not know. */
-ar_status ar_hook_linears(const ar_hook *hook, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count, ar_tensor *x);
-ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x);
-ar_status ar_hook_linear_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x, ar_tensor *residual);
-ar_status ar_hook_attention(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v,
-                            const ar_attention *a, int32_t T);
+/* quant/hook.c. Without hook->attention: causal attention in sequences of T tokens at positions 0..T-1.
+ * Errors: those of the ops; UNSUPPORTED for a scale, which plain attention does not know. */
+ar_status ar_hook_linears(const ar_hook *hook, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
+                          ar_tensor *x);
+ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up,
+                        ar_tensor *x);
+ar_status ar_hook_linear_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
+                             ar_tensor *residual);
+ar_status ar_hook_attention(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k,
+                            ar_tensor *v, const ar_attention *a, int32_t T);
 
-typedef struct ar_linear { const char *name; /* "self_attn.q_proj" */ int64_t O, I; bool has_bias; } ar_linear;
+typedef struct ar_linear {
+    const char *name; /* "self_attn.q_proj" */
+    int64_t O, I;
+    bool has_bias;
+} ar_linear;
 typedef enum ar_norm_kind { AR_NORM_RMS, AR_NORM_LAYER } ar_norm_kind;
 /* I may divide the width of what is normed: then every head is normed by itself (RMS only). */
-typedef struct ar_norm { const char *name; int64_t I; float eps; ar_norm_kind kind; bool has_bias; } ar_norm;
+typedef struct ar_norm {
+    const char *name;
+    int64_t I;
+    float eps;
+    ar_norm_kind kind;
+    bool has_bias;
+} ar_norm;
 /* y = x normed by w (I) and, if it has one, bias (I). quant/block.c */
-ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *bias);
+ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
+                         ar_tensor *bias);
 
 /* How a weight is stored, for ar_packed_create: desc points into the file or into what the rest owns. */
 typedef struct ar_stored ar_stored;
 
 #define AR_MAX_LINEARS 16
-#define AR_MAX_NORMS 8
+#define AR_MAX_NORMS   8
 typedef struct ar_block ar_block;
 struct ar_block {
     int32_t index;
-    const char *name;              /* "model.layers.3": what stands before a linear's name in files */
+    const char *name; /* "model.layers.3": what stands before a linear's name in files */
     int32_t linear_count, norm_count;
     ar_linear linears[AR_MAX_LINEARS];
     ar_norm norms[AR_MAX_NORMS];
-    int64_t hidden;                /* width of x and y */
-    const void *impl;              /* the family's */
-    int32_t heads, head_dim;       /* of the queries */
-    int64_t kv_width;              /* of keys and values: kv heads * head_dim */
+    int64_t hidden;          /* width of x and y */
+    const void *impl;        /* the family's */
+    int32_t heads, head_dim; /* of the queries */
+    int64_t kv_width;        /* of keys and values: kv heads * head_dim */
     /* y (B*T, hidden) from x (B*T, hidden): rows are B sequences of T tokens, positions 0..T-1 unless
      * hook->attention places them elsewhere. */
-    ar_status (*forward)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook);
+    ar_status (*forward)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
+                         const ar_hook *hook);
     /* rows [row, row + rows) of linear i as f32 (rows, I); bias (O); norm weight (I). Host memory. */
     ar_status (*read_linear)(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows);
     ar_status (*read_bias)(const ar_block *b, float *dst, int32_t i);
     ar_status (*read_norm)(const ar_block *b, float *dst, int32_t j);
     ar_status (*read_norm_bias)(const ar_block *b, float *dst, int32_t j);
-    /* Linear i as it is stored: blocks in the file, codes, or else f32 rows. Zero *s first; ar_stored_deinit. */
+    /* Linear i as it is stored: blocks in the file, codes, or else f32 rows. Zero *s first; ar_stored_deinit.
+     */
     ar_status (*describe_linear)(const ar_block *b, ar_stored *s, int32_t i);
 };
 
@@ -85,62 +106,77 @@ typedef struct ar_model ar_model;
 struct ar_model {
     int32_t block_count;
     int64_t hidden, vocab;
-    int32_t max_tokens;            /* the model's context length */
-    void *impl;                    /* the family's */
-    ar_block *blocks;              /* (block_count), owned by the model; reading weights maps files, nothing is on a device */
+    int32_t max_tokens; /* the model's context length */
+    void *impl;         /* the family's */
+    ar_block
+        *blocks; /* (block_count), owned by the model; reading weights maps files, nothing is on a device */
     ar_norm final_norm;
-    bool tied_head;                /* head rows are the embedding rows */
-    /* rows of the embedding (V, hidden) and of the head (V, hidden), and the final norm's weight and bias, as f32. */
+    bool tied_head; /* head rows are the embedding rows */
+    /* rows of the embedding (V, hidden) and of the head (V, hidden), and the final norm's weight and bias, as
+     * f32. */
     ar_status (*read_embedding)(const ar_model *m, float *dst, int64_t row, int64_t rows);
     ar_status (*read_head)(const ar_model *m, float *dst, int64_t row, int64_t rows);
     ar_status (*read_final_norm)(const ar_model *m, float *dst);
     ar_status (*read_final_norm_bias)(const ar_model *m, float *dst); /* if final_norm.has_bias */
-    /* rows of the learned positions (max_tokens, hidden), added to the embedding; NULL = the model has none. */
+    /* rows of the learned positions (max_tokens, hidden), added to the embedding; NULL = the model has none.
+     */
     ar_status (*read_positions)(const ar_model *m, float *dst, int64_t row, int64_t rows);
     /* The head as it is stored, as describe_linear. */
     ar_status (*describe_head)(const ar_model *m, ar_stored *s);
 };
 
 /* Token ids, sample after sample, each of exactly T tokens. */
-typedef struct ar_samples { int32_t *ids; int32_t count, T; } ar_samples;
+typedef struct ar_samples {
+    int32_t *ids;
+    int32_t count, T;
+} ar_samples;
 
 /* ---- evaluating a model block by block (quant/block.c) ---- */
 
 /* Weights of one block on the device, used through `hook`. */
 typedef struct ar_block_weights {
-    ar_tensor *linears[AR_MAX_LINEARS], *biases[AR_MAX_LINEARS], *norms[AR_MAX_NORMS], *norm_biases[AR_MAX_NORMS];
+    ar_tensor *linears[AR_MAX_LINEARS], *biases[AR_MAX_LINEARS], *norms[AR_MAX_NORMS],
+        *norm_biases[AR_MAX_NORMS];
     ar_packed *packed[AR_MAX_LINEARS]; /* instead of linears[i] where weights are as they are stored */
     const ar_block *block;
-    ar_hook hook;                  /* plain evaluation with these weights */
+    ar_hook hook; /* plain evaluation with these weights */
 } ar_block_weights;
-/* Reads and uploads a block: its linears in f32, or as they are stored, which evaluates to the same but for the order
- * of sums, in less memory, and has no gradients. On failure *w holds nothing. */
+/* Reads and uploads a block: its linears in f32, or as they are stored, which evaluates to the same but for
+ * the order of sums, in less memory, and has no gradients. On failure *w holds nothing. */
 ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_device *device);
 ar_status ar_block_weights_init_stored(ar_block_weights *w, const ar_block *block, ar_device *device);
 void ar_block_weights_deinit(ar_block_weights *w);
 
 /* A chain of activations for all samples: (count * T, hidden) f32 in host memory, or in a file when large. */
-typedef struct ar_chain { float *data; int64_t rows, width; int fd; } ar_chain;
-ar_status ar_chain_init(ar_chain *c, int64_t rows, int64_t width, const char *spill_dir, uint64_t spill_above_bytes);
+typedef struct ar_chain {
+    float *data;
+    int64_t rows, width;
+    int fd;
+} ar_chain;
+ar_status ar_chain_init(ar_chain *c, int64_t rows, int64_t width, const char *spill_dir,
+                        uint64_t spill_above_bytes);
 void ar_chain_deinit(ar_chain *c);
-/* dst (count, hidden): what the first block is given for ids at positions pos, pos + 1, …: their embedding rows, with
- * learned positions added. Errors: ARG for ids or positions the model does not have. */
+/* dst (count, hidden): what the first block is given for ids at positions pos, pos + 1, …: their embedding
+ * rows, with learned positions added. Errors: ARG for ids or positions the model does not have. */
 ar_status ar_model_embed(const ar_model *m, float *dst, const int32_t *ids, int64_t count, int64_t pos);
-/* Embeds all samples on the host side of the model. Errors: also FORMAT for activations that are NaN or infinite. */
+/* Embeds all samples on the host side of the model. Errors: also FORMAT for activations that are NaN or
+ * infinite. */
 ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s);
-/* out = block(in), batch samples at a time; out may be in. Errors: also FORMAT, as ar_chain_embed, named by the block. */
-ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device, const ar_block *block, const ar_hook *hook, int32_t T, int32_t batch);
+/* out = block(in), batch samples at a time; out may be in. Errors: also FORMAT, as ar_chain_embed, named by
+ * the block. */
+ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device, const ar_block *block,
+                           const ar_hook *hook, int32_t T, int32_t batch);
 
 /* Progress and cancelling; every field optional. */
 typedef struct ar_progress_event {
-    const char *stage;             /* "calibrate", "tune", "block", "write", "eval" */
+    const char *stage; /* "calibrate", "tune", "block", "write", "eval" */
     int32_t block, block_count, step, step_count;
     double loss_first, loss_best, loss_last, tokens_per_s, seconds;
     uint64_t device_bytes;
 } ar_progress_event;
 typedef struct ar_observer {
     void (*progress)(void *ctx, const ar_progress_event *event);
-    bool (*cancelled)(void *ctx);  /* polled between steps; true ends with ERR_INTERRUPTED */
+    bool (*cancelled)(void *ctx); /* polled between steps; true ends with ERR_INTERRUPTED */
     void (*warn)(void *ctx, const char *line);
     void *ctx;
 } ar_observer;
@@ -148,50 +184,60 @@ typedef struct ar_observer {
 /* ---- results ---- */
 
 /* One quantized linear, in host memory, exactly as it will be stored. W'[o,i] = s (q - zp), or s q + b when
- * zero is AR_ZERO_F16MIN (b = fp16(-zp s)). Scales may be negative in the symmetric scheme. With scheme.super the
- * last four hold the scales (see ar_super), and scales, zeros and mins are NULL; every product is rounded to f32. */
+ * zero is AR_ZERO_F16MIN (b = fp16(-zp s)). Scales may be negative in the symmetric scheme. With scheme.super
+ * the last four hold the scales (see ar_super), and scales, zeros and mins are NULL; every product is rounded
+ * to f32. */
 typedef struct ar_qlinear {
     ar_scheme scheme;
     int64_t O, I, groups;
-    uint8_t *codes;                /* (O, I), 0 .. 2^bits - 1 */
-    uint16_t *scales;              /* (O, groups) fp16 bits */
-    uint8_t *zeros;                /* (O, groups); 2^(bits-1) for SYM */
-    uint16_t *mins;                /* (O, groups) fp16 bits, AR_ZERO_F16MIN only, else NULL */
-    int64_t supers;                /* super-blocks of a row, I / 256; 0 without scheme.super */
-    uint16_t *d, *dmin;            /* (O, supers) fp16 bits; dmin: AR_ZERO_F16MIN only, else NULL */
-    int8_t *sub_scales;            /* (O, groups): sc */
-    uint8_t *sub_mins;             /* (O, groups): mn; AR_ZERO_F16MIN only, else NULL */
+    uint8_t *codes;     /* (O, I), 0 .. 2^bits - 1 */
+    uint16_t *scales;   /* (O, groups) fp16 bits */
+    uint8_t *zeros;     /* (O, groups); 2^(bits-1) for SYM */
+    uint16_t *mins;     /* (O, groups) fp16 bits, AR_ZERO_F16MIN only, else NULL */
+    int64_t supers;     /* super-blocks of a row, I / 256; 0 without scheme.super */
+    uint16_t *d, *dmin; /* (O, supers) fp16 bits; dmin: AR_ZERO_F16MIN only, else NULL */
+    int8_t *sub_scales; /* (O, groups): sc */
+    uint8_t *sub_mins;  /* (O, groups): mn; AR_ZERO_F16MIN only, else NULL */
 } ar_qlinear;
 ar_status ar_qlinear_init(ar_qlinear *q, const ar_scheme *scheme, int64_t O, int64_t I);
 void ar_qlinear_deinit(ar_qlinear *q);
 void ar_qlinear_free(ar_qlinear *q); /* deinit + free; NULL is fine */
 /* dst (O, I) = W'. Plain f32 arithmetic, the reference every reader is compared with bit for bit. */
 void ar_qlinear_dequant(float *dst, const ar_qlinear *q);
-/* Round to nearest on the host in f32; the scalar truth of the scheme. Errors: those of the two checks below. */
+/* Round to nearest on the host in f32; the scalar truth of the scheme. Errors: those of the two checks below.
+ */
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W);
-/* quant/check.c. Whether rows [row, row + rows) of the weight called `what`, W (rows, I), can be quantized. Errors:
- * FORMAT names the first element that is NaN, infinite, or so large that no scheme of these bits holds it. */
-ar_status ar_quant_check_weights(const char *what, const float *W, const ar_scheme *scheme, int64_t row, int64_t rows, int64_t I);
-/* Whether fp16 holds the scales and minima of q, which are those of `what` from row `row` on. Errors: FORMAT names
- * the first group whose scale is beyond its range. */
+/* quant/check.c. Whether rows [row, row + rows) of the weight called `what`, W (rows, I), can be quantized.
+ * Errors: FORMAT names the first element that is NaN, infinite, or so large that no scheme of these bits
+ * holds it. */
+ar_status ar_quant_check_weights(const char *what, const float *W, const ar_scheme *scheme, int64_t row,
+                                 int64_t rows, int64_t I);
+/* Whether fp16 holds the scales and minima of q, which are those of `what` from row `row` on. Errors: FORMAT
+ * names the first group whose scale is beyond its range. */
 ar_status ar_qlinear_check_scales(const ar_qlinear *q, const char *what, int64_t row);
 
 /* codes, row_order (O) and rows (O, I) are owned; NULL where desc does not point to them. */
-struct ar_stored { ar_packed_desc desc; ar_qlinear *codes; int32_t *row_order; float *rows; };
+struct ar_stored {
+    ar_packed_desc desc;
+    ar_qlinear *codes;
+    int32_t *row_order;
+    float *rows;
+};
 void ar_stored_deinit(ar_stored *s);
 
 typedef struct ar_block_report {
     int32_t block;
     double loss_first, loss_best, heldout_first, heldout_best, seconds;
     int32_t best_step;
-    const float *history;          /* loss of every step, step_count long; NULL for rtn */
+    const float *history; /* loss of every step, step_count long; NULL for rtn */
     int32_t step_count;
-    uint64_t device_bytes;         /* high-water mark so far */
+    uint64_t device_bytes; /* high-water mark so far */
 } ar_block_report;
 
 /* Where a method delivers a finished block. linears[i] is NULL where choose said so (stays float). */
 typedef struct ar_sink {
-    ar_status (*block)(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report);
+    ar_status (*block)(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                       const ar_block_report *report);
     /* true if block b was finished in an earlier run: its W' then comes from load, and no tuning is done. */
     bool (*finished)(void *ctx, int32_t block);
     ar_status (*load)(void *ctx, const ar_block *block, ar_qlinear **linears);
@@ -206,44 +252,50 @@ typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE
 
 typedef struct ar_quant_desc {
     ar_scheme scheme;
-    /* The scheme of linear i of a block, which is `scheme` unless changed; false = it keeps its float weights (a
-     * format cannot hold it). NULL = `scheme` for all. */
+    /* The scheme of linear i of a block, which is `scheme` unless changed; false = it keeps its float weights
+     * (a format cannot hold it). NULL = `scheme` for all. */
     bool (*choose)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *choose_ctx;
-    int32_t iters;                 /* 0 = rtn */
-    int32_t batch;                 /* samples per step, at most what is trained on; 0 = 8 */
-    float lr, minmax_lr;           /* 0 = 1/iters (2/iters for iters >= 1000 in linears of bits <= 3); 0 = lr, lr/16 in double-quantized schemes */
+    int32_t iters;       /* 0 = rtn */
+    int32_t batch;       /* samples per step, at most what is trained on; 0 = 8 */
+    float lr, minmax_lr; /* 0 = 1/iters (2/iters for iters >= 1000 in linears of bits <= 3); 0 = lr, lr/16 in
+                            double-quantized schemes */
     bool no_minmax, no_quantized_input;
     ar_select select;
-    int32_t heldout;               /* samples set aside for selection, fewer than all; 0 = count/16, at least 1, at most 8 */
+    int32_t
+        heldout; /* samples set aside for selection, fewer than all; 0 = count/16, at least 1, at most 8 */
     ar_optimizer optimizer;
-    ar_state_kind state;           /* adam: f32 (auto) only */
+    ar_state_kind state; /* adam: f32 (auto) only */
     uint64_t seed;
-    const int32_t *order;          /* tests: (iters, batch) sample indices for every block; NULL = own sampler */
-    const char *spill_dir;         /* activation chains larger than spill_above_bytes go here */
-    uint64_t spill_above_bytes;    /* 0 = 4 GiB */
-    int32_t block_limit;           /* tune this many blocks (0 = all); the rest is rtn */
+    const int32_t *order;       /* tests: (iters, batch) sample indices for every block; NULL = own sampler */
+    const char *spill_dir;      /* activation chains larger than spill_above_bytes go here */
+    uint64_t spill_above_bytes; /* 0 = 4 GiB */
+    int32_t block_limit;        /* tune this many blocks (0 = all); the rest is rtn */
 } ar_quant_desc;
 
-/* What tuning under desc makes of `count` samples: so many are held out (the last ones), the rest are trained on,
- * so many a step, and the step is selected so. quant/sampler.c. Errors: USAGE for a desc->heldout above AR_MAX_HELDOUT
- * or that leaves nothing to train on. One sample cannot be split and is selected by its batch; neither is anything
- * held out under a given order. */
+/* What tuning under desc makes of `count` samples: so many are held out (the last ones), the rest are trained
+ * on, so many a step, and the step is selected so. quant/sampler.c. Errors: USAGE for a desc->heldout above
+ * AR_MAX_HELDOUT or that leaves nothing to train on. One sample cannot be split and is selected by its batch;
+ * neither is anything held out under a given order. */
 #define AR_MAX_HELDOUT 64
-typedef struct ar_sample_split { int32_t held, train, batch; ar_select select; } ar_sample_split;
+typedef struct ar_sample_split {
+    int32_t held, train, batch;
+    ar_select select;
+} ar_sample_split;
 ar_status ar_sample_split_make(ar_sample_split *s, const ar_quant_desc *desc, int32_t count);
 
 typedef struct ar_method {
     const char *name, *help;
     bool needs_samples;
-    ar_status (*run)(const ar_model *model, ar_device *device, const ar_samples *samples, const ar_quant_desc *desc,
-                     const ar_sink *sink, const ar_observer *observer);
+    ar_status (*run)(const ar_model *model, ar_device *device, const ar_samples *samples,
+                     const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer);
 } ar_method;
 /* NULL if there is no such method. Index form: NULL past the end. */
 const ar_method *ar_method_find(const char *name);
 const ar_method *ar_method_at(int32_t index);
 
-/* Quantizes one weight on the device without tuning: q from W (host f32). Errors: as ar_qlinear_rtn; the device's. */
+/* Quantizes one weight on the device without tuning: q from W (host f32). Errors: as ar_qlinear_rtn; the
+ * device's. */
 ar_status ar_rtn_linear(ar_qlinear *q, ar_device *device, const float *W);
 
 /* Counter-based random numbers (Philox-4x32-10), keyed by (seed, stream, counter). */

@@ -8,95 +8,95 @@
 #define P(T, n) const T n,
 #define LOCALS const uint end_) {
 #define SHARED(T, n, count) __local T n[count];
-#define VIEW(i, T, n, of) __global const T *n = (__global const T *)of;
+#define VIEW(i, T, n, of)   __global const T *n = (__global const T *)of;
 #define BODY
 #define END }
 #define SPEC(i, T, n, d)
 #define WGSIZE(x, y)
-#define FN static
+#define FN     static
 #define UNROLL _Pragma("unroll")
 #define ROLLED _Pragma("nounroll")
 #define EXACT
-#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
-#define LID0 ((uint)get_local_id(0))
-#define LID1 ((uint)get_local_id(1))
-#define WID0 ((uint)get_group_id(0))
-#define WID1 ((uint)get_group_id(1))
-#define WID2 ((uint)get_group_id(2))
-#define GID0 ((uint)get_global_id(0))
-#define GID1 ((uint)get_global_id(1))
-#define GID2 ((uint)get_global_id(2))
-#define WLIN ((uint)(get_group_id(1) * get_num_groups(0) + get_group_id(0)))
-#define GLIN (WLIN * WGX + LID0)
+#define BARRIER()  barrier(CLK_LOCAL_MEM_FENCE)
+#define LID0       ((uint)get_local_id(0))
+#define LID1       ((uint)get_local_id(1))
+#define WID0       ((uint)get_group_id(0))
+#define WID1       ((uint)get_group_id(1))
+#define WID2       ((uint)get_group_id(2))
+#define GID0       ((uint)get_global_id(0))
+#define GID1       ((uint)get_global_id(1))
+#define GID2       ((uint)get_global_id(2))
+#define WLIN       ((uint)(get_group_id(1) * get_num_groups(0) + get_group_id(0)))
+#define GLIN       (WLIN * WGX + LID0)
 #define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
+#define CAT(a, b)  CAT_(a, b)
 #if VW == 4
-#define fvec float4
+#define fvec     float4
 #define FVSUM(v) (((v).x + (v).y) + ((v).z + (v).w))
 #elif VW == 8
-#define fvec float8
+#define fvec     float8
 #define FVSUM(v) fvsum4_((v).lo + (v).hi)
 #else
-#define fvec float16
+#define fvec     float16
 #define FVSUM(v) fvsum4_(((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
 #endif
 /* hvec: lanes chosen per pipeline by a SPEC named HW, for rows that VW lanes do not divide. */
 #ifdef HW
 #if HW == 4
-#define hvec float4
-#define HL_ 4
-#define HS_ 2
+#define hvec     float4
+#define HL_      4
+#define HS_      2
 #define HVSUM(v) fvsum4_(v)
 #elif HW == 8
-#define hvec float8
-#define HL_ 8
-#define HS_ 4
+#define hvec     float8
+#define HL_      8
+#define HS_      4
 #define HVSUM(v) fvsum4_((v).lo + (v).hi)
 #else
-#define hvec float16
-#define HL_ 16
-#define HS_ 8
+#define hvec     float16
+#define HL_      16
+#define HS_      8
 #define HVSUM(v) fvsum4_(((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
 #endif
 #define HV(a) ((hvec)(a))
 /* huvec: HW words; hsvec: HW 16-bit numbers, two to a word. Conversions of values that fit are exact. */
-#define huvec CAT(uint, HL_)
-#define hsvec CAT(uint, HS_)
-#define HV_BITS(v) CAT(as_uint, HL_)(v)
-#define HV_FLOATS(u) CAT(as_float, HL_)(u)
-#define HV_INTS(u) CAT(convert_float, HL_)(CAT(as_int, HL_)(u))
-#define HV_SHORTS(u) CAT(convert_float, HL_)(CAT(as_short, HL_)(u))
-#define HV_WORDS(u) CAT(convert_uint, HL_)(CAT(as_ushort, HL_)(u))
-#define HV_TO_INTS(v) CAT(as_uint, HL_)(CAT(convert_int, HL_)(v))
+#define huvec           CAT(uint, HL_)
+#define hsvec           CAT(uint, HS_)
+#define HV_BITS(v)      CAT(as_uint, HL_)(v)
+#define HV_FLOATS(u)    CAT(as_float, HL_)(u)
+#define HV_INTS(u)      CAT(convert_float, HL_)(CAT(as_int, HL_)(u))
+#define HV_SHORTS(u)    CAT(convert_float, HL_)(CAT(as_short, HL_)(u))
+#define HV_WORDS(u)     CAT(convert_uint, HL_)(CAT(as_ushort, HL_)(u))
+#define HV_TO_INTS(v)   CAT(as_uint, HL_)(CAT(convert_int, HL_)(v))
 #define HV_TO_SHORTS(v) CAT(as_uint, HS_)(CAT(convert_short, HL_)(v))
 #endif
 static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
-#define FVSUM4(v) fvsum4_(v)
-#define F2(a, b) ((float2)((a), (b)))
-#define F4(a, b, c, d) ((float4)((a), (b), (c), (d)))
-#define F4S(a) ((float4)(a))
-#define FV(a) ((fvec)(a))
-#define TOF(x) ((float)(x))
-#define TOI(x) ((int)(x))
-#define TOU(x) ((uint)(x))
-#define ASU(x) as_uint(x)
-#define ASF(x) as_float(x)
-#define RINT(x) rint(x)
-#define FABS(x) fabs(x)
-#define RSQRT(x) rsqrt(x)
-#define LD4(b, i) vload4(0, (b) + (i))
-#define ST4(b, i, v) vstore4((v), 0, (b) + (i))
-#define LDV(b, i) CAT(vload, VW)(0, (b) + (i))
-#define STV(b, i, v) CAT(vstore, VW)((v), 0, (b) + (i))
-#define LANE(v, l) (((const float *)&(v))[l])
-#define uvec CAT(uint, VW)
-#define UV(a) ((uvec)(a))
+#define FVSUM4(v)       fvsum4_(v)
+#define F2(a, b)        ((float2)((a), (b)))
+#define F4(a, b, c, d)  ((float4)((a), (b), (c), (d)))
+#define F4S(a)          ((float4)(a))
+#define FV(a)           ((fvec)(a))
+#define TOF(x)          ((float)(x))
+#define TOI(x)          ((int)(x))
+#define TOU(x)          ((uint)(x))
+#define ASU(x)          as_uint(x)
+#define ASF(x)          as_float(x)
+#define RINT(x)         rint(x)
+#define FABS(x)         fabs(x)
+#define RSQRT(x)        rsqrt(x)
+#define LD4(b, i)       vload4(0, (b) + (i))
+#define ST4(b, i, v)    vstore4((v), 0, (b) + (i))
+#define LDV(b, i)       CAT(vload, VW)(0, (b) + (i))
+#define STV(b, i, v)    CAT(vstore, VW)((v), 0, (b) + (i))
+#define LANE(v, l)      (((const float *)&(v))[l])
+#define uvec            CAT(uint, VW)
+#define UV(a)           ((uvec)(a))
 #define FV_SIGNED(u, n) CAT(convert_float, VW)(CAT(as_int, VW)(u) >> (int)(n))
-#define FV_FLOATS(u) CAT(as_float, VW)(u)
-#define FV_BITS(v) CAT(as_uint, VW)(v)
-#define avec float
-#define AL 1u
-#define ALANE(v, l) (v)
+#define FV_FLOATS(u)    CAT(as_float, VW)(u)
+#define FV_BITS(v)      CAT(as_uint, VW)(v)
+#define avec            float
+#define AL              1u
+#define ALANE(v, l)     (v)
 /* A subgroup of one lane: such kernels run with LANES = 1. */
-#define SG_LANE 0u
+#define SG_LANE       0u
 #define SG_FROM(v, l) (v)

@@ -4,22 +4,28 @@
 /* The kernel dialect, GLSL side. See docs/kernels.md. VW is always 4 here. */
 #define VW 4u
 #define KERNEL(name)
-#define RO(i, T, n) layout(set = 0, binding = i, std430) readonly buffer n##_b { T n[]; };
-#define WO(i, T, n) layout(set = 0, binding = i, std430) writeonly buffer n##_b { T n[]; };
-#define RW(i, T, n) layout(set = 0, binding = i, std430) buffer n##_b { T n[]; };
-#define PARAMS layout(push_constant, std430) uniform Params_ {
+#define RO(i, T, n)                                                                                          \
+    layout(set = 0, binding = i, std430) readonly buffer n##_b { T n[]; };
+#define WO(i, T, n)                                                                                          \
+    layout(set = 0, binding = i, std430) writeonly buffer n##_b { T n[]; };
+#define RW(i, T, n)                                                                                          \
+    layout(set = 0, binding = i, std430) buffer n##_b { T n[]; };
+#define PARAMS  layout(push_constant, std430) uniform Params_ {
 #define P(T, n) T n;
-#define LOCALS };
+#define LOCALS                                                                                               \
+    }                                                                                                        \
+    ;
 #define SHARED(T, n, count) shared T n[count];
-#define VIEW(i, T, n, of) layout(set = 0, binding = i, std430) readonly buffer n##_b { T n[]; };
-#define BODY void main() {
-#define END }
+#define VIEW(i, T, n, of)                                                                                    \
+    layout(set = 0, binding = i, std430) readonly buffer n##_b { T n[]; };
+#define BODY             void main() {
+#define END              }
 #define SPEC(i, T, n, d) layout(constant_id = i) const T n = d;
-#define WGSIZE(x, y) layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z = 1) in;
+#define WGSIZE(x, y)     layout(local_size_x_id = 0, local_size_y_id = 1, local_size_z = 1) in;
 #define FN
-#define UNROLL [[unroll]]
-#define ROLLED [[dont_unroll]]
-#define EXACT precise /* no contraction: before a declaration whose value must be the same everywhere */
+#define UNROLL    [[unroll]]
+#define ROLLED    [[dont_unroll]]
+#define EXACT     precise /* no contraction: before a declaration whose value must be the same everywhere */
 #define BARRIER() barrier()
 /* ---- ids: LID in the group, WID of the group, GID of the item; *LIN folded over the x and y axes ---- */
 #define LID0 gl_LocalInvocationID.x
@@ -33,54 +39,54 @@
 #define WLIN (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
 #define GLIN (WLIN * WGX + gl_LocalInvocationID.x)
 /* ---- types and casts ---- */
-#define float2 vec2
-#define float4 vec4
-#define int2 ivec2
-#define uint2 uvec2
-#define uint4 uvec4
-#define fvec vec4
-#define hvec vec4 /* in OpenCL: HW lanes, see docs/kernels.md; here SPEC HW is always 4 */
-#define F2(a, b) vec2(a, b)
-#define F4(a, b, c, d) vec4(a, b, c, d)
-#define F4S(a) vec4(a)
-#define FV(a) vec4(a)
-#define HV(a) vec4(a)
-#define huvec uvec4
-#define hsvec uvec2
-#define HV_BITS(v) floatBitsToUint(v)
-#define HV_FLOATS(u) uintBitsToFloat(u)
-#define HV_INTS(u) vec4(ivec4(u))
-#define HV_SHORTS(u) vec4(ivec4(ivec2(u).xxyy << ivec4(16, 0, 16, 0)) >> 16)
-#define HV_WORDS(u) ((uvec4((u).xxyy) >> uvec4(0u, 16u, 0u, 16u)) & 0xffffu)
-#define HV_TO_INTS(v) uvec4(ivec4(v))
+#define float2          vec2
+#define float4          vec4
+#define int2            ivec2
+#define uint2           uvec2
+#define uint4           uvec4
+#define fvec            vec4
+#define hvec            vec4 /* in OpenCL: HW lanes, see docs/kernels.md; here SPEC HW is always 4 */
+#define F2(a, b)        vec2(a, b)
+#define F4(a, b, c, d)  vec4(a, b, c, d)
+#define F4S(a)          vec4(a)
+#define FV(a)           vec4(a)
+#define HV(a)           vec4(a)
+#define huvec           uvec4
+#define hsvec           uvec2
+#define HV_BITS(v)      floatBitsToUint(v)
+#define HV_FLOATS(u)    uintBitsToFloat(u)
+#define HV_INTS(u)      vec4(ivec4(u))
+#define HV_SHORTS(u)    vec4(ivec4(ivec2(u).xxyy << ivec4(16, 0, 16, 0)) >> 16)
+#define HV_WORDS(u)     ((uvec4((u).xxyy) >> uvec4(0u, 16u, 0u, 16u)) & 0xffffu)
+#define HV_TO_INTS(v)   uvec4(ivec4(v))
 #define HV_TO_SHORTS(v) ((uvec4(ivec4(v)).xz & 0xffffu) | (uvec4(ivec4(v)).yw << 16u))
-#define TOF(x) float(x)
-#define TOI(x) int(x)
-#define TOU(x) uint(x)
-#define ASU(x) floatBitsToUint(x)
-#define ASF(x) uintBitsToFloat(x)
-#define RINT(x) roundEven(x)
-#define FABS(x) abs(x)
-#define RSQRT(x) inversesqrt(x)
-#define FVSUM(v) (((v).x + (v).y) + ((v).z + (v).w))
-#define HVSUM(v) FVSUM(v)
-#define FVSUM4(v) FVSUM(v)
+#define TOF(x)          float(x)
+#define TOI(x)          int(x)
+#define TOU(x)          uint(x)
+#define ASU(x)          floatBitsToUint(x)
+#define ASF(x)          uintBitsToFloat(x)
+#define RINT(x)         roundEven(x)
+#define FABS(x)         abs(x)
+#define RSQRT(x)        inversesqrt(x)
+#define FVSUM(v)        (((v).x + (v).y) + ((v).z + (v).w))
+#define HVSUM(v)        FVSUM(v)
+#define FVSUM4(v)       FVSUM(v)
 /* ---- vectors in float buffers: 4 or VW lanes at element i, any alignment; lane l of a variable ---- */
-#define LD4(b, i) vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
+#define LD4(b, i)    vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
 #define ST4(b, i, v) b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w
-#define LDV(b, i) LD4(b, i)
+#define LDV(b, i)    LD4(b, i)
 #define STV(b, i, v) ST4(b, i, v)
-#define LANE(v, l) (v)[l]
+#define LANE(v, l)   (v)[l]
 /* uvec: VW words. Its lanes as signed numbers, shifted right by n; as the floats of that bits; and back */
-#define uvec uvec4
-#define UV(a) uvec4(a)
+#define uvec            uvec4
+#define UV(a)           uvec4(a)
 #define FV_SIGNED(u, n) vec4(ivec4(u) >> (n))
-#define FV_FLOATS(u) uintBitsToFloat(u)
-#define FV_BITS(v) floatBitsToUint(v)
-#define avec vec4
+#define FV_FLOATS(u)    uintBitsToFloat(u)
+#define FV_BITS(v)      floatBitsToUint(v)
+#define avec            vec4
 /* gemm reads AL rows of A in one load */
-#define AL 4u
+#define AL          4u
 #define ALANE(v, l) (v)[l]
 /* ---- lanes of a subgroup, for kernels that ask for them: v as lane l of mine holds it ---- */
-#define SG_LANE gl_SubgroupInvocationID
+#define SG_LANE       gl_SubgroupInvocationID
 #define SG_FROM(v, l) subgroupShuffle(v, l)

@@ -3,8 +3,8 @@
 
 /* a / b, correctly rounded wherever a, b and the quotient are normal; a below that counts as 0, and so does
  * the quotient. By integers, because neither language promises an exact quotient or a fused fma: the
- * quotient's 24 bits n are guessed by the driver's division (2.5 ulp) and settled by the true remainder of the
- * mantissas, which is small and so exact modulo 2^32. A quotient is never halfway between two floats. */
+ * quotient's 24 bits n are guessed by the driver's division (2.5 ulp) and settled by the true remainder of
+ * the mantissas, which is small and so exact modulo 2^32. A quotient is never halfway between two floats. */
 FN float ar_div(float a, float b) {
     uint ua = ASU(a), ub = ASU(b), sign = (ua ^ ub) & 0x80000000u;
     int ea = TOI((ua >> 23u) & 255u), eb = TOI((ub >> 23u) & 255u);
@@ -28,13 +28,13 @@ FN float ar_div(float a, float b) {
 }
 
 /* The leading 12 bits of a mantissa: products of such halves are exact. */
-#define HIGH(x) ASF(ASU(x) & 0xfffff000u)
+#define HIGH(x)    ASF(ASU(x) & 0xfffff000u)
 #define HV_HIGH(v) HV_FLOATS(HV_BITS(v) & 0xfffff000u)
 
 /* Quotients without branches or integers, for a float and for a vector (QUOTIENTS makes both):
- * ar_quot12 = a / d, correctly rounded, d of at most 12 significant bits (an fp16 number), y within 2.5 ulp of
- * 1 / d: the remainder a - q d is exact, and a / d is too far from any midpoint for the correction's own error
- * to matter. EXACT keeps Mesa from regrouping sums of products (one quotient in seven was off by a bit
+ * ar_quot12 = a / d, correctly rounded, d of at most 12 significant bits (an fp16 number), y within 2.5 ulp
+ * of 1 / d: the remainder a - q d is exact, and a / d is too far from any midpoint for the correction's own
+ * error to matter. EXACT keeps Mesa from regrouping sums of products (one quotient in seven was off by a bit
  * without). Where |a| < 2^-90 the result may be off, but is as small.
  * ar_quot20 = the same for d of at most 20 significant bits and y = 1 / d correctly rounded. */
 #define QUOTIENTS(T, S, TOP, quot12, quot20)                                                                 \
@@ -85,7 +85,8 @@ FN hvec ar_halves(hsvec u) {
 }
 #endif
 
-/* f rounded to fp16, without branches: adding a number whose last place is fp16's there rounds, half to even. */
+/* f rounded to fp16, without branches: adding a number whose last place is fp16's there rounds, half to even.
+ */
 FN float ar_half_round(float f) {
     uint sign = ASU(f) & 0x80000000u, e = clamp((ASU(f) >> 23u) & 255u, 113u, 143u);
     float magic = ASF(((e + 13u) << 23u) | 0x400000u);
@@ -94,18 +95,21 @@ FN float ar_half_round(float f) {
     return FABS(f) >= 65520.0f ? ASF(sign | 0x7f800000u) : ASF(sign | ASU(r));
 }
 
-/* The statement that follows, for every i in [0, n) shared out among the items of the group. All items make the
- * same number of rounds: PoCL 3.1 lets items past the end into `for (i = LID0; i < n; i += WGX)` in kernels with
- * barriers. */
-#define EACH(i, n) for (uint i##_ = 0u, i = LID0; i##_ < (n); i##_ += WGX, i += WGX) if (i < (n))
+/* The statement that follows, for every i in [0, n) shared out among the items of the group. All items make
+ * the same number of rounds: PoCL 3.1 lets items past the end into `for (i = LID0; i < n; i += WGX)` in
+ * kernels with barriers. */
+#define EACH(i, n)                                                                                           \
+    for (uint i##_ = 0u, i = LID0; i##_ < (n); i##_ += WGX, i += WGX)                                        \
+        if (i < (n))
 
-/* red[0] = the combination of red[0 .. WGX), always in the same order; WGX is a power of two. Every item of the
- * group writes red[LID0] first; uniform flow only. Read red[0], then BARRIER() before red is written again. */
-#define TREE(red, COMBINE)                                                                   \
-    for (uint h_ = WGX >> 1u; h_ > 0u; h_ >>= 1u) {                                          \
-        BARRIER();                                                                           \
-        if (LID0 < h_) red[LID0] = COMBINE(red[LID0], red[LID0 + h_]);                       \
-    }                                                                                        \
+/* red[0] = the combination of red[0 .. WGX), always in the same order; WGX is a power of two. Every item of
+ * the group writes red[LID0] first; uniform flow only. Read red[0], then BARRIER() before red is written
+ * again. */
+#define TREE(red, COMBINE)                                                                                   \
+    for (uint h_ = WGX >> 1u; h_ > 0u; h_ >>= 1u) {                                                          \
+        BARRIER();                                                                                           \
+        if (LID0 < h_) red[LID0] = COMBINE(red[LID0], red[LID0 + h_]);                                       \
+    }                                                                                                        \
     BARRIER()
 #define SUM2(a, b) ((a) + (b))
 #define MAX2(a, b) max(a, b)
@@ -158,7 +162,9 @@ FN float2 ar_fq_dmm(uint kind, float Q, float2 range, float2 coef, float live, f
 /* ---- double-quantized structures: what their kernels share (docs/methods.md, equations 7 to 12) ---- */
 
 #define AR_HUGE 3.0e38f
-#define AR_SUPER_TINY 5.9604644775390625e-8f /* 2^-24: smaller weights are below the structure's resolution */
+#define AR_SUPER_TINY                                                                                        \
+    5.9604644775390625e-8f /* 2^-24: smaller weights are below the structure's resolution                    \
+                            */
 
 /* How much the error of weight w counts; twice = twice the mean |w| of its group. */
 FN float ar_super_weight(float importance, float twice, float w) {

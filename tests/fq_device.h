@@ -112,7 +112,8 @@ static inline ar_tensor *fq_upload(ar_device *device, int64_t O, int64_t I, cons
 static inline void fq_run_open(fq_run *r, ar_device *device, const ref_fq *f, int32_t group, ar_dtype dtype,
                                int32_t T, int32_t at, float reach) {
     memset(r, 0, sizeof *r);
-    r->desc = (ar_fq_desc){{f->bits, group, (ar_zero_kind)f->zero, f->zero_min, AR_SUPER_NONE}, f->v_div, f->m_div};
+    r->desc =
+        (ar_fq_desc){{f->bits, group, (ar_zero_kind)f->zero, f->zero_min, AR_SUPER_NONE}, f->v_div, f->m_div};
     r->O = f->O, r->I = f->I, r->groups = ar_scheme_groups(&r->desc.scheme, f->I);
     const int64_t pairs[] = {f->O, r->groups, 2}, one = 1;
     r->W = fq_upload(device, f->O, f->I, f->W);

@@ -123,7 +123,8 @@ static inline ar_status gguf_linear(void *ctx, ar_qlinear **q, int32_t block, in
     ar_qlinear *made = calloc(1, sizeof *made);
     ar_status status = ar_qlinear_init(made, &scheme, lin->O, lin->I);
     if (status == AR_OK) status = b->read_linear(b, values, i, 0, lin->O);
-    if (status == AR_OK) status = scheme.super ? ar__gguf_round(made, "linear", values, 0) : ar_qlinear_rtn(made, values);
+    if (status == AR_OK)
+        status = scheme.super ? ar__gguf_round(made, "linear", values, 0) : ar_qlinear_rtn(made, values);
     if (status == AR_OK && s->extreme) make_extreme(made);
     free(values);
     if (status == AR_OK)

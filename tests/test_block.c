@@ -142,7 +142,8 @@ static void float_step(ar_device *device, void *ctx) {
     for (int32_t i = 0; i < LINEARS; i++) ar_tensor_set_needs_grad(weights.linears[i], true);
     tap t = {.weights = &weights};
     CHECK_OK(ar_graph_create(&g, device));
-    CHECK_OK(block->forward(block, g, &y, x, T, &(ar_hook){.linear = tap_linear, .norm = tap_norm, .ctx = &t}));
+    CHECK_OK(
+        block->forward(block, g, &y, x, T, &(ar_hook){.linear = tap_linear, .norm = tap_norm, .ctx = &t}));
     CHECK_OK(ar_op_mse(g, &loss, y, target, NULL));
     CHECK_OK(ar_graph_backward(g, loss));
     ar_graph_keep(g, y);
@@ -326,7 +327,8 @@ static ar_graph *record_step(ar_device *device, const step_case *c, ar_block_wei
         replaced[i] = q[i].Wq;
     }
     tap t = {.weights = weights, .replaced = replaced};
-    CHECK_OK(block->forward(block, g, y, x, T, &(ar_hook){.linear = tap_linear, .norm = tap_norm, .ctx = &t}));
+    CHECK_OK(
+        block->forward(block, g, y, x, T, &(ar_hook){.linear = tap_linear, .norm = tap_norm, .ctx = &t}));
     CHECK_OK(ar_op_mse(g, loss, *y, target, mask));
     CHECK_OK(ar_graph_backward(g, *loss));
     for (int32_t i = 0; i < LINEARS; i++) quantized_grad(&q[i], g, weights->linears[i], &desc);

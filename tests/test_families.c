@@ -1,6 +1,6 @@
-/* Every model family against transformers: golden/families/<name> holds a tiny random model as its save_pretrained
- * wrote it, token ids, and the logits it computes (tests/golden/make_families.py). The same logits must come out
- * block by block and token by token, and every family can be quantized and read back.
+/* Every model family against transformers: golden/families/<name> holds a tiny random model as its
+ * save_pretrained wrote it, token ids, and the logits it computes (tests/golden/make_families.py). The same
+ * logits must come out block by block and token by token, and every family can be quantized and read back.
  * ctest-labels: device vulkan */
 #include "op_check.h"
 #include "temp_files.h"
@@ -36,8 +36,8 @@ static void golden_read(golden *g, const char *name) {
 }
 
 /* The difference's norm over the norm, row by row. */
-static void compare(const ar_device *device, const char *name, const char *how, const float *got, const float *want, int rows,
-                    double bound) {
+static void compare(const ar_device *device, const char *name, const char *how, const float *got,
+                    const float *want, int rows, double bound) {
     for (int r = 0; r < rows; r++) {
         double off = 0, sum = 0;
         for (int i = r * V; i < (r + 1) * V; i++) {
@@ -45,7 +45,8 @@ static void compare(const ar_device *device, const char *name, const char *how, 
             sum += (double)want[i] * want[i];
         }
         if (!(off <= bound * bound * sum))
-            fail_msg("%s %s on %s: row %d is off by %.3g of its norm", name, how, check_name(device), r, sqrt(off / sum));
+            fail_msg("%s %s on %s: row %d is off by %.3g of its norm", name, how, check_name(device), r,
+                     sqrt(off / sum));
     }
 }
 
@@ -146,7 +147,9 @@ static void longrope_turns_long_sequences_otherwise(void **state) {
     temp_remove(folder);
 }
 
-static void logits_are_those_of_transformers(void **state) { (void)state, check_each_device(logits_case, NULL); }
+static void logits_are_those_of_transformers(void **state) {
+    (void)state, check_each_device(logits_case, NULL);
+}
 
 /* ---- quantize, write, read ---- */
 
@@ -168,7 +171,8 @@ static ar_status rtn_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i)
 }
 
 /* Generation multiplies with weights as they are stored; its logits are those of the unpacked ones. */
-static void check_session(ar_device *device, const char *what, const ar_open_model *m, const golden *g, const float *logits) {
+static void check_session(ar_device *device, const char *what, const ar_open_model *m, const golden *g,
+                          const float *logits) {
     ar_session *s;
     float last[V];
     assert_ok(ar_session_create(&s, m, device, T));
@@ -178,8 +182,8 @@ static void check_session(ar_device *device, const char *what, const ar_open_mod
 }
 
 /* Logits of a family's model after a trip through a format, whose plan is made for `formats`. */
-static void through_format(float *logits, ar_device *device, const char *name, const char *folder, const char *formats,
-                           const char *format, int32_t bits) {
+static void through_format(float *logits, ar_device *device, const char *name, const char *folder,
+                           const char *formats, const char *format, int32_t bits) {
     ar_open_model *m, *back;
     ar_output_plan plan;
     golden g;
@@ -210,7 +214,8 @@ static void formats_case(ar_device *device, void *ctx) {
         golden_read(&g, names[f]);
         through_format(plain, device, names[f], folder, "fake,gptq,auto_round", "fake", 4);
         for (int p = 0; p < 2; p++) {
-            through_format(packed, device, names[f], folder, "fake,gptq,auto_round", p ? "gptq" : "auto_round", 4);
+            through_format(packed, device, names[f], folder, "fake,gptq,auto_round",
+                           p ? "gptq" : "auto_round", 4);
             assert_memory_equal(plain, packed, sizeof(float) * T * V);
         }
         through_format(plain, device, names[f], folder, "fake", "fake", 8);
@@ -221,10 +226,13 @@ static void formats_case(ar_device *device, void *ctx) {
     free(packed);
 }
 
-static void every_family_is_quantized_and_read_back(void **state) { (void)state, check_each_device(formats_case, NULL); }
+static void every_family_is_quantized_and_read_back(void **state) {
+    (void)state, check_each_device(formats_case, NULL);
+}
 
 /* Logits after a trip through a GGUF file of this type. */
-static void through_gguf(float *logits, ar_device *device, const ar_open_model *m, const char *folder, const char *type, const golden *g) {
+static void through_gguf(float *logits, ar_device *device, const ar_open_model *m, const char *folder,
+                         const char *type, const golden *g) {
     ar_output_plan plan;
     ar_open_model *back;
     const char *path = in_folder(folder, "model.gguf");
@@ -280,7 +288,8 @@ static void gguf_case(ar_device *device, void *ctx) {
         golden_read(&g, names[f]);
         assert_ok(ar_model_open(&m, golden_folder(names[f])));
         if (strcmp(names[f], "opt") == 0) {
-            assert_error(ar_format_find("gguf")->accepts(m, &(ar_output_plan){0}), AR_ERR_UNSUPPORTED, "found model family \"opt\"");
+            assert_error(ar_format_find("gguf")->accepts(m, &(ar_output_plan){0}), AR_ERR_UNSUPPORTED,
+                         "found model family \"opt\"");
         } else {
             through_gguf(got, device, m, folder, "f32", &g);
             compare(device, names[f], "through GGUF", got, g.logits, T, 1e-5);
@@ -301,13 +310,16 @@ static void formats_without_conv1d_refuse_gpt2(void **state) {
     ar_open_model *m;
     assert_ok(ar_model_open(&m, golden_folder("gpt2")));
     const char *refused[] = {"awq", "auto_round_awq", "compressed_tensors"};
-    for (int i = 0; i < 3; i++) assert_error(ar_format_find(refused[i])->accepts(m, &(ar_output_plan){0}), AR_ERR_UNSUPPORTED, "Conv1D");
+    for (int i = 0; i < 3; i++)
+        assert_error(ar_format_find(refused[i])->accepts(m, &(ar_output_plan){0}), AR_ERR_UNSUPPORTED,
+                     "Conv1D");
     ar_model_close(m);
 }
 
 /* ---- names and layouts ---- */
 
-/* A golden folder whose tensors may be renamed, left out or added to, and whose config.json gets `config` first. */
+/* A golden folder whose tensors may be renamed, left out or added to, and whose config.json gets `config`
+ * first. */
 typedef struct change {
     const char *cut;     /* prefix taken off every name that has it */
     const char *missing; /* a name, before it is cut */
@@ -322,7 +334,8 @@ static void write_changed(const char *folder, const char *name, const change *c)
     size_t bytes;
     assert_ok(ar_file_read_text(&text, &bytes, in_folder(golden_folder(name), "config.json"), 1 << 16));
     json = malloc(bytes + 256);
-    snprintf(json, bytes + 256, "{%s%s%s", c->config ? c->config : "", c->config ? "," : "", strchr(text, '{') + 1);
+    snprintf(json, bytes + 256, "{%s%s%s", c->config ? c->config : "", c->config ? "," : "",
+             strchr(text, '{') + 1);
     put_text(in_folder(folder, "config.json"), json);
     free(text);
     free(json);
@@ -355,7 +368,8 @@ static ar_status open_changed(ar_open_model **m, const char *name, const change 
     return status;
 }
 
-/* Checkpoints of the bare model leave "transformer." or "model." out; masks and frequencies are passed over. */
+/* Checkpoints of the bare model leave "transformer." or "model." out; masks and frequencies are passed over.
+ */
 static void other_prefixes_bind(void **state) {
     (void)state;
     const struct {

@@ -530,7 +530,8 @@ static void embeddings_that_no_code_holds_are_refused(void **state) {
         s.model.weights.vtable = real_vtable;
         gguf_close_source(&s);
     }
-    gguf_open_source(&s, folder, NULL, (ar_output_request){.type = "f16", .sym = -1}); /* NaN is a float like others */
+    gguf_open_source(&s, folder, NULL,
+                     (ar_output_request){.type = "f16", .sym = -1}); /* NaN is a float like others */
     ar_weights_vtable vtable = *real_vtable;
     vtable.read = spoilt_read;
     spoilt_value = NAN;

@@ -58,6 +58,7 @@ static void test_abort_leaves_nothing(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layout), cmocka_unit_test(test_abort_leaves_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layout),
+                                       cmocka_unit_test(test_abort_leaves_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,18 +7,30 @@ typedef struct figures {
     const char *folder;
     double ppl_lines;
     int64_t tokens;
-    struct { int32_t id; double logit; } top[5];
+    struct {
+        int32_t id;
+        double logit;
+    } top[5];
     double logit_sum;
     int32_t greedy[41];
 } figures;
 
 static const figures models[] = {
-    {"stories260K-hf", 3.54820, 1804, {{403, 17.02352}, {385, 15.40621}, {410, 13.10826}, {317, 12.76917}, {407, 12.41809}}, -1070.17249,
-     {1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337,
+    {"stories260K-hf",
+     3.54820,
+     1804,
+     {{403, 17.02352}, {385, 15.40621}, {410, 13.10826}, {317, 12.76917}, {407, 12.41809}},
+     -1070.17249,
+     {1,   403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337,
       410, 408, 419, 292, 411, 322, 265, 282, 295, 433, 426, 385, 328, 432, 358, 394, 261, 370, 432, 352}},
-    {"tinystories-656K-hf", 20.40896, 853, {{147, 14.78167}, {429, 12.95511}, {1166, 10.13018}, {299, 9.90539}, {875, 9.80351}}, -1289.53687,
-     {1, 147, 201, 282, 215, 286, 598, 1662, 356, 499, 826, 1363, 1145, 1652, 615, 242, 1482, 951, 628, 499, 826,
-      872, 921, 318, 385, 628, 499, 826, 617, 242, 198, 1047, 425, 1939, 122, 1924, 1171, 94, 303, 328, 229}},
+    {"tinystories-656K-hf",
+     20.40896,
+     853,
+     {{147, 14.78167}, {429, 12.95511}, {1166, 10.13018}, {299, 9.90539}, {875, 9.80351}},
+     -1289.53687,
+     {1,   147, 201,  282,  215, 286,  598, 1662, 356,  499, 826, 1363, 1145, 1652,
+      615, 242, 1482, 951,  628, 499,  826, 872,  921,  318, 385, 628,  499,  826,
+      617, 242, 198,  1047, 425, 1939, 122, 1924, 1171, 94,  303, 328,  229}},
 };
 
 static ar_open_model *open_model(const figures *f) {
@@ -35,8 +47,10 @@ static void lines(ar_device *device, void *ctx) {
     ar_file text = {0};
     ar_eval_result r;
     CHECK_OK(ar_file_open(&text, shared_data("text/tinystories/tinystories_v2_sample.txt")));
-    CHECK_OK(ar_eval_text(&r, m, NULL, device, (const char *)text.data, (size_t)text.bytes, &(ar_eval_desc){.protocol = AR_PROTOCOL_LINES}, NULL));
-    print_message("%s %s: lines ppl %.5f, expected %.5f\n", check_name(device), f->folder, r.ppl, f->ppl_lines);
+    CHECK_OK(ar_eval_text(&r, m, NULL, device, (const char *)text.data, (size_t)text.bytes,
+                          &(ar_eval_desc){.protocol = AR_PROTOCOL_LINES}, NULL));
+    print_message("%s %s: lines ppl %.5f, expected %.5f\n", check_name(device), f->folder, r.ppl,
+                  f->ppl_lines);
     assert_int_equal(r.tokens, f->tokens);
     assert_true(fabs(r.ppl / f->ppl_lines - 1) < 1e-4);
     ar_file_close(&text);

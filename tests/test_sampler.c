@@ -1,4 +1,5 @@
-/* host/sampler.c: greedy, temperature, top-k, nucleus, min-p and the repetition penalty against their definitions. */
+/* host/sampler.c: greedy, temperature, top-k, nucleus, min-p and the repetition penalty against their
+ * definitions. */
 #include "temp_files.h"
 #include <math.h>
 
@@ -158,8 +159,8 @@ static int by_rank(const void *a, const void *b) {
 
 static int by_id(const void *a, const void *b) { return ((const ranked *)a)->id - ((const ranked *)b)->id; }
 
-/* The definition, step by step: softmax, sort, cut at k, renormalize, cut at p, cut below min_p of the best, then
- * the inverse of the cumulative sum at u, in order of id. */
+/* The definition, step by step: softmax, sort, cut at k, renormalize, cut at p, cut below min_p of the best,
+ * then the inverse of the cumulative sum at u, in order of id. */
 static int32_t draw_by_sorting(const float *logits, int64_t vocab, const ar_sampling *s, double u) {
     static ranked list[4096];
     double total = 0, sum = 0;

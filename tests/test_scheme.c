@@ -51,7 +51,8 @@ static void super_dequant_rounds_the_products_of_scales(void **state) {
     q.sub_mins[9] = 61;
     q.codes[300] = 13;
     ar_qlinear_dequant(dst, &q);
-    float scale = ar_f16_to_f32(q.d[1]) * 47.0f, min = ar_f16_to_f32(q.dmin[1]) * 61.0f, product = scale * 13.0f;
+    float scale = ar_f16_to_f32(q.d[1]) * 47.0f, min = ar_f16_to_f32(q.dmin[1]) * 61.0f,
+          product = scale * 13.0f;
     assert_true(dst[300] == product - min && dst[299] == 0.0f - min && dst[0] == 0.0f);
     ar_qlinear_deinit(&q);
     assert_ok(ar_qlinear_init(&q, &sym, 1, 256));
@@ -66,12 +67,15 @@ static void super_dequant_rounds_the_products_of_scales(void **state) {
 
 static void scheme_check_refuses_what_no_format_holds(void **state) {
     (void)state;
-    static const ar_scheme good[] = {
-        {2, 1, AR_ZERO_SYM, 0, AR_SUPER_NONE}, {8, -1, AR_ZERO_INT, 255, AR_SUPER_NONE}, {4, 128, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}};
+    static const ar_scheme good[] = {{2, 1, AR_ZERO_SYM, 0, AR_SUPER_NONE},
+                                     {8, -1, AR_ZERO_INT, 255, AR_SUPER_NONE},
+                                     {4, 128, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}};
     static const ar_scheme bad[] = {
-        {1, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},  {9, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},    {4, 0, AR_ZERO_SYM, 0, AR_SUPER_NONE},
-        {4, -2, AR_ZERO_SYM, 0, AR_SUPER_NONE},  {4, 32, AR_ZERO_SYM, 1, AR_SUPER_NONE},    {4, 32, AR_ZERO_INT, 16, AR_SUPER_NONE},
-        {4, 32, AR_ZERO_INT, -1, AR_SUPER_NONE}, {4, 32, AR_ZERO_F16MIN, 1, AR_SUPER_NONE}, {4, 32, (ar_zero_kind)3, 0, AR_SUPER_NONE}};
+        {1, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},    {9, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},
+        {4, 0, AR_ZERO_SYM, 0, AR_SUPER_NONE},     {4, -2, AR_ZERO_SYM, 0, AR_SUPER_NONE},
+        {4, 32, AR_ZERO_SYM, 1, AR_SUPER_NONE},    {4, 32, AR_ZERO_INT, 16, AR_SUPER_NONE},
+        {4, 32, AR_ZERO_INT, -1, AR_SUPER_NONE},   {4, 32, AR_ZERO_F16MIN, 1, AR_SUPER_NONE},
+        {4, 32, (ar_zero_kind)3, 0, AR_SUPER_NONE}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_ok(ar_scheme_check(&good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(ar_scheme_check(&bad[i]), AR_ERR_ARG);
@@ -99,7 +103,8 @@ static void qlinear_init_survives_every_failing_allocation(void **state) {
     }
     ar_qlinear q;
     assert_int_equal(ar_qlinear_init(&q, &s, 3, 0), AR_ERR_SHAPE);
-    assert_int_equal(ar_qlinear_init(&q, &(ar_scheme){4, 0, AR_ZERO_SYM, 0, AR_SUPER_NONE}, 3, 64), AR_ERR_ARG);
+    assert_int_equal(ar_qlinear_init(&q, &(ar_scheme){4, 0, AR_ZERO_SYM, 0, AR_SUPER_NONE}, 3, 64),
+                     AR_ERR_ARG);
     ar_qlinear_deinit(NULL);
 }
 
@@ -137,7 +142,8 @@ static void rtn_equals_the_reference_on_host_and_devices(void **state) {
     for (int32_t bits = 2; bits <= 8; bits++)
         for (int zero = 0; zero < 4; zero++) /* 3: integer zero point of at least 1 */
             for (size_t k = 0; k < sizeof groups / sizeof *groups; k++) {
-                ar_scheme s = {bits, groups[k], (ar_zero_kind)(zero == 3 ? AR_ZERO_INT : zero), zero == 3, AR_SUPER_NONE};
+                ar_scheme s = {bits, groups[k], (ar_zero_kind)(zero == 3 ? AR_ZERO_INT : zero), zero == 3,
+                               AR_SUPER_NONE};
                 ref_fq in = {.bits = bits,
                              .zero = (int)s.zero,
                              .zero_min = s.zero_min,
@@ -204,7 +210,8 @@ static void rtn_refuses_weights_that_are_not_finite(void **state) {
     ar_qlinear_deinit(&q);
 }
 
-/* The largest scale of fp16 times the codes (and multiples) of each scheme lies between `most` and `beyond`. */
+/* The largest scale of fp16 times the codes (and multiples) of each scheme lies between `most` and `beyond`.
+ */
 static void rtn_refuses_scales_that_fp16_does_not_hold(void **state) {
     (void)state;
     enum { O = 2, I = 256 };
@@ -212,18 +219,19 @@ static void rtn_refuses_scales_that_fp16_does_not_hold(void **state) {
         ar_scheme scheme;
         float most, beyond;
         const char *what;
-    } cases[] = {{{4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, 5e5f, 5.5e5f, "row 1, column 32 on whose scale"},
-                 {{8, 64, AR_ZERO_SYM, 0, AR_SUPER_NONE}, -8e6f, -9e6f, "row 1, column 0 on whose scale"},
-                 {{4, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, 9e5f, 1e6f, "row 1, column 32 on whose scale"},
-                 {{2, 256, AR_ZERO_INT, 0, AR_SUPER_NONE}, -1.9e5f, -2e5f, "row 1, column 0 on whose scale"},
-                 {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}, 9e5f, 1e6f, "row 1, column 32 on whose scale"},
-                 {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}, -6e4f, -7e4f, "row 1, column 32 on whose minimum"},
-                 {{2, 16, AR_ZERO_F16MIN, 0, AR_SUPER_Q2_K}, 2.5e6f, 4e6f, "row 1, column 0 on whose scale"},
-                 {{2, 16, AR_ZERO_F16MIN, 0, AR_SUPER_Q2_K}, -8e5f, -2e6f, "row 1, column 0 on whose"},
-                 {{3, 16, AR_ZERO_SYM, 0, AR_SUPER_Q3_K}, 6e6f, 1.5e7f, "row 1, column 0 on whose scale"},
-                 {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_Q4_K}, 5e7f, 8e7f, "row 1, column 0 on whose scale"},
-                 {{5, 32, AR_ZERO_F16MIN, 0, AR_SUPER_Q5_K}, 1e8f, 1.6e8f, "row 1, column 0 on whose scale"},
-                 {{6, 16, AR_ZERO_SYM, 0, AR_SUPER_Q6_K}, 2.4e8f, 3.5e8f, "row 1, column 0 on whose scale"}};
+    } cases[] = {
+        {{4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE}, 5e5f, 5.5e5f, "row 1, column 32 on whose scale"},
+        {{8, 64, AR_ZERO_SYM, 0, AR_SUPER_NONE}, -8e6f, -9e6f, "row 1, column 0 on whose scale"},
+        {{4, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, 9e5f, 1e6f, "row 1, column 32 on whose scale"},
+        {{2, 256, AR_ZERO_INT, 0, AR_SUPER_NONE}, -1.9e5f, -2e5f, "row 1, column 0 on whose scale"},
+        {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}, 9e5f, 1e6f, "row 1, column 32 on whose scale"},
+        {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_NONE}, -6e4f, -7e4f, "row 1, column 32 on whose minimum"},
+        {{2, 16, AR_ZERO_F16MIN, 0, AR_SUPER_Q2_K}, 2.5e6f, 4e6f, "row 1, column 0 on whose scale"},
+        {{2, 16, AR_ZERO_F16MIN, 0, AR_SUPER_Q2_K}, -8e5f, -2e6f, "row 1, column 0 on whose"},
+        {{3, 16, AR_ZERO_SYM, 0, AR_SUPER_Q3_K}, 6e6f, 1.5e7f, "row 1, column 0 on whose scale"},
+        {{4, 32, AR_ZERO_F16MIN, 0, AR_SUPER_Q4_K}, 5e7f, 8e7f, "row 1, column 0 on whose scale"},
+        {{5, 32, AR_ZERO_F16MIN, 0, AR_SUPER_Q5_K}, 1e8f, 1.6e8f, "row 1, column 0 on whose scale"},
+        {{6, 16, AR_ZERO_SYM, 0, AR_SUPER_Q6_K}, 2.4e8f, 3.5e8f, "row 1, column 0 on whose scale"}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (int32_t d = -1; d < devices.count; d++) {
             float W[O * I] = {0.5f, -0.25f}, got[O * I];

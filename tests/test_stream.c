@@ -2,7 +2,8 @@
 #include "temp_files.h"
 #include "tokenizer.h"
 
-static const char *const names[] = {"llama3", "qwen2", "gpt2", "smollm", "legacy", "metaspace", "nobytes", "halfbytes"};
+static const char *const names[] = {"llama3", "qwen2",     "gpt2",    "smollm",
+                                    "legacy", "metaspace", "nobytes", "halfbytes"};
 
 static void append(char *all, size_t *used, const char *text, size_t bytes) {
     assert_ok(ar__utf8_check(text, bytes, "piece"));
@@ -43,7 +44,8 @@ static void pieces_make_the_whole(void **state) {
         assert_ok(ar_tokenizer_open(&t, path));
         int32_t vocab = ar_tokenizer_vocab(t);
         for (uint64_t round = 0; round < 300; round++) {
-            int32_t ids[40], count = (int32_t)(ar_random_unit(round, 7, 99) * 40), bytes_only = 300 < vocab && round & 1;
+            int32_t ids[40], count = (int32_t)(ar_random_unit(round, 7, 99) * 40),
+                             bytes_only = 300 < vocab && round & 1;
             for (int32_t i = 0; i < count; i++)
                 ids[i] = (int32_t)(ar_random_unit(round, 7, (uint64_t)i) * (bytes_only ? 300 : vocab + 2));
             check_stream(t, ids, count, round % 3 != 0);

@@ -471,9 +471,16 @@ static void one_long_word_is_quick(void **state) {
 
 static void repaired_text_is_utf8_without_nul(void **state) {
     (void)state;
-    const struct { const char *text; size_t bytes; const char *expected; } cases[] = {
-        {"a\xc3\xa9", 3, "a\xc3\xa9"}, {"a\xc3", 2, "a\xef\xbf\xbd"}, {"\xa9z", 2, "\xef\xbf\xbdz"}, {"\0", 1, "\xef\xbf\xbd"},
-        {"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, {"", 0, ""}};
+    const struct {
+        const char *text;
+        size_t bytes;
+        const char *expected;
+    } cases[] = {{"a\xc3\xa9", 3, "a\xc3\xa9"},
+                 {"a\xc3", 2, "a\xef\xbf\xbd"},
+                 {"\xa9z", 2, "\xef\xbf\xbdz"},
+                 {"\0", 1, "\xef\xbf\xbd"},
+                 {"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+                 {"", 0, ""}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *out = NULL;
         assert_ok(ar__utf8_repair(&out, cases[i].text, cases[i].bytes));

@@ -7,12 +7,36 @@
 
 enum { T = 24, SAMPLES = 13, LINEARS = 7, LAYERS = 2 };
 
-static const ar_config small = {.family = "llama", .hidden = 64, .intermediate = 96, .vocab = 50, .layers = LAYERS, .heads = 4, .kv_heads = 2,
-                                .head_dim = 16, .max_tokens = T, .rms_eps = 1e-5f, .rope_theta = 10000.0f, .tied = true, .bos = -1, .eos = -1};
+static const ar_config small = {.family = "llama",
+                                .hidden = 64,
+                                .intermediate = 96,
+                                .vocab = 50,
+                                .layers = LAYERS,
+                                .heads = 4,
+                                .kv_heads = 2,
+                                .head_dim = 16,
+                                .max_tokens = T,
+                                .rms_eps = 1e-5f,
+                                .rope_theta = 10000.0f,
+                                .tied = true,
+                                .bos = -1,
+                                .eos = -1};
 
 /* So narrow that activations outweigh the weights' state: micro-batches save something. */
-static const ar_config narrow = {.family = "llama", .hidden = 16, .intermediate = 24, .vocab = 50, .layers = LAYERS, .heads = 4, .kv_heads = 2,
-                                 .head_dim = 4, .max_tokens = T, .rms_eps = 1e-5f, .rope_theta = 10000.0f, .tied = true, .bos = -1, .eos = -1};
+static const ar_config narrow = {.family = "llama",
+                                 .hidden = 16,
+                                 .intermediate = 24,
+                                 .vocab = 50,
+                                 .layers = LAYERS,
+                                 .heads = 4,
+                                 .kv_heads = 2,
+                                 .head_dim = 4,
+                                 .max_tokens = T,
+                                 .rms_eps = 1e-5f,
+                                 .rope_theta = 10000.0f,
+                                 .tied = true,
+                                 .bos = -1,
+                                 .eos = -1};
 
 /* ---- collecting what a method delivers ---- */
 
@@ -24,7 +48,8 @@ typedef struct outcome {
     int32_t blocks;
 } outcome;
 
-static ar_status collect(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+static ar_status collect(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                         const ar_block_report *report) {
     outcome *o = ctx;
     for (int32_t i = 0; i < block->linear_count; i++) {
         int32_t k = block->index * LINEARS + i;
@@ -59,10 +84,11 @@ static size_t differing_codes(const outcome *a, const outcome *b) {
     return n;
 }
 
-static const ar_quant_desc asym2 = {.scheme = {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = 8, .batch = 4, .seed = 42};
+static const ar_quant_desc asym2 = {
+    .scheme = {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = 8, .batch = 4, .seed = 42};
 
-static ar_status quantize_model(outcome *o, const ar_config *config, ar_device *device, const char *method, const ar_quant_desc *desc,
-                                const ar_observer *observer) {
+static ar_status quantize_model(outcome *o, const ar_config *config, ar_device *device, const char *method,
+                                const ar_quant_desc *desc, const ar_observer *observer) {
     ar_open_model *m = NULL;
     int32_t ids[SAMPLES * T];
     uint64_t state = 99;
@@ -76,7 +102,8 @@ static ar_status quantize_model(outcome *o, const ar_config *config, ar_device *
     return status;
 }
 
-static ar_status quantize(outcome *o, ar_device *device, const char *method, const ar_quant_desc *desc, const ar_observer *observer) {
+static ar_status quantize(outcome *o, ar_device *device, const char *method, const ar_quant_desc *desc,
+                          const ar_observer *observer) {
     return quantize_model(o, &small, device, method, desc, observer);
 }
 
@@ -227,20 +254,24 @@ static void cancelling_ends_between_steps(void **state) {
 
 static void samples_are_held_out_and_the_rest_trained_on(void **state) {
     (void)state;
-    static const struct { ar_quant_desc desc; int32_t count; ar_sample_split split; } cases[] = {
-        {{.iters = 0}, 128, {8, 120, 8, AR_SELECT_HELDOUT}},
-        {{.iters = 0}, 33, {2, 31, 8, AR_SELECT_HELDOUT}},
-        {{.iters = 0}, 2, {1, 1, 1, AR_SELECT_HELDOUT}},
-        {{.iters = 0}, 1, {0, 1, 1, AR_SELECT_BATCH}},
-        {{.batch = 8}, 8, {1, 7, 7, AR_SELECT_HELDOUT}},
-        {{.heldout = 64, .batch = 3}, 65, {64, 1, 1, AR_SELECT_HELDOUT}},
-        {{.select = AR_SELECT_BATCH}, 8, {0, 8, 8, AR_SELECT_BATCH}},
-        {{.select = AR_SELECT_LAST, .heldout = 9}, 8, {0, 8, 8, AR_SELECT_LAST}}};
+    static const struct {
+        ar_quant_desc desc;
+        int32_t count;
+        ar_sample_split split;
+    } cases[] = {{{.iters = 0}, 128, {8, 120, 8, AR_SELECT_HELDOUT}},
+                 {{.iters = 0}, 33, {2, 31, 8, AR_SELECT_HELDOUT}},
+                 {{.iters = 0}, 2, {1, 1, 1, AR_SELECT_HELDOUT}},
+                 {{.iters = 0}, 1, {0, 1, 1, AR_SELECT_BATCH}},
+                 {{.batch = 8}, 8, {1, 7, 7, AR_SELECT_HELDOUT}},
+                 {{.heldout = 64, .batch = 3}, 65, {64, 1, 1, AR_SELECT_HELDOUT}},
+                 {{.select = AR_SELECT_BATCH}, 8, {0, 8, 8, AR_SELECT_BATCH}},
+                 {{.select = AR_SELECT_LAST, .heldout = 9}, 8, {0, 8, 8, AR_SELECT_LAST}}};
     ar_sample_split s;
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         const ar_sample_split *want = &cases[k].split;
         CHECK_OK(ar_sample_split_make(&s, &cases[k].desc, cases[k].count));
-        if (s.held != want->held || s.train != want->train || s.batch != want->batch || s.select != want->select)
+        if (s.held != want->held || s.train != want->train || s.batch != want->batch ||
+            s.select != want->select)
             fail_msg("case %d: found %d, %d, %d, %d", (int)k, s.held, s.train, s.batch, (int)s.select);
     }
     assert_int_equal(ar_sample_split_make(&s, &(ar_quant_desc){.heldout = 8}, 8), AR_ERR_USAGE);
@@ -345,26 +376,35 @@ static void the_rate_of_ranges_is_that_of_offsets_unless_given(void **state) {
     check_each_device(range_rates, NULL);
 }
 
-/* lr = 2 / iters in linears of at most 3 bits where iters >= 1000, else 1 / iters, unless given; the ranges' is the
- * same, a sixteenth in double-quantized structures. */
+/* lr = 2 / iters in linears of at most 3 bits where iters >= 1000, else 1 / iters, unless given; the ranges'
+ * is the same, a sixteenth in double-quantized structures. */
 static void few_bits_and_many_steps_double_the_rate(void **state) {
     (void)state;
-    static const struct { int32_t iters, bits; float lr, minmax_lr; bool fixed, super; double v_lr, m_lr; } cases[] = {
-        {1000, 2, 0, 0, false, false, 2e-3, 2e-3},   {1000, 3, 0, 0, false, false, 2e-3, 2e-3},
-        {1000, 4, 0, 0, false, false, 1e-3, 1e-3},   {999, 2, 0, 0, false, false, 1 / 999.0, 1 / 999.0},
+    static const struct {
+        int32_t iters, bits;
+        float lr, minmax_lr;
+        bool fixed, super;
+        double v_lr, m_lr;
+    } cases[] = {
+        {1000, 2, 0, 0, false, false, 2e-3, 2e-3},     {1000, 3, 0, 0, false, false, 2e-3, 2e-3},
+        {1000, 4, 0, 0, false, false, 1e-3, 1e-3},     {999, 2, 0, 0, false, false, 1 / 999.0, 1 / 999.0},
         {2000, 2, 0.01f, 0, false, false, 0.01, 0.01}, {1000, 2, 0, 0.01f, false, false, 2e-3, 0.01},
-        {1000, 2, 0, 0, true, false, 2e-3, 0},       {1000, 2, 0, 0, false, true, 2e-3, 1.25e-4},
+        {1000, 2, 0, 0, true, false, 2e-3, 0},         {1000, 2, 0, 0, false, true, 2e-3, 1.25e-4},
         {200, 4, 0, 0.01f, false, true, 5e-3, 0.01}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        ar_quant_desc d = {.scheme = {8, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = cases[k].iters, .lr = cases[k].lr,
-                           .minmax_lr = cases[k].minmax_lr, .no_minmax = cases[k].fixed};
+        ar_quant_desc d = {.scheme = {8, 32, AR_ZERO_INT, 0, AR_SUPER_NONE},
+                           .iters = cases[k].iters,
+                           .lr = cases[k].lr,
+                           .minmax_lr = cases[k].minmax_lr,
+                           .no_minmax = cases[k].fixed};
         ar_scheme scheme = d.scheme; /* the linear's own, not the run's */
         scheme.bits = cases[k].bits;
         if (cases[k].super) scheme.super = AR_SUPER_Q2_K;
         ar_fq_desc units = ar__linear_units(&d, &scheme);
         double v_div = d.iters / cases[k].v_lr, m_div = cases[k].m_lr > 0 ? d.iters / cases[k].m_lr : 0;
         if (fabs(units.v_div - v_div) > 1e-6 * v_div || fabs(units.m_div - m_div) > 1e-6 * m_div)
-            fail_msg("case %d: found %g, %g, expected %g, %g", (int)k, (double)units.v_div, (double)units.m_div, v_div, m_div);
+            fail_msg("case %d: found %g, %g, expected %g, %g", (int)k, (double)units.v_div,
+                     (double)units.m_div, v_div, m_div);
     }
 }
 
@@ -373,7 +413,8 @@ static void few_bits_and_many_steps_double_the_rate(void **state) {
 enum { TAIL = 12 };
 
 /* Keeps W' of block 0 as f32. */
-static ar_status keep_dequantized(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+static ar_status keep_dequantized(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                                  const ar_block_report *report) {
     float **W = ctx;
     (void)report;
     for (int32_t i = 0; block->index == 0 && i < block->linear_count; i++) {
@@ -383,7 +424,8 @@ static ar_status keep_dequantized(void *ctx, const ar_block *block, ar_qlinear *
     return AR_OK;
 }
 
-static ar_status keep_report(void *ctx, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+static ar_status keep_report(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                             const ar_block_report *report) {
     (void)linears;
     if (block->index == 0) *(ar_block_report *)ctx = *report;
     return AR_OK;
@@ -441,7 +483,8 @@ static void mask_tail(ar_device *device, void *ctx) {
         counted += p < T - TAIL ? errors[p] / T : 0.0;
         all += errors[p] / T;
     }
-    if (fabs(report.loss_first / counted - 1) > 1e-4) fail_msg("found %.9g, expected %.9g", report.loss_first, counted);
+    if (fabs(report.loss_first / counted - 1) > 1e-4)
+        fail_msg("found %.9g, expected %.9g", report.loss_first, counted);
     assert_true(all > 1.2 * counted);
     ar_random_model_close(m);
 }
@@ -453,7 +496,12 @@ static void a_trailing_run_of_one_token_does_not_count(void **state) {
 /* ---- weights that no code holds ---- */
 
 /* The model's own readers but for one element of one block. */
-static struct { const ar_block *block; int32_t linear; int64_t row, column; float value; } spoilt;
+static struct {
+    const ar_block *block;
+    int32_t linear;
+    int64_t row, column;
+    float value;
+} spoilt;
 static ar_status (*read_unspoilt)(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows);
 
 static ar_status read_spoilt(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows) {
@@ -469,8 +517,8 @@ static bool all_but_the_spoilt(void *ctx, const ar_block *block, int32_t i, ar_s
     return block != spoilt.block || i != spoilt.linear;
 }
 
-static ar_status quantize_spoilt(outcome *o, ar_open_model *m, ar_device *device, const char *method, float value,
-                                 const ar_quant_desc *desc) {
+static ar_status quantize_spoilt(outcome *o, ar_open_model *m, ar_device *device, const char *method,
+                                 float value, const ar_quant_desc *desc) {
     int32_t ids[2 * T] = {0};
     for (int32_t i = 0; i < 2 * T; i++) ids[i] = i % 50;
     ar_samples samples = {ids, 2, T};
@@ -482,7 +530,10 @@ static ar_status quantize_spoilt(outcome *o, ar_open_model *m, ar_device *device
 
 static void refuse_spoilt(ar_device *device, void *ctx) {
     static const char *const methods[] = {"rtn", "signround"};
-    static const struct { float value; const char *text; } cases[] = {
+    static const struct {
+        float value;
+        const char *text;
+    } cases[] = {
         {NAN, "model.layers.1.self_attn.o_proj.weight: found NaN at row 5, column 41"},
         {-INFINITY, "model.layers.1.self_attn.o_proj.weight: found -Inf at row 5, column 41"},
         {1e30f, "model.layers.1.self_attn.o_proj.weight: found 1e+30 at row 5, column 41"},
@@ -501,8 +552,10 @@ static void refuse_spoilt(ar_device *device, void *ctx) {
     spoilt.row = 5;
     spoilt.column = 41;
     for (size_t k = 0; k < 2 * sizeof cases / sizeof *cases; k++) {
-        assert_int_equal(quantize_spoilt(&o, m, device, methods[k % 2], cases[k / 2].value, &desc), AR_ERR_FORMAT);
-        if (!strstr(ar_error(), cases[k / 2].text)) fail_msg("found '%s', expected '%s'", ar_error(), cases[k / 2].text);
+        assert_int_equal(quantize_spoilt(&o, m, device, methods[k % 2], cases[k / 2].value, &desc),
+                         AR_ERR_FORMAT);
+        if (!strstr(ar_error(), cases[k / 2].text))
+            fail_msg("found '%s', expected '%s'", ar_error(), cases[k / 2].text);
         assert_int_equal(o.blocks, 1); /* the block before is in order */
         outcome_free(&o);
     }

@@ -35,6 +35,8 @@ void *ar__alloc(size_t count, size_t each) {
     bool injected = alloc_countdown > 0 && --alloc_countdown == 0;
     bool overflows = each && count > SIZE_MAX / each; /* calloc checks too, but sanitizers abort there */
     void *p = injected || overflows ? NULL : calloc(count ? count : 1, each ? each : 1);
-    if (!p) ar__fail(AR_ERR_MEMORY, "cannot allocate %zu x %zu bytes%s", count, each, injected ? " (injected)" : "");
+    if (!p)
+        ar__fail(AR_ERR_MEMORY, "cannot allocate %zu x %zu bytes%s", count, each,
+                 injected ? " (injected)" : "");
     return p;
 }

@@ -16,19 +16,25 @@ typedef enum ar__kernel_id {
 extern const ar__kernel ar__kernels[AR_K_COUNT]; /* generated */
 
 /* The pipeline for these specialization values (spec_count words, in SPEC order), made on first use. */
-ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id, const uint32_t *specs);
+ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id,
+                           const uint32_t *specs);
 
 /* ---- plan.c ---- */
 
-/* Whether the host reaches tensors where they are, by the device's kind and Vulkan's memory types: no card with
- * memory of its own, and a type that is device-local, visible and coherent in the largest device-local heap. */
+/* Whether the host reaches tensors where they are, by the device's kind and Vulkan's memory types: no card
+ * with memory of its own, and a type that is device-local, visible and coherent in the largest device-local
+ * heap. */
 bool ar__memory_is_unified(const ar_device_facts *facts);
 /* The best type, of those in the bit mask, for tensors or for the staging buffer; -1: none will do. */
 int32_t ar__memory_type(const ar_device_facts *facts, uint32_t allowed, bool staging);
 
 /* ---- memory.c: sub-allocation under the budget ---- */
 
-typedef struct ar__slice { ar__buffer *buffer; uint64_t offset, bytes; void *block; } ar__slice;
+typedef struct ar__slice {
+    ar__buffer *buffer;
+    uint64_t offset, bytes;
+    void *block;
+} ar__slice;
 /* Offsets are multiples of the plan's offset_align (at least 256). Errors: DEVICE_MEMORY. */
 ar_status ar__memory_alloc(ar_device *device, ar__slice *slice, uint64_t bytes);
 void ar__memory_free(ar_device *device, ar__slice *slice);
@@ -51,54 +57,59 @@ struct ar_device {
 
 struct ar_tensor {
     ar_device *device;
-    ar_graph *graph;  /* NULL for a device tensor */
+    ar_graph *graph; /* NULL for a device tensor */
     ar_dtype dtype;
     int32_t dim_count;
     int64_t dims[AR_MAX_DIMS];
-    ar__slice slice;  /* set at creation, or for graph tensors by ar_graph_build */
+    ar__slice slice; /* set at creation, or for graph tensors by ar_graph_build */
     bool needs_grad, keep;
-    ar_tensor *grad;      /* made by ar_graph_backward */
-    bool grad_written;    /* a first contribution exists: the next one accumulates */
-    int32_t id;           /* position in the graph's list; -1 for device tensors */
-    int32_t first, last;  /* lifetime in command indices (graph.c) */
+    ar_tensor *grad;     /* made by ar_graph_backward */
+    bool grad_written;   /* a first contribution exists: the next one accumulates */
+    int32_t id;          /* position in the graph's list; -1 for device tensors */
+    int32_t first, last; /* lifetime in command indices (graph.c) */
 };
 
-/* Refuses a tensor that is not of this dtype (DTYPE) and shape (SHAPE); a dim of -1 is any. `name` is the op's
- * and operand's, as "linear W". */
-ar_status ar__expect(const char *name, const ar_tensor *t, ar_dtype dtype, int32_t dim_count, const int64_t *dims);
+/* Refuses a tensor that is not of this dtype (DTYPE) and shape (SHAPE); a dim of -1 is any. `name` is the
+ * op's and operand's, as "linear W". */
+ar_status ar__expect(const char *name, const ar_tensor *t, ar_dtype dtype, int32_t dim_count,
+                     const int64_t *dims);
 
 /* Bytes a tensor occupies and a whole-tensor operand binds: padded to 64, so that a kernel may touch the last
  * vector or word whole. What lies in the padding is undefined. */
 uint64_t ar__tensor_bytes(const ar_tensor *t);
-/* Writes zeros behind the data of t, which has its memory, if the plan says so. Kernels may touch the last vector
- * of a tensor whole, so what stands there is read, but means nothing. */
+/* Writes zeros behind the data of t, which has its memory, if the plan says so. Kernels may touch the last
+ * vector of a tensor whole, so what stands there is read, but means nothing. */
 ar_status ar__clear_padding(const ar_tensor *t);
 
 /* One operand of a kernel: a tensor, or a byte range of it (bytes 0 = all). */
-typedef struct ar__operand { const ar_tensor *t; uint64_t offset, bytes; } ar__operand;
+typedef struct ar__operand {
+    const ar_tensor *t;
+    uint64_t offset, bytes;
+} ar__operand;
 
 typedef struct ar__emit_desc {
     ar__kernel_id kernel;
-    uint32_t specs[AR_MAX_SPECS];   /* all of them, in SPEC order; [0] WGX, [1] WGY */
+    uint32_t specs[AR_MAX_SPECS]; /* all of them, in SPEC order; [0] WGX, [1] WGY */
     ar__operand operands[AR_MAX_BINDINGS];
-    const void *params;             /* param_count 4-byte scalars, in P order */
-    uint32_t groups[3];             /* 0 counts as 1; any 0-sized work must not be emitted */
-    double flops, bytes;            /* for estimates and benches */
+    const void *params;  /* param_count 4-byte scalars, in P order */
+    uint32_t groups[3];  /* 0 counts as 1; any 0-sized work must not be emitted */
+    double flops, bytes; /* for estimates and benches */
 } ar__emit_desc;
 /* Appends one dispatch. Operand count and access come from the kernel's own declaration. */
 ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc);
 /* Milliseconds that the plan's rates give work of that size: the longer of computing and moving. */
 double ar__estimate_ms(const ar_plan *plan, double flops, double bytes);
-/* How many of `units` equal units one launch takes so that its estimate stays within plan.submit_ms: all, or equal
- * shares in whole steps, at least one step. flops and bytes are those of all units. Bounds a launch, which no driver
- * can cut; drivers cut between launches. */
+/* How many of `units` equal units one launch takes so that its estimate stays within plan.submit_ms: all, or
+ * equal shares in whole steps, at least one step. flops and bytes are those of all units. Bounds a launch,
+ * which no driver can cut; drivers cut between launches. */
 int64_t ar__launch_units(const ar_plan *plan, int64_t units, int64_t step, double flops, double bytes);
 /* Appends desc over `units` equal units (elements, rows, groups, …), cut so that no binding passes
- * plan.piece_bytes, no launch 2^31 items, and no estimate plan.submit_ms. Operands in the bit mask `split` hold `units` equal slices and are
- * bound by slice; the others whole. Word 0 of params must be a uint: it receives the chunk's unit count; with
- * pass_start word 1 receives the first unit. desc->groups are ignored: a chunk runs
- * ceil(units / units_per_item) * items_per_unit items in 1-D groups of specs[0] (items_per_unit = specs[0] makes
- * one group per unit), or fixed_items whatever its units (a reduction over units; chunks run in order). No units: nothing is emitted. flops and bytes are those of all units. */
+ * plan.piece_bytes, no launch 2^31 items, and no estimate plan.submit_ms. Operands in the bit mask `split`
+ * hold `units` equal slices and are bound by slice; the others whole. Word 0 of params must be a uint: it
+ * receives the chunk's unit count; with pass_start word 1 receives the first unit. desc->groups are ignored:
+ * a chunk runs ceil(units / units_per_item) * items_per_unit items in 1-D groups of specs[0] (items_per_unit
+ * = specs[0] makes one group per unit), or fixed_items whatever its units (a reduction over units; chunks run
+ * in order). No units: nothing is emitted. flops and bytes are those of all units. */
 typedef struct ar__split {
     int64_t units;
     uint32_t split;
@@ -127,23 +138,28 @@ ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t
 ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,
                      const ar_tensor *a, const ar_tensor *b, const ar_tensor *c);
 ar_device *ar__graph_device(const ar_graph *g);
-/* A device tensor that the graph destroys with itself (a table an op made); key[0] is the kernel that reads it,
- * the rest what it was made from. On success the graph owns t. Errors: MEMORY. */
+/* A device tensor that the graph destroys with itself (a table an op made); key[0] is the kernel that reads
+ * it, the rest what it was made from. On success the graph owns t. Errors: MEMORY. */
 ar_status ar__graph_own(ar_graph *g, ar_tensor *t, const uint64_t key[4]);
 /* The tensor owned under that key; NULL if none. */
 ar_tensor *ar__graph_constant(const ar_graph *g, const uint64_t key[4]);
 
 /* ---- op_mean.c: sums in two stages of fixed order, whatever the device and its pieces ---- */
 
-#define AR__SUM_WG 64        /* items of a summing group, a power of two */
+#define AR__SUM_WG      64   /* items of a summing group, a power of two */
 #define AR__SUM_SEGMENT 4096 /* elements per partial sum */
 /* y[0] = scale * sum of parts. */
 ar_status ar__emit_sum_final(ar_graph *g, ar_tensor *y, const ar_tensor *parts, double scale);
 
 /* ---- gemm.c: C (M, N) = op(A) op(B) [+ C] through packed panels; shared by op_linear and others ---- */
 
-typedef struct ar__matrix { const ar_tensor *t; bool transposed; } ar__matrix; /* transposed: stored (K, M) or (N, K) */
-/* A is (M, K), B is (K, N) after transposition. accumulate adds to C. Splits M, N, K so that no binding passes
- * plan.piece_bytes. Packed operands are remembered per graph and reused while their tensor is unchanged. */
-ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K, bool accumulate);
+typedef struct ar__matrix {
+    const ar_tensor *t;
+    bool transposed;
+} ar__matrix; /* transposed: stored (K, M) or (N, K) */
+/* A is (M, K), B is (K, N) after transposition. accumulate adds to C. Splits M, N, K so that no binding
+ * passes plan.piece_bytes. Packed operands are remembered per graph and reused while their tensor is
+ * unchanged. */
+ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
+                   bool accumulate);
 #endif

@@ -10,11 +10,12 @@
 
 enum { AR_RO = 1, AR_WO = 2, AR_RW = 3 };
 
-/* One kernel as the build embedded it; the table is generated from shaders/kernels.def and the kernel text. */
+/* One kernel as the build embedded it; the table is generated from shaders/kernels.def and the kernel text.
+ */
 typedef struct ar__kernel {
     const char *name;
-    const char *cl_source;           /* dialect_cl.h + num.h + the kernel text */
-    const uint32_t *spirv;           /* NULL where the build had no compiler new enough */
+    const char *cl_source; /* dialect_cl.h + num.h + the kernel text */
+    const uint32_t *spirv; /* NULL where the build had no compiler new enough */
     size_t spirv_words;
     int32_t binding_count, param_count, spec_count;
     uint8_t access[AR_MAX_BINDINGS]; /* AR_RO, AR_WO, AR_RW */
@@ -22,12 +23,15 @@ typedef struct ar__kernel {
     uint32_t spec_defaults[AR_MAX_SPECS]; /* [0] is WGX, [1] is WGY */
 } ar__kernel;
 
-typedef struct ar__drv ar__drv;           /* an open device of some driver */
+typedef struct ar__drv ar__drv; /* an open device of some driver */
 typedef struct ar__buffer ar__buffer;
 typedef struct ar__pipeline ar__pipeline;
-typedef struct ar__stream ar__stream;     /* a recorded command list */
+typedef struct ar__stream ar__stream; /* a recorded command list */
 
-typedef struct ar__binding { ar__buffer *buffer; uint64_t offset, bytes; } ar__binding;
+typedef struct ar__binding {
+    ar__buffer *buffer;
+    uint64_t offset, bytes;
+} ar__binding;
 
 typedef enum ar__command_kind { AR_CMD_DISPATCH, AR_CMD_COPY /* bind[0] -> bind[1] */ } ar__command_kind;
 typedef struct ar__command {
@@ -43,20 +47,24 @@ typedef struct ar__command {
 
 typedef struct ar__driver {
     const char *name;
-    /* Facts of every device; *count = 0 and a note when the loader or devices are missing. Never fails for that. */
+    /* Facts of every device; *count = 0 and a note when the loader or devices are missing. Never fails for
+     * that. */
     ar_status (*list)(ar_device_facts *out, int32_t *count, int32_t capacity, char *note, size_t note_bytes);
-    ar_status (*open)(ar__drv **drv, const ar_device_facts *facts, const ar_plan *plan, const ar_device_desc *desc);
+    ar_status (*open)(ar__drv **drv, const ar_device_facts *facts, const ar_plan *plan,
+                      const ar_device_desc *desc);
     void (*close)(ar__drv *drv);
     ar_status (*buffer_create)(ar__drv *drv, ar__buffer **buffer, uint64_t bytes);
     void (*buffer_destroy)(ar__drv *drv, ar__buffer *buffer);
     /* Synchronous, after everything submitted so far. */
     ar_status (*write)(ar__drv *drv, ar__buffer *buffer, uint64_t offset, const void *src, uint64_t bytes);
     ar_status (*read)(ar__drv *drv, ar__buffer *buffer, uint64_t offset, void *dst, uint64_t bytes);
-    ar_status (*pipeline_create)(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel, const uint32_t *specs);
+    ar_status (*pipeline_create)(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel,
+                                 const uint32_t *specs);
     void (*pipeline_destroy)(ar__drv *drv, ar__pipeline *pipeline);
     /* Records commands; cut into submissions of at most submit_ms estimated work (desc or plan). The array is
      * not kept. *submissions says how many. */
-    ar_status (*stream_create)(ar__drv *drv, ar__stream **stream, const ar__command *commands, int32_t count, int32_t *submissions);
+    ar_status (*stream_create)(ar__drv *drv, ar__stream **stream, const ar__command *commands, int32_t count,
+                               int32_t *submissions);
     void (*stream_destroy)(ar__drv *drv, ar__stream *stream);
     ar_status (*submit)(ar__drv *drv, ar__stream *stream);
     ar_status (*wait)(ar__drv *drv);

@@ -13,7 +13,8 @@ ar_status ar__emit_sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool 
                        .operands = {{X, 0, 0}, {s, 0, 0}},
                        .flops = (double)(N * I),
                        .bytes = 4.0 * (double)(N * I)};
-    return ar__emit_split(g, &d, &(ar__split){.units = N, .split = 1u, .fixed_items = (uint32_t)I, .pass_start = true});
+    return ar__emit_split(
+        g, &d, &(ar__split){.units = N, .split = 1u, .fixed_items = (uint32_t)I, .pass_start = true});
 }
 
 typedef struct linear {

@@ -70,8 +70,8 @@ ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
     AR_TRY(ar__expect("rms_norm x", x, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("rms_norm w", w, AR_F32, 1, (int64_t[]){-1}));
     if (w->dims[0] < 1 || x->dims[1] % w->dims[0])
-        return ar__fail(AR_ERR_SHAPE, "rms_norm: x has %lld columns, w %lld, expected a divisor", (long long)x->dims[1],
-                        (long long)w->dims[0]);
+        return ar__fail(AR_ERR_SHAPE, "rms_norm: x has %lld columns, w %lld, expected a divisor",
+                        (long long)x->dims[1], (long long)w->dims[0]);
     rms_ctx c = {.x = x, .w = w};
     int64_t I = w->dims[0], N = row_count(x, I);
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, x->dims, x, w, NULL));

@@ -82,7 +82,8 @@ static ar_status emit(ar_graph *g, const rope_ctx *c, const ar_tensor *x, const 
 static ar_status check_pairs(const char *what, const ar_tensor *freq, int32_t D) {
     AR_TRY(ar__expect(what, freq, AR_F32, 1, (int64_t[]){-1}));
     if (freq->dims[0] < 1 || freq->dims[0] > D / 2)
-        return ar__fail(AR_ERR_SHAPE, "%s: found %lld frequencies, expected 1 to %d", what, (long long)freq->dims[0], D / 2);
+        return ar__fail(AR_ERR_SHAPE, "%s: found %lld frequencies, expected 1 to %d", what,
+                        (long long)freq->dims[0], D / 2);
     return AR_OK;
 }
 

@@ -1,4 +1,5 @@
-/* Some columns of a matrix: y = x[:, first .. first + O). The gradients of several slices of one x meet in dx. */
+/* Some columns of a matrix: y = x[:, first .. first + O). The gradients of several slices of one x meet in
+ * dx. */
 #include "op.h"
 
 typedef struct slice_ctx {
@@ -30,8 +31,8 @@ ar_status ar_op_slice(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t first, i
     AR_TRY(ar__expect("slice x", x, AR_F32, 2, (int64_t[]){-1, -1}));
     int64_t rows = x->dims[0], I = x->dims[1];
     if (first < 0 || count < 1 || first > I - count)
-        return ar__fail(AR_ERR_SHAPE, "slice: columns %lld to %lld of %lld", (long long)first, (long long)(first + count - 1),
-                        (long long)I);
+        return ar__fail(AR_ERR_SHAPE, "slice: columns %lld to %lld of %lld", (long long)first,
+                        (long long)(first + count - 1), (long long)I);
     slice_ctx c = {.x = x, .first = (uint32_t)first};
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, (int64_t[]){rows, count}, x, NULL, NULL));
     struct {
@@ -42,7 +43,8 @@ ar_status ar_op_slice(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t first, i
                        .params = &p,
                        .operands = {{x, 0, 0}, {c.y, 0, 0}},
                        .bytes = 8.0 * (double)(rows * count)};
-    AR_TRY(ar__emit_split(g, &d, &(ar__split){.units = rows, .split = 3u, .items_per_unit = (uint32_t)count}));
+    AR_TRY(
+        ar__emit_split(g, &d, &(ar__split){.units = rows, .split = 3u, .items_per_unit = (uint32_t)count}));
     if (c.y->needs_grad) AR_TRY(ar__node(g, backward, &c, sizeof c));
     *y = c.y;
     return AR_OK;

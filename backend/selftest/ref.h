@@ -11,15 +11,15 @@ void ref_rms_norm_grad(double *dx, double *dw, const double *dy, const double *x
                        int I, double eps);
 /* b may be NULL. */
 void ref_layer_norm(double *y, const double *x, const double *w, const double *b, int N, int I, double eps);
-void ref_layer_norm_grad(double *dx, double *dw, double *db, const double *dy, const double *x, const double *w, int N,
-                         int I, double eps);
+void ref_layer_norm_grad(double *dx, double *dw, double *db, const double *dy, const double *x,
+                         const double *w, int N, int I, double eps);
 /* kind 0 relu, 1 gelu, 2 gelu by tanh. */
 void ref_act(double *y, const double *x, int kind, int n);
 void ref_act_grad(double *dx, const double *dy, const double *x, int kind, int n);
 /* The first 2 pairs dims of a head turn. sign -1 turns back. The angle pos * freq is rounded to float, as the
  * op defines it. */
-void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pairs, int pos0,
-              int sign);
+void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pairs,
+              int pos0, int sign);
 /* window > 0: a token sees the last `window` tokens only, itself included. */
 void ref_attention(double *y, const double *q, const double *k, const double *v, int B, int T, int H, int K,
                    int D, int window);

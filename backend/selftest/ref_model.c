@@ -39,8 +39,8 @@ void ref_layer_norm(double *y, const double *x, const double *w, const double *b
     }
 }
 
-void ref_layer_norm_grad(double *dx, double *dw, double *db, const double *dy, const double *x, const double *w, int N,
-                         int I, double eps) {
+void ref_layer_norm_grad(double *dx, double *dw, double *db, const double *dy, const double *x,
+                         const double *w, int N, int I, double eps) {
     for (int i = 0; i < I; i++) dw[i] = db[i] = 0;
     for (int n = 0; n < N; n++) {
         const double *row = &x[n * I], *d = &dy[n * I];
@@ -73,13 +73,14 @@ void ref_act_grad(double *dx, const double *dy, const double *x, int kind, int n
     for (int i = 0; i < n; i++) {
         double u = sqrt(2 / PI) * (x[i] + 0.044715 * x[i] * x[i] * x[i]), t = tanh(u), d = x[i] > 0;
         if (kind == 1) d = (1 + erf(x[i] / sqrt(2))) / 2 + x[i] * exp(-x[i] * x[i] / 2) / sqrt(2 * PI);
-        if (kind == 2) d = (1 + t) / 2 + x[i] / 2 * (1 - t * t) * sqrt(2 / PI) * (1 + 3 * 0.044715 * x[i] * x[i]);
+        if (kind == 2)
+            d = (1 + t) / 2 + x[i] / 2 * (1 - t * t) * sqrt(2 / PI) * (1 + 3 * 0.044715 * x[i] * x[i]);
         dx[i] = dy[i] * d;
     }
 }
 
-void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pairs, int pos0,
-              int sign) {
+void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pairs,
+              int pos0, int sign) {
     for (int n = 0; n < N; n++)
         for (int h = 0; h < heads; h++) {
             const double *a = &x[(n * heads + h) * D];

@@ -13,7 +13,8 @@ static ar_status parse_int(const ar_option *o, const char *text) {
     long long v = strtoll(text, &end, 10);
     bool bounded = o->lo < o->hi;
     if (errno || end == text || *end || (bounded && ((double)v < o->lo || (double)v > o->hi)))
-        return bounded ? ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a whole number from %.0f to %.0f", o->name, text, o->lo, o->hi)
+        return bounded ? ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a whole number from %.0f to %.0f",
+                                  o->name, text, o->lo, o->hi)
                        : ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a whole number", o->name, text);
     *(int64_t *)o->out = v;
     return AR_OK;
@@ -24,7 +25,8 @@ static ar_status parse_real(const ar_option *o, const char *text) {
     double v = strtod(text, &end);
     bool bounded = o->lo < o->hi;
     if (end == text || *end || !isfinite(v) || (bounded && (v < o->lo || v > o->hi)))
-        return bounded ? ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a number from %g to %g", o->name, text, o->lo, o->hi)
+        return bounded ? ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a number from %g to %g", o->name,
+                                  text, o->lo, o->hi)
                        : ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a number", o->name, text);
     *(double *)o->out = v;
     return AR_OK;
@@ -81,7 +83,8 @@ static void print_option(const ar_option *o) {
     printf("  %-26s %s\n", left, o->help);
 }
 
-static void print_manual(const ar_command *c, const ar_option *own, int32_t own_count, const ar_option *common, int32_t common_count) {
+static void print_manual(const ar_command *c, const ar_option *own, int32_t own_count,
+                         const ar_option *common, int32_t common_count) {
     printf("anyround %s %s\n%s\n", c->name, c->usage, c->help);
     if (own_count) printf("\nOptions:\n");
     for (int32_t i = 0; i < own_count; i++) print_option(&own[i]);
@@ -100,21 +103,28 @@ static ar_status parse_one(const ar_command *command, const ar_option *o, int ar
         return set_value(o, NULL);
     }
     if (eq) return set_value(o, eq + 1);
-    if (*i + 1 >= argc) return ar__fail(AR_ERR_USAGE, "anyround %s: %s needs a value (%s)", command->name, arg, o->value);
+    if (*i + 1 >= argc)
+        return ar__fail(AR_ERR_USAGE, "anyround %s: %s needs a value (%s)", command->name, arg, o->value);
     return set_value(o, argv[++*i]);
 }
 
-ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_option *options, int32_t option_count,
-                        int argc, char **argv, int *positional, int min_positional, int max_positional) {
+ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_option *options,
+                        int32_t option_count, int argc, char **argv, int *positional, int min_positional,
+                        int max_positional) {
     *common = (ar_common){.device = "auto", .seed = 42};
     const ar_option shared[] = {
-        {"--device", AR_OPT_STRING, &common->device, "auto|vk[:N]|cl[:N]", "which device (see `anyround devices`)", 0, 0, NULL},
-        {"--vram", AR_OPT_SIZE, &common->vram, "SIZE", "device memory to use at most, such as 512M", 0, 0, NULL},
-        {"--submit-ms", AR_OPT_REAL, &common->submit_ms, "N", "estimated milliseconds of device work per submission at most", 1, 10000, NULL},
+        {"--device", AR_OPT_STRING, &common->device, "auto|vk[:N]|cl[:N]",
+         "which device (see `anyround devices`)", 0, 0, NULL},
+        {"--vram", AR_OPT_SIZE, &common->vram, "SIZE", "device memory to use at most, such as 512M", 0, 0,
+         NULL},
+        {"--submit-ms", AR_OPT_REAL, &common->submit_ms, "N",
+         "estimated milliseconds of device work per submission at most", 1, 10000, NULL},
         {"--seed", AR_OPT_INT, &common->seed, "N", "seed of every random choice (42)", 0, 9e15, NULL},
         {"--json", AR_OPT_FLAG, &common->json, NULL, "machine-readable result on stdout", 0, 0, NULL},
-        {"--progress", AR_OPT_STRING, &common->progress, "bar|json|none", "progress on stderr (bar on a terminal)", 0, 0, NULL},
-        {"--no-cache", AR_OPT_FLAG, &common->no_cache, NULL, "neither read nor write the pipeline cache", 0, 0, NULL},
+        {"--progress", AR_OPT_STRING, &common->progress, "bar|json|none",
+         "progress on stderr (bar on a terminal)", 0, 0, NULL},
+        {"--no-cache", AR_OPT_FLAG, &common->no_cache, NULL, "neither read nor write the pipeline cache", 0,
+         0, NULL},
         {"--quiet|-q", AR_OPT_FLAG, &common->quiet, NULL, "no progress, no remarks", 0, 0, NULL},
         {"--verbose|-v", AR_OPT_FLAG, &common->verbose, NULL, "say more", 0, 0, NULL},
         {"--help|-h", AR_OPT_FLAG, &common->help, NULL, "this text", 0, 0, NULL},
@@ -135,7 +145,9 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
         size_t bytes = strcspn(arg, "=");
         const ar_option *o = find(options, option_count, arg, bytes);
         if (!o) o = find(shared, shared_count, arg, bytes);
-        if (!o) return ar__fail(AR_ERR_USAGE, "anyround %s: unknown option '%s' (try --help)", command->name, arg);
+        if (!o)
+            return ar__fail(AR_ERR_USAGE, "anyround %s: unknown option '%s' (try --help)", command->name,
+                            arg);
         AR_TRY(parse_one(command, o, argc, argv, &i));
     }
     *positional = kept;
@@ -147,6 +159,7 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
     if (p && strcmp(p, "bar") != 0 && strcmp(p, "json") != 0 && strcmp(p, "none") != 0)
         return ar__fail(AR_ERR_USAGE, "--progress: found '%s', expected bar, json or none", p);
     if (kept < min_positional || kept > max_positional)
-        return ar__fail(AR_ERR_USAGE, "anyround %s: found %d arguments, expected %s", command->name, kept, command->usage);
+        return ar__fail(AR_ERR_USAGE, "anyround %s: found %d arguments, expected %s", command->name, kept,
+                        command->usage);
     return AR_OK;
 }

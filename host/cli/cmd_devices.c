@@ -20,8 +20,9 @@ static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usa
         printf("      not usable: %s\n", ar_error());
         return;
     }
-    printf("      plan: vector width %u, group %u, GEMM tile %ux%u, %s, %s timing, submissions of %g ms\n", p->vw, p->wg, p->gemm_tm, p->gemm_tn * p->vw,
-           p->staged ? "staged copies" : "direct access", p->timestamps ? "device" : "wall-clock", p->submit_ms);
+    printf("      plan: vector width %u, group %u, GEMM tile %ux%u, %s, %s timing, submissions of %g ms\n",
+           p->vw, p->wg, p->gemm_tm, p->gemm_tn * p->vw, p->staged ? "staged copies" : "direct access",
+           p->timestamps ? "device" : "wall-clock", p->submit_ms);
     if (p->reasons[0]) printf("      %s\n", p->reasons);
 }
 
@@ -76,9 +77,11 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         cJSON_Delete(list);
     }
     free(facts);
-    if (status == AR_OK && count == 0) return ar__fail(AR_ERR_NO_DEVICE, "no Vulkan or OpenCL device found (%s)", notes);
+    if (status == AR_OK && count == 0)
+        return ar__fail(AR_ERR_NO_DEVICE, "no Vulkan or OpenCL device found (%s)", notes);
     if (notes[0] && !common.quiet) fprintf(stderr, "%s\n", notes);
     return status;
 }
 
-const ar_command ar__command_devices = {"devices", "list the devices found, their limits and the policy for them", "[options]", run};
+const ar_command ar__command_devices = {
+    "devices", "list the devices found, their limits and the policy for them", "[options]", run};

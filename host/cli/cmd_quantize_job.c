@@ -351,7 +351,8 @@ static ar_status make_samples(job *j) {
     return status;
 }
 
-/* The description becomes what is done with the samples there are: it is what the files and the report say. */
+/* The description becomes what is done with the samples there are: it is what the files and the report say.
+ */
 static ar_status settle_samples(job *j) {
     ar_quant_desc *d = &j->desc;
     ar_sample_split split;
@@ -359,10 +360,12 @@ static ar_status settle_samples(job *j) {
     if (d->iters == 0) return AR_OK;
     AR_TRY(ar_sample_split_make(&split, d, j->samples.count));
     if (split.select != d->select && j->observer.warn)
-        j->observer.warn(j->observer.ctx, "one sample leaves none to hold out: the step is selected by its own loss");
+        j->observer.warn(j->observer.ctx,
+                         "one sample leaves none to hold out: the step is selected by its own loss");
     if (split.batch < d->batch && j->r->has_batch && j->observer.warn) {
-        snprintf(line, sizeof line, "--batch: %d samples a step, not %d: there are %d, and %d of them held out", (int)split.batch,
-                 (int)d->batch, (int)j->samples.count, (int)split.held);
+        snprintf(line, sizeof line,
+                 "--batch: %d samples a step, not %d: there are %d, and %d of them held out",
+                 (int)split.batch, (int)d->batch, (int)j->samples.count, (int)split.held);
         j->observer.warn(j->observer.ctx, line);
     }
     d->select = split.select;
@@ -371,8 +374,8 @@ static ar_status settle_samples(job *j) {
     return AR_OK;
 }
 
-/* What the device reports as its memory may vary from run to run, and the budget decides how a step is cut. So
- * a resumed run keeps the budget of the first, unless the user gives one. */
+/* What the device reports as its memory may vary from run to run, and the budget decides how a step is cut.
+ * So a resumed run keeps the budget of the first, unless the user gives one. */
 static ar_status keep_budget(job *j, const char *part_dir) {
     char *recorded = NULL;
     if (!j->r->resume || j->common.vram > 0) return AR_OK;
@@ -406,7 +409,8 @@ static ar_status run_job(job *j) {
     status = r->method->run(&j->model->model, j->device, j->desc.iters > 0 ? &j->samples : NULL, &j->desc,
                             &sink, &j->observer);
     ar_program_progress_end(&j->common);
-    bool is_hopeless = status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
+    bool is_hopeless =
+        status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
     if (status == AR_OK) status = write_outputs(j, &manifest);
     if (is_hopeless || (status == AR_ERR_FORMAT && j->desc.iters == 0)) (void)ar__part_remove(&j->part);
     if (status == AR_ERR_INTERRUPTED && !j->common.quiet)

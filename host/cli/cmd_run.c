@@ -66,7 +66,8 @@ static ar_status choose(ar_generation *gen, int32_t *id) {
     ar_sample_penalize(gen->logits, gen->m->model.vocab, gen->ids + from, gen->count - from, gen->penalty);
     *id = ar_sample(gen->logits, gen->m->model.vocab, &gen->sampling, (uint64_t)gen->count);
     if (isnan(gen->logits[*id]))
-        return ar__fail(AR_ERR_FORMAT, "%s: found only NaN among the logits of token %lld", gen->m->path, (long long)gen->count);
+        return ar__fail(AR_ERR_FORMAT, "%s: found only NaN among the logits of token %lld", gen->m->path,
+                        (long long)gen->count);
     return AR_OK;
 }
 

@@ -3,7 +3,11 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 
-typedef struct tally { const ar_common *common; int64_t passed, failed; cJSON *rows; } tally;
+typedef struct tally {
+    const ar_common *common;
+    int64_t passed, failed;
+    cJSON *rows;
+} tally;
 
 static void report(void *ctx, const ar_selftest_result *r) {
     tally *t = ctx;
@@ -20,7 +24,8 @@ static void report(void *ctx, const ar_selftest_result *r) {
         cJSON_AddBoolToObject(row, "passed", r->passed);
         cJSON_AddItemToArray(t->rows, row);
     } else if (!r->passed || t->common->verbose) {
-        printf("%-4s %-18s %-40s error %.3g, bound %.3g %s\n", r->passed ? "ok" : "FAIL", r->kernel, r->test, r->error, r->bound, r->detail);
+        printf("%-4s %-18s %-40s error %.3g, bound %.3g %s\n", r->passed ? "ok" : "FAIL", r->kernel, r->test,
+               r->error, r->bound, r->detail);
     }
 }
 
@@ -51,4 +56,5 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     return status;
 }
 
-const ar_command ar__command_selftest = {"selftest", "run every kernel against a scalar reference on this device", "[options]", run};
+const ar_command ar__command_selftest = {
+    "selftest", "run every kernel against a scalar reference on this device", "[options]", run};

@@ -10,12 +10,16 @@ static const ar_command *const commands[] = {
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 
 static void print_help(FILE *out) {
-    fprintf(out, "anyround %s: quantize language models and run them in few bits on any GPU (Vulkan, OpenCL)\n\n"
-                 "usage: anyround COMMAND … (anyround COMMAND --help)\n\n", ar_version());
-    for (size_t i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->help);
-    fprintf(out, "\nMODEL is a Hugging Face folder (config.json, *.safetensors, tokenizer.json) or a .gguf file.\n"
-                 "Exit codes: 0 ok, 1 failed at run time, 2 wrong usage, 3 bad input file, 4 no usable device, "
-                 "5 a check failed, 130 interrupted.\n");
+    fprintf(out,
+            "anyround %s: quantize language models and run them in few bits on any GPU (Vulkan, OpenCL)\n\n"
+            "usage: anyround COMMAND … (anyround COMMAND --help)\n\n",
+            ar_version());
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->help);
+    fprintf(out,
+            "\nMODEL is a Hugging Face folder (config.json, *.safetensors, tokenizer.json) or a .gguf file.\n"
+            "Exit codes: 0 ok, 1 failed at run time, 2 wrong usage, 3 bad input file, 4 no usable device, "
+            "5 a check failed, 130 interrupted.\n");
 }
 
 int main(int argc, char **argv) {
@@ -35,7 +39,8 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], commands[i]->name) != 0) continue;
         ar_program_catch_signals();
         ar_status status = commands[i]->run(commands[i], argc - 1, argv + 1);
-        if ((fflush(stdout) != 0 || ferror(stdout)) && status == AR_OK) status = ar__fail(AR_ERR_IO, "stdout: cannot write");
+        if ((fflush(stdout) != 0 || ferror(stdout)) && status == AR_OK)
+            status = ar__fail(AR_ERR_IO, "stdout: cannot write");
         if (status != AR_OK) fprintf(stderr, "anyround: %s: %s\n", ar_status_text(status), ar_error());
         return ar_program_exit_code(status);
     }

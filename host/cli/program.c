@@ -61,7 +61,10 @@ static char *cache_folder(void) {
 
 ar_status ar_program_device(ar_device **device, const ar_common *common) {
     char *cache = common->no_cache ? NULL : cache_folder();
-    ar_device_desc desc = {.select = common->device, .memory_budget = common->vram, .submit_ms = common->submit_ms, .cache_dir = cache};
+    ar_device_desc desc = {.select = common->device,
+                           .memory_budget = common->vram,
+                           .submit_ms = common->submit_ms,
+                           .cache_dir = cache};
     ar_status status = ar_device_open(device, &desc);
     free(cache);
     if (status == AR_OK && !common->quiet) {
@@ -100,8 +103,8 @@ static void print_number(const char *name, double value) {
 
 static void print_json_event(void *ctx, const ar_progress_event *e) {
     (void)ctx;
-    fprintf(stderr, "{\"stage\":\"%s\",\"block\":%d,\"blocks\":%d,\"step\":%d,\"steps\":%d", e->stage, (int)e->block, (int)e->block_count,
-            (int)e->step, (int)e->step_count);
+    fprintf(stderr, "{\"stage\":\"%s\",\"block\":%d,\"blocks\":%d,\"step\":%d,\"steps\":%d", e->stage,
+            (int)e->block, (int)e->block_count, (int)e->step, (int)e->step_count);
     print_number("loss_first", e->loss_first);
     print_number("loss_best", e->loss_best);
     print_number("loss", e->loss_last);
@@ -113,16 +116,18 @@ static void print_json_event(void *ctx, const ar_progress_event *e) {
 static void print_bar(void *ctx, const ar_progress_event *e) {
     (void)ctx;
     char bar[25], memory[16];
-    double share = e->step_count > 0 ? (double)e->step / e->step_count : e->block_count > 0 ? (double)e->block / e->block_count : 0.0;
+    double share = e->step_count > 0    ? (double)e->step / e->step_count
+                   : e->block_count > 0 ? (double)e->block / e->block_count
+                                        : 0.0;
     int filled = (int)(share * 24.0);
     memset(bar, '-', 24);
     memset(bar, '#', (size_t)(filled < 0 ? 0 : filled > 24 ? 24 : filled));
     bar[24] = '\0';
     if (e->step_count > 0 && e->tokens_per_s > 0.0) {
         double left = e->seconds / (e->step > 0 ? e->step : 1) * (e->step_count - e->step);
-        fprintf(stderr, "\r\033[K%s [%s] block %d step %d/%d loss %.4g -> %.4g  %.0f tok/s  %.0f s left  %s", e->stage, bar, (int)e->block,
-                (int)e->step, (int)e->step_count, e->loss_first, e->loss_best, e->tokens_per_s, left,
-                ar_program_bytes(memory, sizeof memory, e->device_bytes));
+        fprintf(stderr, "\r\033[K%s [%s] block %d step %d/%d loss %.4g -> %.4g  %.0f tok/s  %.0f s left  %s",
+                e->stage, bar, (int)e->block, (int)e->step, (int)e->step_count, e->loss_first, e->loss_best,
+                e->tokens_per_s, left, ar_program_bytes(memory, sizeof memory, e->device_bytes));
     } else {
         fprintf(stderr, "\r\033[K%s [%s] %d/%d", e->stage, bar, (int)(e->step_count > 0 ? e->step : e->block),
                 (int)(e->step_count > 0 ? e->step_count : e->block_count));

@@ -1,4 +1,5 @@
-/* The program around the library: commands, options, output. Included by main.c, args.c, cmd_*.c and bench/. */
+/* The program around the library: commands, options, output. Included by main.c, args.c, cmd_*.c and bench/.
+ */
 #ifndef AR_PROGRAM_H
 #define AR_PROGRAM_H
 #include "ar_error.h"
@@ -14,12 +15,12 @@ typedef enum ar_option_kind {
 } ar_option_kind;
 
 typedef struct ar_option {
-    const char *name;              /* "--bits"; two names as "--group|-g" */
+    const char *name; /* "--bits"; two names as "--group|-g" */
     ar_option_kind kind;
     void *out;
-    const char *value, *help;      /* "N", "what it does" */
-    double lo, hi;                 /* AR_OPT_INT, AR_OPT_REAL; both 0 = unbounded */
-    bool *given;                   /* set when the option was used; may be NULL */
+    const char *value, *help; /* "N", "what it does" */
+    double lo, hi;            /* AR_OPT_INT, AR_OPT_REAL; both 0 = unbounded */
+    bool *given;              /* set when the option was used; may be NULL */
 } ar_option;
 
 /* Options of every command. */
@@ -29,21 +30,22 @@ typedef struct ar_common {
     double submit_ms; /* 0 = the plan's */
     int64_t seed;
     bool json, quiet, verbose, no_cache, help;
-    const char *progress;          /* "bar", "json", "none"; NULL = bar on a terminal */
+    const char *progress; /* "bar", "json", "none"; NULL = bar on a terminal */
 } ar_common;
 
 typedef struct ar_command ar_command;
 struct ar_command {
     const char *name, *help;
-    const char *usage;             /* what follows the name: "MODEL -o OUT [options]" */
+    const char *usage; /* what follows the name: "MODEL -o OUT [options]" */
     ar_status (*run)(const ar_command *self, int argc, char **argv);
 };
 
 /* Parses argv[1..] by options + the common ones; positional arguments are left in argv[1..*positional], whose
  * number must be in [min_positional, max_positional]. With --help prints the manual and sets common->help.
  * Errors: USAGE, naming the option and what was expected. */
-ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_option *options, int32_t option_count,
-                        int argc, char **argv, int *positional, int min_positional, int max_positional);
+ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_option *options,
+                        int32_t option_count, int argc, char **argv, int *positional, int min_positional,
+                        int max_positional);
 
 /* Opens the device the common options name, with the user's cache folder. *memory = its budget. */
 ar_status ar_program_device(ar_device **device, const ar_common *common);

@@ -44,7 +44,8 @@ static ar_status read_i32(int32_t *out, const ar_json *root, const char *key, in
 static ar_status read_sizes(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what) {
     AR_TRY(ar_json_int(&c->hidden, root, r->hidden, 1, MAX_HIDDEN, what));
     if (r->intermediate_is_optional)
-        AR_TRY(ar_json_int_or(&c->intermediate, root, r->intermediate, 4 * c->hidden, 1, MAX_INTERMEDIATE, what));
+        AR_TRY(ar_json_int_or(&c->intermediate, root, r->intermediate, 4 * c->hidden, 1, MAX_INTERMEDIATE,
+                              what));
     else
         AR_TRY(ar_json_int(&c->intermediate, root, r->intermediate, 1, MAX_INTERMEDIATE, what));
     AR_TRY(ar_json_int(&c->vocab, root, "vocab_size", 1, MAX_VOCAB, what));
@@ -110,7 +111,8 @@ ar_status ar__config_layer_windows(ar_config *c, const ar_json *root, const char
     return AR_OK;
 }
 
-ar_status ar__config_expect(const ar_json *root, const char *key, bool fallback, bool expected, const char *what) {
+ar_status ar__config_expect(const ar_json *root, const char *key, bool fallback, bool expected,
+                            const char *what) {
     bool found = false;
     AR_TRY(ar_json_bool_or(&found, root, key, fallback, what));
     if (found == expected) return AR_OK;
@@ -123,13 +125,11 @@ static ar_status read_heads(ar_config *c, const ar_json *root, const ar__config_
     AR_TRY(read_i32(&c->heads, root, r->heads, 1, MAX_HEADS, what));
     AR_TRY(ar_json_int_or(&kv_heads, root, "num_key_value_heads", c->heads, 1, c->heads, what));
     if (c->heads % kv_heads != 0)
-        return ar__fail(AR_ERR_FORMAT,
-                        "%s: num_key_value_heads: found %d, expected a divisor of %s = %d",
+        return ar__fail(AR_ERR_FORMAT, "%s: num_key_value_heads: found %d, expected a divisor of %s = %d",
                         what, (int)kv_heads, r->heads, (int)c->heads);
     AR_TRY(ar_json_int_or(&head_dim, root, "head_dim", r->default_head_dim, 1, MAX_HEAD_DIM, what));
     if (head_dim == 0 && c->hidden % c->heads != 0)
-        return ar__fail(AR_ERR_FORMAT,
-                        "%s: %s: found %lld, expected a multiple of %s = %d", what, r->hidden,
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found %lld, expected a multiple of %s = %d", what, r->hidden,
                         (long long)c->hidden, r->heads, (int)c->heads);
     if (head_dim == 0) head_dim = c->hidden / c->heads;
     if (head_dim % 4 != 0 || head_dim > MAX_HEAD_DIM)
@@ -232,10 +232,12 @@ static ar_status read_scaling(ar_config *c, const ar_json *scaling, const char *
 static ar_status set_rotary(ar_config *c, float factor, bool partial_rotary, const char *what) {
     c->rotary = (int32_t)((double)factor * c->head_dim);
     if (!partial_rotary && factor != 1.0f)
-        return ar__fail(AR_ERR_FORMAT, "%s: partial_rotary_factor: found %g, expected 1", what, (double)factor);
+        return ar__fail(AR_ERR_FORMAT, "%s: partial_rotary_factor: found %g, expected 1", what,
+                        (double)factor);
     if (c->rotary < 2 || c->rotary % 2 != 0)
-        return ar__fail(AR_ERR_FORMAT, "%s: partial_rotary_factor: found %g of %d dims, expected an even number of them", what,
-                        (double)factor, (int)c->head_dim);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: partial_rotary_factor: found %g of %d dims, expected an even number of them",
+                        what, (double)factor, (int)c->head_dim);
     return AR_OK;
 }
 

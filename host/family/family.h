@@ -18,7 +18,7 @@ bool ar__rope_is_long(const ar_config *c); /* it has other frequencies there */
 /* Where config.json keeps the numbers, and what a missing key means. */
 typedef struct ar__config_rules {
     const char *hidden, *intermediate, *layers, *heads, *max_tokens, *act;
-    const char *eps;               /* NULL: always default_eps */
+    const char *eps; /* NULL: always default_eps */
     double default_eps;
     const char *default_act;       /* "silu": a gated MLP, which knows no other */
     int32_t default_head_dim;      /* 0 = hidden / heads */
@@ -26,40 +26,48 @@ typedef struct ar__config_rules {
     bool is_tied, is_rotary, has_partial_rotary, has_longrope;
 } ar__config_rules;
 /* What Llama and its relatives say; designated initialisers may follow. */
-#define AR__LLAMA_RULES                                                                                     \
-    .hidden = "hidden_size", .intermediate = "intermediate_size", .layers = "num_hidden_layers",           \
-    .heads = "num_attention_heads", .max_tokens = "max_position_embeddings", .act = "hidden_act",          \
+#define AR__LLAMA_RULES                                                                                      \
+    .hidden = "hidden_size", .intermediate = "intermediate_size", .layers = "num_hidden_layers",             \
+    .heads = "num_attention_heads", .max_tokens = "max_position_embeddings", .act = "hidden_act",            \
     .eps = "rms_norm_eps", .default_act = "silu", .is_rotary = true
 ar_status ar__config_decoder(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what);
 /* sliding_window, of all layers; fallback (0 = none) where it is missing, none where it is null. */
 ar_status ar__config_window(ar_config *c, const ar_json *root, int32_t fallback, const char *what);
-/* The same of some layers, where use_sliding_window is true: those that layer_types calls so, or without it those from
- * max_window_layers on. */
+/* The same of some layers, where use_sliding_window is true: those that layer_types calls so, or without it
+ * those from max_window_layers on. */
 ar_status ar__config_layer_windows(ar_config *c, const ar_json *root, const char *what);
 /* Layer i does not slide. After the last layer: no window where none slides. */
 void ar__config_set_full(ar_config *c, int32_t i);
 void ar__config_trim_window(ar_config *c);
 /* Refuses a flag that is not as expected; missing = fallback. */
-ar_status ar__config_expect(const ar_json *root, const char *key, bool fallback, bool expected, const char *what);
+ar_status ar__config_expect(const ar_json *root, const char *key, bool fallback, bool expected,
+                            const char *what);
 
 /* ---- family_bind.c: named tensors behind ar_model and ar_block ---- */
 
 typedef enum ar__bias { AR__BIAS_NONE, AR__BIAS_MAYBE, AR__BIAS } ar__bias;
 
-/* A decoder's tensors, all blocks alike. Full names are PREFIX name ".weight", for a block's PREFIX layers ".N." name;
- * the prefix is the first one under which a tensor is found. Names are string literals: they are kept. */
+/* A decoder's tensors, all blocks alike. Full names are PREFIX name ".weight", for a block's PREFIX layers
+ * ".N." name; the prefix is the first one under which a tensor is found. Names are string literals: they are
+ * kept. */
 typedef struct ar__layout {
-    const char *const *prefixes;   /* NULL-terminated: {"model.", NULL} */
+    const char *const *prefixes;    /* NULL-terminated: {"model.", NULL} */
     const char *embedding, *layers; /* "embed_tokens", "layers" */
-    const char *positions;         /* learned; NULL = rotary */
-    int32_t position_skip;         /* rows of that table before position 0 */
-    const char *const *ignored;    /* NULL-terminated endings of tensors that are computed here; NULL = none */
+    const char *positions;          /* learned; NULL = rotary */
+    int32_t position_skip;          /* rows of that table before position 0 */
+    const char *const *ignored; /* NULL-terminated endings of tensors that are computed here; NULL = none */
     int32_t linear_count, norm_count;
-    struct { const char *name; int64_t O, I; ar__bias bias; } linears[AR_MAX_LINEARS];
+    struct {
+        const char *name;
+        int64_t O, I;
+        ar__bias bias;
+    } linears[AR_MAX_LINEARS];
     ar_norm norms[AR_MAX_NORMS], final_norm;
-    ar_status (*forward)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook);
+    ar_status (*forward)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
+                         const ar_hook *hook);
 } ar__layout;
-/* Fills m->model from m->config and m->weights. Errors: FORMAT names a missing, misshapen or superfluous tensor. */
+/* Fills m->model from m->config and m->weights. Errors: FORMAT names a missing, misshapen or superfluous
+ * tensor. */
 ar_status ar__family_bind(ar_open_model *m, const ar__layout *layout);
 void ar__family_unbind(ar_open_model *m);
 /* The float tensor of linear i is stored (I, O). */
@@ -70,7 +78,8 @@ const ar_config *ar__family_config(const ar_block *b);
 /* SHAPE unless 1 <= T <= the context. */
 ar_status ar__family_check_tokens(const ar_block *b, int32_t T);
 /* y = attention of q, k, v as the family's config says, T tokens a sequence. */
-ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *const qkv[3], int32_t T, const ar_hook *hook);
+ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *const qkv[3], int32_t T,
+                            const ar_hook *hook);
 
 /* family_llama.c: the layout of Llama's relatives, without the biases; and their forward. */
 ar__layout ar__llama_layout(const ar_config *c);

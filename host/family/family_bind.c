@@ -1,5 +1,6 @@
-/* What all families share: finding a decoder's tensors by name, checking their shapes, reading them, and refusing
- * what is missing or does not belong. Knows no family; a family describes itself by an ar__layout. */
+/* What all families share: finding a decoder's tensors by name, checking their shapes, reading them, and
+ * refusing what is missing or does not belong. Knows no family; a family describes itself by an ar__layout.
+ */
 #include "ar_error.h"
 #include "family.h"
 #include <inttypes.h>
@@ -37,10 +38,12 @@ static ar_status read_rows(const bound *m, float *dst, int64_t i, int64_t row, i
 }
 
 /* Rows [row, row + rows) of W (O, I) from a tensor that holds W^T (I, O): its columns. */
-static ar_status read_columns(const bound *m, float *dst, int64_t i, int64_t row, int64_t rows, int64_t O, int64_t I) {
+static ar_status read_columns(const bound *m, float *dst, int64_t i, int64_t row, int64_t rows, int64_t O,
+                              int64_t I) {
     int64_t step = TRANSPOSE_BYTES / (4 * O) < 1 ? 1 : TRANSPOSE_BYTES / (4 * O);
     if (row < 0 || rows < 0 || row > O || rows > O - row)
-        return ar__fail(AR_ERR_ARG, "rows %" PRId64 " to %" PRId64 ": expected them below %" PRId64, row, row + rows - 1, O);
+        return ar__fail(AR_ERR_ARG, "rows %" PRId64 " to %" PRId64 ": expected them below %" PRId64, row,
+                        row + rows - 1, O);
     float *stored = ar__alloc((size_t)(step < I ? step : I), (size_t)O * sizeof *stored);
     ar_status status = stored ? AR_OK : AR_ERR_MEMORY;
     for (int64_t first = 0; status == AR_OK && first < I; first += step) {
@@ -56,7 +59,8 @@ static ar_status read_columns(const bound *m, float *dst, int64_t i, int64_t row
 static ar_status read_linear(const ar_block *b, float *dst, int32_t i, int64_t row, int64_t rows) {
     const bound_block *block = b->impl;
     if (block->transposed[i])
-        return read_columns(block->model, dst, block->linears[i], row, rows, b->linears[i].O, b->linears[i].I);
+        return read_columns(block->model, dst, block->linears[i], row, rows, b->linears[i].O,
+                            b->linears[i].I);
     return read_rows(block->model, dst, block->linears[i], row, rows);
 }
 
@@ -132,8 +136,14 @@ static ar_status describe_codes(const bound *m, ar_stored *s, int64_t index) {
     if (!q) return AR_ERR_MEMORY;
     AR_TRY(w->vtable->read_codes(w->impl, q, index));
     if (q->scheme.super != AR_SUPER_NONE) return AR_ERR_UNSUPPORTED;
-    *d = (ar_packed_desc){.type = AR_QT_GROUP, .O = q->O, .I = q->I, .scheme = q->scheme, .codes = q->codes, .scales = q->scales,
-                          .zeros = q->zeros, .mins = q->mins};
+    *d = (ar_packed_desc){.type = AR_QT_GROUP,
+                          .O = q->O,
+                          .I = q->I,
+                          .scheme = q->scheme,
+                          .codes = q->codes,
+                          .scales = q->scales,
+                          .zeros = q->zeros,
+                          .mins = q->mins};
     return AR_OK;
 }
 
@@ -145,13 +155,15 @@ static ar_status describe(const bound *m, ar_stored *s, int64_t index, int64_t O
 
 /* f32 rows that were read into *s. */
 static void describe_rows(ar_stored *s, int64_t O, int64_t I) {
-    s->desc = (ar_packed_desc){.type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)s->rows, .row_stride = 4 * (uint64_t)I};
+    s->desc = (ar_packed_desc){
+        .type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)s->rows, .row_stride = 4 * (uint64_t)I};
 }
 
 static ar_status describe_linear(const ar_block *b, ar_stored *s, int32_t i) {
     const bound_block *block = b->impl;
     int64_t O = b->linears[i].O, I = b->linears[i].I;
-    ar_status status = block->transposed[i] ? AR_ERR_UNSUPPORTED : describe(block->model, s, block->linears[i], O, I);
+    ar_status status =
+        block->transposed[i] ? AR_ERR_UNSUPPORTED : describe(block->model, s, block->linears[i], O, I);
     if (status != AR_ERR_UNSUPPORTED) return status;
     s->rows = ar__alloc((size_t)O, (size_t)I * sizeof *s->rows);
     if (!s->rows) return AR_ERR_MEMORY;
@@ -175,15 +187,19 @@ bool ar__family_is_transposed(const ar_block *b, int32_t i) {
 
 /* ---- what forwards ask ---- */
 
-const ar_config *ar__family_config(const ar_block *b) { return &((const bound_block *)b->impl)->model->open->config; }
+const ar_config *ar__family_config(const ar_block *b) {
+    return &((const bound_block *)b->impl)->model->open->config;
+}
 
 ar_status ar__family_check_tokens(const ar_block *b, int32_t T) {
     int32_t most = ar__family_config(b)->max_tokens;
     if (T >= 1 && T <= most) return AR_OK;
-    return ar__fail(AR_ERR_SHAPE, "block %d: found T = %d, expected 1 to %d", (int)b->index, (int)T, (int)most);
+    return ar__fail(AR_ERR_SHAPE, "block %d: found T = %d, expected 1 to %d", (int)b->index, (int)T,
+                    (int)most);
 }
 
-ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *const qkv[3], int32_t T, const ar_hook *hook) {
+ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *const qkv[3], int32_t T,
+                            const ar_hook *hook) {
     const bound *m = ((const bound_block *)b->impl)->model;
     const ar_attention a = {.D = b->head_dim,
                             .freq = m->freq,
@@ -206,7 +222,8 @@ static void shape_text(char *out, size_t bytes, int32_t dim_count, const int64_t
 
 /* Finds name as (rows, width), or (width) when rows is 0, readable as floats. *index = -1 when it is missing
  * and optional. */
-static ar_status bind_tensor(bound *l, int64_t *index, const char *name, int64_t rows, int64_t width, bool optional) {
+static ar_status bind_tensor(bound *l, int64_t *index, const char *name, int64_t rows, int64_t width,
+                             bool optional) {
     const ar_weights *w = &l->open->weights;
     const int64_t dims[2] = {rows ? rows : width, width};
     int32_t dim_count = rows ? 2 : 1;
@@ -251,7 +268,8 @@ static ar_status bind_linear(bound *l, bound_block *block, ar_block *b, int32_t 
 }
 
 /* Weight and bias of the norm PREFIX norm->name. */
-static ar_status bind_norm(bound *l, int64_t *weight, int64_t *bias, const char *prefix, const ar_norm *norm) {
+static ar_status bind_norm(bound *l, int64_t *weight, int64_t *bias, const char *prefix,
+                           const ar_norm *norm) {
     char name[NAME_BYTES];
     *bias = -1;
     snprintf(name, sizeof name, "%s%s.weight", prefix, norm->name);
@@ -291,8 +309,8 @@ static ar_status bind_block(bound *l, ar_block *b, int32_t index) {
     return AR_OK;
 }
 
-/* Embedding, positions and head. A tied model may store its one matrix under either name (or both: the embedding
- * counts). */
+/* Embedding, positions and head. A tied model may store its one matrix under either name (or both: the
+ * embedding counts). */
 static ar_status bind_ends(bound *l) {
     const ar_config *c = &l->open->config;
     const ar__layout *layout = l->layout;
@@ -305,7 +323,8 @@ static ar_status bind_ends(bound *l) {
     if (c->tied) l->head = l->embedding;
     if (!layout->positions) return AR_OK;
     snprintf(name, sizeof name, "%s%s.weight", l->prefix, layout->positions);
-    return bind_tensor(l, &l->positions, name, (int64_t)c->max_tokens + layout->position_skip, c->hidden, false);
+    return bind_tensor(l, &l->positions, name, (int64_t)c->max_tokens + layout->position_skip, c->hidden,
+                       false);
 }
 
 static bool has_ending(const char *name, const char *ending) {

@@ -1,14 +1,16 @@
 /* GPT-2 (Radford 2019): learned positions, layer norms, q, k and v in one product, an MLP without a gate,
  *   h = x + c_proj(attention(c_attn(n1))),  n1 = ln_1(x)
  *   y = h + c_proj(gelu(c_fc(n2))),         n2 = ln_2(h)
- * The head is the embedding unless the model says otherwise. Hugging Face stores its products as Conv1D, (I, O). */
+ * The head is the embedding unless the model says otherwise. Hugging Face stores its products as Conv1D, (I,
+ * O). */
 #include "ar_error.h"
 #include "family.h"
 
 enum { QKV, O, UP, DOWN };
 enum { NORM_ATTENTION, NORM_MLP };
 
-static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook) {
+static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
+                         const ar_hook *hook) {
     ar_tensor *n1, *n2, *fused, *qkv[3], *mixed, *h, *up, *act;
     AR_TRY(ar__family_check_tokens(b, T));
     AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));
@@ -39,8 +41,9 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
     AR_TRY(ar__config_expect(root, "scale_attn_by_inverse_layer_idx", false, false, what));
     AR_TRY(ar__config_expect(root, "add_cross_attention", false, false, what));
     if (c->kv_heads != c->heads || (int64_t)c->heads * c->head_dim != c->hidden)
-        return ar__fail(AR_ERR_FORMAT, "%s: found %d heads of %d with %d of keys, expected them to make up n_embd = %lld", what,
-                        (int)c->heads, (int)c->head_dim, (int)c->kv_heads, (long long)c->hidden);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: found %d heads of %d with %d of keys, expected them to make up n_embd = %lld",
+                        what, (int)c->heads, (int)c->head_dim, (int)c->kv_heads, (long long)c->hidden);
     c->is_conv1d = true;
     return AR_OK;
 }

@@ -10,7 +10,8 @@ enum { Q, K, V, O, GATE, UP, DOWN };
 enum { NORM_ATTENTION, NORM_MLP, NORM_Q, NORM_K };
 
 /* Where the layout has them (Qwen3), every head of q and k is normed before it turns. */
-static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook) {
+static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
+                         const ar_hook *hook) {
     ar_tensor *n1, *n2, *qkv[3], *mixed, *h, *act;
     AR_TRY(ar__family_check_tokens(b, T));
     AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));

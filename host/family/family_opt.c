@@ -1,12 +1,14 @@
-/* OPT (Zhang 2022, arXiv 2205.01068): learned positions that start at row 2 of their table, layer norms before
- * attention and MLP, ReLU. The variants that norm afterwards or project the embedding are refused by name. */
+/* OPT (Zhang 2022, arXiv 2205.01068): learned positions that start at row 2 of their table, layer norms
+ * before attention and MLP, ReLU. The variants that norm afterwards or project the embedding are refused by
+ * name. */
 #include "ar_error.h"
 #include "family.h"
 
 enum { Q, K, V, O, UP, DOWN };
 enum { NORM_ATTENTION, NORM_MLP };
 
-static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook) {
+static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
+                         const ar_hook *hook) {
     ar_tensor *n1, *n2, *qkv[3], *mixed, *h, *up, *act;
     AR_TRY(ar__family_check_tokens(b, T));
     AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));
@@ -36,8 +38,8 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
     AR_TRY(ar__config_expect(root, "layer_norm_elementwise_affine", true, true, what));
     AR_TRY(ar_json_int_or(&width, root, "word_embed_proj_dim", c->hidden, 1, INT32_MAX, what));
     if (width == c->hidden) return AR_OK;
-    return ar__fail(AR_ERR_FORMAT, "%s: word_embed_proj_dim: found %lld, expected hidden_size = %lld", what, (long long)width,
-                    (long long)c->hidden);
+    return ar__fail(AR_ERR_FORMAT, "%s: word_embed_proj_dim: found %lld, expected hidden_size = %lld", what,
+                    (long long)width, (long long)c->hidden);
 }
 
 /* enable_bias: seen in the weights. */

@@ -7,7 +7,8 @@
 enum { QKV, O, GATE_UP, DOWN };
 enum { NORM_ATTENTION, NORM_MLP };
 
-static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T, const ar_hook *hook) {
+static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
+                         const ar_hook *hook) {
     ar_tensor *n1, *n2, *fused, *qkv[3], *mixed, *h, *gate, *up, *act;
     int64_t q = b->linears[O].I, inner = b->linears[DOWN].I;
     AR_TRY(ar__family_check_tokens(b, T));
@@ -38,11 +39,13 @@ static ar_status bind(ar_open_model *m) {
     ar__layout layout = ar__llama_layout(c);
     int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
     layout.linear_count = 4;
-    layout.linears[QKV].name = "self_attn.qkv_proj", layout.linears[QKV].O = q + 2 * kv, layout.linears[QKV].I = c->hidden;
+    layout.linears[QKV].name = "self_attn.qkv_proj", layout.linears[QKV].O = q + 2 * kv,
+    layout.linears[QKV].I = c->hidden;
     layout.linears[O].name = "self_attn.o_proj", layout.linears[O].O = c->hidden, layout.linears[O].I = q;
     layout.linears[GATE_UP].name = "mlp.gate_up_proj", layout.linears[GATE_UP].O = 2 * c->intermediate;
     layout.linears[GATE_UP].I = c->hidden;
-    layout.linears[DOWN].name = "mlp.down_proj", layout.linears[DOWN].O = c->hidden, layout.linears[DOWN].I = c->intermediate;
+    layout.linears[DOWN].name = "mlp.down_proj", layout.linears[DOWN].O = c->hidden,
+    layout.linears[DOWN].I = c->intermediate;
     layout.forward = forward;
     return ar__family_bind(m, &layout);
 }

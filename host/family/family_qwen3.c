@@ -14,8 +14,10 @@ static ar_status bind(ar_open_model *m) {
     const ar_config *c = &m->config;
     ar__layout layout = ar__llama_layout(c);
     for (int32_t i = 0; i < 4; i++) layout.linears[i].bias = AR__BIAS_MAYBE;
-    layout.norms[layout.norm_count++] = (ar_norm){.name = "self_attn.q_norm", .I = c->head_dim, .eps = c->rms_eps};
-    layout.norms[layout.norm_count++] = (ar_norm){.name = "self_attn.k_norm", .I = c->head_dim, .eps = c->rms_eps};
+    layout.norms[layout.norm_count++] =
+        (ar_norm){.name = "self_attn.q_norm", .I = c->head_dim, .eps = c->rms_eps};
+    layout.norms[layout.norm_count++] =
+        (ar_norm){.name = "self_attn.k_norm", .I = c->head_dim, .eps = c->rms_eps};
     return ar__family_bind(m, &layout);
 }
 

@@ -6,7 +6,8 @@
 /* theta^(-2i/D); linear: divided by the factor; llama3: long wavelengths divided, short ones kept, those
  * between blended (Llama 3.1's rope_scaling); longrope: each divided by its own factor. */
 static double frequency(const ar_config *c, int32_t i, bool is_long) {
-    double freq = pow((double)c->rope_theta, -2.0 * i / (c->rotary ? c->rotary : c->head_dim)), factor = (double)c->rope_scaling.factor;
+    double freq = pow((double)c->rope_theta, -2.0 * i / (c->rotary ? c->rotary : c->head_dim)),
+           factor = (double)c->rope_scaling.factor;
     if (strcmp(c->rope_scaling.kind, "linear") == 0) return freq / factor;
     if (strcmp(c->rope_scaling.kind, "longrope") == 0)
         return freq / (double)(is_long ? c->rope_scaling.long_factors : c->rope_scaling.short_factors)[i];

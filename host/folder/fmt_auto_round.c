@@ -84,6 +84,10 @@ const ar_format ar__format_auto_round = {"auto_round", "a Hugging Face folder in
                                          true,         gptq_storage,
                                          gptq_write,   ar__packed_verify,
                                          NULL};
-const ar_format ar__format_auto_round_awq = {
-    "auto_round_awq", "auto-round's folder in the AWQ layout", true, awq_storage, awq_write,
-    ar__packed_verify, ar__packed_accepts_linears};
+const ar_format ar__format_auto_round_awq = {"auto_round_awq",
+                                             "auto-round's folder in the AWQ layout",
+                                             true,
+                                             awq_storage,
+                                             awq_write,
+                                             ar__packed_verify,
+                                             ar__packed_accepts_linears};

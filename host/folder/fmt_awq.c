@@ -29,6 +29,10 @@ static ar_status write_folder(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &awq);
 }
 
-const ar_format ar__format_awq = {
-    "awq", "a Hugging Face folder in AWQ's GEMM layout", true, storage, write_folder, ar__packed_verify,
-    ar__packed_accepts_linears};
+const ar_format ar__format_awq = {"awq",
+                                  "a Hugging Face folder in AWQ's GEMM layout",
+                                  true,
+                                  storage,
+                                  write_folder,
+                                  ar__packed_verify,
+                                  ar__packed_accepts_linears};

@@ -39,7 +39,8 @@ static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx
 }
 
 static ar_status write(const char *path, const ar_write_source *src) {
-    return ar__hf_folder_write(path, src, &(ar_hf_layout){.declare = declare, .fill = fill, .config = config, .as_source = true});
+    return ar__hf_folder_write(
+        path, src, &(ar_hf_layout){.declare = declare, .fill = fill, .config = config, .as_source = true});
 }
 
 static ar_status verify(const char *path, const ar_write_source *src) {

@@ -179,7 +179,8 @@ ar_status ar__packed_write(const char *path, const ar_write_source *src, const a
 ar_status ar__packed_accepts_linears(const ar_open_model *m, const ar_output_plan *plan) {
     (void)plan;
     if (!m->config.is_conv1d) return AR_OK;
-    return ar__fail(AR_ERR_UNSUPPORTED, "%s: found Conv1D products (family %s), which only gptq, auto_round, fake and gguf hold",
+    return ar__fail(AR_ERR_UNSUPPORTED,
+                    "%s: found Conv1D products (family %s), which only gptq, auto_round, fake and gguf hold",
                     m->path, m->config.family);
 }
 

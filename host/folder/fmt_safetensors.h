@@ -1,4 +1,5 @@
-/* Inside host/ and its tests: a safetensors file that already lies in memory; what lies under float weights. */
+/* Inside host/ and its tests: a safetensors file that already lies in memory; what lies under float weights.
+ */
 #ifndef AR_FMT_SAFETENSORS_H
 #define AR_FMT_SAFETENSORS_H
 #include "ar_host.h"

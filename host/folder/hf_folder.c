@@ -490,11 +490,13 @@ static ar_status compare_codes(const ar_weights *w, int64_t index, const char *n
                : ar__fail(AR_ERR_CHECK, "%s: codes, scales or zeros read back differ from those tuned", name);
 }
 
-ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q, bool transposed) {
+ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q,
+                                bool transposed) {
     size_t elems = (size_t)(q->O * q->I);
     float *want = ar__alloc(elems, sizeof *want);
     void *read = ar__alloc(elems, sizeof *want);
-    ar_status status = want && read ? w->vtable->read(w->impl, read, index, 0, transposed ? q->I : q->O) : AR_ERR_MEMORY;
+    ar_status status =
+        want && read ? w->vtable->read(w->impl, read, index, 0, transposed ? q->I : q->O) : AR_ERR_MEMORY;
     if (status == AR_OK && transposed) status = transpose(&read, q->I, q->O);
     const float *got = read;
     if (status == AR_OK) {
@@ -526,7 +528,8 @@ ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_
             if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);
             AR_TRY(src->linear(src->ctx, &q, b, i));
             ar_status status = codes ? compare_codes(w, index, name, q) : AR_OK;
-            if (status == AR_OK) status = ar__hf_compare_values(w, index, name, q, !codes && src->model->config.is_conv1d);
+            if (status == AR_OK)
+                status = ar__hf_compare_values(w, index, name, q, !codes && src->model->config.is_conv1d);
             ar_qlinear_free(q);
             AR_TRY(status);
         }

@@ -47,10 +47,13 @@ void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
 /* A float weight that a folder holds the other way round than the source: (I, O), a Conv1D's. */
 bool ar__hf_is_turned(const ar_open_model *m, const char *weight);
 /* CHECK unless tensor index of w holds the very values of q, or their transpose. */
-ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q, bool transposed);
+ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q,
+                                bool transposed);
 /* Compares every linear of the source with what w gives: dequantized rows bit for bit, and codes, scales and
- * zeros when codes is set; without codes, w is laid out as a float folder. CHECK names the first difference. */
-ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src, bool codes);
+ * zeros when codes is set; without codes, w is laid out as a float folder. CHECK names the first difference.
+ */
+ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
+                                bool codes);
 /* Compares values read back with those they were rounded from, to F32, F16 or BF16. CHECK names the first
  * difference. */
 ar_status ar__hf_compare_rounded(const float *got, const float *from, int64_t count, ar_dtype dtype,

@@ -7,12 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { const char *family, *architecture; } families[] = {{"llama", "LlamaForCausalLM"},
-             {"mistral", "MistralForCausalLM"},
-             {"qwen2", "Qwen2ForCausalLM"},
-             {"qwen3", "Qwen3ForCausalLM"},
-             {"phi3", "Phi3ForCausalLM"},
-             {"gpt2", "GPT2LMHeadModel"}};
+static const struct {
+    const char *family, *architecture;
+} families[] = {{"llama", "LlamaForCausalLM"}, {"mistral", "MistralForCausalLM"},
+                {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"},
+                {"phi3", "Phi3ForCausalLM"},   {"gpt2", "GPT2LMHeadModel"}};
 
 /* The shortest decimal that is this float again. */
 static void shortest(char text[32], float value) {
@@ -82,7 +81,8 @@ static void add_window(cJSON *o, const ar_config *c) {
 }
 
 static void add_gpt2(cJSON *o, const ar_config *c) {
-    cJSON_AddStringToObject(o, "activation_function", "gelu_new"); /* the only one a file without names can mean */
+    cJSON_AddStringToObject(o, "activation_function",
+                            "gelu_new"); /* the only one a file without names can mean */
     add_float(o, "layer_norm_epsilon", c->rms_eps);
     cJSON_AddNumberToObject(o, "n_embd", (double)c->hidden);
     cJSON_AddNumberToObject(o, "n_head", c->heads);
@@ -125,14 +125,16 @@ ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
     *root = NULL;
     if (!architecture)
         return ar__fail(AR_ERR_UNSUPPORTED,
-                        "%s: found model family \"%s\", expected llama, mistral, qwen2, qwen3, phi3 or gpt2 to make a config.json for", m->path,
-                        c->family);
+                        "%s: found model family \"%s\", expected llama, mistral, qwen2, qwen3, phi3 or gpt2 "
+                        "to make a config.json for",
+                        m->path, c->family);
     cJSON *o = *root = cJSON_CreateObject();
     cJSON_AddItemToArray(cJSON_AddArrayToObject(o, "architectures"), cJSON_CreateString(architecture));
     cJSON_AddStringToObject(o, "model_type", c->family);
     add_id(o, "bos_token_id", c->bos);
     add_id(o, "eos_token_id", c->eos);
-    cJSON_AddNullToObject(o, "pad_token_id"); /* where it is missing Phi-3 takes an id of its own vocabulary */
+    cJSON_AddNullToObject(o,
+                          "pad_token_id"); /* where it is missing Phi-3 takes an id of its own vocabulary */
     cJSON_AddBoolToObject(o, "tie_word_embeddings", c->tied);
     cJSON_AddNumberToObject(o, "vocab_size", (double)c->vocab);
     if (c->is_conv1d)

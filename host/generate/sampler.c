@@ -1,9 +1,9 @@
 /* Choosing the next token from logits: the most likely one, or one drawn from softmax(logits / temperature)
  * among the most likely: at most top_k of them; the nucleus, the fewest that hold top_p of what top_k left
- * (Holtzman et al. 2019, arXiv 1904.09751); those at least min_p times as likely as the best (Nguyen et al. 2024,
- * arXiv 2407.01082). Each keeps a prefix of the order "higher logit first, of equals the lower id", so the shortest
- * prefix decides. It is found by radix selection on the logits' order: nothing is sorted or allocated. The
- * repetition penalty is that of Keskar et al. 2019, arXiv 1909.05858. */
+ * (Holtzman et al. 2019, arXiv 1904.09751); those at least min_p times as likely as the best (Nguyen et al.
+ * 2024, arXiv 2407.01082). Each keeps a prefix of the order "higher logit first, of equals the lower id", so
+ * the shortest prefix decides. It is found by radix selection on the logits' order: nothing is sorted or
+ * allocated. The repetition penalty is that of Keskar et al. 2019, arXiv 1909.05858. */
 #include "ar_host.h"
 #include <math.h>
 #include <string.h>
@@ -44,8 +44,8 @@ static int64_t most_likely(const float *logits, int64_t vocab) {
     return best;
 }
 
-/* The shortest prefix that holds `wanted` in all, a logit counting 1 (by_count) or its weight. The last key is
- * narrowed down by 11, 11 and 10 bits. */
+/* The shortest prefix that holds `wanted` in all, a logit counting 1 (by_count) or its weight. The last key
+ * is narrowed down by 11, 11 and 10 bits. */
 static prefix find_prefix(const draw *d, double wanted, bool by_count) {
     static const int shifts[] = {21, 10, 0}, sizes[] = {2048, 2048, 1024};
     uint32_t found = 0, known = 0;
@@ -56,7 +56,8 @@ static prefix find_prefix(const draw *d, double wanted, bool by_count) {
         for (int64_t i = 0; i < d->vocab; i++) {
             uint32_t key = key_of(d->logits[i]);
             if (isnan(d->logits[i]) || (key & known) != found) continue;
-            mass[key >> shifts[level] & (uint32_t)(sizes[level] - 1)] += by_count ? 1 : weight(d, d->logits[i]);
+            mass[key >> shifts[level] & (uint32_t)(sizes[level] - 1)] +=
+                by_count ? 1 : weight(d, d->logits[i]);
         }
         int bucket = sizes[level] - 1;
         while (bucket > 0 && above + mass[bucket] < wanted) above += mass[bucket--];
@@ -83,7 +84,8 @@ static int64_t walk(const draw *d, double target, double *total) {
     *total = 0;
     for (int64_t i = 0; i < d->vocab && *total <= target; i++) {
         uint32_t key = key_of(d->logits[i]);
-        if (key < d->kept.key || isnan(d->logits[i]) || (key == d->kept.key && equals++ >= d->kept.equals)) continue;
+        if (key < d->kept.key || isnan(d->logits[i]) || (key == d->kept.key && equals++ >= d->kept.equals))
+            continue;
         double w = weight(d, d->logits[i]);
         if (w <= 0 || w < d->min_weight) continue;
         *total += w;

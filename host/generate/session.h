@@ -16,8 +16,8 @@ void ar__decoder_destroy(ar_decoder *d);
 /* Extends every sequence, which all have reached position pos, by T tokens: ids (B, T). logits (B, V) after
  * the last one; NULL = only extend the caches. */
 ar_status ar__decoder_step(ar_decoder *d, float *logits, const int32_t *ids, int32_t T, int32_t pos);
-/* The sequences are going to have so many tokens: long ones may turn otherwise (longrope). True = those cached so far
- * were turned otherwise and are to be taken in again. */
+/* The sequences are going to have so many tokens: long ones may turn otherwise (longrope). True = those
+ * cached so far were turned otherwise and are to be taken in again. */
 bool ar__decoder_set_length(ar_decoder *d, int64_t tokens);
 /* Bytes of weights that one token reads. */
 uint64_t ar__decoder_weight_bytes(const ar_decoder *d);

@@ -169,41 +169,44 @@ ar_qtype ar__gguf_plan_type(const ar_output_plan *plan, const ar_config *c, cons
 
 /* ---- fmt_gguf_round.c ---- */
 
-/* Codes and scales of W (q->O, q->I), rows of the weight `what` from `row` on, under q's scheme, a block scheme
- * of ar__gguf_scheme: the least squared error found over a scan of scales. Errors: FORMAT for what is not
- * finite, and for a scale that fp16 does not hold. */
+/* Codes and scales of W (q->O, q->I), rows of the weight `what` from `row` on, under q's scheme, a block
+ * scheme of ar__gguf_scheme: the least squared error found over a scan of scales. Errors: FORMAT for what is
+ * not finite, and for a scale that fp16 does not hold. */
 ar_status ar__gguf_round(ar_qlinear *q, const char *what, const float *W, int64_t row);
 
 /* ---- fmt_gguf_names.c ---- */
 
 #define AR__GGUF_HF_NAME 96
-typedef struct ar__gguf_pair { const char *gguf, *hf; } ar__gguf_pair; /* "attn_q", "self_attn.q_proj" */
+typedef struct ar__gguf_pair {
+    const char *gguf, *hf;
+} ar__gguf_pair; /* "attn_q", "self_attn.q_proj" */
 /* A general.architecture that is read and written. */
 typedef struct ar__gguf_arch {
-    const char *name;                      /* also the prefix of its keys */
-    const char *layers;                    /* "model.layers" */
-    const char *bare;                      /* the part of Hugging Face names that bare models leave out; NULL = none */
+    const char *name;   /* also the prefix of its keys */
+    const char *layers; /* "model.layers" */
+    const char *bare;   /* the part of Hugging Face names that bare models leave out; NULL = none */
     const ar__gguf_pair *globals, *blocks; /* end with NULLs */
     bool is_rotary, is_partial;            /* is_partial: rope.dimension_count may be less than a head */
     bool is_permuted;                      /* q and k have rotary pairs side by side */
     bool has_rope_freqs, has_longrope;     /* knows rope_freqs.weight; rope_factors_long.weight and _short */
     bool is_conv1d;                        /* Hugging Face stores products the other way round */
-    bool needs_window, has_layer_norm;     /* needs_window: llama.cpp's loader wants sliding_window, 0 for none */
-    const char *sliding_family;            /* what files with a window are read as; NULL = as those without */
-    bool repeats_head;                     /* older readers want output.weight of tied models too */
+    bool needs_window, has_layer_norm; /* needs_window: llama.cpp's loader wants sliding_window, 0 for none */
+    const char *sliding_family;        /* what files with a window are read as; NULL = as those without */
+    bool repeats_head;                 /* older readers want output.weight of tied models too */
 } ar__gguf_arch;
 const ar__gguf_arch *ar__gguf_arch_named(const char *name, size_t bytes); /* NULL for others */
-const ar__gguf_arch *ar__gguf_arch_of(const char *family);                /* what a family is written as; NULL = none */
-const ar_family *ar__gguf_family(const ar__gguf_arch *arch);              /* what its files are read as */
-void ar__gguf_arch_list(char *out, size_t bytes);                         /* "llama, qwen2, …" */
+const ar__gguf_arch *ar__gguf_arch_of(const char *family);   /* what a family is written as; NULL = none */
+const ar_family *ar__gguf_family(const ar__gguf_arch *arch); /* what its files are read as */
+void ar__gguf_arch_list(char *out, size_t bytes);            /* "llama, qwen2, …" */
 /* The Hugging Face name of a tensor; false if it has none. */
 bool ar__gguf_to_hf(char out[AR__GGUF_HF_NAME], const ar__gguf_arch *arch, const char *name, size_t bytes);
-/* Names of a block's tensors, i = 0, 1, … in the order they are written; weight and bias take turns. False past the end. */
-bool ar__gguf_block_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], const ar__gguf_arch *arch, int32_t layer,
-                         int32_t i);
+/* Names of a block's tensors, i = 0, 1, … in the order they are written; weight and bias take turns. False
+ * past the end. */
+bool ar__gguf_block_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], const ar__gguf_arch *arch,
+                         int32_t layer, int32_t i);
 /* Names of "token_embd", "output_norm", …; false if the architecture has none such. */
-bool ar__gguf_global_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], const ar__gguf_arch *arch, const char *name,
-                          bool bias);
+bool ar__gguf_global_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], const ar__gguf_arch *arch,
+                          const char *name, bool bias);
 /* Heads of a tensor whose rows llama files keep in another order (q and k: rotary pairs side by side); 0 =
  * none. */
 int32_t ar__gguf_permuted_heads(const ar_config *c, const char *hf_name);
@@ -232,8 +235,8 @@ ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor
 ar_status ar__gguf_read_arch(const ar__gguf_arch **arch, const ar__gguf *g);
 /* *t = NULL for a file without one. Padding tokens at the end are left out. */
 ar_status ar__gguf_tokenizer(ar_tokenizer **t, const ar__gguf *g);
-/* llama.cpp's divisors of the rotary frequencies: under c's llama3 scaling (head_dim / 2) for rope_freqs.weight, else
- * (rotary / 2) longrope's of that name. */
+/* llama.cpp's divisors of the rotary frequencies: under c's llama3 scaling (head_dim / 2) for
+ * rope_freqs.weight, else (rotary / 2) longrope's of that name. */
 void ar__gguf_rope_factors(float *factors, const ar_config *c, const char *name);
 
 /* ---- fmt_gguf_weights.c ---- */

@@ -153,8 +153,8 @@ void ar__gguf_decode_codes(ar_qlinear *q, int64_t row, const ar__gguf_type *type
         memcpy(q->codes + row * q->I + k * AR__GGUF_BLOCK, b.q, AR__GGUF_BLOCK);
         q->scales[group] = b.d;
         if (q->mins) q->mins[group] = b.m;
-        q->zeros[group] =
-            (uint8_t)(q->mins ? zero_of(b.d, b.m, (float)((1 << q->scheme.bits) - 1)) : 1 << (q->scheme.bits - 1));
+        q->zeros[group] = (uint8_t)(q->mins ? zero_of(b.d, b.m, (float)((1 << q->scheme.bits) - 1))
+                                            : 1 << (q->scheme.bits - 1));
     }
 }
 

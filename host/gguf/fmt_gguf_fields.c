@@ -116,7 +116,8 @@ static void put_config(ar__gguf_out *o, const ar__gguf_arch *arch, const ar_conf
     arch_u32(o, arch, ".attention.head_count_kv", c->kv_heads);
     arch_u32(o, arch, ".attention.key_length", c->head_dim);
     arch_u32(o, arch, ".attention.value_length", c->head_dim);
-    arch_f32(o, arch, arch->has_layer_norm ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon",
+    arch_f32(o, arch,
+             arch->has_layer_norm ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon",
              c->rms_eps);
     if (arch->is_rotary) put_rope(o, arch, c);
     if (arch->needs_window || c->window > 0) put_window(o, arch, c);
@@ -226,12 +227,15 @@ ar_status ar__gguf_accepts(const ar_open_model *m) {
     const ar_config *c = &m->config;
     const ar__gguf_arch *arch = ar__gguf_arch_of(c->family);
     if (!arch)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", which GGUF has no architecture for", m->path,
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "%s: found model family \"%s\", which GGUF has no architecture for", m->path,
                         c->family);
     if (!arch->has_rope_freqs && strcmp(c->rope_scaling.kind, "llama3") == 0)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found llama3 rotary scaling, which GGUF's %s does not have", m->path, arch->name);
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found llama3 rotary scaling, which GGUF's %s does not have",
+                        m->path, arch->name);
     if (!arch->is_rotary && c->act != AR_ACT_GELU_TANH)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found another activation than gelu_new, which is GGUF's %s's", m->path,
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "%s: found another activation than gelu_new, which is GGUF's %s's", m->path,
                         arch->name);
     return AR_OK;
 }

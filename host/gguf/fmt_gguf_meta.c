@@ -26,7 +26,8 @@ ar_status ar__gguf_read_arch(const ar__gguf_arch **arch, const ar__gguf *g) {
     ar__gguf_arch_list(known, sizeof known);
     AR_TRY(ar__gguf_text(&text, &bytes, g, "general.architecture"));
     if (!text)
-        return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found nothing, expected one of %s", g->what, known);
+        return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found nothing, expected one of %s", g->what,
+                        known);
     *arch = ar__gguf_arch_named(text, bytes);
     if (*arch) return AR_OK;
     return ar__fail(AR_ERR_FORMAT, "%s: general.architecture: found %s, expected one of %s", g->what,
@@ -100,14 +101,15 @@ static ar_status read_sizes(ar_config *c, keys *k, const ar__gguf *g, const ar__
     AR_TRY(ar__gguf_int(&stated, g, key(k, ".vocab_size"), c->vocab, 1, MAX_VOCAB));
     if (stated != c->vocab)
         return ar__fail(AR_ERR_FORMAT,
-                        "%s: %s: found %" PRId64 ", expected the %" PRId64 " rows of token_embd.weight", g->what,
-                        key(k, ".vocab_size"), stated, c->vocab);
+                        "%s: %s: found %" PRId64 ", expected the %" PRId64 " rows of token_embd.weight",
+                        g->what, key(k, ".vocab_size"), stated, c->vocab);
     return AR_OK;
 }
 
 static ar_status read_heads(ar_config *c, keys *k, const ar__gguf *g) {
     int64_t heads = 0, kv_heads = 0, head_dim = 0, other = 0;
-    AR_TRY(read_per_layer(&heads, g, key(k, ".attention.head_count"), AR__GGUF_REQUIRED, MAX_HEADS, c->layers));
+    AR_TRY(
+        read_per_layer(&heads, g, key(k, ".attention.head_count"), AR__GGUF_REQUIRED, MAX_HEADS, c->layers));
     AR_TRY(read_per_layer(&kv_heads, g, key(k, ".attention.head_count_kv"), heads, heads, c->layers));
     if (heads % kv_heads != 0)
         return ar__fail(AR_ERR_FORMAT,
@@ -123,7 +125,8 @@ static ar_status read_heads(ar_config *c, keys *k, const ar__gguf *g) {
         int64_t least = k->arch->is_partial ? 2 : head_dim;
         AR_TRY(ar__gguf_int(&other, g, key(k, ".rope.dimension_count"), head_dim, least, head_dim));
         if (other % 2 != 0)
-            return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRId64 ", expected an even number", g->what, k->text, other);
+            return ar__fail(AR_ERR_FORMAT, "%s: %s: found %" PRId64 ", expected an even number", g->what,
+                            k->text, other);
         c->rotary = (int32_t)other;
     }
     c->heads = (int32_t)heads;
@@ -357,7 +360,8 @@ ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor
     snprintf(c->family, sizeof c->family, "%s", ar__gguf_family(names.arch)->name);
     AR_TRY(read_sizes(c, k, g, embedding));
     AR_TRY(read_heads(c, k, g));
-    const char *eps = names.arch->has_layer_norm ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon";
+    const char *eps =
+        names.arch->has_layer_norm ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon";
     AR_TRY(ar__gguf_real(&c->rms_eps, g, key(k, eps), NAN, 1e-20, 1));
     if (names.arch->is_rotary) AR_TRY(read_linear_scaling(c, k, g));
     AR_TRY(read_window(c, k, g));

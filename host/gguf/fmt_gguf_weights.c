@@ -130,7 +130,8 @@ static const ar__gguf_tensor *find_repeated(const ar__gguf *g, const ar__gguf_ar
     return is_same ? head : NULL;
 }
 
-static ar_status add_entry(gguf_weights *s, const ar__gguf_tensor *t, const ar__gguf_arch *arch, const ar_config *c) {
+static ar_status add_entry(gguf_weights *s, const ar__gguf_tensor *t, const ar__gguf_arch *arch,
+                           const ar_config *c) {
     char quoted[AR__QUOTE_BYTES];
     entry *e = &s->entries[s->count];
     if (!ar__gguf_to_hf(e->name, arch, t->name, (size_t)t->name_bytes))

@@ -106,7 +106,8 @@ static ar_status add_entry(job *j, const char *name, const char *hf_name, int32_
 static ar_status add_global(job *j, const char *part, bool bias, bool optional) {
     const ar__gguf_arch *arch = ar__gguf_arch_of(j->src->model->config.family);
     char name[AR__GGUF_NAME], hf_name[AR__GGUF_HF_NAME];
-    return ar__gguf_global_name(name, hf_name, arch, part, bias) ? add_entry(j, name, hf_name, -1, optional) : AR_OK;
+    return ar__gguf_global_name(name, hf_name, arch, part, bias) ? add_entry(j, name, hf_name, -1, optional)
+                                                                 : AR_OK;
 }
 
 /* A tied model may store its one matrix as the head only; and for older readers it may be written twice. */
@@ -401,7 +402,8 @@ static ar_status verify_linear(const ar_weights *w, const char *path, const job 
     AR_TRY(j->src->linear(j->src->ctx, &q, e->block, e->linear));
     AR_GO(w->vtable->read_codes(w->impl, &got, index));
     if (!q || !same_codes(&got, q, e->type->qtype))
-        AR_GO(ar__fail(AR_ERR_CHECK, "%s: %s: codes, scales or minima read back differ from those tuned", path, e->name));
+        AR_GO(ar__fail(AR_ERR_CHECK, "%s: %s: codes, scales or minima read back differ from those tuned",
+                       path, e->name));
     AR_GO(ar__hf_compare_values(w, index, e->name, q, false));
 done:
     ar_qlinear_deinit(&got);
@@ -513,5 +515,7 @@ done:
 }
 
 const ar_format ar__format_gguf = {
-    "gguf", "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32", false, storage, write, verify,
+    "gguf", "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32",
+    false,  storage,
+    write,  verify,
     accepts};

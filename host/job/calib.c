@@ -1,4 +1,5 @@
-/* Calibration samples: windows of a text, or sequences drawn from the float model itself, which needs no data. */
+/* Calibration samples: windows of a text, or sequences drawn from the float model itself, which needs no
+ * data. */
 #include "ar_error.h"
 #include "session.h"
 #include <stdio.h>
@@ -18,19 +19,25 @@ static ar_status samples_init(ar_samples *s, int32_t count, int32_t T) {
 }
 
 /* The first `count` windows of T tokens. */
-static ar_status from_file(ar_samples *s, const ar_open_model *m, const char *path, int32_t count, int32_t T, const ar_observer *o) {
+static ar_status from_file(ar_samples *s, const ar_open_model *m, const char *path, int32_t count, int32_t T,
+                           const ar_observer *o) {
     ar_status status = AR_OK;
     ar_file f = {0};
     int32_t *ids = NULL;
     int64_t n = 0;
-    if (!m->tokenizer) return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, so --calib FILE cannot be encoded", m->path);
+    if (!m->tokenizer)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, so --calib FILE cannot be encoded",
+                        m->path);
     AR_TRY(ar_file_open(&f, path));
     AR_GO(ar_tokenizer_encode(m->tokenizer, &ids, &n, (const char *)f.data, (size_t)f.bytes, false));
-    if (n < T) AR_GO(ar__fail(AR_ERR_USAGE, "%s: found %lld tokens, expected at least one sample of %d (--seqlen)", path, (long long)n, (int)T));
+    if (n < T)
+        AR_GO(ar__fail(AR_ERR_USAGE, "%s: found %lld tokens, expected at least one sample of %d (--seqlen)",
+                       path, (long long)n, (int)T));
     if (n / T < count) {
         char line[160];
-        snprintf(line, sizeof line, "the calibration text holds %lld samples of %d tokens, fewer than the %d asked for", (long long)(n / T),
-                 (int)T, (int)count);
+        snprintf(line, sizeof line,
+                 "the calibration text holds %lld samples of %d tokens, fewer than the %d asked for",
+                 (long long)(n / T), (int)T, (int)count);
         if (o && o->warn) o->warn(o->ctx, line);
         count = (int32_t)(n / T);
     }
@@ -45,36 +52,42 @@ done:
 /* The token every sequence starts with: BOS, or without one a random token. */
 static int32_t first_token(const ar_open_model *m, uint64_t seed, int32_t sequence) {
     int32_t bos = m->config.bos;
-    return bos >= 0 && bos < m->model.vocab ? bos : (int32_t)(ar_random_unit(seed, 0x5e1f, (uint64_t)sequence) * (double)m->model.vocab);
+    return bos >= 0 && bos < m->model.vocab
+               ? bos
+               : (int32_t)(ar_random_unit(seed, 0x5e1f, (uint64_t)sequence) * (double)m->model.vocab);
 }
 
 /* Sequences [first, first + B) at temperature 1. */
-static ar_status draw(ar_samples *s, ar_decoder *d, float *logits, const ar_open_model *m, int32_t first, int32_t B, uint64_t seed,
-                      const ar_observer *o) {
+static ar_status draw(ar_samples *s, ar_decoder *d, float *logits, const ar_open_model *m, int32_t first,
+                      int32_t B, uint64_t seed, const ar_observer *o) {
     int32_t next[SELF_BATCH];
     ar_sampling sampling = {.temperature = 1.0f, .top_p = 1.0f, .seed = seed};
     for (int32_t b = 0; b < B; b++) next[b] = first_token(m, seed, first + b);
     for (int32_t t = 0; t < s->T; t++) {
-        if (o && o->cancelled && o->cancelled(o->ctx)) return ar__fail(AR_ERR_INTERRUPTED, "interrupted while drawing calibration samples");
+        if (o && o->cancelled && o->cancelled(o->ctx))
+            return ar__fail(AR_ERR_INTERRUPTED, "interrupted while drawing calibration samples");
         for (int32_t b = 0; b < B; b++) s->ids[(int64_t)(first + b) * s->T + t] = next[b];
         if (t + 1 == s->T) break;
         AR_TRY(ar__decoder_step(d, logits, next, 1, t));
         for (int32_t b = 0; b < B; b++)
-            next[b] = ar_sample(logits + (int64_t)b * m->model.vocab, m->model.vocab, &sampling, (uint64_t)(first + b) << 32 | (uint64_t)t);
+            next[b] = ar_sample(logits + (int64_t)b * m->model.vocab, m->model.vocab, &sampling,
+                                (uint64_t)(first + b) << 32 | (uint64_t)t);
         if (o && o->progress && t % 16 == 0)
-            o->progress(o->ctx, &(ar_progress_event){.stage = "calibrate", .step = first + (int32_t)((int64_t)t * B / s->T),
+            o->progress(o->ctx, &(ar_progress_event){.stage = "calibrate",
+                                                     .step = first + (int32_t)((int64_t)t * B / s->T),
                                                      .step_count = s->count});
     }
     return AR_OK;
 }
 
-static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *device, int32_t count, int32_t T, uint64_t seed,
-                            const ar_observer *o) {
+static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *device, int32_t count,
+                            int32_t T, uint64_t seed, const ar_observer *o) {
     ar_status status = AR_OK;
     ar_decoder *d = NULL;
     float *logits = NULL;
     int32_t B = count < SELF_BATCH ? count : SELF_BATCH;
-    uint64_t piece = ar_device_get_plan(device)->piece_bytes, row = (uint64_t)T * (uint64_t)m->model.blocks[0].kv_width * 2;
+    uint64_t piece = ar_device_get_plan(device)->piece_bytes,
+             row = (uint64_t)T * (uint64_t)m->model.blocks[0].kv_width * 2;
     while (B > 1 && row * (uint64_t)B > piece) B /= 2;
     AR_GO(samples_init(s, count, T));
     logits = ar__alloc((size_t)B, (size_t)m->model.vocab * sizeof *logits);
@@ -83,12 +96,14 @@ static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *de
     if (status == AR_ERR_DEVICE_MEMORY) {
         char reason[400];
         snprintf(reason, sizeof reason, "%s", ar_error());
-        status = ar__fail(AR_ERR_DEVICE_MEMORY, "--calib self needs the whole model on the device (%s); use --calib FILE", reason);
+        status = ar__fail(AR_ERR_DEVICE_MEMORY,
+                          "--calib self needs the whole model on the device (%s); use --calib FILE", reason);
     }
     AR_GO(status);
     ar__decoder_set_length(d, T);
     for (int32_t first = 0; first < count; first += B) {
-        int32_t start = first + B <= count ? first : count - B; /* the last batch overlaps; the same draws again */
+        int32_t start =
+            first + B <= count ? first : count - B; /* the last batch overlaps; the same draws again */
         AR_GO(draw(s, d, logits, m, start, B, seed, o));
     }
 done:
@@ -97,12 +112,15 @@ done:
     return status;
 }
 
-ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *path, int32_t count, int32_t T,
-                        uint64_t seed, const ar_observer *observer) {
+ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *path,
+                        int32_t count, int32_t T, uint64_t seed, const ar_observer *observer) {
     *s = (ar_samples){0};
     if (T > m->model.max_tokens) T = m->model.max_tokens;
-    if (count < 1 || T < 2) return ar__fail(AR_ERR_USAGE, "calibration: found %d samples of %d tokens, expected at least 1 of 2", (int)count, (int)T);
-    ar_status status = path ? from_file(s, m, path, count, T, observer) : from_model(s, m, device, count, T, seed, observer);
+    if (count < 1 || T < 2)
+        return ar__fail(AR_ERR_USAGE, "calibration: found %d samples of %d tokens, expected at least 1 of 2",
+                        (int)count, (int)T);
+    ar_status status =
+        path ? from_file(s, m, path, count, T, observer) : from_model(s, m, device, count, T, seed, observer);
     if (status != AR_OK) ar_samples_deinit(s);
     return status;
 }

@@ -1,5 +1,6 @@
 /* Perplexity, KL divergence and top-1 agreement on a text, block by block, so that a model larger than the
- * device (and a reference beside it) can be measured. Protocols: ARCHITECTURE section 3 (docs/architecture.md). */
+ * device (and a reference beside it) can be measured. Protocols: ARCHITECTURE section 3
+ * (docs/architecture.md). */
 #include "ar_error.h"
 #include "head.h"
 #include "logits_file.h"
@@ -10,7 +11,11 @@
 #define LOGIT_BYTES ((int64_t)48 << 20) /* logits of one head pass */
 
 /* What is predicted: samples of T ids, and for each position the id that follows, or -1 = not counted. */
-typedef struct task { ar_samples samples; int32_t *labels; int64_t tokens; } task;
+typedef struct task {
+    ar_samples samples;
+    int32_t *labels;
+    int64_t tokens;
+} task;
 
 static void task_deinit(task *t) {
     free(t->samples.ids);
@@ -36,7 +41,8 @@ static void count_labels(task *t, int32_t sample, int32_t first, int32_t end, co
 }
 
 /* Non-overlapping windows of the whole file; llamacpp = first id replaced by BOS, second half counted. */
-static ar_status make_windows(task *t, const ar_open_model *m, const char *text, size_t bytes, const ar_eval_desc *d, int32_t T) {
+static ar_status make_windows(task *t, const ar_open_model *m, const char *text, size_t bytes,
+                              const ar_eval_desc *d, int32_t T) {
     bool llamacpp = d->protocol == AR_PROTOCOL_LLAMACPP;
     int32_t bos = ar_tokenizer_bos(m->tokenizer), *raw = NULL, *ids = NULL;
     bool add_bos = llamacpp && bos >= 0 && ar_tokenizer_get_kind(m->tokenizer) == AR_TOK_SPM;
@@ -49,9 +55,12 @@ static ar_status make_windows(task *t, const ar_open_model *m, const char *text,
     memcpy(ids + add_bos, raw, (size_t)n * sizeof *ids);
     n += add_bos;
     if (n / T < 1)
-        AR_GO(ar__fail(AR_ERR_USAGE, "text: found %lld tokens, expected at least one window of %d", (long long)n, (int)T));
+        AR_GO(ar__fail(AR_ERR_USAGE, "text: found %lld tokens, expected at least one window of %d",
+                       (long long)n, (int)T));
     int32_t count = n / T > INT32_MAX ? INT32_MAX : (int32_t)(n / T), skip = d->skip_windows;
-    if (skip >= count) AR_GO(ar__fail(AR_ERR_USAGE, "text: found %d windows, expected more than the %d to skip", (int)count, (int)skip));
+    if (skip >= count)
+        AR_GO(ar__fail(AR_ERR_USAGE, "text: found %d windows, expected more than the %d to skip", (int)count,
+                       (int)skip));
     count -= skip;
     if (d->max_windows > 0 && d->max_windows < count) count = d->max_windows;
     AR_GO(task_init(t, count, T));
@@ -67,10 +76,13 @@ done:
     return status;
 }
 
-static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f';
+}
 
 /* The next document of the lines protocol: [*begin, *end) stripped; false when none is left. */
-static bool next_document(const char *text, size_t bytes, size_t *at, const char *sep, size_t *begin, size_t *end) {
+static bool next_document(const char *text, size_t bytes, size_t *at, const char *sep, size_t *begin,
+                          size_t *end) {
     size_t sep_bytes = strlen(sep);
     while (*at <= bytes) {
         const char *hit = *at < bytes ? memmem(text + *at, bytes - *at, sep, sep_bytes) : NULL;
@@ -88,13 +100,14 @@ static bool next_document(const char *text, size_t bytes, size_t *at, const char
 }
 
 /* Tokens of one document; *ids is malloc'ed. */
-static ar_status encode_document(const ar_open_model *m, int32_t **ids, int64_t *count, const char *text, size_t begin, size_t end) {
+static ar_status encode_document(const ar_open_model *m, int32_t **ids, int64_t *count, const char *text,
+                                 size_t begin, size_t end) {
     return ar_tokenizer_encode(m->tokenizer, ids, count, text + begin, end - begin, false);
 }
 
 /* Tokens of the longest of the first `count` documents from `at` on. */
-static ar_status longest_document(int64_t *longest, const ar_open_model *m, const char *text, size_t bytes, size_t at, const char *sep,
-                                  int32_t count) {
+static ar_status longest_document(int64_t *longest, const ar_open_model *m, const char *text, size_t bytes,
+                                  size_t at, const char *sep, int32_t count) {
     size_t begin, end;
     *longest = 0;
     for (int32_t w = 0; w < count && next_document(text, bytes, &at, sep, &begin, &end); w++) {
@@ -109,7 +122,8 @@ static ar_status longest_document(int64_t *longest, const ar_open_model *m, cons
 
 /* One document a sample: [BOS] + text, cut to the context, padded to the longest (causal, so padding changes
  * nothing). */
-static ar_status make_lines(task *t, const ar_open_model *m, const char *text, size_t bytes, const ar_eval_desc *d, int32_t T) {
+static ar_status make_lines(task *t, const ar_open_model *m, const char *text, size_t bytes,
+                            const ar_eval_desc *d, int32_t T) {
     const char *sep = memmem(text, bytes, "<|endoftext|>", 13) ? "<|endoftext|>" : "\n";
     int32_t bos = ar_tokenizer_bos(m->tokenizer), count = 0, w = 0;
     size_t at = 0, begin, end;
@@ -118,7 +132,8 @@ static ar_status make_lines(task *t, const ar_open_model *m, const char *text, s
     size_t first = at;
     while (next_document(text, bytes, &at, sep, &begin, &end)) count++;
     if (d->max_windows > 0 && d->max_windows < count) count = d->max_windows;
-    if (count < 1) return ar__fail(AR_ERR_USAGE, "text: found no document, expected at least one line of text");
+    if (count < 1)
+        return ar__fail(AR_ERR_USAGE, "text: found no document, expected at least one line of text");
     AR_TRY(longest_document(&longest, m, text, bytes, first, sep, count));
     if (longest + (bos >= 0) < T) T = longest + (bos >= 0) < 2 ? 2 : (int32_t)(longest + (bos >= 0));
     AR_TRY(task_init(t, count, T));
@@ -134,12 +149,15 @@ static ar_status make_lines(task *t, const ar_open_model *m, const char *text, s
     return AR_OK;
 }
 
-static ar_status make_task(task *t, const ar_open_model *m, const char *text, size_t bytes, const ar_eval_desc *d) {
-    if (!m->tokenizer) return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path);
+static ar_status make_task(task *t, const ar_open_model *m, const char *text, size_t bytes,
+                           const ar_eval_desc *d) {
+    if (!m->tokenizer)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path);
     int32_t T = d->window > 0 ? d->window : d->protocol == AR_PROTOCOL_LINES ? m->model.max_tokens : 512;
     if (T > m->model.max_tokens) T = m->model.max_tokens;
     if (T < 2) return ar__fail(AR_ERR_USAGE, "window: found %d, expected at least 2", (int)T);
-    return d->protocol == AR_PROTOCOL_LINES ? make_lines(t, m, text, bytes, d, T) : make_windows(t, m, text, bytes, d, T);
+    return d->protocol == AR_PROTOCOL_LINES ? make_lines(t, m, text, bytes, d, T)
+                                            : make_windows(t, m, text, bytes, d, T);
 }
 
 /* ---- the body: embedding and blocks ---- */
@@ -151,13 +169,16 @@ static ar_status run_body(ar_chain *c, const ar_model *m, ar_device *device, con
     AR_TRY(ar_chain_init(c, (int64_t)s->count * s->T, m->hidden, NULL, 0));
     AR_TRY(ar_chain_embed(c, m, s));
     for (int32_t b = 0; b < m->block_count; b++) {
-        if (o && o->cancelled && o->cancelled(o->ctx)) return ar__fail(AR_ERR_INTERRUPTED, "interrupted in block %d", (int)b);
+        if (o && o->cancelled && o->cancelled(o->ctx))
+            return ar__fail(AR_ERR_INTERRUPTED, "interrupted in block %d", (int)b);
         ar_block_weights w;
         AR_TRY(upload(&w, &m->blocks[b], device));
         ar_status status = ar_chain_forward(c, c, device, &m->blocks[b], &w.hook, s->T, batch);
         ar_block_weights_deinit(&w);
         AR_TRY(status);
-        if (o && o->progress) o->progress(o->ctx, &(ar_progress_event){.stage = "eval", .block = b + 1, .block_count = m->block_count});
+        if (o && o->progress)
+            o->progress(o->ctx,
+                        &(ar_progress_event){.stage = "eval", .block = b + 1, .block_count = m->block_count});
     }
     return AR_OK;
 }
@@ -165,7 +186,10 @@ static ar_status run_body(ar_chain *c, const ar_model *m, ar_device *device, con
 /* ---- the head: final norm, logits, losses ---- */
 
 /* A head with its input and output. */
-typedef struct head { ar_head w; ar_tensor *x, *logits; } head;
+typedef struct head {
+    ar_head w;
+    ar_tensor *x, *logits;
+} head;
 
 static void head_deinit(head *h) {
     ar__head_deinit(&h->w);
@@ -186,10 +210,10 @@ typedef struct head_pass {
     ar_graph *graph;
     ar_tensor *labels, *nll, *top1, *ref_nll, *ref_top1, *kl;
     int64_t rows;
-    float *host;                   /* (3, rows): nll, reference nll, kl */
-    int32_t *same;                 /* (2, rows): argmax of both */
-    ar_logits_file *save;          /* NULL: logits stay on the device */
-    float *logits;                 /* (rows, V) when they are saved */
+    float *host;          /* (3, rows): nll, reference nll, kl */
+    int32_t *same;        /* (2, rows): argmax of both */
+    ar_logits_file *save; /* NULL: logits stay on the device */
+    float *logits;        /* (rows, V) when they are saved */
 } head_pass;
 
 static void pass_deinit(head_pass *p) {
@@ -202,12 +226,14 @@ static void pass_deinit(head_pass *p) {
     free(p->logits);
 }
 
-static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref, ar_device *device, int64_t rows) {
+static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref, ar_device *device,
+                           int64_t rows) {
     p->rows = rows;
     p->host = ar__alloc((size_t)rows, 3 * sizeof *p->host);
     p->same = ar__alloc((size_t)rows, 2 * sizeof *p->same);
     if (!p->host || !p->same) return AR_ERR_MEMORY;
-    if (p->save && !(p->logits = ar__alloc((size_t)rows, (size_t)m->vocab * sizeof *p->logits))) return AR_ERR_MEMORY;
+    if (p->save && !(p->logits = ar__alloc((size_t)rows, (size_t)m->vocab * sizeof *p->logits)))
+        return AR_ERR_MEMORY;
     AR_TRY(head_init(&p->m, m, device, rows));
     if (ref) AR_TRY(head_init(&p->ref, ref, device, rows));
     AR_TRY(ar_tensor_create(&p->labels, device, AR_I32, 1, &rows));
@@ -228,7 +254,10 @@ static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref,
     return ar_graph_build(p->graph);
 }
 
-typedef struct sums { double nll, ref_nll, kl; int64_t same, tokens; } sums;
+typedef struct sums {
+    double nll, ref_nll, kl;
+    int64_t same, tokens;
+} sums;
 
 static ar_status save_rows(head_pass *p, const int32_t *labels, int64_t n) {
     int64_t V = ar_tensor_dim(p->m.logits, 1);
@@ -238,7 +267,8 @@ static ar_status save_rows(head_pass *p, const int32_t *labels, int64_t n) {
     return AR_OK;
 }
 
-static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_chain *x_ref, const int32_t *labels, int64_t row, int64_t n) {
+static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_chain *x_ref,
+                          const int32_t *labels, int64_t row, int64_t n) {
     float *nll = p->host, *ref_nll = nll + p->rows, *kl = ref_nll + p->rows;
     int32_t *top1 = p->same, *ref_top1 = top1 + p->rows;
     AR_TRY(ar_tensor_write(p->m.x, x->data + row * x->width, 0, n * x->width));
@@ -265,8 +295,8 @@ static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_cha
     return AR_OK;
 }
 
-static ar_status run_head(sums *s, const ar_open_model *m, const ar_open_model *ref, ar_device *device, const ar_chain *x,
-                          const ar_chain *x_ref, const task *t, ar_logits_file *save) {
+static ar_status run_head(sums *s, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
+                          const ar_chain *x, const ar_chain *x_ref, const task *t, ar_logits_file *save) {
     ar_status status = AR_OK;
     head_pass p = {.save = save};
     int64_t rows = LOGIT_BYTES / (m->model.vocab * 4);
@@ -274,14 +304,16 @@ static ar_status run_head(sums *s, const ar_open_model *m, const ar_open_model *
     if (rows > x->rows) rows = x->rows;
     AR_GO(pass_init(&p, &m->model, ref ? &ref->model : NULL, device, rows));
     for (int64_t row = 0; row < x->rows; row += rows)
-        AR_GO(pass_run(&p, s, x, ref ? x_ref : NULL, t->labels, row, x->rows - row < rows ? x->rows - row : rows));
+        AR_GO(pass_run(&p, s, x, ref ? x_ref : NULL, t->labels, row,
+                       x->rows - row < rows ? x->rows - row : rows));
 done:
     pass_deinit(&p);
     return status;
 }
 
 ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
-                       const char *text, size_t bytes, const ar_eval_desc *desc, const ar_observer *observer) {
+                       const char *text, size_t bytes, const ar_eval_desc *desc,
+                       const ar_observer *observer) {
     ar_status status = AR_OK;
     task t = {0};
     ar_chain x = {.fd = -1}, x_ref = {.fd = -1};
@@ -299,12 +331,13 @@ ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_
     if (ref)
         AR_GO(
             run_body(&x_ref, &ref->model, device, &t.samples, batch, ar_block_weights_init_stored, observer));
-    if (desc->save_logits) AR_GO(ar__logits_file_open(&save, desc->save_logits, &t.samples, (int32_t)m->model.vocab));
+    if (desc->save_logits)
+        AR_GO(ar__logits_file_open(&save, desc->save_logits, &t.samples, (int32_t)m->model.vocab));
     AR_GO(run_head(&s, m, ref, device, &x, &x_ref, &t, desc->save_logits ? &save : NULL));
     if (s.tokens < 1) AR_GO(ar__fail(AR_ERR_USAGE, "text: no token to predict"));
     if (!isfinite(s.nll) || !isfinite(s.ref_nll))
-        AR_GO(ar__fail(AR_ERR_FORMAT, "%s: found a loss of %g, expected finite logits", isfinite(s.nll) ? ref->path : m->path,
-                       isfinite(s.nll) ? s.ref_nll : s.nll));
+        AR_GO(ar__fail(AR_ERR_FORMAT, "%s: found a loss of %g, expected finite logits",
+                       isfinite(s.nll) ? ref->path : m->path, isfinite(s.nll) ? s.ref_nll : s.nll));
     if (desc->save_logits) AR_GO(ar__logits_file_commit(&save));
     r->tokens = s.tokens;
     r->windows = t.samples.count;
@@ -324,14 +357,15 @@ done:
     return status;
 }
 
-ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *device, const int32_t *ids, int64_t count, int64_t rows) {
+ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *device, const int32_t *ids,
+                          int64_t count, int64_t rows) {
     ar_status status = AR_OK;
     ar_chain x = {.fd = -1};
     head h = {0};
     ar_graph *g = NULL;
     if (count < 1 || rows < 1 || rows > count || count > m->model.max_tokens)
-        return ar__fail(AR_ERR_ARG, "logits: found %lld of %lld tokens, expected 1 <= rows <= tokens <= %d", (long long)rows,
-                        (long long)count, (int)m->model.max_tokens);
+        return ar__fail(AR_ERR_ARG, "logits: found %lld of %lld tokens, expected 1 <= rows <= tokens <= %d",
+                        (long long)rows, (long long)count, (int)m->model.max_tokens);
     int32_t *copy = ar__alloc((size_t)count, sizeof *copy);
     if (!copy) return AR_ERR_MEMORY;
     memcpy(copy, ids, (size_t)count * sizeof *copy);

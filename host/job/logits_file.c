@@ -1,7 +1,8 @@
 /* Logits of an evaluation in llama-perplexity's own format, little-endian:
  *   "_logits_"  i32 window length T  i32 vocabulary V  i32 windows  i32 ids[windows][T]
- *   per window, per position T/2 .. T-2:  f32 scale  f32 smallest log-probability  u16 q[V], one more if V is odd
- * log-probability = scale q + smallest; what lies more than 16 nats below the largest logit is cut there. */
+ *   per window, per position T/2 .. T-2:  f32 scale  f32 smallest log-probability  u16 q[V], one more if V is
+ * odd log-probability = scale q + smallest; what lies more than 16 nats below the largest logit is cut there.
+ */
 #include "logits_file.h"
 #include "ar_error.h"
 #include <math.h>
@@ -13,7 +14,8 @@
 
 static size_t row_words(int32_t vocab) { return HEAD_WORDS + 2 * (((size_t)vocab + 1) / 2); }
 
-ar_status ar__logits_file_open(ar_logits_file *f, const char *path, const ar_samples *windows, int32_t vocab) {
+ar_status ar__logits_file_open(ar_logits_file *f, const char *path, const ar_samples *windows,
+                               int32_t vocab) {
     const int32_t head[3] = {windows->T, vocab, windows->count};
     ar_status status = AR_OK;
     *f = (ar_logits_file){.vocab = vocab};
@@ -22,7 +24,8 @@ ar_status ar__logits_file_open(ar_logits_file *f, const char *path, const ar_sam
     AR_GO(ar_writer_open(&f->w, path));
     AR_GO(ar_writer_write(f->w, "_logits_", 8));
     AR_GO(ar_writer_write(f->w, head, sizeof head));
-    AR_GO(ar_writer_write(f->w, windows->ids, (size_t)windows->count * (size_t)windows->T * sizeof *windows->ids));
+    AR_GO(ar_writer_write(f->w, windows->ids,
+                          (size_t)windows->count * (size_t)windows->T * sizeof *windows->ids));
 done:
     if (status != AR_OK) ar__logits_file_abort(f);
     return status;

@@ -52,8 +52,8 @@ static ar_status compare_manifest(const ar_part *p, const ar_part_manifest *m) {
         const char *found = NULL;
         AR_GO(ar_json_string_or(&found, root, m->fields[i].name, "(nothing)", path));
         if (strcmp(found, m->fields[i].value) != 0)
-            AR_GO(ar__fail(AR_ERR_USAGE, "%s: cannot resume, %s is '%s' there, expected '%s'", p->dir, m->fields[i].name, found,
-                           m->fields[i].value));
+            AR_GO(ar__fail(AR_ERR_USAGE, "%s: cannot resume, %s is '%s' there, expected '%s'", p->dir,
+                           m->fields[i].name, found, m->fields[i].value));
     }
 done:
     ar_json_close(root);
@@ -87,7 +87,8 @@ static bool holds_nothing_else(const char *dir) {
     DIR *d = opendir(dir);
     bool nothing = d != NULL;
     for (struct dirent *e; nothing && (e = readdir(d));)
-        nothing = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strncmp(e->d_name, begun, sizeof begun - 1) == 0;
+        nothing = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+                  strncmp(e->d_name, begun, sizeof begun - 1) == 0;
     if (d) closedir(d);
     return nothing;
 }
@@ -98,7 +99,10 @@ ar_status ar__part_check(const char *dir) {
     bool is_state = ar_path_exists(path) || holds_nothing_else(dir);
     free(path);
     return is_state ? AR_OK
-                    : ar__fail(AR_ERR_USAGE, "%s: found something that is no state of a quantization, expected to make it: move it away", dir);
+                    : ar__fail(AR_ERR_USAGE,
+                               "%s: found something that is no state of a quantization, expected to make it: "
+                               "move it away",
+                               dir);
 }
 
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume) {
@@ -139,11 +143,17 @@ bool ar__part_finished(const ar_part *p, int32_t block) {
 }
 
 #define PART_TENSORS 5
-typedef struct part_tensor { const char *suffix, *dtype; void *data; size_t bytes; int64_t cols; } part_tensor;
+typedef struct part_tensor {
+    const char *suffix, *dtype;
+    void *data;
+    size_t bytes;
+    int64_t cols;
+} part_tensor;
 
 /* The tensors one quantized linear is stored as. */
 static int32_t list_tensors(part_tensor out[PART_TENSORS], const ar_qlinear *q) {
-    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups), supers = (size_t)(q->O * q->supers);
+    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups),
+           supers = (size_t)(q->O * q->supers);
     out[0] = (part_tensor){"codes", "U8", q->codes, elems, q->I};
     if (q->scheme.super != AR_SUPER_NONE) {
         out[1] = (part_tensor){"d", "F16", q->d, supers * 2, q->supers};
@@ -158,29 +168,35 @@ static int32_t list_tensors(part_tensor out[PART_TENSORS], const ar_qlinear *q) 
     return q->mins ? 4 : 3;
 }
 
-static ar_status declare_block(ar_st_writer *w, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+static ar_status declare_block(ar_st_writer *w, const ar_block *block, ar_qlinear *const *linears,
+                               const ar_block_report *report) {
     char text[400], name[160];
-    snprintf(text, sizeof text, "%.17g %.17g %.17g %.17g %.17g %d %llu", report->loss_first, report->loss_best, report->heldout_first,
-             report->heldout_best, report->seconds, (int)report->best_step, (unsigned long long)report->device_bytes);
+    snprintf(text, sizeof text, "%.17g %.17g %.17g %.17g %.17g %d %llu", report->loss_first,
+             report->loss_best, report->heldout_first, report->heldout_best, report->seconds,
+             (int)report->best_step, (unsigned long long)report->device_bytes);
     AR_TRY(ar_st_writer_metadata(w, "report", text));
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (!linears[i]) continue;
         const ar_scheme *s = &linears[i]->scheme;
         snprintf(name, sizeof name, "%s.scheme", block->linears[i].name);
-        snprintf(text, sizeof text, "%d %d %d %d %d", (int)s->bits, (int)s->group, (int)s->zero, (int)s->zero_min, (int)s->super);
+        snprintf(text, sizeof text, "%d %d %d %d %d", (int)s->bits, (int)s->group, (int)s->zero,
+                 (int)s->zero_min, (int)s->super);
         AR_TRY(ar_st_writer_metadata(w, name, text));
         part_tensor list[PART_TENSORS];
         int32_t count = list_tensors(list, linears[i]);
         for (int32_t k = 0; k < count; k++) {
             snprintf(name, sizeof name, "%s.%s", block->linears[i].name, list[k].suffix);
-            AR_TRY(ar_st_writer_declare(w, name, list[k].dtype, 2, (const int64_t[]){linears[i]->O, list[k].cols}));
+            AR_TRY(ar_st_writer_declare(w, name, list[k].dtype, 2,
+                                        (const int64_t[]){linears[i]->O, list[k].cols}));
         }
     }
-    if (report->history) AR_TRY(ar_st_writer_declare(w, "history", "F32", 1, (const int64_t[]){report->step_count}));
+    if (report->history)
+        AR_TRY(ar_st_writer_declare(w, "history", "F32", 1, (const int64_t[]){report->step_count}));
     return AR_OK;
 }
 
-ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report) {
+ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears,
+                         const ar_block_report *report) {
     ar_status status = AR_OK;
     char *path = NULL;
     ar_st_writer *w = NULL;
@@ -194,7 +210,8 @@ ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *co
         int32_t count = list_tensors(list, linears[i]);
         for (int32_t k = 0; k < count; k++) AR_GO(ar_st_writer_data(w, list[k].data, list[k].bytes));
     }
-    if (report->history) AR_GO(ar_st_writer_data(w, report->history, (size_t)report->step_count * sizeof(float)));
+    if (report->history)
+        AR_GO(ar_st_writer_data(w, report->history, (size_t)report->step_count * sizeof(float)));
     AR_GO(ar_st_writer_finish(&w));
 done:
     ar_st_writer_abort(&w);
@@ -250,7 +267,8 @@ ar_status ar__part_load(const ar_part *p, const ar_block *block, ar_qlinear **li
     ar_safetensors *st = NULL;
     AR_TRY(open_block(p, &st, block->index));
     ar_status status = AR_OK;
-    for (int32_t i = 0; status == AR_OK && i < block->linear_count; i++) status = load_linear(st, &block->linears[i], &list[i]);
+    for (int32_t i = 0; status == AR_OK && i < block->linear_count; i++)
+        status = load_linear(st, &block->linears[i], &list[i]);
     ar_safetensors_close(st);
     return status;
 }
@@ -272,8 +290,8 @@ ar_status ar__part_report(const ar_part *p, ar_block_report *r, float **history,
     const char *text = ar_safetensors_metadata(st, "report");
     unsigned long long bytes = 0;
     int best = 0;
-    if (!text || sscanf(text, "%lf %lf %lf %lf %lf %d %llu", &r->loss_first, &r->loss_best, &r->heldout_first, &r->heldout_best, &r->seconds,
-                        &best, &bytes) != 7)
+    if (!text || sscanf(text, "%lf %lf %lf %lf %lf %d %llu", &r->loss_first, &r->loss_best, &r->heldout_first,
+                        &r->heldout_best, &r->seconds, &best, &bytes) != 7)
         AR_GO(ar__fail(AR_ERR_FORMAT, "state: block %d: report missing or damaged", (int)block));
     r->best_step = best;
     r->device_bytes = bytes;

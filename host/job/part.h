@@ -1,16 +1,24 @@
-/* OUT.part/: the state of an unfinished quantization. One safetensors file per finished block, written whole or
- * not at all, and manifest.json, which names everything the result depends on. */
+/* OUT.part/: the state of an unfinished quantization. One safetensors file per finished block, written whole
+ * or not at all, and manifest.json, which names everything the result depends on. */
 #ifndef AR_PART_H
 #define AR_PART_H
 #include "ar_host.h"
 
 #define AR_PART_FIELDS 32
-typedef struct ar_part_field { const char *name; char value[160]; } ar_part_field;
-typedef struct ar_part_manifest { ar_part_field fields[AR_PART_FIELDS]; int32_t count; } ar_part_manifest;
+typedef struct ar_part_field {
+    const char *name;
+    char value[160];
+} ar_part_field;
+typedef struct ar_part_manifest {
+    ar_part_field fields[AR_PART_FIELDS];
+    int32_t count;
+} ar_part_manifest;
 /* Appends a field; printf-style value. */
 void ar__part_manifest_add(ar_part_manifest *m, const char *name, const char *format, ...);
 
-typedef struct ar_part { char *dir; } ar_part;
+typedef struct ar_part {
+    char *dir;
+} ar_part;
 /* Errors: USAGE when dir holds something that is no state: before any work. */
 ar_status ar__part_check(const char *dir);
 /* A field of the state in dir, or "" when there is none; to be freed. Errors: FORMAT, IO, MEMORY. */
@@ -20,7 +28,8 @@ ar_status ar__part_recorded(char **value, const char *dir, const char *name);
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume);
 void ar__part_close(ar_part *p);
 bool ar__part_finished(const ar_part *p, int32_t block);
-ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears, const ar_block_report *report);
+ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears,
+                         const ar_block_report *report);
 /* list[i] = a malloc'ed ar_qlinear (ar_qlinear_free), or NULL where the linear stayed float. */
 ar_status ar__part_load(const ar_part *p, const ar_block *block, ar_qlinear **list);
 /* One linear of a block, without loading the others. */

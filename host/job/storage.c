@@ -189,6 +189,7 @@ bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, 
     if (!arch) return false;
     snprintf(wanted, sizeof wanted, "%s.%d.%s.weight", arch->layers, (int)block->index, lin->name);
     for (int32_t k = 0; ar__gguf_block_name(name, hf, arch, block->index, k); k++)
-        if (strcmp(hf, wanted) == 0) return ar__gguf_scheme(scheme, ar__gguf_plan_type(plan, config, name, lin->I));
+        if (strcmp(hf, wanted) == 0)
+            return ar__gguf_scheme(scheme, ar__gguf_plan_type(plan, config, name, lin->I));
     return false;
 }

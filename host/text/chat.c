@@ -335,8 +335,8 @@ static void render_phi3(render *r, const ar_chat_message *list, int32_t count, b
         put(r, r->c->eos);
 }
 
-/* Templates with turns inside each other's brackets: system (if they take one), then user, assistant, user, …
- */
+/* Templates with turns inside each other's brackets: system (if they take one), then user and assistant in
+ * turn. */
 static ar_status check_turns(const ar_chat *c, const char **system, const ar_chat_message **list,
                              int32_t *count) {
     *system = NULL;

@@ -1,5 +1,5 @@
-/* Text of a growing row of tokens, given out in whole UTF-8 characters: the bytes of a character that more tokens must
- * complete are held back. */
+/* Text of a growing row of tokens, given out in whole UTF-8 characters: the bytes of a character that more
+ * tokens must complete are held back. */
 #include "tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +9,14 @@ static bool may_grow(const uint8_t *p, size_t bytes) {
     uint8_t whole[4] = {p[0], 0x80, 0x80, 0x80};
     size_t need = ar__utf8_bytes(p[0]);
     if (bytes >= need || bytes > 3) return false;
-    if (bytes == 1) whole[1] = p[0] == 0xe0 || p[0] == 0xf0 ? 0xa0 : 0x80; /* a second byte that every first one takes */
+    if (bytes == 1)
+        whole[1] = p[0] == 0xe0 || p[0] == 0xf0 ? 0xa0 : 0x80; /* a second byte that every first one takes */
     for (size_t i = 1; i < bytes; i++) whole[i] = p[i];
     return ar__utf8_sequence(whole, need) == need;
 }
 
-/* Moves the whole characters of text (bytes) to out, U+FFFD for every NUL and every byte of no character, and what may
- * still become one to the stream. Returns the bytes written, at most 3 * bytes. */
+/* Moves the whole characters of text (bytes) to out, U+FFFD for every NUL and every byte of no character, and
+ * what may still become one to the stream. Returns the bytes written, at most 3 * bytes. */
 static size_t take_characters(ar_text_stream *s, char *out, const uint8_t *text, size_t bytes) {
     size_t used = 0;
     s->held_bytes = 0;
@@ -33,7 +34,8 @@ static size_t take_characters(ar_text_stream *s, char *out, const uint8_t *text,
     return used;
 }
 
-static ar_status push_bytes(ar_text_stream *s, char **text, size_t *bytes, const char *more, size_t more_bytes) {
+static ar_status push_bytes(ar_text_stream *s, char **text, size_t *bytes, const char *more,
+                            size_t more_bytes) {
     size_t held = (size_t)s->held_bytes;
     uint8_t *all = ar__alloc(held + more_bytes + 1, 1);
     char *out = ar__alloc(3 * (held + more_bytes) + 1, 1);
@@ -51,7 +53,8 @@ static ar_status push_bytes(ar_text_stream *s, char **text, size_t *bytes, const
     return AR_OK;
 }
 
-ar_status ar_text_stream_push(ar_text_stream *s, char **text, size_t *bytes, const ar_tokenizer *t, int32_t id) {
+ar_status ar_text_stream_push(ar_text_stream *s, char **text, size_t *bytes, const ar_tokenizer *t,
+                              int32_t id) {
     char *more = NULL;
     size_t more_bytes = 0;
     *text = NULL;

@@ -204,7 +204,8 @@ ar_status ar__stages_parse(ar_tokenizer *t, const ar_json *root, const char *wha
 
 /* ---- tokenizer_write.c ---- */
 
-/* tokenizer.json as text; free(). UNSUPPORTED for a pre-split that has no name, and for tokens with zero bytes. */
+/* tokenizer.json as text; free(). UNSUPPORTED for a pre-split that has no name, and for tokens with zero
+ * bytes. */
 ar_status ar__tokenizer_write(char **json, const ar_tokenizer *t);
 /* Does a text begin with BOS: in SentencePiece's and Llama 3's tokenizers that have one. */
 bool ar__tokenizer_starts_with_bos(const ar_tokenizer *t);

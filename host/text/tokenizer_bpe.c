@@ -1,7 +1,7 @@
 /* Merging one word: the pair of lowest rank first, the leftmost of equal ones, until no pair can merge.
- * Symbols are a linked list in an array and candidates a binary heap, so a word of n symbols costs O(n log n)
- * — a whole book may be one word. The order of events, including which stale candidates still count, is that
- * of Word::merge_all in Hugging Face's tokenizers. */
+ * Symbols are a linked list in an array and candidates a binary heap, so a word of n symbols costs O(n log
+ * n): a whole book may be one word. The order of events, including which stale candidates still count, is
+ * that of Word::merge_all in Hugging Face's tokenizers. */
 #include "tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,8 @@ void ar__bpe_deinit(ar__bpe *w) {
 
 static ar_status push_symbol(ar__bpe *w, int32_t id) {
     void *data = w->symbols;
-    AR_TRY(ar__buffer_grow(&data, &w->symbol_capacity, w->symbol_count, w->symbol_count + 1, sizeof *w->symbols));
+    AR_TRY(ar__buffer_grow(&data, &w->symbol_capacity, w->symbol_count, w->symbol_count + 1,
+                           sizeof *w->symbols));
     w->symbols = data;
     int32_t at = (int32_t)w->symbol_count++;
     w->symbols[at] = (ar__symbol){id, at - 1, -1};

@@ -21,7 +21,9 @@
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                     \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-#define CODER_SCRIPTS "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+" /* Han, Hangul and between */
+#define CODER_SCRIPTS                                                                                        \
+    "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+" /* Han, Hangul and      \
+                                                                                        between */
 
 /* llama.cpp's names, and the patterns as tokenizer.json files write them, one split after the other. */
 typedef struct known {
@@ -140,7 +142,8 @@ ar_status ar__pre_add_named(ar_tokenizer *t, const char *name, const char *what)
         t->pre.name = knowns[i].name;
         return AR_OK;
     }
-    return ar__fail(AR_ERR_FORMAT, "%s: pre-split: found %s, expected gpt-2, llama-bpe, qwen2, smollm or deepseek-coder",
+    return ar__fail(AR_ERR_FORMAT,
+                    "%s: pre-split: found %s, expected gpt-2, llama-bpe, qwen2, smollm or deepseek-coder",
                     what, ar__quote(quoted, name, strlen(name)));
 }
 

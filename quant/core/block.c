@@ -13,8 +13,10 @@
 
 /* ---- weights ---- */
 
-ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *bias) {
-    return norm->kind == AR_NORM_LAYER ? ar_op_layer_norm(g, y, x, w, bias, norm->eps) : ar_op_rms_norm(g, y, x, w, norm->eps);
+ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
+                         ar_tensor *bias) {
+    return norm->kind == AR_NORM_LAYER ? ar_op_layer_norm(g, y, x, w, bias, norm->eps)
+                                       : ar_op_rms_norm(g, y, x, w, norm->eps);
 }
 
 static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
@@ -34,7 +36,8 @@ void ar__weight_name(char out[AR__WEIGHT_NAME], const ar_block *block, int32_t i
 }
 
 /* One weight, converted and written a few rows at a time; checked if it is to be quantized under scheme. */
-static ar_status upload_linear(ar_tensor **t, const ar_block *block, int32_t i, ar_device *device, const ar_scheme *scheme) {
+static ar_status upload_linear(ar_tensor **t, const ar_block *block, int32_t i, ar_device *device,
+                               const ar_scheme *scheme) {
     const ar_linear *lin = &block->linears[i];
     int64_t rows = UPLOAD_BYTES / (lin->I * 4);
     if (rows < 1) rows = 1;
@@ -65,8 +68,9 @@ static ar_status upload_stored(ar_packed **t, const ar_block *block, int32_t i, 
 }
 
 /* A bias, or a norm's weight or bias: what `read` gives for i. */
-static ar_status upload_vector(ar_tensor **t, const ar_block *block, ar_status (*read)(const ar_block *b, float *dst, int32_t i),
-                               int32_t i, int64_t count, ar_device *device) {
+static ar_status upload_vector(ar_tensor **t, const ar_block *block,
+                               ar_status (*read)(const ar_block *b, float *dst, int32_t i), int32_t i,
+                               int64_t count, ar_device *device) {
     ar_status status = AR_OK;
     float *scratch = ar__alloc((size_t)count, 4);
     if (!scratch) return AR_ERR_MEMORY;
@@ -79,20 +83,23 @@ done:
 }
 
 /* The linears with !skip[i] are checked under schemes[i]; NULL = none is. */
-static ar_status init_weights(ar_block_weights *w, const ar_block *block, ar_device *device, bool as_stored, const bool *skip,
-                              const ar_scheme *schemes) {
+static ar_status init_weights(ar_block_weights *w, const ar_block *block, ar_device *device, bool as_stored,
+                              const bool *skip, const ar_scheme *schemes) {
     ar_status status = AR_OK;
     memset(w, 0, sizeof *w);
     w->block = block;
     for (int32_t i = 0; i < block->linear_count; i++) {
-        AR_GO(as_stored ? upload_stored(&w->packed[i], block, i, device)
-                        : upload_linear(&w->linears[i], block, i, device, skip && !skip[i] ? &schemes[i] : NULL));
-        if (block->linears[i].has_bias) AR_GO(upload_vector(&w->biases[i], block, block->read_bias, i, block->linears[i].O, device));
+        AR_GO(as_stored
+                  ? upload_stored(&w->packed[i], block, i, device)
+                  : upload_linear(&w->linears[i], block, i, device, skip && !skip[i] ? &schemes[i] : NULL));
+        if (block->linears[i].has_bias)
+            AR_GO(upload_vector(&w->biases[i], block, block->read_bias, i, block->linears[i].O, device));
     }
     for (int32_t j = 0; j < block->norm_count; j++) {
         AR_GO(upload_vector(&w->norms[j], block, block->read_norm, j, block->norms[j].I, device));
         if (block->norms[j].has_bias)
-            AR_GO(upload_vector(&w->norm_biases[j], block, block->read_norm_bias, j, block->norms[j].I, device));
+            AR_GO(upload_vector(&w->norm_biases[j], block, block->read_norm_bias, j, block->norms[j].I,
+                                device));
     }
     w->hook = (ar_hook){.linear = hook_linear, .norm = hook_norm, .ctx = w};
 done:
@@ -104,8 +111,8 @@ ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_d
     return init_weights(w, block, device, false, NULL, NULL);
 }
 
-ar_status ar__block_weights_init_checked(ar_block_weights *w, const ar_block *block, ar_device *device, const bool *skip,
-                                         const ar_scheme *schemes) {
+ar_status ar__block_weights_init_checked(ar_block_weights *w, const ar_block *block, ar_device *device,
+                                         const bool *skip, const ar_scheme *schemes) {
     return init_weights(w, block, device, false, skip, schemes);
 }
 
@@ -128,7 +135,8 @@ void ar_block_weights_deinit(ar_block_weights *w) {
 
 /* ---- chains ---- */
 
-ar_status ar_chain_init(ar_chain *c, int64_t rows, int64_t width, const char *spill_dir, uint64_t spill_above_bytes) {
+ar_status ar_chain_init(ar_chain *c, int64_t rows, int64_t width, const char *spill_dir,
+                        uint64_t spill_above_bytes) {
     *c = (ar_chain){.rows = rows, .width = width, .fd = -1};
     uint64_t limit = spill_above_bytes ? spill_above_bytes : (uint64_t)4 << 30;
     size_t bytes = (size_t)rows * (size_t)width * 4;
@@ -166,12 +174,13 @@ ar_status ar_model_embed(const ar_model *m, float *dst, const int32_t *ids, int6
     ar_status status = AR_OK;
     float *row = NULL;
     if (pos < 0 || (m->read_positions && count > m->max_tokens - pos))
-        return ar__fail(AR_ERR_ARG, "positions %lld to %lld: expected 0..%d", (long long)pos, (long long)(pos + count - 1),
-                        (int)m->max_tokens - 1);
+        return ar__fail(AR_ERR_ARG, "positions %lld to %lld: expected 0..%d", (long long)pos,
+                        (long long)(pos + count - 1), (int)m->max_tokens - 1);
     if (m->read_positions && !(row = ar__alloc((size_t)m->hidden, sizeof *row))) return AR_ERR_MEMORY;
     for (int64_t r = 0; r < count; r++) {
         if (ids[r] < 0 || ids[r] >= m->vocab)
-            AR_GO(ar__fail(AR_ERR_ARG, "token id %d: expected 0..%lld", (int)ids[r], (long long)m->vocab - 1));
+            AR_GO(
+                ar__fail(AR_ERR_ARG, "token id %d: expected 0..%lld", (int)ids[r], (long long)m->vocab - 1));
         AR_GO(m->read_embedding(m, dst + r * m->hidden, ids[r], 1));
         if (!row) continue;
         AR_GO(m->read_positions(m, row, pos + r, 1));
@@ -183,7 +192,8 @@ done:
 }
 
 ar_status ar_chain_embed(ar_chain *c, const ar_model *m, const ar_samples *s) {
-    for (int64_t r = 0; r < c->rows; r += s->T) AR_TRY(ar_model_embed(m, c->data + r * c->width, s->ids + r, s->T, 0));
+    for (int64_t r = 0; r < c->rows; r += s->T)
+        AR_TRY(ar_model_embed(m, c->data + r * c->width, s->ids + r, s->T, 0));
     return ar__chain_check(c, "embedding");
 }
 
@@ -197,7 +207,10 @@ ar_status ar__zeros(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t di
 }
 
 /* A recorded forward of one block over `batch` samples, with its input and output on the device. */
-typedef struct forward_pass { ar_graph *graph; ar_tensor *x, *y; } forward_pass;
+typedef struct forward_pass {
+    ar_graph *graph;
+    ar_tensor *x, *y;
+} forward_pass;
 
 static void forward_pass_deinit(forward_pass *p) {
     ar_graph_destroy(p->graph);
@@ -205,7 +218,8 @@ static void forward_pass_deinit(forward_pass *p) {
     *p = (forward_pass){0};
 }
 
-static ar_status forward_pass_init(forward_pass *p, ar_device *device, const ar_block *block, const ar_hook *hook, int32_t T, int32_t batch) {
+static ar_status forward_pass_init(forward_pass *p, ar_device *device, const ar_block *block,
+                                   const ar_hook *hook, int32_t T, int32_t batch) {
     ar_status status = AR_OK;
     *p = (forward_pass){0};
     AR_GO(ar_tensor_create(&p->x, device, AR_F32, 2, (const int64_t[]){(int64_t)batch * T, block->hidden}));

@@ -1,6 +1,6 @@
 /* What no code can stand for: weights that are not finite, and scales beyond fp16. Quantizing either invents
- * numbers without a word, so every path that makes codes asks here, before and after. And activations that are not
- * finite, from which nothing can be learned or measured. */
+ * numbers without a word, so every path that makes codes asks here, before and after. And activations that
+ * are not finite, from which nothing can be learned or measured. */
 #include "ar_error.h"
 #include "core.h"
 #include <float.h>
@@ -43,8 +43,8 @@ ar_status ar__chain_check(const ar_chain *c, const char *what) {
         if (!has_bad(x, c->width, FLT_MAX)) continue;
         int64_t i = 0;
         while (isfinite(x[i])) i++;
-        return ar__fail(AR_ERR_FORMAT, "%s: found %s at token %lld, column %lld, expected finite activations", what,
-                        name_of(x[i]), (long long)row, (long long)i);
+        return ar__fail(AR_ERR_FORMAT, "%s: found %s at token %lld, column %lld, expected finite activations",
+                        what, name_of(x[i]), (long long)row, (long long)i);
     }
     return AR_OK;
 }

@@ -8,19 +8,19 @@
 
 /* Codes of V = 0, coefficients 1, from weights already on the device. */
 ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bool *skip, ar_device *device);
-/* Reads codes, scales and zeros of one weight under state st into q. range as ar_op_fake_quant takes it; NULL =
- * made here. */
-ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range, const ar_fq_state *st,
-                         const ar_fq_desc *fq);
+/* Reads codes, scales and zeros of one weight under state st into q. range as ar_op_fake_quant takes it; NULL
+ * = made here. */
+ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range,
+                         const ar_fq_state *st, const ar_fq_desc *fq);
 
 /* ---- block.c ---- */
 
 /* A device tensor full of zeros. */
 ar_status ar__zeros(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dims, const int64_t *dim);
-/* As ar_block_weights_init, for a block whose linears with !skip[i] are about to be quantized under schemes[i].
- * Errors: also those of ar_quant_check_weights. */
-ar_status ar__block_weights_init_checked(ar_block_weights *w, const ar_block *block, ar_device *device, const bool *skip,
-                                         const ar_scheme *schemes);
+/* As ar_block_weights_init, for a block whose linears with !skip[i] are about to be quantized under
+ * schemes[i]. Errors: also those of ar_quant_check_weights. */
+ar_status ar__block_weights_init_checked(ar_block_weights *w, const ar_block *block, ar_device *device,
+                                         const bool *skip, const ar_scheme *schemes);
 /* "model.layers.3.self_attn.q_proj.weight", for errors. */
 #define AR__WEIGHT_NAME 256
 void ar__weight_name(char out[AR__WEIGHT_NAME], const ar_block *block, int32_t i);
@@ -32,6 +32,7 @@ ar_status ar__chain_check(const ar_chain *c, const char *what);
 
 /* ---- scheme_super.c ---- */
 
-/* Round to nearest in a double-quantized structure, of weights that are checked. Errors: as ar_qlinear_check_scales. */
+/* Round to nearest in a double-quantized structure, of weights that are checked. Errors: as
+ * ar_qlinear_check_scales. */
 ar_status ar__qlinear_rtn_super(ar_qlinear *q, const float *W);
 #endif

@@ -9,8 +9,8 @@ static const float scale_min = 1.001358032e-5f; /* fp16(1e-5) */
 
 static ar_status init_super(ar_qlinear *q, bool has_mins) {
     if (q->I % AR_SUPER_BLOCK != 0)
-        return ar__fail(AR_ERR_SHAPE, "quantized linear: found %lld inputs, expected a multiple of %d", (long long)q->I,
-                        AR_SUPER_BLOCK);
+        return ar__fail(AR_ERR_SHAPE, "quantized linear: found %lld inputs, expected a multiple of %d",
+                        (long long)q->I, AR_SUPER_BLOCK);
     size_t rows = (size_t)q->O, groups = rows * (size_t)q->groups;
     q->supers = q->I / AR_SUPER_BLOCK;
     q->codes = ar__alloc(rows, (size_t)q->I);

@@ -1,5 +1,6 @@
-/* Which calibration samples are held out, and which each step sees: shuffle, hand out consecutive slices, shuffle again when fewer than
- * a batch remain (autoround.md 1.7), with our own counter-based random numbers. */
+/* Which calibration samples are held out, and which each step sees: shuffle, hand out consecutive slices,
+ * shuffle again when fewer than a batch remain (autoround.md 1.7), with our own counter-based random numbers.
+ */
 #include "engine.h"
 #include <stdlib.h>
 
@@ -22,7 +23,8 @@ ar_status ar_sample_split_make(ar_sample_split *s, const ar_quant_desc *desc, in
         return ar__fail(AR_ERR_USAGE, "held-out samples: found %d, expected at most %d", (int)desc->heldout,
                         AR_MAX_HELDOUT);
     if (desc->select == AR_SELECT_HELDOUT && !desc->order && desc->heldout >= count)
-        return ar__fail(AR_ERR_USAGE, "held-out samples: found %d, expected fewer than the %d samples there are",
+        return ar__fail(AR_ERR_USAGE,
+                        "held-out samples: found %d, expected fewer than the %d samples there are",
                         (int)desc->heldout, (int)count);
     if (s->select == AR_SELECT_HELDOUT && (desc->order || count == 1)) s->select = AR_SELECT_BATCH;
     if (s->select == AR_SELECT_HELDOUT) s->held = desc->heldout > 0 ? desc->heldout : held;
@@ -32,7 +34,8 @@ ar_status ar_sample_split_make(ar_sample_split *s, const ar_quant_desc *desc, in
     return AR_OK;
 }
 
-ar_status ar__sample_order(int32_t *order, int32_t iters, int32_t batch, int32_t count, uint64_t seed, int32_t block) {
+ar_status ar__sample_order(int32_t *order, int32_t iters, int32_t batch, int32_t count, uint64_t seed,
+                           int32_t block) {
     int32_t *p = ar__alloc((size_t)count, sizeof *p);
     if (!p) return AR_ERR_MEMORY;
     int32_t next = count, pass = 0;

@@ -1,12 +1,12 @@
-/* The tuning engine: signed gradient descent (or Adam) on the rounding offsets V and the min/max coefficients of one
- * block (SignRound, arXiv 2309.05516; autoround.md 1.2-1.8) against a cached float target.
+/* The tuning engine: signed gradient descent (or Adam) on the rounding offsets V and the min/max coefficients
+ * of one block (SignRound, arXiv 2309.05516; autoround.md 1.2-1.8) against a cached float target.
  *
  * A step is recorded once and replayed:
- *   gather batch -> W' = fake_quant(W) -> block -> mse -> keep best -> backward -> per weight: dW -> (dV, dmm) -> step
- * The update of a weight is recorded where its gradient becomes complete, so that only one dW lives at a time.
- * Where the budget holds no whole batch, micro graphs accumulate dW and one update graph finishes the step.
- * Activations are resident on the device when both chains fit a third of the free budget, else the host writes
- * each batch before it runs (same batches, same bits). */
+ *   gather batch -> W' = fake_quant(W) -> block -> mse -> keep best -> backward -> per weight: dW -> (dV,
+ * dmm) -> step The update of a weight is recorded where its gradient becomes complete, so that only one dW
+ * lives at a time. Where the budget holds no whole batch, micro graphs accumulate dW and one update graph
+ * finishes the step. Activations are resident on the device when both chains fit a third of the free budget,
+ * else the host writes each batch before it runs (same batches, same bits). */
 #include "engine.h"
 #include "optimizer.h"
 #include <math.h>
@@ -22,21 +22,21 @@ typedef struct tuner {
     const ar__tune_unit *unit;
     const ar_block *block;
     int32_t iters, T, batch, train, held, micro, micro_count;
-    int32_t held_part;             /* held-out samples of one pass: a divisor of held, at most micro */
+    int32_t held_part; /* held-out samples of one pass: a divisor of held, at most micro */
     bool resident;
     ar_select select;
     ar_dtype state_dtype;
     ar_fq_desc fq[AR_MAX_LINEARS];
     ar__optimizer optimizer;
     ar__moments v_moments[AR_MAX_LINEARS], mm_moments[AR_MAX_LINEARS];
-    int32_t *order;                /* (iters, batch) */
-    float *mask;                   /* (count, T), host */
+    int32_t *order; /* (iters, batch) */
+    float *mask;    /* (count, T), host */
     /* device tensors, per linear and for the whole unit */
     ar_tensor *range[AR_MAX_LINEARS], *acc[AR_MAX_LINEARS];
     ar_fq_state state[AR_MAX_LINEARS], kept[AR_MAX_LINEARS];
     ar_tensor *x_all, *y_all, *mask_all, *sched, *micro_step, *step, *best, *history, *loss_sum;
     ar_tensor *held_sched, *held_step, *held_best, *held_history, *held_sum, *held_at;
-    ar_tensor *x_in, *y_in, *mask_in; /* streamed mode: one micro-batch, */
+    ar_tensor *x_in, *y_in, *mask_in;       /* streamed mode: one micro-batch, */
     ar_tensor *x_held, *y_held, *mask_held; /* and the held-out slice where it is smaller */
     ar_graph *micro_graph, *update_graph, *held_graph, *held_end;
 } tuner;
@@ -45,10 +45,13 @@ typedef struct tuner {
 typedef struct recording {
     tuner *t;
     ar_tensor *sz[AR_MAX_LINEARS];
-    bool gradients;                /* record the updates as gradients complete */
+    bool gradients; /* record the updates as gradients complete */
 } recording;
 
-typedef struct grad_site { recording *r; int32_t i; } grad_site;
+typedef struct grad_site {
+    recording *r;
+    int32_t i;
+} grad_site;
 
 static const ar_tensor *weight(const tuner *t, int32_t i) { return t->unit->weights->linears[i]; }
 
@@ -58,10 +61,12 @@ static const ar_tensor *weight(const tuner *t, int32_t i) { return t->unit->weig
 static ar_status record_update(tuner *t, ar_graph *g, int32_t i, const ar_tensor *dW, const ar_tensor *sz) {
     ar_tensor *dv = NULL, *dmm = NULL;
     AR_TRY(ar_op_fq_grad(g, &dv, &dmm, dW, weight(t, i), t->range[i], sz, &t->state[i], &t->fq[i]));
-    if (t->state[i].v) AR_TRY(ar__optimizer_step(&t->optimizer, g, t->state[i].v, dv, &t->v_moments[i], -COUNTED, COUNTED));
+    if (t->state[i].v)
+        AR_TRY(ar__optimizer_step(&t->optimizer, g, t->state[i].v, dv, &t->v_moments[i], -COUNTED, COUNTED));
     bool super = t->fq[i].scheme.super != AR_SUPER_NONE;
     float low = -floorf((super ? 0.5f : 1.0f) * t->fq[i].m_div), high = super ? -low : 0.0f;
-    if (t->state[i].mm) AR_TRY(ar__optimizer_step(&t->optimizer, g, t->state[i].mm, dmm, &t->mm_moments[i], low, high));
+    if (t->state[i].mm)
+        AR_TRY(ar__optimizer_step(&t->optimizer, g, t->state[i].mm, dmm, &t->mm_moments[i], low, high));
     return AR_OK;
 }
 
@@ -96,8 +101,8 @@ static ar_status float_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar
 }
 
 /* x, target and mask of `count` samples: gathered by sched[step] on the device, or the streamed inputs. */
-static ar_status record_batch(tuner *t, ar_graph *g, ar_tensor **x, ar_tensor **y, ar_tensor **mask, const ar_tensor *sched,
-                              const ar_tensor *step, int32_t count) {
+static ar_status record_batch(tuner *t, ar_graph *g, ar_tensor **x, ar_tensor **y, ar_tensor **mask,
+                              const ar_tensor *sched, const ar_tensor *step, int32_t count) {
     if (t->resident) {
         AR_TRY(ar_op_gather(g, x, t->x_all, sched, step, count));
         AR_TRY(ar_op_gather(g, y, t->y_all, sched, step, count));
@@ -111,7 +116,8 @@ static ar_status record_batch(tuner *t, ar_graph *g, ar_tensor **x, ar_tensor **
 }
 
 /* Batch -> block -> loss. */
-static ar_status record_loss(recording *r, ar_graph *g, ar_tensor **loss, const ar_tensor *sched, const ar_tensor *step, int32_t count) {
+static ar_status record_loss(recording *r, ar_graph *g, ar_tensor **loss, const ar_tensor *sched,
+                             const ar_tensor *step, int32_t count) {
     ar_tensor *x = NULL, *target = NULL, *mask = NULL, *y = NULL;
     ar_hook hook = {.linear = tuned_linear, .norm = float_norm, .ctx = r};
     AR_TRY(record_batch(r->t, g, &x, &target, &mask, sched, step, count));
@@ -202,7 +208,8 @@ static ar_status record_ranges(tuner *t) {
         if (t->unit->skip[i])
             continue;
         else if (t->fq[i].scheme.super != AR_SUPER_NONE)
-            status = ar_op_super_start(g, t->range[i], weight(t, i), t->unit->importance[i], &t->fq[i].scheme);
+            status =
+                ar_op_super_start(g, t->range[i], weight(t, i), t->unit->importance[i], &t->fq[i].scheme);
         else
             status = ar_op_group_range(g, t->range[i], weight(t, i), &t->fq[i].scheme);
     if (status == AR_OK) status = ar_graph_build(g);
@@ -214,7 +221,8 @@ static ar_status record_ranges(tuner *t) {
 
 /* ---- device state ---- */
 
-static ar_status make(tuner *t, ar_tensor **out, ar_dtype dtype, int32_t dims, const int64_t *dim, const void *init) {
+static ar_status make(tuner *t, ar_tensor **out, ar_dtype dtype, int32_t dims, const int64_t *dim,
+                      const void *init) {
     AR_TRY(ar_tensor_create(out, t->device, dtype, dims, dim));
     return init ? ar_tensor_write(*out, init, 0, ar_tensor_count(*out)) : AR_OK;
 }
@@ -231,7 +239,8 @@ static ar_status make_weight_state(tuner *t, int32_t i) {
     if (t->fq[i].m_div > 0.0f) {
         AR_TRY(ar__moments_init(&t->mm_moments[i], &t->optimizer, t->device, 3, mm_dims));
         AR_TRY(ar__zeros(&t->state[i].mm, t->device, t->state_dtype, 3, mm_dims));
-        if (t->select != AR_SELECT_LAST) AR_TRY(ar__zeros(&t->kept[i].mm, t->device, t->state_dtype, 3, mm_dims));
+        if (t->select != AR_SELECT_LAST)
+            AR_TRY(ar__zeros(&t->kept[i].mm, t->device, t->state_dtype, 3, mm_dims));
     }
     if (t->micro_count > 1) AR_TRY(ar__zeros(&t->acc[i], t->device, AR_F32, 2, v_dims));
     return AR_OK;
@@ -265,7 +274,8 @@ static ar_status make_state(tuner *t) {
     for (int32_t i = 0; i < t->block->linear_count; i++)
         if (!t->unit->skip[i]) AR_TRY(make_weight_state(t, i));
     AR_TRY(make_activations(t));
-    AR_TRY(make(t, &t->sched, AR_I32, 2, (const int64_t[]){(int64_t)t->iters * t->micro_count, t->micro}, t->order));
+    AR_TRY(make(t, &t->sched, AR_I32, 2, (const int64_t[]){(int64_t)t->iters * t->micro_count, t->micro},
+                t->order));
     AR_TRY(ar__zeros(&t->micro_step, t->device, AR_I32, 1, one));
     AR_TRY(make(t, &t->best, AR_F32, 1, two, start));
     AR_TRY(ar__zeros(&t->history, t->device, AR_F32, 1, steps));
@@ -274,7 +284,8 @@ static ar_status make_state(tuner *t) {
     int32_t *held = ar__alloc((size_t)t->held, sizeof *held);
     if (!held) return AR_ERR_MEMORY;
     for (int32_t i = 0; i < t->held; i++) held[i] = t->train + i;
-    ar_status status = make(t, &t->held_sched, AR_I32, 2, (const int64_t[]){t->held / t->held_part, t->held_part}, held);
+    ar_status status =
+        make(t, &t->held_sched, AR_I32, 2, (const int64_t[]){t->held / t->held_part, t->held_part}, held);
     free(held);
     AR_TRY(status);
     AR_TRY(ar__zeros(&t->held_step, t->device, AR_I32, 1, one));
@@ -290,15 +301,18 @@ static void drop_device(tuner *t) {
         ar_graph_destroy(*graphs[i]);
         *graphs[i] = NULL;
     }
-    ar_tensor **tensors[] = {&t->x_all, &t->y_all, &t->mask_all, &t->sched, &t->micro_step, &t->step, &t->best, &t->history, &t->loss_sum,
-                             &t->held_sched, &t->held_step, &t->held_best, &t->held_history, &t->held_sum, &t->held_at,
-                             &t->x_in, &t->y_in, &t->mask_in, &t->x_held, &t->y_held, &t->mask_held};
+    ar_tensor **tensors[] = {&t->x_all,     &t->y_all,     &t->mask_all,     &t->sched,    &t->micro_step,
+                             &t->step,      &t->best,      &t->history,      &t->loss_sum, &t->held_sched,
+                             &t->held_step, &t->held_best, &t->held_history, &t->held_sum, &t->held_at,
+                             &t->x_in,      &t->y_in,      &t->mask_in,      &t->x_held,   &t->y_held,
+                             &t->mask_held};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
         ar_tensor_destroy(*tensors[i]);
         *tensors[i] = NULL;
     }
     for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
-        ar_tensor **each[] = {&t->range[i], &t->acc[i], &t->state[i].v, &t->state[i].mm, &t->kept[i].v, &t->kept[i].mm};
+        ar_tensor **each[] = {&t->range[i],    &t->acc[i],    &t->state[i].v,
+                              &t->state[i].mm, &t->kept[i].v, &t->kept[i].mm};
         for (size_t k = 0; k < sizeof each / sizeof *each; k++) {
             ar_tensor_destroy(*each[k]);
             *each[k] = NULL;
@@ -331,12 +345,15 @@ static float unit_count(const ar_quant_desc *d, float lr, int32_t bits) {
     return (float)(lr > 0.0f ? n / (double)lr : n * n / scale);
 }
 
-/* The multiples of a double-quantized structure start where a search left them and are whole numbers: at the rate of the
- * offsets they leave that place faster than anything is learned (docs/methods.md). */
+/* The multiples of a double-quantized structure start where a search left them and are whole numbers: at the
+ * rate of the offsets they leave that place faster than anything is learned (docs/methods.md). */
 ar_fq_desc ar__linear_units(const ar_quant_desc *d, const ar_scheme *scheme) {
     bool slow = scheme->super != AR_SUPER_NONE && !(d->minmax_lr > 0.0f);
     float m_div = unit_count(d, d->minmax_lr > 0.0f ? d->minmax_lr : d->lr, scheme->bits);
-    return (ar_fq_desc){*scheme, unit_count(d, d->lr, scheme->bits), d->no_minmax ? 0.0f : slow ? 16.0f * m_div : m_div};
+    return (ar_fq_desc){*scheme, unit_count(d, d->lr, scheme->bits),
+                        d->no_minmax ? 0.0f
+                        : slow       ? 16.0f * m_div
+                                     : m_div};
 }
 
 static ar_status configure(tuner *t) {
@@ -353,12 +370,17 @@ static ar_status configure(tuner *t) {
         if (!t->unit->skip[i]) t->fq[i] = ar__linear_units(d, &t->unit->schemes[i]);
     double reach = 0.5 * t->iters * (t->iters + 1.0);
     bool fits = reach <= 32767.0;
-    if (reach > (double)COUNTED) return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most 5792 (24-bit counts)", (int)t->iters);
+    if (reach > (double)COUNTED)
+        return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most 5792 (24-bit counts)",
+                        (int)t->iters);
     if (d->state == AR_STATE_I16 && !fits)
-        return ar__fail(AR_ERR_USAGE, "16-bit state: %d iterations reach %.0f, expected at most 32767", (int)t->iters, reach);
+        return ar__fail(AR_ERR_USAGE, "16-bit state: %d iterations reach %.0f, expected at most 32767",
+                        (int)t->iters, reach);
     if (d->optimizer == AR_OPTIMIZER_ADAM && d->state != AR_STATE_AUTO && d->state != AR_STATE_F32)
         return ar__fail(AR_ERR_USAGE, "integer state: Adam's steps are no whole multiples, expected f32");
-    t->state_dtype = d->state == AR_STATE_F32 || d->optimizer == AR_OPTIMIZER_ADAM ? AR_F32 : d->state == AR_STATE_I32 || !fits ? AR_I32 : AR_I16;
+    t->state_dtype = d->state == AR_STATE_F32 || d->optimizer == AR_OPTIMIZER_ADAM ? AR_F32
+                     : d->state == AR_STATE_I32 || !fits                           ? AR_I32
+                                                                                   : AR_I16;
     t->order = ar__alloc((size_t)t->iters * (size_t)t->batch, sizeof *t->order);
     if (!t->order) return AR_ERR_MEMORY;
     if (!d->order) return ar__sample_order(t->order, t->iters, t->batch, t->train, d->seed, t->block->index);
@@ -410,7 +432,8 @@ static ar_status prepare_within_budget(tuner *t) {
 static ar_status stream_in(tuner *t, const int32_t *index, int32_t count) {
     if (t->resident) return AR_OK;
     bool part = count < t->micro;
-    ar_tensor *x = part ? t->x_held : t->x_in, *y = part ? t->y_held : t->y_in, *mask = part ? t->mask_held : t->mask_in;
+    ar_tensor *x = part ? t->x_held : t->x_in, *y = part ? t->y_held : t->y_in,
+              *mask = part ? t->mask_held : t->mask_in;
     int64_t rows = t->T, row = (int64_t)t->T * t->block->hidden;
     for (int32_t b = 0; b < count; b++) {
         AR_TRY(ar_tensor_write(x, t->unit->input->data + index[b] * row, b * row, row));
@@ -432,7 +455,8 @@ static ar_status run_heldout(tuner *t) {
 
 static ar_status run_step(tuner *t, int32_t step) {
     for (int32_t m = 0; m < t->micro_count; m++) {
-        AR_TRY(stream_in(t, t->order + (size_t)step * (size_t)t->batch + (size_t)m * (size_t)t->micro, t->micro));
+        AR_TRY(stream_in(t, t->order + (size_t)step * (size_t)t->batch + (size_t)m * (size_t)t->micro,
+                         t->micro));
         AR_TRY(ar_graph_run(t->micro_graph));
     }
     return t->update_graph ? ar_graph_run(t->update_graph) : AR_OK;
@@ -452,9 +476,15 @@ static ar_status tell(tuner *t, const ar_observer *o, int32_t done, float *histo
     ar_memory_stats memory;
     ar_device_memory(t->device, &memory);
     double seconds = now_s() - start, scale = 1.0 / t->micro_count;
-    ar_progress_event e = {.stage = "tune", .block = t->block->index, .step = done, .step_count = t->iters,
-                           .loss_first = history[0] * scale, .loss_best = best * scale, .loss_last = history[done - 1] * scale,
-                           .tokens_per_s = (double)done * t->batch * t->T / seconds, .seconds = seconds,
+    ar_progress_event e = {.stage = "tune",
+                           .block = t->block->index,
+                           .step = done,
+                           .step_count = t->iters,
+                           .loss_first = history[0] * scale,
+                           .loss_best = best * scale,
+                           .loss_last = history[done - 1] * scale,
+                           .tokens_per_s = (double)done * t->batch * t->T / seconds,
+                           .seconds = seconds,
                            .device_bytes = memory.current};
     o->progress(o->ctx, &e);
     return AR_OK;
@@ -466,7 +496,8 @@ static ar_status run_steps(tuner *t, float *history, const ar_observer *o) {
     for (int32_t step = 0; step < t->iters; step++) {
         if (o && o->cancelled && o->cancelled(o->ctx)) {
             AR_TRY(ar_device_wait(t->device));
-            return ar__fail(AR_ERR_INTERRUPTED, "interrupted in block %d at step %d", (int)t->block->index, (int)step);
+            return ar__fail(AR_ERR_INTERRUPTED, "interrupted in block %d at step %d", (int)t->block->index,
+                            (int)step);
         }
         if (t->select == AR_SELECT_HELDOUT && step % every == 0) AR_TRY(run_heldout(t));
         AR_TRY(run_step(t, step));
@@ -486,8 +517,11 @@ static ar_status fill_report(tuner *t, ar_block_report *report, float *history) 
         any = any || isfinite(history[i]);
     }
     if (!any)
-        return ar__fail(AR_ERR_FORMAT, "%s: found a loss of %g in the first of %d steps and none better, expected activations "
-                        "whose squares are finite", t->block->name, (double)history[0], (int)t->iters);
+        return ar__fail(
+            AR_ERR_FORMAT,
+            "%s: found a loss of %g in the first of %d steps and none better, expected activations "
+            "whose squares are finite",
+            t->block->name, (double)history[0], (int)t->iters);
     report->history = history;
     report->step_count = t->iters;
     report->loss_first = history[0];

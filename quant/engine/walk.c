@@ -9,7 +9,7 @@
 typedef struct walk {
     const ar_model *model;
     ar_device *device;
-    const ar_samples *samples;     /* NULL: no activations are needed */
+    const ar_samples *samples; /* NULL: no activations are needed */
     const ar_quant_desc *desc;
     const ar_sink *sink;
     const ar_observer *observer;
@@ -68,11 +68,12 @@ static ar_status check_scales(ar_qlinear *const *list, const ar_block *block) {
     return AR_OK;
 }
 
-/* The codes of one block: by the method, or round to nearest past block_limit. What cannot be rounded to nearest is
- * refused before the tuning, whose ranges are never wider: it would only meet losses that are not finite. */
-static ar_status quantize_block(walk *w, const ar_block *block, const block_plan *p, ar_block_weights *weights,
-                                const ar__importance *importance, ar_qlinear *q, ar_qlinear **list,
-                                ar_block_report *report) {
+/* The codes of one block: by the method, or round to nearest past block_limit. What cannot be rounded to
+ * nearest is refused before the tuning, whose ranges are never wider: it would only meet losses that are not
+ * finite. */
+static ar_status quantize_block(walk *w, const ar_block *block, const block_plan *p,
+                                ar_block_weights *weights, const ar__importance *importance, ar_qlinear *q,
+                                ar_qlinear **list, ar_block_report *report) {
     const ar_quant_desc *d = w->desc;
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (p->skip[i]) continue;
@@ -83,14 +84,15 @@ static ar_status quantize_block(walk *w, const ar_block *block, const block_plan
     AR_TRY(check_scales(list, block));
     if (!p->tuned) return AR_OK;
     const ar_chain *input = d->no_quantized_input ? &w->x_float : &w->x_quant;
-    ar__tune_unit unit = {block, weights, input, &w->target, w->samples, p->skip, p->schemes, importance->list};
+    ar__tune_unit unit = {block,      weights, input,      &w->target,
+                          w->samples, p->skip, p->schemes, importance->list};
     AR_TRY(w->method(q, report, w->history, &unit, w->device, d, w->observer));
     return check_scales(list, block);
 }
 
 /* target = block(x_float), and on the way how much the inputs count. */
-static ar_status float_chain(walk *w, const ar_block *block, const ar_block_weights *weights, const block_plan *p,
-                             ar__importance *importance) {
+static ar_status float_chain(walk *w, const ar_block *block, const ar_block_weights *weights,
+                             const block_plan *p, ar__importance *importance) {
     if (!w->samples) return AR_OK;
     if (p->any_counts) AR_TRY(ar__importance_init(importance, w->device, weights, p->counts));
     const ar_hook *hook = p->any_counts ? &importance->hook : &weights->hook;
@@ -99,10 +101,12 @@ static ar_status float_chain(walk *w, const ar_block *block, const ar_block_weig
 }
 
 /* Moves both chains past the block. */
-static ar_status advance_chains(walk *w, const ar_block *block, ar_block_weights *weights, ar_qlinear *const *list) {
+static ar_status advance_chains(walk *w, const ar_block *block, ar_block_weights *weights,
+                                ar_qlinear *const *list) {
     if (!w->desc->no_quantized_input) {
         AR_TRY(replace_weights(weights, list));
-        AR_TRY(ar_chain_forward(&w->x_quant, &w->x_quant, w->device, block, &weights->hook, w->samples->T, w->batch));
+        AR_TRY(ar_chain_forward(&w->x_quant, &w->x_quant, w->device, block, &weights->hook, w->samples->T,
+                                w->batch));
     }
     ar_chain swap = w->x_float;
     w->x_float = w->target;
@@ -163,20 +167,31 @@ static ar_status init_chains(walk *w) {
     return AR_OK;
 }
 
-ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples, const ar_quant_desc *desc,
-                          const ar_sink *sink, const ar_observer *observer, ar__block_method method) {
+ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples,
+                          const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer,
+                          ar__block_method method) {
     ar_status status = AR_OK;
-    walk w = {.model = model, .device = device, .samples = samples, .desc = desc, .sink = sink, .observer = observer,
-              .method = method, .batch = desc->batch > 0 ? desc->batch : 8};
+    walk w = {.model = model,
+              .device = device,
+              .samples = samples,
+              .desc = desc,
+              .sink = sink,
+              .observer = observer,
+              .method = method,
+              .batch = desc->batch > 0 ? desc->batch : 8};
     w.x_float.fd = w.x_quant.fd = w.target.fd = -1;
-    if (desc->iters > 0 && !(w.history = ar__alloc((size_t)desc->iters, sizeof *w.history))) return AR_ERR_MEMORY;
+    if (desc->iters > 0 && !(w.history = ar__alloc((size_t)desc->iters, sizeof *w.history)))
+        return AR_ERR_MEMORY;
     if (samples) AR_GO(init_chains(&w));
     for (int32_t b = 0; b < model->block_count; b++) {
-        if (desc->block_limit > 0 && b >= desc->block_limit) w.samples = NULL; /* rounding needs no activations */
+        if (desc->block_limit > 0 && b >= desc->block_limit)
+            w.samples = NULL; /* rounding needs no activations */
         if (cancelled(observer)) AR_GO(ar__fail(AR_ERR_INTERRUPTED, "interrupted before block %d", (int)b));
         AR_GO(walk_block(&w, b));
         if (observer && observer->progress)
-            observer->progress(observer->ctx, &(ar_progress_event){.stage = "block", .block = b + 1, .block_count = model->block_count});
+            observer->progress(
+                observer->ctx,
+                &(ar_progress_event){.stage = "block", .block = b + 1, .block_count = model->block_count});
     }
 done:
     ar_chain_deinit(&w.x_float);

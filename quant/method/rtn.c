@@ -1,11 +1,11 @@
-/* rtn: round to nearest. Every weight is quantized from its own numbers, no calibration (V = 0, coefficients 1;
- * docs/methods.md). The floor every other method has to beat. */
+/* rtn: round to nearest. Every weight is quantized from its own numbers, no calibration (V = 0, coefficients
+ * 1; docs/methods.md). The floor every other method has to beat. */
 #include "methods.h"
 #include <math.h>
 #include <stdlib.h>
 
-/* Scales and zeros as the device gave them: sz (O, groups, 4). Under a scale that fp16 does not hold, which the
- * caller refuses, the rest may be NaN. */
+/* Scales and zeros as the device gave them: sz (O, groups, 4). Under a scale that fp16 does not hold, which
+ * the caller refuses, the rest may be NaN. */
 static void take_plain(ar_qlinear *q, const float *sz) {
     for (int64_t i = 0; i < q->O * q->groups; i++) {
         q->scales[i] = ar_f32_to_f16(sz[4 * i]);
@@ -14,8 +14,8 @@ static void take_plain(ar_qlinear *q, const float *sz) {
     }
 }
 
-/* The products sz = (d sc, dmin mn) are exact, and so are the quotients. start (O, groups, 4): d, dmin; what fp16
- * does not hold as in take_plain. */
+/* The products sz = (d sc, dmin mn) are exact, and so are the quotients. start (O, groups, 4): d, dmin; what
+ * fp16 does not hold as in take_plain. */
 static void take_super(ar_qlinear *q, const float *sz, const float *start) {
     int64_t per = AR_SUPER_BLOCK / q->scheme.group;
     for (int64_t i = 0; i < q->O * q->groups; i++) {
@@ -29,8 +29,9 @@ static void take_super(ar_qlinear *q, const float *sz, const float *start) {
 }
 
 /* Codes and sz of one weight, recorded and run; the caller destroys *g. */
-static ar_status run_codes(ar_graph **g, ar_tensor **codes, ar_tensor **sz, ar_device *device, const ar_tensor *W, ar_tensor *made,
-                           const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *fq) {
+static ar_status run_codes(ar_graph **g, ar_tensor **codes, ar_tensor **sz, ar_device *device,
+                           const ar_tensor *W, ar_tensor *made, const ar_tensor *range, const ar_fq_state *st,
+                           const ar_fq_desc *fq) {
     AR_TRY(ar_graph_create(g, device));
     if (made) AR_TRY(ar_op_group_range(*g, made, W, &fq->scheme));
     AR_TRY(ar_op_fq_codes(*g, codes, sz, W, made ? made : range, st, fq));
@@ -40,8 +41,8 @@ static ar_status run_codes(ar_graph **g, ar_tensor **codes, ar_tensor **sz, ar_d
     return ar_graph_run(*g);
 }
 
-ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range, const ar_fq_state *st,
-                         const ar_fq_desc *fq) {
+ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range,
+                         const ar_fq_state *st, const ar_fq_desc *fq) {
     ar_status status = AR_OK;
     ar_graph *g = NULL;
     ar_tensor *made = NULL, *codes = NULL, *sz = NULL;
@@ -49,7 +50,8 @@ ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, c
     uint32_t *words = NULL;
     bool super = q->scheme.super != AR_SUPER_NONE;
     int64_t groups = q->O * q->groups, elems = q->O * q->I, word_count = (elems + 3) / 4;
-    if (!range) AR_GO(ar_tensor_create(&made, device, AR_F32, 3, (const int64_t[]){q->O, q->groups, super ? 4 : 2}));
+    if (!range)
+        AR_GO(ar_tensor_create(&made, device, AR_F32, 3, (const int64_t[]){q->O, q->groups, super ? 4 : 2}));
     AR_GO(run_codes(&g, &codes, &sz, device, W, made, range, st, fq));
     host = ar__alloc((size_t)groups, 4 * sizeof *host);
     words = ar__alloc((size_t)word_count, sizeof *words);
@@ -83,8 +85,8 @@ ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bo
     return AR_OK;
 }
 
-static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples, const ar_quant_desc *desc,
-                     const ar_sink *sink, const ar_observer *observer) {
+static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
+                     const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
     (void)samples;
     return ar__walk_blocks(model, device, NULL, desc, sink, observer, NULL);
 }

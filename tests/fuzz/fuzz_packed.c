@@ -1,5 +1,5 @@
-/* Any bytes as a packed folder, two bytes of length, config.json, then model.safetensors: refused, or every tensor
- * can be read whole. */
+/* Any bytes as a packed folder, two bytes of length, config.json, then model.safetensors: refused, or every
+ * tensor can be read whole. */
 #include "ar_host.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
 #include <CL/cl.h>
 #include "internal.h"
 
-/* Every entry point used; all of them are OpenCL 1.2 or older. Their types come from the prototypes: the names
- * of the pointer types differ between versions of the headers. */
+/* Every entry point used; all of them are OpenCL 1.2 or older. Their types come from the prototypes: the
+ * names of the pointer types differ between versions of the headers. */
 /* clang-format off */
 #define CL_ENTRY_POINTS(X)                                                                                   \
     X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo) X(CreateContext)                   \

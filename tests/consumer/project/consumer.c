@@ -2,8 +2,7 @@
 #include <anyround/ar_host.h>
 #include <stdio.h>
 
-int main(void)
-{
+int main(void) {
     int32_t count = 0;
     char notes[1024] = "";
     ar_status status = ar_device_list(NULL, &count, 0, notes, sizeof notes);
