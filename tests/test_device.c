@@ -1,44 +1,7 @@
 /* backend/device.c and the drivers' common contract, on every device found and on the null device: choosing,
- * round trips, replays, cutting, faults; and the program's start when loaders or drivers are missing, for
- * which this test runs itself again in a changed environment. Sees backend's internal header. */
+ * round trips, replays, cutting, faults. Sees backend's internal header. */
 /* ctest-labels: device vulkan */
-#include "internal.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-#define DEVICES_MAX 16
-
-typedef struct device_set {
-    char selects[DEVICES_MAX + 1][24];
-    int32_t count;
-} device_set;
-
-static const char *self; /* this program's path */
-
-/* "null" and every device found. */
-static device_set all_devices(void) {
-    static ar_device_facts facts[DEVICES_MAX];
-    device_set set = {.selects = {"null"}, .count = 1};
-    int32_t count = 0;
-    assert_int_equal(ar_device_list(facts, &count, DEVICES_MAX, NULL, 0), AR_OK);
-    for (int32_t i = 0; i < count && i < DEVICES_MAX; i++)
-        snprintf(set.selects[set.count++], sizeof set.selects[0], "%.7s:%d", facts[i].api, facts[i].index);
-    return set;
-}
-
-static ar_device *open_device(const ar_device_desc *desc) {
-    ar_device *device = NULL;
-    ar_status status = ar_device_open(&device, desc);
-    if (status != AR_OK) fail_msg("%s: %s", desc->select, ar_error());
-    return device;
-}
+#include "all_devices.h"
 
 /* ---- choosing ---- */
 
@@ -172,19 +135,13 @@ static ar__binding bind_of(const fixture *f, int slice) {
 }
 
 static ar__command dispatch_copy(const fixture *f, int from, int to, uint32_t words, double ms) {
-    return (ar__command){.kind = AR_CMD_DISPATCH,
-                         .pipeline = f->copy,
+    return (ar__command){.pipeline = f->copy,
                          .kernel = &ar__kernels[AR_K_copy],
                          .bind = {bind_of(f, from), bind_of(f, to)},
                          .params = {words},
                          .groups = {(words + 63) / 64, 1, 1},
                          .barrier = true,
                          .ms = ms};
-}
-
-static ar__command copy_command(const fixture *f, int from, int to, double ms) {
-    return (ar__command){
-        .kind = AR_CMD_COPY, .bind = {bind_of(f, from), bind_of(f, to)}, .barrier = true, .ms = ms};
 }
 
 static void written_bytes_come_back(void **state) {
@@ -227,7 +184,7 @@ static void large_data_survives_the_way_there_and_back(void **state) {
     free(y);
 }
 
-/* a -> b -> c -> d through both kinds of command, replayed with new contents each time. */
+/* a -> b -> c -> d, replayed with new contents each time. */
 static void a_stream_replays_on_what_the_buffers_hold(void **state) {
     (void)state;
     device_set set = all_devices();
@@ -235,7 +192,7 @@ static void a_stream_replays_on_what_the_buffers_hold(void **state) {
         fixture f = open_fixture(set.selects[d], 0);
         ar__stream *stream;
         int32_t submissions = -1;
-        ar__command commands[] = {dispatch_copy(&f, 0, 1, WORDS, 0.1), copy_command(&f, 1, 2, 0.1),
+        ar__command commands[] = {dispatch_copy(&f, 0, 1, WORDS, 0.1), dispatch_copy(&f, 1, 2, WORDS, 0.1),
                                   dispatch_copy(&f, 2, 3, WORDS - 1, 0.1)};
         put(&f, 3, 77);
         assert_int_equal(f.driver->stream_create(f.device->drv, &stream, commands, 3, &submissions), AR_OK);
@@ -294,7 +251,7 @@ static void a_profile_runs_once_and_times_every_command(void **state) {
         int32_t submissions;
         double us[3] = {-1, -1, -1};
         bool wall;
-        ar__command commands[] = {dispatch_copy(&f, 0, 1, WORDS, 0.1), copy_command(&f, 1, 2, 0.1),
+        ar__command commands[] = {dispatch_copy(&f, 0, 1, WORDS, 0.1), dispatch_copy(&f, 1, 2, WORDS, 0.1),
                                   dispatch_copy(&f, 2, 3, WORDS, 0.1)};
         put(&f, 0, 9);
         assert_int_equal(f.driver->stream_create(f.device->drv, &stream, commands, 3, &submissions), AR_OK);
@@ -433,169 +390,7 @@ static void opening_survives_every_failing_allocation(void **state) {
     assert_true(n > 3 && n < 100);
 }
 
-/* ---- missing loaders and drivers: this program again, in another environment ---- */
-
-static int probe(void) {
-    static ar_device_facts facts[DEVICES_MAX];
-    char notes[1024] = "";
-    int32_t count = -1, per_api[2] = {0, 0};
-    if (ar_device_list(facts, &count, DEVICES_MAX, notes, sizeof notes) != AR_OK) return 1;
-    for (int32_t i = 0; i < count && i < DEVICES_MAX; i++) per_api[strcmp(facts[i].api, "cl") == 0]++;
-    ar_device *device = NULL;
-    ar_status status = ar_device_open(&device, &(ar_device_desc){.select = "auto"});
-    ar_device_close(device);
-    if (status != (count ? AR_OK : AR_ERR_NO_DEVICE)) return 2;
-    if (count == 0 && !strstr(ar_error(), notes)) return 3;
-    printf("vk=%d cl=%d %s\n", per_api[0], per_api[1], notes);
-    return 0;
-}
-
-typedef struct probe_result {
-    int32_t vk, cl;
-    char text[2048];
-} probe_result;
-
-/* Runs the probe with "NAME=value" settings added; the child must end well by itself. */
-static probe_result run_probe(const char *const *settings, int count) {
-    probe_result r = {-1, -1, ""};
-    int pipe_ends[2], status = -1;
-    assert_int_equal(pipe(pipe_ends), 0);
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        for (int i = 0; i < count; i++) putenv((char *)(uintptr_t)settings[i]);
-        dup2(pipe_ends[1], STDOUT_FILENO);
-        execl(self, self, "--probe", (char *)NULL);
-        _exit(99);
-    }
-    close(pipe_ends[1]);
-    size_t used = 0;
-    for (ssize_t n;
-         used < sizeof r.text - 1 && (n = read(pipe_ends[0], r.text + used, sizeof r.text - 1 - used)) > 0;)
-        used += (size_t)n;
-    close(pipe_ends[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    const char *line = strstr(r.text, "vk=");
-    if (status != 0 || !line || sscanf(line, "vk=%d cl=%d", &r.vk, &r.cl) != 2)
-        fail_msg("probe: %d, %s", status, r.text);
-    return r;
-}
-
-typedef struct sandbox {
-    char dir[256], path[300], vk_lib[300], cl_lib[300], both_lib[300];
-} sandbox;
-
-static void write_file(const char *dir, const char *name, const char *text) {
-    char path[600];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-/* Files that stand where a library should be hide the real one from the dynamic linker. */
-static void hide(const char *dir, const char *name) {
-    char versioned[64];
-    snprintf(versioned, sizeof versioned, "%s.1", name);
-    write_file(dir, name, "");
-    write_file(dir, versioned, "");
-}
-
-static sandbox make_sandbox(void) {
-    sandbox s;
-    const char *base = getenv("TMPDIR");
-    snprintf(s.dir, sizeof s.dir, "%s/ar-device-XXXXXX", base ? base : P_tmpdir);
-    assert_non_null(mkdtemp(s.dir));
-    static const char *const names[] = {"novk", "nocl", "none", "empty", "broken"};
-    for (int i = 0; i < 5; i++) {
-        snprintf(s.path, sizeof s.path, "%s/%s", s.dir, names[i]);
-        assert_int_equal(mkdir(s.path, 0700), 0);
-        if (i == 0 || i == 2) hide(s.path, "libvulkan.so");
-        if (i == 1 || i == 2) hide(s.path, "libOpenCL.so");
-    }
-    write_file(s.path, "broken.json", "{\"file_format_version\": \"1.0.0\", \"ICD\": {\"library_path\":");
-    write_file(s.path, "absent.json",
-               "{\"file_format_version\": \"1.0.0\", \"ICD\": {\"library_path\": \"/nonexistent/lib.so\", "
-               "\"api_version\": \"1.1.0\"}}");
-    write_file(s.path, "broken.icd", "/nonexistent/libbroken.so\n");
-    return s;
-}
-
-static void remove_sandbox(const sandbox *s) {
-    static const char *const files[] = {"novk/libvulkan.so",
-                                        "novk/libvulkan.so.1",
-                                        "nocl/libOpenCL.so",
-                                        "nocl/libOpenCL.so.1",
-                                        "none/libvulkan.so",
-                                        "none/libvulkan.so.1",
-                                        "none/libOpenCL.so",
-                                        "none/libOpenCL.so.1",
-                                        "broken/broken.json",
-                                        "broken/absent.json",
-                                        "broken/broken.icd",
-                                        "novk",
-                                        "nocl",
-                                        "none",
-                                        "empty",
-                                        "broken",
-                                        ""};
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        char path[600];
-        snprintf(path, sizeof path, "%s/%s", s->dir, files[i]);
-        assert_int_equal(remove(path), 0);
-    }
-}
-
-/* One changed environment and what must be left: -1 = as before. */
-typedef struct env_row {
-    const char *const formats[3]; /* with one %s for the sandbox */
-    int32_t vk, cl;
-    const char *note;
-} env_row;
-
-static void the_program_starts_with_loaders_and_drivers_missing(void **state) {
-    (void)state;
-#ifndef __linux__
-    skip();
-#endif
-    static const env_row rows[] = {
-        {{"LD_LIBRARY_PATH=%s/novk"}, 0, -1, "vk: no"},
-        {{"LD_LIBRARY_PATH=%s/nocl"}, -1, 0, "cl: no"},
-        {{"LD_LIBRARY_PATH=%s/none"}, 0, 0, "no OpenCL loader"},
-        {{"VK_DRIVER_FILES=/nonexistent", "VK_ICD_FILENAMES=/nonexistent"}, 0, -1, "vk: "},
-        {{"OCL_ICD_VENDORS=%s/empty/"}, -1, 0, "without platforms"},
-        {{"VK_DRIVER_FILES=/nonexistent", "VK_ICD_FILENAMES=/nonexistent", "OCL_ICD_VENDORS=%s/empty/"},
-         0,
-         0,
-         "cl: "},
-        {{"VK_DRIVER_FILES=%s/broken/broken.json", "VK_ICD_FILENAMES=%s/broken/broken.json"}, 0, -1, "vk: "},
-        {{"VK_DRIVER_FILES=%s/broken/absent.json", "VK_ICD_FILENAMES=%s/broken/absent.json"}, 0, -1, "vk: "},
-        {{"OCL_ICD_VENDORS=%s/broken/"}, -1, 0, "cl: "},
-    };
-    sandbox s = make_sandbox();
-    probe_result normal = run_probe(NULL, 0);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char texts[3][400];
-        const char *settings[3];
-        int count = 0;
-        for (; count < 3 && rows[i].formats[count]; count++) {
-            const char *at = strstr(rows[i].formats[count], "%s");
-            int length = at ? (int)(at - rows[i].formats[count]) : (int)strlen(rows[i].formats[count]);
-            snprintf(texts[count], sizeof texts[0], "%.*s%s%s", length, rows[i].formats[count],
-                     at ? s.dir : "", at ? at + 2 : "");
-            settings[count] = texts[count];
-        }
-        probe_result r = run_probe(settings, count);
-        print_message("%s: %s", rows[i].formats[0], r.text);
-        assert_int_equal(r.vk, rows[i].vk < 0 ? normal.vk : rows[i].vk);
-        assert_int_equal(r.cl, rows[i].cl < 0 ? normal.cl : rows[i].cl);
-        assert_non_null(strstr(r.text, rows[i].note));
-    }
-    remove_sandbox(&s);
-}
-
-int main(int argc, char **argv) {
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_that_are_no_device_are_wrong_usage),
         cmocka_unit_test(an_index_nobody_has_is_no_device_and_says_what_there_is),
@@ -613,9 +408,6 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_wrong_kernel_writes_garbage),
         cmocka_unit_test(the_null_driver_refuses_bindings_outside_their_buffer),
         cmocka_unit_test(opening_survives_every_failing_allocation),
-        cmocka_unit_test(the_program_starts_with_loaders_and_drivers_missing),
     };
-    self = argv[0];
-    if (argc == 2 && strcmp(argv[1], "--probe") == 0) return probe();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

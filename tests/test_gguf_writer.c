@@ -27,25 +27,6 @@ static void close_file(opened *o) {
     ar_tokenizer_close(o->tokenizer);
 }
 
-static void assert_same_config(const ar_config *a, const ar_config *b) {
-    assert_string_equal(a->family, b->family);
-    assert_int_equal(a->hidden, b->hidden);
-    assert_int_equal(a->intermediate, b->intermediate);
-    assert_int_equal(a->vocab, b->vocab);
-    assert_int_equal(a->layers, b->layers);
-    assert_int_equal(a->heads, b->heads);
-    assert_int_equal(a->kv_heads, b->kv_heads);
-    assert_int_equal(a->head_dim, b->head_dim);
-    assert_int_equal(a->max_tokens, b->max_tokens);
-    assert_int_equal(a->tied, b->tied);
-    assert_true(a->rms_eps == b->rms_eps && a->rope_theta == b->rope_theta);
-    assert_string_equal(a->rope_scaling.kind, b->rope_scaling.kind);
-    assert_true(a->rope_scaling.factor == b->rope_scaling.factor &&
-                a->rope_scaling.low_freq == b->rope_scaling.low_freq);
-    assert_true(a->rope_scaling.high_freq == b->rope_scaling.high_freq);
-    assert_int_equal(a->rope_scaling.original_tokens, b->rope_scaling.original_tokens);
-}
-
 static int64_t elements(const ar_weight *w) {
     int64_t n = 1;
     for (int d = 0; d < w->dim_count; d++) n *= w->dims[d];

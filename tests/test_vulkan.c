@@ -1,95 +1,6 @@
 /* The Vulkan driver through its contract (backend/driver.h), on every device found, with the kernel copy.
  * ctest-labels: device vulkan threads */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <glob.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include "internal.h"
-
-enum { MAX_DEVICES = 8, N = 1000 };
-
-static const ar__driver *const D = &ar__driver_vk;
-static ar_device_facts facts[MAX_DEVICES];
-static int32_t device_count;
-
-static int list_devices(void **state) {
-    (void)state;
-    char note[256];
-    assert_int_equal(D->list(facts, &device_count, MAX_DEVICES, note, sizeof note), AR_OK);
-    print_message("vulkan: %s\n", note);
-    for (int32_t i = 0; i < device_count; i++)
-        print_message("  vk:%d %s, %s, %s, %s\n", facts[i].index, facts[i].name, facts[i].vendor,
-                      facts[i].driver, facts[i].version);
-    return 0;
-}
-
-/* ---- one open device with two buffers and the copy pipeline ---- */
-
-typedef struct fixture {
-    ar_plan plan;
-    ar__drv *drv;
-    ar__buffer *a, *b;
-    ar__pipeline *copy;
-    uint32_t in[N], out[N];
-} fixture;
-
-static ar_plan plain_plan(void) {
-    return (ar_plan){
-        .device_memory_type = -1, .staging_memory_type = -1, .timestamps = true, .submit_ms = 100.0};
-}
-
-static void open_fixture(fixture *f, const ar_device_facts *device, ar_plan plan,
-                         const ar_device_desc *desc) {
-    static const uint32_t specs[AR_MAX_SPECS] = {64, 1};
-    f->plan = plan;
-    assert_int_equal(D->open(&f->drv, device, &f->plan, desc), AR_OK);
-    assert_int_equal(D->buffer_create(f->drv, &f->a, sizeof f->in), AR_OK);
-    assert_int_equal(D->buffer_create(f->drv, &f->b, sizeof f->out), AR_OK);
-    assert_int_equal(D->pipeline_create(f->drv, &f->copy, &ar__kernels[AR_K_copy], specs), AR_OK);
-    for (uint32_t i = 0; i < N; i++) f->in[i] = 2654435761u * i + 1;
-    memset(f->out, 0, sizeof f->out);
-    assert_int_equal(D->write(f->drv, f->a, 0, f->in, sizeof f->in), AR_OK);
-    assert_int_equal(D->write(f->drv, f->b, 0, f->out, sizeof f->out), AR_OK);
-}
-
-static void close_fixture(fixture *f) {
-    D->pipeline_destroy(f->drv, f->copy);
-    D->buffer_destroy(f->drv, f->a);
-    D->buffer_destroy(f->drv, f->b);
-    D->close(f->drv);
-}
-
-static ar__command copy_words(const fixture *f, ar__buffer *to, ar__buffer *from, uint32_t words) {
-    ar__command c = {.kind = AR_CMD_DISPATCH,
-                     .pipeline = f->copy,
-                     .kernel = &ar__kernels[AR_K_copy],
-                     .bind = {{from, 0, 4 * (uint64_t)words}, {to, 0, 4 * (uint64_t)words}},
-                     .params = {words},
-                     .groups = {(words + 63) / 64, 1, 1},
-                     .barrier = true,
-                     .ms = 1.0};
-    return c;
-}
-
-static void expect_words(fixture *f, ar__buffer *buffer, const uint32_t *expected) {
-    uint32_t got[N];
-    assert_int_equal(D->read(f->drv, buffer, 0, got, sizeof got), AR_OK);
-    assert_memory_equal(got, expected, sizeof got);
-}
-
-/* Runs body on every device; skips without any. */
-static void on_every_device(void (*body)(const ar_device_facts *device)) {
-    if (!device_count) skip();
-    for (int32_t i = 0; i < device_count; i++) body(&facts[i]);
-}
+#include "vulkan_device.h"
 
 /* ---- list and open ---- */
 
@@ -309,7 +220,6 @@ static void chain(const ar_device_facts *device, double submit_ms, int32_t expec
         c[i] = copy_words(f, line, line, SLICE / 4);
         c[i].bind[0].offset = (uint64_t)i * SLICE;
         c[i].bind[1].offset = (uint64_t)(i + 1) * SLICE;
-        if (i % 3 == 2) c[i].kind = AR_CMD_COPY;
     }
     ar__stream *stream = NULL;
     int32_t submissions = 0;
@@ -345,38 +255,16 @@ static void a_long_command_goes_alone(void **state) {
     on_every_device(chain_singly);
 }
 
-static void copy_command(const ar_device_facts *device) {
-    fixture *f = calloc(1, sizeof *f);
-    open_fixture(f, device, plain_plan(), NULL);
-    ar__command c = {.kind = AR_CMD_COPY, .bind = {{f->a, 40, 400}, {f->b, 80, 400}}};
-    ar__stream *stream = NULL;
-    int32_t submissions = 0;
-    assert_int_equal(D->stream_create(f->drv, &stream, &c, 1, &submissions), AR_OK);
-    assert_int_equal(D->submit(f->drv, stream), AR_OK);
-    uint32_t expected[N] = {0};
-    memcpy(expected + 20, f->in + 10, 400);
-    expect_words(f, f->b, expected);
-    D->stream_destroy(f->drv, stream);
-    close_fixture(f);
-    free(f);
-}
-static void a_copy_command_copies(void **state) {
-    (void)state;
-    on_every_device(copy_command);
-}
-
 static void bad_commands(const ar_device_facts *device) {
     fixture *f = calloc(1, sizeof *f);
     open_fixture(f, device, plain_plan(), NULL);
-    ar__command good = copy_words(f, f->b, f->a, N), c[5];
-    for (int i = 0; i < 5; i++) c[i] = good;
+    ar__command good = copy_words(f, f->b, f->a, N), c[4];
+    for (int i = 0; i < 4; i++) c[i] = good;
     c[0].bind[0].bytes = 1 << 20;
     c[1].bind[1].buffer = NULL;
     c[2].pipeline = NULL;
-    c[3].kind = AR_CMD_COPY;
-    c[3].bind[0].bytes = 8;
-    c[4].bind[0].offset = UINT64_MAX;
-    for (int i = 0; i < 5; i++) {
+    c[3].bind[0].offset = UINT64_MAX;
+    for (int i = 0; i < 4; i++) {
         ar__stream *stream = NULL;
         assert_int_equal(D->stream_create(f->drv, &stream, &c[i], 1, NULL), AR_ERR_ARG);
         assert_null(stream);
@@ -436,167 +324,23 @@ static void failing_allocations_are_a_status(void **state) {
     on_every_device(failing_allocations);
 }
 
-/* ---- profile ---- */
-
-static void profile_times(const ar_device_facts *device, bool timestamps) {
-    fixture *f = calloc(1, sizeof *f);
-    ar_plan plan = plain_plan();
-    plan.timestamps = timestamps;
-    plan.submit_ms = 2.0;
-    open_fixture(f, device, plan, NULL);
-    ar__command c[5];
-    for (int i = 0; i < 5; i++) c[i] = copy_words(f, i % 2 ? f->a : f->b, i % 2 ? f->b : f->a, N);
-    c[4].kind = AR_CMD_COPY;
-    ar__stream *stream = NULL;
-    int32_t submissions = 0;
-    double us[5] = {-1, -1, -1, -1, -1};
-    bool wall = !timestamps;
-    assert_int_equal(D->stream_create(f->drv, &stream, c, 5, &submissions), AR_OK);
-    assert_int_equal(submissions, 3);
-    assert_int_equal(D->profile(f->drv, stream, us, &wall), AR_OK);
-    assert_true(wall == !(timestamps && device->has_timestamps));
-    double sum = 0;
-    for (int i = 0; i < 5; i++) {
-        assert_true(us[i] >= 0 && us[i] < 60e6);
-        sum += us[i];
-    }
-    assert_true(sum > 0);
-    expect_words(f, f->b, f->in); /* it really ran */
-    D->stream_destroy(f->drv, stream);
-    close_fixture(f);
-    free(f);
-}
-static void profile_device(const ar_device_facts *device) { profile_times(device, true); }
-static void profile_host(const ar_device_facts *device) { profile_times(device, false); }
-static void profile_gives_times(void **state) {
-    (void)state;
-    on_every_device(profile_device);
-}
-static void profile_gives_host_times(void **state) {
-    (void)state;
-    on_every_device(profile_host);
-}
-
-/* ---- pipeline cache ---- */
-
-/* The cache file in dir, the only one there. */
-static bool find_cache(char *path, size_t bytes, const char *dir) {
-    char pattern[256];
-    snprintf(pattern, sizeof pattern, "%s/vk-*.bin", dir);
-    glob_t matches;
-    bool found = !glob(pattern, 0, NULL, &matches) && matches.gl_pathc == 1;
-    if (found) snprintf(path, bytes, "%s", matches.gl_pathv[0]);
-    globfree(&matches);
-    return found;
-}
-
-static void open_with_cache(const ar_device_facts *device, const char *dir) {
-    fixture *f = calloc(1, sizeof *f);
-    ar_device_desc desc = {.cache_dir = dir};
-    open_fixture(f, device, plain_plan(), &desc);
-    ar__command c = copy_words(f, f->b, f->a, N);
-    ar__stream *stream = NULL;
-    int32_t submissions = 0;
-    assert_int_equal(D->stream_create(f->drv, &stream, &c, 1, &submissions), AR_OK);
-    assert_int_equal(D->submit(f->drv, stream), AR_OK);
-    expect_words(f, f->b, f->in);
-    D->stream_destroy(f->drv, stream);
-    close_fixture(f);
-    free(f);
-}
-
-static size_t read_file(const char *path, uint8_t *data, size_t bytes) {
-    FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    size_t got = fread(data, 1, bytes, file);
-    fclose(file);
-    return got;
-}
-
-/* Puts bad bytes in the place of the good ones: the device works, and saves a good file over them. */
-static void expect_repair(const ar_device_facts *device, const char *dir, const char *path,
-                          const uint8_t *good, const uint8_t *bad, size_t bad_bytes) {
-    enum { FIXED = 32 }; /* the head before sizes and checksum: cache.c */
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bad, 1, bad_bytes, file), bad_bytes);
-    fclose(file);
-    open_with_cache(device, dir);
-    uint8_t now[1 << 16];
-    assert_true(read_file(path, now, sizeof now) > FIXED);
-    assert_memory_equal(now, good, FIXED);
-}
-
-/* Whether the file is the very one it was: what was not loaded is saved anew, and that is another file. */
-static bool same_file(const char *path, const struct stat *before) {
-    struct stat now;
-    return !stat(path, &now) && now.st_ino == before->st_ino && now.st_size == before->st_size &&
-           now.st_mtim.tv_sec == before->st_mtim.tv_sec && now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
-}
-
-static void cache_is_loaded(const ar_device_facts *device) {
-    char dir[] = "build-cache-XXXXXX", path[256];
-    assert_non_null(mkdtemp(dir));
-    open_with_cache(device, dir);
-    assert_true(find_cache(path, sizeof path, dir));
-    struct stat before;
-    assert_int_equal(stat(path, &before), 0);
-    open_with_cache(device, dir);
-    assert_true(same_file(path, &before));
-    /* without a pipeline of its own the driver has no more than what it was given */
-    ar_plan plan = plain_plan();
-    ar_device_desc desc = {.cache_dir = dir};
-    ar__drv *drv = NULL;
-    assert_int_equal(D->open(&drv, device, &plan, &desc), AR_OK);
-    D->close(drv);
-    assert_true(same_file(path, &before));
-    unlink(path);
-    open_with_cache(device, dir);
-    assert_false(same_file(path, &before));
-    unlink(path);
-    assert_int_equal(rmdir(dir), 0);
-}
-static void a_cache_that_fits_is_kept(void **state) {
-    (void)state;
-    on_every_device(cache_is_loaded);
-}
-
-static void cache_survives(const ar_device_facts *device) {
-    char dir[] = "build-cache-XXXXXX", path[256];
-    assert_non_null(mkdtemp(dir));
-    open_with_cache(device, dir);
-    assert_true(find_cache(path, sizeof path, dir));
-    uint8_t good[1 << 16], bad[1 << 16];
-    size_t bytes = read_file(path, good, sizeof good);
-    assert_true(bytes > 60);
-    for (size_t at = 0; at < bytes; at += at < 60 ? 7 : bytes / 5) {
-        memcpy(bad, good, bytes);
-        bad[at] ^= 0x40;
-        expect_repair(device, dir, path, good, bad, bytes);
-    }
-    const size_t cuts[] = {0, 1, 31, 48, bytes - 1};
-    for (int i = 0; i < 5; i++) expect_repair(device, dir, path, good, good, cuts[i]);
-    unlink(path);
-    assert_int_equal(rmdir(dir), 0); /* no temporary file is left */
-    open_with_cache(device, "no/such/folder");
-}
-static void a_damaged_cache_is_a_miss(void **state) {
-    (void)state;
-    on_every_device(cache_survives);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(list_counts_and_clips),        cmocka_unit_test(list_survives_broken_manifests),
-        cmocka_unit_test(facts_are_plausible),          cmocka_unit_test(open_rejects_missing_index),
-        cmocka_unit_test(two_devices_are_open_at_once), cmocka_unit_test(threads_have_their_own_devices),
-        cmocka_unit_test(transfers_round_trip),         cmocka_unit_test(staged_transfers_round_trip),
-        cmocka_unit_test(absurd_buffer_is_a_status),    cmocka_unit_test(a_stream_replays),
-        cmocka_unit_test(commands_keep_their_order),    cmocka_unit_test(submissions_are_cut_by_work),
-        cmocka_unit_test(a_long_command_goes_alone),    cmocka_unit_test(a_copy_command_copies),
-        cmocka_unit_test(bad_commands_are_refused),     cmocka_unit_test(failing_allocations_are_a_status),
-        cmocka_unit_test(profile_gives_times),          cmocka_unit_test(profile_gives_host_times),
-        cmocka_unit_test(a_cache_that_fits_is_kept),    cmocka_unit_test(a_damaged_cache_is_a_miss),
+        cmocka_unit_test(list_counts_and_clips),
+        cmocka_unit_test(list_survives_broken_manifests),
+        cmocka_unit_test(facts_are_plausible),
+        cmocka_unit_test(open_rejects_missing_index),
+        cmocka_unit_test(two_devices_are_open_at_once),
+        cmocka_unit_test(threads_have_their_own_devices),
+        cmocka_unit_test(transfers_round_trip),
+        cmocka_unit_test(staged_transfers_round_trip),
+        cmocka_unit_test(absurd_buffer_is_a_status),
+        cmocka_unit_test(a_stream_replays),
+        cmocka_unit_test(commands_keep_their_order),
+        cmocka_unit_test(submissions_are_cut_by_work),
+        cmocka_unit_test(a_long_command_goes_alone),
+        cmocka_unit_test(bad_commands_are_refused),
+        cmocka_unit_test(failing_allocations_are_a_status),
     };
     return cmocka_run_group_tests(tests, list_devices, NULL);
 }

@@ -275,7 +275,6 @@ static ar_status make_commands(ar_graph *g, ar__command *commands) {
     for (int32_t i = 0; i < g->dispatch_count; i++) {
         const ar__dispatch *d = &g->dispatches[i];
         ar__command *c = &commands[i];
-        c->kind = AR_CMD_DISPATCH;
         c->kernel = &ar__kernels[d->kernel];
         AR_TRY(ar__pipeline_get(g->device, &c->pipeline, d->kernel, d->specs));
         for (int32_t j = 0; j < c->kernel->binding_count; j++) {

@@ -33,9 +33,8 @@ typedef struct ar__binding {
     uint64_t offset, bytes;
 } ar__binding;
 
-typedef enum ar__command_kind { AR_CMD_DISPATCH, AR_CMD_COPY /* bind[0] -> bind[1] */ } ar__command_kind;
+/* One dispatch of a recorded list. */
 typedef struct ar__command {
-    ar__command_kind kind;
     const ar__pipeline *pipeline;
     const ar__kernel *kernel;
     ar__binding bind[AR_MAX_BINDINGS];

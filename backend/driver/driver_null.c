@@ -1,4 +1,4 @@
-/* The null driver: host memory instead of a device. It executes copies (AR_CMD_COPY and the `copy` kernel),
+/* The null driver: host memory instead of a device. It executes copies (the `copy` kernel),
  * does nothing for other kernels, and fails on demand (ar_fault), so that everything above drivers can be
  * tested without one. */
 #include "internal.h"
@@ -136,8 +136,7 @@ static void null_pipeline_destroy(ar__drv *drv, ar__pipeline *pipeline) {
 
 /* Every binding inside its buffer: a mistake above is found here, without a device. */
 static ar_status check_command(const ar__command *c) {
-    int32_t bindings = c->kind == AR_CMD_COPY ? 2 : c->kernel->binding_count;
-    for (int32_t i = 0; i < bindings; i++)
+    for (int32_t i = 0; i < c->kernel->binding_count; i++)
         AR_TRY(check_range(c->bind[i].buffer, c->bind[i].offset, c->bind[i].bytes));
     return AR_OK;
 }
@@ -174,10 +173,6 @@ static void null_stream_destroy(ar__drv *drv, ar__stream *stream) {
 
 static void execute(const ar__drv *drv, const ar__command *c) {
     const ar__binding *from = &c->bind[0], *to = &c->bind[1];
-    if (c->kind == AR_CMD_COPY) {
-        memmove(to->buffer->data + to->offset, from->buffer->data + from->offset, (size_t)from->bytes);
-        return;
-    }
     if (drv->fault.wrong_kernel && strcmp(c->kernel->name, drv->fault.wrong_kernel) == 0) {
         for (int32_t i = 0; i < c->kernel->binding_count; i++) {
             if (c->kernel->access[i] == AR_RO) continue;

@@ -13,10 +13,8 @@ struct ar__buffer {
 
 /* One recorded command: a kernel object with all its arguments set, or a copy. */
 typedef struct cl_command {
-    cl_kernel kernel; /* NULL for a copy */
+    cl_kernel kernel;
     size_t global[3], local[3];
-    cl_mem from, to;
-    size_t from_offset, to_offset, bytes;
     bool flush_before; /* a submission starts here */
 } cl_command;
 
@@ -237,14 +235,6 @@ static ar_status record_dispatch(ar__drv *drv, ar__stream *stream, cl_command *o
     return AR_OK;
 }
 
-static void record_copy(cl_command *out, const ar__command *in) {
-    out->from = in->bind[0].buffer->mem;
-    out->to = in->bind[1].buffer->mem;
-    out->from_offset = (size_t)in->bind[0].offset;
-    out->to_offset = (size_t)in->bind[1].offset;
-    out->bytes = (size_t)in->bind[0].bytes;
-}
-
 static ar_status cl_stream_create(ar__drv *drv, ar__stream **stream, const ar__command *commands,
                                   int32_t count, int32_t *submissions) {
     ar_status status = AR_ERR_MEMORY;
@@ -252,8 +242,7 @@ static ar_status cl_stream_create(ar__drv *drv, ar__stream **stream, const ar__c
     double ms = 0;
     ar__stream *s = ar__alloc(1, sizeof *s);
     if (!s) return AR_ERR_MEMORY;
-    for (int32_t i = 0; i < count; i++)
-        bindings += commands[i].kind == AR_CMD_DISPATCH ? (size_t)commands[i].kernel->binding_count : 0;
+    for (int32_t i = 0; i < count; i++) bindings += (size_t)commands[i].kernel->binding_count;
     for (s->part_capacity = 16; s->part_capacity < 2 * bindings;) s->part_capacity *= 2;
     s->parts = ar__alloc(s->part_capacity, sizeof *s->parts);
     s->commands = ar__alloc((size_t)count, sizeof *s->commands);
@@ -268,10 +257,7 @@ static ar_status cl_stream_create(ar__drv *drv, ar__stream **stream, const ar__c
         }
         ms += commands[i].ms;
         s->count = i + 1;
-        if (commands[i].kind == AR_CMD_COPY)
-            record_copy(out, &commands[i]);
-        else
-            AR_GO(record_dispatch(drv, s, out, &commands[i]));
+        AR_GO(record_dispatch(drv, s, out, &commands[i]));
     }
     *stream = s;
     return AR_OK;
@@ -281,11 +267,7 @@ done:
 }
 
 static ar_status enqueue(ar__drv *drv, cl_command_queue queue, const cl_command *c, cl_event *event) {
-    if (c->kernel)
-        CL_TRY(drv, EnqueueNDRangeKernel, queue, c->kernel, 3, NULL, c->global, c->local, 0, NULL, event);
-    else
-        CL_TRY(drv, EnqueueCopyBuffer, queue, c->from, c->to, c->from_offset, c->to_offset, c->bytes, 0, NULL,
-               event);
+    CL_TRY(drv, EnqueueNDRangeKernel, queue, c->kernel, 3, NULL, c->global, c->local, 0, NULL, event);
     return AR_OK;
 }
 

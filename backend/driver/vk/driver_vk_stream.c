@@ -10,11 +10,9 @@ enum { PROFILE_MAX = 1024 }; /* commands per profiled submission, two queries ea
 
 /* What recording needs of a command; kept for profile(). */
 typedef struct step {
-    const ar__pipeline *pipeline; /* NULL: copy */
+    const ar__pipeline *pipeline;
     VkDescriptorSet set;
     uint32_t params[AR_MAX_PARAMS], groups[3];
-    VkBuffer from, to;
-    VkBufferCopy region;
     bool barrier;
     double ms;
 } step;
@@ -58,20 +56,11 @@ static ar_status check_dispatch(const ar__drv *drv, const ar__command *c) {
     return AR_OK;
 }
 
-static ar_status check_copy(const ar__command *c) {
-    AR_TRY(check_range(&c->bind[0], "copy", 0));
-    AR_TRY(check_range(&c->bind[1], "copy", 1));
-    if (c->bind[0].bytes && c->bind[0].bytes == c->bind[1].bytes) return AR_OK;
-    return ar__fail(AR_ERR_ARG, "copy: %llu bytes to %llu", (unsigned long long)c->bind[0].bytes,
-                    (unsigned long long)c->bind[1].bytes);
-}
-
 /* ---- descriptors ---- */
 
 static ar_status create_sets(ar__drv *drv, ar__stream *s, const ar__command *commands) {
     uint32_t dispatches = 0, buffers = 0;
     for (int32_t i = 0; i < s->count; i++) {
-        if (commands[i].kind != AR_CMD_DISPATCH) continue;
         dispatches++;
         buffers += (uint32_t)commands[i].pipeline->kernel->binding_count;
     }
@@ -123,13 +112,6 @@ static ar_status bind_buffers(ar__drv *drv, ar__stream *s, step *st, const ar__c
 static ar_status make_step(ar__drv *drv, ar__stream *s, step *st, const ar__command *c) {
     st->barrier = c->barrier;
     st->ms = c->ms > 0 ? c->ms : 0;
-    if (c->kind == AR_CMD_COPY) {
-        st->from = c->bind[0].buffer->buffer;
-        st->to = c->bind[1].buffer->buffer;
-        st->region = (VkBufferCopy){
-            .srcOffset = c->bind[0].offset, .dstOffset = c->bind[1].offset, .size = c->bind[0].bytes};
-        return AR_OK;
-    }
     st->pipeline = c->pipeline;
     memcpy(st->params, c->params, sizeof st->params);
     for (int i = 0; i < 3; i++) st->groups[i] = c->groups[i] ? c->groups[i] : 1;
@@ -138,10 +120,6 @@ static ar_status make_step(ar__drv *drv, ar__stream *s, step *st, const ar__comm
 
 static void record_step(ar__drv *drv, VkCommandBuffer commands, const step *st) {
     const ar__vk_fns *f = &drv->fns;
-    if (!st->pipeline) {
-        f->CmdCopyBuffer(commands, st->from, st->to, 1, &st->region);
-        return;
-    }
     const ar__pipeline *p = st->pipeline;
     f->CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, p->pipeline);
     f->CmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, p->layout, 0, 1, &st->set, 0, NULL);
@@ -203,9 +181,7 @@ static void destroy_stream(ar__drv *drv, ar__stream *s) {
 ar_status ar__vk_stream_create(ar__drv *drv, ar__stream **stream, const ar__command *commands, int32_t count,
                                int32_t *submissions) {
     *stream = NULL;
-    for (int32_t i = 0; i < count; i++)
-        AR_TRY(commands[i].kind == AR_CMD_COPY ? check_copy(&commands[i])
-                                               : check_dispatch(drv, &commands[i]));
+    for (int32_t i = 0; i < count; i++) AR_TRY(check_dispatch(drv, &commands[i]));
     ar__stream *s = ar__alloc(1, sizeof *s);
     if (!s) return AR_ERR_MEMORY;
     ar_status status = AR_ERR_MEMORY;
