@@ -99,7 +99,7 @@ typedef struct ar_device_facts {
     ar_memory_type memory_types[AR_MAX_MEMORY_TYPES];
 } ar_device_facts;
 
-/* Policy for one device; a pure function of facts (backend/plan.c) and the quirk table. */
+/* Policy for one device; a pure function of facts (backend/core/plan.c) and the quirk table. */
 typedef struct ar_plan {
     uint32_t vw;                     /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
     uint32_t wg;                     /* items per group of 1-D kernels */
@@ -276,7 +276,7 @@ ar_status ar_op_slice(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t first, i
 /* y = a + b. Gradients: both. */
 ar_status ar_op_add(ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b);
 /* loss = sum_n mask[n] sum_i (y - target)^2 / (N I)   loss (1)  mask (N) f32 of 0/1 or NULL. Gradient: y.
- * Masked rows count as zeros in the mean (autoround.md 1.7). Fixed-order sum. */
+ * Masked rows count as zeros in the mean. Fixed-order sum. */
 ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target,
                     const ar_tensor *mask);
 /* nll[n] = logsumexp(logits[n]) - logits[n, labels[n]];  top1[n] = argmax (lowest index on ties), i32.
@@ -373,7 +373,7 @@ ar_status ar_op_super_start(ar_graph *g, ar_tensor *start, const ar_tensor *W, c
  */
 ar_status ar_op_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W,
                            const ar_tensor *range, const ar_fq_state *st, const ar_fq_desc *desc);
-/* Straight-through gradients (autoround.md 1.5, papers.md 0.3): dv (O, I) = dW s in, dmm (O, groups, 2), up
+/* Straight-through gradients (docs/methods.md, equation 4): dv (O, I) = dW s in, dmm (O, groups, 2), up
  * to positive constant factors that do not change a sign. */
 ar_status ar_op_fq_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq,
                         const ar_tensor *W, const ar_tensor *range, const ar_tensor *sz,

@@ -43,7 +43,7 @@ typedef struct ar_hook {
                            const ar_attention *a);
     void *ctx;
 } ar_hook;
-/* quant/hook.c. Without hook->attention: causal attention in sequences of T tokens at positions 0..T-1.
+/* quant/core/hook.c. Without hook->attention: causal attention in sequences of T tokens at positions 0..T-1.
  * Errors: those of the ops; UNSUPPORTED for a scale, which plain attention does not know. */
 ar_status ar_hook_linears(const ar_hook *hook, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
                           ar_tensor *x);
@@ -68,7 +68,7 @@ typedef struct ar_norm {
     ar_norm_kind kind;
     bool has_bias;
 } ar_norm;
-/* y = x normed by w (I) and, if it has one, bias (I). quant/block.c */
+/* y = x normed by w (I) and, if it has one, bias (I). quant/core/block.c */
 ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
                          ar_tensor *bias);
 
@@ -131,7 +131,7 @@ typedef struct ar_samples {
     int32_t count, T;
 } ar_samples;
 
-/* ---- evaluating a model block by block (quant/block.c) ---- */
+/* ---- evaluating a model block by block (quant/core/block.c) ---- */
 
 /* Weights of one block on the device, used through `hook`. */
 typedef struct ar_block_weights {
@@ -207,9 +207,9 @@ void ar_qlinear_dequant(float *dst, const ar_qlinear *q);
 /* Round to nearest on the host in f32; the scalar truth of the scheme. Errors: those of the two checks below.
  */
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W);
-/* quant/check.c. Whether rows [row, row + rows) of the weight called `what`, W (rows, I), can be quantized.
- * Errors: FORMAT names the first element that is NaN, infinite, or so large that no scheme of these bits
- * holds it. */
+/* quant/core/check.c. Whether rows [row, row + rows) of the weight called `what`, W (rows, I), can be
+ * quantized. Errors: FORMAT names the first element that is NaN, infinite, or so large that no scheme of
+ * these bits holds it. */
 ar_status ar_quant_check_weights(const char *what, const float *W, const ar_scheme *scheme, int64_t row,
                                  int64_t rows, int64_t I);
 /* Whether fp16 holds the scales and minima of q, which are those of `what` from row `row` on. Errors: FORMAT
@@ -274,9 +274,9 @@ typedef struct ar_quant_desc {
 } ar_quant_desc;
 
 /* What tuning under desc makes of `count` samples: so many are held out (the last ones), the rest are trained
- * on, so many a step, and the step is selected so. quant/sampler.c. Errors: USAGE for a desc->heldout above
- * AR_MAX_HELDOUT or that leaves nothing to train on. One sample cannot be split and is selected by its batch;
- * neither is anything held out under a given order. */
+ * on, so many a step, and the step is selected so. host/generate/sampler.c. Errors: USAGE for a desc->heldout
+ * above AR_MAX_HELDOUT or that leaves nothing to train on. One sample cannot be split and is selected by its
+ * batch; neither is anything held out under a given order. */
 #define AR_MAX_HELDOUT 64
 typedef struct ar_sample_split {
     int32_t held, train, batch;

@@ -1,5 +1,5 @@
-/* backend/cache.c: what was stored comes back; anything truncated, changed, moved or made for another id is a
- * miss. */
+/* backend/core/cache.c: what was stored comes back; anything truncated, changed, moved or made for another id
+ * is a miss. */
 #include "cache.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* host/chat.c against Hugging Face's renderer (tests/golden/make_chat.py) and on models of every kind. */
+/* host/text/chat.c against Hugging Face's renderer (tests/golden/make_chat.py) and on models of every kind.
+ */
 #include "temp_files.h"
 #include <cjson/cJSON.h>
 

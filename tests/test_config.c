@@ -1,4 +1,4 @@
-/* host/config.c: real configurations, defaults, and every absurd value named with its key. */
+/* host/family/config.c: real configurations, defaults, and every absurd value named with its key. */
 #include "family.h"
 #include "temp_files.h"
 #include <math.h>

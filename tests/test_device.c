@@ -1,5 +1,5 @@
-/* backend/device.c and the drivers' common contract, on every device found and on the null device: choosing,
- * round trips, replays, cutting, faults. Sees backend's internal header. */
+/* backend/core/device.c and the drivers' common contract, on every device found and on the null device:
+ * choosing, round trips, replays, cutting, faults. Sees backend's internal header. */
 /* ctest-labels: device vulkan */
 #include "all_devices.h"
 

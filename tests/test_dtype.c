@@ -1,4 +1,4 @@
-/* backend/dtype.c: sizes, names and exact conversions, against conversions done in double arithmetic. */
+/* backend/base/dtype.c: sizes, names and exact conversions, against conversions done in double arithmetic. */
 #include "ar_backend.h"
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* The fake quantizer on every device against the scalar reference: codes, scales and W' bit for bit,
  * gradients within rounding, the three state types alike, and the exact quotients all of that rests on. Uses
- * backend/internal.h to launch the kernels that check num.h. ctest-labels: device vulkan */
+ * backend/core/internal.h to launch the kernels that check num.h. ctest-labels: device vulkan */
 #include "fq_device.h"
 #include "internal.h"
 

@@ -1,5 +1,5 @@
-/* host/family_llama.c and host/rope.c: which tensors make a model, under which names, and what is said of
- * those that do not. Includes host's own header for the rotary frequencies. */
+/* host/family/family_llama.c and host/family/rope.c: which tensors make a model, under which names, and what
+ * is said of those that do not. Includes host's own header for the rotary frequencies. */
 #include "tiny_model.h"
 #include "each_folder.h"
 #include "ar_error.h"

@@ -1,4 +1,5 @@
-/* host/file.c: mappings, files that appear whole or not at all, folders, hashes against published values. */
+/* host/file/file.c: mappings, files that appear whole or not at all, folders, hashes against published
+ * values. */
 #include "each_folder.h"
 #include <errno.h>
 #include <dirent.h>

@@ -1,4 +1,4 @@
-/* host/fmt_gguf.c, _blocks, _names, _meta and _weights: files made here byte by byte, right and wrong.
+/* host/gguf/fmt_gguf.c, _blocks, _names, _meta and _weights: files made here byte by byte, right and wrong.
  * Includes host's internal header, to parse from memory. */
 #include "gguf_file.h"
 

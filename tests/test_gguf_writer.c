@@ -1,4 +1,4 @@
-/* host/fmt_gguf_writer.c and fmt_gguf_fields.c: what is written reads back bit for bit, and lies where
+/* host/gguf/fmt_gguf_writer.c and fmt_gguf_fields.c: what is written reads back bit for bit, and lies where
  * llama.cpp looks for it. Includes host's internal header to look at the container. */
 #include "gguf_source.h"
 #include "each_folder.h"

@@ -1,4 +1,4 @@
-/* host/json.c: what cJSON does not check, and the typed lookups. */
+/* host/file/json.c: what cJSON does not check, and the typed lookups. */
 #include "temp_files.h"
 
 static ar_status parse(ar_json **root, const char *text, size_t bytes) {

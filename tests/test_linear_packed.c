@@ -1,6 +1,6 @@
 /* Packed weights beyond the selftest's cases: bad input, device bytes, weights of many chunks, plans of other
- * devices, products that meet the same weights as ar_op_linear. Includes backend/packed.h for the layout.
- * ctest-labels: device vulkan threads */
+ * devices, products that meet the same weights as ar_op_linear. Includes backend/resident/packed.h for the
+ * layout. ctest-labels: device vulkan threads */
 #include "op_check.h"
 #include "packed.h"
 

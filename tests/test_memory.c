@@ -1,4 +1,4 @@
-/* backend/memory.c on the null device: slices never overlap, the budget holds, everything comes back. */
+/* backend/core/memory.c on the null device: slices never overlap, the budget holds, everything comes back. */
 #include "internal.h"
 #include <setjmp.h>
 #include <stdarg.h>

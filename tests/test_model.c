@@ -1,4 +1,4 @@
-/* host/model.c: opening folders and files, the tokenizer beside the weights, its special tokens. */
+/* host/model/model.c: opening folders and files, the tokenizer beside the weights, its special tokens. */
 #include "tiny_model.h"
 #include "each_folder.h"
 #include "ar_error.h"

@@ -181,7 +181,7 @@ static void programs_are_kept_and_spoiled_files_are_rebuilt(void **state) {
     }
 }
 
-/* ---- what a cache file is for: its identity, from the file itself (backend/cache.c) ---- */
+/* ---- what a cache file is for: its identity, from the file itself (backend/core/cache.c) ---- */
 
 typedef struct entry {
     char text[2048];

@@ -1,4 +1,5 @@
-/* host/output.c: outputs are refused before the work, and a file that reads back wrong never gets its name.
+/* host/job/output.c: outputs are refused before the work, and a file that reads back wrong never gets its
+ * name.
  */
 #include "output.h"
 #include "write_source.h"

@@ -1,6 +1,7 @@
-/* backend/plan.c: policy from facts, for devices nobody has here. The rows hold what vulkaninfo and clinfo
- * report for such devices (rounded), memory types as their drivers are known to order them; the expectations
- * are the rules of the plan, not measurements. Includes the backend's own headers for what a graph recorded.
+/* backend/core/plan.c: policy from facts, for devices nobody has here. The rows hold what vulkaninfo and
+ * clinfo report for such devices (rounded), memory types as their drivers are known to order them; the
+ * expectations are the rules of the plan, not measurements. Includes the backend's own headers for what a
+ * graph recorded.
  */
 #include "known_devices.h"
 

@@ -1,4 +1,5 @@
-/* host/fmt_safetensors*.c and host/weights.c: round trips, every truncated prefix, hostile headers, shards.
+/* host/fmt_safetensors*.c and host/file/weights.c: round trips, every truncated prefix, hostile headers,
+ * shards.
  */
 #include "each_folder.h"
 #include "fmt_safetensors.h"

@@ -1,5 +1,5 @@
-/* host/sampler.c: greedy, temperature, top-k, nucleus, min-p and the repetition penalty against their
- * definitions. */
+/* host/generate/sampler.c: greedy, temperature, top-k, nucleus, min-p and the repetition penalty against
+ * their definitions. */
 #include "temp_files.h"
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* The selftest on every device found, with the device's own plan and with plans that force pieces and other
- * group sizes. Every kernel must have a case. Uses backend/internal.h.
+ * group sizes. Every kernel must have a case. Uses backend/core/internal.h.
  * ctest-labels: device vulkan */
 #include <setjmp.h>
 #include <stdarg.h>

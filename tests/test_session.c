@@ -1,6 +1,6 @@
-/* host/session.c: generation with packed weights gives the logits that the float path computes from the same
- * weights decoded, for every storage type and for group-wise codes, in chunks and token by token; what fits
- * and what does not. host/eval.c: perplexity with packed weights is that of the float path.
+/* host/generate/session.c: generation with packed weights gives the logits that the float path computes from
+ * the same weights decoded, for every storage type and for group-wise codes, in chunks and token by token;
+ * what fits and what does not. host/job/eval.c: perplexity with packed weights is that of the float path.
  * ctest-labels: device vulkan full */
 #include "op_check.h"
 #include "temp_files.h"

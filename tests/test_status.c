@@ -1,5 +1,5 @@
-/* backend/status.c: codes, texts, the error text of a thread, allocation. Sees backend's internal header.
- * ctest-labels: threads */
+/* backend/base/status.c: codes, texts, the error text of a thread, allocation. Sees backend's internal
+ * header. ctest-labels: threads */
 #include "internal.h"
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* host/stream.c: text token by token is the repaired text of all tokens, in whole characters. */
+/* host/text/stream.c: text token by token is the repaired text of all tokens, in whole characters. */
 #include "temp_files.h"
 #include "tokenizer.h"
 

@@ -1,4 +1,4 @@
-/* host/tokenizer*.c on tokenizers small enough to check by eye, and on bad ones. Real ones:
+/* host/text/tokenizer*.c on tokenizers small enough to check by eye, and on bad ones. Real ones:
  * test_tokenizer_data.c. */
 #include "small_tokenizers.h"
 

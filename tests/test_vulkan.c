@@ -1,5 +1,5 @@
-/* The Vulkan driver through its contract (backend/driver.h), on every device found, with the kernel copy.
- * ctest-labels: device vulkan threads */
+/* The Vulkan driver through its contract (backend/driver/driver.h), on every device found, with the kernel
+ * copy. ctest-labels: device vulkan threads */
 #include "vulkan_device.h"
 
 /* ---- list and open ---- */

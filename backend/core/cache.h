@@ -1,5 +1,5 @@
-/* Cache files of compiled programs and pipelines (backend/cache.c): one file per entry, a strict header, and
- * every doubt is a miss. Used by the drivers; nothing here is an error, a cache can only help. */
+/* Cache files of compiled programs and pipelines (backend/core/cache.c): one file per entry, a strict header,
+ * and every doubt is a miss. Used by the drivers; nothing here is an error, a cache can only help. */
 #ifndef AR_CACHE_H
 #define AR_CACHE_H
 #include <stdbool.h>

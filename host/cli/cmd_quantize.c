@@ -20,7 +20,7 @@ typedef struct recipe {
     double lr;
 } recipe;
 static const recipe recipes[] = {
-    /* autoround.md 1.13 */
+    /* as auto-round's recipes of these names */
     {"default", 8, 200, 2048, 128, 0.0},
     {"best", 8, 1000, 2048, 512, 0.0},
     {"light", 8, 50, 2048, 128, 5e-3},

@@ -1,6 +1,5 @@
 /* Perplexity, KL divergence and top-1 agreement on a text, block by block, so that a model larger than the
- * device (and a reference beside it) can be measured. Protocols: ARCHITECTURE section 3
- * (docs/architecture.md). */
+ * device (and a reference beside it) can be measured. Protocols: docs/architecture.md, section 11. */
 #include "ar_error.h"
 #include "head.h"
 #include "logits_file.h"

@@ -1,6 +1,5 @@
 /* Which calibration samples are held out, and which each step sees: shuffle, hand out consecutive slices,
- * shuffle again when fewer than a batch remain (autoround.md 1.7), with our own counter-based random numbers.
- */
+ * shuffle again when fewer than a batch remain, with counter-based random numbers. */
 #include "engine.h"
 #include <stdlib.h>
 
