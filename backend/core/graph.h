@@ -56,11 +56,11 @@ struct ar_graph {
     ar_graph_stats stats;
 };
 
-/* Room for one more item in a growing array. Errors: MEMORY. */
+/* Room for one more item in a growing array (graph_grow.c). Errors: MEMORY. */
 ar_status ar__graph_grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes);
 
-/* A device tensor's gradient leaves its graph's list (the tensor is destroyed or another graph takes over).
- */
+/* A device tensor's gradient leaves its graph's list: the tensor is destroyed or another graph takes over
+ * (tensor.c). */
 void ar__leaf_forget(ar_tensor *t);
 
 /* A tensor without memory (tensor.c); graph NULL = device tensor. */

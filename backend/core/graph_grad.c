@@ -13,14 +13,6 @@ ar_status ar__node(ar_graph *g, ar__backward_fn backward, const void *ctx, size_
     return AR_OK;
 }
 
-void ar__leaf_forget(ar_tensor *t) {
-    ar_graph *g = t->grad->graph;
-    for (int32_t i = 0; i < g->leaf_count; i++)
-        if (g->leaves[i] == t) g->leaves[i--] = g->leaves[--g->leaf_count];
-    t->grad = NULL;
-    t->grad_written = false;
-}
-
 ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t) {
     *grad = NULL;
     *accumulate = false;

@@ -63,6 +63,14 @@ ar_status ar_tensor_create(ar_tensor **t, ar_device *device, ar_dtype dtype, int
     return AR_OK;
 }
 
+void ar__leaf_forget(ar_tensor *t) {
+    ar_graph *g = t->grad->graph;
+    for (int32_t i = 0; i < g->leaf_count; i++)
+        if (g->leaves[i] == t) g->leaves[i--] = g->leaves[--g->leaf_count];
+    t->grad = NULL;
+    t->grad_written = false;
+}
+
 void ar_tensor_destroy(ar_tensor *t) {
     if (!t) return;
     assert(!t->graph && "graph tensors die with their graph");
