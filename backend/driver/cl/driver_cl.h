@@ -41,6 +41,8 @@ struct ar__pipeline {
     size_t group[3]; /* items per group */
 };
 
+/* ---- driver_cl_error.c ---- */
+
 /* An OpenCL error as a status, with its name in the text. Running out of memory is DEVICE_MEMORY. */
 ar_status ar__cl_fail(cl_int code, const char *what);
 

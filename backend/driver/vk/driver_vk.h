@@ -98,7 +98,7 @@ VkExtensionProperties *ar__vk_extensions(const ar__vk_fns *fns, VkPhysicalDevice
 bool ar__vk_extension_has(const VkExtensionProperties *list, uint32_t count, const char *name);
 ar_status ar__vk_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *note, size_t note_bytes);
 
-/* ---- driver_vk.c: the open device, errors, submission ---- */
+/* ---- the open device; driver_vk_submit.c: errors, submission ---- */
 
 #define AR_VK_RING 8 /* submitted replays in flight before submit() waits for the oldest */
 
