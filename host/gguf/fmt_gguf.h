@@ -1,4 +1,5 @@
 /* What the GGUF files share (github.com/ggml-org/ggml, docs/gguf.md).
+ *   fmt_gguf_bytes.c    little-endian numbers
  *   fmt_gguf.c          the container: key-values and tensor infos, every length checked
  *   fmt_gguf_blocks.c   tensor types and their blocks of 32
  *   fmt_gguf_kquants.c  their super-blocks of 256
