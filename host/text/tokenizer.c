@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_FILE_BYTES ((size_t)512 << 20)
-
 /* ---- encoding ---- */
 
 typedef struct encoder {
@@ -194,16 +192,6 @@ ar_status ar_tokenizer_decode(const ar_tokenizer *t, char **text, size_t *bytes,
 }
 
 /* ---- the object ---- */
-
-ar_status ar_tokenizer_open(ar_tokenizer **t, const char *path) {
-    *t = NULL;
-    char *text = NULL;
-    size_t bytes = 0;
-    AR_TRY(ar_file_read_text(&text, &bytes, path, MAX_FILE_BYTES));
-    ar_status status = ar_tokenizer_parse(t, text, bytes, path);
-    free(text);
-    return status;
-}
 
 void ar_tokenizer_close(ar_tokenizer *t) {
     if (!t) return;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_FILE_BYTES ((size_t)512 << 20)
+
 static ar_status check_kind(const ar_json *item, bool ok, const char *key, const char *expected,
                             const char *what) {
     if (ok) return AR_OK;
@@ -270,5 +272,15 @@ ar_status ar_tokenizer_parse(ar_tokenizer **t, const char *json, size_t bytes, c
         *t = made;
     else
         ar_tokenizer_close(made);
+    return status;
+}
+
+ar_status ar_tokenizer_open(ar_tokenizer **t, const char *path) {
+    *t = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
+    AR_TRY(ar_file_read_text(&text, &bytes, path, MAX_FILE_BYTES));
+    ar_status status = ar_tokenizer_parse(t, text, bytes, path);
+    free(text);
     return status;
 }
