@@ -1,4 +1,4 @@
-/* Shared by cmd_run.c (one text) and cmd_run_chat.c (a conversation). */
+/* Shared by cmd_run.c (one text), cmd_run_chat.c (a conversation) and generation.c (what both grow). */
 #ifndef AR_CMD_RUN_H
 #define AR_CMD_RUN_H
 #include "program.h"
@@ -9,6 +9,8 @@ typedef struct ar_run_options {
     double temperature, top_p, min_p, penalty;
     bool greedy, ids, chat;
 } ar_run_options;
+
+/* ---- generation.c ---- */
 
 /* One text that grows. */
 typedef struct ar_generation {
@@ -35,6 +37,8 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
 /* "prefill 12 tokens, 80.1 tokens/s; …" on stderr. */
 void ar_generation_report(const ar_generation *gen);
 double ar_tokens_per_s(int64_t tokens, double seconds);
+/* ---- cmd_run_chat.c ---- */
+
 /* anyround run -i. */
 ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_options *o,
                       const ar_common *common);
