@@ -99,17 +99,21 @@ typedef struct ar_device_facts {
     ar_memory_type memory_types[AR_MAX_MEMORY_TYPES];
 } ar_device_facts;
 
+#define AR_MAX_FAMILIES 8 /* of kernels with variants */
+
 /* Policy for one device; a pure function of facts (backend/core/plan.c) and the quirk table. */
 typedef struct ar_plan {
-    uint32_t vw;                     /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
-    uint32_t wg;                     /* items per group of 1-D kernels */
-    uint32_t gemm_tm, gemm_tn;       /* item tile: tm rows x tn*vw columns */
+    uint32_t variants[AR_MAX_FAMILIES]; /* the kernel taken of each family (ar_plan_variants) */
+    uint32_t variants_asked;            /* bits: families whose variant was asked for */
+    uint32_t vw;                        /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
+    uint32_t wg;                        /* items per group of 1-D kernels */
+    uint32_t gemm_tm, gemm_tn;          /* item tile: tm rows x tn*vw columns */
     uint32_t gemm_wgx, gemm_wgy;     /* items per group along N and M; the larger takes the group's x axis */
-    uint32_t gemm_lanes;             /* subgroup lanes along M that lend each other B's values; 0 = none */
+    uint32_t gemm_lanes;             /* gemm_lanes: lanes along M that lend each other B's values; else 0 */
     uint32_t attn_wg;                /* items per group of the attention kernels */
     uint32_t packed_wgx, packed_wgy; /* gemv: items per group along rows of W', slices of its inputs */
     uint32_t packed_lp;              /* a panel of packed weights has packed_lp * vw rows */
-    uint32_t packed_lanes;           /* subgroup lanes that load x together; 0 = none do */
+    uint32_t packed_lanes;           /* gemv_lanes: subgroup lanes that load x together; else 0 */
     uint32_t packed_columns;         /* most rows of x that take the gemv path */
     uint32_t packed_tile;            /* rows of x to a group of gemv when there are more than four */
     uint64_t packed_norm;            /* largest O * I for which gemv norms up to four rows of x itself */
@@ -139,6 +143,7 @@ typedef struct ar_device_desc {
     double submit_ms;       /* 0 = the plan's default */
     ar_fault fault;         /* null driver only */
     const ar_plan *plan;    /* NULL = ar_plan_make(facts); tests and the tuner force one */
+    const char *variants;   /* "gemm=gemm,gemv=gemv_lanes": kernels to take; NULL = the plan's own choice */
 } ar_device_desc;
 
 /* All devices of all drivers, in the order auto would try them. out may be NULL to count. A missing loader,
@@ -147,13 +152,28 @@ typedef struct ar_device_desc {
 ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *notes,
                          size_t notes_bytes);
 /* Errors: NO_DEVICE (nothing matches desc->select, or what does is below the plan's floor), DEVICE, USAGE
- * (select is no device name). */
+ * (select is no device name; variants names no variant, or one that the device lacks the means for: no other
+ * device is tried then). */
 ar_status ar_device_open(ar_device **device, const ar_device_desc *desc);
 void ar_device_close(ar_device *device);
 const ar_device_facts *ar_device_get_facts(const ar_device *device);
 const ar_plan *ar_device_get_plan(const ar_device *device);
 /* Fills *plan from *facts; pure. Errors: UNSUPPORTED names the fact below the floor. */
 ar_status ar_plan_make(ar_plan *plan, const ar_device_facts *facts);
+/* The same with kernel variants asked for, as in ar_device_desc; NULL = none. Errors: UNSUPPORTED, USAGE. */
+ar_status ar_plan_make_with(ar_plan *plan, const ar_device_facts *facts, const char *variants);
+
+/* Whether every name of "family=kernel,..." exists (NULL does). Errors: USAGE, with those that do. */
+ar_status ar_variants_check(const char *variants);
+
+/* Which kernel of a family a plan takes, and why: shaders/variants.def. */
+typedef struct ar_variant_choice {
+    const char *family, *variant;
+    char why[160];
+} ar_variant_choice;
+/* Fills up to capacity choices (AR_MAX_FAMILIES are enough); returns how many families there are. */
+int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan *plan,
+                         const ar_device_facts *facts);
 
 typedef struct ar_memory_stats {
     uint64_t current, high_water, budget;

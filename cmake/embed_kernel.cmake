@@ -1,6 +1,7 @@
 # cmake -DNAME=… -DSHADERS=dir -DOUT=dir -DGLSLANG=prog -P embed_kernel.cmake
 # Makes OUT/NAME.spv.h (SPIR-V words), OUT/NAME.cl.h (OpenCL text as a C string) and OUT/NAME.row.h (declarations);
-# and both texts as files, OUT/NAME.glsl.comp and OUT/NAME.cl.
+# and both texts as files, OUT/NAME.glsl.comp and OUT/NAME.cl. With -DOPTIONAL=ON a text that glslang cannot
+# compile is left out of the Vulkan build, with a warning: the kernel is a variant, another one does its work.
 file(READ ${SHADERS}/${NAME}.comp body)
 # #include "name.h" lines are replaced here: neither compiler gets an include path
 while(body MATCHES "#include \"([a-z_0-9]+\\.h)\"\n")
@@ -15,7 +16,12 @@ endforeach()
 file(WRITE ${OUT}/${NAME}.glsl.comp "${head_glsl}${num}\n#line 1\n${body}")
 execute_process(COMMAND ${GLSLANG} -V --target-env vulkan1.1 -S comp --vn ar__spv_${NAME}
     -o ${OUT}/${NAME}.spv.h ${OUT}/${NAME}.glsl.comp RESULT_VARIABLE bad OUTPUT_VARIABLE log ERROR_VARIABLE log)
-if(bad)
+set(spirv "ar__spv_${NAME}, sizeof ar__spv_${NAME} / 4")
+if(bad AND OPTIONAL)
+    message(WARNING "kernel ${NAME} is left out of the Vulkan build, glslang does not compile it: ${log}")
+    file(WRITE ${OUT}/${NAME}.spv.h "/* left out: glslang could not compile it */\n")
+    set(spirv "0, 0")
+elseif(bad)
     message(FATAL_ERROR "shaders/${NAME}.comp: ${log}")
 endif()
 set(text "${head_cl}${num}\n#line 1\n${body}")
@@ -44,4 +50,5 @@ endforeach()
 list(LENGTH accesses na)
 list(LENGTH params np)
 list(LENGTH specs ns)
-file(WRITE ${OUT}/${NAME}.row.h "{\"${NAME}\", ar__cl_${NAME}, ar__spv_${NAME}, sizeof ar__spv_${NAME} / 4, ${na}, ${np}, ${ns}, {${access_list}}, {${spec_names}0}, {${spec_defaults}0}},\n")
+set(lists "{${access_list}}, {${spec_names}0}, {${spec_defaults}0}")
+file(WRITE ${OUT}/${NAME}.row.h "{\"${NAME}\", ar__cl_${NAME}, ${spirv}, ${na}, ${np}, ${ns}, ${lists}},\n")

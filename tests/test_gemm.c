@@ -106,7 +106,7 @@ static void large_tile(ar_plan *plan) {
 }
 
 static void no_lanes(ar_plan *plan) {
-    plan->gemm_lanes = 0;
+    plan->variants[AR_F_gemm] = AR_K_gemm, plan->gemm_lanes = 0;
     plan->gemm_tn = 2;
 }
 

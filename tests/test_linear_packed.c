@@ -209,6 +209,7 @@ static void two_types_pass(ar_device *device, void *ctx) {
 static void as_on_a_gpu(ar_plan *plan) {
     plan->packed_wgx = plan->packed_lp = 8;
     plan->packed_wgy = 16;
+    plan->variants[AR_F_gemm] = AR_K_gemm, plan->variants[AR_F_gemv] = AR_K_gemv;
     plan->packed_lanes = plan->gemm_lanes = 0;
     plan->packed_columns = 8, plan->packed_tile = 4;
     plan->gemm_tm = 8, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1;

@@ -4,6 +4,7 @@
  * graph recorded.
  */
 #include "known_devices.h"
+#include "variant.h"
 
 /* ---- expectations ---- */
 
@@ -68,6 +69,102 @@ static void every_known_device_gets_its_plan(void **state) {
         assert_true(p.submit_ms > 0 && p.submit_ms <= r->submit_at_most && p.submit_ms < 500);
     }
 }
+
+/* ---- variants ---- */
+
+static const char *choice_of(const char *family, const ar_plan *p, const ar_device_facts *f) {
+    static ar_variant_choice choices[AR_MAX_FAMILIES];
+    int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
+    assert_int_equal(count, AR_F_COUNT);
+    for (int32_t i = 0; i < count; i++)
+        if (strcmp(choices[i].family, family) == 0) {
+            static char text[256];
+            snprintf(text, sizeof text, "%s: %s", choices[i].variant, choices[i].why);
+            return text;
+        }
+    return "";
+}
+
+static void every_family_ends_with_a_kernel_that_runs_everywhere(void **state) {
+    (void)state;
+    for (int32_t i = 0; i < ar__variant_count; i++) {
+        const ar__variant *v = &ar__variants[i];
+        bool is_last = i + 1 == ar__variant_count || ar__variants[i + 1].family != v->family;
+        assert_true(i == 0 || v->family >= ar__variants[i - 1].family);
+        assert_true(v->why[0] != '\0');
+        if (!is_last) continue;
+        assert_int_equal(v->needs, AR_NEED_NOTHING);
+        assert_true(v->subgroup_most == 0 && v->shared_bytes == 0 && v->liked_by == AR_LIKED_BY_ALL);
+    }
+}
+
+static void every_known_device_gets_its_variants(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        ar_device_facts f = rows[i].facts();
+        bool lanes = rows[i].facts == lavapipe, is_cpu = f.kind == AR_DEVICE_CPU;
+        ar_plan p;
+        assert_int_equal(ar_plan_make(&p, &f), AR_OK);
+        assert_int_equal(p.variants[AR_F_gemm], lanes ? AR_K_gemm_lanes : AR_K_gemm);
+        assert_int_equal(p.variants[AR_F_gemv], lanes ? AR_K_gemv_lanes : AR_K_gemv);
+        assert_int_equal(p.variants[AR_F_attention_cached],
+                         is_cpu ? AR_K_attention_cached : AR_K_attention_one);
+        assert_int_equal(p.variants_asked, 0);
+        assert_int_equal(p.packed_lanes, lanes ? 8 : 0);
+    }
+    ar_device_facts wide = lavapipe(); /* AVX-512: gemv's loads are of eight */
+    wide.subgroup_min = wide.subgroup_max = 16;
+    ar_plan p;
+    assert_int_equal(ar_plan_make(&p, &wide), AR_OK);
+    assert_int_equal(p.gemm_lanes, 16);
+    assert_int_equal(p.variants[AR_F_gemv], AR_K_gemv);
+    assert_int_equal(p.packed_lanes, 0);
+}
+
+static void a_variant_may_be_asked_for(void **state) {
+    (void)state;
+    const ar_device_facts f = lavapipe(), arm = lavapipe_arm64(), cl = pocl_avx512();
+    ar_plan p, other;
+    assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemm,attention_cached=attention_one"), AR_OK);
+    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm);
+    assert_int_equal(p.variants[AR_F_gemv], AR_K_gemv_lanes);
+    assert_int_equal(p.variants[AR_F_attention_cached], AR_K_attention_one);
+    assert_string_equal(choice_of("gemm", &p, &f), "gemm: asked for");
+    assert_int_equal(ar_plan_make(&other, &arm), AR_OK); /* the shape is that of devices without shuffles */
+    assert_true(p.gemm_lanes == 0 && p.gemm_tm == other.gemm_tm && p.gemm_wgy == other.gemm_wgy);
+    assert_string_equal(choice_of("gemm", &other, &arm), "gemm: gemm_lanes needs subgroup shuffles");
+    assert_int_equal(ar_plan_make_with(&p, &arm, "gemm=gemm_lanes"), AR_ERR_USAGE);
+    assert_non_null(strstr(ar_error(), "lacks what it needs, subgroup shuffles"));
+    assert_int_equal(ar_plan_make_with(&p, &cl, "gemv=gemv_lanes"), AR_ERR_USAGE);
+    assert_non_null(strstr(ar_error(), "lacks what it needs, Vulkan"));
+    assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemv"), AR_ERR_USAGE);
+    assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm"));
+    assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemm,"), AR_ERR_USAGE);
+    assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
+    assert_non_null(strstr(ar_error(), "expected one of gemm, gemv, attention_cached"));
+    assert_int_equal(ar_variants_check(NULL), AR_OK);
+}
+
+/* A build whose glslang compiled none of the texts that others stand in for. */
+static void what_the_build_left_out_is_not_taken(void **state) {
+    (void)state;
+    const ar_device_facts f = lavapipe(), cl = adreno_cl();
+    uint64_t left_out = 0;
+    ar_plan p;
+    for (int32_t i = 0; i < ar__variant_count; i++)
+        if (i + 1 < ar__variant_count && ar__variants[i + 1].family == ar__variants[i].family)
+            left_out |= UINT64_C(1) << i;
+    assert_int_equal(ar__plan_make(&p, &f, NULL, left_out), AR_OK);
+    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm);
+    assert_int_equal(p.variants[AR_F_gemv], AR_K_gemv);
+    assert_int_equal(p.gemm_lanes + p.packed_lanes, 0);
+    assert_int_equal(ar__plan_make(&p, &f, "gemm=gemm_lanes", left_out), AR_ERR_USAGE);
+    assert_non_null(strstr(ar_error(), "a build whose glslang compiles it"));
+    assert_int_equal(ar__plan_make(&p, &cl, NULL, left_out), AR_OK); /* OpenCL's text is always there */
+    assert_int_equal(p.variants[AR_F_attention_cached], AR_K_attention_one);
+}
+
+/* ---- limits ---- */
 
 /* What every plan must respect, whatever the device. */
 static void assert_within(const ar_plan *p, const ar_device_facts *f) {
@@ -238,6 +335,10 @@ static void a_memory_type_is_chosen_among_those_allowed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_known_device_gets_its_plan),
+        cmocka_unit_test(every_family_ends_with_a_kernel_that_runs_everywhere),
+        cmocka_unit_test(every_known_device_gets_its_variants),
+        cmocka_unit_test(a_variant_may_be_asked_for),
+        cmocka_unit_test(what_the_build_left_out_is_not_taken),
         cmocka_unit_test(every_plan_stays_within_the_facts),
         cmocka_unit_test(a_plan_depends_on_the_facts_alone),
         cmocka_unit_test(below_the_floor_is_unsupported_and_named),

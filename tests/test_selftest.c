@@ -162,6 +162,7 @@ static void lanes_that_share_with_nobody_pass(void **state) {
         ar_plan plan;
         if (strcmp(facts[i].api, "cl") != 0) continue;
         assert_int_equal(ar_plan_make(&plan, &facts[i]), AR_OK);
+        plan.variants[AR_F_gemm] = AR_K_gemm_lanes, plan.variants[AR_F_gemv] = AR_K_gemv_lanes;
         plan.gemm_lanes = plan.packed_lanes = plan.packed_wgy = 1;
         run_selftest(&facts[i], &plan, true, "linear(", 1);
         run_selftest(&facts[i], &plan, true, "packed(2, ", 1);

@@ -99,10 +99,14 @@ static void generation(results *r, ar_graph *g, ar_device *device) {
     }
     free(halves);
     CHECK_OK(ar_tensor_write(pos, &(int32_t){80}, 0, 1));
-    for (int by_group = 0; by_group < 2; by_group++) {
-        CHECK_OK(ar__emit_attention_cached(g, &y, q, k, v, pos, 0, 0, by_group));
+    const uint32_t chosen = device->plan.variants[AR_F_attention_cached];
+    const ar__kernel_id variants[] = {AR_K_attention_cached, AR_K_attention_one};
+    for (int i = 0; i < 2; i++) {
+        device->plan.variants[AR_F_attention_cached] = variants[i];
+        CHECK_OK(ar_op_attention_cached(g, &y, q, k, v, pos, 0, 0));
         keep(r, g, y);
     }
+    device->plan.variants[AR_F_attention_cached] = chosen;
 }
 
 static void fake_quantization(results *r, ar_graph *g, ar_device *device) {
@@ -205,7 +209,8 @@ static void check(recorder ops) { check_each_device(cut_equals_whole, &ops); }
 
 /* As on a GPU: tiles of one query, groups along N, products of few rows through gemv. */
 static void as_on_a_gpu(ar_plan *plan) {
-    plan->gemm_tm = 4, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = 0;
+    plan->gemm_tm = 4, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1;
+    plan->variants[AR_F_gemm] = AR_K_gemm, plan->gemm_lanes = 0;
     plan->attn_wg = 16;
 }
 

@@ -1,5 +1,6 @@
 /* Devices: finding them through every driver, choosing one, opening and closing it. */
 #include "device.h"
+#include "variant.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,7 @@ static ar_status open_found(ar_device *device, const found *f, const ar_device_d
     if (desc->plan)
         device->plan = *desc->plan;
     else
-        AR_TRY(ar_plan_make(&device->plan, &device->facts));
+        AR_TRY(ar_plan_make_with(&device->plan, &device->facts, desc->variants));
     if (desc->submit_ms > 0) device->plan.submit_ms = desc->submit_ms;
     uint64_t all = device->facts.memory_bytes;
     device->memory_stats.budget = desc->memory_budget ? desc->memory_budget : all / 10 * 9;
@@ -123,6 +124,7 @@ ar_status ar_device_open(ar_device **device, const ar_device_desc *desc) {
     ar_status status;
     if (!desc) desc = &defaults;
     *device = NULL;
+    AR_GO(ar_variants_check(desc->variants));
     AR_GO(parse_select(&api, &index, desc->select));
     AR_GO(find_devices(&list, api));
     for (int32_t i = 0; i < list.count; i++) {
@@ -139,6 +141,7 @@ ar_status ar_device_open(ar_device **device, const ar_device_desc *desc) {
             goto done;
         }
         ar_device_close(d); /* a device that does not open is passed over; the last reason is reported */
+        if (status == AR_ERR_USAGE) goto done; /* another device is not what was asked for */
     }
     /* "Not supported" is said of input; the text names the fact below the floor. */
     if (tried && status == AR_ERR_UNSUPPORTED) status = AR_ERR_NO_DEVICE;

@@ -15,6 +15,17 @@ typedef enum ar__kernel_id {
 } ar__kernel_id;
 extern const ar__kernel ar__kernels[AR_K_COUNT]; /* generated */
 
+/* Families of kernels that do the same work; plan.variants[family] is the kernel to emit (variant.c). */
+typedef enum ar__family_id {
+#define AR_FAMILY(name) AR_F_##name,
+#define AR_VARIANT(family, kernel, needs, least, most, shared, liked_by, why)
+#include "variants.def"
+#undef AR_VARIANT
+#undef AR_FAMILY
+    AR_F_COUNT
+} ar__family_id;
+_Static_assert((int)AR_F_COUNT <= AR_MAX_FAMILIES, "plan.variants holds every family");
+
 /* The pipeline for these specialization values (spec_count words, in SPEC order), made on first use. */
 ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id,
                            const uint32_t *specs);

@@ -1,6 +1,6 @@
 /* Policy: what to do on a device, computed from its facts alone, so that devices nobody has here can be
  * tested. Rows of quirks.def correct the result for drivers known to misbehave. */
-#include "internal.h"
+#include "variant.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -94,11 +94,17 @@ static tile_row gemm_tile(const ar_device_facts *f, device_class class, uint32_t
     return (tile_row){4, 1, 32, 1};
 }
 
+static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
 /* llvmpipe loads lane by lane: what lanes share is loaded once and passed around (shaders/gemm_lanes.comp:
- * 11.5 GFLOP per CPU second, gemm 7.4). Needs subgroups of one known size. */
-static uint32_t gemm_lanes(const ar_device_facts *f, device_class class) {
-    bool fixed = f->subgroup_min == f->subgroup_max && f->subgroup_max >= 4 && f->subgroup_max <= 16;
-    return class == CLASS_CPU && is_api(f, "vk") && f->has_subgroup_shuffle && fixed ? f->subgroup_max : 0;
+ * 11.5 GFLOP per CPU second, gemm 7.4). */
+static void gemm_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
+    plan->gemm_lanes = plan->variants[AR_F_gemm] == AR_K_gemm_lanes ? f->subgroup_max : 0;
+    tile_row tile = plan->gemm_lanes ? (tile_row){4, 8, 1, plan->gemm_lanes} : gemm_tile(f, class, plan->vw);
+    plan->gemm_tm = tile.tm;
+    plan->gemm_tn = tile.tn;
+    plan->gemm_wgx = at_most(tile.wgx, f->max_group_items);
+    plan->gemm_wgy = tile.wgy;
 }
 
 /* Norming x in every item costs a seventh of a product on llvmpipe, a launch of its own 60 us there and next
@@ -107,7 +113,9 @@ static uint32_t gemm_lanes(const ar_device_facts *f, device_class class) {
 
 /* Where lanes share x, decoding anew for every eight columns beats decoded panels, which llvmpipe stores lane
  * by lane: 128 columns of 1024 x 1024 25 against 19 GFLOP per CPU second. */
-static void packed_lanes(ar_plan *plan, uint32_t lanes) {
+static void gemv_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
+    uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? f->subgroup_max : 0;
+    plan->packed_wgy = class == CLASS_CPU || lanes ? 1 : 16;
     plan->packed_lanes = lanes;
     plan->packed_columns = lanes ? UINT32_MAX : 8;
     plan->packed_tile = lanes ? 8 : 4;
@@ -118,25 +126,23 @@ static void packed_lanes(ar_plan *plan, uint32_t lanes) {
 static void packed_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
     bool one = class == CLASS_CPU && is_api(f, "cl");
     plan->packed_wgx = plan->packed_lp = one ? 1 : 8;
-    plan->packed_wgy = class == CLASS_CPU ? 1 : 16;
-    packed_lanes(plan, plan->gemm_lanes == 4 || plan->gemm_lanes == 8 ? plan->gemm_lanes : 0);
+    gemv_shape(plan, f, class);
     plan->packed_norm = class != CLASS_CPU ? UINT64_MAX : one ? 0 : NORM_WEIGHTS;
 }
 
-static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
 static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class class) {
     plan->vw = vector_width(f);
-    tile_row tile = gemm_tile(f, class, plan->vw);
-    plan->gemm_lanes = gemm_lanes(f, class);
-    if (plan->gemm_lanes) tile = (tile_row){4, 8, 1, plan->gemm_lanes};
-    plan->gemm_tm = tile.tm;
-    plan->gemm_tn = tile.tn;
-    plan->gemm_wgx = at_most(tile.wgx, f->max_group_items);
-    plan->gemm_wgy = tile.wgy;
+    gemm_shape(plan, f, class);
     plan->wg = at_most(64, f->max_group_items);
     plan->attn_wg = class == CLASS_CPU ? 8 : plan->wg;
     packed_shape(plan, f, class);
+}
+
+void ar__plan_use(ar_plan *plan, const ar_device_facts *facts, ar__kernel_id variant) {
+    for (int32_t i = 0; i < ar__variant_count; i++)
+        if (ar__variants[i].kernel == variant) plan->variants[ar__variants[i].family] = variant;
+    if (variant == AR_K_gemm || variant == AR_K_gemm_lanes) gemm_shape(plan, facts, class_of(facts));
+    if (variant == AR_K_gemv || variant == AR_K_gemv_lanes) gemv_shape(plan, facts, class_of(facts));
 }
 
 /* ---- memory ---- */
@@ -263,9 +269,11 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
         if (!is_api(f, q->api) || !strstr(f->driver, q->driver) || !strstr(f->name, q->name)) continue;
         switch (q->action) {
         case QUIRK_SMALL_TILE:
+            ar__plan_use(plan, f, AR_K_gemm);
+            ar__plan_use(plan, f, AR_K_gemv);
+            plan->variants_asked &= ~(1u << AR_F_gemm | 1u << AR_F_gemv);
             plan->gemm_tm = 4, plan->gemm_tn = 1;
-            plan->gemm_wgx = 8, plan->gemm_wgy = 1, plan->gemm_lanes = 0;
-            packed_lanes(plan, 0);
+            plan->gemm_wgx = 8, plan->gemm_wgy = 1;
             break;
         case QUIRK_NO_TIMESTAMPS: plan->timestamps = false; break;
         case QUIRK_CLEAR_PADDING: plan->clear_padding = true; break;
@@ -274,10 +282,11 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
     }
 }
 
-ar_status ar_plan_make(ar_plan *plan, const ar_device_facts *facts) {
+ar_status ar__plan_make(ar_plan *plan, const ar_device_facts *facts, const char *wishes, uint64_t left_out) {
     device_class class = class_of(facts);
     *plan = (ar_plan){0};
     AR_TRY(check_floor(facts));
+    AR_TRY(ar__variants_choose(plan, facts, wishes, left_out));
     plan_shapes(plan, facts, class);
     plan_pieces(plan, facts);
     AR_TRY(plan_memory(plan, facts));
@@ -287,4 +296,12 @@ ar_status ar_plan_make(ar_plan *plan, const ar_device_facts *facts) {
     if (!facts->has_int_dot) add_reason(plan, "integer dot off: no extension");
     apply_quirks(plan, facts);
     return AR_OK;
+}
+
+ar_status ar_plan_make_with(ar_plan *plan, const ar_device_facts *facts, const char *variants) {
+    return ar__plan_make(plan, facts, variants, ar__variants_left_out());
+}
+
+ar_status ar_plan_make(ar_plan *plan, const ar_device_facts *facts) {
+    return ar_plan_make_with(plan, facts, NULL);
 }

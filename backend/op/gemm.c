@@ -35,7 +35,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     /* GLSL loads rows of A by fours (AL of the dialect) */
     uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
-    if (plan->gemm_lanes > 0 && t->tnv % (4 * plan->gemm_lanes) == 0) {
+    if (plan->variants[AR_F_gemm] == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
         t->wgx = 1;
     }

@@ -18,9 +18,6 @@ uint32_t ar__row_group(const ar_device *device);
 /* op_linear.c: s (I) is the sum of X's rows (N, I), or grows by it; N may be 0. */
 ar_status ar__emit_sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool accumulate);
 
-/* op_cached.c: ar_op_attention_cached with a group per query row and head, or with an item per tile of them.
- */
-ar_status ar__emit_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
-                                    const ar_tensor *v_cache, const ar_tensor *pos, float scale,
-                                    int32_t window, bool by_group);
+/* op_cached.c: the kernel that ar_op_attention_cached takes for that many new tokens of a sequence. */
+ar__kernel_id ar__cached_kernel(const ar_device *device, int64_t queries);
 #endif

@@ -1,6 +1,6 @@
 /* Generation: keys and values of new tokens into the caches, and attention over them. Two kernels do the same
- * sums: a group per query and head where the device wants many items and there are few queries, else an item
- * per tile of queries (op.h: ar__emit_attention_cached lets the selftest choose). */
+ * sums: a group per query and head where the plan takes attention_one and there are few queries, else an item
+ * per tile of queries. */
 #include "op.h"
 #include <math.h>
 #include <string.h>
@@ -152,9 +152,14 @@ static ar_status emit_tiles(ar_graph *g, const cached *c) {
     return emit_range(g, &d, (int64_t)c->B * c->K * ((c->T * R + rows - 1) / rows), 1);
 }
 
-ar_status ar__emit_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
-                                    const ar_tensor *v_cache, const ar_tensor *pos, float scale,
-                                    int32_t window, bool by_group) {
+ar__kernel_id ar__cached_kernel(const ar_device *device, int64_t queries) {
+    return queries <= FEW_QUERIES ? (ar__kernel_id)device->plan.variants[AR_F_attention_cached]
+                                  : AR_K_attention_cached;
+}
+
+ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
+                                 const ar_tensor *v_cache, const ar_tensor *pos, float scale,
+                                 int32_t window) {
     *y = NULL;
     AR_TRY(ar__expect("attention_cached q", q, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("attention_cached pos", pos, AR_I32, 1, (int64_t[]){1}));
@@ -185,13 +190,6 @@ ar_status ar__emit_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor 
                 scale != 0.0f ? scale : (float)(1.0 / sqrt((double)D)),
                 4.0 * (double)ar_tensor_count(q) * seen,
                 4.0 * (double)(B * K * D) * seen};
-    return by_group ? emit_one(g, &c) : emit_tiles(g, &c);
-}
-
-ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
-                                 const ar_tensor *v_cache, const ar_tensor *pos, float scale,
-                                 int32_t window) {
-    bool few = k_cache->dims[0] > 0 && q->dims[0] / k_cache->dims[0] <= FEW_QUERIES;
-    return ar__emit_attention_cached(g, y, q, k_cache, v_cache, pos, scale, window,
-                                     few && !ar__wants_few_items(ar__graph_device(g)));
+    return ar__cached_kernel(ar__graph_device(g), c.T) == AR_K_attention_one ? emit_one(g, &c)
+                                                                             : emit_tiles(g, &c);
 }

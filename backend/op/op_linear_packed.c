@@ -40,6 +40,7 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
                            int64_t columns) {
     const ar_packed *W = p->W;
     const ar_plan *plan = &W->device->plan;
+    uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? plan->packed_lanes : 0;
     int64_t height = (int64_t)W->lp * W->vw, row0 = range->first * height, rows = range->count * height;
     if (rows > W->O - row0) rows = W->O - row0;
     struct {
@@ -52,7 +53,7 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
            W->pw,
            (uint32_t)row0,
            (uint32_t)W->O,
-           (uint32_t)(plan->packed_lanes ? p->x->dims[1] : p->x->dims[1] / 4),
+           (uint32_t)(lanes ? p->x->dims[1] : p->x->dims[1] / 4),
            (uint32_t)p->O,
            (uint32_t)n0,
            (uint32_t)columns,
@@ -60,8 +61,8 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
            range->shift,
            (uint32_t)W->I,
            p->eps};
-    ar__emit_desc d = {.kernel = plan->packed_lanes ? AR_K_gemv_lanes : AR_K_gemv, .params = &v};
-    uint32_t wgx = plan->packed_lanes ? plan->packed_lanes : plan->packed_wgx;
+    ar__emit_desc d = {.kernel = lanes ? AR_K_gemv_lanes : AR_K_gemv, .params = &v};
+    uint32_t wgx = lanes ? lanes : plan->packed_wgx;
     uint32_t tile = gemv_tile(plan, columns);
     uint32_t specs[] = {wgx, plan->packed_wgy, W->code, W->scale, tile, W->lp, p->norm != NULL};
     for (int i = 0; i < 7; i++) d.specs[i] = specs[i];

@@ -135,8 +135,7 @@ static ar_status check_cache(ar__st *st, const ar_tensor *cache, const double *x
     return AR_OK;
 }
 
-/* p: B, T, H, K, D, pos, variant: 1 = no rotation, 2 = part of the dims, 4 = a window of 5, 8 = a group per
- * query. */
+/* p: B, T, H, K, D, pos, form: 1 = no rotation, 2 = part of the dims, 4 = a window of 5. */
 ar_status ar__st_generate(ar__st *st, const int32_t *p) {
     sizes n = {p[0],
                p[1],
@@ -169,12 +168,12 @@ ar_status ar__st_generate(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_tensor(st, &pos, AR_I32, 1, 0, &n.pos));
     ar_columns cq = {all, 0, HD}, ck = {all, HD, KD}, cv = {all, HD + KD, KD};
     AR_TRY(ar_op_cache_append(st->g, &rq, &cq, &ck, &cv, kc, vc, angles, pos));
-    AR_TRY(ar__emit_attention_cached(st->g, &y, rq, kc, vc, pos, 0, n.window, (p[6] & 8) != 0));
+    AR_TRY(ar_op_attention_cached(st->g, &y, rq, kc, vc, pos, 0, n.window));
     ar_graph_keep(st->g, rq);
     ar_graph_keep(st->g, y);
     AR_TRY(ar__st_run(st));
     AR_TRY(ar__st_compare(st, "cache_append", rq, dq));
     AR_TRY(check_cache(st, kc, dk, &n));
     AR_TRY(check_cache(st, vc, dv, &n));
-    return ar__st_compare(st, p[6] & 8 ? "attention_one" : "attention_cached", y, want);
+    return ar__st_compare(st, ar__kernels[ar__cached_kernel(st->device, n.T)].name, y, want);
 }

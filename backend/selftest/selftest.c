@@ -1,6 +1,7 @@
 /* The selftest's driver: walks the cases and frees what they made. The cases are rows of cases.def with
  * functions in cases_*.c, which make, run and compare with selftest_case.c; the truth is in ref_*.c. */
 #include "selftest.h"
+#include "variant.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,53 @@ static void name_case(char *text, size_t bytes, const ar__st_case *c) {
         used += snprintf(text + used, bytes - (size_t)used, i + 1 < last ? "%d, " : "%d)", c->p[i]);
 }
 
+/* Runs the case as st says and counts a failure. Errors: DEVICE_LOST, MEMORY; others are results. */
+static ar_status try_case(ar__st *st, const ar__st_case *c, int32_t *failures) {
+    ar_status status = run_case(st, c);
+    if (status == AR_ERR_DEVICE_LOST || status == AR_ERR_MEMORY) return status;
+    if (status != AR_OK) ar__st_report(st, c->kernels, INFINITY, c->bound, ar_error());
+    *failures += st->failed;
+    return AR_OK;
+}
+
+static bool covers(const ar__st_case *c, ar__kernel_id kernel) {
+    const char *name = ar__kernels[kernel].name;
+    size_t bytes = strlen(name);
+    for (const char *at = c->kernels; (at = strstr(at, name)); at += bytes)
+        if ((at == c->kernels || at[-1] == ' ') && (at[bytes] == ' ' || at[bytes] == '\0')) return true;
+    return false;
+}
+
+/* Whether c covers the variant, the device can run it and its plan takes another. */
+static bool wants_variant(const ar_device *device, const ar__st_case *c, int32_t row) {
+    const ar__variant *v = &ar__variants[row];
+    bool is_covered = false;
+    for (int32_t i = 0; i < ar__variant_count && !is_covered; i++)
+        is_covered = ar__variants[i].family == v->family && covers(c, ar__variants[i].kernel);
+    return is_covered && device->plan.variants[v->family] != (uint32_t)v->kernel &&
+           !ar__variant_lack(v, &device->facts, ar__variants_left_out() >> row & 1);
+}
+
+/* The case under the device's plan, then under each other variant of the kernels it covers. */
+static ar_status try_variants(const ar__st *first, const ar__st_case *c, int32_t *failures) {
+    ar_device *device = first->device;
+    const ar_plan plan = device->plan;
+    ar__st st = *first;
+    AR_TRY(try_case(&st, c, failures));
+    for (int32_t i = 0; i < ar__variant_count; i++) {
+        char test[128];
+        if (!wants_variant(device, c, i)) continue;
+        snprintf(test, sizeof test, "%s by %s", first->test, ar__kernels[ar__variants[i].kernel].name);
+        st = *first;
+        st.test = test;
+        ar__plan_use(&device->plan, &device->facts, ar__variants[i].kernel);
+        ar_status status = try_case(&st, c, failures);
+        device->plan = plan;
+        if (status != AR_OK) return status;
+    }
+    return AR_OK;
+}
+
 ar_status ar__selftest_cases(ar_device *device, const ar__st_case *cases, int32_t count, const char *filter,
                              int32_t repeat, uint64_t seed, ar_selftest_fn report, void *ctx) {
     char test[96];
@@ -43,10 +91,7 @@ ar_status ar__selftest_cases(ar_device *device, const ar__st_case *cases, int32_
             if (filter && !strstr(c->kernels, filter) && !strstr(test, filter)) continue;
             ar__st st = {.device = device, .bound = c->bound, .test = test, .report = report, .ctx = ctx};
             st.random = seed + (uint64_t)r * UINT64_C(0x632be59bd9b4e019) + (uint64_t)i;
-            ar_status status = run_case(&st, c);
-            if (status == AR_ERR_DEVICE_LOST || status == AR_ERR_MEMORY) return status;
-            if (status != AR_OK) ar__st_report(&st, c->kernels, INFINITY, c->bound, ar_error());
-            failures += st.failed;
+            AR_TRY(try_variants(&st, c, &failures));
         }
     if (failures)
         return ar__fail(AR_ERR_CHECK, "selftest: %d cases failed on %s", failures, device->facts.name);

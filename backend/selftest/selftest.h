@@ -33,7 +33,8 @@ typedef struct ar__st_case {
 extern const ar__st_case ar__st_cases[];
 extern const int32_t ar__st_case_count;
 
-/* ar_selftest over some rows only, or over changed ones. */
+/* ar_selftest over some rows only, or over changed ones. Each runs under the device's plan, then once more
+ * under every other kernel variant that it covers and the device can run. */
 ar_status ar__selftest_cases(ar_device *device, const ar__st_case *cases, int32_t count, const char *filter,
                              int32_t repeat, uint64_t seed, ar_selftest_fn report, void *ctx);
 

@@ -119,6 +119,8 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
          NULL},
         {"--submit-ms", AR_OPT_REAL, &common->submit_ms, "N",
          "estimated milliseconds of device work per submission at most", 1, 10000, NULL},
+        {"--variant", AR_OPT_STRING, &common->variants, "KERNEL=NAME",
+         "take this variant of a kernel (see `anyround devices`); several by commas", 0, 0, NULL},
         {"--seed", AR_OPT_INT, &common->seed, "N", "seed of every random choice (42)", 0, 9e15, NULL},
         {"--json", AR_OPT_FLAG, &common->json, NULL, "machine-readable result on stdout", 0, 0, NULL},
         {"--progress", AR_OPT_STRING, &common->progress, "bar|json|none",
@@ -158,6 +160,7 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
     const char *p = common->progress;
     if (p && strcmp(p, "bar") != 0 && strcmp(p, "json") != 0 && strcmp(p, "none") != 0)
         return ar__fail(AR_ERR_USAGE, "--progress: found '%s', expected bar, json or none", p);
+    AR_TRY(ar_variants_check(common->variants));
     if (kept < min_positional || kept > max_positional)
         return ar__fail(AR_ERR_USAGE, "anyround %s: found %d arguments, expected %s", command->name, kept,
                         command->usage);

@@ -24,6 +24,23 @@ static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usa
            p->vw, p->wg, p->gemm_tm, p->gemm_tn * p->vw, p->staged ? "staged copies" : "direct access",
            p->timestamps ? "device" : "wall-clock", p->submit_ms);
     if (p->reasons[0]) printf("      %s\n", p->reasons);
+    ar_variant_choice choices[AR_MAX_FAMILIES];
+    int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
+    for (int32_t i = 0; i < count; i++)
+        printf("      kernel %s=%s: %s\n", choices[i].family, choices[i].variant, choices[i].why);
+}
+
+static void add_variants(cJSON *d, const ar_device_facts *f, const ar_plan *p) {
+    ar_variant_choice choices[AR_MAX_FAMILIES];
+    int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
+    cJSON *list = cJSON_AddArrayToObject(d, "variants");
+    for (int32_t i = 0; i < count; i++) {
+        cJSON *c = cJSON_CreateObject();
+        cJSON_AddStringToObject(c, "kernel", choices[i].family);
+        cJSON_AddStringToObject(c, "variant", choices[i].variant);
+        cJSON_AddStringToObject(c, "why", choices[i].why);
+        cJSON_AddItemToArray(list, c);
+    }
 }
 
 static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar_status usable) {
@@ -43,6 +60,7 @@ static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar
         cJSON_AddNumberToObject(d, "vector_width", p->vw);
         cJSON_AddNumberToObject(d, "submit_ms", p->submit_ms);
         cJSON_AddStringToObject(d, "reasons", p->reasons);
+        add_variants(d, f, p);
     } else {
         cJSON_AddStringToObject(d, "reason", ar_error());
     }
@@ -63,7 +81,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     cJSON *list = common.json ? cJSON_CreateArray() : NULL;
     for (int32_t i = 0; status == AR_OK && i < count; i++) {
         ar_plan plan;
-        ar_status usable = ar_plan_make(&plan, &facts[i]);
+        ar_status usable = ar_plan_make_with(&plan, &facts[i], common.variants);
         if (common.submit_ms > 0) plan.submit_ms = common.submit_ms;
         if (list)
             add_json(list, &facts[i], &plan, usable);

@@ -64,6 +64,7 @@ ar_status ar_program_device(ar_device **device, const ar_common *common) {
     ar_device_desc desc = {.select = common->device,
                            .memory_budget = common->vram,
                            .submit_ms = common->submit_ms,
+                           .variants = common->variants,
                            .cache_dir = cache};
     ar_status status = ar_device_open(device, &desc);
     free(cache);

@@ -27,7 +27,8 @@ typedef struct ar_option {
 typedef struct ar_common {
     const char *device;
     uint64_t vram;
-    double submit_ms; /* 0 = the plan's */
+    double submit_ms;     /* 0 = the plan's */
+    const char *variants; /* NULL = the plan's */
     int64_t seed;
     bool json, quiet, verbose, no_cache, help;
     const char *progress; /* "bar", "json", "none"; NULL = bar on a terminal */

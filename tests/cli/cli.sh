@@ -89,6 +89,19 @@ usage)
     run 2 quantize "$model" -o o --vram lots; says 'such as 256M'
     for bad in 0 -3 20000 soon 5x nan; do run 2 eval "$model" --text "$text" --submit-ms "$bad"; says 'submit-ms.*from 1 to 10000'; done
     run 2 run "$model" --submit-ms; says 'needs a value'
+    run 2 devices --variant gemn=gemm; says "found kernel 'gemn', expected one of gemm, gemv, attention_cached"
+    run 2 eval "$model" --text "$text" --variant gemm
+    says "variant gemm: found '', expected one of gemm_lanes, gemm"
+    run 2 selftest --variant gemv=gemv,gemm=fast; says "variant gemm: found 'fast'"
+    if "$program" devices -q | grep -q '^cl:'; then
+        run 2 selftest --device cl --variant gemm=gemm_lanes
+        says 'variant gemm=gemm_lanes: .* lacks what it needs, Vulkan'
+    fi
+    run 0 devices --variant attention_cached=attention_one,gemm=gemm
+    for asked in gemm=gemm attention_cached=attention_one; do
+        grep -q "kernel $asked: asked for" out || die "$asked is not in the plan"
+    done
+    run 0 devices --json -q; grep -q '"variants":' out || die 'no variants in devices --json'
     run 0 devices --submit-ms 7 --json -q
     grep -q '"submit_ms":[[:space:]]*7,' out && ! grep '"submit_ms"' out | grep -qv '[[:space:]]7,' || die '--submit-ms 7 is not in the plan'
     for command in devices selftest info quantize convert eval run bench; do

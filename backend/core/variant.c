@@ -1,0 +1,176 @@
+/* Kernel variants: the table, what a row needs of a device, and the choice (plan.c asks for it). */
+#include "variant.h"
+#include <stdio.h>
+#include <string.h>
+
+const ar__variant ar__variants[] = {
+#define AR_FAMILY(family)
+#define AR_VARIANT(family, kernel, needs, least, most, shared, liked_by, why)                                \
+    {AR_F_##family, AR_K_##kernel, needs, least, most, shared, liked_by, why},
+#include "variants.def"
+#undef AR_VARIANT
+#undef AR_FAMILY
+};
+#define VARIANT_COUNT ((int32_t)(sizeof ar__variants / sizeof ar__variants[0]))
+const int32_t ar__variant_count = VARIANT_COUNT;
+
+static const char *const families[] = {
+#define AR_FAMILY(family) #family,
+#define AR_VARIANT(family, kernel, needs, least, most, shared, liked_by, why)
+#include "variants.def"
+#undef AR_VARIANT
+#undef AR_FAMILY
+};
+
+static const char *name_of(const ar__variant *v) { return ar__kernels[v->kernel].name; }
+
+/* ---- what a device can run ---- */
+
+uint64_t ar__variants_left_out(void) {
+    uint64_t mask = 0;
+    for (int32_t i = 0; i < VARIANT_COUNT; i++)
+        if (!ar__kernels[ar__variants[i].kernel].spirv) mask |= UINT64_C(1) << i;
+    return mask;
+}
+
+const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, bool is_left_out) {
+    bool is_vulkan = strcmp(f->api, "vk") == 0;
+    bool fits = f->subgroup_min == f->subgroup_max && f->subgroup_max >= v->subgroup_least &&
+                f->subgroup_max <= v->subgroup_most;
+    if (is_vulkan && is_left_out) return "a build whose glslang compiles it";
+    if (v->needs & AR_NEED_VULKAN && !is_vulkan) return "Vulkan";
+    if (v->needs & AR_NEED_SHUFFLE && !f->has_subgroup_shuffle) return "subgroup shuffles";
+    if (v->needs & AR_NEED_F16 && !f->has_f16_arith) return "fp16 arithmetic";
+    if (v->needs & AR_NEED_INT_DOT && !f->has_int_dot) return "integer dot products";
+    if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return "matrix hardware";
+    if (v->subgroup_most > 0 && !fits) return "subgroups of one size that it knows";
+    if (f->shared_bytes < v->shared_bytes) return "more shared memory";
+    return NULL;
+}
+
+static bool likes(const ar_device_facts *f, const ar__variant *v) {
+    bool is_cpu = f->kind == AR_DEVICE_CPU;
+    return v->liked_by == AR_LIKED_BY_ALL || is_cpu == (v->liked_by == AR_LIKED_BY_CPUS);
+}
+
+/* ---- wishes ---- */
+
+static bool is_name(const char *name, const char *text, size_t bytes) {
+    return strlen(name) == bytes && strncmp(name, text, bytes) == 0;
+}
+
+static ar_status unknown_family(const char *text, size_t bytes) {
+    char known[256] = "";
+    for (int32_t i = 0; i < AR_F_COUNT; i++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", families[i]);
+    }
+    return ar__fail(AR_ERR_USAGE, "variant: found kernel '%.*s', expected one of %s (as gemm=gemm)",
+                    (int)bytes, text, known);
+}
+
+static ar_status unknown_variant(int32_t family, const char *text, size_t bytes) {
+    char known[256] = "";
+    for (int32_t i = 0; i < VARIANT_COUNT; i++) {
+        size_t used = strlen(known);
+        if ((int32_t)ar__variants[i].family == family)
+            snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", name_of(&ar__variants[i]));
+    }
+    return ar__fail(AR_ERR_USAGE, "variant %s: found '%.*s', expected one of %s", families[family],
+                    (int)bytes, text, known);
+}
+
+/* One "family=kernel" at text -> the index of its row. */
+static ar_status parse_wish(int32_t *index, const char *text, size_t bytes) {
+    size_t length = 0;
+    while (length < bytes && text[length] != '=') length++;
+    int32_t family = 0;
+    while (family < AR_F_COUNT && !is_name(families[family], text, length)) family++;
+    if (family == AR_F_COUNT) return unknown_family(text, length);
+    size_t at = length < bytes ? length + 1 : bytes;
+    for (int32_t i = 0; i < VARIANT_COUNT; i++)
+        if ((int32_t)ar__variants[i].family == family &&
+            is_name(name_of(&ar__variants[i]), text + at, bytes - at)) {
+            *index = i;
+            return AR_OK;
+        }
+    return unknown_variant(family, text + at, bytes - at);
+}
+
+/* rows[family] = the index of the row asked for, or -1. */
+static ar_status parse_wishes(int32_t *rows, const char *wishes) {
+    for (int32_t i = 0; i < AR_F_COUNT; i++) rows[i] = -1;
+    for (const char *at = wishes; at;) {
+        size_t bytes = strcspn(at, ",");
+        int32_t index = 0;
+        AR_TRY(parse_wish(&index, at, bytes));
+        rows[ar__variants[index].family] = index;
+        at = at[bytes] ? at + bytes + 1 : NULL;
+    }
+    return AR_OK;
+}
+
+ar_status ar_variants_check(const char *wishes) {
+    int32_t rows[AR_F_COUNT];
+    return parse_wishes(rows, wishes);
+}
+
+/* ---- the choice ---- */
+
+static bool is_left_out(uint64_t mask, int32_t row) { return mask >> row & 1; }
+
+ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const char *wishes,
+                              uint64_t left_out) {
+    int32_t rows[AR_F_COUNT];
+    AR_TRY(parse_wishes(rows, wishes));
+    plan->variants_asked = 0;
+    for (int32_t i = VARIANT_COUNT - 1; i >= 0; i--) { /* backwards: the first that will do stays */
+        const ar__variant *v = &ar__variants[i];
+        const char *lack = ar__variant_lack(v, f, is_left_out(left_out, i));
+        if (rows[v->family] == i && lack)
+            return ar__fail(AR_ERR_USAGE, "variant %s=%s: %s:%d (%s) lacks what it needs, %s",
+                            families[v->family], name_of(v), f->api, (int)f->index, f->name, lack);
+        bool is_asked = rows[v->family] == i, is_free = rows[v->family] < 0;
+        if (!is_asked && !(is_free && !lack && likes(f, v))) continue;
+        plan->variants[v->family] = v->kernel;
+        if (is_asked) plan->variants_asked |= 1u << v->family;
+    }
+    return AR_OK;
+}
+
+/* ---- telling ---- */
+
+/* Why the rows before the one taken were not. */
+static void say_passed(char *why, size_t bytes, int32_t family, uint32_t taken, const ar_device_facts *f) {
+    uint64_t left_out = ar__variants_left_out();
+    for (int32_t i = 0; i < VARIANT_COUNT; i++) {
+        const ar__variant *v = &ar__variants[i];
+        if ((int32_t)v->family != family) continue;
+        if ((uint32_t)v->kernel == taken) return;
+        const char *lack = ar__variant_lack(v, f, is_left_out(left_out, i));
+        size_t used = strlen(why);
+        const char *comma = used ? "; " : "", *kind = v->liked_by == AR_LIKED_BY_CPUS ? "CPUs" : "GPUs";
+        if (lack)
+            snprintf(why + used, bytes - used, "%s%s needs %s", comma, name_of(v), lack);
+        else if (!likes(f, v))
+            snprintf(why + used, bytes - used, "%s%s is for %s", comma, name_of(v), kind);
+        else
+            snprintf(why + used, bytes - used, "%s%s is off by a quirk", comma, name_of(v));
+    }
+}
+
+int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan *plan,
+                         const ar_device_facts *facts) {
+    for (int32_t i = 0; i < AR_F_COUNT && i < capacity; i++) {
+        ar_variant_choice *c = &out[i];
+        *c = (ar_variant_choice){.family = families[i], .variant = ar__kernels[plan->variants[i]].name};
+        if (plan->variants_asked >> i & 1)
+            snprintf(c->why, sizeof c->why, "asked for");
+        else
+            say_passed(c->why, sizeof c->why, i, plan->variants[i], facts);
+        for (int32_t k = 0; k < VARIANT_COUNT && !c->why[0]; k++)
+            if ((uint32_t)ar__variants[k].kernel == plan->variants[i])
+                snprintf(c->why, sizeof c->why, "%s", ar__variants[k].why);
+    }
+    return AR_F_COUNT;
+}

@@ -1,0 +1,43 @@
+/* Kernel variants: which kernel of a family a plan takes, from shaders/variants.def. */
+#ifndef AR_VARIANT_H
+#define AR_VARIANT_H
+#include "internal.h"
+
+typedef enum ar__need { /* bits: facts that a variant's text relies on */
+                        AR_NEED_NOTHING = 0,
+                        AR_NEED_VULKAN = 1, /* what it does exists in the GLSL text alone */
+                        AR_NEED_SHUFFLE = 2,
+                        AR_NEED_F16 = 4,
+                        AR_NEED_INT_DOT = 8,
+                        AR_NEED_COOPMAT = 16
+} ar__need;
+
+typedef enum ar__liking { AR_LIKED_BY_ALL, AR_LIKED_BY_CPUS, AR_LIKED_BY_GPUS } ar__liking;
+
+typedef struct ar__variant {
+    ar__family_id family;
+    ar__kernel_id kernel;
+    uint32_t needs; /* ar__need */
+    uint32_t subgroup_least, subgroup_most;
+    uint64_t shared_bytes;
+    ar__liking liked_by;
+    const char *why; /* said of it where it is taken */
+} ar__variant;
+extern const ar__variant ar__variants[];
+extern const int32_t ar__variant_count;
+
+/* A bit for each row whose text this build has no SPIR-V of. */
+uint64_t ar__variants_left_out(void);
+/* The first fact that v needs and the device (or, with is_left_out, the build) lacks, as text; NULL = none.
+ */
+const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *facts, bool is_left_out);
+/* Fills plan->variants and plan->variants_asked. wishes is "family=kernel", several separated by commas; NULL
+ * = none. left_out as above. Errors: USAGE (a name is unknown, or the device lacks what the kernel needs). */
+ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *facts, const char *wishes,
+                              uint64_t left_out);
+
+/* plan.c: gives a finished plan this variant and the shapes that go with it, whatever it needs. */
+void ar__plan_use(ar_plan *plan, const ar_device_facts *facts, ar__kernel_id variant);
+/* plan.c: ar_plan_make_with for a build without the SPIR-V of some rows. */
+ar_status ar__plan_make(ar_plan *plan, const ar_device_facts *facts, const char *wishes, uint64_t left_out);
+#endif
