@@ -2,6 +2,7 @@
  * that every binding fits, packing each operand once while it is unchanged, the launches: each of as many
  * panels as the plan allows to be in flight, so that cuts by time leave packs and sums alone. */
 #include "graph.h"
+#include "op.h"
 #include "packed.h"
 #include <string.h>
 

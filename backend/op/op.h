@@ -15,7 +15,10 @@ bool ar__wants_few_items(const ar_device *device);
  * CPUs, where a barrier costs more than it gains. */
 uint32_t ar__row_group(const ar_device *device);
 
-/* op_linear.c: s (I) is the sum of X's rows (N, I), or grows by it; N may be 0. */
+/* gemm.c: C (N, O) = x (N, I) W'^T through decoded panels of bounded size. */
+ar_status ar__gemm_packed(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_packed *w);
+
+/* sum_rows.c: s (I) is the sum of X's rows (N, I), or grows by it; N may be 0. */
 ar_status ar__emit_sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool accumulate);
 
 /* op_cached.c: the kernel that ar_op_attention_cached takes for that many new tokens of a sequence. */

@@ -1,4 +1,5 @@
-/* Packed weights, shared by packed.c and packed_*.c (repacking), op_linear_packed.c and gemm.c (products). */
+/* Packed weights, shared by packed.c and packed_*.c (repacking, decoding), op_linear_packed.c and gemm.c
+ * (products). */
 #ifndef AR_PACKED_H
 #define AR_PACKED_H
 #include "internal.h"
@@ -33,7 +34,7 @@ void ar__packed_span(uint32_t *words, size_t step, const ar_packed *w, const ar_
 /* Repacks all rows of the parts into w->words. Errors: MEMORY, DEVICE. */
 ar_status ar__packed_upload(ar_packed *w, const ar_packed_desc *parts);
 
-/* ---- op_linear_packed.c ---- */
+/* ---- packed_decode.c ---- */
 
 /* A range of panels as an operand, and the first row of it. */
 typedef struct ar__panels {
@@ -44,12 +45,8 @@ typedef struct ar__panels {
 /* The panels from `first` on that one binding holds, up to `end`. */
 ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end);
 
-/* ---- gemm.c ---- */
-
 /* Decodes rows [row0, row0 + rows) and inputs [k0, k0 + depth) of w into panels of `tile` rows for gemm. row0
  * is a multiple of the device's vw, k0 of 32. */
 ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, int64_t row0, int64_t rows,
                             int64_t k0, int64_t depth, uint32_t tile);
-/* C (N, O) = x (N, I) W'^T through decoded panels of bounded size. */
-ar_status ar__gemm_packed(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_packed *w);
 #endif
