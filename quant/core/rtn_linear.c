@@ -1,6 +1,90 @@
-/* Round to nearest of one weight on a device: what ar_qlinear_rtn does on the host, with the same bits. */
+/* Codes, scales and zeros of weights on a device, and round to nearest there: what ar_qlinear_rtn does on the
+ * host, with the same bits. */
 #include "ar_error.h"
 #include "core.h"
+#include <math.h>
+#include <stdlib.h>
+
+/* Scales and zeros as the device gave them: sz (O, groups, 4). Under a scale that fp16 does not hold, which
+ * the caller refuses, the rest may be NaN. */
+static void take_plain(ar_qlinear *q, const float *sz) {
+    for (int64_t i = 0; i < q->O * q->groups; i++) {
+        q->scales[i] = ar_f32_to_f16(sz[4 * i]);
+        q->zeros[i] = isfinite(sz[4 * i]) ? (uint8_t)sz[4 * i + 1] : 0;
+        if (q->mins) q->mins[i] = ar_f32_to_f16(sz[4 * i + 2]);
+    }
+}
+
+/* The products sz = (d sc, dmin mn) are exact, and so are the quotients. start (O, groups, 4): d, dmin; what
+ * fp16 does not hold as in take_plain. */
+static void take_super(ar_qlinear *q, const float *sz, const float *start) {
+    int64_t per = AR_SUPER_BLOCK / q->scheme.group;
+    for (int64_t i = 0; i < q->O * q->groups; i++) {
+        float d = start[4 * i], dmin = start[4 * i + 1];
+        q->d[i / per] = d != 0.0f ? ar_f32_to_f16(d) : 0; /* no negative zero */
+        q->sub_scales[i] = d != 0.0f && isfinite(d) ? (int8_t)(sz[4 * i] / d) : 0;
+        if (!q->dmin) continue;
+        q->dmin[i / per] = ar_f32_to_f16(dmin);
+        q->sub_mins[i] = dmin != 0.0f && isfinite(dmin) ? (uint8_t)(sz[4 * i + 1] / dmin) : 0;
+    }
+}
+
+/* Codes and sz of one weight, recorded and run; the caller destroys *g. */
+static ar_status run_codes(ar_graph **g, ar_tensor **codes, ar_tensor **sz, ar_device *device,
+                           const ar_tensor *W, ar_tensor *made, const ar_tensor *range, const ar_fq_state *st,
+                           const ar_fq_desc *fq) {
+    AR_TRY(ar_graph_create(g, device));
+    if (made) AR_TRY(ar_op_group_range(*g, made, W, &fq->scheme));
+    AR_TRY(ar_op_fq_codes(*g, codes, sz, W, made ? made : range, st, fq));
+    ar_graph_keep(*g, *codes);
+    ar_graph_keep(*g, *sz);
+    AR_TRY(ar_graph_build(*g));
+    return ar_graph_run(*g);
+}
+
+ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range,
+                         const ar_fq_state *st, const ar_fq_desc *fq) {
+    ar_status status = AR_OK;
+    ar_graph *g = NULL;
+    ar_tensor *made = NULL, *codes = NULL, *sz = NULL;
+    float *host = NULL, *start = NULL;
+    uint32_t *words = NULL;
+    bool super = q->scheme.super != AR_SUPER_NONE;
+    int64_t groups = q->O * q->groups, elems = q->O * q->I, word_count = (elems + 3) / 4;
+    if (!range)
+        AR_GO(ar_tensor_create(&made, device, AR_F32, 3, (const int64_t[]){q->O, q->groups, super ? 4 : 2}));
+    AR_GO(run_codes(&g, &codes, &sz, device, W, made, range, st, fq));
+    host = ar__alloc((size_t)groups, 4 * sizeof *host);
+    words = ar__alloc((size_t)word_count, sizeof *words);
+    if (!host || !words) AR_GO(AR_ERR_MEMORY);
+    AR_GO(ar_tensor_read(codes, words, 0, word_count));
+    AR_GO(ar_tensor_read(sz, host, 0, groups * 4));
+    for (int64_t i = 0; i < elems; i++) q->codes[i] = (uint8_t)(words[i / 4] >> (8 * (i % 4)));
+    if (!super) {
+        take_plain(q, host);
+        goto done;
+    }
+    start = ar__alloc((size_t)groups, 4 * sizeof *start);
+    if (!start) AR_GO(AR_ERR_MEMORY);
+    AR_GO(ar_tensor_read(made ? made : range, start, 0, groups * 4));
+    take_super(q, host, start);
+done:
+    free(host);
+    free(start);
+    free(words);
+    ar_graph_destroy(g);
+    ar_tensor_destroy(made);
+    return status;
+}
+
+ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bool *skip, ar_device *device) {
+    for (int32_t i = 0; i < weights->block->linear_count; i++) {
+        if (skip[i]) continue;
+        ar_fq_desc fq = {.scheme = q[i].scheme};
+        AR_TRY(ar__read_codes(&q[i], device, weights->linears[i], NULL, &(ar_fq_state){0}, &fq));
+    }
+    return AR_OK;
+}
 
 ar_status ar_rtn_linear(ar_qlinear *q, ar_device *device, const float *W) {
     ar_status status = AR_OK;
