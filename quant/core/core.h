@@ -8,6 +8,11 @@
 
 /* Codes of V = 0, coefficients 1, from weights already on the device. */
 ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bool *skip, ar_device *device);
+/* Whether fp16 holds the scales and minima that the linears with !skip[i] have rounded to nearest under
+ * schemes[i], found from their ranges (double-quantized: their start) alone: no codes are made or read.
+ * Errors: as ar_qlinear_check_scales, MEMORY, the device's. */
+ar_status ar__check_scales(const ar_block_weights *weights, const bool *skip, const ar_scheme *schemes,
+                           ar_device *device);
 /* Reads codes, scales and zeros of one weight under state st into q. range as ar_op_fake_quant takes it; NULL
  * = made here. */
 ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range,
@@ -30,7 +35,11 @@ void ar__weight_name(char out[AR__WEIGHT_NAME], const ar_block *block, int32_t i
 /* Errors: FORMAT if an activation of c, which `what` gave, is NaN or infinite; it names the first. */
 ar_status ar__chain_check(const ar_chain *c, const char *what);
 
-/* ---- scheme_super.c ---- */
+/* ---- scheme.c, scheme_super.c ---- */
+
+/* fp16 bits of the scale, and where min is not NULL of the minimum, of a plain group whose weights span
+ * range[0] <= 0 <= range[1], nothing tuned. */
+void ar__group_scale(uint16_t *scale, uint16_t *min, const ar_scheme *scheme, const float range[2]);
 
 /* Round to nearest in a double-quantized structure, of weights that are checked. Errors: as
  * ar_qlinear_check_scales. */

@@ -86,6 +86,70 @@ ar_status ar__rtn_block(ar_qlinear *q, const ar_block_weights *weights, const bo
     return AR_OK;
 }
 
+/* q's scales alone, which a range (O, groups, 2) or start (O, groups, 4) decides when nothing is tuned. */
+static void take_scales(ar_qlinear *q, const float *range) {
+    int64_t per = q->supers ? AR_SUPER_BLOCK / q->scheme.group : 1;
+    for (int64_t i = 0; i < q->O * q->groups; i++)
+        if (!q->supers) {
+            ar__group_scale(&q->scales[i], q->mins ? &q->mins[i] : NULL, &q->scheme, range + 2 * i);
+        } else if (i % per == 0) {
+            q->d[i / per] = ar_f32_to_f16(range[4 * i]);
+            if (q->dmin) q->dmin[i / per] = ar_f32_to_f16(range[4 * i + 1]);
+        }
+}
+
+static ar_status run_range(ar_device *device, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme) {
+    ar_status status = AR_OK;
+    ar_graph *g = NULL;
+    AR_GO(ar_graph_create(&g, device));
+    AR_GO(ar_op_group_range(g, range, W, scheme));
+    AR_GO(ar_graph_build(g));
+    AR_GO(ar_graph_run(g));
+done:
+    ar_graph_destroy(g);
+    return status;
+}
+
+/* q: without codes, which are neither made nor read. */
+static ar_status check_linear(ar_qlinear *q, ar_device *device, const ar_tensor *W, const char *name) {
+    ar_status status = AR_OK;
+    ar_tensor *range = NULL;
+    float *host = NULL;
+    bool super = q->scheme.super != AR_SUPER_NONE, has_mins = q->scheme.zero == AR_ZERO_F16MIN;
+    int64_t each = super ? 4 : 2, count = q->O * q->groups * each;
+    size_t scales = (size_t)(q->O * (super ? q->supers : q->groups));
+    uint16_t **scale = super ? &q->d : &q->scales, **min = super ? &q->dmin : &q->mins;
+    *scale = ar__alloc(scales, sizeof **scale);
+    if (has_mins) *min = ar__alloc(scales, sizeof **min);
+    host = ar__alloc((size_t)count, sizeof *host);
+    if (!*scale || (has_mins && !*min) || !host) AR_GO(AR_ERR_MEMORY);
+    AR_GO(ar_tensor_create(&range, device, AR_F32, 3, (const int64_t[]){q->O, q->groups, each}));
+    AR_GO(run_range(device, range, W, &q->scheme));
+    AR_GO(ar_tensor_read(range, host, 0, count));
+    take_scales(q, host);
+    AR_GO(ar_qlinear_check_scales(q, name, 0));
+done:
+    free(host);
+    ar_tensor_destroy(range);
+    ar_qlinear_deinit(q);
+    return status;
+}
+
+ar_status ar__check_scales(const ar_block_weights *weights, const bool *skip, const ar_scheme *schemes,
+                           ar_device *device) {
+    char name[AR__WEIGHT_NAME];
+    for (int32_t i = 0; i < weights->block->linear_count; i++) {
+        const ar_linear *lin = &weights->block->linears[i];
+        if (skip[i]) continue;
+        ar_qlinear q = {.scheme = schemes[i], .O = lin->O, .I = lin->I};
+        q.groups = ar_scheme_groups(&schemes[i], lin->I);
+        q.supers = schemes[i].super != AR_SUPER_NONE ? lin->I / AR_SUPER_BLOCK : 0;
+        ar__weight_name(name, weights->block, i);
+        AR_TRY(check_linear(&q, device, weights->linears[i], name));
+    }
+    return AR_OK;
+}
+
 ar_status ar_rtn_linear(ar_qlinear *q, ar_device *device, const float *W) {
     ar_status status = AR_OK;
     ar_tensor *weight = NULL;

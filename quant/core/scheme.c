@@ -106,6 +106,13 @@ static void scale_of(float *s, float *zp, const ar_scheme *scheme, float lo, flo
     *zp = fminf(fmaxf(rintf(-lo / *s), (float)scheme->zero_min), Q);
 }
 
+void ar__group_scale(uint16_t *scale, uint16_t *min, const ar_scheme *scheme, const float range[2]) {
+    float s, zp;
+    scale_of(&s, &zp, scheme, range[0], range[1]);
+    *scale = ar_f32_to_f16(s);
+    if (min) *min = ar_f32_to_f16(-zp * s);
+}
+
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
     AR_TRY(ar_quant_check_weights("weight", W, &q->scheme, 0, q->O, q->I));
     if (q->scheme.super != AR_SUPER_NONE) return ar__qlinear_rtn_super(q, W);

@@ -68,9 +68,9 @@ static ar_status check_scales(ar_qlinear *const *list, const ar_block *block) {
     return AR_OK;
 }
 
-/* The codes of one block: by the method, or round to nearest past block_limit. What cannot be rounded to
- * nearest is refused before the tuning, whose ranges are never wider: it would only meet losses that are not
- * finite. */
+/* The codes of one block: by the method, or round to nearest past block_limit. Whose scales
+ * fp16 does not hold when rounded to nearest is refused before the tuning, whose ranges are never wider: it
+ * would only meet losses that are not finite. */
 static ar_status quantize_block(walk *w, const ar_block *block, const block_plan *p,
                                 ar_block_weights *weights, const ar__importance *importance, ar_qlinear *q,
                                 ar_qlinear **list, ar_block_report *report) {
@@ -80,9 +80,11 @@ static ar_status quantize_block(walk *w, const ar_block *block, const block_plan
         AR_TRY(ar_qlinear_init(&q[i], &p->schemes[i], block->linears[i].O, block->linears[i].I));
         list[i] = &q[i];
     }
-    AR_TRY(ar__rtn_block(q, weights, p->skip, w->device));
-    AR_TRY(check_scales(list, block));
-    if (!p->tuned) return AR_OK;
+    if (!p->tuned) {
+        AR_TRY(ar__rtn_block(q, weights, p->skip, w->device));
+        return check_scales(list, block);
+    }
+    AR_TRY(ar__check_scales(weights, p->skip, p->schemes, w->device));
     const ar_chain *input = d->no_quantized_input ? &w->x_float : &w->x_quant;
     ar__tune_unit unit = {block,      weights, input,      &w->target,
                           w->samples, p->skip, p->schemes, importance->list};
