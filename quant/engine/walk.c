@@ -10,7 +10,7 @@ typedef struct walk {
     const ar_model *model;
     ar_device *device;
     const ar_samples *samples; /* NULL: no activations are needed */
-    const ar_quant_desc *desc;
+    const ar__tune_desc *desc;
     const ar_sink *sink;
     const ar_observer *observer;
     ar__block_method method;
@@ -49,7 +49,7 @@ typedef struct block_plan {
 } block_plan;
 
 static void plan_block(block_plan *p, const walk *w, const ar_block *block) {
-    const ar_quant_desc *d = w->desc;
+    const ar__tune_desc *d = w->desc;
     *p = (block_plan){.tuned = w->method && (d->block_limit <= 0 || block->index < d->block_limit)};
     for (int32_t i = 0; i < block->linear_count; i++) {
         p->schemes[i] = d->scheme;
@@ -74,7 +74,7 @@ static ar_status check_scales(ar_qlinear *const *list, const ar_block *block) {
 static ar_status quantize_block(walk *w, const ar_block *block, const block_plan *p,
                                 ar_block_weights *weights, const ar__importance *importance, ar_qlinear *q,
                                 ar_qlinear **list, ar_block_report *report) {
-    const ar_quant_desc *d = w->desc;
+    const ar__tune_desc *d = w->desc;
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (p->skip[i]) continue;
         AR_TRY(ar_qlinear_init(&q[i], &p->schemes[i], block->linears[i].O, block->linears[i].I));
@@ -86,9 +86,10 @@ static ar_status quantize_block(walk *w, const ar_block *block, const block_plan
     }
     AR_TRY(ar__check_scales(weights, p->skip, p->schemes, w->device));
     const ar_chain *input = d->no_quantized_input ? &w->x_float : &w->x_quant;
-    ar__tune_unit unit = {block,      weights, input,      &w->target,
-                          w->samples, p->skip, p->schemes, importance->list};
-    AR_TRY(w->method(q, report, w->history, &unit, w->device, d, w->observer));
+    ar__tuned_block tuned = {weights, p->skip, p->schemes, importance->list, q};
+    ar__tune_unit unit = {
+        .tuned = &tuned, .tuned_count = 1, .input = input, .target = &w->target, .samples = w->samples};
+    AR_TRY(w->method(report, w->history, &unit, w->device, d, w->observer));
     return check_scales(list, block);
 }
 
@@ -158,7 +159,7 @@ done:
 }
 
 static ar_status init_chains(walk *w) {
-    const ar_quant_desc *d = w->desc;
+    const ar__tune_desc *d = w->desc;
     int64_t rows = (int64_t)w->samples->count * w->samples->T;
     AR_TRY(ar_chain_init(&w->x_float, rows, w->model->hidden, d->spill_dir, d->spill_above_bytes));
     AR_TRY(ar_chain_init(&w->target, rows, w->model->hidden, d->spill_dir, d->spill_above_bytes));
@@ -170,7 +171,7 @@ static ar_status init_chains(walk *w) {
 }
 
 ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples,
-                          const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer,
+                          const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
                           ar__block_method method) {
     ar_status status = AR_OK;
     walk w = {.model = model,

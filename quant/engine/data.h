@@ -1,0 +1,54 @@
+/* What a step of tuning sees: samples of two chains in an order, cut into micro-batches, with a mask and a
+ * part held out. Knows nothing of what is tuned. */
+#ifndef AR_QUANT_DATA_H
+#define AR_QUANT_DATA_H
+#include "engine.h"
+
+/* How much of a step is on the device at a time. */
+typedef struct ar__arrangement {
+    int32_t micro; /* samples of a micro-batch: a divisor of the batch */
+    bool resident; /* both chains on the device, batches gathered by index; else the host writes each one */
+} ar__arrangement;
+
+typedef struct ar__data {
+    ar_device *device;
+    const ar_chain *input, *target;
+    ar_sample_split split;
+    int32_t iters, T, count;
+    int32_t *order; /* (iters, batch) */
+    float *mask;    /* (count, T), host */
+    /* as placed */
+    ar__arrangement at;
+    int32_t micro_count; /* micro-batches of a step */
+    int32_t held_part;   /* held-out samples of one pass: a divisor of held, at most micro */
+    ar_tensor *x_all, *y_all, *mask_all, *sched, *step, *held_sched, *held_step;
+    ar_tensor *x_in, *y_in, *mask_in;       /* streamed: one micro-batch, */
+    ar_tensor *x_held, *y_held, *mask_held; /* and the held-out slice where it is smaller */
+} ar__data;
+
+/* What a graph is given: x and target (samples * T, hidden), mask (samples * T) or as ar_op_gather shapes
+ * them. */
+typedef struct ar__batch {
+    ar_tensor *x, *target, *mask;
+} ar__batch;
+
+/* Split, order and mask; nothing on the device yet. On failure deinit is due all the same. Errors: MEMORY,
+ * those of ar_sample_split_make. */
+ar_status ar__data_init(ar__data *d, ar_device *device, const ar__tune_unit *unit, const ar__tune_desc *desc);
+void ar__data_deinit(ar__data *d);
+/* The largest arrangement that may fit the device's budget, and the next smaller one: false past the last. */
+ar__arrangement ar__data_largest(const ar__data *d);
+bool ar__data_smaller(const ar__data *d, ar__arrangement *a);
+/* Makes what the arrangement has on the device. On failure drop is due all the same. */
+ar_status ar__data_place(ar__data *d, const ar__arrangement *a);
+void ar__data_drop(ar__data *d);
+/* Records the next micro-batch, or the next part of the held-out slice; and that it has been seen. */
+ar_status ar__data_record(const ar__data *d, ar_graph *g, ar__batch *b, bool held);
+ar_status ar__data_record_next(const ar__data *d, ar_graph *g, bool held);
+/* Records the return to the first part of the held-out slice. */
+ar_status ar__data_record_rewind(const ar__data *d, ar_graph *g);
+/* Before a recorded graph runs: micro-batch m of a step, or the held-out part from sample `first` of the
+ * slice on, goes to the device if it is streamed. */
+ar_status ar__data_feed(ar__data *d, int32_t step, int32_t m);
+ar_status ar__data_feed_held(ar__data *d, int32_t first);
+#endif

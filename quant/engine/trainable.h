@@ -1,0 +1,48 @@
+/* What is tuned in place of a linear's weight: one file and one row in trainables.def each. */
+#ifndef AR_QUANT_TRAINABLE_H
+#define AR_QUANT_TRAINABLE_H
+#include "engine.h"
+#include "optimizer.h"
+
+/* One linear of a tuned block. */
+typedef struct ar__site {
+    const ar_tensor *weight;     /* (O, I) f32 on the device */
+    const ar_tensor *importance; /* (I), of its inputs; NULL = 1 */
+    ar_scheme scheme;
+} ar__site;
+
+/* What every site of a unit shares. */
+typedef struct ar__training {
+    ar_device *device;
+    const ar__tune_desc *desc;
+    const ar__optimizer *optimizer;
+    bool keeps_best; /* deliver gives what keep kept; else the last state */
+} ar__training;
+
+/* In call order; `state` is the trainable's own, of any kind. training and site outlive it. */
+typedef struct ar__trainable {
+    const char *name;
+    /* Errors: USAGE for what it cannot do under desc. */
+    ar_status (*check)(const ar__tune_desc *desc);
+    /* Tensors of one site, where tuning starts. On failure destroy is due for a *state that is not NULL. */
+    ar_status (*create)(void **state, const ar__training *training, const ar__site *site);
+    /* Records what is computed once, before the first step. */
+    ar_status (*start)(void *state, ar_graph *g);
+    /* Records *W (O, I), which needs a gradient: what the block sees in the weight's place. *memo: what
+     * update wants to see again, of the same graph; may be NULL. */
+    ar_status (*replace)(const void *state, ar_graph *g, ar_tensor **W, ar_tensor **memo);
+    /* Records one step along the gradient dW (O, I) of *W; any positive factor of it may be lost. */
+    ar_status (*update)(void *state, ar_graph *g, const ar_tensor *dW, const ar_tensor *memo);
+    /* Records the snapshot that is taken where improved (ar_op_best) says so. */
+    ar_status (*keep)(void *state, ar_graph *g, const ar_tensor *improved);
+    /* Fills the initialised q. */
+    ar_status (*deliver)(ar_qlinear *q, const void *state);
+    void (*destroy)(void *state);
+} ar__trainable;
+
+#define AR_TRAINABLE(name) extern const ar__trainable ar__trainable_##name;
+#include "trainables.def"
+#undef AR_TRAINABLE
+/* The rows by index; NULL past the end. */
+const ar__trainable *ar__trainable_at(int32_t index);
+#endif
