@@ -57,6 +57,17 @@ ar_status ar__sample_order(int32_t *order, int32_t iters, int32_t batch, int32_t
 typedef ar_status (*ar__block_method)(ar_block_report *report, float *history, const ar__tune_unit *unit,
                                       ar_device *device, const ar__tune_desc *desc,
                                       const ar_observer *observer);
+/* How many blocks are tuned together, by how many the window moves on (what it does not move past is tuned
+ * anew, from the start), and how many float blocks behind it the loss looks through: 1, 1, 0 is block by
+ * block. */
+typedef struct ar__window {
+    int32_t blocks, stride, ahead; /* 1 <= stride <= blocks, 0 <= ahead */
+} ar__window;
+/* As ar__walk_blocks, window by window; each block is delivered once, with its last window's report. Errors:
+ * also ARG for a window out of bounds. */
+ar_status ar__walk_windows(const ar_model *model, ar_device *device, const ar_samples *samples,
+                           const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
+                           ar__block_method method, const ar__window *window);
 /* Walks the blocks: float chain, quantized chain, tune (method NULL = rtn), deliver to sink. */
 ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples,
                           const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
