@@ -218,9 +218,8 @@ ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split
     const ar__kernel *k = &ar__kernels[desc->kernel];
     int64_t chunk = 0;
     AR_TRY(split_chunk(g, desc, s, &chunk));
-    for (int64_t start = 0; start < s->units; start += chunk) {
-        int64_t units = chunk < s->units - start ? chunk : s->units - start;
-        bool is_last = start + units == s->units;
+    for (ar__cut c = ar__cut_into(s->units, chunk); ar__cut_next(&c);) {
+        int64_t units = c.count, start = c.first;
         uint32_t params[AR_MAX_PARAMS] = {0};
         memcpy(params, desc->params, (size_t)k->param_count * 4);
         params[0] = (uint32_t)units;
@@ -234,7 +233,8 @@ ar_status ar__emit_split(ar_graph *g, const ar__emit_desc *desc, const ar__split
             const ar_tensor *t = desc->operands[i].t;
             uint64_t each = (uint64_t)(ar_tensor_count(t) / s->units) * ar_dtype_bytes(t->dtype);
             d.operands[i].offset = (uint64_t)start * each;
-            d.operands[i].bytes = is_last ? 0 : (uint64_t)units * each; /* the last with the padding */
+            d.operands[i].bytes =
+                ar__cut_is_last(&c) ? 0 : (uint64_t)units * each; /* the last with the padding */
         }
         uint64_t per = s->units_per_item ? s->units_per_item : 1,
                  items = s->items_per_unit ? s->items_per_unit : 1;

@@ -114,6 +114,29 @@ double ar__estimate_ms(const ar_plan *plan, double flops, double bytes);
  * equal shares in whole steps, at least one step. flops and bytes are those of all units. Bounds a launch,
  * which no driver can cut; drivers cut between launches. */
 int64_t ar__launch_units(const ar_plan *plan, int64_t units, int64_t step, double flops, double bytes);
+/* A walk over `units` things in parts of at most `most` (above 0), in order:
+ *   for (ar__cut c = ar__cut_into(units, most); ar__cut_next(&c);)   uses [c.first, c.first + c.count)
+ * A body that handles fewer says so with c.count = what it handled; the next part starts there. Everything
+ * that is emitted in several launches is cut by it, so that parts never overlap and none is left out. */
+typedef struct ar__cut {
+    int64_t units, most, first, count;
+} ar__cut;
+static inline ar__cut ar__cut_into(int64_t units, int64_t most) {
+    return (ar__cut){.units = units, .most = most};
+}
+static inline bool ar__cut_next(ar__cut *c) {
+    c->first += c->count;
+    int64_t left = c->units - c->first;
+    c->count = left < c->most ? left : c->most;
+    return left > 0;
+}
+static inline bool ar__cut_is_last(const ar__cut *c) { return c->first + c->count == c->units; }
+/* The parts that ar__launch_units gives. */
+static inline ar__cut ar__cut_by_time(const ar_plan *plan, int64_t units, int64_t step, double flops,
+                                      double bytes) {
+    return ar__cut_into(units, ar__launch_units(plan, units, step, flops, bytes));
+}
+
 /* Appends desc over `units` equal units (elements, rows, groups, …), cut so that no binding passes
  * plan.piece_bytes, no launch 2^31 items, and no estimate plan.submit_ms. Operands in the bit mask `split`
  * hold `units` equal slices and are bound by slice; the others whole. Word 0 of params must be a uint: it

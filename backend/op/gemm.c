@@ -69,8 +69,8 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
         return ar__fail(AR_ERR_UNSUPPORTED,
                         "gemm: an operand row of %lld floats passes the %llu bytes this device binds",
                         (long long)p->ld, (unsigned long long)plan->piece_bytes);
-    for (int64_t at = 0; at < total; at += fit) {
-        int64_t count = least(fit, total - at), rows = p->along_k ? count : p->rows;
+    for (ar__cut c = ar__cut_into(total, fit); ar__cut_next(&c);) {
+        int64_t at = c.first, count = c.count, rows = p->along_k ? count : p->rows;
         int64_t depth = p->along_k ? p->depth : count, panels = (rows + p->tile - 1) / p->tile;
         int64_t first = (p->along_k ? p->row0 : p->k0) + at; /* storage row */
         int64_t inner = p->along_k ? p->k0 : p->row0;        /* first column used of it */
@@ -200,11 +200,11 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
                            const gemm_part *whole) {
     gemm_part one;
     choose_launch(&one, &g->device->plan, t, whole);
-    for (int64_t n = 0; n < whole->n; n += one.n)
-        for (int64_t m = 0; m < whole->m; m += one.m) {
+    for (ar__cut n = ar__cut_into(whole->n, one.n); ar__cut_next(&n);)
+        for (ar__cut m = ar__cut_into(whole->m, one.m); ar__cut_next(&m);) {
             gemm_part p = *whole;
-            p.m0 += m, p.m = least(one.m, whole->m - m);
-            p.n0 += n, p.n = least(one.n, whole->n - n);
+            p.m0 += m.first, p.m = m.count;
+            p.n0 += n.first, p.n = n.count;
             AR_TRY(emit_launch(g, C, A, B, ldc, t, &p, whole));
         }
     return AR_OK;
@@ -213,25 +213,20 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
 /* C = A B cut into the chunks of t. B says what to pack: a tensor or packed weights. */
 static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__pack *B, const tiles *t,
                              int64_t M, int64_t N, int64_t K, bool accumulate) {
-    for (int64_t k0 = 0; k0 < K; k0 += t->k)
-        for (int64_t n0 = 0; n0 < N; n0 += t->n)
-            for (int64_t m0 = 0; m0 < M; m0 += t->m) {
-                gemm_part part = {m0,
-                                  least(t->m, M - m0),
-                                  n0,
-                                  least(t->n, N - n0),
-                                  least(t->k, K - k0),
-                                  accumulate || k0 > 0};
+    for (ar__cut k = ar__cut_into(K, t->k); ar__cut_next(&k);)
+        for (ar__cut n = ar__cut_into(N, t->n); ar__cut_next(&n);)
+            for (ar__cut m = ar__cut_into(M, t->m); ar__cut_next(&m);) {
+                gemm_part part = {m.first, m.count, n.first, n.count, k.count, accumulate || k.first > 0};
                 ar__pack a = {.source = A.t,
-                              .row0 = m0,
+                              .row0 = m.first,
                               .rows = part.m,
-                              .k0 = k0,
+                              .k0 = k.first,
                               .depth = part.k,
                               .ld = A.transposed ? M : K,
                               .tile = t->tm,
                               .along_k = !A.transposed};
                 ar__pack b = *B;
-                b.row0 = n0, b.rows = part.n, b.k0 = k0, b.depth = part.k, b.tile = t->tnv;
+                b.row0 = n.first, b.rows = part.n, b.k0 = k.first, b.depth = part.k, b.tile = t->tnv;
                 ar_tensor *packed_a = NULL, *packed_b = NULL;
                 AR_TRY(get_pack(g, &packed_b, &b));
                 AR_TRY(get_pack(g, &packed_a, &a));

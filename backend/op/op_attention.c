@@ -74,18 +74,18 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
                       .bytes = 16 * (double)c->T * (double)c->D * (c->H / heads),
                       .by_key = d->kernel == AR_K_attention_dkv};
     double flops = cost.pair_flops * pairs_seen(c, c->T), parts = (double)c->B * heads;
-    uint32_t step = (uint32_t)ar__launch_units(plan, heads, 1, parts * flops, parts * cost.bytes);
-    uint32_t blocks = (c->T + rows - 1) / rows, share = blocks;
+    uint32_t blocks = (c->T + rows - 1) / rows;
+    int64_t share = blocks;
     if (ar__estimate_ms(plan, flops, cost.bytes) > plan->submit_ms) { /* no tile sees more than its window */
         double most = cost.pair_flops * (double)blocks * rows * c->window;
-        share = (uint32_t)ar__launch_units(plan, blocks, 1, most, cost.bytes);
+        share = ar__launch_units(plan, blocks, 1, most, cost.bytes);
     }
-    for (uint32_t h0 = 0; h0 < heads; h0 += step) {
-        params[1] = h0;
-        params[2] = step < heads - h0 ? step : heads - h0;
-        for (uint32_t block = 0; block < blocks; block += share)
-            AR_TRY(
-                emit_tiles(g, d, params, c, &cost, block, share < blocks - block ? block + share : blocks));
+    ar__cut h = ar__cut_by_time(plan, heads, 1, parts * flops, parts * cost.bytes);
+    while (ar__cut_next(&h)) {
+        params[1] = (uint32_t)h.first;
+        params[2] = (uint32_t)h.count;
+        for (ar__cut b = ar__cut_into(blocks, share); ar__cut_next(&b);)
+            AR_TRY(emit_tiles(g, d, params, c, &cost, (uint32_t)b.first, (uint32_t)(b.first + b.count)));
     }
     return AR_OK;
 }

@@ -99,16 +99,15 @@ static ar_status emit_range(ar_graph *g, const ar__emit_desc *whole, int64_t uni
     const ar_device *device = ar__graph_device(g);
     uint32_t params[AR_MAX_PARAMS] = {0};
     memcpy(params, whole->params, (size_t)ar__kernels[whole->kernel].param_count * 4);
-    int64_t share = ar__launch_units(&device->plan, units, 1, whole->flops, whole->bytes);
-    for (int64_t at = 0; at < units; at += share) {
-        int64_t count = share < units - at ? share : units - at;
+    ar__cut c = ar__cut_by_time(&device->plan, units, 1, whole->flops, whole->bytes);
+    while (ar__cut_next(&c)) {
         ar__emit_desc d = *whole;
-        d.flops *= (double)count / (double)units;
-        d.bytes *= (double)count / (double)units;
-        params[0] = (uint32_t)count;
-        params[1] = (uint32_t)at;
+        d.flops *= (double)c.count / (double)units;
+        d.bytes *= (double)c.count / (double)units;
+        params[0] = (uint32_t)c.count;
+        params[1] = (uint32_t)c.first;
         d.params = params;
-        ar__groups_1d(device, d.groups, (uint64_t)count * items, d.specs[0]);
+        ar__groups_1d(device, d.groups, (uint64_t)c.count * items, d.specs[0]);
         AR_TRY(ar__emit(g, &d));
     }
     return AR_OK;

@@ -105,15 +105,12 @@ static ar_status gemv(ar_graph *g, const product *whole) {
     }
     int64_t most = 0, panels = 0;
     launch_size(&most, &panels, &p);
-    for (int64_t n0 = 0; n0 < p.N; n0 += most) {
-        int64_t columns = p.N - n0 < most ? p.N - n0 : most;
-        for (int64_t at = 0; at < p.W->panels;) {
-            int64_t end = p.W->panels - at < panels ? p.W->panels : at + panels;
-            ar__panels range = ar__packed_bind(p.W, at, end);
-            AR_TRY(emit_gemv(g, &p, &range, n0, columns));
-            at += range.count;
+    for (ar__cut n = ar__cut_into(p.N, most); ar__cut_next(&n);)
+        for (ar__cut c = ar__cut_into(p.W->panels, panels); ar__cut_next(&c);) {
+            ar__panels range = ar__packed_bind(p.W, c.first, c.first + c.count);
+            c.count = range.count;
+            AR_TRY(emit_gemv(g, &p, &range, n.first, n.count));
         }
-    }
     return AR_OK;
 }
 

@@ -7,20 +7,18 @@ ar_status ar_op_square_sums(ar_graph *g, ar_tensor *sums, const ar_tensor *x) {
     const ar_plan *plan = &ar__graph_device(g)->plan;
     int64_t I = x->dims[1];
     double flops = 2.0 * (double)ar_tensor_count(x), bytes = 4.0 * (double)ar_tensor_count(x);
-    int64_t share =
-        ar__launch_units(plan, I, 1, flops, bytes); /* by columns: rows in parts would be other sums */
-    for (int64_t first = 0; first < I; first += share) {
-        int64_t end = share < I - first ? first + share : I;
+    ar__cut c = ar__cut_by_time(plan, I, 1, flops, bytes); /* by columns: rows would be other sums */
+    while (ar__cut_next(&c)) {
         struct {
             uint32_t rows, I, first, end;
-        } p = {0, (uint32_t)I, (uint32_t)first, (uint32_t)end};
+        } p = {0, (uint32_t)I, (uint32_t)c.first, (uint32_t)(c.first + c.count)};
         ar__emit_desc d = {.kernel = AR_K_square_sums,
                            .specs = {plan->wg, 1},
                            .params = &p,
                            .operands = {{x, 0, 0}, {sums, 0, 0}},
-                           .flops = flops * (double)(end - first) / (double)I,
-                           .bytes = bytes * (double)(end - first) / (double)I};
-        ar__split split = {.units = x->dims[0], .split = 1u, .fixed_items = (uint32_t)(end - first)};
+                           .flops = flops * (double)c.count / (double)I,
+                           .bytes = bytes * (double)c.count / (double)I};
+        ar__split split = {.units = x->dims[0], .split = 1u, .fixed_items = (uint32_t)c.count};
         AR_TRY(ar__emit_split(g, &d, &split));
     }
     return AR_OK;

@@ -16,16 +16,17 @@ ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, 
                             int64_t k0, int64_t depth, uint32_t tile) {
     int64_t height = (int64_t)w->lp * w->vw, end = row0 + rows;
     double row_bytes = ((double)w->pw / w->nb / AR__BLOCK + 1.0) * 4.0 * (double)depth;
-    int64_t most = ar__launch_units(&w->device->plan, rows, tile, 0, row_bytes * (double)rows);
-    for (int64_t at = row0; at < end;) {
+    ar__cut c = ar__cut_by_time(&w->device->plan, rows, tile, 0, row_bytes * (double)rows);
+    while (ar__cut_next(&c)) {
+        int64_t at = row0 + c.first;
         ar__panels range = ar__packed_bind(w, at / height, (end + height - 1) / height);
         int64_t bound = range.first * height, next = bound + range.count * height;
         if (next < end) next -= (next - row0) % tile; /* each launch starts a panel of its own */
-        if (next > end) next = end;
-        if (next > at + most) next = at + most;
+        if (next > at + c.count) next = at + c.count;
         if (next <= at)
             return ar__fail(AR_ERR_UNSUPPORTED, "packed: a panel of %u rows passes what this device binds",
                             tile);
+        c.count = next - at;
         int64_t row_items = (next - at + tile - 1) / tile * (tile / w->vw);
         int64_t blocks = (depth + AR__BLOCK - 1) / AR__BLOCK;
         struct {
@@ -50,7 +51,6 @@ ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, 
         d.bytes = row_bytes * (double)(next - at);
         ar__groups_1d(w->device, d.groups, v.items, wg);
         AR_TRY(ar__emit(g, &d));
-        at = next;
     }
     return AR_OK;
 }
