@@ -1,7 +1,8 @@
 # cmake -DNAME=… -DSHADERS=dir -DOUT=dir -DGLSLANG=prog -P embed_kernel.cmake
-# Makes OUT/NAME.spv.h (SPIR-V words), OUT/NAME.cl.h (OpenCL text as a C string) and OUT/NAME.row.h (declarations);
-# and both texts as files, OUT/NAME.glsl.comp and OUT/NAME.cl. With -DOPTIONAL=ON a text that glslang cannot
-# compile is left out of the Vulkan build, with a warning: the kernel is a variant, another one does its work.
+# Makes OUT/NAME.spv.h (SPIR-V words), OUT/NAME.cl.h (OpenCL text as a C string) and OUT/NAME.row.h
+# (declarations); and both texts as files, OUT/NAME.glsl.comp and OUT/NAME.cl. With -DOPTIONAL=ON a text that
+# glslang cannot compile is left out of the Vulkan build, with a warning: the kernel is a variant, another one
+# does its work.
 file(READ ${SHADERS}/${NAME}.comp body)
 # #include "name.h" lines are replaced here: neither compiler gets an include path
 while(body MATCHES "#include \"([a-z_0-9]+\\.h)\"\n")
@@ -15,7 +16,8 @@ foreach(lang glsl cl)
 endforeach()
 file(WRITE ${OUT}/${NAME}.glsl.comp "${head_glsl}${num}\n#line 1\n${body}")
 execute_process(COMMAND ${GLSLANG} -V --target-env vulkan1.1 -S comp --vn ar__spv_${NAME}
-    -o ${OUT}/${NAME}.spv.h ${OUT}/${NAME}.glsl.comp RESULT_VARIABLE bad OUTPUT_VARIABLE log ERROR_VARIABLE log)
+    -o ${OUT}/${NAME}.spv.h ${OUT}/${NAME}.glsl.comp RESULT_VARIABLE bad OUTPUT_VARIABLE log ERROR_VARIABLE
+    log)
 set(spirv "ar__spv_${NAME}, sizeof ar__spv_${NAME} / 4")
 if(bad AND OPTIONAL)
     message(WARNING "kernel ${NAME} is left out of the Vulkan build, glslang does not compile it: ${log}")

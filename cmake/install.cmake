@@ -26,18 +26,21 @@ endif()
 
 install(TARGETS anyround_static anyround_shared ar_deps EXPORT anyroundTargets)
 install(TARGETS anyround)
-install(FILES backend/ar_backend.h backend/qtypes.def quant/ar_quant.h host/ar_host.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/anyround)
+install(FILES backend/ar_backend.h backend/qtypes.def quant/ar_quant.h host/ar_host.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/anyround)
 install(EXPORT anyroundTargets NAMESPACE anyround:: DESTINATION ${AR_CMAKE_DIR})
 configure_package_config_file(cmake/anyroundConfig.cmake.in ${PROJECT_BINARY_DIR}/anyroundConfig.cmake
     INSTALL_DESTINATION ${AR_CMAKE_DIR})
-write_basic_package_version_file(${PROJECT_BINARY_DIR}/anyroundConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/anyroundConfigVersion.cmake COMPATIBILITY
+    SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/anyroundConfig.cmake ${PROJECT_BINARY_DIR}/anyroundConfigVersion.cmake
     third_party/FindcJSON.cmake third_party/FindPCRE2.cmake third_party/Findutf8proc.cmake
     DESTINATION ${AR_CMAKE_DIR})
 
 # The prefix is told from where anyround.pc lies, so that an installed tree can be moved.
 set(AR_PC_DIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX}/${AR_PC_DIR} OUTPUT_VARIABLE AR_PC_PREFIX)
+cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX}/${AR_PC_DIR}
+    OUTPUT_VARIABLE AR_PC_PREFIX)
 configure_file(cmake/anyround.pc.in ${PROJECT_BINARY_DIR}/anyround.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/anyround.pc DESTINATION ${AR_PC_DIR})
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

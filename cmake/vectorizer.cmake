@@ -1,5 +1,5 @@
-# Whether the compiler's loop vectorizer gets through a loop with fmax and a count: gcc 12.2 for arm64 (Debian 12)
-# ends with an internal error there, in files of ours too. Sets AR_VECTORIZER_OPTIONS.
+# Whether the compiler's loop vectorizer gets through a loop with fmax and a count: gcc 12.2 for arm64 (Debian
+# 12) ends with an internal error there, in files of ours too. Sets AR_VECTORIZER_OPTIONS.
 include(CheckCSourceCompiles)
 block()
     set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY) # compiles without linking

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The demo: quantizes the bundled model to 4 and to 2 bits, by rounding to nearest and by SignRound, and shows
 # what each costs in perplexity and in KL divergence on a text that the model has never seen.
-#   examples/demo.sh PROGRAM FOLDER [OPTION...]     options go to every command: --device cl, --device vk:1, ...
+#   examples/demo.sh PROGRAM FOLDER [OPTION...] options go to every command: --device cl, --device vk:1, ...
 set -euo pipefail
 program=$1
 out=$2
@@ -28,7 +28,8 @@ row() { # row LABEL MODEL: measures it against the original and adds a line to t
     run eval "$2" --text "$text" --ref "$model" --window 256 --json -q >"$result"
     weigh "$2" | awk -v label="$1" -v ppl="$(number ppl "$result")" -v kl="$(number kl "$result")" \
         -v top1="$(number top1 "$result")" \
-        '{ printf "%-28s %9.2f %12.3f %10.4f %9.1f %%\n", label, $1 / 1048576, ppl, kl, top1 * 100 }' >>"$out/table"
+        '{ printf "%-28s %9.2f %12.3f %10.4f %9.1f %%\n", label, $1 / 1048576, ppl, kl, top1 * 100 }' \
+        >>"$out/table"
 }
 
 step "the device"

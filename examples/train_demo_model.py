@@ -5,14 +5,15 @@ A development tool: anyround itself never needs Python. It wants torch, transfor
 
     python3 examples/train_demo_model.py --text input.txt [--out examples/demo-model] [--steps 3600]
 
-The model is a small Llama (about 2.6 million parameters, every matrix's input a multiple of 256, so that each GGUF
-and GPTQ-family type fits). The tokenizer is a SentencePiece-style BPE: spaces become U+2581, one is put in front of
-the text, line feeds and everything else outside the vocabulary are byte tokens, and a merge's rank depends only on
-the piece it makes, so that score-driven readers (tokenizer.ggml.model "llama") cut text in the same way.
+The model is a small Llama (about 2.6 million parameters, every matrix's input a multiple of 256, so that each
+GGUF and GPTQ-family type fits). The tokenizer is a SentencePiece-style BPE: spaces become U+2581, one is put
+in front of the text, line feeds and everything else outside the vocabulary are byte tokens, and a merge's
+rank depends only on the piece it makes, so that score-driven readers (tokenizer.ggml.model "llama") cut text
+in the same way.
 
-The last 5 % of the text are held out. The weights with the lowest held-out loss are written, as fp16. They are also
-kept in OUT.ckpt.pt while training runs, and `--export-only` turns that file into the folder after an early stop.
-"""
+The last 5 % of the text are held out. The weights with the lowest held-out loss are written, as fp16. They
+are also kept in OUT.ckpt.pt while training runs, and `--export-only` turns that file into the folder after an
+early stop. """
 import argparse
 import json
 import math
@@ -42,10 +43,12 @@ def learn_pieces(text):
     words.normalizer = normalizers.Replace(" ", SPACE)
     words.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split("\n", "removed"),
-        pre_tokenizers.Split(Regex(SPACE + r"?\p{L}+|" + SPACE + r"?[^\p{L}" + SPACE + "]+|" + SPACE), "isolated"),
+        pre_tokenizers.Split(Regex(SPACE + r"?\p{L}+|" + SPACE + r"?[^\p{L}" + SPACE + "]+|" + SPACE),
+                             "isolated"),
     ])
     room = VOCAB - len(SPECIAL) - len(BYTES)
-    words.train_from_iterator(text.splitlines(True), trainers.BpeTrainer(vocab_size=room, show_progress=False))
+    words.train_from_iterator(text.splitlines(True),
+                              trainers.BpeTrainer(vocab_size=room, show_progress=False))
     rank = sorted(words.get_vocab().items(), key=lambda item: item[1])
     return [p for p, _ in rank if len(p) > 1], [p for p, _ in rank if len(p) == 1]
 
@@ -56,8 +59,10 @@ def build_tokenizer(text):
     merges = []
     for piece in pieces:  # every way to make the piece, as a score-driven merge would allow
         cuts = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
-        merges += sorted((c for c in cuts if c[0] in vocab and c[1] in vocab), key=lambda c: (vocab[c[0]], vocab[c[1]]))
-    tok = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+        merges += sorted((c for c in cuts if c[0] in vocab and c[1] in vocab),
+                         key=lambda c: (vocab[c[0]], vocab[c[1]]))
+    tok = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True,
+                               byte_fallback=True))
     tok.normalizer = spm_normalizer()
     tok.decoder = decoders.Sequence(
         [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
@@ -71,7 +76,8 @@ def build_tokenizer(text):
 def build_model(dropout):
     config = LlamaConfig(
         vocab_size=VOCAB, hidden_size=256, intermediate_size=768, num_hidden_layers=3, num_attention_heads=8,
-        num_key_value_heads=4, head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-5, rope_theta=10000.0,
+        num_key_value_heads=4, head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-5,
+        rope_theta=10000.0,
         tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, attention_dropout=0.0)
     model = LlamaForCausalLM(config)
 
@@ -126,11 +132,13 @@ def train(model, tok, text, args):
     while at >= 0 and at + 2 < len(head) - 6 * CONTEXT:
         starts.append(at + 2)
         at = head.find("\n\n", at + 2)
-    print(f"{len(ids)} training tokens, {len(held)} held out, {len(head) / len(ids):.3f} characters per token", flush=True)
+    print(f"{len(ids)} training tokens, {len(held)} held out, "
+          f"{len(head) / len(ids):.3f} characters per token", flush=True)
 
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
-    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
+    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1},
+                                   {"params": vectors, "weight_decay": 0.0}],
                                   lr=args.lr, betas=(0.9, 0.98), fused=True)
     rng = torch.Generator().manual_seed(args.seed)
     best, clock, mean = math.inf, time.time(), 0.0
@@ -153,7 +161,8 @@ def train(model, tok, text, args):
             mean = 0.0
             if now < best:
                 best = now
-                torch.save({"step": step + 1, "loss": now, "model": model.state_dict()}, args.out + ".ckpt.pt")
+                torch.save({"step": step + 1, "loss": now, "model": model.state_dict()},
+                           args.out + ".ckpt.pt")
     print(f"best held-out loss {best:.4f}")
 
 
@@ -188,7 +197,8 @@ def export(model, tok, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", required=True, help="the training text")
-    parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "demo-model"))
+    parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                                      "demo-model"))
     parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=2e-3)

@@ -27,15 +27,19 @@ close() {
 }
 ppl() { "$program" eval "$1" --text "$text" --device "$device" --json -q "${@:2}" | value ppl; }
 rtn() { # MODEL BITS GROUP EXPECTED
-    "$program" quantize "$data/$1" -o "$dir/m" --method rtn --format fake --bits "$2" --group "$3" --asym --device "$device" -q >/dev/null || failed=1
+    "$program" quantize "$data/$1" -o "$dir/m" --method rtn --format fake --bits "$2" --group "$3" --asym \
+        --device "$device" -q >/dev/null || failed=1
     close "$1 W$2g$3" "$(ppl "$dir/m" --max-windows 40)" "$4" 0.001
 }
 signround() { # BITS GROUP SYM KL KLBAND PPL PPLBAND : mean of two seeds
     local seed out kl=0 p=0
     for seed in 42 1; do
-        "$program" quantize "$data/tinystories-656K-hf" -o "$dir/m" --format fake --bits "$1" --group "$2" "--$3" --device "$device" -q \
-            --calib "$text" --samples 64 --seqlen 512 --iters 200 --batch 8 --select batch --seed $seed >/dev/null || failed=1
-        out=$("$program" eval "$dir/m" --text "$text" --ref "$data/tinystories-656K-hf" --skip-windows 64 --device "$device" --json -q)
+        "$program" quantize "$data/tinystories-656K-hf" -o "$dir/m" --format fake --bits "$1" \
+            --group "$2" "--$3" --device "$device" -q \
+            --calib "$text" --samples 64 --seqlen 512 --iters 200 --batch 8 --select batch \
+            --seed $seed >/dev/null || failed=1
+        out=$("$program" eval "$dir/m" --text "$text" --ref "$data/tinystories-656K-hf" --skip-windows 64 \
+            --device "$device" --json -q)
         echo "      W$1g$2 $3 seed $seed: KL $(value kl <<<"$out") ppl $(value ppl <<<"$out")"
         kl=$(awk -v a="$kl" -v b="$(value kl <<<"$out")" 'BEGIN { printf "%.8g", a + b / 2 }')
         p=$(awk -v a="$p" -v b="$(value ppl <<<"$out")" 'BEGIN { printf "%.8g", a + b / 2 }')
@@ -52,7 +56,8 @@ float)
     close '260K llamacpp' "$(ppl "$data/stories260K-hf" --protocol llamacpp --max-windows 40)" 4.1945 2e-5
     LC_ALL=C.UTF-8 sed 's/[œ“™€â”]//g' "$text" >"$dir/inside.txt"
     text=$dir/inside.txt
-    close '656K llamacpp' "$(ppl "$data/tinystories-656K-hf" --protocol llamacpp --max-windows 40)" 39.3134 2e-5 ;;
+    close '656K llamacpp' "$(ppl "$data/tinystories-656K-hf" --protocol llamacpp --max-windows 40)" 39.3134 \
+        2e-5 ;;
 rtn)
     while read -r model bits g32 g128; do
         rtn "$model" "$bits" 32 "$g32"

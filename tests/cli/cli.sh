@@ -39,7 +39,11 @@ hide() {
     export LD_LIBRARY_PATH=$dir/hidden
 }
 says() { grep -q -- "$1" err || { cat err >&2; die "expected '$1' in the error"; }; }
-only() { local found; found=$(LC_ALL=C ls -A -I cache | xargs); [ "$found" = "$*" ] || die "found $found, expected $*"; }
+only() {
+    local found
+    found=$(LC_ALL=C ls -A -I cache | xargs)
+    [ "$found" = "$*" ] || die "found $found, expected $*"
+}
 # holds FOLDER KEY NUMBER…: its quantization_config.json says so.
 holds() {
     local json=$1/quantization_config.json
@@ -87,7 +91,10 @@ usage)
     run 2 quantize "$model" -o o --sym --asym
     run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
     run 2 quantize "$model" -o o --vram lots; says 'such as 256M'
-    for bad in 0 -3 20000 soon 5x nan; do run 2 eval "$model" --text "$text" --submit-ms "$bad"; says 'submit-ms.*from 1 to 10000'; done
+    for bad in 0 -3 20000 soon 5x nan; do
+        run 2 eval "$model" --text "$text" --submit-ms "$bad"
+        says 'submit-ms.*from 1 to 10000'
+    done
     run 2 run "$model" --submit-ms; says 'needs a value'
     run 2 devices --variant gemn=gemm; says "found kernel 'gemn', expected one of gemm, gemv, attention_cached"
     run 2 eval "$model" --text "$text" --variant gemm
@@ -103,7 +110,8 @@ usage)
     done
     run 0 devices --json -q; grep -q '"variants":' out || die 'no variants in devices --json'
     run 0 devices --submit-ms 7 --json -q
-    grep -q '"submit_ms":[[:space:]]*7,' out && ! grep '"submit_ms"' out | grep -qv '[[:space:]]7,' || die '--submit-ms 7 is not in the plan'
+    grep -q '"submit_ms":[[:space:]]*7,' out && ! grep '"submit_ms"' out | grep -qv '[[:space:]]7,' ||
+        die '--submit-ms 7 is not in the plan'
     for command in devices selftest info quantize convert eval run bench; do
         run 0 $command --help; grep -q -- '--submit-ms N' out || die "$command --help without --submit-ms"
     done
@@ -121,7 +129,8 @@ usage)
     run 2 run "$model" -i --json; says 'no effect'
     run 2 run "$model" -p a --system b; says 'no effect'
     run 2 bench; says 'tune or --model'
-    run 0 bench --kernels --types Q4_0 --size 256 --n 1 --json -q; grep -q '"percent_of_roof"' out || die 'no percent_of_roof'
+    run 0 bench --kernels --types Q4_0 --size 256 --n 1 --json -q; grep -q '"percent_of_roof"' out ||
+        die 'no percent_of_roof'
     run 0 --help
     run 0 quantize --help; grep -q -- --resume out || die 'help without --resume'
     nothing_left o o.part ;;
@@ -204,8 +213,10 @@ no_device)
     export VK_DRIVER_FILES=$dir/absent.json VK_ICD_FILENAMES=$dir/absent.json OCL_ICD_VENDORS=$dir/empty
     for loaders in there absent; do
         [ $loaders = there ] || hide libvulkan.so.1 libvulkan.so libOpenCL.so.1 libOpenCL.so
-        for command in devices 'devices -q' 'devices --json' "quantize $model -o o --method rtn" "eval $model --text $text" 'selftest' \
-            'devices --verbose' "run $model -p a --device vk" "quantize $model -o o --method rtn --device cl:0"; do
+        for command in devices 'devices -q' 'devices --json' "quantize $model -o o --method rtn" \
+            "eval $model --text $text" 'selftest' \
+            'devices --verbose' "run $model -p a --device vk" \
+            "quantize $model -o o --method rtn --device cl:0"; do
             # shellcheck disable=SC2086 # words of their own
             refused $command
             case $command in *--device*) continue ;; esac
@@ -221,7 +232,8 @@ fake_devices) # devices that nobody here has, from a Vulkan loader of our own
     # fake DEVICE MEMORY ACCESS
     fake() {
         AR_FAKE_VULKAN=$1 run 0 devices
-        { grep -q "^vk:0 *fake $1$" out && grep -q "$2, one binding" out && grep -q "$3, " out; } || { cat out >&2; die "expected $2 and $3"; }
+        { grep -q "^vk:0 *fake $1$" out && grep -q "$2, one binding" out && grep -q "$3, " out; } ||
+            { cat out >&2; die "expected $2 and $3"; }
     }
     fake mali '4.00 GiB (unified)' 'direct access'
     fake adreno '6.00 GiB (unified)' 'direct access'
@@ -229,13 +241,15 @@ fake_devices) # devices that nobody here has, from a Vulkan loader of our own
     fake v3d '4.00 GiB (unified)' 'direct access'
     fake rdna '15.75 GiB' 'staged copies'
     fake rebar '24.00 GiB' 'staged copies'
-    AR_FAKE_VULKAN=minimum run 0 devices; grep -q 'not usable: .*max_bindings is 4, at least 8' out || die 'expected 4 bindings to be refused'
+    AR_FAKE_VULKAN=minimum run 0 devices; grep -q 'not usable: .*max_bindings is 4, at least 8' out ||
+        die 'expected 4 bindings to be refused'
     export AR_FAKE_VULKAN=minimum # the only device, below the floor
     refused quantize "$model" -o o --method rtn; says 'max_bindings is 4'
     refused eval "$model" --text "$text" --device vk:0; says 'max_bindings is 4'
     refused selftest; says 'max_bindings is 4'
     nothing_left o
-    AR_FAKE_VULKAN=special run 0 devices; grep -q 'not usable: .*no usable memory type among 3' out || die 'expected special memory to be refused' ;;
+    AR_FAKE_VULKAN=special run 0 devices; grep -q 'not usable: .*no usable memory type among 3' out ||
+        die 'expected special memory to be refused' ;;
 cache) # kept by default, used when there; --no-cache neither reads nor writes it
     devices
     for device in "${devices[@]}"; do
@@ -246,13 +260,15 @@ cache) # kept by default, used when there; --no-cache neither reads nor writes i
         run 0 "${command[@]}" --no-cache; rm o.gguf
         nothing_left "$kept"
         run 0 "${command[@]}"; rm o.gguf
-        [ -n "$(find "$kept" -name "$device-*.bin" -size +0)" ] || die "no file of $device in the cache folder"
+        [ -n "$(find "$kept" -name "$device-*.bin" -size +0)" ] ||
+            die "no file of $device in the cache folder"
         find "$kept" -printf '%P %i %s %T@\n' | sort >before
         run 0 "${command[@]}"; rm o.gguf # what was not loaded would be compiled and stored anew
         find "$kept" -printf '%P %i %s %T@\n' | sort >after
         diff before after || die 'a second run changed the cache folder'
         for file in "$kept"/*; do rm "$file" && mkfifo "$file"; done # who reads it waits for ever
-        timeout 60 "$program" "${command[@]}" --no-cache >out 2>err || { cat err >&2; die "exit $? with --no-cache"; }
+        timeout 60 "$program" "${command[@]}" --no-cache >out 2>err ||
+            { cat err >&2; die "exit $? with --no-cache"; }
         for file in "$kept"/*; do [ -p "$file" ] || die "$file was written in spite of --no-cache"; done
         rm o.gguf
     done ;;
@@ -274,7 +290,8 @@ repeatable) # six steps do not beat rounding to nearest, which would be kept for
 resume) # killed at a random moment of each fifth of its run: a file and a folder from one run, on each device
     devices
     for device in "${devices[@]}"; do
-        command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 6 --samples 2 --batch 1 --format "auto_round,gguf" --group 32 --device "$device")
+        command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 6 --samples 2 --batch 1
+            --format "auto_round,gguf" --group 32 --device "$device")
         run 0 "${command[@]}" --iters 1 -o whole # compiles what is not in the cache yet
         rm -rf whole; start=$(microseconds)
         run 0 "${command[@]}" -o whole
@@ -285,7 +302,8 @@ resume) # killed at a random moment of each fifth of its run: a file and a folde
                 rm -rf killed
                 "$program" "${command[@]}" -o killed -q >/dev/null 2>&1 &
                 pid=$!
-                sleep "$(awk -v us=$took -v part="$i.$(printf '%05d' $((RANDOM * 3)))" 'BEGIN { print us / 5e6 * part }')"
+                sleep "$(awk -v us=$took -v part="$i.$(printf '%05d' $((RANDOM * 3)))" \
+                    'BEGIN { print us / 5e6 * part }')"
                 kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null; code=$?
                 [ $code = 137 ] || took=$((took * 3 / 4))
             done
@@ -350,7 +368,8 @@ not_finite) # little-endian f32 into one weight of a layer, and of the embedding
         begin=$(head -c $((8 + header)) bad/model.safetensors | tail -c "$header" |
             sed -n "s/.*\"$1\":{[^}]*\"data_offsets\":\[\([0-9]*\).*/\1/p")
         [ -n "$begin" ] || die "no tensor $1"
-        printf %b "$2" | dd of=bad/model.safetensors bs=1 seek=$((8 + header + begin + 20)) conv=notrunc status=none
+        printf %b "$2" | dd of=bad/model.safetensors bs=1 \
+            seek=$((8 + header + begin + 20)) conv=notrunc status=none
     }
     nan='\x00\x00\xc0\x7f' inf='\x00\x00\x80\x7f' million='\x00\x24\x74\x49'
     q_proj=model.layers.1.self_attn.q_proj.weight
@@ -358,13 +377,15 @@ not_finite) # little-endian f32 into one weight of a layer, and of the embedding
     spoil $q_proj "$nan"
     for method in '--method rtn' '--recipe light --samples 4 --seqlen 32 --batch 2'; do
         # shellcheck disable=SC2086 # several options
-        run 3 quantize bad -o o --format fake --bits 4 --group 32 $method -q; says "$q_proj: found NaN at row 0, column 5"
+        run 3 quantize bad -o o --format fake --bits 4 --group 32 $method -q
+        says "$q_proj: found NaN at row 0, column 5"
         nothing_left o o.part
     done
     spoil $q_proj "$inf"
     run 3 quantize bad -o o --format auto_round --method rtn -q; says "$q_proj: found Inf at row 0, column 5"
     spoil $q_proj "$million"
-    run 3 quantize bad -o o.gguf --method rtn -q; says "$q_proj: found weights from row 0, column 0 on whose scale"
+    run 3 quantize bad -o o.gguf --method rtn -q
+    says "$q_proj: found weights from row 0, column 0 on whose scale"
     spoil model.embed_tokens.weight "$nan"
     run 3 quantize bad -o o.gguf --method rtn -q; says 'token_embd.weight: found NaN at row 0, column 5'
     spoil model.embed_tokens.weight "$million"
@@ -373,24 +394,29 @@ not_finite) # little-endian f32 into one weight of a layer, and of the embedding
     nothing_left o o.part o.gguf o.gguf.part
     run 0 convert bad -o floats.gguf --type f32
     spoil model.layers.1.input_layernorm.weight "$nan"
-    run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 --batch 2 -q
+    run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 \
+        --batch 2 -q
     says 'model.layers.1: found NaN at token 0, column 0, expected finite activations'
     nothing_left o o.part
     run 3 eval bad --text "$text" --max-windows 1 -q; says 'model.layers.1: found NaN'
     spoil model.layers.1.post_attention_layernorm.weight '\xe7\x84\x11\x55' # 1e13: activations near 1e23
-    run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 --batch 2 -q
+    run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 \
+        --batch 2 -q
     says 'model.layers.1: found a loss of inf in the first of'
     nothing_left o o.part
     spoil model.norm.weight "$nan"
-    run 3 eval bad --text "$text" --max-windows 1 -q; says 'bad: found a loss of -*nan, expected finite logits'
-    run 3 eval bad --text "$text" --protocol llamacpp --max-windows 1 --save-logits logits -q; says 'bad: found a loss'
+    run 3 eval bad --text "$text" --max-windows 1 -q
+    says 'bad: found a loss of -*nan, expected finite logits'
+    run 3 eval bad --text "$text" --protocol llamacpp --max-windows 1 --save-logits logits -q
+    says 'bad: found a loss'
     nothing_left logits logits.part
     run 3 eval "$model" --ref bad --text "$text" --max-windows 1 -q; says 'bad: found a loss of -*nan'
     run 3 run bad -p 'ROMEO:' -n 4 -q; says 'bad: found only NaN among the logits of token' ;;
 samples) # what is done with fewer samples than the options speak of
     few=(quantize "$model" --format auto_round --group 32 --iters 2 --seqlen 32)
     head -c 400 "$text" >short.txt
-    run 2 "${few[@]}" -o o --calib short.txt --samples 64 --heldout 20; says 'found 20, expected fewer than the [1-9]* samples'
+    run 2 "${few[@]}" -o o --calib short.txt --samples 64 --heldout 20
+    says 'found 20, expected fewer than the [1-9]* samples'
     nothing_left o o.part
     run 0 "${few[@]}" -o o "${calib[@]}" --samples 8 --batch 8 --report r.html
     says 'note: --batch: 7 samples a step, not 8: there are 8, and 1 of them held out'
@@ -400,20 +426,26 @@ samples) # what is done with fewer samples than the options speak of
     ! grep -q batch err || die 'a remark about a batch that nobody asked for'
     run 0 "${few[@]}" -o q "${calib[@]}" --samples 9 --heldout 3 --batch 6; holds q batch_size 6
     ! grep -q batch err || die 'a remark about a batch that is what was asked for'
-    run 0 "${few[@]}" -o r "${calib[@]}" --samples 1; says 'note: one sample leaves none to hold out'; holds r batch_size 1
+    run 0 "${few[@]}" -o r "${calib[@]}" --samples 1; says 'note: one sample leaves none to hold out'
+    holds r batch_size 1
     run 2 "${few[@]}" -o s "${calib[@]}" --samples 1 --heldout 1; says 'fewer than the 1 samples'
     nothing_left s s.part ;;
 recipes) # the tutorial's table, on a model of two tiny layers whose context is 40
     tiny_model=$root/tests/golden/families/llama
     while read -r recipe bits iters lr samples; do
-        run 0 quantize "$tiny_model" -o "$recipe-$bits" --recipe "$recipe" --bits "$bits" --group 32 --format auto_round -q
-        holds "$recipe-$bits" iters "$iters" lr "$lr" minmax_lr "$lr" nsamples "$samples" seqlen 40 batch_size 8
-    done < <(printf '%s\n' 'light 4 50 0.005 128' 'light 2 50 0.005 128' 'default 2 200 0.005 128' 'best 4 1000 0.001 512' 'best 2 1000 0.002 512')
+        run 0 quantize "$tiny_model" -o "$recipe-$bits" --recipe "$recipe" --bits "$bits" --group 32 \
+            --format auto_round -q
+        holds "$recipe-$bits" iters "$iters" lr "$lr" minmax_lr "$lr" nsamples "$samples" seqlen 40 \
+            batch_size 8
+    done < <(printf '%s\n' 'light 4 50 0.005 128' 'light 2 50 0.005 128' 'default 2 200 0.005 128' \
+        'best 4 1000 0.001 512' 'best 2 1000 0.002 512')
     # options win, and a rate of the recipe belongs to its steps
-    run 0 quantize "$tiny_model" -o own --recipe light --iters 4 --samples 16 --seqlen 8 --minmax-lr 0.1 --group 32 --format auto_round -q
+    run 0 quantize "$tiny_model" -o own --recipe light --iters 4 --samples 16 --seqlen 8 --minmax-lr 0.1 \
+        --group 32 --format auto_round -q
     holds own iters 4 lr 0.25 minmax_lr 0.1 nsamples 16 seqlen 8 batch_size 8
     # samples are as long as the recipe says where the context is longer
-    cp -r "$model" long && sed 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 4096/' "$model/config.json" >long/config.json
+    cp -r "$model" long && sed 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 4096/' \
+        "$model/config.json" >long/config.json
     head -c 400 "$text" >short.txt
     for recipe in light default best; do
         run 2 quantize long -o o --recipe $recipe --calib short.txt; says 'at least one sample of 2048'
@@ -434,9 +466,12 @@ report)
 kept_float) # what a format cannot hold is named in the remarks, the report and the config
     run 0 quantize "$model" -o o --method rtn --format auto_round --group 96 --report r.html
     names=()
-    for block in 0 1 2; do for part in self_attn.{q,k,v,o}_proj mlp.{gate,up}_proj; do names+=("$block $part"); done; done
+    for block in 0 1 2; do
+        for part in self_attn.{q,k,v,o}_proj mlp.{gate,up}_proj; do names+=("$block $part"); done
+    done
     list=$(printf ', %s' "${names[@]}")
-    grep -qF "<td>layers kept float</td><td>18 of 21$list</td>" r.html || die "expected 18 of 21$list in the report"
+    grep -qF "<td>layers kept float</td><td>18 of 21$list</td>" r.html ||
+        die "expected 18 of 21$list in the report"
     [ "$(grep -c 'stays float' err)" = 18 ] || { cat err >&2; die 'expected 18 remarks'; }
     for name in "${names[@]}"; do
         key="\"model.layers.${name/ /.}\":{\"bits\":16,\"data_type\":\"float\"}"
@@ -447,13 +482,20 @@ kept_float) # what a format cannot hold is named in the remarks, the report and 
     grep -qF '<td>layers kept float</td><td>0 of 21</td>' r.html || die 'expected nothing kept float'
     # a list of any length
     mkdir many && cp "$model"/tokenizer*.json many
-    sed -E 's/("hidden_size"): *[0-9]*/\1: 16/; s/("head_dim"): *[0-9]*/\1: 8/; s/("num_(attention|key_value)_heads"): *[0-9]*/\1: 2/
-        s/("intermediate_size"): *[0-9]*/\1: 16/; s/("num_hidden_layers"): *[0-9]*/\1: 40/' "$model/config.json" >many/config.json
+    sed -E 's/("hidden_size"): *[0-9]*/\1: 16/; s/("head_dim"): *[0-9]*/\1: 8/
+        s/("num_(attention|key_value)_heads"): *[0-9]*/\1: 2/
+        s/("intermediate_size"): *[0-9]*/\1: 16/; s/("num_hidden_layers"): *[0-9]*/\1: 40/' \
+        "$model/config.json" >many/config.json
     "$AR_RANDOM_MODEL" many || die 'no model'
     run 0 quantize many -o q --method rtn --format gptq --report r.html -q
     names=()
-    for block in {0..39}; do for part in self_attn.{q,k,v,o}_proj mlp.{gate,up,down}_proj; do names+=("$block $part"); done; done
-    grep -qF "<td>280 of 280$(printf ', %s' "${names[@]}")</td>" r.html || die 'the list of 280 is not whole' ;;
+    for block in {0..39}; do
+        for part in self_attn.{q,k,v,o}_proj mlp.{gate,up,down}_proj; do
+            names+=("$block $part")
+        done
+    done
+    grep -qF "<td>280 of 280$(printf ', %s' "${names[@]}")</td>" r.html ||
+        die 'the list of 280 is not whole' ;;
 self)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" --calib self
     run 0 run o.gguf -p 'ROMEO:' -n 12 --greedy
@@ -465,9 +507,11 @@ json) # single bytes are tokens, so hot sampling gives text that is no UTF-8
     grep -q $'\xef\xbf\xbd' out || die 'expected bytes that are no character' ;;
 info)
     run 0 quantize "$model" -o packed --method rtn --format auto_round --bits 2 --group 64 --asym -q
-    run 0 info packed -q; grep -q '^quantization: auto.round, 2 bits, groups of 64, asymmetric$' out || die 'no quantization shown'
+    run 0 info packed -q; grep -q '^quantization: auto.round, 2 bits, groups of 64, asymmetric$' out ||
+        die 'no quantization shown'
     run 0 info packed --json; grep -q '"group":.64' out || die 'no group in the JSON'
-    run 0 info packed/model.safetensors "$model"; grep -q 'q_proj.qweight *I32' out || die 'no tensor of the bare file'
+    run 0 info packed/model.safetensors "$model"; grep -q 'q_proj.qweight *I32' out ||
+        die 'no tensor of the bare file'
     run 0 info packed/model.safetensors --json; grep -q '"I32"' out || die 'no type in the JSON'
     head -c 99 packed/model.safetensors >cut.safetensors
     run 3 info cut.safetensors; says 'cut.safetensors' ;;
@@ -478,7 +522,8 @@ bench)
     for key in format_version device driver api tune dim hidden seq batch us gflops; do
         grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
     done
-    awk -F: '/"(us|gflops)"/ { n += $2 + 0 > 0 } END { exit n != 2 }' out || { cat out >&2; die 'expected times above 0'; }
+    awk -F: '/"(us|gflops)"/ { n += $2 + 0 > 0 } END { exit n != 2 }' out ||
+        { cat out >&2; die 'expected times above 0'; }
     [ "$(grep -c '^device:' err)" = 1 ] || die 'remarks belong on stderr'
     grep -q '"timing":[[:space:]]*"wall"' out || die 'a tuning step without its clock'
     run 0 devices -q; expected=wall # of the device that auto takes
@@ -486,17 +531,22 @@ bench)
     for device in auto null; do # null has no timestamps
         [ $device = auto ] || expected=wall
         run 0 bench --kernels --types Q4_0 --size 256 --n 64 --json -q --device $device
-        for key in timing us wall_us cpu_us gflops gbs percent_of_roof kernels launches copy_timing gflops_timing; do
+        for key in timing us wall_us cpu_us gflops gbs percent_of_roof kernels launches copy_timing \
+            gflops_timing; do
             grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
         done
-        grep 'timing"' out | grep -qv ":[[:space:]]*\"$expected\"" && { cat out >&2; die "expected every time of $device by $expected"; }
-        awk -F: '/"(us|wall_us)"/ { gsub(/[^0-9.e+-]/, "", $2); t[n++] = $2 + 0 } END { exit n < 3 || t[0] > 30 * t[1] || t[1] > 1000 * t[0] }' out ||
+        grep 'timing"' out | grep -qv ":[[:space:]]*\"$expected\"" &&
+            { cat out >&2; die "expected every time of $device by $expected"; }
+        awk -F: '/"(us|wall_us)"/ { gsub(/[^0-9.e+-]/, "", $2); t[n++] = $2 + 0 }
+            END { exit n < 3 || t[0] > 30 * t[1] || t[1] > 1000 * t[0] }' out ||
             { cat out >&2; die 'the two clocks have different units'; }
         run 0 bench --kernels --types Q4_0 --size 256 --n 64 -q --device $device
-        [ "$(grep -c "GB/s ($expected time), .* ($expected time)$\| us $expected " out)" = 2 ] || { cat out >&2; die "expected $expected times"; }
+        [ "$(grep -c "GB/s ($expected time), .* ($expected time)$\| us $expected " out)" = 2 ] ||
+            { cat out >&2; die "expected $expected times"; }
     done
     hide libopenblas.so.0
-    run 1 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --blas; says 'libopenblas.so.0 not found' ;;
+    run 1 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --blas
+    says 'libopenblas.so.0 not found' ;;
 devices_agree) # on round to nearest, but for ties
     for device in vk cl; do
         "$program" devices -q 2>/dev/null | grep -q "^$device:" || skip "no $device device"
@@ -506,7 +556,8 @@ devices_agree) # on round to nearest, but for ties
         [ -f "$source/config.json" ] || continue
         while read -r bits group scheme; do
             for device in vk cl; do
-                run 0 quantize "$source" -o $device --method rtn --format fake --bits "$bits" --group "$group" "--$scheme" --device $device -q
+                run 0 quantize "$source" -o $device --method rtn --format fake --bits "$bits" \
+                    --group "$group" "--$scheme" --device $device -q
             done
             found=$("$AR_COMPARE" vk cl) || die "cannot compare W$bits g$group"
             echo "$(basename "$source") W$bits g$group $scheme, vk and cl: $found"
@@ -517,7 +568,9 @@ eval) # every protocol, in parts and whole, on each device
     devices
     head -c 900 "$text" >part.txt
     figure() { sed -n "s/.*\"$1\":\([-0-9.e+]*\).*/\1/p" out; }
-    near() { awk -v a="$1" -v b="$2" -v r="$3" 'BEGIN { d = a - b; exit !(a != "" && d * d <= r * r * b * b) }' || die "found $1, expected $2 within $3: $4"; }
+    near() { awk -v a="$1" -v b="$2" -v r="$3" \
+        'BEGIN { d = a - b; exit !(a != "" && d * d <= r * r * b * b) }' ||
+        die "found $1, expected $2 within $3: $4"; }
     run 0 quantize "$model" -o coarse --method rtn --format fake --bits 2 --group 32 -q
     for protocol in window lines llamacpp; do
         expected=
@@ -525,51 +578,67 @@ eval) # every protocol, in parts and whole, on each device
             evaluate=(--text part.txt --protocol $protocol --window 32 --device "$device" --json -q)
             run 0 eval "$model" "${evaluate[@]}" --ref "$model"
             whole=$(figure nll) tokens=$(figure tokens) windows=$(figure windows)
-            [ "$(figure kl)" = 0 ] && [ "$(figure top1)" = 1 ] && [ "$(figure ref_ppl)" = "$(figure ppl)" ] || die "a model differs from itself: $(cat out)"
+            [ "$(figure kl)" = 0 ] && [ "$(figure top1)" = 1 ] && [ "$(figure ref_ppl)" = "$(figure ppl)" ] ||
+                die "a model differs from itself: $(cat out)"
             near "$whole" "${expected:-$whole}" 1e-5 "${devices[*]}, $protocol"
             expected=$whole
             run 0 eval "$model" "${evaluate[@]}" --max-windows 3 --batch 2
             [ "$(figure windows)" = 3 ] || die "expected 3 windows: $(cat out)"
             part=$(figure nll) first=$(figure tokens)
             run 0 eval "$model" "${evaluate[@]}" --skip-windows 3
-            [ $((first + $(figure tokens))) = "$tokens" ] && [ $((3 + $(figure windows))) = "$windows" ] || die "3 windows and the others are not $windows: $(cat out)"
-            near "$(awk -v a="$part" -v n="$first" -v b="$(figure nll)" -v m="$(figure tokens)" 'BEGIN { printf "%.12g", (a * n + b * m) / (n + m) }')" "$whole" 1e-6 "parts on $device, $protocol"
+            [ $((first + $(figure tokens))) = "$tokens" ] && [ $((3 + $(figure windows))) = "$windows" ] ||
+                die "3 windows and the others are not $windows: $(cat out)"
+            near "$(awk -v a="$part" -v n="$first" -v b="$(figure nll)" -v m="$(figure tokens)" \
+                'BEGIN { printf "%.12g", (a * n + b * m) / (n + m) }')" \
+                "$whole" 1e-6 "parts on $device, $protocol"
             [ $protocol = window ] || continue
             run 0 eval coarse "${evaluate[@]}" --ref "$model"
-            awk -v kl="$(figure kl)" -v top="$(figure top1)" 'BEGIN { exit !(kl > 0.02 && top > 0.3 && top < 0.95) }' || die "2 bits differ so little, or so much: $(cat out)"
-            near "$(figure ref_ppl)" "$(awk -v a="$whole" 'BEGIN { printf "%.12g", exp(a) }')" 1e-9 "the reference on $device, $protocol"
+            awk -v kl="$(figure kl)" -v top="$(figure top1)" \
+                'BEGIN { exit !(kl > 0.02 && top > 0.3 && top < 0.95) }' ||
+                die "2 bits differ so little, or so much: $(cat out)"
+            near "$(figure ref_ppl)" "$(awk -v a="$whole" 'BEGIN { printf "%.12g", exp(a) }')" 1e-9 \
+                "the reference on $device, $protocol"
         done
     done ;;
 generate)
     run 0 run "$model" -p 'ROMEO:' -n 12 --greedy -q; cp out greedy
     printf 'ROMEO:' >prompt.txt
-    run 0 run "$model" -f prompt.txt -n 12 --greedy -q; cmp out greedy || die 'a prompt from a file gives another text'
-    run 0 run "$model" -p 'ROMEO:' -n 12 --top-k 1 -q; cmp out greedy || die 'the most likely of one is not the most likely'
-    run 0 run "$model" -p 'ROMEO:' -n 12 --greedy --repeat-penalty 5 -q; ! cmp -s out greedy || die 'a repetition penalty without effect'
+    run 0 run "$model" -f prompt.txt -n 12 --greedy -q; cmp out greedy ||
+        die 'a prompt from a file gives another text'
+    run 0 run "$model" -p 'ROMEO:' -n 12 --top-k 1 -q; cmp out greedy ||
+        die 'the most likely of one is not the most likely'
+    run 0 run "$model" -p 'ROMEO:' -n 12 --greedy --repeat-penalty 5 -q; ! cmp -s out greedy ||
+        die 'a repetition penalty without effect'
     run 0 run "$model" -p 'ROMEO:' -n 12 --seed 3 -q; cp out drawn
     run 0 run "$model" -p 'ROMEO:' -n 12 --seed 3 -q; cmp out drawn || die 'one seed, two texts'
-    run 0 run "$model" -p 'ROMEO:' -n 6 --greedy -c 300; grep -q 'decode 6 tokens, .* GB/s' err || die 'no speeds'
+    run 0 run "$model" -p 'ROMEO:' -n 6 --greedy -c 300; grep -q 'decode 6 tokens, .* GB/s' err ||
+        die 'no speeds'
     run 2 run "$model" -p 'ROMEO:' -c 2; says 'fewer than the context of 2'
     run 2 run "$model" -p 'ROMEO:' -c 5000; says "at most the model's 512"
     run 0 bench --model "$model" --pp 8 --tg 2 --reps 1 --json -q; grep -q '"pp"' out || die 'no pp'
     weights=$(sed -n 's/.*"weight_bytes":[[:space:]]*//p' out | tr -d ,)
-    run 0 bench --model "$model" --layers 1 --pp 8 --tg 0 --reps 1 --json -q; grep -q '"layers":[[:space:]]*1,' out || die 'no layers'
-    [ "$(sed -n 's/.*"weight_bytes":[[:space:]]*//p' out | tr -d ,)" -lt "$weights" ] || die 'one layer weighs what all do'
+    run 0 bench --model "$model" --layers 1 --pp 8 --tg 0 --reps 1 --json -q
+    grep -q '"layers":[[:space:]]*1,' out || die 'no layers'
+    [ "$(sed -n 's/.*"weight_bytes":[[:space:]]*//p' out | tr -d ,)" -lt "$weights" ] ||
+        die 'one layer weighs what all do'
     run 2 bench --model "$model" --layers 1000; says "at most the model's"
     run 2 bench --model "$model" --layers 1 --md; says 'of whole models'
     run 2 bench --tune --layers 1; says '--layers without --model'
     run 0 bench --model "$model" --pp 8 --tg 2 --reps 1 --md -q; grep -q '| *tg2 |' out || die 'no table' ;;
 chat)
-    printf 'Who is there?\n\nAnd who are you?\n' | "$program" run "$model" -i -n 8 --greedy >out 2>err || { cat err >&2; die 'chat failed'; }
+    printf 'Who is there?\n\nAnd who are you?\n' | "$program" run "$model" -i -n 8 --greedy >out 2>err ||
+        { cat err >&2; die 'chat failed'; }
     grep -q 'no chat template' err || die 'nothing about the missing template'
     [ "$(grep -c 'decode' err)" = 2 ] || die 'expected two answers'
     cp -r "$model" templated
     printf '{"chat_template": "{{ bos_token }}[INST] <<SYS>>"}' >templated/tokenizer_config.json
-    printf 'Who is there?\n' | "$program" run templated -i -n 8 -c 64 --system Sing -p Hello >out 2>err || { cat err >&2; die 'chat failed'; }
+    printf 'Who is there?\n' | "$program" run templated -i -n 8 -c 64 --system Sing -p Hello >out 2>err ||
+        { cat err >&2; die 'chat failed'; }
     grep -q 'chat template: Llama-2' err || die 'the template was not recognised'
     # a conversation longer than the context goes on without its beginning
     for i in 1 2 3 4 5 6; do echo 'Tell me, what is the matter with the king of France today?'; done >lines
-    "$program" run "$model" -i -n 12 -c 64 --greedy <lines >out 2>err || { cat err >&2; die 'a long conversation failed'; }
+    "$program" run "$model" -i -n 12 -c 64 --greedy <lines >out 2>err ||
+        { cat err >&2; die 'a long conversation failed'; }
     grep -q 'beginning is forgotten' err || die 'nothing was forgotten'
     [ "$(grep -c 'decode' err)" = 6 ] || die 'expected six answers' ;;
 *) die "no such case" ;;

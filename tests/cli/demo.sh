@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # demo.sh PROGRAM: examples/demo.sh shows what it is meant to show. SignRound costs less KL than rounding to
-# nearest at both widths, at 2 bits at most 0.6 of it; the model speaks; model and text are small. Exit 77 = skipped.
+# nearest at both widths, at 2 bits at most 0.6 of it; the model speaks; model and text are small. Exit 77 =
+# skipped.
 set -u
 program=$1
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -18,7 +19,8 @@ at_most() { # at_most BYTES FILE
 at_most $((40 << 10)) "$root/examples/demo-heldout.txt"
 at_most $((6 << 20)) "$root/examples/demo-model/model.safetensors"
 
-"$root/examples/demo.sh" "$program" "$dir/demo" >"$dir/out" 2>"$dir/err" || { cat "$dir/err" >&2; die "exit $?"; }
+"$root/examples/demo.sh" "$program" "$dir/demo" >"$dir/out" 2>"$dir/err" ||
+    { cat "$dir/err" >&2; die "exit $?"; }
 cat "$dir/demo/table"
 shown=$(<"$dir/out") table=$(<"$dir/demo/table") prompt=$'\nROMEO:\nThe night'
 [[ $shown == *"$prompt"*"$table"* ]] || die 'the demo does not show the prompt, then its table'
@@ -29,7 +31,10 @@ awk '
     # LABEL MiB perplexity KL top1 %: the label may have spaces
     NR > 1 {
         for (i = 1; i <= 4; i++) if (!finite($(NF - i))) { print "no number: " $0; failed = 1 }
-        if ($(NF - 2) > 20 || $(NF - 3) < 1 || $(NF - 4) <= 0 || $(NF - 1) > 100) { print "no sensible numbers: " $0; failed = 1 }
+        if ($(NF - 2) > 20 || $(NF - 3) < 1 || $(NF - 4) <= 0 || $(NF - 1) > 100) {
+            print "no sensible numbers: " $0
+            failed = 1
+        }
         label = $0; sub(/  .*/, "", label); kl[label] = $(NF - 2); rows++
     }
     function below(what, nearest, share) {

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# large_model.sh PROGRAM LARGE_MODEL: a Llama of 13 B parameters in Q4_0, written sparse (tests/large_model.c). `info`
-# lists it, `bench --layers 1` runs one block of it within --vram 2G on every kind of device, and the logits behind
-# that block are those of scalar arithmetic. Beside what the device holds, the program's own memory stays within
-# 512 MB: the peak of RssAnon + RssShmem (peak_memory.sh). How long things take is printed, not judged. Exit 77 = skipped.
+# large_model.sh PROGRAM LARGE_MODEL: a Llama of 13 B parameters in Q4_0, written sparse
+# (tests/large_model.c). `info` lists it, `bench --layers 1` runs one block of it within --vram 2G on every
+# kind of device, and the logits behind that block are those of scalar arithmetic. Beside what the device
+# holds, the program's own memory stays within 512 MB: the peak of RssAnon + RssShmem (peak_memory.sh). How
+# long things take is printed, not judged. Exit 77 = skipped.
 set -u
 . "$(dirname "$0")/peak_memory.sh"
 program=$1
@@ -31,10 +32,12 @@ grep -q '363 tensors, 13015864320 weights' "$dir/info" || wrong 'info: other ten
 one_block() { # DEVICE
     local from
     from=$(now_ms)
-    peak_memory "$dir/json" "$program" bench --model "$model" --layers 1 --pp 8 --tg 2 --reps 1 --device "$1" --vram 2G --json -q ||
+    peak_memory "$dir/json" "$program" bench --model "$model" --layers 1 --pp 8 --tg 2 --reps 1 \
+        --device "$1" --vram 2G --json -q ||
         { wrong "$1: exit $?"; return; }
     local peak=$((peak_kb * 1024))
-    echo "$1: device memory at most ${high:-unknown} bytes; peak RssAnon + RssShmem $peak bytes; $(($(now_ms) - from)) ms"
+    echo "$1: device memory at most ${high:-unknown} bytes; peak RssAnon + RssShmem $peak bytes;" \
+        "$(($(now_ms) - from)) ms"
     [ "${high:-0}" -gt 0 ] && [ "$high" -le "$budget" ] || { wrong "$1: device memory"; return; }
     [ "$peak" -gt 0 ] && [ "$peak" -le $((high + beside)) ] || wrong "$1: own memory"
     "$maker" check "$model" "$1" || wrong "$1: logits"

@@ -36,14 +36,23 @@ quantize() { # NAME OPTION...: quantizes, and compares both peaks with their lim
     local name=$1
     shift
     SECONDS=0
-    peak_memory "$dir/json" "$program" quantize "$dir/model" -o "$dir/out.gguf" --device "$device" --vram 256M --json -q "$@" ||
+    peak_memory "$dir/json" "$program" quantize "$dir/model" -o "$dir/out.gguf" --device "$device" \
+        --vram 256M --json -q "$@" ||
         { echo "WRONG $name: exit $?"; failed=1; }
     rm -f "$dir/out.gguf"
-    echo "$name: device high-water ${high:-unknown} bytes of $budget; peak RssAnon + RssShmem $((peak_kb / 1024)) MiB; $SECONDS s"
-    if [ -z "$high" ] || [ "$high" -gt "$budget" ] || [ "$high" = 0 ]; then echo "WRONG $name: device memory"; failed=1; fi
-    if [ "$peak_kb" -gt "$limit_kb" ] || [ "$peak_kb" = 0 ]; then echo "WRONG $name: resident memory"; failed=1; fi
+    echo "$name: device high-water ${high:-unknown} bytes of $budget;" \
+        "peak RssAnon + RssShmem $((peak_kb / 1024)) MiB; $SECONDS s"
+    if [ -z "$high" ] || [ "$high" -gt "$budget" ] || [ "$high" = 0 ]; then
+        echo "WRONG $name: device memory"
+        failed=1
+    fi
+    if [ "$peak_kb" -gt "$limit_kb" ] || [ "$peak_kb" = 0 ]; then
+        echo "WRONG $name: resident memory"
+        failed=1
+    fi
 }
 
 quantize rtn --method rtn
-quantize signround --method signround --blocks 2 --iters 5 --calib "$root/examples/demo-heldout.txt" --seqlen 256 --samples 32
+quantize signround --method signround --blocks 2 --iters 5 --calib "$root/examples/demo-heldout.txt" \
+    --seqlen 256 --samples 32
 exit $failed

@@ -25,6 +25,7 @@ list(REMOVE_ITEM missing ${found})
 set(extra ${found})
 list(REMOVE_ITEM extra ${declared})
 if(missing OR extra)
-    message(FATAL_ERROR "${count} functions declared\nnot exported: ${missing}\nexported but not public: ${extra}")
+    message(FATAL_ERROR
+        "${count} functions declared\nnot exported: ${missing}\nexported but not public: ${extra}")
 endif()
 message(STATUS "${count} public functions, all exported, nothing else")

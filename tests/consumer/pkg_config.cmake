@@ -13,7 +13,8 @@ foreach(kind shared static)
         string(REPLACE "-lanyround" "${STAGE}/${LIBDIR}/libanyround.a" flags "${flags}")
     endif()
     separate_arguments(flags UNIX_COMMAND "${flags}")
-    execute_process(COMMAND ${CC} -std=c11 -Wall -Wextra -Werror ${SOURCE}/consumer.c -o ${WORK}/pc_${kind} ${flags}
+    execute_process(COMMAND ${CC} -std=c11 -Wall -Wextra -Werror ${SOURCE}/consumer.c
+        -o ${WORK}/pc_${kind} ${flags}
         COMMAND_ERROR_IS_FATAL ANY)
     execute_process(COMMAND ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${STAGE}/${LIBDIR} ${WORK}/pc_${kind}
         COMMAND_ERROR_IS_FATAL ANY)

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# arm64.sh test PROGRAM BUILD: builds the project for arm64 in BUILD and runs it emulated (qemu-user): the host
-# tests, then on lavapipe and on PoCL for arm64 every kernel's tests, golden numbers, and a model quantized and
-# run. PROGRAM is this machine's anyround: rounding to nearest must give its bytes, and greedy decoding its text.
+# arm64.sh test PROGRAM BUILD: builds the project for arm64 in BUILD and runs it emulated (qemu-user): the
+# host tests, then on lavapipe and on PoCL for arm64 every kernel's tests, golden numbers, and a model
+# quantized and run. PROGRAM is this machine's anyround: rounding to nearest must give its bytes, and greedy
+# decoding its text.
 # arm64.sh run PROGRAM ARG...: runs one arm64 program.
 #
-# AR_ARM64_ROOT is the folder of an arm64 Debian or Ubuntu tree with the packages below. Where there is none it
-# is made, from the archives that this machine's apt knows (about 110 MB to load, 570 MB unpacked); nothing is
-# installed on the machine, and root is not needed. Exit 77 = skipped: AR_ARM64_ROOT is not set, or a tool is
-# missing. Everything happens in a namespace of its own, whose mounts and binfmt_misc end with it.
+# AR_ARM64_ROOT is the folder of an arm64 Debian or Ubuntu tree with the packages below. Where there is none
+# it is made, from the archives that this machine's apt knows (about 110 MB to load, 570 MB unpacked); nothing
+# is installed on the machine, and root is not needed. Exit 77 = skipped: AR_ARM64_ROOT is not set, or a tool
+# is missing. Everything happens in a namespace of its own, whose mounts and binfmt_misc end with it.
 set -euo pipefail
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 shared=${AR_SHARED:-$(dirname "$source_dir")/shared}
@@ -47,7 +48,8 @@ make_tree() {
     done
     say "making $root"
     rm -rf "$part"
-    mkdir -p "$part"/usr/{bin,lib,sbin} "$part"/var/lib/{dpkg,apt/lists/partial} "$part"/var/cache/apt/archives/partial
+    mkdir -p "$part"/usr/{bin,lib,sbin} "$part"/var/lib/{dpkg,apt/lists/partial} \
+        "$part"/var/cache/apt/archives/partial
     ln -s usr/bin usr/lib usr/sbin "$part"
     : >"$part/var/lib/dpkg/status"
     options=(-q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=
@@ -91,7 +93,8 @@ run() {
 
 build_all() {
     export PKG_CONFIG_LIBDIR=$root/$libs/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
-    cmake -S "$source_dir" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON -DCMAKE_SYSTEM_NAME=Linux \
+    cmake -S "$source_dir" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON \
+        -DCMAKE_SYSTEM_NAME=Linux \
         -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_SYSROOT="$root" \
         -DCMAKE_LIBRARY_ARCHITECTURE=aarch64-linux-gnu -DCMAKE_FIND_ROOT_PATH_MODE_PROGRAM=NEVER \
         -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY \
@@ -154,10 +157,12 @@ quantizes_and_runs() { # quantizes_and_runs vk|cl
     emulated "$build/anyround" quantize "$model" -o "$out/rtn.gguf" "${rtn[@]}" "${options[@]}" || return 1
     here quantize "$model" -o "$out/here.gguf" "${rtn[@]}" "${options[@]}" -q || return 1
     cmp "$out/rtn.gguf" "$out/here.gguf" || return 1
-    emulated "$build/anyround" run "$out/rtn.gguf" "${prompt[@]}" "${options[@]}" | tee "$out/said" || return 1
+    emulated "$build/anyround" run "$out/rtn.gguf" "${prompt[@]}" "${options[@]}" | tee "$out/said" ||
+        return 1
     here run "$out/here.gguf" "${prompt[@]}" "${options[@]}" >"$out/said.here" || return 1
     cmp "$out/said" "$out/said.here" || return 1
-    emulated "$build/anyround" quantize "$model" -o "$out/tuned" "${tuned[@]}" --calib "$model/../demo-heldout.txt" \
+    emulated "$build/anyround" quantize "$model" -o "$out/tuned" "${tuned[@]}" \
+        --calib "$model/../demo-heldout.txt" \
         "${options[@]}" || return 1
     said=$(emulated "$build/anyround" run "$out/tuned" "${prompt[@]}" "${options[@]}") || return 1
     [ -n "$said" ]

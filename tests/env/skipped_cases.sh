@@ -36,7 +36,8 @@ cat >"$dir/log" <<'LOG'
 [  PASSED  ] 10 test(s).
 LOG
 filter() { "$here/name_skipped.sh" "$1" >"$dir/found"; }
-printf '1/2 Test #4: test_one ... Passed\n\n100%% tests passed, 0 tests failed out of 2\n\nTotal\n' | filter "$dir/log"
+printf '1/2 Test #4: test_one ... Passed\n\n100%% tests passed, 0 tests failed out of 2\n\nTotal\n' |
+    filter "$dir/log"
 diff "$dir/found" - <<'EXPECTED'
 1/2 Test #4: test_one ... Passed
 
@@ -53,6 +54,7 @@ cases skipped: 0 of 0
 50% tests passed, 1 tests failed out of 2
 EXPECTED
 # Lines come out as they go in.
-{ echo first; for _ in $(seq 100); do if [ -s "$dir/found" ]; then echo second; exit; fi; sleep 0.1; done; } | filter /dev/null
+{ echo first; for _ in $(seq 100); do if [ -s "$dir/found" ]; then echo second; exit; fi; sleep 0.1; done; } |
+    filter /dev/null
 grep -q second "$dir/found"
 echo ok

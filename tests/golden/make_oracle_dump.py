@@ -1,18 +1,18 @@
-"""Runs the independent SignRound implementation of the larger test material again and keeps what its records do not
-hold: the tuned blocks, so that another implementation can be checked behind exactly those.
+"""Runs the independent SignRound implementation of the larger test material again and keeps what its records
+do not hold: the tuned blocks, so that another implementation can be checked behind exactly those.
 
     AR_SHARED=.. python3 make_oracle_dump.py OUT_DIR [MODEL | MODEL/SETTING/SEED ...]      needs torch, numpy
-    AR_ORACLE_DUMP=OUT_DIR test_oracle                                      checks the engine behind those blocks
+    AR_ORACLE_DUMP=OUT_DIR test_oracle                                 checks the engine behind those blocks
 
 Every SignRound run of oracle_runs.jsonl, or those named, gives OUT_DIR/MODEL-SETTING-SEED.safetensors:
   first (L) f64             the loss of every block's first batch, behind the tuned blocks before it
   order (L, 8) i32          the windows in that batch
   B.LINEAR.codes (O, I) u8, .scales (O, groups) f16, .zeros (O, groups) u8    of every block B but the last
-A symmetric scheme's codes and zeros are shifted by 2^(bits-1). The files are derived from a model of the material:
-they stay outside the repository. The records are of torch 1.13. With 2.15 most runs come out the same in every
-digit; others only before a tuning, since signs of gradients near zero follow the order of float sums. The differences
-are printed and must stay within oracle.md's bounds. Of the last block only the first step is run.
-"""
+A symmetric scheme's codes and zeros are shifted by 2^(bits-1). The files are derived from a model of the
+material: they stay outside the repository. The records are of torch 1.13. With 2.15 most runs come out the
+same in every digit; others only before a tuning, since signs of gradients near zero follow the order of float
+sums. The differences are printed and must stay within oracle.md's bounds. Of the last block only the first
+step is run. """
 import json
 import os
 import sys
@@ -33,8 +33,9 @@ BEHIND_TUNING = 0.06  # oracle.md: set MSE after tuning
 
 
 class Clamp(torch.autograd.Function):
-    """Gradient 1 at the bounds too, as torch had it up to 2.13. From 2.14 on it is 0 there, that is, at the codes 0 and
-    2^bits - 1: another method, whose block 0 ends with a loss 10 % to 14 % lower at 2 and 3 bits."""
+    """Gradient 1 at the bounds too, as torch had it up to 2.13. From 2.14 on it is 0 there, that is, at the
+    codes 0 and 2^bits - 1: another method, whose block 0 ends with a loss 10 % to 14 % lower at 2 and 3
+    bits."""
     @staticmethod
     def forward(ctx, x, min, max):
         ctx.save_for_backward(x)
@@ -91,7 +92,8 @@ oracle.QSet, oracle.Sampler = KeptQSet, KeptSampler
 
 
 def tuned(model, ids, run):
-    """The tuned blocks before the last, and the records of all, the last one's as far as its first step goes."""
+    """The tuned blocks before the last, and the records of all, the last one's as far as its first step
+    goes."""
     KeptQSet.made.clear()
     KeptSampler.first.clear()
     KeptSampler.blocks = model.L
@@ -158,7 +160,8 @@ def main():
         blocks, records = tuned(model, ids, run)
         print("%s: %.0f CPU seconds, torch %s" % (name, time.process_time() - start, torch.__version__))
         good &= compare(records, run["blocks"])
-        tensors = {"first": np.array([r["it0"] for r in records]), "order": np.array(KeptSampler.first, np.int32)}
+        tensors = {"first": np.array([r["it0"] for r in records]),
+                   "order": np.array(KeptSampler.first, np.int32)}
         for b in range(model.L - 1):
             tensors.update(stored(KeptQSet.made[b], blocks[b], "%d." % b))
         oracle.st_write(os.path.join(out, name.replace("/", "-") + ".safetensors"), tensors)

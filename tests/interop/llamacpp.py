@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """llamacpp.py PROGRAM [DEVICE [TYPE,… [MODEL,…]]]: GGUF files between anyround and llama.cpp, both ways.
 
-Every type we write loads in llama.cpp. Teacher-forced over 256 positions, our inference agrees within 1 % of the logits'
-standard deviation with its decoding of the file computed in f32, and with its Vulkan backend (no cooperative matrix, no
-f16 arithmetic) where that is right: where it is itself more than 1 % from that decoding (its products with BF16 weights,
-for one, round activations to bf16) its figures are printed only. Its CPU backend, which rounds activations to 8 bits, is
-within 1e-3 nats; perplexities under its protocol agree within 0.2 %; on trained models 64 greedy tokens are equal. The
-same for files that llama-quantize made. How to run it: docs/formats.md.
-"""
+Every type we write loads in llama.cpp. Teacher-forced over 256 positions, our inference agrees within 1 % of
+the logits' standard deviation with its decoding of the file computed in f32, and with its Vulkan backend (no
+cooperative matrix, no f16 arithmetic) where that is right: where it is itself more than 1 % from that
+decoding (its products with BF16 weights, for one, round activations to bf16) its figures are printed only.
+Its CPU backend, which rounds activations to 8 bits, is within 1e-3 nats; perplexities under its protocol
+agree within 0.2 %; on trained models 64 greedy tokens are equal. The same for files that llama-quantize made.
+How to run it: docs/formats.md. """
 import os
 import sys
 
 import peer
 
-TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k"]
+TYPES = ["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m",
+         "q2_k"]
 PROMPT = "First Citizen:\nBefore we proceed"
 failed = 0
 
@@ -26,7 +27,8 @@ def check(what, ok, text):
 
 def agree(program, name, model, text, work):
     """One file in both programs."""
-    ours, decoded, log = (os.path.join(work, name.replace(" ", "-") + end) for end in (".ours.kld", ".f32.gguf", ".theirs.kld"))
+    ours, decoded, log = (os.path.join(work, name.replace(" ", "-") +
+                                       end) for end in (".ours.kld", ".f32.gguf", ".theirs.kld"))
     mine = program.eval(model, text, "--protocol", "llamacpp", "--max-windows", "1", "--save-logits", ours)
     a = peer.Logits(ours)
     peer.llama("llama-quantize", "--allow-requantize", model, decoded, "F32", "2")
@@ -34,17 +36,20 @@ def agree(program, name, model, text, work):
     os.unlink(decoded)
     vulkan = peer.llama_logits(model, text, log, peer.VULKAN)
     own = peer.compare(vulkan, exact)[0]
-    for backend, b in (("f32", exact), ("vulkan", vulkan), ("cpu", peer.llama_logits(model, text, log, peer.CPU))):
+    for backend, b in (("f32", exact), ("vulkan", vulkan),
+                       ("cpu", peer.llama_logits(model, text, log, peer.CPU))):
         delta, flips, kl = peer.compare(a, b)
         ppl = a.ppl() if b.cuts_labels() else mine["ppl"]
-        figures = "max |d| %.4f std, %d clear flips, KL %.2e, ppl %.4f against %.4f" % (delta, flips, kl, ppl, b.ppl())
+        figures = "max |d| %.4f std, %d clear flips, KL %.2e, ppl %.4f against %.4f" % (
+            delta, flips, kl, ppl, b.ppl())
         close = flips == 0 and delta <= 0.01 and abs(ppl / b.ppl() - 1) < 0.002
         if backend == "cpu":
             check(name + " cpu", kl <= 1e-3, figures)
         elif backend == "f32" or own <= 0.01:
             check(name + " " + backend, close, figures)
         else:
-            print("note  %-34s %s; it is %.4f from its own f32" % (name + " vulkan", figures, own), flush=True)
+            print("note  %-34s %s; it is %.4f from its own f32" % (name + " vulkan", figures, own),
+                  flush=True)
 
 
 def greedy(program, name, model):
@@ -68,7 +73,8 @@ def main():
         text = os.path.join(peer.SHARED, "data", "text", "tinystories", "tinystories_v1_sample.txt")
         sources.append(("stories260K", story, text, True))
     for family in ("llama", "qwen2"):
-        sources.append(("random-" + family, peer.random_model(os.path.join(work, "random-" + family), family), peer.HELDOUT, False))
+        sources.append(("random-" + family, peer.random_model(os.path.join(work, "random-" + family), family),
+                        peer.HELDOUT, False))
     for name, source, text, trained in sources:
         if models and name not in models:
             continue

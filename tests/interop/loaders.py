@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""loaders.py PROGRAM [DEVICE] [CASE,…]: packed folders of anyround in the libraries that are to read them, on CPU.
+"""loaders.py PROGRAM [DEVICE] [CASE,…]: packed folders of anyround in the libraries that are to read them, on
+CPU.
 
-The demo model is quantized to every packed format at every width; transformers loads each folder with the library its
-config.json asks for (auto-round, gptqmodel, compressed-tensors). Every quantized linear of the loaded model, fed with
-the identity, must give the W' that the `fake` folder of the same run holds, within fp16's rounding; and its logits must
-be those of anyround, no further off than twice what rounding W' itself to fp16 changes. Codes of -2^(bits-1) and negative
-scales must occur among what was compared. How to run it: docs/formats.md. Exit status 77 = skipped.
-"""
+The demo model is quantized to every packed format at every width; transformers loads each folder with the
+library its config.json asks for (auto-round, gptqmodel, compressed-tensors). Every quantized linear of the
+loaded model, fed with the identity, must give the W' that the `fake` folder of the same run holds, within
+fp16's rounding; and its logits must be those of anyround, no further off than twice what rounding W' itself
+to fp16 changes. Codes of -2^(bits-1) and negative scales must occur among what was compared. How to run it:
+docs/formats.md. Exit status 77 = skipped. """
 import importlib.util
 import logging
 import os
@@ -34,12 +35,16 @@ RUNS = [
     ("asym3", ["--bits", "3", "--group", "64", "--asym"], ["auto_round", "gptq_v2"]),
     ("sym2", ["--bits", "2", "--group", "32"], ["auto_round", "gptq", "gptq_v2"]),
     ("asym2", ["--bits", "2", "--group", "32", "--asym"], ["auto_round", "gptq_v2"]),
-    ("signround", ["--bits", "4", "--group", "32", "--method", "signround", "--iters", "8", "--samples", "8", "--seqlen",
+    ("signround", ["--bits", "4", "--group", "32", "--method", "signround", "--iters", "8", "--samples", "8",
+                   "--seqlen",
                    "64"], ["auto_round", "auto_round_awq", "gptq", "awq", "compressed_tensors"]),
 ]
-NEEDS = {"auto_round": ["auto_round"], "auto_round_awq": ["auto_round", "gptqmodel"], "gptq": ["gptqmodel", "optimum"],
-         "gptq_v2": ["gptqmodel", "optimum"], "awq": ["gptqmodel"], "compressed_tensors": ["compressed_tensors"]}
-LINEARS = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj",
+NEEDS = {"auto_round": ["auto_round"], "auto_round_awq": ["auto_round", "gptqmodel"],
+         "gptq": ["gptqmodel", "optimum"],
+         "gptq_v2": ["gptqmodel", "optimum"], "awq": ["gptqmodel"],
+         "compressed_tensors": ["compressed_tensors"]}
+LINEARS = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
+           "mlp.up_proj",
            "mlp.down_proj"]
 failed = checked = 0
 
@@ -63,8 +68,8 @@ def check(what, ok, text):
 
 
 def load(path, fmt):
-    """compressed-tensors is decompressed while loading: otherwise transformers expects asymmetric zero points unpacked
-    (llm-compressor issue 1618)."""
+    """compressed-tensors is decompressed while loading: otherwise transformers expects asymmetric zero points
+    unpacked (llm-compressor issue 1618)."""
     extra = {}
     if fmt == "compressed_tensors":
         extra["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
@@ -116,7 +121,8 @@ def compare_weights(model, fake):
 def check_corners(what, path, fake, bits):
     """What the symmetric scheme is known to give occurs in the auto_round folder at path."""
     from safetensors.numpy import load_file
-    tensors, middle, lowest, negative, count = load_file(os.path.join(path, "model.safetensors")), 2**(bits - 1), 0, 0, 0
+    tensors = load_file(os.path.join(path, "model.safetensors"))
+    middle, lowest, negative, count = 2**(bits - 1), 0, 0, 0
     for name, module in linears(fake):
         layer, rest = name.split(".", 1)
         s = tensors["model.layers.%s.%s.scales" % (layer, rest)].T.astype(np.float32)
@@ -124,7 +130,8 @@ def check_corners(what, path, fake, bits):
         lowest += (w == -middle * s[:, :, None]).any(2).sum()
         negative += (s < 0).sum()
         count += s.size
-    check(what + " scheme", negative > count // 4 and lowest > count // 2, "%d groups: %d negative scales, code %d in %d"
+    check(what + " scheme", negative > count // 4 and lowest > count // 2,
+          "%d groups: %d negative scales, code %d in %d"
           % (count, negative, -middle, lowest))
 
 
@@ -134,7 +141,8 @@ def compare(program, what, path, fmt, fake):
     program.eval(path, peer.HELDOUT, "--protocol", "llamacpp", "--window", str(WINDOW), "--max-windows", "1",
                  "--save-logits", file)
     ours = peer.Logits(file)
-    half = distance(log_softmax(plain(os.path.join(os.path.dirname(path), "fake"), torch.float16), ours), ours)
+    half = distance(log_softmax(plain(os.path.join(os.path.dirname(path), "fake"), torch.float16), ours),
+                    ours)
     exact = distance(log_softmax(fake, ours), ours)
     model = load(path, fmt)
     module = type(next(linears(model))[1]).__name__
@@ -147,7 +155,8 @@ def compare(program, what, path, fmt, fake):
 def run_case(program, work, name, options, formats):
     out = os.path.join(work, name)
     method = [] if "--method" in options else ["--method", "rtn"]
-    program("quantize", peer.DEMO, "-o", out, *method, *options, "--format", ",".join(formats + ["fake"]), "-q")
+    program("quantize", peer.DEMO, "-o", out, *method, *options, "--format", ",".join(formats + ["fake"]),
+            "-q")
     fake = plain(os.path.join(out, "fake"), torch.float32)
     if "--asym" not in options:
         check_corners(name, os.path.join(out, "auto_round"), fake, int(options[1]))

@@ -1,6 +1,6 @@
 """What the interop scripts share: running anyround and llama.cpp's programs, models of our own, logits files.
 
-AR_LLAMA_RUN   command prefix for llama.cpp's programs, e.g. that of a container or another root (default: none)
+AR_LLAMA_RUN   command prefix for llama.cpp's programs, e.g. a container's or another root's (default: none)
 AR_INTEROP_DIR folder for models and results that both sides see (default: a temporary one)
 Needs numpy. Exit status 77 = skipped, with the reason.
 """
@@ -100,16 +100,20 @@ def write_safetensors(path, tensors):
 
 
 def random_model(path, family, hidden=1024, inter=2816, layers=9, heads=16, kv_heads=8, seed=1):
-    """A Hugging Face folder with random weights and the demo model's tokenizer: about 100 M parameters by default."""
+    """A Hugging Face folder with random weights and the demo model's tokenizer: about 100 M parameters by
+    default."""
     if os.path.exists(os.path.join(path, "model.safetensors")):
         return path
     os.makedirs(path, exist_ok=True)
     with open(os.path.join(DEMO, "config.json")) as f:
         base = json.load(f)
-    config = {"model_type": family, "hidden_size": hidden, "intermediate_size": inter, "num_hidden_layers": layers,
+    config = {"model_type": family, "hidden_size": hidden, "intermediate_size": inter,
+              "num_hidden_layers": layers,
               "num_attention_heads": heads, "num_key_value_heads": kv_heads, "vocab_size": base["vocab_size"],
-              "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False,
-              "hidden_act": "silu", "bos_token_id": base.get("bos_token_id"), "eos_token_id": base.get("eos_token_id"),
+              "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+              "tie_word_embeddings": False,
+              "hidden_act": "silu", "bos_token_id": base.get("bos_token_id"),
+              "eos_token_id": base.get("eos_token_id"),
               "architectures": [{"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}[family]]}
     rng, kv = np.random.default_rng(seed), hidden // heads * kv_heads
     tensors = {"model.embed_tokens.weight": rng.normal(0, 1, (config["vocab_size"], hidden))}
@@ -143,7 +147,8 @@ def random_model(path, family, hidden=1024, inter=2816, layers=9, heads=16, kv_h
 # ---- logits files: llama-perplexity --kl-divergence-base, anyround eval --save-logits ----
 
 class Logits:
-    """ids (windows, T); log-probabilities (positions, V) and, per position, the one below which they are cut."""
+    """ids (windows, T); log-probabilities (positions, V) and, per position, the one below which they are
+    cut."""
 
     def __init__(self, path):
         with open(path, "rb") as f:
@@ -168,13 +173,14 @@ class Logits:
         return float(np.exp(-self.at_labels(self.logp).mean()))
 
     def cuts_labels(self):
-        """Whether a token of the text lies below the cut, as happens in random models: then ppl() is too low."""
+        """Whether a token of the text lies below the cut, as happens in random models: then ppl() is too
+        low."""
         return bool(self.at_labels(self.cut).any())
 
 
 def compare(a, b):
-    """Distance of two runs on the same ids: max |difference| over the standard deviation of the logits, tokens whose
-    argmax differs although the gap exceeds 4 % of that deviation, KL(b || a) in nats."""
+    """Distance of two runs on the same ids: max |difference| over the standard deviation of the logits,
+    tokens whose argmax differs although the gap exceeds 4 % of that deviation, KL(b || a) in nats."""
     if not np.array_equal(a.ids[:, 1:], b.ids[:, 1:]):
         raise RuntimeError("the two programs tokenize the text differently")
     std = b.logp.std()
@@ -188,9 +194,10 @@ def compare(a, b):
 
 
 def llama_logits(model, text, out, device, chunks=1, ctx=512):
-    """Runs llama-perplexity; its logits. The perplexity is taken from them: the program prints it from a thread of its
-    own, which at times loses the last line."""
+    """Runs llama-perplexity; its logits. The perplexity is taken from them: the program prints it from a
+    thread of its own, which at times loses the last line."""
     if os.path.exists(out):
         os.unlink(out)
-    llama("llama-perplexity", "-m", model, "-f", text, "-c", str(ctx), "--chunks", str(chunks), *device, "--kl-divergence-base", out)
+    llama("llama-perplexity", "-m", model, "-f", text, "-c", str(ctx), "--chunks", str(chunks), *device,
+          "--kl-divergence-base", out)
     return Logits(out)
