@@ -1,4 +1,5 @@
-/* Shared by op_fake_quant.c and op_fake_super.c, the plain and the double-quantized structures. */
+/* Shared by op_fake_quant.c, the public ops, and the rows they choose from: plain groups (fq_plain.c) and
+ * double-quantized ones (op_fake_super.c). */
 #ifndef AR_FAKE_QUANT_H
 #define AR_FAKE_QUANT_H
 #include "internal.h"
@@ -16,7 +17,7 @@ typedef struct ar__fq_shape {
                                          takes, and their reciprocals */
 } ar__fq_shape;
 
-/* Bytes per multiple of a state. */
+/* fq_shape.c: bytes per multiple of a state. */
 double ar__fq_state_bytes(uint32_t kind);
 /* Errors: ARG (t is NULL), SHAPE (expected (O, groups, each)). */
 ar_status ar__fq_check_groups(const char *op, const char *name, const ar_tensor *t, const ar__fq_shape *s,
@@ -24,12 +25,27 @@ ar_status ar__fq_check_groups(const char *op, const char *name, const ar_tensor 
 /* Fills the kinds and divisors of s, whose sizes are known. Errors: ARG (divisors), DTYPE, SHAPE. */
 ar_status ar__fq_check_tuned(const char *op, ar__fq_shape *s, const ar_fq_state *st, const ar_fq_desc *desc);
 
-/* What the public ops do for a scheme with a super kind; range is ar_op_super_start's start. */
-ar_status ar__super_fake_quant(ar_graph *g, ar_tensor **Wq, ar_tensor **sz, const ar_tensor *W,
-                               const ar_tensor *start, const ar_fq_state *st, const ar_fq_desc *desc);
-ar_status ar__super_codes(ar_graph *g, ar_tensor **codes, ar_tensor **sz, const ar_tensor *W,
-                          const ar_tensor *start, const ar_fq_state *st, const ar_fq_desc *desc);
-ar_status ar__super_grad(ar_graph *g, ar_tensor **dv, ar_tensor **dmm, const ar_tensor *dWq,
-                         const ar_tensor *W, const ar_tensor *start, const ar_tensor *sz,
-                         const ar_fq_state *st, const ar_fq_desc *desc);
+/* What one op is given, checked; v and mm are what to bind where nothing is tuned. */
+typedef struct ar__fq_args {
+    const ar_tensor *W, *range, *v, *mm;
+    const ar_tensor *sz;  /* all but scale */
+    const ar_tensor *dWq; /* grad */
+    const ar_fq_desc *desc;
+} ar__fq_args;
+
+/* A structure of scales: what differs between them. Outputs exist and have their shapes. */
+typedef struct ar__fq_kind {
+    int64_t range_each; /* numbers of a group in range */
+    /* Sizes, lanes, Q and the limits of multiples. Errors: those of the scheme, DTYPE, SHAPE. */
+    ar_status (*shape)(const char *op, ar__fq_shape *s, const ar_graph *g, const ar_tensor *W,
+                       const ar_scheme *scheme);
+    /* range from W; checks both. */
+    ar_status (*start)(ar_graph *g, ar_tensor *range, const ar_tensor *W, const ar_scheme *scheme);
+    ar_status (*scale)(ar_graph *g, ar_tensor *sz, const ar__fq_shape *s, const ar__fq_args *a);
+    ar_status (*forward)(ar_graph *g, ar_tensor *Wq, const ar__fq_shape *s, const ar__fq_args *a);
+    ar_status (*codes)(ar_graph *g, ar_tensor *codes, const ar__fq_shape *s, const ar__fq_args *a);
+    ar_status (*grad)(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const ar__fq_shape *s,
+                      const ar__fq_args *a);
+} ar__fq_kind;
+extern const ar__fq_kind ar__fq_plain, ar__fq_super;
 #endif
