@@ -298,6 +298,7 @@ typedef struct ar_storage {
     int32_t group_multiple;         /* group must be a multiple of this (32), or -1 */
     int32_t k_multiple, n_multiple; /* I % k_multiple == 0, O % n_multiple == 0, else the layer stays float */
     bool short_group;               /* I % group != 0 allowed */
+    const char *const *extras;      /* names of the extra tensors it can hold, ended by NULL; NULL = none */
 } ar_storage;
 
 typedef struct ar_output_plan {
@@ -345,6 +346,9 @@ typedef struct ar_output_request {
 ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *request);
 /* GGUF's types of the embedding and of the head (with what is tied to it); NULL = as the plan's type says. */
 ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type);
+/* Whether every format of the plan can hold the extra tensors that `method` delivers (names ended by NULL;
+ * NULL = none). Errors: USAGE names the format and the tensor. */
+ar_status ar_output_plan_extras(const ar_output_plan *plan, const char *method, const char *const *names);
 /* true if linear (O, I) can be stored by every format of the plan. */
 bool ar_output_plan_holds(const ar_output_plan *plan, int64_t O, int64_t I);
 /* The scheme of linear i of a block of a model with this config, by the rules of the plan's type; false where

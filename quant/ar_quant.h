@@ -183,6 +183,19 @@ typedef struct ar_observer {
 
 /* ---- results ---- */
 
+/* A tensor that a method delivers beside a linear's codes, such as low-rank factors or scales of the inputs.
+ */
+#define AR_EXTRA_NAME 32
+#define AR_EXTRA_DIMS 4
+typedef struct ar_extra {
+    char name[AR_EXTRA_NAME]; /* no dots */
+    ar_dtype dtype;
+    int32_t dim_count;
+    int64_t dims[AR_EXTRA_DIMS];
+    void *data; /* owned, host memory */
+} ar_extra;
+size_t ar_extra_bytes(const ar_extra *e);
+
 /* One quantized linear, in host memory, exactly as it will be stored. W'[o,i] = s (q - zp), or s q + b when
  * zero is AR_ZERO_F16MIN (b = fp16(-zp s)). Scales may be negative in the symmetric scheme. With scheme.super
  * the last four hold the scales (see ar_super), and scales, zeros and mins are NULL; every product is rounded
@@ -198,10 +211,19 @@ typedef struct ar_qlinear {
     uint16_t *d, *dmin; /* (O, supers) fp16 bits; dmin: AR_ZERO_F16MIN only, else NULL */
     int8_t *sub_scales; /* (O, groups): sc */
     uint8_t *sub_mins;  /* (O, groups): mn; AR_ZERO_F16MIN only, else NULL */
+    ar_extra *extras;   /* (extra_count), owned; W' above is without them */
+    int32_t extra_count;
 } ar_qlinear;
 ar_status ar_qlinear_init(ar_qlinear *q, const ar_scheme *scheme, int64_t O, int64_t I);
 void ar_qlinear_deinit(ar_qlinear *q);
 void ar_qlinear_free(ar_qlinear *q); /* deinit + free; NULL is fine */
+/* quant/core/extra.c. Adds a tensor with a copy of data (NULL = zeros). Errors: ARG for a name that is empty,
+ * too long, dotted or there already, or an unknown type; SHAPE for a dimension below 1 or more than 2^31 - 1
+ * elements; MEMORY. */
+ar_status ar_qlinear_add_extra(ar_qlinear *q, const char *name, ar_dtype dtype, int32_t dim_count,
+                               const int64_t *dims, const void *data);
+const ar_extra *ar_qlinear_extra(const ar_qlinear *q, const char *name); /* NULL if there is none */
+void ar_qlinear_drop_extras(ar_qlinear *q);
 /* dst (O, I) = W'. Plain f32 arithmetic, the reference every reader is compared with bit for bit. */
 void ar_qlinear_dequant(float *dst, const ar_qlinear *q);
 /* Round to nearest on the host in f32; the scalar truth of the scheme. Errors: those of the two checks below.
@@ -289,6 +311,9 @@ typedef struct ar_method {
     bool needs_samples;
     ar_status (*run)(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer);
+    /* Names of the extras that it delivers, ended by NULL; NULL = none. A format that cannot hold one is
+     * refused before the work. */
+    const char *const *extras;
 } ar_method;
 /* NULL if there is no such method. Index form: NULL past the end. */
 const ar_method *ar_method_find(const char *name);

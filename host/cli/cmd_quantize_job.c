@@ -394,6 +394,7 @@ static ar_status run_job(job *j) {
     AR_GO(ar_model_open(&j->model, r->model));
     AR_GO(part_folder(&part_dir, r->out));
     AR_GO(ar__output_accepts(&r->plan, j->model));
+    AR_GO(ar_output_plan_extras(&r->plan, r->method->name, r->method->extras));
     AR_GO(ar__output_check(&r->plan, r->out, j->model->path));
     if (r->report) AR_GO(ar__output_check_file("--report", r->report, r->out));
     AR_GO(ar__part_check(part_dir));

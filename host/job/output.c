@@ -145,13 +145,39 @@ ar_status ar__output_check_file(const char *option, const char *path, const char
 
 /* ---- writing ---- */
 
+/* A format's source: what it cannot hold never reaches it. */
+typedef struct guarded {
+    const ar_write_source *src;
+    const ar_format *format;
+    ar_storage storage;
+} guarded;
+
+static ar_status guarded_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) {
+    const guarded *g = ctx;
+    AR_TRY(g->src->linear(g->src->ctx, q, block, i));
+    for (int32_t k = 0; *q && k < (*q)->extra_count; k++)
+        if (!ar__storage_holds_extra(&g->storage, (*q)->extras[k].name)) {
+            ar_status status = ar__fail(AR_ERR_UNSUPPORTED, "%s cannot hold %s, which block %d has",
+                                        g->format->name, (*q)->extras[k].name, (int)block);
+            ar_qlinear_free(*q);
+            *q = NULL;
+            return status;
+        }
+    return AR_OK;
+}
+
 static ar_status write_staged(const char *staging, const ar_write_source *src) {
     for (int32_t i = 0; i < src->plan->format_count; i++) {
         const ar_format *f = ar_format_find(src->plan->formats[i]);
+        guarded g = {.src = src, .format = f};
+        ar_write_source source = *src;
         char *path = NULL;
+        source.linear = guarded_linear;
+        source.ctx = &g;
+        AR_TRY(f->storage(&g.storage, src->plan));
         AR_TRY(ar_path_join(&path, staging, f->name));
-        ar_status status = f->write(path, src);
-        if (status == AR_OK) status = f->verify(path, src);
+        ar_status status = f->write(path, &source);
+        if (status == AR_OK) status = f->verify(path, &source);
         free(path);
         AR_TRY(status);
     }

@@ -17,9 +17,10 @@ ar_status ar__output_accepts(const ar_output_plan *plan, const ar_open_model *m)
 /* As ar__output_check for one more file, named by `option` in errors: its folder can be written into, and it
  * is not `out`. */
 ar_status ar__output_check_file(const char *option, const char *path, const char *out);
+bool ar__storage_holds_extra(const ar_storage *s, const char *name);
 /* Writes every format of src->plan below the folder `staging` (on the file system of `out`; what is there is
  * removed), reads all of them back, and moves them to their places when all are right. On failure nothing
  * stands at these places that was not there before, and `staging` is gone. Errors: CHECK; those of the
- * formats. */
+ * formats; UNSUPPORTED names an extra tensor that a format cannot hold. */
 ar_status ar__output_write(const char *out, const char *staging, const ar_write_source *src);
 #endif

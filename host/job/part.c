@@ -168,6 +168,43 @@ static int32_t list_tensors(part_tensor out[PART_TENSORS], const ar_qlinear *q) 
     return q->mins ? 4 : 3;
 }
 
+/* The names of safetensors' types, by ar_dtype. */
+static const char *const dtype_names[AR_DTYPE_COUNT] = {
+    [AR_F32] = "F32", [AR_F16] = "F16", [AR_BF16] = "BF16", [AR_I32] = "I32",
+    [AR_U32] = "U32", [AR_I16] = "I16", [AR_U8] = "U8"};
+
+/* "self_attn.q_proj.extra.NAME" */
+static void extra_name(char out[160], const char *linear, const char *name) {
+    snprintf(out, 160, "%s.extra.%s", linear, name);
+}
+
+static ar_status declare_extras(ar_st_writer *w, const ar_linear *lin, const ar_qlinear *q) {
+    char name[160];
+    for (int32_t k = 0; k < q->extra_count; k++) {
+        const ar_extra *e = &q->extras[k];
+        extra_name(name, lin->name, e->name);
+        AR_TRY(ar_st_writer_declare(w, name, dtype_names[e->dtype], e->dim_count, e->dims));
+    }
+    return AR_OK;
+}
+
+static ar_status load_extras(ar_qlinear *q, const ar_safetensors *st, const ar_linear *lin) {
+    char prefix[160];
+    extra_name(prefix, lin->name, "");
+    for (int64_t i = 0; i < ar_safetensors_count(st); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(st, i);
+        int dtype = 0;
+        if (strncmp(t->name, prefix, strlen(prefix)) != 0) continue;
+        while (dtype < AR_DTYPE_COUNT && strcmp(dtype_names[dtype], t->dtype) != 0) dtype++;
+        if (dtype == AR_DTYPE_COUNT)
+            return ar__fail(AR_ERR_FORMAT, "state: tensor %s: found type %s, expected f32 to u8", t->name,
+                            t->dtype);
+        AR_TRY(ar_qlinear_add_extra(q, t->name + strlen(prefix), (ar_dtype)dtype, t->dim_count, t->dims,
+                                    t->data));
+    }
+    return AR_OK;
+}
+
 static ar_status declare_block(ar_st_writer *w, const ar_block *block, ar_qlinear *const *linears,
                                const ar_block_report *report) {
     char text[400], name[160];
@@ -189,6 +226,7 @@ static ar_status declare_block(ar_st_writer *w, const ar_block *block, ar_qlinea
             AR_TRY(ar_st_writer_declare(w, name, list[k].dtype, 2,
                                         (const int64_t[]){linears[i]->O, list[k].cols}));
         }
+        AR_TRY(declare_extras(w, &block->linears[i], linears[i]));
     }
     if (report->history)
         AR_TRY(ar_st_writer_declare(w, "history", "F32", 1, (const int64_t[]){report->step_count}));
@@ -209,6 +247,8 @@ ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *co
         part_tensor list[PART_TENSORS];
         int32_t count = list_tensors(list, linears[i]);
         for (int32_t k = 0; k < count; k++) AR_GO(ar_st_writer_data(w, list[k].data, list[k].bytes));
+        for (int32_t k = 0; k < linears[i]->extra_count; k++)
+            AR_GO(ar_st_writer_data(w, linears[i]->extras[k].data, ar_extra_bytes(&linears[i]->extras[k])));
     }
     if (report->history)
         AR_GO(ar_st_writer_data(w, report->history, (size_t)report->step_count * sizeof(float)));
@@ -247,6 +287,7 @@ static ar_status load_linear(const ar_safetensors *st, const ar_linear *lin, ar_
     part_tensor list[PART_TENSORS];
     int32_t count = status == AR_OK ? list_tensors(list, made) : 0;
     for (int32_t k = 0; status == AR_OK && k < count; k++) status = copy_tensor(st, lin->name, &list[k]);
+    if (status == AR_OK) status = load_extras(made, st, lin);
     if (status != AR_OK) {
         ar_qlinear_free(made);
         return status;

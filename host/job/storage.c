@@ -2,9 +2,16 @@
  * their storage models. What cannot be expressed is wrong usage, naming the pair. */
 #include "fmt_gguf.h"
 #include "formats.h"
+#include "output.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+bool ar__storage_holds_extra(const ar_storage *s, const char *name) {
+    for (int32_t i = 0; s->extras && s->extras[i]; i++)
+        if (strcmp(s->extras[i], name) == 0) return true;
+    return false;
+}
 
 /* ---- the list of formats ---- */
 
@@ -192,4 +199,16 @@ bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, 
         if (strcmp(hf, wanted) == 0)
             return ar__gguf_scheme(scheme, ar__gguf_plan_type(plan, config, name, lin->I));
     return false;
+}
+
+ar_status ar_output_plan_extras(const ar_output_plan *plan, const char *method, const char *const *names) {
+    for (int32_t i = 0; names && i < plan->format_count; i++) {
+        ar_storage s = {0};
+        AR_TRY(ar_format_find(plan->formats[i])->storage(&s, plan));
+        for (int32_t k = 0; names[k]; k++)
+            if (!ar__storage_holds_extra(&s, names[k]))
+                return ar__fail(AR_ERR_USAGE, "--format %s cannot hold %s, which --method %s delivers",
+                                plan->formats[i], names[k], method);
+    }
+    return AR_OK;
 }

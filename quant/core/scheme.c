@@ -54,6 +54,7 @@ void ar_qlinear_deinit(ar_qlinear *q) {
     free(q->dmin);
     free(q->sub_scales);
     free(q->sub_mins);
+    ar_qlinear_drop_extras(q);
     *q = (ar_qlinear){0};
 }
 

@@ -8,4 +8,4 @@ static ar_status run(const ar_model *model, ar_device *device, const ar_samples 
     return ar__walk_blocks(model, device, NULL, desc, sink, observer, NULL);
 }
 
-const ar_method ar__method_rtn = {"rtn", "round to nearest; no calibration data", false, run};
+const ar_method ar__method_rtn = {"rtn", "round to nearest; no calibration data", false, run, NULL};

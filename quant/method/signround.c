@@ -24,4 +24,4 @@ static ar_status run(const ar_model *model, ar_device *device, const ar_samples 
 }
 
 const ar_method ar__method_signround = {"signround", "rounding and ranges tuned by signed gradient descent",
-                                        true, run};
+                                        true, run, NULL};
