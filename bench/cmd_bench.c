@@ -71,6 +71,15 @@ static ar_status make_samples(ar_samples *s, const ar_open_model *m, const bench
     return AR_OK;
 }
 
+/* Of signround, whose steps are timed: an option's name here is what a user would write. */
+static ar_status set_options(ar_method_options *options, const bench_options *o) {
+    ar_method_options_init(options, ar_method_find("signround"));
+    ar_method_options_put(options, "iters", (double)o->steps + 2);
+    ar_method_options_put(options, "batch", (double)o->batch);
+    ar_method_options_put(options, "seed", 1);
+    return ar_method_options_set(options, "select", "batch");
+}
+
 /* Median seconds of one step, from the gaps between finished steps after the first two. */
 static ar_status time_steps(double *median, const ar_open_model *m, ar_device *device,
                             const bench_options *o) {
@@ -79,11 +88,10 @@ static ar_status time_steps(double *median, const ar_open_model *m, ar_device *d
     double gaps[MAX_STEPS];
     int32_t gap_count = 0;
     ar_status status = times ? make_samples(&samples, m, o) : AR_ERR_MEMORY;
+    ar_method_options options;
     ar_quant_desc desc = {.scheme = {(int32_t)o->bits, (int32_t)o->group, AR_ZERO_INT, 0, AR_SUPER_NONE},
-                          .iters = (int32_t)o->steps + 2,
-                          .batch = (int32_t)o->batch,
-                          .select = AR_SELECT_BATCH,
-                          .seed = 1};
+                          .options = &options};
+    if (status == AR_OK) status = set_options(&options, o);
     ar_sink sink = {.block = drop_block};
     ar_observer observer = {.progress = on_progress, .ctx = times};
     if (status == AR_OK)

@@ -316,10 +316,7 @@ typedef struct ar_write_source {
     ar_status (*linear)(void *ctx, ar_qlinear **q, int32_t block,
                         int32_t i); /* NULL in *q = stays float; free with ar_qlinear_free */
     void *ctx;
-    const char *method; /* "rtn" or "signround", … */
-    int32_t iters;
-    float lr, minmax_lr;
-    int32_t sample_count, T, batch;
+    const ar_method_options *options; /* of the method that was run; NULL = nothing is said of it */
 } ar_write_source;
 
 typedef struct ar_format {

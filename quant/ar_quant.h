@@ -268,9 +268,72 @@ typedef struct ar_sink {
 
 /* ---- methods ---- */
 
-typedef enum ar_select { AR_SELECT_HELDOUT, AR_SELECT_BATCH, AR_SELECT_LAST } ar_select;
-typedef enum ar_optimizer { AR_OPTIMIZER_SIGN, AR_OPTIMIZER_ADAM } ar_optimizer;
-typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE_I16 } ar_state_kind;
+/* How an option of a method is written. */
+typedef enum ar_value_kind { AR_VALUE_FLAG, AR_VALUE_INT, AR_VALUE_REAL, AR_VALUE_CHOICE } ar_value_kind;
+
+typedef struct ar_method ar_method;
+typedef struct ar_method_options ar_method_options;
+
+/* One option of a method. From these rows come parsing and its errors, help, what the state of a run
+ * compares, what reports print and what writers store. */
+typedef struct ar_option_row {
+    const char *name; /* "minmax_lr"; as an option --minmax-lr, a flag that is on by itself --no-NAME */
+    ar_value_kind kind;
+    double preset;             /* where nothing is given; of a choice the index */
+    double lo, hi;             /* INT, REAL: what may be given */
+    const char *const *choice; /* CHOICE: its words, NULL at the end */
+    const char *value,
+        *help;           /* "N", what it does; help NULL = a program sets it, it is no option of its own */
+    const char *record;  /* its name in a run's state and report; NULL = it does not decide the result;
+                          * " x " = its value is put behind that of the row before, these words between */
+    const char *zero_is; /* the method that 0 of this one amounts to; NULL = none */
+    /* What stands for 0, in linears of `scheme`; NULL = 0 is 0. */
+    double (*rule)(const ar_method_options *o, const ar_scheme *scheme);
+} ar_option_row;
+
+/* Values for several options at once, under one name; values given one by one win. */
+typedef struct ar_recipe_value {
+    const char *option; /* NULL = no more */
+    double value;
+    const char *unless; /* not taken where this option is given either; NULL = no such one */
+} ar_recipe_value;
+#define AR_RECIPE_VALUES 8
+typedef struct ar_recipe {
+    const char *name, *help;
+    ar_recipe_value values[AR_RECIPE_VALUES];
+} ar_recipe;
+
+/* One value for every option of a method. The fields are quant/method's: use the functions. */
+#define AR_MAX_OPTIONS 32
+struct ar_method_options {
+    const ar_method *method;
+    const char *recipe; /* NULL = none was named */
+    double value[AR_MAX_OPTIONS];
+    bool given[AR_MAX_OPTIONS];
+};
+/* Every option as its row has it. */
+void ar_method_options_init(ar_method_options *o, const ar_method *method);
+/* The value of option `name` as `text` writes it: a number, a choice's word, 0 or 1 for a flag; "recipe" too.
+ * Errors: USAGE names the option, what was found and expected. */
+ar_status ar_method_options_set(ar_method_options *o, const char *name, const char *text);
+/* As a program sets it: unchecked, and not as given by a user. Nothing happens if there is no such option. */
+void ar_method_options_put(ar_method_options *o, const char *name, double value);
+/* 0 if there is no such option. A choice's index. */
+double ar_method_options_get(const ar_method_options *o, const char *name);
+/* As get, but in linears of `scheme` and after the row's rule. */
+double ar_method_options_rule(const ar_method_options *o, const char *name, const ar_scheme *scheme);
+bool ar_method_options_given(const ar_method_options *o, const char *name);
+/* Takes the recipe's values (the method's own if none was named) where none are given and checks what all
+ * mean together. Errors: USAGE, also for what would have no effect. */
+ar_status ar_method_options_finish(ar_method_options *o);
+/* The method that is run in the end; *row, unless NULL, is the option that says so, or NULL. */
+const ar_method *ar_method_options_method(const ar_method_options *o, const ar_option_row **row);
+/* Field *at of what the result depends on, and *at moves on: name and value, as a state records it. false
+ * past the last one. */
+bool ar_method_options_record(const char **name, char *text, size_t bytes, const ar_method_options *o,
+                              int32_t *at);
+/* "--minmax-lr", "--no-minmax": how the row is written as an option. */
+void ar_option_row_spell(char *text, size_t bytes, const ar_option_row *row);
 
 typedef struct ar_quant_desc {
     ar_scheme scheme;
@@ -278,43 +341,47 @@ typedef struct ar_quant_desc {
      * (a format cannot hold it). NULL = `scheme` for all. */
     bool (*choose)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *choose_ctx;
-    int32_t iters;       /* 0 = rtn */
-    int32_t batch;       /* samples per step, at most what is trained on; 0 = 8 */
-    float lr, minmax_lr; /* 0 = 1/iters (2/iters for iters >= 1000 in linears of bits <= 3); 0 = lr, lr/16 in
-                            double-quantized schemes */
-    bool no_minmax, no_quantized_input;
-    ar_select select;
-    int32_t
-        heldout; /* samples set aside for selection, fewer than all; 0 = count/16, at least 1, at most 8 */
-    ar_optimizer optimizer;
-    ar_state_kind state; /* adam: f32 (auto) only */
-    uint64_t seed;
-    const int32_t *order;       /* tests: (iters, batch) sample indices for every block; NULL = own sampler */
-    const char *spill_dir;      /* activation chains larger than spill_above_bytes go here */
-    uint64_t spill_above_bytes; /* 0 = 4 GiB */
-    int32_t block_limit;        /* tune this many blocks (0 = all); the rest is rtn */
+    const char *spill_dir;            /* activation chains larger than spill_above_bytes go here */
+    uint64_t spill_above_bytes;       /* 0 = 4 GiB */
+    const ar_method_options *options; /* of the method that is run; NULL = as its rows have them */
 } ar_quant_desc;
 
-/* What tuning under desc makes of `count` samples: so many are held out (the last ones), the rest are trained
- * on, so many a step, and the step is selected so. host/generate/sampler.c. Errors: USAGE for a desc->heldout
- * above AR_MAX_HELDOUT or that leaves nothing to train on. One sample cannot be split and is selected by its
- * batch; neither is anything held out under a given order. */
-#define AR_MAX_HELDOUT 64
-typedef struct ar_sample_split {
-    int32_t held, train, batch;
-    ar_select select;
-} ar_sample_split;
-ar_status ar_sample_split_make(ar_sample_split *s, const ar_quant_desc *desc, int32_t count);
+/* What a method wants besides weights. Bits. */
+typedef enum ar_method_needs {
+    AR_NEEDS_NOTHING = 0,
+    AR_NEEDS_SAMPLES = 1,      /* calibration samples */
+    AR_NEEDS_LOSS_GRADIENT = 2 /* the gradient of the model's own loss on them */
+} ar_method_needs;
+/* What looks at the inputs of linears on the way. Bits. */
+typedef enum ar_taps {
+    AR_TAP_NONE = 0,
+    AR_TAP_IMPORTANCE = 1 /* mean squares of inputs, in double-quantized schemes */
+} ar_taps;
+/* What writers store of an option: under this key, after its rule. */
+typedef struct ar_stored_option {
+    const char *option, *key; /* NULL = no more */
+} ar_stored_option;
 
-typedef struct ar_method {
+struct ar_method {
     const char *name, *help;
-    bool needs_samples;
     ar_status (*run)(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer);
+    ar_method_needs needs;
+    ar_taps taps;
+    const ar_option_row *options; /* (option_count), at most AR_MAX_OPTIONS */
+    int32_t option_count;
+    const ar_recipe *recipes;
+    int32_t recipe_count;
+    const char *recipe; /* taken where none is named; NULL = none is */
     /* Names of the extras that it delivers, ended by NULL; NULL = none. A format that cannot hold one is
      * refused before the work. */
     const char *const *extras;
-} ar_method;
+    const ar_stored_option *stored; /* in the order they are written; NULL = nothing */
+    /* What the values mean together, with as many samples as option "samples" says: refuses (USAGE) what
+     * cannot be and what would have no effect, and puts what will be done in the place of what was wished,
+     * remarking on it to observer (NULL = to nobody). NULL = any values will do. */
+    ar_status (*settle)(ar_method_options *o, const ar_observer *observer);
+};
 /* NULL if there is no such method. Index form: NULL past the end. */
 const ar_method *ar_method_find(const char *name);
 const ar_method *ar_method_at(int32_t index);

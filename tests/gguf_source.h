@@ -148,8 +148,7 @@ static inline void gguf_open_source(gguf_source *s, const char *folder, const ch
         assert_ok(ar_tokenizer_open(&s->model.tokenizer, tokenizer));
         ar_tokenizer_set_special(s->model.tokenizer, 1, 2, 0);
     }
-    s->write = (ar_write_source){
-        .model = &s->model, .plan = &s->plan, .linear = gguf_linear, .ctx = s, .method = "rtn"};
+    s->write = (ar_write_source){.model = &s->model, .plan = &s->plan, .linear = gguf_linear, .ctx = s};
 }
 
 static inline void gguf_close_source(gguf_source *s) {

@@ -5,6 +5,7 @@
 #define AR_ORACLE_H
 #include "op_check.h"
 #include "ar_host.h"
+#include "tune_method.h"
 #include "temp_files.h"
 
 enum { ORACLE_BLOCKS = 5, ORACLE_ITERS = 200, ORACLE_BATCH = 8, ORACLE_T = 512 };
@@ -186,14 +187,14 @@ static inline void oracle_one_step(ar_device *device, const ar_open_model *m, co
         memcpy(ids + i * ORACLE_T, all->ids + (int64_t)order[i] * ORACLE_T, ORACLE_T * sizeof *ids);
         same[i] = i;
     }
-    ar_quant_desc desc = {.scheme = oracle_scheme(run->setting),
+    ar__tune_desc desc = {.scheme = oracle_scheme(run->setting),
                           .iters = 1,
                           .batch = ORACLE_BATCH,
                           .select = AR_SELECT_BATCH,
                           .order = same,
                           .block_limit = limit};
     ar_samples batch = {ids, ORACLE_BATCH, ORACLE_T};
-    CHECK_OK(ar_method_find("signround")->run(&m->model, device, &batch, &desc, sink, NULL));
+    CHECK_OK(tune_method("signround", &m->model, device, &batch, &desc, sink, NULL));
 }
 
 static inline void oracle_first_loss(ar_device *device, const ar_open_model *m, const ar_samples *all,

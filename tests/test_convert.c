@@ -134,7 +134,7 @@ static void packed_gpt2(const char *to) {
     assert_ok(ar_output_plan_make(&plan,
                                   &(ar_output_request){.formats = "gptq", .bits = 8, .group = 32, .sym = 1}));
     assert_ok(ar_model_open(&m, "tests/golden/families/gpt2"));
-    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src, .method = "rtn"};
+    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src};
     assert_ok(ar_format_find("gptq")->write(to, &src));
     ar_model_close(m);
 }

@@ -191,7 +191,7 @@ static void through_format(float *logits, ar_device *device, const char *name, c
     ar_output_request request = {.formats = formats, .bits = bits, .group = 32, .sym = 1};
     assert_ok(ar_output_plan_make(&plan, &request));
     assert_ok(ar_model_open(&m, golden_folder(name)));
-    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src, .method = "rtn"};
+    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src};
     char *out;
     assert_ok(ar_path_join(&out, folder, format));
     assert_ok(ar_format_find(format)->write(out, &src));
@@ -237,7 +237,7 @@ static void through_gguf(float *logits, ar_device *device, const ar_open_model *
     ar_open_model *back;
     const char *path = in_folder(folder, "model.gguf");
     assert_ok(ar_output_plan_make(&plan, &(ar_output_request){.formats = "gguf", .type = type, .sym = -1}));
-    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src, .method = "rtn"};
+    ar_write_source src = {.model = m, .plan = &plan, .linear = rtn_linear, .ctx = &src};
     assert_ok(ar_format_find("gguf")->accepts(m, &plan));
     assert_ok(ar_format_find("gguf")->write(path, &src));
     assert_ok(ar_format_find("gguf")->verify(path, &src));

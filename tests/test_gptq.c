@@ -206,11 +206,11 @@ static void auto_round_config_records_the_tuning(void **state) {
     test_source t;
     source_open(&t, in_folder(folder, "model"), &shape,
                 &(ar_output_request){.formats = "auto_round", .bits = 4, .group = 32, .sym = 1});
-    t.src.iters = 200;
-    t.src.lr = 0.005f;
-    t.src.sample_count = 128;
-    t.src.T = 512;
-    t.src.batch = 8;
+    ar_method_options options;
+    ar_method_options_init(&options, ar_method_find("signround"));
+    assert_ok(ar_method_options_set(&options, "lr", "0.005"));
+    assert_ok(ar_method_options_set(&options, "seqlen", "512"));
+    t.src.options = &options;
     assert_ok(ar_format_find("auto_round")->write(in_folder(folder, "out"), &t.src));
     assert_true(file_holds(folder, "out/config.json", "\"dtype\":\"float16\""));
     assert_false(file_holds(folder, "out/config.json", "torch_dtype"));
@@ -230,7 +230,7 @@ static void auto_round_config_records_the_tuning(void **state) {
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!file_holds(folder, "out/quantization_config.json", parts[i]))
             fail_msg("quantization_config.json lacks %s", parts[i]);
-    t.src.iters = 0;
+    ar_method_options_init(&options, ar_method_find("rtn"));
     assert_ok(ar_format_find("auto_round")->write(in_folder(folder, "out"), &t.src));
     assert_false(file_holds(folder, "out/quantization_config.json", "iters"));
     source_close(&t);

@@ -64,12 +64,12 @@ static void errors(ar_device *device, void *ctx) {
         oracle_run run = {.model = s.name, .setting = rtn_rows[i].setting};
         oracle_sink kept = {0};
         ar_sink sink = {.block = oracle_keep, .ctx = &kept};
-        ar_quant_desc desc = {.scheme = oracle_scheme(run.setting),
+        ar__tune_desc desc = {.scheme = oracle_scheme(run.setting),
                               .iters = 1,
                               .batch = s.samples.count,
                               .select = AR_SELECT_BATCH,
                               .order = order};
-        CHECK_OK(ar_method_find("signround")->run(&s.m->model, device, &s.samples, &desc, &sink, NULL));
+        CHECK_OK(tune_method("signround", &s.m->model, device, &s.samples, &desc, &sink, NULL));
         for (int32_t b = 0; b < s.m->model.block_count; b++)
             oracle_check(device, &run, b, kept.first[b], rtn_rows[i].error[b], 1e-3);
     }
@@ -85,7 +85,7 @@ static void behind_tuned_block(ar_device *device, const story *s, const oracle_r
     int32_t *order = calloc(ORACLE_ITERS, ORACLE_BATCH * sizeof *order);
     oracle_sink kept = {.keeps = true};
     ar_sink sink = {oracle_keep, oracle_finished, oracle_load, &kept};
-    ar_quant_desc desc = {.scheme = oracle_scheme(run->setting),
+    ar__tune_desc desc = {.scheme = oracle_scheme(run->setting),
                           .iters = ORACLE_ITERS,
                           .batch = ORACLE_BATCH,
                           .select = AR_SELECT_BATCH,
@@ -93,14 +93,14 @@ static void behind_tuned_block(ar_device *device, const story *s, const oracle_r
                           .block_limit = 1};
     oracle_seed(&random, (uint32_t)run->seed);
     oracle_order(&random, order, ORACLE_ITERS, s->samples.count);
-    CHECK_OK(ar_method_find("signround")->run(&s->m->model, device, &s->samples, &desc, &sink, NULL));
+    CHECK_OK(tune_method("signround", &s->m->model, device, &s->samples, &desc, &sink, NULL));
     oracle_check(device, run, 0, kept.first[0], run->first[0], 1e-3);
     oracle_order(&random, order, 1, s->samples.count);
     desc.iters = 1;
     desc.block_limit = 2;
     kept.finished = 1;
     kept.keeps = false;
-    CHECK_OK(ar_method_find("signround")->run(&s->m->model, device, &s->samples, &desc, &sink, NULL));
+    CHECK_OK(tune_method("signround", &s->m->model, device, &s->samples, &desc, &sink, NULL));
     oracle_check(device, run, 1, kept.first[1], run->first[1], 0.06);
     oracle_sink_free(&kept);
     free(order);

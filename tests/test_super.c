@@ -3,6 +3,7 @@
  * through the whole engine. ctest-labels: device vulkan */
 #include "fq_device.h"
 #include "ar_host.h"
+#include "tune_method.h"
 #include "random_model.h"
 #include "selftest/ref_super.h"
 #include "super_start.h"
@@ -377,14 +378,14 @@ static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *schem
     return i != 6;
 }
 
-static void quantize(outcome *o, ar_device *device, const char *method, const ar_quant_desc *desc) {
+static void quantize(outcome *o, ar_device *device, const char *method, const ar__tune_desc *desc) {
     ar_open_model *m = NULL;
     int32_t ids[SAMPLES * T];
     for (int i = 0; i < SAMPLES * T; i++) ids[i] = i * i % 47;
     memset(o, 0, sizeof *o);
     assert_ok(ar_random_model_open(&m, &small, 5));
-    assert_ok(ar_method_find(method)->run(&m->model, device, &(ar_samples){ids, SAMPLES, T}, desc,
-                                          &(ar_sink){.block = collect, .ctx = o}, NULL));
+    assert_ok(tune_method(method, &m->model, device, &(ar_samples){ids, SAMPLES, T}, desc,
+                          &(ar_sink){.block = collect, .ctx = o}, NULL));
     ar_random_model_close(m);
 }
 
@@ -404,7 +405,7 @@ static void outcome_free(outcome *o) {
 
 static void tuning_in_the_structure_lowers_the_loss(void **state) {
     (void)state;
-    ar_quant_desc desc = {.scheme = {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},
+    ar__tune_desc desc = {.scheme = {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE},
                           .choose = choose,
                           .iters = 30,
                           .batch = 4,

@@ -2,7 +2,7 @@
  * ctest-labels: device vulkan */
 #include "op_check.h"
 #include "ar_host.h"
-#include "methods.h"
+#include "tune_method.h"
 #include "random_model.h"
 
 enum { T = 24, SAMPLES = 13, LINEARS = 7, LAYERS = 2 };
@@ -84,11 +84,11 @@ static size_t differing_codes(const outcome *a, const outcome *b) {
     return n;
 }
 
-static const ar_quant_desc asym2 = {
+static const ar__tune_desc asym2 = {
     .scheme = {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = 8, .batch = 4, .seed = 42};
 
 static ar_status quantize_model(outcome *o, const ar_config *config, ar_device *device, const char *method,
-                                const ar_quant_desc *desc, const ar_observer *observer) {
+                                const ar__tune_desc *desc, const ar_observer *observer) {
     ar_open_model *m = NULL;
     int32_t ids[SAMPLES * T];
     uint64_t state = 99;
@@ -97,12 +97,12 @@ static ar_status quantize_model(outcome *o, const ar_config *config, ar_device *
     ar_sink sink = {.block = collect, .ctx = o};
     memset(o, 0, sizeof *o);
     CHECK_OK(ar_random_model_open(&m, config, 5));
-    ar_status status = ar_method_find(method)->run(&m->model, device, &samples, desc, &sink, observer);
+    ar_status status = tune_method(method, &m->model, device, &samples, desc, &sink, observer);
     ar_random_model_close(m);
     return status;
 }
 
-static ar_status quantize(outcome *o, ar_device *device, const char *method, const ar_quant_desc *desc,
+static ar_status quantize(outcome *o, ar_device *device, const char *method, const ar__tune_desc *desc,
                           const ar_observer *observer) {
     return quantize_model(o, &small, device, method, desc, observer);
 }
@@ -111,7 +111,7 @@ static ar_status quantize(outcome *o, ar_device *device, const char *method, con
 
 static void zero_iterations(ar_device *device, void *ctx) {
     outcome a, b;
-    ar_quant_desc none = asym2;
+    ar__tune_desc none = asym2;
     (void)ctx;
     none.iters = 0;
     CHECK_OK(quantize(&a, device, "signround", &none, NULL));
@@ -128,7 +128,7 @@ static void signround_without_iterations_is_rtn(void **state) {
 
 static void repeatable(ar_device *device, void *ctx) {
     outcome a, b, c;
-    ar_quant_desc other = asym2;
+    ar__tune_desc other = asym2;
     (void)ctx;
     other.seed = 7;
     CHECK_OK(quantize(&a, device, "signround", &asym2, NULL));
@@ -149,7 +149,7 @@ static void one_seed_gives_one_result(void **state) {
 static void heldout_by_batches(ar_device *device, void *ctx) {
     static const int32_t batches[] = {5, 4, 2};
     double first[3];
-    ar_quant_desc d = asym2;
+    ar__tune_desc d = asym2;
     (void)ctx;
     d.heldout = 5;
     d.iters = 1;
@@ -170,7 +170,7 @@ static void every_heldout_sample_counts_whatever_the_batch(void **state) {
 static void states(ar_device *device, void *ctx) {
     static const ar_state_kind kinds[] = {AR_STATE_F32, AR_STATE_I32, AR_STATE_I16};
     outcome first, next;
-    ar_quant_desc d = asym2;
+    ar__tune_desc d = asym2;
     (void)ctx;
     d.state = kinds[0];
     CHECK_OK(quantize(&first, device, "signround", &d, NULL));
@@ -189,7 +189,7 @@ static void integer_state_gives_the_general_paths_bits(void **state) {
 
 static void improves(ar_device *device, void *ctx) {
     static const ar_select selects[] = {AR_SELECT_HELDOUT, AR_SELECT_BATCH};
-    ar_quant_desc d = asym2;
+    ar__tune_desc d = asym2;
     (void)ctx;
     d.iters = 40;
     for (int i = 0; i < 2; i++) {
@@ -212,7 +212,7 @@ static void tuning_lowers_the_loss_and_is_never_worse_than_rtn_on_the_heldout_sl
 /* Adam takes the sign step's place: another result, a better one than rounding to nearest, the same twice. */
 static void adam(ar_device *device, void *ctx) {
     outcome sign, a, b;
-    ar_quant_desc d = asym2;
+    ar__tune_desc d = asym2;
     (void)ctx;
     d.iters = 40;
     CHECK_OK(quantize(&sign, device, "signround", &d, NULL));
@@ -255,7 +255,7 @@ static void cancelling_ends_between_steps(void **state) {
 static void samples_are_held_out_and_the_rest_trained_on(void **state) {
     (void)state;
     static const struct {
-        ar_quant_desc desc;
+        ar__tune_desc desc;
         int32_t count;
         ar_sample_split split;
     } cases[] = {{{.iters = 0}, 128, {8, 120, 8, AR_SELECT_HELDOUT}},
@@ -269,19 +269,19 @@ static void samples_are_held_out_and_the_rest_trained_on(void **state) {
     ar_sample_split s;
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         const ar_sample_split *want = &cases[k].split;
-        CHECK_OK(ar_sample_split_make(&s, &cases[k].desc, cases[k].count));
+        CHECK_OK(ar__sample_split_make(&s, &cases[k].desc, cases[k].count));
         if (s.held != want->held || s.train != want->train || s.batch != want->batch ||
             s.select != want->select)
             fail_msg("case %d: found %d, %d, %d, %d", (int)k, s.held, s.train, s.batch, (int)s.select);
     }
-    assert_int_equal(ar_sample_split_make(&s, &(ar_quant_desc){.heldout = 8}, 8), AR_ERR_USAGE);
-    assert_int_equal(ar_sample_split_make(&s, &(ar_quant_desc){.heldout = 1}, 1), AR_ERR_USAGE);
-    assert_int_equal(ar_sample_split_make(&s, &(ar_quant_desc){.heldout = 65}, 100), AR_ERR_USAGE);
+    assert_int_equal(ar__sample_split_make(&s, &(ar__tune_desc){.heldout = 8}, 8), AR_ERR_USAGE);
+    assert_int_equal(ar__sample_split_make(&s, &(ar__tune_desc){.heldout = 1}, 1), AR_ERR_USAGE);
+    assert_int_equal(ar__sample_split_make(&s, &(ar__tune_desc){.heldout = 65}, 100), AR_ERR_USAGE);
 }
 
 static void no_training(ar_device *device, void *ctx) {
     outcome o;
-    ar_quant_desc d = asym2;
+    ar__tune_desc d = asym2;
     (void)ctx;
     d.heldout = SAMPLES;
     assert_int_equal(quantize(&o, device, "signround", &d, NULL), AR_ERR_USAGE);
@@ -307,8 +307,8 @@ static size_t differing_in(size_t *scales, const outcome *a, const outcome *b, i
 }
 
 /* asym2 as it is, changed by what follows; the last step is kept, so that every rate shows. */
-static ar_quant_desc last_step(void) {
-    ar_quant_desc d = asym2;
+static ar__tune_desc last_step(void) {
+    ar__tune_desc d = asym2;
     d.select = AR_SELECT_LAST;
     return d;
 }
@@ -316,7 +316,7 @@ static ar_quant_desc last_step(void) {
 static void range_options(ar_device *device, void *ctx) {
     outcome nearest, usual, fixed;
     size_t scales;
-    ar_quant_desc d = last_step();
+    ar__tune_desc d = last_step();
     (void)ctx;
     CHECK_OK(quantize(&nearest, device, "rtn", &asym2, NULL));
     CHECK_OK(quantize(&usual, device, "signround", &d, NULL));
@@ -340,7 +340,7 @@ static void without_minmax_the_scales_are_those_of_rtn(void **state) {
 static void input_options(ar_device *device, void *ctx) {
     outcome usual, from_float;
     size_t scales;
-    ar_quant_desc d = last_step();
+    ar__tune_desc d = last_step();
     (void)ctx;
     CHECK_OK(quantize(&usual, device, "signround", &d, NULL));
     d.no_quantized_input = true;
@@ -358,7 +358,7 @@ static void without_quantized_input_only_later_blocks_change(void **state) {
 
 static void range_rates(ar_device *device, void *ctx) {
     outcome usual, same, slower;
-    ar_quant_desc d = last_step(); /* lr is 1/8 */
+    ar__tune_desc d = last_step(); /* lr is 1/8 */
     (void)ctx;
     CHECK_OK(quantize(&usual, device, "signround", &d, NULL));
     d.minmax_lr = 0.125f;
@@ -392,7 +392,7 @@ static void few_bits_and_many_steps_double_the_rate(void **state) {
         {1000, 2, 0, 0, true, false, 2e-3, 0},         {1000, 2, 0, 0, false, true, 2e-3, 1.25e-4},
         {200, 4, 0, 0.01f, false, true, 5e-3, 0.01}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        ar_quant_desc d = {.scheme = {8, 32, AR_ZERO_INT, 0, AR_SUPER_NONE},
+        ar__tune_desc d = {.scheme = {8, 32, AR_ZERO_INT, 0, AR_SUPER_NONE},
                            .iters = cases[k].iters,
                            .lr = cases[k].lr,
                            .minmax_lr = cases[k].minmax_lr,
@@ -438,7 +438,7 @@ static void position_errors(double *errors, ar_open_model *m, ar_device *device,
     ar_sink sink = {.block = keep_dequantized, .ctx = W};
     ar_block_weights weights;
     ar_chain in = {.fd = -1}, target = {.fd = -1}, got = {.fd = -1};
-    CHECK_OK(ar_method_find("rtn")->run(&m->model, device, NULL, &asym2, &sink, NULL));
+    CHECK_OK(tune_method("rtn", &m->model, device, NULL, &asym2, &sink, NULL));
     CHECK_OK(ar_chain_init(&in, T, m->model.hidden, NULL, 0));
     CHECK_OK(ar_chain_init(&target, T, m->model.hidden, NULL, 0));
     CHECK_OK(ar_chain_init(&got, T, m->model.hidden, NULL, 0));
@@ -471,14 +471,14 @@ static void mask_tail(ar_device *device, void *ctx) {
     ar_samples samples = {ids, 1, T};
     ar_block_report report = {0};
     ar_sink sink = {.block = keep_report, .ctx = &report};
-    ar_quant_desc desc = asym2;
+    ar__tune_desc desc = asym2;
     (void)ctx;
     for (int32_t p = 0; p < T; p++) ids[p] = p < T - TAIL ? (p * 7 + 3) % 50 : 11;
     desc.iters = 1;
     desc.select = AR_SELECT_BATCH;
     CHECK_OK(ar_random_model_open(&m, &small, 5));
     position_errors(errors, m, device, &samples);
-    CHECK_OK(ar_method_find("signround")->run(&m->model, device, &samples, &desc, &sink, NULL));
+    CHECK_OK(tune_method("signround", &m->model, device, &samples, &desc, &sink, NULL));
     for (int32_t p = 0; p < T - 1; p++) {
         counted += p < T - TAIL ? errors[p] / T : 0.0;
         all += errors[p] / T;
@@ -518,14 +518,14 @@ static bool all_but_the_spoilt(void *ctx, const ar_block *block, int32_t i, ar_s
 }
 
 static ar_status quantize_spoilt(outcome *o, ar_open_model *m, ar_device *device, const char *method,
-                                 float value, const ar_quant_desc *desc) {
+                                 float value, const ar__tune_desc *desc) {
     int32_t ids[2 * T] = {0};
     for (int32_t i = 0; i < 2 * T; i++) ids[i] = i % 50;
     ar_samples samples = {ids, 2, T};
     ar_sink sink = {.block = collect, .ctx = o};
     memset(o, 0, sizeof *o);
     spoilt.value = value;
-    return ar_method_find(method)->run(&m->model, device, &samples, desc, &sink, NULL);
+    return tune_method(method, &m->model, device, &samples, desc, &sink, NULL);
 }
 
 static void refuse_spoilt(ar_device *device, void *ctx) {
@@ -540,7 +540,7 @@ static void refuse_spoilt(ar_device *device, void *ctx) {
         {1e6f, "model.layers.1.self_attn.o_proj.weight: found weights from row 5, column 32 on whose scale"}};
     ar_open_model *m = NULL;
     outcome o;
-    ar_quant_desc desc = asym2;
+    ar__tune_desc desc = asym2;
     (void)ctx;
     CHECK_OK(ar_random_model_open(&m, &small, 5));
     for (int b = 0; b < LAYERS; b++) {
@@ -579,7 +579,7 @@ static ar_status with_budget(outcome *o, const char *select, uint64_t budget, ui
     ar_device *device = NULL;
     ar_memory_stats memory;
     CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = select, .memory_budget = budget}));
-    ar_quant_desc desc = asym2;
+    ar__tune_desc desc = asym2;
     desc.batch = 12;
     ar_status status = quantize_model(o, &narrow, device, "signround", &desc, NULL);
     ar_device_memory(device, &memory);

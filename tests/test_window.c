@@ -3,9 +3,9 @@
 #include "op_check.h"
 #include "ar_host.h"
 #include "loss.h"
-#include "methods.h"
 #include "random_model.h"
 #include "trainable.h"
+#include "tune_method.h"
 
 enum { T = 16, SAMPLES = 9, LINEARS = 7, LAYERS = 4, TUNED = 2, FROZEN = 1 };
 
@@ -24,7 +24,7 @@ static const ar_config small = {.family = "llama",
                                 .bos = -1,
                                 .eos = -1};
 
-static const ar_quant_desc asym2 = {
+static const ar__tune_desc asym2 = {
     .scheme = {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = 40, .batch = 4, .seed = 42};
 
 static int32_t ids[SAMPLES * T];
@@ -159,7 +159,7 @@ static double unit_loss(const unit_fixture *f, ar_device *device) {
     ar_qlinear q[TUNED][LINEARS] = {{{.supers = 0}}};
     ar__tuned_block tuned[TUNED];
     const ar_block_weights *frozen[FROZEN] = {&f->weights[TUNED]};
-    ar_quant_desc desc = asym2;
+    ar__tune_desc desc = asym2;
     ar_block_report report = {0};
     float history[1];
     for (int i = 0; i < LINEARS; i++) schemes[i] = asym2.scheme;
@@ -293,7 +293,7 @@ static void walk_as(ar_device *device, ar_open_model *m, const ar__window *windo
                     double nearest) {
     outcome o;
     ar_sink sink = {.block = collect, .ctx = &o};
-    ar_quant_desc d = asym2;
+    ar__tune_desc d = asym2;
     memset(&o, 0, sizeof o);
     d.block_limit = limit;
     CHECK_OK(ar__walk_windows(&m->model, device, &samples, &d, &sink, NULL, tune_unit, window));
@@ -321,7 +321,7 @@ static void walks(ar_device *device, void *ctx) {
     (void)ctx;
     open_model(&m);
     memset(&nearest, 0, sizeof nearest);
-    CHECK_OK(ar_method_find("rtn")->run(&m->model, device, NULL, &asym2, &sink, NULL));
+    CHECK_OK(tune_method("rtn", &m->model, device, NULL, &asym2, &sink, NULL));
     double error = model_error(&nearest, m, device);
     tuned_by = &ar__trainable_rounding;
     for (size_t k = 0; k < sizeof windows / sizeof *windows; k++) walk_as(device, m, &windows[k], 0, error);

@@ -120,7 +120,11 @@ static inline void source_open(test_source *t, const char *folder, const source_
     assert_ok(ar_weights_open_safetensors(&t->model.weights, folder));
     t->model.model = (ar_model){.block_count = 2, .hidden = s->hidden, .vocab = 10, .blocks = t->blocks};
     t->src = (ar_write_source){
-        .model = &t->model, .plan = &t->plan, .linear = source_linear, .ctx = t, .method = "rtn"};
+        .model = &t->model,
+        .plan = &t->plan,
+        .linear = source_linear,
+        .ctx = t,
+    };
 }
 
 static inline void source_close(test_source *t) {

@@ -54,6 +54,7 @@ static ar_status set_value(const ar_option *o, const char *text) {
     case AR_OPT_INT: return parse_int(o, text);
     case AR_OPT_REAL: return parse_real(o, text);
     case AR_OPT_SIZE: return parse_size(o, text);
+    case AR_OPT_HEADING: break;
     }
     return AR_OK;
 }
@@ -79,6 +80,8 @@ static const ar_option *find(const ar_option *list, int32_t count, const char *a
 
 static void print_option(const ar_option *o) {
     char left[64];
+    if (o->kind == AR_OPT_HEADING) printf("\n%s %s:\n", o->name, o->value);
+    if (!o->help) return;
     snprintf(left, sizeof left, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
     printf("  %-26s %s\n", left, o->help);
 }

@@ -18,7 +18,7 @@ typedef struct job {
     ar_common common;
     ar_open_model *model;
     ar_device *device;
-    ar_quant_desc desc;
+    ar_method_options options; /* the method's, settled for the samples there are */
     ar_samples samples;
     ar_observer observer;
     ar_part part;
@@ -34,6 +34,8 @@ static double now_s(void) {
 static bool stays_float(const job *j, const ar_block *block, int32_t i) {
     return !ar_output_plan_holds(&j->r->plan, block->linears[i].O, block->linears[i].I);
 }
+
+static bool needs_samples(const job *j) { return j->options.method->needs & AR_NEEDS_SAMPLES; }
 
 static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
     const job *j = ctx;
@@ -80,12 +82,13 @@ static ar_status hash_model(uint64_t *hash, const char *path) {
 }
 
 static ar_status make_manifest(const job *j, ar_part_manifest *m) {
-    const ar_quant_desc *d = &j->desc;
+    const ar_scheme *s = &j->r->plan.scheme;
     const ar_device_facts *f = ar_device_get_facts(j->device);
     const ar_plan *p = ar_device_get_plan(j->device);
     ar_memory_stats memory;
     uint64_t input = 0, ids = 0xcbf29ce484222325u;
-    char formats[128] = "";
+    char formats[128] = "", value[160];
+    const char *name = NULL;
     AR_TRY(hash_model(&input, j->model->path));
     if (j->samples.ids)
         ids =
@@ -97,28 +100,18 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     }
     ar__part_manifest_add(m, "version", "%s", ar_version());
     ar__part_manifest_add(m, "model", "%016llx", (unsigned long long)input);
-    ar__part_manifest_add(m, "method", "%s", d->iters > 0 ? j->r->method->name : "rtn");
+    ar__part_manifest_add(m, "method", "%s", j->options.method->name);
     ar__part_manifest_add(m, "formats", "%s%s%s", formats, j->r->plan.type[0] ? ":" : "", j->r->plan.type);
-    ar__part_manifest_add(m, "scheme", "bits %d group %d zero %d from %d", (int)d->scheme.bits,
-                          (int)d->scheme.group, (int)d->scheme.zero, (int)d->scheme.zero_min);
+    ar__part_manifest_add(m, "scheme", "bits %d group %d zero %d from %d", (int)s->bits, (int)s->group,
+                          (int)s->zero, (int)s->zero_min);
     ar__part_manifest_add(m, "device", "%s %s", f->api, f->name);
     ar__part_manifest_add(m, "driver", "%s %s", f->driver, f->version);
     ar__part_manifest_add(m, "plan", "vw %u wg %u tile %ux%u group %ux%u lanes %u attention %u", p->vw, p->wg,
                           p->gemm_tm, p->gemm_tn, p->gemm_wgx, p->gemm_wgy, p->gemm_lanes, p->attn_wg);
     ar__part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
-    if (d->iters == 0) return AR_OK;
-    ar__part_manifest_add(m, "iters", "%d", (int)d->iters);
-    ar__part_manifest_add(m, "batch", "%d", (int)d->batch);
-    ar__part_manifest_add(m, "lr", "%.9g", (double)d->lr);
-    ar__part_manifest_add(m, "minmax_lr", "%.9g", (double)d->minmax_lr);
-    ar__part_manifest_add(m, "minmax", "%d", !d->no_minmax);
-    ar__part_manifest_add(m, "quantized_input", "%d", !d->no_quantized_input);
-    ar__part_manifest_add(m, "select", "%d held out %d", (int)d->select, (int)d->heldout);
-    ar__part_manifest_add(m, "optimizer", "%d", (int)d->optimizer);
-    ar__part_manifest_add(m, "state", "%d", (int)d->state);
-    ar__part_manifest_add(m, "seed", "%llu", (unsigned long long)d->seed);
-    ar__part_manifest_add(m, "blocks", "%d", (int)d->block_limit);
-    ar__part_manifest_add(m, "samples", "%d x %d", (int)j->samples.count, (int)j->samples.T);
+    for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);)
+        ar__part_manifest_add(m, name, "%s", value);
+    if (!needs_samples(j)) return AR_OK;
     ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)ids);
     return AR_OK;
 }
@@ -296,17 +289,9 @@ done:
 }
 
 static ar_status write_outputs(job *j, const ar_part_manifest *m) {
-    ar_write_source src = {.model = j->model,
-                           .plan = &j->r->plan,
-                           .linear = source_linear,
-                           .ctx = j,
-                           .method = j->desc.iters > 0 ? j->r->method->name : "rtn",
-                           .iters = j->desc.iters,
-                           .lr = j->desc.lr,
-                           .minmax_lr = j->desc.minmax_lr,
-                           .sample_count = j->samples.count,
-                           .T = j->samples.T,
-                           .batch = j->desc.batch};
+    ar_write_source src = {
+        .model = j->model, .plan = &j->r->plan, .linear = source_linear, .ctx = j, .options = &j->options};
+    const char *method = j->options.method->name;
     ar_status status = AR_OK;
     ar_memory_stats memory;
     char high[16], *staging = NULL;
@@ -314,10 +299,10 @@ static ar_status write_outputs(job *j, const ar_part_manifest *m) {
     AR_GO(ar__output_write(j->r->out, staging, &src));
     AR_GO(write_report(j, m));
     ar_device_memory(j->device, &memory);
-    if (j->common.json) AR_GO(print_json(j, src.method, &memory));
+    if (j->common.json) AR_GO(print_json(j, method, &memory));
     if (j->common.json) goto done;
     AR_GO(list_files(j, NULL));
-    printf("%s in %.1f s, device memory at most %s\n", src.method, now_s() - j->start,
+    printf("%s in %.1f s, device memory at most %s\n", method, now_s() - j->start,
            ar_program_bytes(high, sizeof high, memory.high_water));
 done:
     free(staging);
@@ -337,41 +322,29 @@ static ar_status part_folder(char **dir, const char *out) {
     return AR_OK;
 }
 
+/* The options become what is done with the samples there are: it is what the files and the report say. */
+static ar_status settle_samples(job *j) {
+    ar_method_options *o = &j->options;
+    if (!needs_samples(j)) return AR_OK;
+    ar_method_options_put(o, "samples", j->samples.count);
+    ar_method_options_put(o, "seqlen", j->samples.T);
+    return o->method->settle ? o->method->settle(o, &j->observer) : AR_OK;
+}
+
 static ar_status make_samples(job *j) {
-    if (j->desc.iters == 0) return AR_OK;
-    int32_t T = j->r->seqlen;
+    if (!needs_samples(j)) return AR_OK;
+    int32_t count = (int32_t)ar_method_options_get(&j->options, "samples"),
+            T = (int32_t)ar_method_options_get(&j->options, "seqlen");
     if (T > j->model->model.max_tokens) T = j->model->model.max_tokens;
     const char *path = j->r->calib;
     if (!j->common.quiet)
         fprintf(stderr, "calibration: %s, up to %d samples of %d tokens\n",
-                path ? path : "self (sampled from the float model)", (int)j->r->samples, (int)T);
-    ar_status status = ar_calib_make(&j->samples, j->model, j->device, path, j->r->samples, T,
+                path ? path : "self (sampled from the float model)", (int)count, (int)T);
+    ar_status status = ar_calib_make(&j->samples, j->model, j->device, path, count, T,
                                      (uint64_t)j->common.seed, &j->observer);
     ar_program_progress_end(&j->common);
-    return status;
-}
-
-/* The description becomes what is done with the samples there are: it is what the files and the report say.
- */
-static ar_status settle_samples(job *j) {
-    ar_quant_desc *d = &j->desc;
-    ar_sample_split split;
-    char line[160];
-    if (d->iters == 0) return AR_OK;
-    AR_TRY(ar_sample_split_make(&split, d, j->samples.count));
-    if (split.select != d->select && j->observer.warn)
-        j->observer.warn(j->observer.ctx,
-                         "one sample leaves none to hold out: the step is selected by its own loss");
-    if (split.batch < d->batch && j->r->has_batch && j->observer.warn) {
-        snprintf(line, sizeof line,
-                 "--batch: %d samples a step, not %d: there are %d, and %d of them held out",
-                 (int)split.batch, (int)d->batch, (int)j->samples.count, (int)split.held);
-        j->observer.warn(j->observer.ctx, line);
-    }
-    d->select = split.select;
-    d->heldout = split.held;
-    d->batch = split.batch;
-    return AR_OK;
+    AR_TRY(status);
+    return settle_samples(j);
 }
 
 /* What the device reports as its memory may vary from run to run, and the budget decides how a step is cut.
@@ -385,16 +358,26 @@ static ar_status keep_budget(job *j, const char *part_dir) {
     return AR_OK;
 }
 
+static ar_status run_method(job *j, const char *part_dir) {
+    ar_sink sink = {sink_block, sink_finished, sink_load, j};
+    ar_quant_desc desc = {.scheme = j->r->plan.scheme,
+                          .choose = choose,
+                          .choose_ctx = j,
+                          .spill_dir = part_dir,
+                          .options = &j->options};
+    return j->options.method->run(&j->model->model, j->device, needs_samples(j) ? &j->samples : NULL, &desc,
+                                  &sink, &j->observer);
+}
+
 static ar_status run_job(job *j) {
     ar_status status = AR_OK;
     char *part_dir = NULL;
     ar_part_manifest manifest = {0};
-    ar_sink sink = {sink_block, sink_finished, sink_load, j};
     const ar_quantize_request *r = j->r;
     AR_GO(ar_model_open(&j->model, r->model));
     AR_GO(part_folder(&part_dir, r->out));
     AR_GO(ar__output_accepts(&r->plan, j->model));
-    AR_GO(ar_output_plan_extras(&r->plan, r->method->name, r->method->extras));
+    AR_GO(ar_output_plan_extras(&r->plan, j->options.method->name, j->options.method->extras));
     AR_GO(ar__output_check(&r->plan, r->out, j->model->path));
     if (r->report) AR_GO(ar__output_check_file("--report", r->report, r->out));
     AR_GO(ar__part_check(part_dir));
@@ -403,17 +386,14 @@ static ar_status run_job(job *j) {
     ar_program_observer(&j->observer, &j->common);
     list_float_layers(j);
     AR_GO(make_samples(j));
-    AR_GO(settle_samples(j));
     AR_GO(make_manifest(j, &manifest));
     AR_GO(ar__part_open(&j->part, part_dir, &manifest, r->resume));
-    j->desc.spill_dir = part_dir;
-    status = r->method->run(&j->model->model, j->device, j->desc.iters > 0 ? &j->samples : NULL, &j->desc,
-                            &sink, &j->observer);
+    status = run_method(j, part_dir);
     ar_program_progress_end(&j->common);
     bool is_hopeless =
         status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
     if (status == AR_OK) status = write_outputs(j, &manifest);
-    if (is_hopeless || (status == AR_ERR_FORMAT && j->desc.iters == 0)) (void)ar__part_remove(&j->part);
+    if (is_hopeless || (status == AR_ERR_FORMAT && !needs_samples(j))) (void)ar__part_remove(&j->part);
     if (status == AR_ERR_INTERRUPTED && !j->common.quiet)
         fprintf(stderr, "finished blocks are kept in %s; continue with --resume\n", part_dir);
     AR_GO(status);
@@ -424,9 +404,7 @@ done:
 }
 
 ar_status ar_quantize_run(const ar_quantize_request *request) {
-    job j = {.r = request, .common = *request->common, .desc = request->desc, .start = now_s()};
-    j.desc.choose = choose;
-    j.desc.choose_ctx = &j;
+    job j = {.r = request, .common = *request->common, .options = request->options, .start = now_s()};
     ar_status status = run_job(&j);
     ar__part_close(&j.part);
     ar_samples_deinit(&j.samples);

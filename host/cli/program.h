@@ -11,14 +11,15 @@ typedef enum ar_option_kind {
     AR_OPT_STRING, /* const char ** */
     AR_OPT_INT,    /* int64_t *, within [lo, hi] */
     AR_OPT_REAL,   /* double *, within [lo, hi] */
-    AR_OPT_SIZE    /* uint64_t *: bytes with K, M, G (powers of 1024) */
+    AR_OPT_SIZE,   /* uint64_t *: bytes with K, M, G (powers of 1024) */
+    AR_OPT_HEADING /* no option: name and value stand in the manual above those that follow */
 } ar_option_kind;
 
 typedef struct ar_option {
     const char *name; /* "--bits"; two names as "--group|-g" */
     ar_option_kind kind;
     void *out;
-    const char *value, *help; /* "N", "what it does" */
+    const char *value, *help; /* "N", "what it does"; help NULL = not in the manual */
     double lo, hi;            /* AR_OPT_INT, AR_OPT_REAL; both 0 = unbounded */
     bool *given;              /* set when the option was used; may be NULL */
 } ar_option;

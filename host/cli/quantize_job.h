@@ -6,13 +6,37 @@
 typedef struct ar_quantize_request {
     const ar_common *common;
     const char *model, *out;
-    const char *calib;      /* NULL = sampled from the model */
-    const char *report;     /* NULL = none */
-    bool resume, has_batch; /* has_batch: desc.batch is the user's */
-    int32_t samples, seqlen;
-    const ar_method *method;
+    const char *calib;  /* NULL = sampled from the model */
+    const char *report; /* NULL = none */
+    bool resume;
     ar_output_plan plan;
-    ar_quant_desc desc; /* all but choose and spill_dir, which the run fills in */
+    ar_method_options options; /* of the method that is run */
 } ar_quantize_request;
 ar_status ar_quantize_run(const ar_quantize_request *request);
+
+/* ---- cmd_quantize_method.c: methods' rows as options of the command line ---- */
+
+/* One method's row, or its --recipe, on the command line. Methods that share a name share its value. */
+typedef struct ar_offer {
+    const ar_method *method;
+    const ar_option_row *row; /* NULL = --recipe */
+    char spelled[40], help[160];
+    const char *text; /* as given; a flag sets on */
+    bool on, given;
+    int32_t first; /* index of the offer whose value this one shares: its own, or one before */
+} ar_offer;
+typedef struct ar_offers {
+    ar_offer *list;
+    int32_t count;
+    ar_option *options; /* (option_count): the command's own, then those of methods under their headings */
+    int32_t option_count;
+} ar_offers;
+/* On failure free is due all the same. The manual shows the options of the method that argv names, or of all.
+ */
+ar_status ar__offers_make(ar_offers *o, const ar_option *own, int32_t own_count, int argc, char **argv);
+void ar__offers_free(ar_offers *o);
+/* The first option of any method that was given; NULL = none was. */
+const char *ar__offers_given(const ar_offers *o);
+/* What was given becomes the method's options. Errors: USAGE, also for an option of other methods alone. */
+ar_status ar__offers_take(ar_method_options *options, const ar_offers *o, const ar_method *method);
 #endif

@@ -35,16 +35,9 @@ static void describe(cJSON *c, const ar_write_source *src, const char *packing_f
     cJSON_AddStringToObject(c, "packing_format", packing_format);
     add_blocks_name(c, &src->model->model.blocks[0]);
     ar__packed_add_floats(c, "extra_config", src, add_extra_config);
-    if (src->iters == 0) return;
-    float lr = src->lr; /* 0 = signround's default */
-    if (lr == 0.0f)
-        lr = (src->iters >= 1000 && src->plan->scheme.bits <= 3 ? 2.0f : 1.0f) / (float)src->iters;
-    cJSON_AddNumberToObject(c, "iters", src->iters);
-    add_float(c, "lr", lr);
-    add_float(c, "minmax_lr", src->minmax_lr > 0.0f ? src->minmax_lr : lr);
-    cJSON_AddNumberToObject(c, "nsamples", src->sample_count);
-    cJSON_AddNumberToObject(c, "seqlen", src->T);
-    cJSON_AddNumberToObject(c, "batch_size", src->batch);
+    const ar_method_options *o = src->options;
+    for (const ar_stored_option *s = o ? o->method->stored : NULL; s && s->option; s++)
+        add_float(c, s->key, (float)ar_method_options_rule(o, s->option, &src->plan->scheme));
 }
 
 static void describe_gptq(cJSON *c, const ar_write_source *src) {

@@ -28,7 +28,7 @@ ar_status ar__data_init(ar__data *d, ar_device *device, const ar__tune_unit *uni
                     .iters = desc->iters,
                     .T = unit->samples->T,
                     .count = unit->samples->count};
-    AR_TRY(ar_sample_split_make(&d->split, desc, d->count));
+    AR_TRY(ar__sample_split_make(&d->split, desc, d->count));
     int32_t batch = d->split.batch, block = unit->tuned[0].weights->block->index;
     d->order = ar__alloc((size_t)d->iters * (size_t)batch, sizeof *d->order);
     if (!d->order) return AR_ERR_MEMORY;

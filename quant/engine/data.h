@@ -33,7 +33,7 @@ typedef struct ar__batch {
 } ar__batch;
 
 /* Split, order and mask; nothing on the device yet. On failure deinit is due all the same. Errors: MEMORY,
- * those of ar_sample_split_make. */
+ * those of ar__sample_split_make. */
 ar_status ar__data_init(ar__data *d, ar_device *device, const ar__tune_unit *unit, const ar__tune_desc *desc);
 void ar__data_deinit(ar__data *d);
 /* The largest arrangement that may fit the device's budget, and the next smaller one: false past the last. */

@@ -3,8 +3,30 @@
 #define AR_QUANT_ENGINE_H
 #include "core.h"
 
-/* What the engine is told of a run. */
-typedef ar_quant_desc ar__tune_desc;
+typedef enum ar_select { AR_SELECT_HELDOUT, AR_SELECT_BATCH, AR_SELECT_LAST } ar_select;
+typedef enum ar_optimizer { AR_OPTIMIZER_SIGN, AR_OPTIMIZER_ADAM } ar_optimizer;
+typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE_I16 } ar_state_kind;
+
+/* What a method makes of its options for the walk and the engine. */
+typedef struct ar__tune_desc {
+    ar_scheme scheme; /* this and choose, spill: as in ar_quant_desc */
+    bool (*choose)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
+    void *choose_ctx;
+    int32_t iters;       /* steps of a block */
+    int32_t batch;       /* samples per step, at most what is trained on; 0 = 8 */
+    float lr, minmax_lr; /* 0 = ar__default_rate / iters; 0 = lr, lr/16 in double-quantized schemes */
+    bool no_minmax, no_quantized_input;
+    ar_select select;
+    int32_t heldout; /* set aside for selection, fewer than all; 0 = count/16, at least 1, at most 8 */
+    ar_optimizer optimizer;
+    ar_state_kind state; /* adam: f32 (auto) only */
+    uint64_t seed;
+    const int32_t *order; /* tests: (iters, batch) sample indices for every block; NULL = own sampler */
+    const char *spill_dir;
+    uint64_t spill_above_bytes;
+    int32_t block_limit; /* tune this many blocks (0 = all); the rest is rtn */
+    ar_taps taps;
+} ar__tune_desc;
 
 /* ---- tune.c: the tuning engine; methods configure it ---- */
 
@@ -45,6 +67,17 @@ ar_status ar__tune(ar_block_report *report, float *history, const ar__tune_unit 
 ar_fq_desc ar__linear_units(const ar__tune_desc *desc, const ar_scheme *scheme);
 
 /* ---- sampler.c: which samples each step sees ---- */
+
+/* What tuning under desc makes of `count` samples: so many are held out (the last ones), the rest are trained
+ * on, so many a step, and the step is selected so. Errors: USAGE for a desc->heldout above AR_MAX_HELDOUT or
+ * that leaves nothing to train on. One sample cannot be split and is selected by its batch; neither is
+ * anything held out under a given order. */
+#define AR_MAX_HELDOUT 64
+typedef struct ar_sample_split {
+    int32_t held, train, batch;
+    ar_select select;
+} ar_sample_split;
+ar_status ar__sample_split_make(ar_sample_split *s, const ar__tune_desc *desc, int32_t count);
 
 /* order (iters, batch): indices below count, shuffled anew for every pass over the samples (the last
  * incomplete slice of a pass is not used), keyed by (seed, block). */

@@ -15,6 +15,8 @@ static ar_status make_rates(ar__optimizer *o, ar_device *device) {
     return status;
 }
 
+double ar__default_rate(int32_t iters, int32_t bits) { return iters >= 1000 && bits <= 3 ? 2.0 : 1.0; }
+
 ar_status ar__optimizer_init(ar__optimizer *o, ar_device *device, ar_optimizer kind, int32_t iters,
                              ar_tensor *step) {
     *o = (ar__optimizer){.kind = kind, .iters = iters, .step = step};

@@ -2,7 +2,7 @@
  * unit. */
 #ifndef AR_QUANT_OPTIMIZER_H
 #define AR_QUANT_OPTIMIZER_H
-#include "ar_quant.h"
+#include "engine.h"
 
 /* What an optimiser remembers of one tensor; NULL what it does not need. */
 typedef struct ar__moments {
@@ -16,6 +16,9 @@ typedef struct ar__optimizer {
     ar_tensor *rates; /* adam: (iters, 2) */
 } ar__optimizer;
 
+/* The rate of sign steps where none is given, in 1/iters: 2 in linears of at most 3 bits with 1000 steps or
+ * more, else 1. */
+double ar__default_rate(int32_t iters, int32_t bits);
 /* On failure deinit is due all the same. step: counted by the caller's graphs. */
 ar_status ar__optimizer_init(ar__optimizer *o, ar_device *device, ar_optimizer kind, int32_t iters,
                              ar_tensor *step);

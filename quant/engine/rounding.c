@@ -19,7 +19,7 @@ typedef struct rounding {
 
 /* Multiples of lr / iters that make up 1: v_div = iters / lr, exact for the default rates. */
 static float unit_count(const ar__tune_desc *d, float lr, int32_t bits) {
-    double n = d->iters, scale = d->iters >= 1000 && bits <= 3 ? 2.0 : 1.0;
+    double n = d->iters, scale = ar__default_rate(d->iters, bits);
     return (float)(lr > 0.0f ? n / (double)lr : n * n / scale);
 }
 

@@ -15,7 +15,7 @@ static void shuffle(int32_t *p, int32_t count, uint64_t seed, int32_t block, int
     }
 }
 
-ar_status ar_sample_split_make(ar_sample_split *s, const ar_quant_desc *desc, int32_t count) {
+ar_status ar__sample_split_make(ar_sample_split *s, const ar__tune_desc *desc, int32_t count) {
     int32_t held = count / 16 < 1 ? 1 : count / 16 > 8 ? 8 : count / 16;
     *s = (ar_sample_split){.train = count, .select = desc->select};
     if (desc->select == AR_SELECT_HELDOUT && desc->heldout > AR_MAX_HELDOUT)

@@ -89,7 +89,8 @@ static void plan_slot(slot *t, const walk *w, const span *s, const ar_block *blo
     for (int32_t i = 0; i < block->linear_count; i++) {
         t->schemes[i] = d->scheme;
         t->skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &t->schemes[i]);
-        t->counts[i] = s->tuned && !t->skip[i] && t->schemes[i].super != AR_SUPER_NONE;
+        t->counts[i] =
+            s->tuned && !t->skip[i] && t->schemes[i].super != AR_SUPER_NONE && (d->taps & AR_TAP_IMPORTANCE);
         t->any_counts = t->any_counts || t->counts[i];
     }
 }

@@ -5,7 +5,9 @@
 static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
     (void)samples;
-    return ar__walk_blocks(model, device, NULL, desc, sink, observer, NULL);
+    ar__tune_desc walk = {.scheme = desc->scheme, .choose = desc->choose, .choose_ctx = desc->choose_ctx};
+    return ar__walk_blocks(model, device, NULL, &walk, sink, observer, NULL);
 }
 
-const ar_method ar__method_rtn = {"rtn", "round to nearest; no calibration data", false, run, NULL};
+const ar_method ar__method_rtn = {
+    .name = "rtn", .help = "round to nearest; no calibration data", .run = run, .needs = AR_NEEDS_NOTHING};

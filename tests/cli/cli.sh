@@ -75,6 +75,13 @@ usage)
     run 2 quantize "$model" -o o --frobnicate; says 'unknown option'
     run 2 quantize "$model" -o o --method gptqq; says "expected rtn or signround"
     run 2 quantize "$model" -o o --method rtn --iters 5; says 'no effect'
+    for flag in '--lr 1' '--no-minmax' '--samples 4' '--recipe light' '--calib x'; do
+        run 2 quantize "$model" -o o --method rtn $flag
+        says "^anyround: .*${flag%% *} has no effect with --method rtn"
+    done
+    run 2 quantize "$model" -o o --calib x --iters 0; says 'calib has no effect with --iters 0'
+    run 2 quantize "$model" -o o --recipe best --iters 0; says 'recipe has no effect with --iters 0'
+    run 2 quantize "$model" -o o --iters 5x; says "iters: found '5x', expected a whole number from 0 to 5792"
     run 2 quantize "$model" -o o --iters 0 --samples 5; says 'samples has no effect with --iters 0'
     run 2 quantize "$model" -o o --type f16 --lr 0.1; says 'lr has no effect with --type f16'
     run 2 quantize "$model" -o o --type f16 --iters 5; says 'no effect'
@@ -133,6 +140,11 @@ usage)
         die 'no percent_of_roof'
     run 0 --help
     run 0 quantize --help; grep -q -- --resume out || die 'help without --resume'
+    grep -q -- '--minmax-lr X' out || die "help without a method's option"
+    run 0 quantize --method signround --help
+    grep -q -- '--minmax-lr X' out || die "signround's help without its option"
+    run 0 quantize --method=rtn --help
+    ! grep -q -- '--minmax-lr' out || die "rtn's help with signround's option"
     nothing_left o o.part ;;
 formats)
     run 2 quantize "$model" -o o --format gptq,gptq; says 'named twice'
