@@ -1,6 +1,7 @@
 /* adam_step: Adam (Kingma & Ba 2015, arXiv 1412.6980) on f32 multiples (docs/methods.md, equation 13).
  *   m = b1 m + (1 - b1) d,  s = b2 s + (1 - b2) d^2,  p = clamp(p - r0 m / (sqrt(r1 s) + eps), lo, hi)
- *   X (n) p   D (n) d   M (n) m   S (n) s   At (1) step t   R (T, 2) r0 = (T - t) / (1 - b1^(t+1)), r1 = 1 / (1 - b2^(t+1))
+ *   X (n) p   D (n) d   M (n) m   S (n) s   At (1) step t   R (T, 2) r0 = (T - t) / (1 - b1^(t+1)), r1 = 1 /
+ *   (1 - b2^(t+1))
  * One item per vector; what lies past the last number is padding. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)

@@ -1,11 +1,11 @@
 /* attention: y = causal softmax(q k^T scale) v with grouped queries, streamed over the keys KN at a time
  * with a running maximum m and sum l (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv
- * 2205.14135). A query t sees the keys j <= t with t - j < window (Beltagy 2020, arXiv 2004.05150); window = T
- * is all of them. Keys before a tile's first window are not read.
+ * 2205.14135). A query t sees the keys j <= t with t - j < window (Beltagy 2020, arXiv 2004.05150); window =
+ * T is all of them. Keys before a tile's first window are not read.
  *   q, y (B T, H D)   k, v (B T, K D)   lse (B T, H) = m + log l, kept for the backward   scale = 1 / sqrt(D)
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN queries t of (b, h in [h0, h0 + hn)), t fastest,
- * so that neighbours read the same keys; y itself holds the running sum; no shared memory, keys in order. A launch
- * has `blocks` such tiles of every head, from block0 on.
+ * so that neighbours read the same keys; y itself holds the running sum; no shared memory, keys in order. A
+ * launch has `blocks` such tiles of every head, from block0 on.
  * Ladder: q and the sum in private arrays, all unrolled, 21 GFLOP/s on PoCL and 2 on llvmpipe, with compile
  * times growing with D -> loops over D, tiles of QN x KN: 40 and 8. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)

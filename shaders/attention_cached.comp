@@ -1,19 +1,23 @@
-/* attention_cached: y = softmax(q k^T scale) v over the positions of the caches up to the row's own (of which, with
- * window > 0, the last `window`), with a running maximum m and sum l (Milakov & Gimelshein 2018, arXiv 1805.02867).
+/* attention_cached: y = softmax(q k^T scale) v over the positions of the caches up to the row's own (of
+ * which, with window > 0, the last `window`), with a running maximum m and sum l (Milakov & Gimelshein 2018,
+ * arXiv 1805.02867).
  *   q, y (B T, H D)   caches (B, K, C, D) fp16   row b T + t is at position pos[0] + t
- * HN = D / HW vectors per head, KN = 4 KQ. A key head's queries are T R rows, R = H / K heads of every token in turn; one
- * item per QN of them, so that a key that is loaded serves several; y itself holds the running sum; no shared memory,
- * keys in order. The same tile as attention.comp's. A launch has `items` of them, from item0 on. */
+ * HN = D / HW vectors per head, KN = 4 KQ. A key head's queries are T R rows, R = H / K heads of every token
+ * in turn; one item per QN of them, so that a key that is loaded serves several; y itself holds the running
+ * sum; no shared memory, keys in order. The same tile as attention.comp's. A launch has `items` of them, from
+ * item0 on. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
 WGSIZE(WGX, WGY)
 #define KN (4u * KQ)
 KERNEL(attention_cached)
 RO(0, hvec, Q) RO(1, hsvec, K) RO(2, hsvec, V) RO(3, int, pos) RW(4, hvec, Y)
-PARAMS P(uint, items) P(uint, item0) P(uint, T) P(uint, R) P(uint, KH) P(uint, C) P(uint, HN) P(uint, window) P(float, scale)
+PARAMS P(uint, items) P(uint, item0) P(uint, T) P(uint, R) P(uint, KH) P(uint, C) P(uint, HN) P(uint, window)
+       P(float, scale)
 LOCALS
 BODY
     if (GLIN < items) {
-        uint blocks = (T * R + QN - 1u) / QN, item = item0 + GLIN, r0 = item % blocks * QN, bk = item / blocks;
+        uint blocks = (T * R + QN - 1u) / QN, item = item0 + GLIN, r0 = item % blocks * QN,
+            bk = item / blocks;
         uint b = bk / KH, kh = bk % KH, p0 = TOU(pos[0]);
         uint first = p0 + r0 / R + 1u, end = min(p0 + (r0 + QN - 1u) / R, p0 + T - 1u) + 1u;
         first = window > 0u && first > window ? first - window : 0u;
@@ -50,8 +54,10 @@ BODY
                     uint i = r * KN + 4u * c, key = j + 4u * c;
                     float4 z = F4(HVSUM(s[i]), HVSUM(s[i + 1u]), HVSUM(s[i + 2u]), HVSUM(s[i + 3u]));
                     z = z * F4S(scale);
-                    z = F4(key <= t && key >= low ? z.x : -3.0e38f, key + 1u <= t && key + 1u >= low ? z.y : -3.0e38f,
-                           key + 2u <= t && key + 2u >= low ? z.z : -3.0e38f, key + 3u <= t && key + 3u >= low ? z.w : -3.0e38f);
+                    z = F4(key <= t && key >= low ? z.x : -3.0e38f,
+                           key + 1u <= t && key + 1u >= low ? z.y : -3.0e38f,
+                           key + 2u <= t && key + 2u >= low ? z.z : -3.0e38f,
+                           key + 3u <= t && key + 3u >= low ? z.w : -3.0e38f);
                     top = max(max(max(z.x, z.y), max(z.z, z.w)), top);
                     p[r * KQ + c] = z;
                 }

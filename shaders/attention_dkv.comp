@@ -4,7 +4,8 @@
  * (Dao et al. 2022, arXiv 2205.14135, B.2)
  *   q, dy (B T, H D)   k, v, dk, dv (B T, K D)   lse, delta (B T, H)
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN keys j of (b, key head in [h0, h0 + hn)), queries
- * in order, KN at a time; `blocks` such tiles of every head, from block0 on. acc_k, acc_v = 1 add to dk, dv. */
+ * in order, KN at a time; `blocks` such tiles of every head, from block0 on. acc_k, acc_v = 1 add to dk,
+ * dv. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
 WGSIZE(WGX, WGY)
 #define KN (4u * KQ)

@@ -1,21 +1,26 @@
-/* attention_one: attention_cached with a group per query row and head, for a few rows on devices that want many items.
+/* attention_one: attention_cached with a group per query row and head, for a few rows on devices that want
+ * many items.
  *   q, y (B T, H D)   caches (B, K, C, D) fp16   row b T + t is at position pos[0] + t
- * In rounds of WGX keys: every item scores one key, the group shares the weights, then item i adds up the values' words
- * i % W (two dims each, W = D / 2) of the round's keys i / W, i / W + S, … (S = WGX / W segments; with W > WGX an item
- * has WN words); maximum and sum run as in attention_cached. A launch has `units` rows and heads, from unit0 on. */
+ * In rounds of WGX keys: every item scores one key, the group shares the weights, then item i adds up the
+ * values' words i % W (two dims each, W = D / 2) of the round's keys i / W, i / W + S, … (S = WGX / W
+ * segments; with W > WGX an item has WN words); maximum and sum run as in attention_cached. A launch has
+ * `units` rows and heads, from unit0 on. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, WN, 1)
 WGSIZE(WGX, WGY)
 KERNEL(attention_one)
 RO(0, float, Q) RO(1, uint2, K) RO(2, uint, V) RO(3, int, pos) WO(4, float, Y)
-PARAMS P(uint, units) P(uint, unit0) P(uint, T) P(uint, H) P(uint, KH) P(uint, C) P(uint, D) P(uint, window) P(float, scale)
+PARAMS P(uint, units) P(uint, unit0) P(uint, T) P(uint, H) P(uint, KH) P(uint, C) P(uint, D) P(uint, window)
+       P(float, scale)
 LOCALS SHARED(float, q, 512) SHARED(float, p, WGX) SHARED(float, red, WGX) SHARED(float, other, WGX)
 #define HALF(w) ASF((((w) & 0x7fffu) << 13u) | (((w) & 0x8000u) << 16u)) * 5.192296858534828e33f
 BODY
     if (WLIN < units) {
         uint unit = unit0 + WLIN, row = unit / H, h = unit % H;
         uint W = D / 2u, S = max(WGX / W, 1u), base = (row / T * KH + h / (H / KH)) * C;
-        uint last = TOU(pos[0]) + row % T, first = window > 0u && last + 1u > window ? last + 1u - window : 0u;
-        /* seg = LID0 / side, in floats: PoCL 5.0 gives every item of the group the first one's quotient of whole numbers */
+        uint last = TOU(pos[0]) + row % T,
+             first = window > 0u && last + 1u > window ? last + 1u - window : 0u;
+        /* seg = LID0 / side, in floats: PoCL 5.0 gives every item of the group the first one's quotient of
+         * whole numbers */
         uint side = min(W, WGX), seg = TOU((TOF(LID0) + 0.5f) / TOF(side)), word = LID0 - seg * side;
         float m = -3.0e38f, l = 0.0f;
         float2 acc[WN];

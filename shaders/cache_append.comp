@@ -1,12 +1,16 @@
-/* cache_append: keys and values of N = B T rows into the caches, keys and queries rotated; row b T + t at pos[0] + t.
+/* cache_append: keys and values of N = B T rows into the caches, keys and queries rotated; row b T + t at
+ * pos[0] + t.
  *   q (N, ldq) from column q0, H D of them; k, v ditto, K D   rq (N, H D)   caches (B, K, C, D) fp16
- *   angles (T, pairs, 2) = cos, sin; dims i and i + pairs of a head turn together (Su 2021), pairs 0 = no rotation
+ *   angles (T, pairs, 2) = cos, sin; dims i and i + pairs of a head turn together (Su 2021), pairs 0 = no
+ *   rotation
  * One item per two neighbouring dims of rq, k cache or v cache: a word of a cache. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(cache_append)
-RO(0, float, Q) RO(1, float, K) RO(2, float, V) RO(3, float2, angles) RO(4, int, pos) WO(5, float, RQ) RW(6, uint, KC) RW(7, uint, VC)
-PARAMS P(uint, rows) P(uint, T) P(uint, C) P(uint, D) P(uint, pairs) P(uint, HD) P(uint, KD) P(uint, ldq) P(uint, q0) P(uint, ldk)
+RO(0, float, Q) RO(1, float, K) RO(2, float, V) RO(3, float2, angles) RO(4, int, pos) WO(5, float, RQ)
+RW(6, uint, KC) RW(7, uint, VC)
+PARAMS P(uint, rows) P(uint, T) P(uint, C) P(uint, D) P(uint, pairs) P(uint, HD) P(uint, KD) P(uint, ldq)
+       P(uint, q0) P(uint, ldk)
 P(uint, k0) P(uint, ldv) P(uint, v0)
 LOCALS
 /* turned = dim e of the rotated head that begins at X[at] */

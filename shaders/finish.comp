@@ -1,5 +1,6 @@
 /* finish: what gemv fuses, for a product that gemm made.   T (rows, width)   y, RES (rows, O)   BIAS (width)
- *   flags 1: t += BIAS   4: t[i] = silu(t[2 i]) t[2 i + 1], O = width / 2, else O = width   2: t += RES    y = t
+ *   flags 1: t += BIAS   4: t[i] = silu(t[2 i]) t[2 i + 1], O = width / 2, else O = width   2: t += RES    y
+ *   = t
  * One item per element of y. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)

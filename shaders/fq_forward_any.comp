@@ -5,7 +5,8 @@ SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, VSTATE, 0)
 WGSIZE(WGX, WGY)
 KERNEL(fq_forward_any)
 RO(0, float, W) RO(1, uint, V) RO(2, float4, SZ) WO(3, float, Y)
-PARAMS P(uint, rows) P(uint, I) P(uint, G) P(uint, gpr) P(float, Q) P(uint, affine) P(float, vdiv) P(float, vinv)
+PARAMS P(uint, rows) P(uint, I) P(uint, G) P(uint, gpr) P(float, Q) P(uint, affine) P(float, vdiv)
+       P(float, vinv)
 LOCALS
 BODY
     const uint i = GLIN;

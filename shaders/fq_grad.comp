@@ -3,7 +3,8 @@
  *   dv = dW s in,   A = sum dW ((q - zp) - (in ? w/s : z0)),   B = sum dW (1 - in),   dmm = ar_fq_dmm(A, B)
  *   DW, W, DV (rows, RV hvec)   V = Vs multiples   SZ, R, M, DM (rows, gpr)   GV vectors to a group
  * One item per group, summed lane by lane in order: equal inputs give equal bits.
- * Ladder: work-group per group with a tree -> item per group, no shared memory (5 -> 88 % of copy, lavapipe). */
+ * Ladder: work-group per group with a tree -> item per group, no shared memory (5 -> 88 % of copy,
+ * lavapipe). */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4)
 SPEC(3, uint, VSTATE, 0) SPEC(4, uint, MSTATE, 0)
 WGSIZE(WGX, WGY)

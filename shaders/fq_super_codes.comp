@@ -1,5 +1,6 @@
 /* fq_super_codes: the stored codes q of fq_super, four bytes to a word.
- *   W (rows, RV hvec)   V = Vs (rows, RV) multiples in VSTATE form   SZ: s, m, y of group i >> gshift   Y words
+ *   W (rows, RV hvec)   V = Vs (rows, RV) multiples in VSTATE form   SZ: s, m, y of group i >> gshift   Y
+ *   words
  * One item per word; HW is 4. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, VSTATE, 0)
 WGSIZE(WGX, WGY)

@@ -1,4 +1,5 @@
-/* fq_super_scale: what every weight of a group shares in a double-quantized structure (docs/methods.md, equation 10).
+/* fq_super_scale: what every weight of a group shares in a double-quantized structure (docs/methods.md,
+ * equation 10).
  *   i = clamp(rnd(i0 (mdiv + m0)/mdiv), least, most),  j = clamp(rnd(j0 (mdiv + m1)/mdiv), 0, most)
  *   s = d i,  m = dmin j,  y = 1/s (0 where s is 0): exact
  *   R (n): d, dmin, i0, j0   M (n, 2) multiples m0, m1 in MSTATE form   SZ (n): s, m, y, 0

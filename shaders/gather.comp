@@ -1,5 +1,6 @@
 /* gather: Y[b] = S[sched[step[0] * B + first + b]] for the rows in [row0, row0 + rows) that this binding of
- * the source holds, s0 words in; other rows are left alone. Rows are R words of 4 bytes. One item per word. */
+ * the source holds, s0 words in; other rows are left alone. Rows are R words of 4 bytes. One item per
+ * word. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(gather)

@@ -2,8 +2,10 @@
  *   A [ceil(M / TM)][K][TM] f32   B [ceil(N / (TN VW))][K][TN] fvec, zero padded   C row-major, pitch ldc
  * One item makes TM rows x TN*VW columns in registers. Groups run along N in x and M in y, or TURNed:
  * llvmpipe fills its lanes from x only, and M (tokens) is more often a multiple of a group than N. k runs
- * 0, 1, … in every item: equal inputs give equal bits. acc != 0 adds to C. C starts c0 elements into its binding.
- * Ladder: no shared memory, float4 -> 3x the dot products along K; packed panels -> 2x more; VW lanes -> 2x. */
+ * 0, 1, … in every item: equal inputs give equal bits. acc != 0 adds to C. C starts c0 elements into its
+ * binding.
+ * Ladder: no shared memory, float4 -> 3x the dot products along K; packed panels -> 2x more; VW lanes ->
+ * 2x. */
 SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, TM, 8) SPEC(3, uint, TN, 2) SPEC(4, uint, TURN, 0)
 WGSIZE(WGX, WGY)
 KERNEL(gemm)

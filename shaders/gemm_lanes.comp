@@ -1,8 +1,8 @@
 /* gemm_lanes: gemm for devices that pay for every lane of a load (llvmpipe), C (M, N) = A B [+ C].
  *   A [ceil(M / TM)][K][TM] f32   B [ceil(N / TC)][K][TC] f32, zero padded   C row-major, pitch ldc
  * One item makes TM rows x TC columns; a group is LANES items along M that share B: each loads TC / LANES
- * of B's TC values and takes the others from its neighbours. k runs 0, 1, … in every item. acc != 0 adds to C.
- * TM and TC / LANES are multiples of AL. */
+ * of B's TC values and takes the others from its neighbours. k runs 0, 1, … in every item. acc != 0 adds to
+ * C. TM and TC / LANES are multiples of AL. */
 SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, TM, 4) SPEC(3, uint, TC, 32) SPEC(4, uint, LANES, 8)
 WGSIZE(WGX, WGY)
 KERNEL(gemm_lanes)

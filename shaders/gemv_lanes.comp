@@ -1,6 +1,7 @@
-/* gemv_lanes: gemv for devices that pay for every lane of a load (llvmpipe): the items of a subgroup load eight
- * numbers of X together and pass them on. A group is a subgroup; its size divides 8. WGY = 1. */
-SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, CODE, 4) SPEC(3, uint, SCALE, 1) SPEC(4, uint, NC, 1)
+/* gemv_lanes: gemv for devices that pay for every lane of a load (llvmpipe): the items of a subgroup load
+ * eight numbers of X together and pass them on. A group is a subgroup; its size divides 8. WGY = 1. */
+SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, CODE, 4) SPEC(3, uint, SCALE, 1)
+SPEC(4, uint, NC, 1)
 SPEC(5, uint, LP, 1) SPEC(6, uint, NORM, 0)
 WGSIZE(WGX, WGY)
 #define LANES WGX

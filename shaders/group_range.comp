@@ -1,4 +1,5 @@
-/* group_range: R[g] = (min(0, min w), max(0, max w)) over the weights w of group g (docs/methods.md, equation 1).
+/* group_range: R[g] = (min(0, min w), max(0, max w)) over the weights w of group g (docs/methods.md, equation
+ * 1).
  *   W (rows, I)   R (rows, gpr) pairs   G weights to a group, the last of a row may be short
  * One item per group. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)

@@ -1,6 +1,6 @@
-/* half_check: h[i] = fp16 bits of the float bits x[i];  y[i] = float bits of the fp16 bits x[i] & 0xffff;  z[i] =
- * float bits of x[i] rounded to fp16: for the selftest of num.h's conversions. Bits in, bits out, so that no
- * load or store touches a NaN.
+/* half_check: h[i] = fp16 bits of the float bits x[i];  y[i] = float bits of the fp16 bits x[i] & 0xffff;
+ * z[i] = float bits of x[i] rounded to fp16: for the selftest of num.h's conversions. Bits in, bits out, so
+ * that no load or store touches a NaN.
  *   x, h, y, z: n words. One item per word. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)

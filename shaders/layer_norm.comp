@@ -1,4 +1,5 @@
-/* layer_norm: y = (x - m) r w + b,  m = mean_i x,  r = 1 / sqrt(mean_i (x - m)^2 + eps)     (Ba 2016, arXiv 1607.06450)
+/* layer_norm: y = (x - m) r w + b,  m = mean_i x,  r = 1 / sqrt(mean_i (x - m)^2 + eps)     (Ba 2016, arXiv
+ * 1607.06450)
  *   x, y (N, I)   w, b (I); without has_b b is not read   stat (N, 2) = m, r, kept for the backward
  * One group per row; fixed-order tree sums, the mean first, so equal inputs give equal bits. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)

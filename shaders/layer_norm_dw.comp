@@ -1,5 +1,5 @@
-/* layer_norm_dw: part[c, i] = sum over the rows n of chunk c of dy[n, i] (x[n, i] - m[n]) r[n]: the first of two
- * stages of dw; sum_rows adds the chunks.
+/* layer_norm_dw: part[c, i] = sum over the rows n of chunk c of dy[n, i] (x[n, i] - m[n]) r[n]: the first of
+ * two stages of dw; sum_rows adds the chunks.
  *   x, dy (N, I), bound from row row0, a multiple of chunk_rows   stat (N, 2) = m, r   part (chunks, I)
  * One item per (chunk, column); rows in order. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)

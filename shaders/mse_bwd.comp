@@ -1,6 +1,6 @@
 /* mse_bwd: dY[i] = 2 scale mask[row] (Y[i] - R[i]) dloss[0], added when acc != 0; scale = 1 / (N I), R the
- * target, row = (start + i) / I. mask is 0 or 1; has_mask = 0: all rows count (mask is not read). One item per
- * element. */
+ * target, row = (start + i) / I. mask is 0 or 1; has_mask = 0: all rows count (mask is not read). One item
+ * per element. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(mse_bwd)

@@ -1,6 +1,6 @@
 /* mse_part: part[g] = sum of mask[row] (Y - R)^2 over the g-th SEG elements, R the target, row = element / I;
- * first stage of the loss, in fixed order as sum_part. mask is 0 or 1, so its square will do; has_mask = 0: all
- * rows count (mask is not read). */
+ * first stage of the loss, in fixed order as sum_part. mask is 0 or 1, so its square will do; has_mask = 0:
+ * all rows count (mask is not read). */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, SEG, 4096)
 WGSIZE(WGX, WGY)
 KERNEL(mse_part)

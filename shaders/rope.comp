@@ -1,5 +1,6 @@
-/* rope: every pair (x_i, x_{i + P}), i < P, of every head turns by its angle (rotate-half pairing; Su et al. 2021,
- * arXiv 2104.09864):   y_i = x_i cos - x_{i+P} sin,   y_{i+P} = x_{i+P} cos + x_i sin;   dims 2 P .. D stay.
+/* rope: every pair (x_i, x_{i + P}), i < P, of every head turns by its angle (rotate-half pairing; Su et al.
+ * 2021, arXiv 2104.09864):   y_i = x_i cos - x_{i+P} sin,   y_{i+P} = x_{i+P} cos + x_i sin;   dims 2 P .. D
+ * stay.
  *   x, y (N, heads D)   table (T, P, 2) = cos, sin of the angle at position row % T
  *   sign  1 forward, -1 backward (the inverse rotation)   acc = 1 adds to y
  * One item per four of a head's D - P pairs and single dims. */
@@ -7,7 +8,8 @@ SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(rope)
 RO(0, float, X) RO(1, float2, table) RW(2, float, Y)
-PARAMS P(uint, rows) P(uint, row0) P(uint, T) P(uint, heads) P(uint, D) P(uint, pairs) P(float, sign) P(uint, acc)
+PARAMS P(uint, rows) P(uint, row0) P(uint, T) P(uint, heads) P(uint, D) P(uint, pairs) P(float, sign)
+       P(uint, acc)
 LOCALS
 BODY
     uint slots = D - pairs, quads = (slots + 3u) / 4u, rest = GLIN / quads, row = rest / heads;
@@ -21,6 +23,7 @@ BODY
             Y[x0 + i] = acc != 0u ? Y[x0 + i] + u : u;
             Y[x0 + pairs + i] = acc != 0u ? Y[x0 + pairs + i] + v : v;
         }
-        for (uint i = max(i0, pairs) + pairs; i < i1 + pairs; i++) Y[x0 + i] = acc != 0u ? Y[x0 + i] + X[x0 + i] : X[x0 + i];
+        for (uint i = max(i0, pairs) + pairs; i < i1 + pairs; i++)
+            Y[x0 + i] = acc != 0u ? Y[x0 + i] + X[x0 + i] : X[x0 + i];
     }
 END

@@ -1,4 +1,5 @@
-/* slice: y[n, o] = x[n, first + o]   x (rows, I)   y (rows, O)   first + O <= I. One item per element of y. */
+/* slice: y[n, o] = x[n, first + o]   x (rows, I)   y (rows, O)   first + O <= I. One item per element of
+ * y. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
 KERNEL(slice)

@@ -1,6 +1,7 @@
-/* super_refine: the multiples of every group once d and dmin are known (docs/methods.md, equation 9): of (i, j) and
- * its neighbours (i + di, j + dj), di, dj in -1 .. 1, the one with the smallest sum of a (w' - w)^2, w' as
- * fq_super makes it without V; as often as rounds says, each from the last one's best. The centre wins ties.
+/* super_refine: the multiples of every group once d and dmin are known (docs/methods.md, equation 9): of (i,
+ * j) and its neighbours (i + di, j + dj), di, dj in -1 .. 1, the one with the smallest sum of a (w' - w)^2,
+ * w' as fq_super makes it without V; as often as rounds says, each from the last one's best. The centre wins
+ * ties.
  *   W (rows, gpr G)   IMP (gpr G) importance, read when weighted is 1   R (rows, gpr): d, dmin, i, j
  *   pairs 0: no minima; zp as in fq_super
  * One item per group; exact as super_scan. */

@@ -1,5 +1,6 @@
 /* super_scale: the scales of every super-block and the multiples of its groups (docs/methods.md, equation 8).
- *   d = fp16(top/(n + 0.1 k)), k = -9 .. 9, with the smallest sum of h (d i - s)^2, i = clamp(rnd(s/d), least, most),
+ *   d = fp16(top/(n + 0.1 k)), k = -9 .. 9, with the smallest sum of h (d i - s)^2, i = clamp(rnd(s/d),
+ *   least, most),
  *   top the s of largest magnitude, n the limit it comes to lie on (its own sign where there are two); k = 0
  *   wins ties, then the order of k; infinite where fp16 holds none of them. dmin likewise from m.
  *   F (rows supers per): s, m and their weights h   R (rows supers per): d, dmin, i of s, i of m

@@ -1,7 +1,7 @@
-/* super_scan: a first scale and minimum for every group of an asymmetric double-quantized weight (docs/methods.md,
- * equation 7): of all w' = s l - m with l = clamp(rnd(inv (w - lo)), 0, Q), inv = (Q - 0.9 + 0.05 k)/(hi - lo),
- * k = 0 .. 36, and (s, m) the weighted least squares for l with m >= 0, the one with the smallest
- * sum of a (s l - m - w)^2, where a = importance (2 mean |w| + |w|).
+/* super_scan: a first scale and minimum for every group of an asymmetric double-quantized weight
+ * (docs/methods.md, equation 7): of all w' = s l - m with l = clamp(rnd(inv (w - lo)), 0, Q), inv = (Q - 0.9
+ * + 0.05 k)/(hi - lo), k = 0 .. 36, and (s, m) the weighted least squares for l with m >= 0, the one with the
+ * smallest sum of a (s l - m - w)^2, where a = importance (2 mean |w| + |w|).
  *   W (rows, gpr G)   IMP (gpr G) importance of the inputs, read when weighted is 1
  *   F (rows, gpr): s, m, sum a l^2, sum a
  * One item per group. Sums in order, no contraction, exact quotients: the same bits everywhere. */

@@ -1,7 +1,7 @@
-/* super_scan_sym: a first scale for every group of a symmetric double-quantized weight (docs/methods.md, equation 7):
- * of all w' = s l with l = clamp(rnd(inv w), -M, M - 1), inv = -(M + 0.1 k)/top, k = -9 .. 9, top the weight of
- * largest magnitude, and s the weighted least squares for l, the one with the smallest error: the largest
- * (sum a l w)^2 / sum a l^2, where a = importance (2 mean |w| + |w|).
+/* super_scan_sym: a first scale for every group of a symmetric double-quantized weight (docs/methods.md,
+ * equation 7): of all w' = s l with l = clamp(rnd(inv w), -M, M - 1), inv = -(M + 0.1 k)/top, k = -9 .. 9,
+ * top the weight of largest magnitude, and s the weighted least squares for l, the one with the smallest
+ * error: the largest (sum a l w)^2 / sum a l^2, where a = importance (2 mean |w| + |w|).
  *   W (rows, gpr G)   IMP (gpr G) importance of the inputs, read when weighted is 1
  *   F (rows, gpr): s, 0, sum a l^2, 0
  * One item per group; exact as super_scan. */

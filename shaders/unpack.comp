@@ -1,20 +1,24 @@
 /* unpack: packed W' (unpack.h) as panels for gemm, D [row / T][k - k0][T] f32 for k0 <= k < k0 + depth.
- * One item per (VW rows, block of 32 k): row_items * blocks items, neighbours along the rows; the first row is
- * r0 * VW of W's binding, the first block k0 / 32. D starts d0 vectors into its binding, W w0; T is a multiple of VW.
+ * One item per (VW rows, block of 32 k): row_items * blocks items, neighbours along the rows; the first row
+ * is r0 * VW of W's binding, the first block k0 / 32. D starts d0 vectors into its binding, W w0; T is a
+ * multiple of VW.
  * W has the first `filled` of the row_items; the others, to the end of the last panel, become zero. */
-SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, CODE, 4) SPEC(3, uint, SCALE, 1) SPEC(4, uint, LP, 1)
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, CODE, 4) SPEC(3, uint, SCALE, 1)
+SPEC(4, uint, LP, 1)
 WGSIZE(WGX, WGY)
 #include "unpack.h"
 KERNEL(unpack)
 RO(0, uvec, W) WO(1, fvec, D)
-PARAMS P(uint, items) P(uint, row_items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, r0) P(uint, k0)
+PARAMS P(uint, items) P(uint, row_items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, r0)
+       P(uint, k0)
     P(uint, depth) P(uint, tv) P(uint, d0) P(uint, w0) P(uint, filled)
 LOCALS
 BODY
     uint item = GLIN;
     if (item >= items) return;
     uint block = item / row_items, r = item - block * row_items, row = r + r0, b = block + k0 / 32u;
-    uint at0 = w0 + (row / LP) * pw * LP + row % LP, at = at0 + CODE_WORDS * b * LP, u = b / ub, i = b - u * ub;
+    uint at0 = w0 + (row / LP) * pw * LP + row % LP, at = at0 + CODE_WORDS * b * LP, u = b / ub,
+        i = b - u * ub;
     uint scales = at0 + (CODE_WORDS * nb + u * UNIT_WORDS) * LP, odd = i >= gb ? 1u : 0u;
     uint to = d0 + (r / tv) * depth * tv + r % tv, count = min(32u, depth - block * 32u);
     if (r >= filled) {
