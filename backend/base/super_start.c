@@ -5,6 +5,16 @@
 #include <math.h>
 #include <string.h>
 
+void ar_super_limits(int32_t *least, int32_t *most, ar_super super) {
+    static const int32_t limits[AR_SUPER_COUNT][2] = {[AR_SUPER_Q2_K] = {0, 15},
+                                                      [AR_SUPER_Q3_K] = {-32, 31},
+                                                      [AR_SUPER_Q4_K] = {0, 63},
+                                                      [AR_SUPER_Q5_K] = {0, 63},
+                                                      [AR_SUPER_Q6_K] = {-128, 127}};
+    *least = limits[super][0];
+    *most = limits[super][1];
+}
+
 enum { CANDIDATES = 37, SYM_REACH = 9, SCALE_REACH = 9, REFINE_ROUNDS = 2, MAX_GROUPS = AR__SUPER_GROUPS };
 static const float tiny = 0x1p-24f;
 

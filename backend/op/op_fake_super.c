@@ -8,16 +8,6 @@
 
 #define REFINE_ROUNDS 2
 
-void ar_super_limits(int32_t *least, int32_t *most, ar_super super) {
-    static const int32_t limits[AR_SUPER_COUNT][2] = {[AR_SUPER_Q2_K] = {0, 15},
-                                                      [AR_SUPER_Q3_K] = {-32, 31},
-                                                      [AR_SUPER_Q4_K] = {0, 63},
-                                                      [AR_SUPER_Q5_K] = {0, 63},
-                                                      [AR_SUPER_Q6_K] = {-128, 127}};
-    *least = limits[super][0];
-    *most = limits[super][1];
-}
-
 static ar_status shape_of(const char *op, ar__fq_shape *s, const ar_graph *g, const ar_tensor *W,
                           const ar_scheme *scheme) {
     int32_t least, most;
