@@ -1,7 +1,9 @@
-# The rooms of the library, bottom up: one object library per folder. A room sees its own folder and what it is told to
-# stand on, transitively, so that an include against the order does not compile. tests/layers checks calls the same way.
+# The rooms, bottom up: one object library per folder. A room sees its own folder and what it is told to stand
+# on, transitively, so that an include against the order does not compile. tests/layers checks calls the same
+# way.
 #   ar_room(FOLDER [ON FOLDER...] [SEES FOLDER...])
 # ON: rooms below, with what those see. SEES: folders of headers alone (the public header of a whole floor).
+# rooms.txt in the build folder lists all of them, "FOLDER;ON...|SEES...", the program's two at its end.
 set(AR_ROOMS "" CACHE INTERNAL "")
 function(ar_room folder)
     cmake_parse_arguments(room "" "" "ON;SEES" ${ARGN})
@@ -20,10 +22,11 @@ function(ar_room folder)
     target_link_libraries(${name} PRIVATE ar_options ar_deps)
     foreach(below IN LISTS room_ON)
         string(REPLACE "/" "_" below_name "room_${below}")
-        target_include_directories(${name} PUBLIC $<TARGET_PROPERTY:${below_name},INTERFACE_INCLUDE_DIRECTORIES>)
+        target_include_directories(${name} PUBLIC
+            $<TARGET_PROPERTY:${below_name},INTERFACE_INCLUDE_DIRECTORIES>)
     endforeach()
     set(AR_ROOMS ${AR_ROOMS} ${name} CACHE INTERNAL "")
-    file(APPEND ${AR_ROOM_LIST} "${folder};${room_ON}\n")
+    file(APPEND ${AR_ROOM_LIST} "${folder};${room_ON}|${room_SEES}\n")
 endfunction()
 set(AR_ROOM_LIST ${PROJECT_BINARY_DIR}/rooms.txt)
 file(WRITE ${AR_ROOM_LIST} "")
@@ -49,3 +52,5 @@ ar_room(host/gguf ON host/folder backend/base)
 ar_room(host/generate ON host/family)
 ar_room(host/model ON host/gguf)
 ar_room(host/job ON host/model host/generate)
+# sources of the program, not of the library
+file(APPEND ${AR_ROOM_LIST} "host/cli;host/job|\nbench;host/cli|\n")

@@ -4,7 +4,8 @@
 file(MAKE_DIRECTORY ${OUT})
 function(embed name optional program)
     execute_process(COMMAND ${CMAKE_COMMAND} -DNAME=${name} -DSHADERS=${SHADERS} -DOUT=${OUT}
-        -DOPTIONAL=${optional} -DGLSLANG=${program} -P ${EMBED} RESULT_VARIABLE bad OUTPUT_VARIABLE log ERROR_VARIABLE log)
+        -DOPTIONAL=${optional} -DGLSLANG=${program}
+        -P ${EMBED} RESULT_VARIABLE bad OUTPUT_VARIABLE log ERROR_VARIABLE log)
     set(bad ${bad} PARENT_SCOPE)
     set(log ${log} PARENT_SCOPE)
 endfunction()
