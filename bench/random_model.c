@@ -98,7 +98,7 @@ ar_status ar_random_model_open(ar_open_model **out, const ar_config *config, uin
     m->config = *config;
     m->path = strdup("random model");
     ar_status status = make_weights(m, seed);
-    if (status == AR_OK) status = ar_family_find("llama")->bind(m);
+    if (status == AR_OK) status = ar_family_bind(m);
     if (status != AR_OK)
         ar_random_model_close(m);
     else
@@ -108,7 +108,7 @@ ar_status ar_random_model_open(ar_open_model **out, const ar_config *config, uin
 
 void ar_random_model_close(ar_open_model *m) {
     if (!m) return;
-    if (m->model.impl) ar_family_find("llama")->unbind(m);
+    ar_family_unbind(m);
     if (m->weights.impl) close_weights(m->weights.impl);
     free(m->path);
     free(m);

@@ -250,18 +250,32 @@ typedef struct ar_open_model {
 } ar_open_model;
 ar_status ar_model_open(ar_open_model **m, const char *path);
 void ar_model_close(ar_open_model *m);
-/* Fills m->model from config and weights; checks every tensor the family needs (missing, extra, misshapen are
- * named with found/expected). */
+struct ar__names;
+struct ar__gguf_arch;
+struct ar__layout;
+/* A row of families.def: everything that is known of a family, all of it in its own file (family.h inside
+ * host/ says what the parts are). */
 typedef struct ar_family {
-    const char *name;        /* the row in families.def */
-    const char *model_types; /* space-separated config.json model_type values: "llama mistral" */
-    const char *gguf_arch;   /* NULL = GGUF has none */
+    const char *name;                 /* the row in families.def */
+    const char *model_types;          /* space-separated config.json model_type values: "llama mistral" */
+    const char *architecture;         /* of config.json's "architectures": "LlamaForCausalLM" */
+    const struct ar__names *names;    /* of the tensors outside its blocks, and where those begin */
+    const struct ar__gguf_arch *gguf; /* what it is as a GGUF file; NULL = GGUF has no architecture for it */
+    bool gguf_slides; /* of the families of one architecture: files with a window are this one's */
     ar_status (*config)(ar_config *c, const ar_json *root,
                         const char *what); /* reads its keys of config.json */
-    ar_status (*bind)(ar_open_model *m);
-    void (*unbind)(ar_open_model *m);
+    /* Adds them to root, of a model that came without a config.json; NULL = it always comes with one. */
+    void (*write_config)(ar_json *root, const ar_open_model *m);
+    /* Fills the zeroed layout of block `index`: blocks need not be alike. */
+    void (*block)(struct ar__layout *layout, const ar_config *c, int32_t index);
 } ar_family;
 const ar_family *ar_family_find(const char *model_type);
+/* Fills m->model from m->config and m->weights, as the config's family says. Errors: FORMAT names an unknown
+ * family, or a missing, misshapen or superfluous tensor with found and expected; MEMORY. */
+ar_status ar_family_bind(ar_open_model *m);
+void ar_family_unbind(ar_open_model *m); /* a model that is not bound stays as it is */
+/* What holds the embedding of a bound model, under whichever name. */
+const ar_weight *ar_family_embedding(const ar_open_model *m);
 
 /* ---- chat.c: conversations as the text the model was trained on ---- */
 

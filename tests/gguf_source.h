@@ -143,7 +143,7 @@ static inline void gguf_open_source(gguf_source *s, const char *folder, const ch
     s->model.path = (char *)(uintptr_t)folder;
     assert_ok(ar_config_open(&s->model.config, in_folder(folder, "config.json")));
     assert_ok(ar_weights_open_safetensors(&s->model.weights, folder));
-    assert_ok(ar_family_find("llama")->bind(&s->model));
+    assert_ok(ar_family_bind(&s->model));
     if (tokenizer) {
         assert_ok(ar_tokenizer_open(&s->model.tokenizer, tokenizer));
         ar_tokenizer_set_special(s->model.tokenizer, 1, 2, 0);
@@ -152,7 +152,7 @@ static inline void gguf_open_source(gguf_source *s, const char *folder, const ch
 }
 
 static inline void gguf_close_source(gguf_source *s) {
-    ar_family_find("llama")->unbind(&s->model);
+    ar_family_unbind(&s->model);
     ar_weights_close(&s->model.weights);
     ar_tokenizer_close(s->model.tokenizer);
 }

@@ -26,12 +26,12 @@ static bool fixture_init(fixture *f) {
     CHECK_OK(ar_config_open(&f->model.config, shared_data("tinystories-656K-hf/config.json")));
     CHECK_OK(ar_weights_open_safetensors(&f->model.weights, shared_data("tinystories-656K-hf")));
     f->model.path = "tinystories-656K-hf";
-    CHECK_OK(ar_family_find(f->model.config.family)->bind(&f->model));
+    CHECK_OK(ar_family_bind(&f->model));
     return true;
 }
 
 static void fixture_deinit(fixture *f) {
-    ar_family_find(f->model.config.family)->unbind(&f->model);
+    ar_family_unbind(&f->model);
     ar_weights_close(&f->model.weights);
     ar_safetensors_close(f->golden);
 }

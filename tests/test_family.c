@@ -7,7 +7,7 @@
 #include <math.h>
 
 static void close_bound(ar_open_model *m) {
-    if (m->model.impl) ar_family_find("llama")->unbind(m);
+    ar_family_unbind(m);
     ar_weights_close(&m->weights);
 }
 
@@ -17,7 +17,7 @@ static ar_status bind_folder(ar_open_model *m, const char *path) {
     m->path = (char *)(uintptr_t)path;
     AR_TRY(ar_config_open(&m->config, in_folder(path, "config.json")));
     AR_TRY(ar_weights_open_safetensors(&m->weights, path));
-    ar_status status = ar_family_find(m->config.family)->bind(m);
+    ar_status status = ar_family_bind(m);
     if (status != AR_OK) close_bound(m);
     return status;
 }
@@ -167,7 +167,7 @@ static void binding_survives_every_failed_allocation(void **state) {
         assert_ok(ar_config_open(&m.config, in_folder(folder, "config.json")));
         assert_ok(ar_weights_open_safetensors(&m.weights, folder));
         ar__alloc_fail_at(++n);
-        status = ar_family_find("llama")->bind(&m);
+        status = ar_family_bind(&m);
         ar__alloc_fail_at(0);
         close_bound(&m);
     }

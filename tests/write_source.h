@@ -116,6 +116,7 @@ static inline void source_open(test_source *t, const char *folder, const source_
     assert_ok(ar_st_writer_begin(w, in_folder(folder, "model.safetensors")));
     source_tensors(w, true, t->blocks, s);
     assert_ok(ar_st_writer_finish(&w));
+    strcpy(t->model.config.family, "llama");
     assert_ok(ar_path_join(&t->model.path, "", folder));
     assert_ok(ar_weights_open_safetensors(&t->model.weights, folder));
     t->model.model = (ar_model){.block_count = 2, .hidden = s->hidden, .vocab = 10, .blocks = t->blocks};

@@ -10,13 +10,7 @@ typedef struct convert_options {
 
 /* The type of the largest matrix every model has, the embedding; f32 where that is not a float type. */
 static const char *own_type(const ar_open_model *m) {
-    static const char *const names[] = {
-        "model.embed_tokens.weight",         "transformer.wte.weight",      "wte.weight",
-        "model.decoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"};
-    int64_t i = -1;
-    for (size_t k = 0; i < 0 && k < sizeof names / sizeof *names; k++)
-        i = ar_weights_find(&m->weights, names[k]);
-    const char *type = i < 0 ? "F32" : m->weights.vtable->at(m->weights.impl, i)->type;
+    const char *type = ar_family_embedding(m)->type;
     return strcmp(type, "F16") == 0 ? "f16" : strcmp(type, "BF16") == 0 ? "bf16" : "f32";
 }
 

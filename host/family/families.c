@@ -8,6 +8,12 @@ const ar_family *const ar__families[] = {
 #undef AR_FAMILY
     NULL};
 
+const ar_family *ar__family_of(const ar_config *c) {
+    for (int32_t i = 0; ar__families[i]; i++)
+        if (strcmp(ar__families[i]->name, c->family) == 0) return ar__families[i];
+    return NULL;
+}
+
 /* Whether word is one of the space-separated words of list. */
 static bool has_word(const char *list, const char *word) {
     size_t bytes = strlen(word);

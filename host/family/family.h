@@ -47,29 +47,32 @@ ar_status ar__config_expect(const ar_json *root, const char *key, bool fallback,
 
 typedef enum ar__bias { AR__BIAS_NONE, AR__BIAS_MAYBE, AR__BIAS } ar__bias;
 
-/* A decoder's tensors, all blocks alike. Full names are PREFIX name ".weight", for a block's PREFIX layers
- * ".N." name; the prefix is the first one under which a tensor is found. Names are string literals: they are
- * kept. */
-typedef struct ar__layout {
-    const char *const *prefixes;    /* NULL-terminated: {"model.", NULL} */
-    const char *embedding, *layers; /* "embed_tokens", "layers" */
-    const char *positions;          /* learned; NULL = rotary */
-    int32_t position_skip;          /* rows of that table before position 0 */
+/* A decoder's tensors outside its blocks. Full names are PREFIX name ".weight", for block N's tensors PREFIX
+ * layers ".N." name; the prefix is the first one under which the final norm is found. The head stands alone:
+ * head ".weight". Names are string literals: they are kept. */
+typedef struct ar__names {
+    const char *const *prefixes;           /* NULL-terminated: {"model.", NULL} */
+    const char *embedding, *head, *layers; /* "embed_tokens", "lm_head", "layers" */
+    const char *positions;                 /* learned; NULL = rotary */
+    int32_t position_skip;                 /* rows of that table before position 0 */
     const char *const *ignored; /* NULL-terminated endings of tensors that are computed here; NULL = none */
+    ar_norm final_norm;         /* its width and epsilon are the config's */
+} ar__names;
+
+/* One block of a decoder. */
+typedef struct ar__layout {
     int32_t linear_count, norm_count;
     struct {
         const char *name;
         int64_t O, I;
         ar__bias bias;
     } linears[AR_MAX_LINEARS];
-    ar_norm norms[AR_MAX_NORMS], final_norm;
+    ar_norm norms[AR_MAX_NORMS];
     ar_status (*forward)(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
                          const ar_hook *hook);
 } ar__layout;
-/* Fills m->model from m->config and m->weights. Errors: FORMAT names a missing, misshapen or superfluous
- * tensor. */
-ar_status ar__family_bind(ar_open_model *m, const ar__layout *layout);
-void ar__family_unbind(ar_open_model *m);
+/* The config's family; NULL for none. */
+const ar_family *ar__family_of(const ar_config *c);
 /* The float tensor of linear i is stored (I, O). */
 bool ar__family_is_transposed(const ar_block *b, int32_t i);
 
@@ -81,6 +84,42 @@ ar_status ar__family_check_tokens(const ar_block *b, int32_t T);
 ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *const qkv[3], int32_t T,
                             const ar_hook *hook);
 
-/* family_llama.c: the layout of Llama's relatives, without the biases; and their forward. */
-ar__layout ar__llama_layout(const ar_config *c);
+/* ---- config_write.c: what a family's `write_config` is made of ---- */
+
+/* The shortest decimal that is this float again. */
+void ar__config_add_float(ar_json *root, const char *key, float value);
+/* hidden_act, the sizes, head_dim and the rotation of Llama's relatives; attention_bias and mlp_bias as they
+ * are seen in the weights. */
+void ar__config_add_decoder(ar_json *root, const ar_open_model *m);
+/* sliding_window, or null: where it is missing it may be 4096. */
+void ar__config_add_window(ar_json *root, const ar_config *c);
+/* That, and which layers slide: what ar__config_layer_windows reads. */
+void ar__config_add_layer_windows(ar_json *root, const ar_config *c);
+
+/* ---- GGUF, as data: what gguf/ reads and writes by ---- */
+
+typedef struct ar__gguf_pair {
+    const char *gguf, *hf;
+} ar__gguf_pair; /* "attn_q", "self_attn.q_proj" */
+/* A general.architecture that is read and written; families may share one. Parts have llama.cpp's names. */
+typedef struct ar__gguf_arch {
+    const char *name;   /* also the prefix of its keys */
+    const char *layers; /* "model.layers" */
+    const char *bare;   /* the part of Hugging Face names that bare models leave out; NULL = none */
+    const ar__gguf_pair *globals, *blocks; /* end with NULLs; blocks are in the order they are written */
+    bool is_rotary, is_partial;            /* is_partial: rope.dimension_count may be less than a head */
+    bool is_permuted;                      /* q and k have rotary pairs side by side */
+    bool has_rope_freqs, has_longrope;     /* knows rope_freqs.weight; rope_factors_long.weight and _short */
+    bool is_conv1d;                        /* Hugging Face stores products the other way round */
+    bool needs_window, has_layer_norm; /* needs_window: llama.cpp's loader wants sliding_window, 0 for none */
+    bool repeats_head;                 /* older readers want output.weight of tied models too */
+} ar__gguf_arch;
+extern const ar__gguf_pair ar__llama_gguf_globals[], ar__llama_gguf_blocks[];
+
+/* ---- family_llama.c: what its relatives start from ---- */
+
+extern const ar__names ar__llama_names;
+extern const ar__gguf_arch ar__llama_gguf;
+/* Its block without biases, and its forward. */
+void ar__llama_block(ar__layout *layout, const ar_config *c, int32_t index);
 #endif

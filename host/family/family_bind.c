@@ -1,6 +1,6 @@
 /* What all families share: finding a decoder's tensors by name, checking their shapes, reading them, and
- * refusing what is missing or does not belong. Knows no family; a family describes itself by an ar__layout.
- */
+ * refusing what is missing or does not belong. Knows no family; a family describes itself by its ar__names
+ * and an ar__layout for every block. */
 #include "ar_error.h"
 #include "family.h"
 #include <inttypes.h>
@@ -21,7 +21,8 @@ typedef struct bound_block { /* indices of weights; -1 = none */
 
 struct bound {
     const ar_open_model *open;
-    const ar__layout *layout; /* while binding */
+    const ar_family *family;
+    const ar__names *names;
     const char *prefix;
     int32_t position_skip, pairs;
     int64_t embedding, positions, head, norm, norm_bias;
@@ -181,6 +182,11 @@ static ar_status describe_head(const ar_model *m, ar_stored *s) {
     return read_head(m, s->rows, 0, m->vocab);
 }
 
+const ar_weight *ar_family_embedding(const ar_open_model *m) {
+    const bound *l = m->model.impl;
+    return m->weights.vtable->at(m->weights.impl, l->embedding);
+}
+
 bool ar__family_is_transposed(const ar_block *b, int32_t i) {
     return ((const bound_block *)b->impl)->transposed[i];
 }
@@ -250,8 +256,7 @@ static bool is_float(const bound *l, const char *name) {
 }
 
 /* A Conv1D stores (I, O); in GGUF, or packed by a quantizer, it is (O, I) as any other product. */
-static ar_status bind_linear(bound *l, bound_block *block, ar_block *b, int32_t i) {
-    const ar__layout *layout = l->layout;
+static ar_status bind_linear(bound *l, bound_block *block, ar_block *b, const ar__layout *layout, int32_t i) {
     int64_t O = layout->linears[i].O, I = layout->linears[i].I;
     ar__bias bias = layout->linears[i].bias;
     char name[NAME_BYTES];
@@ -280,30 +285,31 @@ static ar_status bind_norm(bound *l, int64_t *weight, int64_t *bias, const char 
 
 static ar_status bind_block(bound *l, ar_block *b, int32_t index) {
     const ar_config *c = &l->open->config;
-    const ar__layout *layout = l->layout;
     bound_block *block = &l->blocks[index];
+    ar__layout layout = {0};
+    l->family->block(&layout, c, index);
     char prefix[sizeof block->name + 1];
     *block = (bound_block){.model = l};
-    snprintf(block->name, sizeof block->name, "%s%s.%d", l->prefix, layout->layers, (int)index);
+    snprintf(block->name, sizeof block->name, "%s%s.%d", l->prefix, l->names->layers, (int)index);
     snprintf(prefix, sizeof prefix, "%s.", block->name);
     *b = (ar_block){.index = index,
                     .name = block->name,
-                    .linear_count = layout->linear_count,
-                    .norm_count = layout->norm_count,
+                    .linear_count = layout.linear_count,
+                    .norm_count = layout.norm_count,
                     .hidden = c->hidden,
                     .impl = block,
                     .heads = c->heads,
                     .head_dim = c->head_dim,
                     .kv_width = (int64_t)c->kv_heads * c->head_dim,
-                    .forward = layout->forward,
+                    .forward = layout.forward,
                     .read_linear = read_linear,
                     .read_bias = read_bias,
                     .read_norm = read_norm,
                     .read_norm_bias = read_norm_bias,
                     .describe_linear = describe_linear};
-    for (int32_t i = 0; i < layout->linear_count; i++) AR_TRY(bind_linear(l, block, b, i));
-    for (int32_t j = 0; j < layout->norm_count; j++) {
-        b->norms[j] = layout->norms[j];
+    for (int32_t i = 0; i < layout.linear_count; i++) AR_TRY(bind_linear(l, block, b, &layout, i));
+    for (int32_t j = 0; j < layout.norm_count; j++) {
+        b->norms[j] = layout.norms[j];
         AR_TRY(bind_norm(l, &block->norms[j], &block->norm_biases[j], prefix, &b->norms[j]));
     }
     return AR_OK;
@@ -313,17 +319,18 @@ static ar_status bind_block(bound *l, ar_block *b, int32_t index) {
  * embedding counts). */
 static ar_status bind_ends(bound *l) {
     const ar_config *c = &l->open->config;
-    const ar__layout *layout = l->layout;
+    const ar__names *names = l->names;
     char name[NAME_BYTES];
-    AR_TRY(bind_norm(l, &l->norm, &l->norm_bias, l->prefix, &layout->final_norm));
-    AR_TRY(bind_tensor(l, &l->head, "lm_head.weight", c->vocab, c->hidden, c->tied));
-    snprintf(name, sizeof name, "%s%s.weight", l->prefix, layout->embedding);
+    AR_TRY(bind_norm(l, &l->norm, &l->norm_bias, l->prefix, &l->open->model.final_norm));
+    snprintf(name, sizeof name, "%s.weight", names->head);
+    AR_TRY(bind_tensor(l, &l->head, name, c->vocab, c->hidden, c->tied));
+    snprintf(name, sizeof name, "%s%s.weight", l->prefix, names->embedding);
     AR_TRY(bind_tensor(l, &l->embedding, name, c->vocab, c->hidden, c->tied && l->head >= 0));
     if (l->embedding < 0) l->embedding = l->head;
     if (c->tied) l->head = l->embedding;
-    if (!layout->positions) return AR_OK;
-    snprintf(name, sizeof name, "%s%s.weight", l->prefix, layout->positions);
-    return bind_tensor(l, &l->positions, name, (int64_t)c->max_tokens + layout->position_skip, c->hidden,
+    if (!names->positions) return AR_OK;
+    snprintf(name, sizeof name, "%s%s.weight", l->prefix, names->positions);
+    return bind_tensor(l, &l->positions, name, (int64_t)c->max_tokens + names->position_skip, c->hidden,
                        false);
 }
 
@@ -338,7 +345,7 @@ static ar_status check_extra(const bound *l) {
     for (int64_t i = 0; i < count; i++) {
         const char *name = w->vtable->at(w->impl, i)->name;
         bool known = l->used[i];
-        for (const char *const *e = l->layout->ignored; !known && e && *e; e++) known = has_ending(name, *e);
+        for (const char *const *e = l->names->ignored; !known && e && *e; e++) known = has_ending(name, *e);
         if (!known)
             return ar__fail(
                 AR_ERR_FORMAT,
@@ -351,11 +358,11 @@ static ar_status check_extra(const bound *l) {
 /* The first prefix under which there is a final norm, else the first. */
 static const char *find_prefix(const bound *l) {
     char name[NAME_BYTES];
-    for (const char *const *p = l->layout->prefixes; *p; p++) {
-        snprintf(name, sizeof name, "%s%s.weight", *p, l->layout->final_norm.name);
+    for (const char *const *p = l->names->prefixes; *p; p++) {
+        snprintf(name, sizeof name, "%s%s.weight", *p, l->names->final_norm.name);
         if (ar_weights_find(&l->open->weights, name) >= 0) return *p;
     }
-    return l->layout->prefixes[0];
+    return l->names->prefixes[0];
 }
 
 static ar_status make_frequencies(bound *l) {
@@ -371,7 +378,7 @@ static ar_status make_frequencies(bound *l) {
     return AR_OK;
 }
 
-void ar__family_unbind(ar_open_model *m) {
+void ar_family_unbind(ar_open_model *m) {
     bound *l = m->model.impl;
     if (l) {
         free(l->freq);
@@ -384,37 +391,44 @@ void ar__family_unbind(ar_open_model *m) {
     m->model = (ar_model){0};
 }
 
-ar_status ar__family_bind(ar_open_model *m, const ar__layout *layout) {
+ar_status ar_family_bind(ar_open_model *m) {
     const ar_config *c = &m->config;
+    const ar_family *family = ar__family_of(c);
     ar_status status;
+    if (!family)
+        return ar__fail(AR_ERR_FORMAT, "%s: found model family \"%s\", expected a supported one", m->path,
+                        c->family);
+    const ar__names *names = family->names;
     m->model = (ar_model){.block_count = c->layers,
                           .hidden = c->hidden,
                           .vocab = c->vocab,
                           .max_tokens = c->max_tokens,
-                          .final_norm = layout->final_norm,
+                          .final_norm = names->final_norm,
                           .tied_head = c->tied,
                           .read_embedding = read_embedding,
                           .read_head = read_head,
                           .read_final_norm = read_final_norm,
                           .read_final_norm_bias = read_final_norm_bias,
-                          .read_positions = layout->positions ? read_positions : NULL,
+                          .read_positions = names->positions ? read_positions : NULL,
                           .describe_head = describe_head};
+    m->model.final_norm.I = c->hidden;
+    m->model.final_norm.eps = c->rms_eps;
     bound *l = m->model.impl = ar__alloc(1, sizeof *l);
     AR_GO(l ? AR_OK : AR_ERR_MEMORY);
     l->open = m;
-    l->layout = layout;
-    l->position_skip = layout->position_skip;
+    l->family = family;
+    l->names = names;
+    l->position_skip = names->position_skip;
     l->prefix = find_prefix(l);
     m->model.blocks = ar__alloc((size_t)c->layers, sizeof *m->model.blocks);
     l->blocks = ar__alloc((size_t)c->layers, sizeof *l->blocks);
     l->used = ar__alloc((size_t)m->weights.vtable->count(m->weights.impl), sizeof *l->used);
     AR_GO(m->model.blocks && l->blocks && l->used ? AR_OK : AR_ERR_MEMORY);
-    if (!layout->positions) AR_GO(make_frequencies(l));
+    if (!names->positions) AR_GO(make_frequencies(l));
     AR_GO(bind_ends(l));
     for (int32_t i = 0; i < c->layers; i++) AR_GO(bind_block(l, &m->model.blocks[i], i));
     AR_GO(check_extra(l));
-    l->layout = NULL;
 done:
-    if (status != AR_OK) ar__family_unbind(m);
+    if (status != AR_OK) ar_family_unbind(m);
     return status;
 }

@@ -5,6 +5,7 @@
  * O). */
 #include "ar_error.h"
 #include "family.h"
+#include <cjson/cJSON.h>
 
 enum { QKV, O, UP, DOWN };
 enum { NORM_ATTENTION, NORM_MLP };
@@ -48,29 +49,66 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
     return AR_OK;
 }
 
-static ar_status bind(ar_open_model *m) {
-    static const char *const prefixes[] = {"transformer.", "", NULL};
-    static const char *const ignored[] = {".attn.bias", ".attn.masked_bias", NULL}; /* the causal mask */
+static void write_config(ar_json *root, const ar_open_model *m) {
     const ar_config *c = &m->config;
-    ar_norm norm = {.I = c->hidden, .eps = c->rms_eps, .kind = AR_NORM_LAYER, .has_bias = true};
-    ar__layout layout = {.prefixes = prefixes,
-                         .embedding = "wte",
-                         .layers = "h",
-                         .positions = "wpe",
-                         .ignored = ignored,
-                         .linear_count = 4,
-                         .norm_count = 2,
-                         .linears = {{"attn.c_attn", 3 * c->hidden, c->hidden, AR__BIAS},
-                                     {"attn.c_proj", c->hidden, c->hidden, AR__BIAS},
-                                     {"mlp.c_fc", c->intermediate, c->hidden, AR__BIAS},
-                                     {"mlp.c_proj", c->hidden, c->intermediate, AR__BIAS}},
-                         .norms = {norm, norm},
-                         .final_norm = norm,
-                         .forward = forward};
-    layout.norms[NORM_ATTENTION].name = "ln_1";
-    layout.norms[NORM_MLP].name = "ln_2";
-    layout.final_norm.name = "ln_f";
-    return ar__family_bind(m, &layout);
+    /* the only activation a file without names can mean */
+    cJSON_AddStringToObject(root, "activation_function", "gelu_new");
+    ar__config_add_float(root, "layer_norm_epsilon", c->rms_eps);
+    cJSON_AddNumberToObject(root, "n_embd", (double)c->hidden);
+    cJSON_AddNumberToObject(root, "n_head", c->heads);
+    cJSON_AddNumberToObject(root, "n_inner", (double)c->intermediate);
+    cJSON_AddNumberToObject(root, "n_layer", c->layers);
+    cJSON_AddNumberToObject(root, "n_positions", c->max_tokens);
 }
 
-const ar_family ar__family_gpt2 = {"gpt2", "gpt2", "gpt2", config, bind, ar__family_unbind};
+static void block(ar__layout *layout, const ar_config *c, int32_t index) {
+    ar_norm norm = {.I = c->hidden, .eps = c->rms_eps, .kind = AR_NORM_LAYER, .has_bias = true};
+    (void)index;
+    *layout = (ar__layout){.linear_count = 4,
+                           .norm_count = 2,
+                           .linears = {{"attn.c_attn", 3 * c->hidden, c->hidden, AR__BIAS},
+                                       {"attn.c_proj", c->hidden, c->hidden, AR__BIAS},
+                                       {"mlp.c_fc", c->intermediate, c->hidden, AR__BIAS},
+                                       {"mlp.c_proj", c->hidden, c->intermediate, AR__BIAS}},
+                           .norms = {norm, norm},
+                           .forward = forward};
+    layout->norms[NORM_ATTENTION].name = "ln_1";
+    layout->norms[NORM_MLP].name = "ln_2";
+}
+
+static const char *const prefixes[] = {"transformer.", "", NULL};
+static const char *const ignored[] = {".attn.bias", ".attn.masked_bias", NULL}; /* the causal mask */
+static const ar__names names = {.prefixes = prefixes,
+                                .embedding = "wte",
+                                .head = "lm_head",
+                                .layers = "h",
+                                .positions = "wpe",
+                                .ignored = ignored,
+                                .final_norm = {.name = "ln_f", .kind = AR_NORM_LAYER, .has_bias = true}};
+
+static const ar__gguf_pair gguf_globals[] = {{"token_embd", "transformer.wte"},
+                                             {"position_embd", "transformer.wpe"},
+                                             {"output_norm", "transformer.ln_f"},
+                                             {"output", "lm_head"},
+                                             {NULL, NULL}};
+static const ar__gguf_pair gguf_blocks[] = {
+    {"attn_norm", "ln_1"}, {"attn_qkv", "attn.c_attn"}, {"attn_output", "attn.c_proj"},
+    {"ffn_norm", "ln_2"},  {"ffn_up", "mlp.c_fc"},      {"ffn_down", "mlp.c_proj"},
+    {NULL, NULL}};
+static const ar__gguf_arch gguf = {.name = "gpt2",
+                                   .layers = "transformer.h",
+                                   .bare = "transformer.",
+                                   .globals = gguf_globals,
+                                   .blocks = gguf_blocks,
+                                   .is_conv1d = true,
+                                   .has_layer_norm = true,
+                                   .repeats_head = true};
+
+const ar_family ar__family_gpt2 = {.name = "gpt2",
+                                   .model_types = "gpt2",
+                                   .architecture = "GPT2LMHeadModel",
+                                   .names = &names,
+                                   .gguf = &gguf,
+                                   .config = config,
+                                   .write_config = write_config,
+                                   .block = block};

@@ -27,38 +27,63 @@ static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tenso
     return ar_hook_linear_add(hook, g, y, DOWN, act, h);
 }
 
-ar__layout ar__llama_layout(const ar_config *c) {
-    static const char *const prefixes[] = {"model.", NULL};
-    static const char *const ignored[] = {"rotary_emb.inv_freq", NULL}; /* old checkpoints carry it */
+void ar__llama_block(ar__layout *layout, const ar_config *c, int32_t index) {
     int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
-    return (ar__layout){.prefixes = prefixes,
-                        .embedding = "embed_tokens",
-                        .layers = "layers",
-                        .ignored = ignored,
-                        .linear_count = 7,
-                        .norm_count = 2,
-                        .linears = {{"self_attn.q_proj", q, c->hidden, AR__BIAS_NONE},
-                                    {"self_attn.k_proj", kv, c->hidden, AR__BIAS_NONE},
-                                    {"self_attn.v_proj", kv, c->hidden, AR__BIAS_NONE},
-                                    {"self_attn.o_proj", c->hidden, q, AR__BIAS_NONE},
-                                    {"mlp.gate_proj", c->intermediate, c->hidden, AR__BIAS_NONE},
-                                    {"mlp.up_proj", c->intermediate, c->hidden, AR__BIAS_NONE},
-                                    {"mlp.down_proj", c->hidden, c->intermediate, AR__BIAS_NONE}},
-                        .norms = {{.name = "input_layernorm", .I = c->hidden, .eps = c->rms_eps},
-                                  {.name = "post_attention_layernorm", .I = c->hidden, .eps = c->rms_eps}},
-                        .final_norm = {.name = "norm", .I = c->hidden, .eps = c->rms_eps},
-                        .forward = forward};
+    (void)index;
+    *layout = (ar__layout){.linear_count = 7,
+                           .norm_count = 2,
+                           .linears = {{"self_attn.q_proj", q, c->hidden, AR__BIAS_NONE},
+                                       {"self_attn.k_proj", kv, c->hidden, AR__BIAS_NONE},
+                                       {"self_attn.v_proj", kv, c->hidden, AR__BIAS_NONE},
+                                       {"self_attn.o_proj", c->hidden, q, AR__BIAS_NONE},
+                                       {"mlp.gate_proj", c->intermediate, c->hidden, AR__BIAS_NONE},
+                                       {"mlp.up_proj", c->intermediate, c->hidden, AR__BIAS_NONE},
+                                       {"mlp.down_proj", c->hidden, c->intermediate, AR__BIAS_NONE}},
+                           .norms = {{.name = "input_layernorm", .I = c->hidden, .eps = c->rms_eps},
+                                     {.name = "post_attention_layernorm", .I = c->hidden, .eps = c->rms_eps}},
+                           .forward = forward};
+}
+
+/* attention_bias and mlp_bias: seen in the weights. */
+static void block(ar__layout *layout, const ar_config *c, int32_t index) {
+    ar__llama_block(layout, c, index);
+    for (int32_t i = 0; i < layout->linear_count; i++) layout->linears[i].bias = AR__BIAS_MAYBE;
 }
 
 static ar_status config(ar_config *c, const ar_json *root, const char *what) {
     return ar__config_decoder(c, root, &(ar__config_rules){AR__LLAMA_RULES, .default_eps = 1e-6}, what);
 }
 
-/* attention_bias and mlp_bias: seen in the weights. */
-static ar_status bind(ar_open_model *m) {
-    ar__layout layout = ar__llama_layout(&m->config);
-    for (int32_t i = 0; i < layout.linear_count; i++) layout.linears[i].bias = AR__BIAS_MAYBE;
-    return ar__family_bind(m, &layout);
-}
+static const char *const prefixes[] = {"model.", NULL};
+static const char *const ignored[] = {"rotary_emb.inv_freq", NULL}; /* old checkpoints carry it */
+const ar__names ar__llama_names = {.prefixes = prefixes,
+                                   .embedding = "embed_tokens",
+                                   .head = "lm_head",
+                                   .layers = "layers",
+                                   .ignored = ignored,
+                                   .final_norm = {.name = "norm"}};
 
-const ar_family ar__family_llama = {"llama", "llama", "llama", config, bind, ar__family_unbind};
+const ar__gguf_pair ar__llama_gguf_globals[] = {
+    {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}, {NULL, NULL}};
+const ar__gguf_pair ar__llama_gguf_blocks[] = {
+    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
+    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},       {NULL, NULL}};
+const ar__gguf_arch ar__llama_gguf = {.name = "llama",
+                                      .layers = "model.layers",
+                                      .globals = ar__llama_gguf_globals,
+                                      .blocks = ar__llama_gguf_blocks,
+                                      .is_rotary = true,
+                                      .is_permuted = true,
+                                      .has_rope_freqs = true};
+
+const ar_family ar__family_llama = {.name = "llama",
+                                    .model_types = "llama",
+                                    .architecture = "LlamaForCausalLM",
+                                    .names = &ar__llama_names,
+                                    .gguf = &ar__llama_gguf,
+                                    .config = config,
+                                    .write_config = ar__config_add_decoder,
+                                    .block = block};

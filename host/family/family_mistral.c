@@ -8,9 +8,18 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
     return ar__config_window(c, root, 4096, what);
 }
 
-static ar_status bind(ar_open_model *m) {
-    ar__layout layout = ar__llama_layout(&m->config);
-    return ar__family_bind(m, &layout);
+static void write_config(ar_json *root, const ar_open_model *m) {
+    ar__config_add_decoder(root, m);
+    ar__config_add_window(root, &m->config);
 }
 
-const ar_family ar__family_mistral = {"mistral", "mistral", "llama", config, bind, ar__family_unbind};
+/* In GGUF it is a Llama that slides. */
+const ar_family ar__family_mistral = {.name = "mistral",
+                                      .model_types = "mistral",
+                                      .architecture = "MistralForCausalLM",
+                                      .names = &ar__llama_names,
+                                      .gguf = &ar__llama_gguf,
+                                      .gguf_slides = true,
+                                      .config = config,
+                                      .write_config = write_config,
+                                      .block = ar__llama_block};

@@ -43,31 +43,38 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
 }
 
 /* enable_bias: seen in the weights. */
-static ar_status bind(ar_open_model *m) {
-    static const char *const prefixes[] = {"model.decoder.", "decoder.", NULL};
-    const ar_config *c = &m->config;
+static void block(ar__layout *layout, const ar_config *c, int32_t index) {
     int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
     ar_norm norm = {.I = c->hidden, .eps = c->rms_eps, .kind = AR_NORM_LAYER, .has_bias = true};
-    ar__layout layout = {.prefixes = prefixes,
-                         .embedding = "embed_tokens",
-                         .layers = "layers",
-                         .positions = "embed_positions",
-                         .position_skip = 2,
-                         .linear_count = 6,
-                         .norm_count = 2,
-                         .linears = {{"self_attn.q_proj", q, c->hidden, AR__BIAS_MAYBE},
-                                     {"self_attn.k_proj", kv, c->hidden, AR__BIAS_MAYBE},
-                                     {"self_attn.v_proj", kv, c->hidden, AR__BIAS_MAYBE},
-                                     {"self_attn.out_proj", c->hidden, q, AR__BIAS_MAYBE},
-                                     {"fc1", c->intermediate, c->hidden, AR__BIAS_MAYBE},
-                                     {"fc2", c->hidden, c->intermediate, AR__BIAS_MAYBE}},
-                         .norms = {norm, norm},
-                         .final_norm = norm,
-                         .forward = forward};
-    layout.norms[NORM_ATTENTION].name = "self_attn_layer_norm";
-    layout.norms[NORM_MLP].name = "final_layer_norm";
-    layout.final_norm.name = "final_layer_norm";
-    return ar__family_bind(m, &layout);
+    (void)index;
+    *layout = (ar__layout){.linear_count = 6,
+                           .norm_count = 2,
+                           .linears = {{"self_attn.q_proj", q, c->hidden, AR__BIAS_MAYBE},
+                                       {"self_attn.k_proj", kv, c->hidden, AR__BIAS_MAYBE},
+                                       {"self_attn.v_proj", kv, c->hidden, AR__BIAS_MAYBE},
+                                       {"self_attn.out_proj", c->hidden, q, AR__BIAS_MAYBE},
+                                       {"fc1", c->intermediate, c->hidden, AR__BIAS_MAYBE},
+                                       {"fc2", c->hidden, c->intermediate, AR__BIAS_MAYBE}},
+                           .norms = {norm, norm},
+                           .forward = forward};
+    layout->norms[NORM_ATTENTION].name = "self_attn_layer_norm";
+    layout->norms[NORM_MLP].name = "final_layer_norm";
 }
 
-const ar_family ar__family_opt = {"opt", "opt", NULL, config, bind, ar__family_unbind};
+static const char *const prefixes[] = {"model.decoder.", "decoder.", NULL};
+static const ar__names names = {
+    .prefixes = prefixes,
+    .embedding = "embed_tokens",
+    .head = "lm_head",
+    .layers = "layers",
+    .positions = "embed_positions",
+    .position_skip = 2,
+    .final_norm = {.name = "final_layer_norm", .kind = AR_NORM_LAYER, .has_bias = true}};
+
+/* GGUF has no architecture for it, so that it always comes as a folder, with its config.json. */
+const ar_family ar__family_opt = {.name = "opt",
+                                  .model_types = "opt",
+                                  .architecture = "OPTForCausalLM",
+                                  .names = &names,
+                                  .config = config,
+                                  .block = block};

@@ -3,6 +3,7 @@
  * (Ding 2024, arXiv 2402.13753). */
 #include "ar_error.h"
 #include "family.h"
+#include <cjson/cJSON.h>
 
 enum { QKV, O, GATE_UP, DOWN };
 enum { NORM_ATTENTION, NORM_MLP };
@@ -34,20 +35,50 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
     return ar__config_window(c, root, 0, what);
 }
 
-static ar_status bind(ar_open_model *m) {
+static void write_config(ar_json *root, const ar_open_model *m) {
     const ar_config *c = &m->config;
-    ar__layout layout = ar__llama_layout(c);
-    int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
-    layout.linear_count = 4;
-    layout.linears[QKV].name = "self_attn.qkv_proj", layout.linears[QKV].O = q + 2 * kv,
-    layout.linears[QKV].I = c->hidden;
-    layout.linears[O].name = "self_attn.o_proj", layout.linears[O].O = c->hidden, layout.linears[O].I = q;
-    layout.linears[GATE_UP].name = "mlp.gate_up_proj", layout.linears[GATE_UP].O = 2 * c->intermediate;
-    layout.linears[GATE_UP].I = c->hidden;
-    layout.linears[DOWN].name = "mlp.down_proj", layout.linears[DOWN].O = c->hidden,
-    layout.linears[DOWN].I = c->intermediate;
-    layout.forward = forward;
-    return ar__family_bind(m, &layout);
+    ar__config_add_decoder(root, m);
+    ar__config_add_window(root, c);
+    cJSON_AddNumberToObject(root, "original_max_position_embeddings",
+                            c->rope_scaling.original_tokens ? c->rope_scaling.original_tokens
+                                                            : c->max_tokens);
 }
 
-const ar_family ar__family_phi3 = {"phi3", "phi3", "phi3", config, bind, ar__family_unbind};
+static void block(ar__layout *layout, const ar_config *c, int32_t index) {
+    int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
+    ar__llama_block(layout, c, index); /* for its norms */
+    layout->linear_count = 4;
+    layout->linears[QKV].name = "self_attn.qkv_proj", layout->linears[QKV].O = q + 2 * kv;
+    layout->linears[QKV].I = c->hidden;
+    layout->linears[O].name = "self_attn.o_proj", layout->linears[O].O = c->hidden, layout->linears[O].I = q;
+    layout->linears[GATE_UP].name = "mlp.gate_up_proj", layout->linears[GATE_UP].O = 2 * c->intermediate;
+    layout->linears[GATE_UP].I = c->hidden;
+    layout->linears[DOWN].name = "mlp.down_proj", layout->linears[DOWN].O = c->hidden;
+    layout->linears[DOWN].I = c->intermediate;
+    layout->forward = forward;
+}
+
+static const ar__gguf_pair gguf_blocks[] = {{"attn_norm", "input_layernorm"},
+                                            {"attn_qkv", "self_attn.qkv_proj"},
+                                            {"attn_output", "self_attn.o_proj"},
+                                            {"ffn_norm", "post_attention_layernorm"},
+                                            {"ffn_up", "mlp.gate_up_proj"},
+                                            {"ffn_down", "mlp.down_proj"},
+                                            {NULL, NULL}};
+static const ar__gguf_arch gguf = {.name = "phi3",
+                                   .layers = "model.layers",
+                                   .globals = ar__llama_gguf_globals,
+                                   .blocks = gguf_blocks,
+                                   .is_rotary = true,
+                                   .is_partial = true,
+                                   .has_longrope = true,
+                                   .needs_window = true};
+
+const ar_family ar__family_phi3 = {.name = "phi3",
+                                   .model_types = "phi3",
+                                   .architecture = "Phi3ForCausalLM",
+                                   .names = &ar__llama_names,
+                                   .gguf = &gguf,
+                                   .config = config,
+                                   .write_config = write_config,
+                                   .block = block};

@@ -7,10 +7,27 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
     return ar__config_layer_windows(c, root, what);
 }
 
-static ar_status bind(ar_open_model *m) {
-    ar__layout layout = ar__llama_layout(&m->config);
-    for (int32_t i = 0; i < 3; i++) layout.linears[i].bias = AR__BIAS;
-    return ar__family_bind(m, &layout);
+static void write_config(ar_json *root, const ar_open_model *m) {
+    ar__config_add_decoder(root, m);
+    ar__config_add_layer_windows(root, &m->config);
 }
 
-const ar_family ar__family_qwen2 = {"qwen2", "qwen2", "qwen2", config, bind, ar__family_unbind};
+static void block(ar__layout *layout, const ar_config *c, int32_t index) {
+    ar__llama_block(layout, c, index);
+    for (int32_t i = 0; i < 3; i++) layout->linears[i].bias = AR__BIAS;
+}
+
+static const ar__gguf_arch gguf = {.name = "qwen2",
+                                   .layers = "model.layers",
+                                   .globals = ar__llama_gguf_globals,
+                                   .blocks = ar__llama_gguf_blocks,
+                                   .is_rotary = true};
+
+const ar_family ar__family_qwen2 = {.name = "qwen2",
+                                    .model_types = "qwen2",
+                                    .architecture = "Qwen2ForCausalLM",
+                                    .names = &ar__llama_names,
+                                    .gguf = &gguf,
+                                    .config = config,
+                                    .write_config = write_config,
+                                    .block = block};

@@ -9,16 +9,39 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
     return ar__config_layer_windows(c, root, what);
 }
 
-/* attention_bias: seen in the weights. */
-static ar_status bind(ar_open_model *m) {
-    const ar_config *c = &m->config;
-    ar__layout layout = ar__llama_layout(c);
-    for (int32_t i = 0; i < 4; i++) layout.linears[i].bias = AR__BIAS_MAYBE;
-    layout.norms[layout.norm_count++] =
-        (ar_norm){.name = "self_attn.q_norm", .I = c->head_dim, .eps = c->rms_eps};
-    layout.norms[layout.norm_count++] =
-        (ar_norm){.name = "self_attn.k_norm", .I = c->head_dim, .eps = c->rms_eps};
-    return ar__family_bind(m, &layout);
+static void write_config(ar_json *root, const ar_open_model *m) {
+    ar__config_add_decoder(root, m);
+    ar__config_add_layer_windows(root, &m->config);
 }
 
-const ar_family ar__family_qwen3 = {"qwen3", "qwen3", "qwen3", config, bind, ar__family_unbind};
+/* attention_bias: seen in the weights. */
+static void block(ar__layout *layout, const ar_config *c, int32_t index) {
+    ar__llama_block(layout, c, index);
+    for (int32_t i = 0; i < 4; i++) layout->linears[i].bias = AR__BIAS_MAYBE;
+    layout->norms[layout->norm_count++] =
+        (ar_norm){.name = "self_attn.q_norm", .I = c->head_dim, .eps = c->rms_eps};
+    layout->norms[layout->norm_count++] =
+        (ar_norm){.name = "self_attn.k_norm", .I = c->head_dim, .eps = c->rms_eps};
+}
+
+static const ar__gguf_pair gguf_blocks[] = {
+    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+    {"attn_q_norm", "self_attn.q_norm"}, {"attn_k", "self_attn.k_proj"},
+    {"attn_k_norm", "self_attn.k_norm"}, {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
+    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},       {NULL, NULL}};
+static const ar__gguf_arch gguf = {.name = "qwen3",
+                                   .layers = "model.layers",
+                                   .globals = ar__llama_gguf_globals,
+                                   .blocks = gguf_blocks,
+                                   .is_rotary = true};
+
+const ar_family ar__family_qwen3 = {.name = "qwen3",
+                                    .model_types = "qwen3",
+                                    .architecture = "Qwen3ForCausalLM",
+                                    .names = &ar__llama_names,
+                                    .gguf = &gguf,
+                                    .config = config,
+                                    .write_config = write_config,
+                                    .block = block};

@@ -9,7 +9,7 @@ static void describe(cJSON *c, const ar_write_source *src) {
     cJSON_AddNumberToObject(c, "group_size", src->plan->scheme.group);
     cJSON_AddBoolToObject(c, "zero_point", true);
     cJSON *list = cJSON_AddArrayToObject(c, "modules_to_not_convert");
-    ar__packed_add_name(list, "lm_head");
+    ar__packed_add_head(list, src);
     ar__packed_each_float(list, src, ar__packed_add_name);
     cJSON_AddStringToObject(c, "provider", "anyround");
 }

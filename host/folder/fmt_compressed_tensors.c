@@ -27,7 +27,7 @@ static void describe(cJSON *c, const ar_write_source *src) {
     cJSON_AddNullToObject(group, "input_activations");
     cJSON_AddNullToObject(group, "output_activations");
     cJSON *list = cJSON_AddArrayToObject(c, "ignore");
-    ar__packed_add_name(list, "lm_head");
+    ar__packed_add_head(list, src);
     ar__packed_each_float(list, src, ar__packed_add_name);
     cJSON_AddNullToObject(c, "kv_cache_scheme");
 }

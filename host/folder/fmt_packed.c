@@ -1,6 +1,7 @@
 /* Packed Hugging Face folders out: what their formats share. Codes, scales and zero points are stored as the
  * tuner made them; nothing is divided again. */
 #include "fmt_packed.h"
+#include "family.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,11 @@ void ar__packed_add_floats(cJSON *c, const char *key, const ar_write_source *src
 
 void ar__packed_add_name(cJSON *list, const char *name) {
     cJSON_AddItemToArray(list, cJSON_CreateString(name));
+}
+
+void ar__packed_add_head(cJSON *list, const ar_write_source *src) {
+    const ar_family *family = ar__family_of(&src->model->config);
+    if (family) ar__packed_add_name(list, family->names->head);
 }
 
 void ar__packed_add_scheme(cJSON *c, const ar_write_source *src) {

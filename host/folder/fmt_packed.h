@@ -30,6 +30,8 @@ void ar__packed_each_float(cJSON *list, const ar_write_source *src,
 /* The same for an object that c gets as `key` if it is not empty. */
 void ar__packed_add_floats(cJSON *c, const char *key, const ar_write_source *src,
                            void (*add)(cJSON *list, const char *name));
+/* For lists of what stays float: the head, which always does. */
+void ar__packed_add_head(cJSON *list, const ar_write_source *src);
 /* For each_float: the name as a string. */
 void ar__packed_add_name(cJSON *list, const char *name);
 

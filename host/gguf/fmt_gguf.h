@@ -15,6 +15,7 @@
 #define AR_FMT_GGUF_H
 #include "ar_error.h"
 #include "ar_host.h"
+#include "family.h"
 
 #define AR__GGUF_VERSION       3
 #define AR__GGUF_ALIGNMENT     32
@@ -178,27 +179,11 @@ ar_status ar__gguf_round(ar_qlinear *q, const char *what, const float *W, int64_
 /* ---- fmt_gguf_names.c ---- */
 
 #define AR__GGUF_HF_NAME 96
-typedef struct ar__gguf_pair {
-    const char *gguf, *hf;
-} ar__gguf_pair; /* "attn_q", "self_attn.q_proj" */
-/* A general.architecture that is read and written. */
-typedef struct ar__gguf_arch {
-    const char *name;   /* also the prefix of its keys */
-    const char *layers; /* "model.layers" */
-    const char *bare;   /* the part of Hugging Face names that bare models leave out; NULL = none */
-    const ar__gguf_pair *globals, *blocks; /* end with NULLs */
-    bool is_rotary, is_partial;            /* is_partial: rope.dimension_count may be less than a head */
-    bool is_permuted;                      /* q and k have rotary pairs side by side */
-    bool has_rope_freqs, has_longrope;     /* knows rope_freqs.weight; rope_factors_long.weight and _short */
-    bool is_conv1d;                        /* Hugging Face stores products the other way round */
-    bool needs_window, has_layer_norm; /* needs_window: llama.cpp's loader wants sliding_window, 0 for none */
-    const char *sliding_family;        /* what files with a window are read as; NULL = as those without */
-    bool repeats_head;                 /* older readers want output.weight of tied models too */
-} ar__gguf_arch;
 const ar__gguf_arch *ar__gguf_arch_named(const char *name, size_t bytes); /* NULL for others */
-const ar__gguf_arch *ar__gguf_arch_of(const char *family);   /* what a family is written as; NULL = none */
-const ar_family *ar__gguf_family(const ar__gguf_arch *arch); /* what its files are read as */
-void ar__gguf_arch_list(char *out, size_t bytes);            /* "llama, qwen2, …" */
+const ar__gguf_arch *ar__gguf_arch_of(const char *family); /* what a family is written as; NULL = none */
+/* The family whose architecture it is; of several, the one for files with a window, or without. */
+const ar_family *ar__gguf_family(const ar__gguf_arch *arch, bool slides);
+void ar__gguf_arch_list(char *out, size_t bytes); /* "llama, qwen2, …" */
 /* The Hugging Face name of a tensor; false if it has none. */
 bool ar__gguf_to_hf(char out[AR__GGUF_HF_NAME], const ar__gguf_arch *arch, const char *name, size_t bytes);
 /* Names of a block's tensors, i = 0, 1, … in the order they are written; weight and bias take turns. False
@@ -208,9 +193,9 @@ bool ar__gguf_block_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], co
 /* Names of "token_embd", "output_norm", …; false if the architecture has none such. */
 bool ar__gguf_global_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], const ar__gguf_arch *arch,
                           const char *name, bool bias);
-/* Heads of a tensor whose rows llama files keep in another order (q and k: rotary pairs side by side); 0 =
- * none. */
-int32_t ar__gguf_permuted_heads(const ar_config *c, const char *hf_name);
+/* Heads of a tensor whose rows some files keep in another order (q and k: rotary pairs side by side); 0 =
+ * none. The name need not end with a NUL. */
+int32_t ar__gguf_permuted_heads(const ar_config *c, const char *gguf_name, size_t bytes);
 /* The row of the file that holds row `row` of the Hugging Face matrix, and back. */
 int64_t ar__gguf_row_in_file(int64_t row, int64_t head_rows);
 int64_t ar__gguf_row_in_hf(int64_t row, int64_t head_rows);

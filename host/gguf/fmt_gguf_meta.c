@@ -322,8 +322,7 @@ static ar_status read_window(ar_config *c, keys *k, const ar__gguf *g) {
     for (int32_t i = 0; pattern && i < c->layers; i++)
         if (!pattern->data[i]) ar__config_set_full(c, i);
     ar__config_trim_window(c);
-    if (c->window > 0 && k->arch->sliding_family)
-        snprintf(c->family, sizeof c->family, "%s", k->arch->sliding_family);
+    snprintf(c->family, sizeof c->family, "%s", ar__gguf_family(k->arch, c->window > 0)->name);
     return AR_OK;
 }
 
@@ -357,7 +356,7 @@ ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor
     AR_TRY(ar__gguf_read_arch(&names.arch, g));
     AR_TRY(check_whole(g));
     c->is_conv1d = c->conv1d_in_rows = names.arch->is_conv1d;
-    snprintf(c->family, sizeof c->family, "%s", ar__gguf_family(names.arch)->name);
+    snprintf(c->family, sizeof c->family, "%s", ar__gguf_family(names.arch, false)->name);
     AR_TRY(read_sizes(c, k, g, embedding));
     AR_TRY(read_heads(c, k, g));
     const char *eps =

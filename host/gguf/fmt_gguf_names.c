@@ -1,5 +1,6 @@
-/* The architectures of GGUF files: their tensor names and Hugging Face's, and the order of rows in q and k.
- * llama rotates neighbouring elements, Hugging Face the two halves of a head, so inside each head of D rows
+/* Tensor names of GGUF files and Hugging Face's, by the tables of the families' architectures, and the order
+ * of rows in q and k. Where they are permuted, GGUF rotates neighbouring elements and Hugging Face the two
+ * halves of a head, so inside each head of D rows
  *   row r D/2 + i of Hugging Face  =  row 2 i + r of the file,   r in {0, 1}, i < D/2. */
 #include "family.h"
 #include "fmt_gguf.h"
@@ -7,98 +8,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks are in the order they are written. */
-static const ar__gguf_pair llama_globals[] = {
-    {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}, {NULL, NULL}};
-static const ar__gguf_pair llama_blocks[] = {
-    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},       {NULL, NULL}};
-static const ar__gguf_pair qwen3_blocks[] = {
-    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-    {"attn_q_norm", "self_attn.q_norm"}, {"attn_k", "self_attn.k_proj"},
-    {"attn_k_norm", "self_attn.k_norm"}, {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},       {NULL, NULL}};
-static const ar__gguf_pair phi3_blocks[] = {{"attn_norm", "input_layernorm"},
-                                            {"attn_qkv", "self_attn.qkv_proj"},
-                                            {"attn_output", "self_attn.o_proj"},
-                                            {"ffn_norm", "post_attention_layernorm"},
-                                            {"ffn_up", "mlp.gate_up_proj"},
-                                            {"ffn_down", "mlp.down_proj"},
-                                            {NULL, NULL}};
-static const ar__gguf_pair gpt2_globals[] = {{"token_embd", "transformer.wte"},
-                                             {"position_embd", "transformer.wpe"},
-                                             {"output_norm", "transformer.ln_f"},
-                                             {"output", "lm_head"},
-                                             {NULL, NULL}};
-static const ar__gguf_pair gpt2_blocks[] = {
-    {"attn_norm", "ln_1"}, {"attn_qkv", "attn.c_attn"}, {"attn_output", "attn.c_proj"},
-    {"ffn_norm", "ln_2"},  {"ffn_up", "mlp.c_fc"},      {"ffn_down", "mlp.c_proj"},
-    {NULL, NULL}};
-static const ar__gguf_arch archs[] = {{.name = "llama",
-                                       .layers = "model.layers",
-                                       .globals = llama_globals,
-                                       .blocks = llama_blocks,
-                                       .is_rotary = true,
-                                       .is_permuted = true,
-                                       .has_rope_freqs = true,
-                                       .sliding_family = "mistral"},
-                                      {.name = "qwen2",
-                                       .layers = "model.layers",
-                                       .globals = llama_globals,
-                                       .blocks = llama_blocks,
-                                       .is_rotary = true},
-                                      {.name = "qwen3",
-                                       .layers = "model.layers",
-                                       .globals = llama_globals,
-                                       .blocks = qwen3_blocks,
-                                       .is_rotary = true},
-                                      {.name = "phi3",
-                                       .layers = "model.layers",
-                                       .globals = llama_globals,
-                                       .blocks = phi3_blocks,
-                                       .is_rotary = true,
-                                       .is_partial = true,
-                                       .has_longrope = true,
-                                       .needs_window = true},
-                                      {.name = "gpt2",
-                                       .layers = "transformer.h",
-                                       .bare = "transformer.",
-                                       .globals = gpt2_globals,
-                                       .blocks = gpt2_blocks,
-                                       .is_conv1d = true,
-                                       .has_layer_norm = true,
-                                       .repeats_head = true}};
-#define ARCH_COUNT ((int32_t)(sizeof archs / sizeof *archs))
-
 static const char *const parts[] = {"weight", "bias"};
 
 const ar__gguf_arch *ar__gguf_arch_named(const char *name, size_t bytes) {
-    for (int32_t i = 0; i < ARCH_COUNT; i++)
-        if (ar__gguf_text_is(name, bytes, archs[i].name)) return &archs[i];
+    for (int32_t i = 0; ar__families[i]; i++) {
+        const ar__gguf_arch *arch = ar__families[i]->gguf;
+        if (arch && ar__gguf_text_is(name, bytes, arch->name)) return arch;
+    }
     return NULL;
 }
 
 const ar__gguf_arch *ar__gguf_arch_of(const char *family) {
     const ar_family *f = ar_family_find(family);
-    return f && f->gguf_arch ? ar__gguf_arch_named(f->gguf_arch, strlen(f->gguf_arch)) : NULL;
+    return f ? f->gguf : NULL;
 }
 
-const ar_family *ar__gguf_family(const ar__gguf_arch *arch) {
+const ar_family *ar__gguf_family(const ar__gguf_arch *arch, bool slides) {
+    const ar_family *found = NULL;
     for (int32_t i = 0; ar__families[i]; i++)
-        if (ar__families[i]->gguf_arch && strcmp(ar__families[i]->gguf_arch, arch->name) == 0)
-            return ar__families[i];
-    return NULL;
+        if (ar__families[i]->gguf == arch && (!found || ar__families[i]->gguf_slides == slides))
+            found = ar__families[i];
+    return found;
 }
 
 void ar__gguf_arch_list(char *out, size_t bytes) {
     size_t used = 0;
-    for (int32_t i = 0; i < ARCH_COUNT && used < bytes; i++)
-        used += (size_t)snprintf(out + used, bytes - used, "%s%s", i ? ", " : "", archs[i].name);
+    out[0] = 0;
+    for (int32_t i = 0; ar__families[i] && used < bytes; i++) {
+        const ar_family *f = ar__families[i];
+        if (f->gguf && ar__gguf_family(f->gguf, false) == f) /* once */
+            used += (size_t)snprintf(out + used, bytes - used, "%s%s", used ? ", " : "", f->gguf->name);
+    }
 }
 
 /* The rest of text after prefix, or NULL. */
@@ -164,11 +104,13 @@ bool ar__gguf_global_name(char gguf[AR__GGUF_NAME], char hf[AR__GGUF_HF_NAME], c
     return false;
 }
 
-int32_t ar__gguf_permuted_heads(const ar_config *c, const char *hf_name) {
+int32_t ar__gguf_permuted_heads(const ar_config *c, const char *gguf_name, size_t bytes) {
     const ar__gguf_arch *arch = ar__gguf_arch_of(c->family);
+    char name[AR__GGUF_NAME];
     if (!arch || !arch->is_permuted) return 0;
-    if (strstr(hf_name, ".self_attn.q_proj.")) return c->heads;
-    return strstr(hf_name, ".self_attn.k_proj.") ? c->kv_heads : 0;
+    snprintf(name, sizeof name, "%.*s", (int)bytes, gguf_name);
+    if (strstr(name, ".attn_q.")) return c->heads;
+    return strstr(name, ".attn_k.") ? c->kv_heads : 0;
 }
 
 int64_t ar__gguf_row_in_file(int64_t row, int64_t head_rows) {

@@ -141,7 +141,7 @@ static ar_status add_entry(gguf_weights *s, const ar__gguf_tensor *t, const ar__
     e->weight = (ar_weight){
         .name = e->name, .dim_count = t->dim_count, .type = t->type->name, .file_bytes = t->bytes};
     memcpy(e->weight.dims, t->dims, sizeof t->dims);
-    e->head_rows = ar__gguf_permuted_heads(c, e->name) ? c->head_dim : 0;
+    e->head_rows = ar__gguf_permuted_heads(c, t->name, (size_t)t->name_bytes) ? c->head_dim : 0;
     if (e->head_rows && t->dims[0] % e->head_rows != 0)
         return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found %" PRId64 " rows, expected heads of %d", s->what,
                         ar__quote(quoted, t->name, (size_t)t->name_bytes), t->dims[0], (int)c->head_dim);

@@ -95,7 +95,7 @@ static ar_status add_entry(job *j, const char *name, const char *hf_name, int32_
     if (layer >= 0) find_linear(j, e, layer, w->name);
     e->type = ar__gguf_type_for(
         w->dim_count == 1 ? AR_QT_F32 : ar__gguf_plan_type(j->src->plan, &m->config, name, e->dims[1]));
-    e->head_rows = ar__gguf_permuted_heads(&m->config, hf_name) ? m->config.head_dim : 0;
+    e->head_rows = ar__gguf_permuted_heads(&m->config, name, strlen(name)) ? m->config.head_dim : 0;
     if (is_rounded(e) && e->head_rows)
         return ar__fail(AR_ERR_CHECK, "%s: found a permuted tensor without codes, expected none", name);
     j->count++;

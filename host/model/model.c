@@ -111,21 +111,13 @@ static ar_status open_path(ar_open_model *m) {
                     m->path);
 }
 
-static ar_status bind_family(ar_open_model *m) {
-    const ar_family *family = ar_family_find(m->config.family);
-    if (!family)
-        return ar__fail(AR_ERR_FORMAT, "%s: found model family \"%s\", expected a supported one", m->path,
-                        m->config.family);
-    return family->bind(m);
-}
-
 ar_status ar_model_open(ar_open_model **m, const char *path) {
     *m = NULL;
     ar_open_model *made = ar__alloc(1, sizeof *made);
     if (!made) return AR_ERR_MEMORY;
     ar_status status = ar_path_join(&made->path, "", path);
     if (status == AR_OK) status = open_path(made);
-    if (status == AR_OK) status = bind_family(made);
+    if (status == AR_OK) status = ar_family_bind(made);
     if (status == AR_OK)
         *m = made;
     else
@@ -135,8 +127,7 @@ ar_status ar_model_open(ar_open_model **m, const char *path) {
 
 void ar_model_close(ar_open_model *m) {
     if (!m) return;
-    const ar_family *family = ar_family_find(m->config.family);
-    if (family && m->model.impl) family->unbind(m);
+    ar_family_unbind(m);
     ar_tokenizer_close(m->tokenizer);
     ar_weights_close(&m->weights);
     free(m->path);
