@@ -22,14 +22,19 @@ typedef struct ar_attention {
     int32_t window; /* a token sees this many, itself included; 0 = all before it */
 } ar_attention;
 
-/* Called by a block's forward for every product, norm and attention, so that float, fake-quantized, tapped,
- * packed or cached evaluation are all choices of the caller. i indexes ar_block.linears, j ar_block.norms.
- * Families call linear and norm directly and the rest through the ar_hook_ functions below, which compose
- * what a hook leaves NULL. */
-typedef struct ar_hook {
+/* Called by a block's forward for every product, norm, residual and attention, so that float, fake-quantized,
+ * tapped, packed or cached evaluation are all choices of the caller. i indexes ar_block.linears, j
+ * ar_block.norms. What a hook leaves NULL its base does, and that one's base. Whoever overrides linear sees
+ * every product: what takes several things at once (linears, gated, linear_add) falls through only where
+ * neither it nor a part of it is overridden, and is composed of its parts there. Families use the ar_hook_
+ * functions below alone. */
+typedef struct ar_hook ar_hook;
+struct ar_hook {
     ar_status (*linear)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i,
                         ar_tensor *x); /* y (N, O) = x W_i^T */
     ar_status (*norm)(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x);
+    /* y = a + b: a residual and a branch that does not end in a product. */
+    ar_status (*add)(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b);
     /* y[n] (N, O) of several products of one x, n < count. */
     ar_status (*linears)(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
                          ar_tensor *x);
@@ -42,9 +47,14 @@ typedef struct ar_hook {
     ar_status (*attention)(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v,
                            const ar_attention *a);
     void *ctx;
-} ar_hook;
-/* quant/core/hook.c. Without hook->attention: causal attention in sequences of T tokens at positions 0..T-1.
+    const ar_hook *base; /* NULL = none; outlives this one */
+};
+/* quant/core/hook.c. Without a linear or norm in the chain those fail with ARG; without an add it is a sum,
+ * without an attention causal attention in sequences of T tokens at positions 0..T-1.
  * Errors: those of the ops; UNSUPPORTED for a scale, which plain attention does not know. */
+ar_status ar_hook_linear(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x);
+ar_status ar_hook_norm(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x);
+ar_status ar_hook_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b);
 ar_status ar_hook_linears(const ar_hook *hook, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
                           ar_tensor *x);
 ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up,

@@ -11,12 +11,12 @@ static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tenso
                          const ar_hook *hook) {
     ar_tensor *n1, *n2, *qkv[3], *mixed, *h, *up, *act;
     AR_TRY(ar__family_check_tokens(b, T));
-    AR_TRY(hook->norm(hook->ctx, g, &n1, NORM_ATTENTION, x));
+    AR_TRY(ar_hook_norm(hook, g, &n1, NORM_ATTENTION, x));
     AR_TRY(ar_hook_linears(hook, g, qkv, (const int32_t[]){Q, K, V}, 3, n1));
     AR_TRY(ar__family_attend(b, g, &mixed, qkv, T, hook));
     AR_TRY(ar_hook_linear_add(hook, g, &h, O, mixed, x));
-    AR_TRY(hook->norm(hook->ctx, g, &n2, NORM_MLP, h));
-    AR_TRY(hook->linear(hook->ctx, g, &up, UP, n2));
+    AR_TRY(ar_hook_norm(hook, g, &n2, NORM_MLP, h));
+    AR_TRY(ar_hook_linear(hook, g, &up, UP, n2));
     AR_TRY(ar_op_act(g, &act, up, ar__family_config(b)->act));
     return ar_hook_linear_add(hook, g, y, DOWN, act, h);
 }

@@ -119,6 +119,7 @@ static ar_status record_step(ar_decoder *d, step *s) {
         ar__recorder recorder;
         ar__recorder_init(&recorder, &d->blocks[b], attend, &ctx);
         AR_TRY(m->blocks[b].forward(&m->blocks[b], s->graph, &y, x, s->T, &recorder.hook));
+        AR_TRY(ar__recorder_finish(&recorder, s->graph, &y));
         x = y;
     }
     if (s->T == 1) {

@@ -56,14 +56,20 @@ static ar_status probe_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar
     return like(g, y, x, ar_tensor_dim(x, 1));
 }
 
+static ar_status probe_add(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b) {
+    (void)ctx;
+    (void)b;
+    return like(g, y, a, ar_tensor_dim(a, 1));
+}
+
 static ar_status probe_gated(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x) {
     const probe *p = ctx;
     AR_TRY(note_group(ctx, (const int32_t[]){gate, up}, 2, true));
     return like(g, y, x, p->r->block->linears[gate].O);
 }
 
-static ar_status probe_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
-                           ar_tensor *residual) {
+static ar_status probe_linear_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
+                                  ar_tensor *residual) {
     (void)residual;
     return probe_linears(ctx, g, y, &i, 1, x);
 }
@@ -79,7 +85,14 @@ static ar_status probe_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tenso
 
 static ar_status find_groups(ar_resident *r, ar_device *device) {
     probe p = {.r = r};
-    ar_hook hook = {probe_linear, probe_norm, probe_linears, probe_gated, probe_add, probe_attention, &p};
+    ar_hook hook = {.linear = probe_linear,
+                    .norm = probe_norm,
+                    .add = probe_add,
+                    .linears = probe_linears,
+                    .gated = probe_gated,
+                    .linear_add = probe_linear_add,
+                    .attention = probe_attention,
+                    .ctx = &p};
     ar_graph *g = NULL;
     ar_tensor *x = NULL, *y = NULL;
     ar_status status;
@@ -318,6 +331,12 @@ static ar_status hook_linear_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t 
     return multiply(c, g, y, group, x, (ar_packed_fuse){.residual = residual});
 }
 
+static ar_status hook_add(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b) {
+    AR_TRY(make(ctx, g, &a));
+    AR_TRY(make(ctx, g, &b));
+    return ar_op_add(g, y, a, b);
+}
+
 /* The columns that t stands for. */
 static ar_status columns_of(ar__recorder *c, ar_graph *g, ar_columns *columns, ar_tensor *t) {
     const ar__lazy *lazy = find_lazy(c, t);
@@ -343,5 +362,14 @@ static ar_status hook_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor
 
 void ar__recorder_init(ar__recorder *c, const ar_resident *r, ar__attend_fn attend, void *attend_ctx) {
     *c = (ar__recorder){.r = r, .attend = attend, .attend_ctx = attend_ctx};
-    c->hook = (ar_hook){hook_linear, hook_norm, hook_linears, hook_gated, hook_linear_add, hook_attention, c};
+    c->hook = (ar_hook){.linear = hook_linear,
+                        .norm = hook_norm,
+                        .add = hook_add,
+                        .linears = hook_linears,
+                        .gated = hook_gated,
+                        .linear_add = hook_linear_add,
+                        .attention = hook_attention,
+                        .ctx = c};
 }
+
+ar_status ar__recorder_finish(ar__recorder *c, ar_graph *g, ar_tensor **y) { return make(c, g, y); }

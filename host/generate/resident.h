@@ -52,4 +52,7 @@ typedef struct ar__recorder {
 } ar__recorder;
 /* A hook for one forward of the block into one graph; lives as long as c does and moves nowhere. */
 void ar__recorder_init(ar__recorder *c, const ar_resident *r, ar__attend_fn attend, void *attend_ctx);
+/* *y, which the forward gave, becomes a tensor that is really written: it may be a norm (a block that ends in
+ * one). */
+ar_status ar__recorder_finish(ar__recorder *c, ar_graph *g, ar_tensor **y);
 #endif

@@ -1,7 +1,7 @@
 /* The tuning engine and the walk over a model's blocks; methods configure them. */
 #ifndef AR_QUANT_ENGINE_H
 #define AR_QUANT_ENGINE_H
-#include "core.h"
+#include "tap.h"
 
 typedef enum ar_select { AR_SELECT_HELDOUT, AR_SELECT_BATCH, AR_SELECT_LAST } ar_select;
 typedef enum ar_optimizer { AR_OPTIMIZER_SIGN, AR_OPTIMIZER_ADAM } ar_optimizer;

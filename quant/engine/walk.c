@@ -2,7 +2,6 @@
  * method's work on a window of blocks, delivery to the sink, resuming. Only the window's blocks are on the
  * device. */
 #include "engine.h"
-#include "importance.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,10 +48,10 @@ static ar_status replace_weights(ar_block_weights *w, ar_qlinear *const *q) {
 typedef struct slot {
     const ar_block *block;
     ar_block_weights weights;
-    bool skip[AR_MAX_LINEARS], counts[AR_MAX_LINEARS]; /* stays float; its inputs' importance is wanted */
-    bool any_counts;
+    bool skip[AR_MAX_LINEARS];        /* stays float */
+    uint32_t taps_of[AR_MAX_LINEARS]; /* what is taken of its inputs */
     ar_scheme schemes[AR_MAX_LINEARS];
-    ar__importance importance;
+    ar__taps taps;
     ar_qlinear q[AR_MAX_LINEARS], *list[AR_MAX_LINEARS];
     bool loaded; /* list is the sink's, not q */
 } slot;
@@ -89,9 +88,7 @@ static void plan_slot(slot *t, const walk *w, const span *s, const ar_block *blo
     for (int32_t i = 0; i < block->linear_count; i++) {
         t->schemes[i] = d->scheme;
         t->skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &t->schemes[i]);
-        t->counts[i] =
-            s->tuned && !t->skip[i] && t->schemes[i].super != AR_SUPER_NONE && (d->taps & AR_TAP_IMPORTANCE);
-        t->any_counts = t->any_counts || t->counts[i];
+        if (s->tuned && !t->skip[i]) t->taps_of[i] = ar__taps_of(d->taps, &t->schemes[i]);
     }
 }
 
@@ -115,7 +112,7 @@ static ar_status init_slots(span *s, const walk *w) {
 static void deinit_slots(span *s) {
     for (int32_t k = 0; s->slots && k < s->count + s->ahead; k++) {
         slot *t = &s->slots[k];
-        ar__importance_deinit(&t->importance);
+        ar__taps_deinit(&t->taps);
         ar_block_weights_deinit(&t->weights);
         for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
             if (t->loaded) ar_qlinear_free(t->list[i]);
@@ -137,12 +134,11 @@ static ar_status check_scales(ar_qlinear *const *list, const ar_block *block) {
 
 /* ---- the float chain ---- */
 
-/* out = block(in) on floats, and on the way how much the inputs count. */
+/* out = block(in) on floats, and on the way what the method wants to see of it. */
 static ar_status float_block(const walk *w, ar_chain *out, const ar_chain *in, slot *t) {
-    if (t->any_counts) AR_TRY(ar__importance_init(&t->importance, w->device, &t->weights, t->counts));
-    const ar_hook *hook = t->any_counts ? &t->importance.hook : &t->weights.hook;
-    AR_TRY(ar_chain_forward(out, in, w->device, t->block, hook, w->samples->T, w->batch));
-    return t->any_counts ? ar__importance_finish(&t->importance) : AR_OK;
+    AR_TRY(ar__taps_init(&t->taps, w->device, t->block, &t->weights.hook, t->taps_of));
+    AR_TRY(ar_chain_forward(out, in, w->device, t->block, ar__taps_hook(&t->taps), w->samples->T, w->batch));
+    return ar__taps_finish(&t->taps);
 }
 
 /* target = the float chain behind the window; next = where the next one begins, where that lies before. */
@@ -180,7 +176,8 @@ static ar_status run_method(walk *w, span *s, ar_block_report *report) {
     if (!tuned || !frozen) AR_GO(AR_ERR_MEMORY);
     for (int32_t k = 0; k < s->count; k++) {
         slot *t = &s->slots[k];
-        tuned[k] = (ar__tuned_block){&t->weights, t->skip, t->schemes, t->importance.list, t->q};
+        tuned[k] = (ar__tuned_block){&t->weights, t->skip, t->schemes,
+                                     t->taps.layers[AR__TAP_importance].list, t->q};
     }
     for (int32_t k = 0; k < s->ahead; k++) frozen[k] = &s->slots[s->count + k].weights;
     ar__tune_unit unit = {.tuned = tuned,

@@ -1,37 +1,16 @@
-/* How much each input of a linear counts: the mean square it has on the calibration data, taken by a hook
- * while the float chain passes a block. llama.cpp calls the same numbers an importance matrix. */
-#include "importance.h"
+/* How much each input of a linear counts: t (I) becomes the mean square that it has on the calibration data,
+ * divided by the mean of those and at least 2^-20. llama.cpp calls the same numbers an importance matrix. */
+#include "tap.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const float least = 0x1p-20f; /* an input that never fires still keeps its group's fit determined */
 
-static ar_status tap_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
-    const ar__importance *m = ctx;
-    if (m->list[i]) AR_TRY(ar_op_square_sums(g, m->list[i], x));
-    return m->weights->hook.linear(m->weights->hook.ctx, g, y, i, x);
-}
+/* Where scales are fitted to weights and quantized themselves, the fit is weighted. */
+static bool applies(const ar_scheme *scheme) { return scheme->super != AR_SUPER_NONE; }
 
-static ar_status tap_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x) {
-    const ar_hook *hook = &((const ar__importance *)ctx)->weights->hook;
-    return hook->norm(hook->ctx, g, y, j, x);
-}
-
-ar_status ar__importance_init(ar__importance *m, ar_device *device, const ar_block_weights *weights,
-                              const bool *wanted) {
-    *m = (ar__importance){.weights = weights, .hook = {.linear = tap_linear, .norm = tap_norm, .ctx = m}};
-    for (int32_t i = 0; i < weights->block->linear_count; i++) {
-        int64_t I = weights->block->linears[i].I;
-        if (!wanted[i]) continue;
-        AR_TRY(ar_tensor_create(&m->list[i], device, AR_F32, 1, &I));
-        float *zeros = ar__alloc((size_t)I, sizeof *zeros);
-        if (!zeros) return AR_ERR_MEMORY;
-        ar_status status = ar_tensor_write(m->list[i], zeros, 0, I);
-        free(zeros);
-        AR_TRY(status);
-    }
-    return AR_OK;
+static ar_status create(ar_tensor **t, ar_device *device, const ar_linear *lin) {
+    return ar__zeros(t, device, AR_F32, 1, &lin->I);
 }
 
 static void normalize(float *sums, int64_t I) {
@@ -43,24 +22,18 @@ static void normalize(float *sums, int64_t I) {
     }
 }
 
-ar_status ar__importance_finish(ar__importance *m) {
-    for (int32_t i = 0; i < m->weights->block->linear_count; i++) {
-        if (!m->list[i]) continue;
-        int64_t I = ar_tensor_count(m->list[i]);
-        float *sums = ar__alloc((size_t)I, sizeof *sums);
-        if (!sums) return AR_ERR_MEMORY;
-        ar_status status = ar_tensor_read(m->list[i], sums, 0, I);
-        if (status == AR_OK) {
-            normalize(sums, I);
-            status = ar_tensor_write(m->list[i], sums, 0, I);
-        }
-        free(sums);
-        AR_TRY(status);
-    }
-    return AR_OK;
+static ar_status finish(ar_tensor *t) {
+    ar_status status = AR_OK;
+    int64_t I = ar_tensor_count(t);
+    float *sums = ar__alloc((size_t)I, sizeof *sums);
+    if (!sums) return AR_ERR_MEMORY;
+    AR_GO(ar_tensor_read(t, sums, 0, I));
+    normalize(sums, I);
+    status = ar_tensor_write(t, sums, 0, I);
+done:
+    free(sums);
+    return status;
 }
 
-void ar__importance_deinit(ar__importance *m) {
-    for (int32_t i = 0; i < AR_MAX_LINEARS; i++) ar_tensor_destroy(m->list[i]);
-    memset(m, 0, sizeof *m);
-}
+const ar__tap ar__tap_importance = {"importance", AR_TAP_IMPORTANCE, applies,
+                                    create,       ar_op_square_sums, finish};
