@@ -265,9 +265,10 @@ ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *
                      int32_t pos0, float scale);
 /* Causal softmax(q k^T / sqrt(D)) v with grouped queries, streamed over keys: no T x T matrix is stored. With
  * window > 0 a token sees only the last `window` tokens, itself included, and no others are read. (Beltagy
- * 2020, arXiv 2004.05150) q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. Gradients: q, k, v. */
+ * 2020, arXiv 2004.05150) q, y (B*T, H*D)  k, v (B*T, K*D)  H % K == 0, D % 4 == 0. cap > 0: scores
+ * become cap tanh(score / cap) before the softmax; 0 = as they are. Gradients: q, k, v. */
 ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T,
-                          int32_t D, int32_t window);
+                          int32_t D, int32_t window, float cap);
 /* Generation: rows are B sequences of T tokens each, row b T + t at position pos[0] + t (i32, shape (1));
  * keys and values of every position so far lie in caches (B, K, C, D) f16. pos[0] + T <= C is the caller's
  * duty; D % 4 == 0, D <= 512; no gradients. cache_append: the caches get k and v at their positions, k
@@ -275,7 +276,7 @@ ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k
  * pairs, 2): cos and sin of those positions' rotations, dims i and i + pairs of a head turning together; NULL
  * = no rotation.   rq (B T, H D) attention_cached: y = softmax(q k^T scale) v over the positions up to the
  * row's own, of which with window > 0 only the last `window` count; scale 0 = 1 / sqrt(D).   q, y (B T, H D),
- * H % K == 0 */
+ * H % K == 0; cap as in ar_op_attention */
 typedef struct ar_columns {
     ar_tensor *t;
     int64_t first, count;
@@ -284,13 +285,19 @@ ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, c
                              const ar_columns *v, ar_tensor *k_cache, ar_tensor *v_cache,
                              const ar_tensor *angles, const ar_tensor *pos);
 ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
-                                 const ar_tensor *v_cache, const ar_tensor *pos, float scale, int32_t window);
-/* y = silu(gate) * up, silu(a) = a / (1 + exp(-a)). Gradients: both. */
-ar_status ar_op_silu_mul(ar_graph *g, ar_tensor **y, ar_tensor *gate, ar_tensor *up);
-/* y = f(x): max(x, 0); x (1 + erf(x / sqrt 2)) / 2; x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+                                 const ar_tensor *v_cache, const ar_tensor *pos, float scale, int32_t window,
+                                 float cap);
+/* y = f(x): max(x, 0); x (1 + erf(x / sqrt 2)) / 2; x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2;
+ * x / (1 + exp(-x)).
  * x, y (N, I). Gradient: x. (Hendrycks & Gimpel 2016) */
-typedef enum ar_act { AR_ACT_RELU, AR_ACT_GELU, AR_ACT_GELU_TANH } ar_act;
+typedef enum ar_act { AR_ACT_RELU, AR_ACT_GELU, AR_ACT_GELU_TANH, AR_ACT_SILU } ar_act;
 ar_status ar_op_act(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_act kind);
+/* y = f(gate) * up, f as in ar_op_act. gate, up, y (N, I). Gradients: both. (Shazeer 2020, arXiv 2002.05202)
+ */
+ar_status ar_op_gated(ar_graph *g, ar_tensor **y, ar_tensor *gate, ar_tensor *up, ar_act kind);
+/* y = cap tanh(x / cap), x, y (N, I); cap 0 = none: y is x itself. Gradient: x. (Gemma 2, arXiv 2408.00118)
+ * Errors: ARG for a cap that is negative or not finite. */
+ar_status ar_op_soft_cap(ar_graph *g, ar_tensor **y, ar_tensor *x, float cap);
 /* y[n, o] = x[n, first + o]   x (N, I)  y (N, count)  first + count <= I. Gradient: x. */
 ar_status ar_op_slice(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t first, int64_t count);
 /* y = a + b. Gradients: both. */

@@ -20,6 +20,7 @@ typedef struct ar_attention {
     float turn;     /* what turns is multiplied by this, in q and in k; 0 = 1 */
     float scale;    /* of the scores; 0 = 1/sqrt(D) */
     int32_t window; /* a token sees this many, itself included; 0 = all before it */
+    float cap;      /* scores become cap tanh(score / cap); 0 = as they are */
 } ar_attention;
 
 /* Called by a block's forward for every product, norm, residual and attention, so that float, fake-quantized,
@@ -38,8 +39,9 @@ struct ar_hook {
     /* y[n] (N, O) of several products of one x, n < count. */
     ar_status (*linears)(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
                          ar_tensor *x);
-    /* y = silu(x W_gate^T) * (x W_up^T) */
-    ar_status (*gated)(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x);
+    /* y = f(x W_gate^T) * (x W_up^T), f by act */
+    ar_status (*gated)(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_act act,
+                       ar_tensor *x);
     /* y = residual + x W_i^T */
     ar_status (*linear_add)(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
                             ar_tensor *residual);
@@ -57,7 +59,7 @@ ar_status ar_hook_norm(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t 
 ar_status ar_hook_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b);
 ar_status ar_hook_linears(const ar_hook *hook, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
                           ar_tensor *x);
-ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up,
+ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_act act,
                         ar_tensor *x);
 ar_status ar_hook_linear_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
                              ar_tensor *residual);

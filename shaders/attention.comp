@@ -3,18 +3,21 @@
  * 2205.14135). A query t sees the keys j <= t with t - j < window (Beltagy 2020, arXiv 2004.05150); window =
  * T is all of them. Keys before a tile's first window are not read.
  *   q, y (B T, H D)   k, v (B T, K D)   lse (B T, H) = m + log l, kept for the backward   scale = 1 / sqrt(D)
+ * CAPPED: scores become cap tanh(score / cap) before the softmax.
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN queries t of (b, h in [h0, h0 + hn)), t fastest,
  * so that neighbours read the same keys; y itself holds the running sum; no shared memory, keys in order. A
  * launch has `blocks` such tiles of every head, from block0 on.
  * Ladder: q and the sum in private arrays, all unrolled, 21 GFLOP/s on PoCL and 2 on llvmpipe, with compile
  * times growing with D -> loops over D, tiles of QN x KN: 40 and 8. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
+SPEC(5, uint, CAPPED, 0)
 WGSIZE(WGX, WGY)
+#include "cap.h"
 #define KN (4u * KQ)
 KERNEL(attention)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RW(3, hvec, Y) WO(4, float, lse)
 PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
-P(uint, KH) P(uint, HN) P(uint, window) P(float, scale)
+P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(float, cap)
 LOCALS
 BODY
     uint t0 = (block0 + GLIN % blocks) * QN, rest = GLIN / blocks, b = rest / hn;
@@ -51,6 +54,7 @@ BODY
                     uint at = r * KN + 4u * c, key = j + 4u * c;
                     float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
                     z = z * F4S(scale);
+                    if (CAPPED != 0u) z = capped4(z, cap);
                     z = F4(t - key < window ? z.x : -3.0e38f, t - key - 1u < window ? z.y : -3.0e38f,
                            t - key - 2u < window ? z.z : -3.0e38f, t - key - 3u < window ? z.w : -3.0e38f);
                     top = max(max(max(z.x, z.y), max(z.z, z.w)), top);

@@ -2,17 +2,20 @@
  * which, with window > 0, the last `window`), with a running maximum m and sum l (Milakov & Gimelshein 2018,
  * arXiv 1805.02867).
  *   q, y (B T, H D)   caches (B, K, C, D) fp16   row b T + t is at position pos[0] + t
+ * CAPPED: scores become cap tanh(score / cap).
  * HN = D / HW vectors per head, KN = 4 KQ. A key head's queries are T R rows, R = H / K heads of every token
  * in turn; one item per QN of them, so that a key that is loaded serves several; y itself holds the running
  * sum; no shared memory, keys in order. The same tile as attention.comp's. A launch has `items` of them, from
  * item0 on. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
+SPEC(5, uint, CAPPED, 0)
 WGSIZE(WGX, WGY)
+#include "cap.h"
 #define KN (4u * KQ)
 KERNEL(attention_cached)
 RO(0, hvec, Q) RO(1, hsvec, K) RO(2, hsvec, V) RO(3, int, pos) RW(4, hvec, Y)
 PARAMS P(uint, items) P(uint, item0) P(uint, T) P(uint, R) P(uint, KH) P(uint, C) P(uint, HN) P(uint, window)
-       P(float, scale)
+       P(float, scale) P(float, cap)
 LOCALS
 BODY
     if (GLIN < items) {
@@ -54,6 +57,7 @@ BODY
                     uint i = r * KN + 4u * c, key = j + 4u * c;
                     float4 z = F4(HVSUM(s[i]), HVSUM(s[i + 1u]), HVSUM(s[i + 2u]), HVSUM(s[i + 3u]));
                     z = z * F4S(scale);
+                    if (CAPPED != 0u) z = capped4(z, cap);
                     z = F4(key <= t && key >= low ? z.x : -3.0e38f,
                            key + 1u <= t && key + 1u >= low ? z.y : -3.0e38f,
                            key + 2u <= t && key + 2u >= low ? z.z : -3.0e38f,

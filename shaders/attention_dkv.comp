@@ -3,17 +3,21 @@
  * over the queries that see j, t >= j with t - j < window, of all H / K query heads of the key head, in order
  * (Dao et al. 2022, arXiv 2205.14135, B.2)
  *   q, dy (B T, H D)   k, v, dk, dv (B T, K D)   lse, delta (B T, H)
+ * CAPPED: as in attention_dq.
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN keys j of (b, key head in [h0, h0 + hn)), queries
  * in order, KN at a time; `blocks` such tiles of every head, from block0 on. acc_k, acc_v = 1 add to dk,
  * dv. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
+SPEC(5, uint, CAPPED, 0)
 WGSIZE(WGX, WGY)
+#include "cap.h"
 #define KN (4u * KQ)
 KERNEL(attention_dkv)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
 RW(6, hvec, dK) RW(7, hvec, dV)
 PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
 P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(uint, acc_k) P(uint, acc_v)
+P(float, cap)
 LOCALS
 BODY
     uint j0 = (block0 + GLIN % blocks) * QN, rest = GLIN / blocks, b = rest / hn;
@@ -58,14 +62,21 @@ BODY
                         uint at = r * KN + 4u * c, j = j0 + r;
                         float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
                         float4 x = F4(HVSUM(d[at]), HVSUM(d[at + 1u]), HVSUM(d[at + 2u]), HVSUM(d[at + 3u]));
-                        z = z * F4S(scale) - ls;
+                        float4 slope = F4S(scale);
+                        if (CAPPED != 0u) {
+                            z = capped4(z * F4S(scale), cap);
+                            slope = slope * (F4S(1.0f) - z * z / F4S(cap * cap));
+                            z = z - ls;
+                        } else {
+                            z = z * F4S(scale) - ls;
+                        }
                         z = F4(query < T && query - j < window ? z.x : -3.0e38f,
                                query + 1u < T && query + 1u - j < window ? z.y : -3.0e38f,
                                query + 2u < T && query + 2u - j < window ? z.z : -3.0e38f,
                                query + 3u < T && query + 3u - j < window ? z.w : -3.0e38f);
                         z = exp(z);
                         p[r * KQ + c] = z;
-                        e[r * KQ + c] = z * (x - del) * F4S(scale);
+                        e[r * KQ + c] = z * (x - del) * slope;
                     }
                 }
                 for (uint i = 0u; i < HN; i++) {

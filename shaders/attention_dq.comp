@@ -1,17 +1,21 @@
 /* attention_dq: with p_tj = exp(q_t.k_j scale - lse_t) and delta_t = dy_t.y_t,
  *   dq_t (+)= scale sum_j p_tj (dy_t.v_j - delta_t) k_j     (Dao et al. 2022, arXiv 2205.14135, B.2)
  *   q, y, dy, dq (B T, H D)   k, v (B T, K D)   lse (B T, H)   delta (B T, H), kept for attention_dkv
+ * CAPPED: the score is c = cap tanh(q_t.k_j scale / cap), and scale becomes scale (1 - (c / cap)^2) under the
+ * sum.
  * Over the keys that t sees, j <= t with t - j < window, as in attention.comp.
  * HN = D / HW vectors per head, KN = 4 KQ. One item per QN queries t of (b, h in [h0, h0 + hn)), keys in
  * order, KN at a time; `blocks` such tiles of every head, from block0 on. acc = 1 adds to dq. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
+SPEC(5, uint, CAPPED, 0)
 WGSIZE(WGX, WGY)
+#include "cap.h"
 #define KN (4u * KQ)
 KERNEL(attention_dq)
 RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, Y) RO(4, hvec, dY) RO(5, float, lse)
 RW(6, hvec, dQ) WO(7, float, delta)
 PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
-P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(uint, acc)
+P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(uint, acc) P(float, cap)
 LOCALS
 BODY
     uint t0 = (block0 + GLIN % blocks) * QN, rest = GLIN / blocks, b = rest / hn;
@@ -59,10 +63,17 @@ BODY
                     uint at = r * KN + 4u * c, key = j + 4u * c;
                     float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
                     float4 e = F4(HVSUM(d[at]), HVSUM(d[at + 1u]), HVSUM(d[at + 2u]), HVSUM(d[at + 3u]));
-                    z = z * F4S(scale) - F4S(ls);
+                    float4 slope = F4S(scale);
+                    if (CAPPED != 0u) {
+                        z = capped4(z * F4S(scale), cap);
+                        slope = slope * (F4S(1.0f) - z * z / F4S(cap * cap));
+                        z = z - F4S(ls);
+                    } else {
+                        z = z * F4S(scale) - F4S(ls);
+                    }
                     z = F4(t - key < window ? z.x : -3.0e38f, t - key - 1u < window ? z.y : -3.0e38f,
                            t - key - 2u < window ? z.z : -3.0e38f, t - key - 3u < window ? z.w : -3.0e38f);
-                    p[r * KQ + c] = exp(z) * (e - F4S(del[r])) * F4S(scale);
+                    p[r * KQ + c] = exp(z) * (e - F4S(del[r])) * slope;
                 }
             }
             for (uint i = 0u; i < HN; i++) {

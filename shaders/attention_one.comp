@@ -1,16 +1,18 @@
 /* attention_one: attention_cached with a group per query row and head, for a few rows on devices that want
  * many items.
  *   q, y (B T, H D)   caches (B, K, C, D) fp16   row b T + t is at position pos[0] + t
+ * CAPPED: scores become cap tanh(score / cap).
  * In rounds of WGX keys: every item scores one key, the group shares the weights, then item i adds up the
  * values' words i % W (two dims each, W = D / 2) of the round's keys i / W, i / W + S, … (S = WGX / W
  * segments; with W > WGX an item has WN words); maximum and sum run as in attention_cached. A launch has
  * `units` rows and heads, from unit0 on. */
-SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, WN, 1)
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, WN, 1) SPEC(3, uint, CAPPED, 0)
 WGSIZE(WGX, WGY)
+#include "cap.h"
 KERNEL(attention_one)
 RO(0, float, Q) RO(1, uint2, K) RO(2, uint, V) RO(3, int, pos) WO(4, float, Y)
 PARAMS P(uint, units) P(uint, unit0) P(uint, T) P(uint, H) P(uint, KH) P(uint, C) P(uint, D) P(uint, window)
-       P(float, scale)
+       P(float, scale) P(float, cap)
 LOCALS SHARED(float, q, 512) SHARED(float, p, WGX) SHARED(float, red, WGX) SHARED(float, other, WGX)
 #define HALF(w) ASF((((w) & 0x7fffu) << 13u) | (((w) & 0x8000u) << 16u)) * 5.192296858534828e33f
 BODY
@@ -38,6 +40,7 @@ BODY
                     dot4 = fma(F4(q[4u * i], q[4u * i + 1u], q[4u * i + 2u], q[4u * i + 3u]), k, dot4);
                 }
                 s = (dot4.x + dot4.y) + (dot4.z + dot4.w);
+                if (CAPPED != 0u) s = capped(s, cap);
             }
             red[LID0] = s;
             TREE(red, MAX2);

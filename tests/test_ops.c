@@ -8,6 +8,7 @@ typedef struct shape {
     int32_t B, T, H, K, D;
     ar_tensor *fixed; /* frequencies or labels */
     int32_t window;
+    float cap; /* of the scores */
 } shape;
 
 static void small_pieces(ar_plan *plan) {
@@ -63,8 +64,8 @@ static ar_status act_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, voi
 /* Away from relu's kink, which a difference cannot tell from a slope. */
 static void act_case(ar_device *device, void *ctx) {
     (void)ctx;
-    static const ar_act kinds[] = {AR_ACT_GELU, AR_ACT_GELU_TANH, AR_ACT_RELU, AR_ACT_RELU};
-    for (int i = 0; i < 4; i++) {
+    static const ar_act kinds[] = {AR_ACT_GELU, AR_ACT_GELU_TANH, AR_ACT_RELU, AR_ACT_RELU, AR_ACT_SILU};
+    for (int i = 0; i < 5; i++) {
         ar_act kind = kinds[i];
         check_gradient c = {.what = "act", .forward = act_forward, .ctx = &kind, .leaf_count = 1};
         float lo = i == 2 ? 0.1f : i == 3 ? -2.0f : -4.0f, hi = i == 3 ? -0.1f : 4.0f;
@@ -80,8 +81,8 @@ static ar_status slice_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, v
     AR_TRY(ar_op_slice(g, &a, leaves[0], 0, 13));
     AR_TRY(ar_op_slice(g, &b, leaves[0], 13, 13));
     AR_TRY(ar_op_slice(g, &c, leaves[0], 27, 13));
-    AR_TRY(ar_op_silu_mul(g, &ab, a, b));
-    AR_TRY(ar_op_silu_mul(g, &bc, b, c));
+    AR_TRY(ar_op_gated(g, &ab, a, b, AR_ACT_SILU));
+    AR_TRY(ar_op_gated(g, &bc, b, c, AR_ACT_SILU));
     return ar_op_add(g, y, ab, bc);
 }
 
@@ -114,7 +115,7 @@ static ar_status chain_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, v
     (void)ctx;
     ar_tensor *a = NULL, *b = NULL, *c = NULL;
     AR_TRY(ar_op_rms_norm(g, &a, leaves[0], leaves[1], 1e-5f));
-    AR_TRY(ar_op_silu_mul(g, &b, a, leaves[0]));
+    AR_TRY(ar_op_gated(g, &b, a, leaves[0], AR_ACT_SILU));
     AR_TRY(ar_op_add(g, &c, b, leaves[0]));
     return ar_op_rms_norm(g, y, c, leaves[1], 1e-5f);
 }
@@ -135,7 +136,7 @@ static ar_status rope_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, vo
 static void rope_case(ar_device *device, void *ctx) {
     (void)ctx;
     static const shape shapes[] = {
-        {1, 1, 1, 0, 2, NULL, 0}, {2, 5, 3, 0, 10, NULL, 0}, {1, 33, 4, 0, 64, NULL, 0}};
+        {1, 1, 1, 0, 2, NULL, 0, 0}, {2, 5, 3, 0, 10, NULL, 0, 0}, {1, 33, 4, 0, 64, NULL, 0, 0}};
     for (int i = 0; i < 4; i++) {
         shape s = shapes[i < 3 ? i : 1];
         if (s.T == 33) s.H = (int32_t)many(device, 4, 3);
@@ -149,15 +150,16 @@ static void rope_case(ar_device *device, void *ctx) {
 
 static ar_status attention_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
     const shape *s = ctx;
-    return ar_op_attention(g, y, leaves[0], leaves[1], leaves[2], s->T, s->D, s->window);
+    return ar_op_attention(g, y, leaves[0], leaves[1], leaves[2], s->T, s->D, s->window, s->cap);
 }
 
 static void attention_case(ar_device *device, void *ctx) {
     (void)ctx;
-    static const shape shapes[] = {{2, 1, 2, 1, 4, NULL, 0},    {13, 7, 4, 2, 32, NULL, 0},
-                                   {1, 9, 2, 2, 12, NULL, 0},   {1, 18, 3, 1, 48, NULL, 0},
-                                   {2, 9, 2, 1, 8, NULL, 1},    {5, 11, 4, 2, 16, NULL, 3},
-                                   {1, 18, 3, 1, 48, NULL, 13}, {1, 9, 2, 2, 12, NULL, 100}};
+    static const shape shapes[] = {{2, 1, 2, 1, 4, NULL, 0, 0},    {13, 7, 4, 2, 32, NULL, 0, 0},
+                                   {1, 9, 2, 2, 12, NULL, 0, 0},   {1, 18, 3, 1, 48, NULL, 0, 0},
+                                   {2, 9, 2, 1, 8, NULL, 1, 0},    {5, 11, 4, 2, 16, NULL, 3, 0},
+                                   {1, 18, 3, 1, 48, NULL, 13, 0}, {1, 9, 2, 2, 12, NULL, 100, 0},
+                                   {5, 11, 4, 2, 16, NULL, 0, 1},  {1, 18, 3, 1, 48, NULL, 13, 2}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         shape s = shapes[i];
         if (s.B == 13 && check_is_small())
@@ -171,16 +173,31 @@ static void attention_case(ar_device *device, void *ctx) {
     }
 }
 
-static ar_status silu_mul_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
-    (void)ctx;
-    return ar_op_silu_mul(g, y, leaves[0], leaves[1]);
+static ar_status gated_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    return ar_op_gated(g, y, leaves[0], leaves[1], *(const ar_act *)ctx);
 }
 
-static void silu_mul_case(ar_device *device, void *ctx) {
+static void gated_case(ar_device *device, void *ctx) {
     (void)ctx;
-    check_gradient c = {.what = "silu_mul", .forward = silu_mul_forward, .leaf_count = 2};
-    c.leaves[0] = leaf(device, many(device, 83, 35), 129, 10, -4, 4);
-    c.leaves[1] = leaf(device, many(device, 83, 35), 129, 11, -1, 1);
+    static const ar_act kinds[] = {AR_ACT_SILU, AR_ACT_GELU, AR_ACT_GELU_TANH};
+    for (int i = 0; i < 3; i++) {
+        ar_act kind = kinds[i];
+        check_gradient c = {.what = "gated", .forward = gated_forward, .ctx = &kind, .leaf_count = 2};
+        c.leaves[0] = leaf(device, many(device, 83, 35), 129, 10, -4, 4);
+        c.leaves[1] = leaf(device, many(device, 83, 35), 129, 11, -1, 1);
+        check_and_destroy(device, &c);
+    }
+}
+
+static ar_status soft_cap_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    (void)ctx;
+    return ar_op_soft_cap(g, y, leaves[0], 1.5f);
+}
+
+static void soft_cap_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    check_gradient c = {.what = "soft_cap", .forward = soft_cap_forward, .leaf_count = 1};
+    c.leaves[0] = leaf(device, many(device, 83, 35), 129, 28, -4, 4);
     check_and_destroy(device, &c);
 }
 
@@ -213,7 +230,8 @@ static void slice_gradients_meet(void **state) { (void)state, each(slice_case); 
 static void chained_gradients_add_up(void **state) { (void)state, each(chain_case); }
 static void rope_gradient_is_its_difference(void **state) { (void)state, each(rope_case); }
 static void attention_gradient_is_its_difference(void **state) { (void)state, each(attention_case); }
-static void silu_mul_gradient_is_its_difference(void **state) { (void)state, each(silu_mul_case); }
+static void gated_gradient_is_its_difference(void **state) { (void)state, each(gated_case); }
+static void soft_cap_gradient_is_its_difference(void **state) { (void)state, each(soft_cap_case); }
 static void nll_gradient_is_its_difference(void **state) { (void)state, each(nll_case); }
 
 /* ---- properties ---- */
@@ -234,7 +252,7 @@ static void attention_mean(ar_device *device, int32_t window) {
     ar_tensor *tv = check_tensor(device, AR_F32, T, D, v), *y = NULL;
     ar_graph *g = NULL;
     CHECK_OK(ar_graph_create(&g, device));
-    CHECK_OK(ar_op_attention(g, &y, q, k, tv, T, D, window));
+    CHECK_OK(ar_op_attention(g, &y, q, k, tv, T, D, window, 0));
     ar_graph_keep(g, y);
     CHECK_OK(ar_graph_build(g));
     CHECK_OK(ar_graph_run(g));
@@ -262,7 +280,7 @@ static void attention_skips_case(ar_device *device, void *ctx) {
     ar_tensor *tv = check_tensor(device, AR_F32, T, D, v), *out = NULL;
     ar_graph *g = NULL;
     CHECK_OK(ar_graph_create(&g, device));
-    CHECK_OK(ar_op_attention(g, &out, tq, tk, tv, T, D, WINDOW));
+    CHECK_OK(ar_op_attention(g, &out, tq, tk, tv, T, D, WINDOW, 0));
     ar_graph_keep(g, out);
     CHECK_OK(ar_graph_build(g));
     CHECK_OK(ar_graph_run(g));
@@ -338,7 +356,7 @@ static void refusals_case(ar_device *device, void *ctx) {
     assert_int_equal(ar_op_layer_norm(g, &y, x, half, NULL, 1e-5f), AR_ERR_SHAPE);
     assert_int_equal(ar_op_layer_norm(g, &y, x, row, half, 1e-5f), AR_ERR_SHAPE);
     assert_int_equal(ar_op_act(g, &y, row, AR_ACT_RELU), AR_ERR_SHAPE);
-    assert_int_equal(ar_op_act(g, &y, x, (ar_act)3), AR_ERR_ARG);
+    assert_int_equal(ar_op_act(g, &y, x, (ar_act)4), AR_ERR_ARG);
     assert_int_equal(ar_op_slice(g, &y, x, 8, 9), AR_ERR_SHAPE);
     assert_int_equal(ar_op_slice(g, &y, x, -1, 4), AR_ERR_SHAPE);
     assert_int_equal(ar_op_embed(g, &y, x, row), AR_ERR_DTYPE);
@@ -347,12 +365,17 @@ static void refusals_case(ar_device *device, void *ctx) {
     assert_int_equal(ar_op_rope(g, &y, x, row, 6, 16, 0, 1), AR_ERR_SHAPE);  /* 16 frequencies, D/2 is 8 */
     assert_int_equal(ar_op_rope(g, &y, x, half, 6, 16, -1, 1), AR_ERR_ARG);
     assert_int_equal(ar_op_rope(g, &y, x, half, 6, 16, 0, NAN), AR_ERR_ARG);
-    assert_int_equal(ar_op_attention(g, &y, x, k, v, 4, 8, 0), AR_ERR_SHAPE); /* 6 rows, T 4 */
-    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 6, 0), AR_ERR_ARG);   /* D % 4 */
-    assert_int_equal(ar_op_attention(g, &y, x, k, k, 6, 8, 0), AR_ERR_ARG);
-    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 8, -1), AR_ERR_ARG);
-    assert_int_equal(ar_op_silu_mul(g, &y, x, x), AR_ERR_ARG);
-    assert_int_equal(ar_op_silu_mul(g, &y, x, NULL), AR_ERR_ARG);
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 4, 8, 0, 0), AR_ERR_SHAPE); /* 6 rows, T 4 */
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 6, 0, 0), AR_ERR_ARG);   /* D % 4 */
+    assert_int_equal(ar_op_attention(g, &y, x, k, k, 6, 8, 0, 0), AR_ERR_ARG);
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 8, -1, 0), AR_ERR_ARG);
+    assert_int_equal(ar_op_attention(g, &y, x, k, v, 6, 8, 0, -1), AR_ERR_ARG);
+    assert_int_equal(ar_op_soft_cap(g, &y, x, -1), AR_ERR_ARG);
+    assert_int_equal(ar_op_soft_cap(g, &y, x, INFINITY), AR_ERR_ARG);
+    assert_int_equal(ar_op_soft_cap(g, &y, row, 1), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_gated(g, &y, x, k, (ar_act)4), AR_ERR_ARG);
+    assert_int_equal(ar_op_gated(g, &y, x, x, AR_ACT_SILU), AR_ERR_ARG);
+    assert_int_equal(ar_op_gated(g, &y, x, NULL, AR_ACT_SILU), AR_ERR_ARG);
     assert_int_equal(ar_op_nll(g, &y, &top, x, half), AR_ERR_DTYPE);
     assert_int_equal(ar_op_kl(g, &y, x, row), AR_ERR_SHAPE);
     assert_null(y);
@@ -372,7 +395,8 @@ int main(void) {
         cmocka_unit_test(chained_gradients_add_up),
         cmocka_unit_test(rope_gradient_is_its_difference),
         cmocka_unit_test(attention_gradient_is_its_difference),
-        cmocka_unit_test(silu_mul_gradient_is_its_difference),
+        cmocka_unit_test(gated_gradient_is_its_difference),
+        cmocka_unit_test(soft_cap_gradient_is_its_difference),
         cmocka_unit_test(nll_gradient_is_its_difference),
         cmocka_unit_test(attention_of_equal_keys_is_a_running_mean),
         cmocka_unit_test(attention_reads_no_key_before_its_window),

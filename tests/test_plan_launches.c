@@ -45,10 +45,10 @@ static void products(ar_graph *g) { /* NT, its gradients NN and TN, a bias */
 static void attention(ar_graph *g) { /* T 2048 with eight queries' heads to a key's, and T 8000 */
     ar_tensor *y = NULL, *z = NULL;
     CHECK_OK(ar_op_attention(g, &y, wanted(temp(g, 16384, 4096)), wanted(temp(g, 16384, 512)),
-                             wanted(temp(g, 16384, 512)), 2048, 128, 0));
+                             wanted(temp(g, 16384, 512)), 2048, 128, 0, 0));
     backward_of_mean(g, y);
     CHECK_OK(ar_op_attention(g, &z, wanted(temp(g, 8000, 4096)), wanted(temp(g, 8000, 512)),
-                             wanted(temp(g, 8000, 512)), 8000, 128, 4000));
+                             wanted(temp(g, 8000, 512)), 8000, 128, 4000, 0));
     backward_of_mean(g, z);
 }
 
@@ -59,7 +59,7 @@ static void generation(ar_graph *g) { /* 32768 positions */
         ar_tensor *q = temp(g, T, 4096), *kv = temp(g, T, 1024);
         CHECK_OK(ar_op_cache_append(g, &y, &(ar_columns){q, 0, 4096}, &(ar_columns){kv, 0, 1024},
                                     &(ar_columns){kv, 0, 1024}, k, v, NULL, pos));
-        CHECK_OK(ar_op_attention_cached(g, &y, q, k, v, pos, 0, 0));
+        CHECK_OK(ar_op_attention_cached(g, &y, q, k, v, pos, 0, 0, 0));
     }
 }
 
@@ -80,7 +80,7 @@ static void rows_and_elements(ar_graph *g) {
     CHECK_OK(ar_op_layer_norm(g, &z, y, wanted(typed(g, AR_F32, 1, 14336, 0, 0, 0)),
                               wanted(typed(g, AR_F32, 1, 14336, 0, 0, 0)), 1e-5f));
     CHECK_OK(ar_op_act(g, &y, z, AR_ACT_GELU));
-    CHECK_OK(ar_op_silu_mul(g, &z, y, x));
+    CHECK_OK(ar_op_gated(g, &z, y, x, AR_ACT_SILU));
     CHECK_OK(ar_op_add(g, &y, z, x));
     CHECK_OK(ar_op_slice(g, &z, y, 64, 14272));
     CHECK_OK(ar_op_mse(g, &loss, z, temp(g, 16384, 14272), NULL));

@@ -32,7 +32,7 @@ static const struct {
              {"rope", 1, 17},         {"rope", 2, 3},
              {"rms_norm", 0, 67},     {"rms_norm", 1, 65},
              {"layer_norm", 0, 67},   {"layer_norm", 1, 65},
-             {"silu_mul", 1, 67},     {"act", 1, 67},
+             {"gated", 1, 67},        {"act", 1, 67},
              {"slice", 0, 9},         {"nll", 0, 9},
              {"nll", 1, 129},         {"kl", 0, 9},
              {"kl", 1, 129},          {"attention", 0, 1},

@@ -77,7 +77,7 @@ static void attentions(results *r, ar_graph *g, ar_device *device, int32_t windo
     enum { B = 2, T = 67, H = 4, K = 2, D = 32 };
     ar_tensor *q = numbers(r, device, B * T, H * D, true), *k = numbers(r, device, B * T, K * D, true),
               *y = NULL;
-    CHECK_OK(ar_op_attention(g, &y, q, k, numbers(r, device, B * T, K * D, true), T, D, window));
+    CHECK_OK(ar_op_attention(g, &y, q, k, numbers(r, device, B * T, K * D, true), T, D, window, 0));
     keep_gradients(r, g, y);
 }
 
@@ -103,7 +103,7 @@ static void generation(results *r, ar_graph *g, ar_device *device) {
     const ar__kernel_id variants[] = {AR_K_attention_cached, AR_K_attention_one};
     for (int i = 0; i < 2; i++) {
         device->plan.variants[AR_F_attention_cached] = variants[i];
-        CHECK_OK(ar_op_attention_cached(g, &y, q, k, v, pos, 0, 0));
+        CHECK_OK(ar_op_attention_cached(g, &y, q, k, v, pos, 0, 0, 0));
         keep(r, g, y);
     }
     device->plan.variants[AR_F_attention_cached] = chosen;

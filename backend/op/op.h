@@ -23,4 +23,7 @@ ar_status ar__emit_sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool 
 
 /* op_cached.c: the kernel that ar_op_attention_cached takes for that many new tokens of a sequence. */
 ar__kernel_id ar__cached_kernel(const ar_device *device, int64_t queries);
+
+/* op.c: whether cap can cap: 0 = none, else positive and finite. Errors: ARG, with op's name. */
+ar_status ar__expect_cap(const char *op, float cap);
 #endif

@@ -1,5 +1,5 @@
-/* Activations of one argument: ReLU and GELU (Hendrycks & Gimpel 2016, arXiv 1606.08415), exact and by tanh.
- * dx = dy f'(x). */
+/* Activations of one argument: ReLU, SiLU and GELU (Hendrycks & Gimpel 2016, arXiv 1606.08415), exact and by
+ * tanh. dx = dy f'(x). */
 #include "op.h"
 
 typedef struct act_ctx {
@@ -32,8 +32,9 @@ static ar_status backward(ar_graph *g, const void *ctx) {
 ar_status ar_op_act(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_act kind) {
     *y = NULL;
     AR_TRY(ar__expect("act x", x, AR_F32, 2, (int64_t[]){-1, -1}));
-    if (kind != AR_ACT_RELU && kind != AR_ACT_GELU && kind != AR_ACT_GELU_TANH)
-        return ar__fail(AR_ERR_ARG, "act: found kind %d, expected relu, gelu or gelu by tanh", (int)kind);
+    if (kind < AR_ACT_RELU || kind > AR_ACT_SILU)
+        return ar__fail(AR_ERR_ARG, "act: found kind %d, expected relu, gelu, gelu by tanh or silu",
+                        (int)kind);
     act_ctx c = {.x = x, .kind = (uint32_t)kind};
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, x->dims, x, NULL, NULL));
     int64_t count = ar_tensor_count(x);

@@ -10,6 +10,7 @@ typedef struct attention_ctx {
     ar_tensor *q, *k, *v, *y, *lse;
     uint32_t B, T, H, K, D;
     uint32_t window; /* 1 to T; T is plain causal attention */
+    float cap;       /* of the scores; 0 = none */
 } attention_ctx;
 
 /* Lanes of a head vector: the widest the device likes that divides D. */
@@ -69,6 +70,7 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     item_tile(device, &rows, &quads);
     uint32_t specs[5] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads};
     for (int32_t i = 0; i < 5; i++) d->specs[i] = specs[i];
+    d->specs[5] = c->cap != 0.0f;
     params[8] = c->D / specs[2];
     head_cost cost = {.pair_flops = 2 * dots * (double)c->D * (c->H / heads),
                       .bytes = 16 * (double)c->T * (double)c->D * (c->H / heads),
@@ -90,13 +92,15 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     return AR_OK;
 }
 
-static uint32_t scale_bits(uint32_t D) {
+static uint32_t float_bits(float f) {
     union {
         float f;
         uint32_t u;
-    } scale = {.f = (float)(1.0 / sqrt((double)D))};
-    return scale.u;
+    } bits = {.f = f};
+    return bits.u;
 }
+
+static uint32_t scale_bits(uint32_t D) { return float_bits((float)(1.0 / sqrt((double)D))); }
 
 /* A gradient to write: the input's own, or scratch when it needs none. */
 static ar_status grad_or_scratch(ar_graph *g, ar_tensor **grad, uint32_t *accumulate, ar_tensor *t) {
@@ -114,7 +118,7 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     uint32_t acc_q = 0, acc_k = 0, acc_v = 0, scale = scale_bits(c->D);
     AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
     AR_TRY(grad_or_scratch(g, &dq, &acc_q, c->q));
-    uint32_t p[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_q};
+    uint32_t p[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_q, float_bits(c->cap)};
     ar__emit_desc d = {.kernel = AR_K_attention_dq,
                        .operands = {{c->q, 0, 0},
                                     {c->k, 0, 0},
@@ -128,7 +132,7 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     if (!c->k->needs_grad && !c->v->needs_grad) return AR_OK;
     AR_TRY(grad_or_scratch(g, &dk, &acc_k, c->k));
     AR_TRY(grad_or_scratch(g, &dv, &acc_v, c->v));
-    uint32_t r[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_k, acc_v};
+    uint32_t r[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_k, acc_v, float_bits(c->cap)};
     ar__emit_desc e = {.kernel = AR_K_attention_dkv,
                        .operands = {{c->q, 0, 0},
                                     {c->k, 0, 0},
@@ -160,17 +164,18 @@ static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *
 }
 
 ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k, ar_tensor *v, int32_t T,
-                          int32_t D, int32_t window) {
+                          int32_t D, int32_t window, float cap) {
     *y = NULL;
     AR_TRY(check(q, k, v, T, D, window));
-    attention_ctx c = {.q = q, .k = k, .v = v, .T = (uint32_t)T, .D = (uint32_t)D};
+    AR_TRY(ar__expect_cap("attention", cap));
+    attention_ctx c = {.q = q, .k = k, .v = v, .T = (uint32_t)T, .D = (uint32_t)D, .cap = cap};
     c.window = (uint32_t)(window > 0 && window < T ? window : T);
     c.B = (uint32_t)(q->dims[0] / T);
     c.H = (uint32_t)(q->dims[1] / D);
     c.K = (uint32_t)(k->dims[1] / D);
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, q->dims, q, k, v));
     AR_TRY(ar_graph_temp(g, &c.lse, AR_F32, 2, (int64_t[]){q->dims[0], c.H}));
-    uint32_t p[] = {0, 0, 0, 0, 0, c.T, c.H, c.K, 0, c.window, scale_bits(c.D)};
+    uint32_t p[] = {0, 0, 0, 0, 0, c.T, c.H, c.K, 0, c.window, scale_bits(c.D), float_bits(cap)};
     ar__emit_desc d = {.kernel = AR_K_attention,
                        .operands = {{q, 0, 0}, {k, 0, 0}, {v, 0, 0}, {c.y, 0, 0}, {c.lse, 0, 0}}};
     AR_TRY(emit_heads(g, &d, p, &c, c.H, 2));

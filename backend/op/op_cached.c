@@ -89,7 +89,7 @@ ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, c
 typedef struct cached {
     const ar_tensor *q, *k, *v, *pos, *y;
     uint32_t B, T, H, K, C, D, window;
-    float scale;
+    float scale, cap;
     double flops, bytes;
 } cached;
 
@@ -118,10 +118,10 @@ static ar_status emit_one(ar_graph *g, const cached *c) {
     uint32_t wg = ar__row_group(device), words = c->D / 2;
     struct {
         uint32_t units, unit0, T, H, KH, C, D, window;
-        float scale;
-    } p = {0, 0, c->T, c->H, c->K, c->C, c->D, c->window, c->scale};
+        float scale, cap;
+    } p = {0, 0, c->T, c->H, c->K, c->C, c->D, c->window, c->scale, c->cap};
     ar__emit_desc d = {.kernel = AR_K_attention_one,
-                       .specs = {wg, 1, (words + wg - 1) / wg},
+                       .specs = {wg, 1, (words + wg - 1) / wg, c->cap != 0.0f},
                        .params = &p,
                        .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}},
                        .flops = c->flops,
@@ -140,10 +140,10 @@ static ar_status emit_tiles(ar_graph *g, const cached *c) {
     uint32_t quads = is_cpu && lanes == 4 ? 2 : 1, wg = device->plan.attn_wg;
     struct {
         uint32_t items, item0, T, R, KH, C, HN, window;
-        float scale;
-    } p = {0, 0, c->T, R, c->K, c->C, c->D / lanes, c->window, c->scale};
+        float scale, cap;
+    } p = {0, 0, c->T, R, c->K, c->C, c->D / lanes, c->window, c->scale, c->cap};
     ar__emit_desc d = {.kernel = AR_K_attention_cached,
-                       .specs = {wg, 1, lanes, rows, quads},
+                       .specs = {wg, 1, lanes, rows, quads, c->cap != 0.0f},
                        .params = &p,
                        .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}},
                        .flops = c->flops,
@@ -157,9 +157,10 @@ ar__kernel_id ar__cached_kernel(const ar_device *device, int64_t queries) {
 }
 
 ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
-                                 const ar_tensor *v_cache, const ar_tensor *pos, float scale,
-                                 int32_t window) {
+                                 const ar_tensor *v_cache, const ar_tensor *pos, float scale, int32_t window,
+                                 float cap) {
     *y = NULL;
+    AR_TRY(ar__expect_cap("attention_cached", cap));
     AR_TRY(ar__expect("attention_cached q", q, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("attention_cached pos", pos, AR_I32, 1, (int64_t[]){1}));
     AR_TRY(check_caches("attention_cached", k_cache, v_cache, q->dims[0]));
@@ -187,6 +188,7 @@ ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q,
                 (uint32_t)D,
                 (uint32_t)window,
                 scale != 0.0f ? scale : (float)(1.0 / sqrt((double)D)),
+                cap,
                 4.0 * (double)ar_tensor_count(q) * seen,
                 4.0 * (double)(B * K * D) * seen};
     return ar__cached_kernel(ar__graph_device(g), c.T) == AR_K_attention_one ? emit_one(g, &c)

@@ -6,7 +6,7 @@
 #include <math.h>
 
 typedef struct sizes {
-    int32_t B, T, H, K, D, pos, C, pairs, window;
+    int32_t B, T, H, K, D, pos, C, pairs, window, cap;
 } sizes;
 
 /* A cache (B, K, C, D) whose first pos positions hold those of history (B, pos + T, K D), the rest a number
@@ -55,6 +55,7 @@ static void attend(double *y, const double *q, const double *k, const double *v,
             int64_t row = ((int64_t)j * n->K + kh) * n->D;
             double s = 0;
             for (int32_t e = 0; e < n->D; e++) s += q[e] * k[row + e] * scale;
+            if (n->cap) s = n->cap * tanh(s / n->cap);
             if (pass == 0 && s > top) top = s;
             if (pass == 0) continue;
             sum += exp(s - top);
@@ -135,7 +136,8 @@ static ar_status check_cache(ar__st *st, const ar_tensor *cache, const double *x
     return AR_OK;
 }
 
-/* p: B, T, H, K, D, pos, form: 1 = no rotation, 2 = part of the dims, 4 = a window of 5. */
+/* p: B, T, H, K, D, pos, form: 1 = no rotation, 2 = part of the dims, 4 = a window of 5,
+ * 16 = scores capped at 1. */
 ar_status ar__st_generate(ar__st *st, const int32_t *p) {
     sizes n = {p[0],
                p[1],
@@ -147,7 +149,8 @@ ar_status ar__st_generate(ar__st *st, const int32_t *p) {
                p[6] & 1   ? 0
                : p[6] & 2 ? p[4] / 4
                           : p[4] / 2,
-               p[6] & 4 ? 5 : 0};
+               p[6] & 4 ? 5 : 0,
+               p[6] & 16 ? 1 : 0};
     int64_t HD = (int64_t)n.H * n.D, KD = (int64_t)n.K * n.D, S = n.pos + n.T, rows = (int64_t)n.B * n.T;
     float *q = NULL, *k = NULL, *v = NULL, *freq = NULL;
     double *want = NULL, *dq = NULL, *dk = NULL, *dv = NULL;
@@ -168,7 +171,7 @@ ar_status ar__st_generate(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_tensor(st, &pos, AR_I32, 1, 0, &n.pos));
     ar_columns cq = {all, 0, HD}, ck = {all, HD, KD}, cv = {all, HD + KD, KD};
     AR_TRY(ar_op_cache_append(st->g, &rq, &cq, &ck, &cv, kc, vc, angles, pos));
-    AR_TRY(ar_op_attention_cached(st->g, &y, rq, kc, vc, pos, 0, n.window));
+    AR_TRY(ar_op_attention_cached(st->g, &y, rq, kc, vc, pos, 0, n.window, (float)n.cap));
     ar_graph_keep(st->g, rq);
     ar_graph_keep(st->g, y);
     AR_TRY(ar__st_run(st));

@@ -1,6 +1,7 @@
 /* Cases of the transformer's ops: forward and backward against ref_model.c. */
 #include "selftest.h"
 #include "ref.h"
+#include <math.h>
 
 /* p: N, V, I. Ids include the first, the last and two that lie outside. */
 ar_status ar__st_embed(ar__st *st, const int32_t *p) {
@@ -164,7 +165,7 @@ ar_status ar__st_rope(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "rope", ar_tensor_grad(tx), dx);
 }
 
-/* p: B, T, H, K, D, window. */
+/* p: B, T, H, K, D, window, cap. */
 ar_status ar__st_attention(ar__st *st, const int32_t *p) {
     int32_t B = p[0], T = p[1], H = p[2], K = p[3], D = p[4], window = p[5], N = B * T;
     double *q = NULL, *k = NULL, *v = NULL, *y_ref = NULL, *dy = NULL, *dq = NULL, *dk = NULL, *dv = NULL;
@@ -176,11 +177,11 @@ ar_status ar__st_attention(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_doubles(st, &dq, NULL, (int64_t)N * H * D));
     AR_TRY(ar__st_doubles(st, &dk, NULL, (int64_t)N * K * D));
     AR_TRY(ar__st_doubles(st, &dv, NULL, (int64_t)N * K * D));
-    ref_attention(y_ref, q, k, v, B, T, H, K, D, window);
-    AR_TRY(ar_op_attention(st->g, &y, tq, tk, tv, T, D, window));
+    ref_attention(y_ref, q, k, v, B, T, H, K, D, window, p[6]);
+    AR_TRY(ar_op_attention(st->g, &y, tq, tk, tv, T, D, window, (float)p[6]));
     ar_graph_keep(st->g, y);
     AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
-    ref_attention_grad(dq, dk, dv, dy, q, k, v, B, T, H, K, D, window);
+    ref_attention_grad(dq, dk, dv, dy, q, k, v, B, T, H, K, D, window, p[6]);
     AR_TRY(ar_graph_backward(st->g, loss));
     ar_graph_keep(st->g, ar_tensor_grad(tq));
     ar_graph_keep(st->g, ar_tensor_grad(tk));
@@ -192,8 +193,8 @@ ar_status ar__st_attention(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "attention_dkv", ar_tensor_grad(tv), dv);
 }
 
-/* p: N, I. Gates reach +-100, where exp would overflow. */
-ar_status ar__st_silu_mul(ar__st *st, const int32_t *p) {
+/* p: N, I, kind. Gates reach +-100, where exp would overflow. */
+ar_status ar__st_gated(ar__st *st, const int32_t *p) {
     int32_t N = p[0], I = p[1];
     int64_t count = (int64_t)N * I;
     double *gate = NULL, *up = NULL, *y_ref = NULL, *dy = NULL, *dgate = NULL, *dup = NULL;
@@ -208,18 +209,45 @@ ar_status ar__st_silu_mul(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_doubles(st, &y_ref, NULL, count));
     AR_TRY(ar__st_doubles(st, &dgate, NULL, count));
     AR_TRY(ar__st_doubles(st, &dup, NULL, count));
-    ref_silu_mul(y_ref, gate, up, (int)count);
-    AR_TRY(ar_op_silu_mul(st->g, &y, tg, tu));
+    ref_gated(y_ref, gate, up, p[2], (int)count);
+    AR_TRY(ar_op_gated(st->g, &y, tg, tu, (ar_act)p[2]));
     ar_graph_keep(st->g, y);
     AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
-    ref_silu_mul_grad(dgate, dup, dy, gate, up, (int)count);
+    ref_gated_grad(dgate, dup, dy, gate, up, p[2], (int)count);
     AR_TRY(ar_graph_backward(st->g, loss));
     ar_graph_keep(st->g, ar_tensor_grad(tg));
     ar_graph_keep(st->g, ar_tensor_grad(tu));
     AR_TRY(ar__st_run(st));
-    AR_TRY(ar__st_compare(st, "silu_mul", y, y_ref));
-    AR_TRY(ar__st_compare(st, "silu_mul_grad", ar_tensor_grad(tg), dgate));
-    return ar__st_compare(st, "silu_mul_grad", ar_tensor_grad(tu), dup);
+    AR_TRY(ar__st_compare(st, "gated", y, y_ref));
+    AR_TRY(ar__st_compare(st, "gated_grad", ar_tensor_grad(tg), dgate));
+    return ar__st_compare(st, "gated_grad", ar_tensor_grad(tu), dup);
+}
+
+/* p: N, I, cap. */
+ar_status ar__st_soft_cap(ar__st *st, const int32_t *p) {
+    int64_t count = (int64_t)p[0] * p[1];
+    double *x = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, cap = p[2];
+    ar_tensor *tx = NULL, *a = NULL, *b = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(ar__st_leaf(st, &tx, &x, p[0], p[1], 4.0f));
+    if (count > 3) {
+        float ends[3] = {-1e6f, 1e6f, 0.0f};
+        x[0] = -1e6, x[1] = 1e6, x[2] = 0;
+        AR_TRY(ar_tensor_write(tx, ends, 0, 3));
+    }
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, count));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, count));
+    for (int64_t i = 0; i < count; i++) y_ref[i] = 2 * cap * tanh(x[i] / cap);
+    AR_TRY(ar_op_soft_cap(st->g, &a, tx, (float)p[2]));
+    AR_TRY(ar_op_soft_cap(st->g, &b, tx, (float)p[2]));
+    AR_TRY(ar_op_add(st->g, &y, a, b));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    for (int64_t i = 0; i < count; i++) dx[i] = 2 * dy[i] * (1 - pow(tanh(x[i] / cap), 2));
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tx));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "soft_cap", y, y_ref));
+    return ar__st_compare(st, "soft_cap_grad", ar_tensor_grad(tx), dx);
 }
 
 /* p: N, V. Some labels mean "no prediction"; one row holds a tie. */

@@ -134,7 +134,7 @@ static ar_status reference(ar__st *st, double **y, const operands *v, const doub
         for (int o = 0; o < out; o++) {
             double *to = &(*y)[n * out + o];
             *to = t[n * O + o];
-            if (flags & SILU) ref_silu_mul(to, &t[n * O + 2 * o], &t[n * O + 2 * o + 1], 1);
+            if (flags & SILU) ref_gated(to, &t[n * O + 2 * o], &t[n * O + 2 * o + 1], AR_ACT_SILU, 1);
             if (flags & RESIDUAL) *to += v->residual_ref[n * out + o];
         }
     return AR_OK;

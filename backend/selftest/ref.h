@@ -13,21 +13,24 @@ void ref_rms_norm_grad(double *dx, double *dw, const double *dy, const double *x
 void ref_layer_norm(double *y, const double *x, const double *w, const double *b, int N, int I, double eps);
 void ref_layer_norm_grad(double *dx, double *dw, double *db, const double *dy, const double *x,
                          const double *w, int N, int I, double eps);
-/* kind 0 relu, 1 gelu, 2 gelu by tanh. */
+/* kind 0 relu, 1 gelu, 2 gelu by tanh, 3 silu. */
 void ref_act(double *y, const double *x, int kind, int n);
 void ref_act_grad(double *dx, const double *dy, const double *x, int kind, int n);
 /* The first 2 pairs dims of a head turn. sign -1 turns back. The angle pos * freq is rounded to float, as the
  * op defines it. */
 void ref_rope(double *y, const double *x, const float *freq, int N, int heads, int T, int D, int pairs,
               int pos0, int sign);
-/* window > 0: a token sees the last `window` tokens only, itself included. */
+/* window > 0: a token sees the last `window` tokens only, itself included. cap > 0: scores become
+ * cap tanh(score / cap). */
 void ref_attention(double *y, const double *q, const double *k, const double *v, int B, int T, int H, int K,
-                   int D, int window);
+                   int D, int window, double cap);
 void ref_attention_grad(double *dq, double *dk, double *dv, const double *dy, const double *q,
-                        const double *k, const double *v, int B, int T, int H, int K, int D, int window);
-void ref_silu_mul(double *y, const double *gate, const double *up, int n);
-void ref_silu_mul_grad(double *dgate, double *dup, const double *dy, const double *gate, const double *up,
-                       int n);
+                        const double *k, const double *v, int B, int T, int H, int K, int D, int window,
+                        double cap);
+/* f(gate) up; the kinds of ref_act. */
+void ref_gated(double *y, const double *gate, const double *up, int kind, int n);
+void ref_gated_grad(double *dgate, double *dup, const double *dy, const double *gate, const double *up,
+                    int kind, int n);
 void ref_nll(double *nll, int32_t *top1, const double *logits, const int32_t *labels, int N, int V);
 void ref_nll_grad(double *dlogits, const double *dnll, const double *logits, const int32_t *labels, int N,
                   int V);

@@ -66,6 +66,7 @@ void ref_act(double *y, const double *x, int kind, int n) {
         if (kind == 0) y[i] = x[i] > 0 ? x[i] : 0;
         if (kind == 1) y[i] = x[i] * (1 + erf(x[i] / sqrt(2))) / 2;
         if (kind == 2) y[i] = x[i] * (1 + tanh(u)) / 2;
+        if (kind == 3) y[i] = x[i] / (1 + exp(-x[i]));
     }
 }
 
@@ -75,6 +76,7 @@ void ref_act_grad(double *dx, const double *dy, const double *x, int kind, int n
         if (kind == 1) d = (1 + erf(x[i] / sqrt(2))) / 2 + x[i] * exp(-x[i] * x[i] / 2) / sqrt(2 * PI);
         if (kind == 2)
             d = (1 + t) / 2 + x[i] / 2 * (1 - t * t) * sqrt(2 / PI) * (1 + 3 * 0.044715 * x[i] * x[i]);
+        if (kind == 3) d = (1 + x[i] * exp(-x[i]) / (1 + exp(-x[i]))) / (1 + exp(-x[i]));
         dx[i] = dy[i] * d;
     }
 }
@@ -102,25 +104,30 @@ static double dot(const double *a, const double *b, int n) {
 }
 
 /* The log of the softmax's sum for query row (b, t, h), whose keys are rows (b, first..t, h / (H / K)). */
-static double log_sum(const double *q, const double *k, int first, int t, int K, int D) {
+static double score(const double *q, const double *k, int D, double cap) {
+    double s = dot(q, k, D) / sqrt(D);
+    return cap > 0 ? cap * tanh(s / cap) : s;
+}
+
+static double log_sum(const double *q, const double *k, int first, int t, int K, int D, double cap) {
     double top = -INFINITY, sum = 0;
-    for (int j = first; j <= t; j++) top = fmax(top, dot(q, &k[(ptrdiff_t)j * K * D], D) / sqrt(D));
-    for (int j = first; j <= t; j++) sum += exp(dot(q, &k[(ptrdiff_t)j * K * D], D) / sqrt(D) - top);
+    for (int j = first; j <= t; j++) top = fmax(top, score(q, &k[(ptrdiff_t)j * K * D], D, cap));
+    for (int j = first; j <= t; j++) sum += exp(score(q, &k[(ptrdiff_t)j * K * D], D, cap) - top);
     return top + log(sum);
 }
 
 void ref_attention(double *y, const double *q, const double *k, const double *v, int B, int T, int H, int K,
-                   int D, int window) {
+                   int D, int window, double cap) {
     for (int b = 0; b < B; b++)
         for (int t = 0; t < T; t++)
             for (int h = 0; h < H; h++) {
                 ptrdiff_t row = ((ptrdiff_t)(b * T + t) * H + h) * D,
                           first = ((ptrdiff_t)b * T * K + h / (H / K)) * D;
                 int oldest = window > 0 && window <= t ? t - window + 1 : 0;
-                double lse = log_sum(&q[row], &k[first], oldest, t, K, D);
+                double lse = log_sum(&q[row], &k[first], oldest, t, K, D, cap);
                 for (int i = 0; i < D; i++) y[row + i] = 0;
                 for (int j = oldest; j <= t; j++) {
-                    double p = exp(dot(&q[row], &k[first + (ptrdiff_t)j * K * D], D) / sqrt(D) - lse);
+                    double p = exp(score(&q[row], &k[first + (ptrdiff_t)j * K * D], D, cap) - lse);
                     for (int i = 0; i < D; i++) y[row + i] += p * v[first + (ptrdiff_t)j * K * D + i];
                 }
             }
@@ -128,15 +135,16 @@ void ref_attention(double *y, const double *q, const double *k, const double *v,
 
 /* One query row's share of all three gradients. */
 static void attention_row(double *dq, double *dk, double *dv, const double *dy, const double *q,
-                          const double *k, const double *v, int first, int t, int K, int D) {
-    double lse = log_sum(q, k, first, t, K, D), delta = 0, scale = 1 / sqrt(D);
+                          const double *k, const double *v, int first, int t, int K, int D, double cap) {
+    double lse = log_sum(q, k, first, t, K, D, cap), delta = 0, scale = 1 / sqrt(D);
     for (int j = first; j <= t; j++) {
         ptrdiff_t key = (ptrdiff_t)j * K * D;
-        delta += exp(dot(q, &k[key], D) * scale - lse) * dot(dy, &v[key], D);
+        delta += exp(score(q, &k[key], D, cap) - lse) * dot(dy, &v[key], D);
     }
     for (int j = first; j <= t; j++) {
         ptrdiff_t key = (ptrdiff_t)j * K * D;
-        double p = exp(dot(q, &k[key], D) * scale - lse), ds = p * (dot(dy, &v[key], D) - delta);
+        double s = score(q, &k[key], D, cap), p = exp(s - lse), ds = p * (dot(dy, &v[key], D) - delta);
+        if (cap > 0) ds *= 1 - s / cap * (s / cap);
         for (int i = 0; i < D; i++) {
             dq[i] += ds * scale * k[key + i];
             dk[key + i] += ds * scale * q[i];
@@ -146,7 +154,8 @@ static void attention_row(double *dq, double *dk, double *dv, const double *dy, 
 }
 
 void ref_attention_grad(double *dq, double *dk, double *dv, const double *dy, const double *q,
-                        const double *k, const double *v, int B, int T, int H, int K, int D, int window) {
+                        const double *k, const double *v, int B, int T, int H, int K, int D, int window,
+                        double cap) {
     for (ptrdiff_t i = 0; i < (ptrdiff_t)B * T * H * D; i++) dq[i] = 0;
     for (ptrdiff_t i = 0; i < (ptrdiff_t)B * T * K * D; i++) dk[i] = dv[i] = 0;
     for (int b = 0; b < B; b++)
@@ -155,21 +164,20 @@ void ref_attention_grad(double *dq, double *dk, double *dv, const double *dy, co
                 ptrdiff_t row = ((ptrdiff_t)(b * T + t) * H + h) * D,
                           first = ((ptrdiff_t)b * T * K + h / (H / K)) * D;
                 attention_row(&dq[row], &dk[first], &dv[first], &dy[row], &q[row], &k[first], &v[first],
-                              window > 0 && window <= t ? t - window + 1 : 0, t, K, D);
+                              window > 0 && window <= t ? t - window + 1 : 0, t, K, D, cap);
             }
 }
 
-void ref_silu_mul(double *y, const double *gate, const double *up, int n) {
-    for (int i = 0; i < n; i++) y[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
+void ref_gated(double *y, const double *gate, const double *up, int kind, int n) {
+    ref_act(y, gate, kind, n);
+    for (int i = 0; i < n; i++) y[i] *= up[i];
 }
 
-void ref_silu_mul_grad(double *dgate, double *dup, const double *dy, const double *gate, const double *up,
-                       int n) {
-    for (int i = 0; i < n; i++) {
-        double s = 1 / (1 + exp(-gate[i]));
-        dgate[i] = dy[i] * up[i] * (s + gate[i] * s * (1 - s));
-        dup[i] = dy[i] * gate[i] * s;
-    }
+void ref_gated_grad(double *dgate, double *dup, const double *dy, const double *gate, const double *up,
+                    int kind, int n) {
+    ref_act(dup, gate, kind, n);
+    ref_act_grad(dgate, dy, gate, kind, n);
+    for (int i = 0; i < n; i++) dup[i] *= dy[i], dgate[i] *= up[i];
 }
 
 static double row_log_sum(const double *z, int V, int32_t *top) {

@@ -23,7 +23,7 @@ static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tenso
     AR_TRY(ar__family_attend(b, g, &mixed, qkv, T, hook));
     AR_TRY(ar_hook_linear_add(hook, g, &h, O, mixed, x));
     AR_TRY(ar_hook_norm(hook, g, &n2, NORM_MLP, h));
-    AR_TRY(ar_hook_gated(hook, g, &act, GATE, UP, n2));
+    AR_TRY(ar_hook_gated(hook, g, &act, GATE, UP, AR_ACT_SILU, n2));
     return ar_hook_linear_add(hook, g, y, DOWN, act, h);
 }
 

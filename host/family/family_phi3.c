@@ -24,7 +24,7 @@ static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tenso
     AR_TRY(ar_hook_linear(hook, g, &fused, GATE_UP, n2));
     AR_TRY(ar_op_slice(g, &gate, fused, 0, inner));
     AR_TRY(ar_op_slice(g, &up, fused, inner, inner));
-    AR_TRY(ar_op_silu_mul(g, &act, gate, up));
+    AR_TRY(ar_op_gated(g, &act, gate, up, AR_ACT_SILU));
     return ar_hook_linear_add(hook, g, y, DOWN, act, h);
 }
 

@@ -62,9 +62,10 @@ static ar_status probe_add(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *a, 
     return like(g, y, a, ar_tensor_dim(a, 1));
 }
 
-static ar_status probe_gated(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x) {
+static ar_status probe_gated(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_act act,
+                             ar_tensor *x) {
     const probe *p = ctx;
-    AR_TRY(note_group(ctx, (const int32_t[]){gate, up}, 2, true));
+    AR_TRY(note_group(ctx, (const int32_t[]){gate, up}, 2, act == AR_ACT_SILU));
     return like(g, y, x, p->r->block->linears[gate].O);
 }
 
@@ -309,16 +310,17 @@ static ar_status hook_linears(void *ctx, ar_graph *g, ar_tensor **y, const int32
     return AR_OK;
 }
 
-static ar_status hook_gated(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_tensor *x) {
+static ar_status hook_gated(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_act act,
+                            ar_tensor *x) {
     ar__recorder *c = ctx;
-    int32_t place;
+    int32_t place, parts[2] = {gate, up};
     const ar__group *group = find_group(c->r, gate, &place);
-    ar_tensor *a = NULL, *b = NULL;
-    if (group && group->is_gated) return multiply(c, g, y, group, x, (ar_packed_fuse){.silu_gated = true});
-    AR_TRY(make(c, g, &x));
-    AR_TRY(hook_linear(c, g, &a, gate, x));
-    AR_TRY(hook_linear(c, g, &b, up, x));
-    return ar_op_silu_mul(g, y, a, b);
+    ar_tensor *both[2] = {NULL, NULL};
+    if (group && group->is_gated && act == AR_ACT_SILU)
+        return multiply(c, g, y, group, x, (ar_packed_fuse){.silu_gated = true});
+    AR_TRY(hook_linears(c, g, both, parts, 2, x));
+    for (int32_t n = 0; n < 2; n++) AR_TRY(make(c, g, &both[n]));
+    return ar_op_gated(g, y, both[0], both[1], act);
 }
 
 static ar_status hook_linear_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,

@@ -29,14 +29,14 @@ ar_status ar_hook_linears(const ar_hook *hook, ar_graph *g, ar_tensor **y, const
     return AR_OK;
 }
 
-ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up,
+ar_status ar_hook_gated(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t gate, int32_t up, ar_act act,
                         ar_tensor *x) {
     while (hook->base && !hook->gated && !hook->linear) hook = hook->base;
-    if (hook->gated) return hook->gated(hook->ctx, g, y, gate, up, x);
+    if (hook->gated) return hook->gated(hook->ctx, g, y, gate, up, act, x);
     ar_tensor *a, *b;
     AR_TRY(ar_hook_linear(hook, g, &a, gate, x));
     AR_TRY(ar_hook_linear(hook, g, &b, up, x));
-    return ar_op_silu_mul(g, y, a, b);
+    return ar_op_gated(g, y, a, b, act);
 }
 
 ar_status ar_hook_linear_add(const ar_hook *hook, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
@@ -62,5 +62,5 @@ ar_status ar_hook_attention(const ar_hook *hook, ar_graph *g, ar_tensor **y, ar_
         AR_TRY(ar_op_rope(g, &q, q, freq, T, a->D, 0, turn));
         AR_TRY(ar_op_rope(g, &k, k, freq, T, a->D, 0, turn));
     }
-    return ar_op_attention(g, y, q, k, v, T, a->D, a->window);
+    return ar_op_attention(g, y, q, k, v, T, a->D, a->window, a->cap);
 }

@@ -1,13 +1,14 @@
-/* SwiGLU's product (Shazeer 2020, arXiv 2002.05202): y = silu(gate) up. With s = 1/(1 + exp(-gate)):
- *   dgate = dy up s (1 + gate (1 - s)),   dup = dy gate s */
+/* Products with a gate (Shazeer 2020, arXiv 2002.05202): y = f(gate) up.
+ *   dgate = dy up f'(gate),   dup = dy f(gate) */
 #include "op.h"
 
-typedef struct silu_ctx {
+typedef struct gated_ctx {
     ar_tensor *gate, *up, *y;
-} silu_ctx;
+    uint32_t kind;
+} gated_ctx;
 
 static ar_status backward(ar_graph *g, const void *ctx) {
-    const silu_ctx *c = ctx;
+    const gated_ctx *c = ctx;
     if (!c->y->grad) return AR_OK;
     ar_tensor *dgate = NULL, *dup = NULL;
     bool acc_gate = false, acc_up = false;
@@ -23,8 +24,8 @@ static ar_status backward(ar_graph *g, const void *ctx) {
         uint32_t n, acc_gate, acc_up;
     } p = {0, acc_gate, acc_up};
     ar__emit_desc d = {
-        .kernel = AR_K_silu_mul_grad,
-        .specs = {plan->wg, 1},
+        .kernel = AR_K_gated_grad,
+        .specs = {plan->wg, 1, c->kind},
         .params = &p,
         .operands = {{c->gate, 0, 0}, {c->up, 0, 0}, {c->y->grad, 0, 0}, {dgate, 0, 0}, {dup, 0, 0}},
         .flops = 15.0 * (double)count,
@@ -33,18 +34,20 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     return ar__emit_split(g, &d, &split);
 }
 
-ar_status ar_op_silu_mul(ar_graph *g, ar_tensor **y, ar_tensor *gate, ar_tensor *up) {
+ar_status ar_op_gated(ar_graph *g, ar_tensor **y, ar_tensor *gate, ar_tensor *up, ar_act kind) {
     *y = NULL;
-    AR_TRY(ar__expect("silu_mul gate", gate, AR_F32, 2, (int64_t[]){-1, -1}));
-    AR_TRY(ar__expect("silu_mul up", up, AR_F32, 2, (int64_t[]){gate->dims[0], gate->dims[1]}));
-    if (gate == up) return ar__fail(AR_ERR_ARG, "silu_mul: gate and up are the same tensor");
-    silu_ctx c = {.gate = gate, .up = up};
+    AR_TRY(ar__expect("gated gate", gate, AR_F32, 2, (int64_t[]){-1, -1}));
+    AR_TRY(ar__expect("gated up", up, AR_F32, 2, (int64_t[]){gate->dims[0], gate->dims[1]}));
+    if (gate == up) return ar__fail(AR_ERR_ARG, "gated: gate and up are the same tensor");
+    if (kind < AR_ACT_RELU || kind > AR_ACT_SILU)
+        return ar__fail(AR_ERR_ARG, "gated: found kind %d, expected an activation", (int)kind);
+    gated_ctx c = {.gate = gate, .up = up, .kind = (uint32_t)kind};
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, gate->dims, gate, up, NULL));
     int64_t count = ar_tensor_count(gate);
     const ar_plan *plan = &ar__graph_device(g)->plan;
     uint32_t n = 0;
-    ar__emit_desc d = {.kernel = AR_K_silu_mul,
-                       .specs = {plan->wg, 1},
+    ar__emit_desc d = {.kernel = AR_K_gated,
+                       .specs = {plan->wg, 1, c.kind},
                        .params = &n,
                        .operands = {{gate, 0, 0}, {up, 0, 0}, {c.y, 0, 0}},
                        .flops = 6.0 * (double)count,
