@@ -123,7 +123,8 @@ struct ar_model {
     ar_block
         *blocks; /* (block_count), owned by the model; reading weights maps files, nothing is on a device */
     ar_norm final_norm;
-    bool tied_head; /* head rows are the embedding rows */
+    float logit_cap; /* logits become cap tanh(logit / cap); 0 = as they are */
+    bool tied_head;  /* head rows are the embedding rows */
     /* rows of the embedding (V, hidden) and of the head (V, hidden), and the final norm's weight and bias, as
      * f32. */
     ar_status (*read_embedding)(const ar_model *m, float *dst, int64_t row, int64_t rows);
@@ -158,6 +159,28 @@ typedef struct ar_block_weights {
 ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_device *device);
 ar_status ar_block_weights_init_stored(ar_block_weights *w, const ar_block *block, ar_device *device);
 void ar_block_weights_deinit(ar_block_weights *w);
+
+/* A block's norms (norm_count) and, where they have some, their biases; else those stay as they are. */
+ar_status ar_block_upload_norms(ar_tensor **norms, ar_tensor **biases, const ar_block *block,
+                                ar_device *device);
+
+/* ---- the head: final norm, product and soft cap (quant/core/head.c) ---- */
+
+typedef struct ar_head {
+    ar_tensor *norm, *norm_bias; /* (hidden), (hidden) or NULL */
+    ar_tensor *rows;             /* (V, hidden) f32, or NULL: */
+    ar_packed *packed;           /* the same as it is stored */
+    ar_norm kind;
+    float cap;
+} ar_head;
+/* Reads and uploads: the head in f32, which has gradients, or as it is stored, which has none. On failure *h
+ * holds nothing. */
+ar_status ar_head_init(ar_head *h, const ar_model *m, ar_device *device);
+ar_status ar_head_init_stored(ar_head *h, const ar_model *m, ar_device *device);
+void ar_head_deinit(ar_head *h);
+/* logits (N, V) of x (N, hidden). Gradients without `packed`: x, and norm, norm_bias and rows where asked
+ * for. Errors: those of the ops. */
+ar_status ar_head_record(const ar_head *h, ar_graph *g, ar_tensor **logits, ar_tensor *x);
 
 /* A chain of activations for all samples: (count * T, hidden) f32 in host memory, or in a file when large. */
 typedef struct ar_chain {

@@ -38,13 +38,12 @@ struct ar_decoder {
     int32_t B, C;
     bool is_long; /* the frequencies of long sequences turn */
     ar_resident *blocks;
-    ar_tensor **caches;          /* (2 layers): keys, values, (B, K, C, D) f16 */
-    ar_tensor *pos;              /* (1) */
-    ar_tensor *last;             /* (B): which rows of a step are the newest of their sequence */
-    ar_tensor *tail;             /* (B, hidden): those rows, for the head */
-    ar_tensor *logits;           /* (B, V), in head_graph */
-    ar_tensor *norm, *norm_bias; /* the final one's */
-    ar_packed *head;             /* (V, hidden) */
+    ar_tensor **caches; /* (2 layers): keys, values, (B, K, C, D) f16 */
+    ar_tensor *pos;     /* (1) */
+    ar_tensor *last;    /* (B): which rows of a step are the newest of their sequence */
+    ar_tensor *tail;    /* (B, hidden): those rows, for the head */
+    ar_tensor *logits;  /* (B, V), in head_graph */
+    ar_head head;
     ar_graph *head_graph;
     step steps[STEP_COUNT];
     float *rows, *angles; /* host side of a step's x and angles */
@@ -96,13 +95,7 @@ static ar_status attend(void *ctx, ar_graph *g, ar_tensor **y, const ar_columns 
 
 /* logits (B, V) of the newest rows x (B, hidden), kept. */
 static ar_status record_logits(const ar_decoder *d, ar_graph *g, ar_tensor **logits, ar_tensor *x) {
-    const ar_norm *norm = &d->m->model.final_norm;
-    ar_packed_fuse fuse = {.norm = d->norm, .norm_eps = norm->eps};
-    if (norm->kind != AR_NORM_RMS || norm->has_bias) {
-        AR_TRY(ar_norm_record(norm, g, &x, x, d->norm, d->norm_bias));
-        fuse = (ar_packed_fuse){0};
-    }
-    AR_TRY(ar_op_linear_packed(g, logits, x, d->head, &fuse));
+    AR_TRY(ar_head_record(&d->head, g, logits, x));
     ar_graph_keep(g, *logits);
     return AR_OK;
 }
@@ -176,29 +169,6 @@ static ar_status want_head(ar_decoder *d) {
 }
 
 /* ---- weights ---- */
-
-static ar_status upload_head(ar_decoder *d) {
-    const ar_model *m = &d->m->model;
-    ar_stored stored = {0};
-    ar_status status;
-    float *values = ar__alloc((size_t)m->hidden, sizeof *values);
-    if (!values) return AR_ERR_MEMORY;
-    AR_GO(m->read_final_norm(m, values));
-    AR_GO(ar_tensor_create(&d->norm, d->device, AR_F32, 1, &m->hidden));
-    AR_GO(ar_tensor_write(d->norm, values, 0, m->hidden));
-    if (m->final_norm.has_bias) {
-        AR_GO(m->read_final_norm_bias(m, values));
-        AR_GO(ar_tensor_create(&d->norm_bias, d->device, AR_F32, 1, &m->hidden));
-        AR_GO(ar_tensor_write(d->norm_bias, values, 0, m->hidden));
-    }
-    AR_GO(m->describe_head(m, &stored));
-    AR_GO(ar_packed_create(&d->head, d->device, &stored.desc, 1, false));
-    d->weight_bytes += ar_packed_bytes(d->head);
-done:
-    free(values);
-    ar_stored_deinit(&stored);
-    return status;
-}
 
 static ar_status upload_blocks(ar_decoder *d) {
     const ar_model *m = &d->m->model;
@@ -276,7 +246,8 @@ static ar_status make_caches(ar_decoder *d) {
 static ar_status prepare(ar_decoder *d, int32_t *C) {
     const ar_model *m = &d->m->model;
     AR_TRY(upload_blocks(d));
-    AR_TRY(upload_head(d));
+    AR_TRY(ar_head_init_stored(&d->head, m, d->device));
+    d->weight_bytes += ar_packed_bytes(d->head.packed);
     AR_TRY(choose_context(d, C));
     d->caches = ar__alloc((size_t)m->block_count, 2 * sizeof *d->caches);
     if (!d->caches) return AR_ERR_MEMORY;
@@ -312,9 +283,7 @@ void ar__decoder_destroy(ar_decoder *d) {
     ar_tensor_destroy(d->pos);
     ar_tensor_destroy(d->last);
     ar_tensor_destroy(d->tail);
-    ar_tensor_destroy(d->norm);
-    ar_tensor_destroy(d->norm_bias);
-    ar_packed_destroy(d->head);
+    ar_head_deinit(&d->head);
     free(d->blocks);
     free(d->caches);
     free(d->rows);

@@ -161,24 +161,6 @@ done:
     return status;
 }
 
-static ar_status upload_norm(ar_resident *r, int32_t j, ar_device *device) {
-    const ar_block *b = r->block;
-    int64_t count = b->norms[j].I;
-    ar_status status;
-    float *values = ar__alloc((size_t)count, sizeof *values);
-    if (!values) return AR_ERR_MEMORY;
-    AR_GO(b->read_norm(b, values, j));
-    AR_GO(ar_tensor_create(&r->norms[j], device, AR_F32, 1, &count));
-    AR_GO(ar_tensor_write(r->norms[j], values, 0, count));
-    if (!b->norms[j].has_bias) goto done;
-    AR_GO(b->read_norm_bias(b, values, j));
-    AR_GO(ar_tensor_create(&r->norm_biases[j], device, AR_F32, 1, &count));
-    AR_GO(ar_tensor_write(r->norm_biases[j], values, 0, count));
-done:
-    free(values);
-    return status;
-}
-
 ar_status ar__resident_init(ar_resident *r, const ar_block *block, ar_device *device) {
     ar_status status;
     *r = (ar_resident){.block = block};
@@ -190,7 +172,7 @@ ar_status ar__resident_init(ar_resident *r, const ar_block *block, ar_device *de
         split_group(r, n);
         n--;
     }
-    for (int32_t j = 0; j < block->norm_count; j++) AR_GO(upload_norm(r, j, device));
+    AR_GO(ar_block_upload_norms(r->norms, r->norm_biases, block, device));
 done:
     if (status != AR_OK) ar__resident_deinit(r);
     return status;

@@ -1,7 +1,6 @@
 /* Perplexity, KL divergence and top-1 agreement on a text, block by block, so that a model larger than the
  * device (and a reference beside it) can be measured. Protocols: docs/architecture.md, section 11. */
 #include "ar_error.h"
-#include "head.h"
 #include "logits_file.h"
 #include <math.h>
 #include <stdlib.h>
@@ -191,17 +190,17 @@ typedef struct head {
 } head;
 
 static void head_deinit(head *h) {
-    ar__head_deinit(&h->w);
+    ar_head_deinit(&h->w);
     ar_tensor_destroy(h->x);
     *h = (head){0};
 }
 
 static ar_status head_init(head *h, const ar_model *m, ar_device *device, int64_t rows) {
-    AR_TRY(ar__head_init(&h->w, m, device));
+    AR_TRY(ar_head_init_stored(&h->w, m, device));
     return ar_tensor_create(&h->x, device, AR_F32, 2, (const int64_t[]){rows, m->hidden});
 }
 
-static ar_status head_record(head *h, ar_graph *g) { return ar__head_record(&h->w, g, &h->logits, h->x); }
+static ar_status head_record(head *h, ar_graph *g) { return ar_head_record(&h->w, g, &h->logits, h->x); }
 
 /* One recorded head pass over `rows` positions, with a reference or without. */
 typedef struct head_pass {

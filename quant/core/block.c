@@ -82,6 +82,17 @@ done:
     return status;
 }
 
+ar_status ar_block_upload_norms(ar_tensor **norms, ar_tensor **biases, const ar_block *block,
+                                ar_device *device) {
+    for (int32_t j = 0; j < block->norm_count; j++) {
+        const ar_norm *norm = &block->norms[j];
+        AR_TRY(upload_vector(&norms[j], block, block->read_norm, j, norm->I, device));
+        if (norm->has_bias)
+            AR_TRY(upload_vector(&biases[j], block, block->read_norm_bias, j, norm->I, device));
+    }
+    return AR_OK;
+}
+
 /* The linears with !skip[i] are checked under schemes[i]; NULL = none is. */
 static ar_status init_weights(ar_block_weights *w, const ar_block *block, ar_device *device, bool as_stored,
                               const bool *skip, const ar_scheme *schemes) {
@@ -95,12 +106,7 @@ static ar_status init_weights(ar_block_weights *w, const ar_block *block, ar_dev
         if (block->linears[i].has_bias)
             AR_GO(upload_vector(&w->biases[i], block, block->read_bias, i, block->linears[i].O, device));
     }
-    for (int32_t j = 0; j < block->norm_count; j++) {
-        AR_GO(upload_vector(&w->norms[j], block, block->read_norm, j, block->norms[j].I, device));
-        if (block->norms[j].has_bias)
-            AR_GO(upload_vector(&w->norm_biases[j], block, block->read_norm_bias, j, block->norms[j].I,
-                                device));
-    }
+    AR_GO(ar_block_upload_norms(w->norms, w->norm_biases, block, device));
     w->hook = (ar_hook){.linear = hook_linear, .norm = hook_norm, .ctx = w};
 done:
     if (status != AR_OK) ar_block_weights_deinit(w);
