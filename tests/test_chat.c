@@ -1,6 +1,7 @@
 /* host/text/chat.c against Hugging Face's renderer (tests/golden/make_chat.py) and on models of every kind.
  */
 #include "temp_files.h"
+#include "fmt_gguf.h"
 #include <cjson/cJSON.h>
 
 static void rendering_equals_hugging_face(void **state) {
@@ -101,6 +102,7 @@ static void templates_are_found_in_a_folder(void **state) {
     assert_string_equal(ar_chat_name(c), "Llama-2");
     ar_chat_close(c);
     m.path = path; /* no GGUF file */
+    m.read_template = ar__gguf_template;
     assert_int_equal(ar_chat_open(&c, &m, NULL), AR_ERR_FORMAT);
     assert_null(c);
     temp_remove(dir);
