@@ -26,4 +26,7 @@ ar_status ar__fail(ar_status code, const char *format, ...) AR__PRINTF(2, 3);
  * ar__alloc_fail_at(n) makes the n-th following call on this thread fail (tests); 0 = never. */
 void *ar__alloc(size_t count, size_t each);
 void ar__alloc_fail_at(int32_t n);
+
+/* Seconds of a clock that never goes back, since some moment. backend/base/clock.c */
+double ar__now_s(void);
 #endif

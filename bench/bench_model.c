@@ -8,7 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define FIRST_PROMPT 8 /* tokens before the first one */
 
@@ -29,12 +28,6 @@ typedef struct opened {
     ar_session *session;
 } opened;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void close_all(opened *o) {
     ar_session_destroy(o->session);
     ar_device_close(o->device);
@@ -54,7 +47,7 @@ static void make_ids(int32_t *ids, int64_t count, int64_t vocab, uint64_t run) {
 static ar_status start(opened *o, double *seconds, const ar_bench_model_options *b, const ar_common *common,
                        float **logits) {
     int32_t ids[FIRST_PROMPT];
-    double t0 = now_s();
+    double t0 = ar__now_s();
     AR_TRY(ar_model_open(&o->m, b->model));
     int64_t wanted = (b->pp > b->tg + 1 ? b->pp : b->tg + 1) + FIRST_PROMPT;
     if (wanted > o->m->model.max_tokens + FIRST_PROMPT)
@@ -71,7 +64,7 @@ static ar_status start(opened *o, double *seconds, const ar_bench_model_options 
     make_ids(ids, FIRST_PROMPT, o->m->model.vocab, 12345);
     AR_TRY(ar_session_logits(o->session, *logits, ids,
                              FIRST_PROMPT < o->m->model.max_tokens ? FIRST_PROMPT : 1));
-    *seconds = now_s() - t0;
+    *seconds = ar__now_s() - t0;
     return AR_OK;
 }
 
@@ -79,10 +72,10 @@ static ar_status start(opened *o, double *seconds, const ar_bench_model_options 
 static ar_status time_run(double *tps, const opened *o, float *logits, int32_t *ids, int64_t given,
                           int64_t made, uint64_t run) {
     make_ids(ids, given + made, o->m->model.vocab, run);
-    double t0 = now_s();
+    double t0 = ar__now_s();
     if (given) AR_TRY(ar_session_logits(o->session, logits, ids, given));
     for (int64_t i = given + 1; i <= given + made; i++) AR_TRY(ar_session_logits(o->session, logits, ids, i));
-    *tps = (double)(given + made) / (now_s() - t0);
+    *tps = (double)(given + made) / (ar__now_s() - t0);
     return AR_OK;
 }
 

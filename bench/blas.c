@@ -3,17 +3,10 @@
 #include "ar_error.h"
 #include <dlfcn.h>
 #include <stdlib.h>
-#include <time.h>
 
 typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
                          const float *b, int ldb, float beta, float *c, int ldc);
 typedef void (*threads_fn)(int);
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 ar_status ar_blas_sgemm_flops(double *flops, int32_t n, int32_t threads, int32_t repeats) {
     enum { ROW_MAJOR = 101, NO_TRANS = 111 };
@@ -33,9 +26,9 @@ ar_status ar_blas_sgemm_flops(double *flops, int32_t n, int32_t threads, int32_t
     set_threads(threads);
     double best = 1e30;
     for (int32_t r = -1; r < repeats; r++) {
-        double t = now_s();
+        double t = ar__now_s();
         sgemm(ROW_MAJOR, NO_TRANS, NO_TRANS, n, n, n, 1.0f, a, n, a + count, n, 0.0f, a + 2 * count, n);
-        t = now_s() - t;
+        t = ar__now_s() - t;
         if (r >= 0 && t < best) best = t;
     }
     *flops = 2.0 * n * (double)n * n / best;

@@ -8,7 +8,6 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_STEPS 1000
 
@@ -22,15 +21,9 @@ typedef struct step_times {
     int32_t count;
 } step_times;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void on_progress(void *ctx, const ar_progress_event *e) {
     step_times *t = ctx;
-    if (strcmp(e->stage, "tune") == 0 && t->count < MAX_STEPS) t->at[t->count++] = now_s();
+    if (strcmp(e->stage, "tune") == 0 && t->count < MAX_STEPS) t->at[t->count++] = ar__now_s();
 }
 
 static ar_status drop_block(void *ctx, const ar_block *block, ar_qlinear *const *linears,

@@ -308,7 +308,6 @@ typedef struct ar_storage {
     bool sym, asym;
     ar_zero_kind asym_zero; /* how the format stores an asymmetric zero */
     int32_t zero_min;
-    int32_t fixed_group;            /* 0 = any group */
     int32_t group_multiple;         /* group must be a multiple of this (32), or -1 */
     int32_t k_multiple, n_multiple; /* I % k_multiple == 0, O % n_multiple == 0, else the layer stays float */
     bool short_group;               /* I % group != 0 allowed */

@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define HASH_BYTES ((uint64_t)16 << 20) /* between looks at Ctrl-C */
 
@@ -24,12 +23,6 @@ typedef struct job {
     ar_part part;
     double start;
 } job;
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool stays_float(const job *j, const ar_block *block, int32_t i) {
     return !ar_output_plan_holds(&j->r->plan, block->linears[i].O, block->linears[i].I);
@@ -277,7 +270,7 @@ static ar_status print_json(const job *j, const char *method, const ar_memory_st
     cJSON_AddStringToObject(o, "method", method);
     AR_GO(list_files(j, cJSON_AddArrayToObject(o, "files")));
     AR_GO(list_blocks(j, cJSON_AddArrayToObject(o, "blocks")));
-    cJSON_AddNumberToObject(o, "seconds", now_s() - j->start);
+    cJSON_AddNumberToObject(o, "seconds", ar__now_s() - j->start);
     cJSON_AddNumberToObject(o, "device_high_water", (double)memory->high_water);
     cJSON_AddNumberToObject(o, "device_budget", (double)memory->budget);
     text = cJSON_Print(o);
@@ -302,7 +295,7 @@ static ar_status write_outputs(job *j, const ar_part_manifest *m) {
     if (j->common.json) AR_GO(print_json(j, method, &memory));
     if (j->common.json) goto done;
     AR_GO(list_files(j, NULL));
-    printf("%s in %.1f s, device memory at most %s\n", method, now_s() - j->start,
+    printf("%s in %.1f s, device memory at most %s\n", method, ar__now_s() - j->start,
            ar_program_bytes(high, sizeof high, memory.high_water));
 done:
     free(staging);
@@ -404,7 +397,7 @@ done:
 }
 
 ar_status ar_quantize_run(const ar_quantize_request *request) {
-    job j = {.r = request, .common = *request->common, .options = request->options, .start = now_s()};
+    job j = {.r = request, .common = *request->common, .options = request->options, .start = ar__now_s()};
     ar_status status = run_job(&j);
     ar__part_close(&j.part);
     ar_samples_deinit(&j.samples);

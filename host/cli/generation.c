@@ -3,15 +3,8 @@
 #include "tokenizer.h"
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define PENALIZED 64 /* tokens back that the repetition penalty looks */
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 double ar_tokens_per_s(int64_t tokens, double seconds) {
     return seconds > 0.0 ? (double)tokens / seconds : 0.0;
@@ -72,12 +65,12 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
     ar_text_stream stream = {.started = shown_from > 0};
     gen->prompt_count = gen->count;
     gen->decoded = 0;
-    double t0 = now_s();
+    double t0 = ar__now_s();
     AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
-    gen->prefill_s = now_s() - t0;
+    gen->prefill_s = ar__now_s() - t0;
     gen->prefilled = ar_session_computed(gen->session);
     for (int64_t i = shown_from; i < gen->count; i++) AR_TRY(stream_id(gen, &stream, gen->ids[i]));
-    t0 = now_s();
+    t0 = ar__now_s();
     while (gen->count < end && !ar_program_interrupted()) {
         int32_t id;
         AR_TRY(choose(gen, &id));
@@ -88,7 +81,7 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
         AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
         gen->decoded++;
     }
-    gen->decode_s = now_s() - t0;
+    gen->decode_s = ar__now_s() - t0;
     return stream_id(gen, &stream, -1);
 }
 

@@ -109,9 +109,6 @@ static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, 
 /* ---- intersection ---- */
 
 static ar_status check_group(const char *format, const ar_storage *s, int32_t group) {
-    if (s->fixed_group && group != s->fixed_group)
-        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected %d", format, (int)group,
-                        (int)s->fixed_group);
     if (group > 0 && s->group_multiple > 1 && group % s->group_multiple != 0)
         return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected a multiple of %d",
                         format, (int)group, (int)s->group_multiple);

@@ -13,7 +13,6 @@
 #include "trainable.h"
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* One linear of a tuned block; state NULL = it stays float. */
 typedef struct site {
@@ -306,12 +305,6 @@ static ar_status run_step(tuner *t, int32_t step) {
     return t->update_graph ? ar_graph_run(t->update_graph) : AR_OK;
 }
 
-static double now_s(void) {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
-
 static ar_status tell(tuner *t, const ar_observer *o, int32_t done, float *history, double start) {
     if (!o || !o->progress) return AR_OK;
     AR_TRY(ar_tensor_read(t->history, history, 0, done));
@@ -319,7 +312,7 @@ static ar_status tell(tuner *t, const ar_observer *o, int32_t done, float *histo
     for (int32_t i = 0; i < done; i++) best = history[i] < best ? history[i] : best;
     ar_memory_stats memory;
     ar_device_memory(t->device, &memory);
-    double seconds = now_s() - start, scale = 1.0 / t->data.micro_count;
+    double seconds = ar__now_s() - start, scale = 1.0 / t->data.micro_count;
     ar_progress_event e = {.stage = "tune",
                            .block = t->first->index,
                            .step = done,
@@ -336,7 +329,7 @@ static ar_status tell(tuner *t, const ar_observer *o, int32_t done, float *histo
 
 static ar_status run_steps(tuner *t, float *history, const ar_observer *o) {
     int32_t every = t->iters / 16 < 1 ? 1 : t->iters / 16, show = t->iters / 50 < 1 ? 1 : t->iters / 50;
-    double start = now_s();
+    double start = ar__now_s();
     for (int32_t step = 0; step < t->iters; step++) {
         if (o && o->cancelled && o->cancelled(o->ctx)) {
             AR_TRY(ar_device_wait(t->device));

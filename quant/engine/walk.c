@@ -4,7 +4,6 @@
 #include "engine.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct walk {
     const ar_model *model;
@@ -21,12 +20,6 @@ typedef struct walk {
     float *history;
     int32_t batch;
 } walk;
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool cancelled(const ar_observer *o) { return o && o->cancelled && o->cancelled(o->ctx); }
 
@@ -241,7 +234,7 @@ static ar_status walk_window(walk *w, int32_t first, int32_t *done) {
     ar_status status = AR_OK;
     ar_block_report report = {.block = first};
     span s;
-    double start = now_s();
+    double start = ar__now_s();
     plan_span(&s, w, first);
     *done = s.done;
     if (s.finished && !w->samples) return AR_OK;
@@ -253,7 +246,7 @@ static ar_status walk_window(walk *w, int32_t first, int32_t *done) {
     else
         AR_GO(quantize_span(w, &s, &report));
     if (w->samples && first + s.done < w->model->block_count) AR_GO(advance_chains(w, &s));
-    if (!s.finished) AR_GO(deliver(w, &s, &report, now_s() - start));
+    if (!s.finished) AR_GO(deliver(w, &s, &report, ar__now_s() - start));
 done:
     deinit_slots(&s);
     return status;
