@@ -339,64 +339,63 @@ static void a_stored_minus_one_is_not_masked(void **state) {
     temp_remove(folder);
 }
 
+static const struct {
+    const char *config;
+    bad_tensor change;
+    const char *text;
+} bad_files[] = {
+    {QC(GPTQ4), {"p.qzeros", NULL, 0, {0, 0}}, "p.qzeros: found nothing, expected I32 (2, 4)"},
+    {QC(GPTQ4), {"p.scales", NULL, 0, {0, 0}}, "p.scales: found nothing, expected F16 (2, 32)"},
+    {QC(GPTQ4), {"p.qweight", NULL, 0, {0, 0}}, "found no p.qweight"},
+    {QC(GPTQ4), {"p.qweight", "I32", 2, {9, 32}}, "found I32 (9, 32)"},
+    {QC(GPTQ4), {"p.qweight", "I32", 2, {8, 31}}, "found I32 (8, 31)"},
+    {QC(GPTQ4), {"p.qweight", "F32", 2, {8, 32}}, "found F32 (8, 32), expected I32 (8, 32)"},
+    {QC(GPTQ4), {"p.qweight", "I32", 1, {256, 0}}, "found I32 (256)"},
+    {QC(GPTQ4), {"p.qzeros", "I32", 2, {4, 2}}, "found I32 (4, 2), expected I32 (2, 4)"},
+    {QC(GPTQ4), {"p.scales", "I32", 2, {2, 32}}, "found I32 (2, 32), expected F16 (2, 32)"},
+    {QC(GPTQ4), {"p.scales", "BF16", 2, {32, 2}}, "found BF16 (32, 2), expected BF16 (2, 32)"},
+    {QC(GPTQ4), {"p.scales", "F16", 2, {32, 2}}, "found F16 (32, 2), expected F16 (2, 32)"},
+    {QC(GPTQ4), {"p.weight", "F16", 2, {32, 64}}, "float tensor beside"},
+    {QC(GPTQ4), {"p.g_idx", "I32", 1, {64, 0}}, "found group 2004318071 at 0, expected 0 to 1"},
+    {QC(GPTQ4), {"p.g_idx", "I32", 1, {63, 0}}, "found I32 (63), expected I32 (64)"},
+    {QC(GPTQ4 ",\"desc_act\":true"), {"p.bias", "F16", 1, {32, 0}}, "no g_idx"},
+    {QC("\"quant_method\":\"gptq\",\"bits\":8,\"group_size\":32"),
+     {"p.bias", "F16", 1, {32, 0}},
+     "found I32 (2, 4), expected I32 (1, 8)"},
+    {QC("\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":64"),
+     {"p.bias", "F16", 1, {32, 0}},
+     "found I32 (2, 4), expected I32 (1, 4)"},
+    {QC(ROUND4 ",\"extra_config\":{\"p\":{\"bits\":16}}"),
+     {"p.bias", "F16", 1, {32, 0}},
+     "found packed, expected float"},
+    {QC(ROUND4 ",\"extra_config\":[]"), {"p.bias", "F16", 1, {32, 0}}, "extra_config"},
+    {QC(ROUND4 ",\"extra_config\":{\"p\":4}"), {"p.bias", "F16", 1, {32, 0}}, "extra_config: p"},
+    {QC("\"quant_method\":\"gptq\",\"bits\":5"),
+     {"p.bias", "F16", 1, {32, 0}},
+     "bits: found 5, expected 2, 3, 4 or 8"},
+    {QC("\"quant_method\":\"gptq\""), {"p.bias", "F16", 1, {32, 0}}, "bits: found nothing"},
+    {QC("\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":0"),
+     {"p.bias", "F16", 1, {32, 0}},
+     "group_size: found 0"},
+    {QC("\"quant_method\":\"marlin\",\"bits\":4"),
+     {"p.bias", "F16", 1, {32, 0}},
+     "found \"marlin\", expected gptq, auto-round, awq or compressed-tensors"},
+    {QC("\"bits\":4"), {"p.bias", "F16", 1, {32, 0}}, "quant_method: found \"\""},
+    {QC(GPTQ4 ",\"checkpoint_format\":\"marlin\""), {"p.bias", "F16", 1, {32, 0}}, "found \"marlin\""},
+    {QC(GPTQ4 ",\"is_marlin_format\":true"), {"p.bias", "F16", 1, {32, 0}}, "is_marlin_format: found true"},
+    {QC(ROUND4 ",\"packing_format\":\"auto_round:fp8\""),
+     {"p.bias", "F16", 1, {32, 0}},
+     "found \"auto_round:fp8\""},
+    {QC(ROUND4 ",\"data_type\":\"mx_fp\""), {"p.bias", "F16", 1, {32, 0}}, "data_type: found \"mx_fp\""},
+    {QC(ROUND4 ",\"act_bits\":8"), {"p.bias", "F16", 1, {32, 0}}, "act_bits: found 8"},
+    {"{\"quantization_config\":3}", {"p.bias", "F16", 1, {32, 0}}, "expected an object"}};
+
 static void bad_files_are_refused(void **state) {
     (void)state;
-    static const struct {
-        const char *config;
-        bad_tensor change;
-        const char *text;
-    } cases[] = {
-        {QC(GPTQ4), {"p.qzeros", NULL, 0, {0, 0}}, "p.qzeros: found nothing, expected I32 (2, 4)"},
-        {QC(GPTQ4), {"p.scales", NULL, 0, {0, 0}}, "p.scales: found nothing, expected F16 (2, 32)"},
-        {QC(GPTQ4), {"p.qweight", NULL, 0, {0, 0}}, "found no p.qweight"},
-        {QC(GPTQ4), {"p.qweight", "I32", 2, {9, 32}}, "found I32 (9, 32)"},
-        {QC(GPTQ4), {"p.qweight", "I32", 2, {8, 31}}, "found I32 (8, 31)"},
-        {QC(GPTQ4), {"p.qweight", "F32", 2, {8, 32}}, "found F32 (8, 32), expected I32 (8, 32)"},
-        {QC(GPTQ4), {"p.qweight", "I32", 1, {256, 0}}, "found I32 (256)"},
-        {QC(GPTQ4), {"p.qzeros", "I32", 2, {4, 2}}, "found I32 (4, 2), expected I32 (2, 4)"},
-        {QC(GPTQ4), {"p.scales", "I32", 2, {2, 32}}, "found I32 (2, 32), expected F16 (2, 32)"},
-        {QC(GPTQ4), {"p.scales", "BF16", 2, {32, 2}}, "found BF16 (32, 2), expected BF16 (2, 32)"},
-        {QC(GPTQ4), {"p.scales", "F16", 2, {32, 2}}, "found F16 (32, 2), expected F16 (2, 32)"},
-        {QC(GPTQ4), {"p.weight", "F16", 2, {32, 64}}, "float tensor beside"},
-        {QC(GPTQ4), {"p.g_idx", "I32", 1, {64, 0}}, "found group 2004318071 at 0, expected 0 to 1"},
-        {QC(GPTQ4), {"p.g_idx", "I32", 1, {63, 0}}, "found I32 (63), expected I32 (64)"},
-        {QC(GPTQ4 ",\"desc_act\":true"), {"p.bias", "F16", 1, {32, 0}}, "no g_idx"},
-        {QC("\"quant_method\":\"gptq\",\"bits\":8,\"group_size\":32"),
-         {"p.bias", "F16", 1, {32, 0}},
-         "found I32 (2, 4), expected I32 (1, 8)"},
-        {QC("\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":64"),
-         {"p.bias", "F16", 1, {32, 0}},
-         "found I32 (2, 4), expected I32 (1, 4)"},
-        {QC(ROUND4 ",\"extra_config\":{\"p\":{\"bits\":16}}"),
-         {"p.bias", "F16", 1, {32, 0}},
-         "found packed, expected float"},
-        {QC(ROUND4 ",\"extra_config\":[]"), {"p.bias", "F16", 1, {32, 0}}, "extra_config"},
-        {QC(ROUND4 ",\"extra_config\":{\"p\":4}"), {"p.bias", "F16", 1, {32, 0}}, "extra_config: p"},
-        {QC("\"quant_method\":\"gptq\",\"bits\":5"),
-         {"p.bias", "F16", 1, {32, 0}},
-         "bits: found 5, expected 2, 3, 4 or 8"},
-        {QC("\"quant_method\":\"gptq\""), {"p.bias", "F16", 1, {32, 0}}, "bits: found nothing"},
-        {QC("\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":0"),
-         {"p.bias", "F16", 1, {32, 0}},
-         "group_size: found 0"},
-        {QC("\"quant_method\":\"marlin\",\"bits\":4"),
-         {"p.bias", "F16", 1, {32, 0}},
-         "found \"marlin\", expected gptq, auto-round, awq or compressed-tensors"},
-        {QC("\"bits\":4"), {"p.bias", "F16", 1, {32, 0}}, "quant_method: found \"\""},
-        {QC(GPTQ4 ",\"checkpoint_format\":\"marlin\""), {"p.bias", "F16", 1, {32, 0}}, "found \"marlin\""},
-        {QC(GPTQ4 ",\"is_marlin_format\":true"),
-         {"p.bias", "F16", 1, {32, 0}},
-         "is_marlin_format: found true"},
-        {QC(ROUND4 ",\"packing_format\":\"auto_round:fp8\""),
-         {"p.bias", "F16", 1, {32, 0}},
-         "found \"auto_round:fp8\""},
-        {QC(ROUND4 ",\"data_type\":\"mx_fp\""), {"p.bias", "F16", 1, {32, 0}}, "data_type: found \"mx_fp\""},
-        {QC(ROUND4 ",\"act_bits\":8"), {"p.bias", "F16", 1, {32, 0}}, "act_bits: found 8"},
-        {"{\"quantization_config\":3}", {"p.bias", "F16", 1, {32, 0}}, "expected an object"}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *folder = gptq_folder(cases[i].config, &cases[i].change, 0x77);
+    for (size_t i = 0; i < sizeof bad_files / sizeof *bad_files; i++) {
+        char *folder = gptq_folder(bad_files[i].config, &bad_files[i].change, 0x77);
         ar_weights w;
-        assert_error(ar_weights_open_packed(&w, folder), AR_ERR_FORMAT, cases[i].text);
+        assert_error(ar_weights_open_packed(&w, folder), AR_ERR_FORMAT, bad_files[i].text);
         assert_null(w.impl);
         temp_remove(folder);
     }
