@@ -26,4 +26,16 @@ ar__kernel_id ar__cached_kernel(const ar_device *device, int64_t queries);
 
 /* op.c: whether cap can cap: 0 = none, else positive and finite. Errors: ARG, with op's name. */
 ar_status ar__expect_cap(const char *op, float cap);
+
+/* norm.c: what the backward of a norm of N rows of I needs: b may be NULL; stat is what its forward keeps. */
+typedef struct ar__norm_ctx {
+    ar_tensor *x, *w, *b, *y, *stat;
+    int64_t N, I;
+} ar__norm_ctx;
+typedef struct ar__norm_kernels {
+    ar__kernel_id dx, dw;
+    double dx_flops, dw_flops; /* per element */
+} ar__norm_kernels;
+/* dx, dw and db, where they are wanted. */
+ar_status ar__norm_backward(ar_graph *g, const ar__norm_ctx *c, const ar__norm_kernels *k);
 #endif
