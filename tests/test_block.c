@@ -1,11 +1,10 @@
-/* One Llama block on every device against vectors of an independent float64 implementation (the shared data's
- * golden-signround/block.safetensors; tolerances are those of its README).
- * ctest-labels: device vulkan */
+/* One Llama block on every device against vectors of an independent float64 implementation
+ * (tests/golden/signround/block.safetensors and, where it is there, the larger material's; tolerances are
+ * those of its README). ctest-labels: device vulkan */
 #include "op_check.h"
 #include "temp_files.h"
 
 #define B       2
-#define T       64
 #define LINEARS 7
 static const char *const short_names[LINEARS] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                                  "gate_proj", "up_proj", "down_proj"};
@@ -16,18 +15,35 @@ enum { Q_PROJ, K_PROJ, V_PROJ, O_PROJ, GATE_PROJ, UP_PROJ, DOWN_PROJ };
 typedef struct fixture {
     ar_open_model model;
     ar_safetensors *golden;
+    int32_t T; /* tokens of each of the B samples */
 } fixture;
 
-static bool fixture_init(fixture *f) {
-    memset(f, 0, sizeof *f);
+static const char *const own[] = {"tests/golden/signround/block.safetensors", "tests/golden/signround/model"};
+
+/* The larger material's files, or NULL. */
+static const char *const *larger(void) {
+    static char vectors[4096], model[4096];
+    static const char *const both[] = {vectors, model};
     if (!shared_data("golden-signround/block.safetensors") || !shared_data("tinystories-656K-hf/config.json"))
-        return false;
-    CHECK_OK(ar_safetensors_open(&f->golden, shared_data("golden-signround/block.safetensors")));
-    CHECK_OK(ar_config_open(&f->model.config, shared_data("tinystories-656K-hf/config.json")));
-    CHECK_OK(ar_weights_open_safetensors(&f->model.weights, shared_data("tinystories-656K-hf")));
-    f->model.path = "tinystories-656K-hf";
+        return NULL;
+    snprintf(vectors, sizeof vectors, "%s", shared_data("golden-signround/block.safetensors"));
+    snprintf(model, sizeof model, "%s", shared_data("tinystories-656K-hf"));
+    return both;
+}
+
+/* files: vectors, model. */
+static void fixture_init(fixture *f, const char *const files[2]) {
+    memset(f, 0, sizeof *f);
+    CHECK_OK(ar_safetensors_open(&f->golden, files[0]));
+    CHECK_OK(ar_config_open(&f->model.config, in_folder(files[1], "config.json")));
+    CHECK_OK(ar_weights_open_safetensors(&f->model.weights, files[1]));
+    f->model.path = (char *)(uintptr_t)files[1];
     CHECK_OK(ar_family_bind(&f->model));
-    return true;
+    const ar_st_tensor *x = ar_safetensors_find(f->golden, "x");
+    assert_non_null(x);
+    assert_int_equal(x->dim_count, 3);
+    assert_int_equal(x->dims[0], B);
+    f->T = (int32_t)x->dims[1];
 }
 
 static void fixture_deinit(fixture *f) {
@@ -130,7 +146,7 @@ static void compare_middle(const ar_device *device, const fixture *f, const tap 
 static void float_step(ar_device *device, void *ctx) {
     const fixture *f = ctx;
     const ar_block *block = &f->model.model.blocks[0];
-    int64_t hidden = block->hidden, rows = B * T;
+    int64_t hidden = block->hidden, rows = B * f->T;
     ar_block_weights weights;
     ar_graph *g = NULL;
     ar_tensor *y = NULL, *loss = NULL;
@@ -143,7 +159,7 @@ static void float_step(ar_device *device, void *ctx) {
     tap t = {.weights = &weights};
     CHECK_OK(ar_graph_create(&g, device));
     CHECK_OK(
-        block->forward(block, g, &y, x, T, &(ar_hook){.linear = tap_linear, .norm = tap_norm, .ctx = &t}));
+        block->forward(block, g, &y, x, f->T, &(ar_hook){.linear = tap_linear, .norm = tap_norm, .ctx = &t}));
     CHECK_OK(ar_op_mse(g, &loss, y, target, NULL));
     CHECK_OK(ar_graph_backward(g, loss));
     ar_graph_keep(g, y);
@@ -327,8 +343,8 @@ static ar_graph *record_step(ar_device *device, const step_case *c, ar_block_wei
         replaced[i] = q[i].Wq;
     }
     tap t = {.weights = weights, .replaced = replaced};
-    CHECK_OK(
-        block->forward(block, g, y, x, T, &(ar_hook){.linear = tap_linear, .norm = tap_norm, .ctx = &t}));
+    CHECK_OK(block->forward(block, g, y, x, c->f->T,
+                            &(ar_hook){.linear = tap_linear, .norm = tap_norm, .ctx = &t}));
     CHECK_OK(ar_op_mse(g, loss, *y, target, mask));
     CHECK_OK(ar_graph_backward(g, *loss));
     for (int32_t i = 0; i < LINEARS; i++) quantized_grad(&q[i], g, weights->linears[i], &desc);
@@ -341,8 +357,9 @@ static ar_graph *record_step(ar_device *device, const step_case *c, ar_block_wei
 static void quantized_step(ar_device *device, void *ctx) {
     const step_case *c = ctx;
     const ar_block *block = &c->f->model.model.blocks[0];
+    const int32_t T = c->f->T;
     int64_t hidden = block->hidden, rows = B * T;
-    float keep[B * T];
+    float *keep = malloc((size_t)rows * sizeof *keep);
     char name[64];
     ar_block_weights weights;
     quantized q[LINEARS];
@@ -352,6 +369,7 @@ static void quantized_step(ar_device *device, void *ctx) {
     ar_tensor *x = check_tensor(device, AR_F32, rows, hidden, golden(c->f, "B.x_q", "F32", rows * hidden));
     ar_tensor *target = check_tensor(device, AR_F32, rows, hidden, golden(c->f, "y", "F32", rows * hidden));
     ar_tensor *mask = check_tensor(device, AR_F32, rows, -1, keep);
+    free(keep);
     ar_graph *g = record_step(device, c, &weights, q, x, target, mask, &y, &loss);
     CHECK_OK(ar_graph_run(g));
     snprintf(name, sizeof name, "B.%s.y_q", c->name);
@@ -367,34 +385,61 @@ static void quantized_step(ar_device *device, void *ctx) {
     ar_block_weights_deinit(&weights);
 }
 
-static void float_block_matches_the_vectors(void **state) {
-    (void)state;
+static void float_block_matches(const char *const *files) {
     fixture f;
-    if (!fixture_init(&f)) skip();
+    if (!files) skip();
+    fixture_init(&f, files);
     check_each_device(float_step, &f);
     fixture_deinit(&f);
 }
 
-static void quantized_block_matches(const char *name, ar_scheme scheme) {
+static void quantized_block_matches(const char *const *files, const char *name, ar_scheme scheme) {
     fixture f;
-    if (!fixture_init(&f)) skip();
+    if (!files) skip();
+    fixture_init(&f, files);
     check_each_device(quantized_step, &(step_case){&f, name, scheme});
     fixture_deinit(&f);
 }
 
+static const ar_scheme two_bits = {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE},
+                       four_bits = {4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE};
+
+static void float_block_matches_the_vectors(void **state) {
+    (void)state;
+    float_block_matches(own);
+}
+
 static void two_bit_asymmetric_step_matches_the_vectors(void **state) {
     (void)state;
-    quantized_block_matches("w2g32asym", (ar_scheme){2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE});
+    quantized_block_matches(own, "w2g32asym", two_bits);
 }
 
 static void four_bit_symmetric_step_matches_the_vectors(void **state) {
     (void)state;
-    quantized_block_matches("w4g32sym", (ar_scheme){4, 32, AR_ZERO_SYM, 0, AR_SUPER_NONE});
+    quantized_block_matches(own, "w4g32sym", four_bits);
+}
+
+static void float_block_matches_the_larger_vectors(void **state) {
+    (void)state;
+    float_block_matches(larger());
+}
+
+static void two_bit_asymmetric_step_matches_the_larger_vectors(void **state) {
+    (void)state;
+    quantized_block_matches(larger(), "w2g32asym", two_bits);
+}
+
+static void four_bit_symmetric_step_matches_the_larger_vectors(void **state) {
+    (void)state;
+    quantized_block_matches(larger(), "w4g32sym", four_bits);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(float_block_matches_the_vectors),
                                        cmocka_unit_test(two_bit_asymmetric_step_matches_the_vectors),
-                                       cmocka_unit_test(four_bit_symmetric_step_matches_the_vectors)};
+                                       cmocka_unit_test(four_bit_symmetric_step_matches_the_vectors),
+                                       cmocka_unit_test(float_block_matches_the_larger_vectors),
+                                       cmocka_unit_test(two_bit_asymmetric_step_matches_the_larger_vectors),
+                                       cmocka_unit_test(four_bit_symmetric_step_matches_the_larger_vectors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* The golden vectors of the SignRound arithmetic, with the tolerances their README states: one step of four
  * quantizers (linear.safetensors) and the quantizer part of a model block's step (block.safetensors), on the
- * scalar reference and on every device with every state type. ctest-labels: device vulkan */
+ * scalar reference and on every device with every state type. The vectors are tests/golden/signround's and,
+ * where they are there, those of the larger material. ctest-labels: device vulkan */
 #include "fq_device.h"
 #include "temp_files.h"
 
@@ -158,10 +159,7 @@ static void check_in_range(const fq_run *r, const linear_case *c) {
     free(dv);
 }
 
-static void linear_step_equals_golden(void **state) {
-    (void)state;
-    const char *path = shared_data("golden-signround/linear.safetensors");
-    if (!path) skip();
+static void check_linear_file(const char *path) {
     static const char *const names[] = {"asym2.", "asym4.", "sym2.", "sym4."};
     ar_safetensors *st = NULL;
     assert_ok(ar_safetensors_open(&st, path));
@@ -191,12 +189,24 @@ static void linear_step_equals_golden(void **state) {
     ar_safetensors_close(st);
 }
 
+static void linear_step_equals_golden(void **state) {
+    (void)state;
+    check_linear_file("tests/golden/signround/linear.safetensors");
+}
+
+static void linear_step_equals_the_larger_golden(void **state) {
+    (void)state;
+    const char *path = shared_data("golden-signround/linear.safetensors");
+    if (!path) skip();
+    check_linear_file(path);
+}
+
 /* ---- block.safetensors, the quantizer's part: dW is the file's ---- */
 
 static void check_block_linear(const ar_safetensors *st, const ar_weights *w, int32_t index,
                                const char *prefix, bool is_sym) {
     const ar_weight *info = w->vtable->at(w->impl, index);
-    int64_t rows = info->dims[0], cols = info->dims[1], n = rows * cols, groups = n / 32;
+    int64_t rows = info->dims[0], cols = info->dims[1], n = rows * cols, groups = rows * ((cols + 31) / 32);
     float *W = calloc((size_t)n, sizeof *W);
     assert_ok(w->vtable->read(w->impl, W, index, 0, rows));
     int32_t *min_n = COPY(int32_t, int32_t, st, prefix, "min_n", "I32", groups),
@@ -250,17 +260,14 @@ static void check_block_linear(const ar_safetensors *st, const ar_weights *w, in
     ref_free(&ref);
 }
 
-static void block_quantizers_equal_golden(void **state) {
-    (void)state;
+static void check_block_file(const char *path, const char *model) {
     static const char *const linears[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                           "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                           "mlp.down_proj"};
-    const char *path = shared_data("golden-signround/block.safetensors");
-    if (!path) skip();
     ar_safetensors *st = NULL;
     assert_ok(ar_safetensors_open(&st, path));
     ar_weights w = {0};
-    assert_ok(ar_weights_open_safetensors(&w, shared_data("tinystories-656K-hf")));
+    assert_ok(ar_weights_open_safetensors(&w, model));
     for (int sym = 0; sym < 2; sym++)
         for (int i = 0; i < 7; i++) {
             char name[96], prefix[64];
@@ -276,10 +283,25 @@ static void block_quantizers_equal_golden(void **state) {
     ar_safetensors_close(st);
 }
 
+static void block_quantizers_equal_golden(void **state) {
+    (void)state;
+    check_block_file("tests/golden/signround/block.safetensors", "tests/golden/signround/model");
+}
+
+static void block_quantizers_equal_the_larger_golden(void **state) {
+    (void)state;
+    if (!shared_data("golden-signround/block.safetensors")) skip();
+    char path[4096];
+    snprintf(path, sizeof path, "%s", shared_data("golden-signround/block.safetensors"));
+    check_block_file(path, shared_data("tinystories-656K-hf"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_step_equals_golden),
+        cmocka_unit_test(linear_step_equals_the_larger_golden),
         cmocka_unit_test(block_quantizers_equal_golden),
+        cmocka_unit_test(block_quantizers_equal_the_larger_golden),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
