@@ -5,10 +5,11 @@
 # PROGRAM for the latter; makes a fixed list of runs with both, on Vulkan, on OpenCL and without a device;
 # and compares SHA-256 of every file and text that comes out. What is tuned has the same bytes on one
 # machine with one driver only, so no sums are kept in the repository. Models and texts are this tree's for
-# both programs. Nine minutes on two cores, less than four where --cache has the list of OLD_COMMIT.
+# both programs. Nine minutes on two cores, four where --cache has the lists of OLD_COMMIT.
 #
 #   --cache FOLDER   keep the lists of OLD_COMMIT, and compiled kernels, in FOLDER. A list is used again for
-#                    this very script, these models and this processor. Lists that --only cut are not kept.
+#                    these very runs, these models and this processor. Lists that --only cut are not kept.
+#                    Several comparisons at a time may share it.
 #   --device D       vk, cl or none (convert and info) alone
 #   --only REGEX     only runs whose name matches, such as 'gptq|families/phi3'
 #   --list           print the names of the runs
@@ -387,7 +388,7 @@ usable() { # usable PROGRAM DEVICE
 }
 
 old_list() { # old_list DEVICE: its folder, as $old; from the cache where it is there
-    local key
+    local key part
     key=$commit-$1-$digest
     old=$work/lists-old-$1
     if [ -n "$cache" ] && [ -f "$cache/$key/list" ]; then
@@ -402,9 +403,11 @@ old_list() { # old_list DEVICE: its folder, as $old; from the cache where it is 
     all_runs "$work/old/anyround" "$1" "$old" old
     if grep '^FAILED' "$old/list" >&2; then die "the program of $commit cannot do these runs on $1"; fi
     if [ -n "$cache" ] && [ "$only" = . ]; then
-        rm -rf "$cache/$key.part"
-        cp -r "$old" "$cache/$key.part" || die "cannot write $cache/$key"
-        mv "$cache/$key.part" "$cache/$key" || die "cannot write $cache/$key"
+        part=$(mktemp -d "$cache/part.XXXXXX") || die "cannot write to $cache"
+        cp -r "$old/." "$part" || die "cannot write to $cache"
+        # another comparison may have put the same list there meanwhile
+        mv -T "$part" "$cache/$key" 2>/dev/null || rm -rf "$part"
+        [ -f "$cache/$key/list" ] || die "cannot write $cache/$key"
     fi
 }
 
@@ -474,7 +477,7 @@ fi
 [ $# = 1 ] || [ $# = 2 ] || die 'expected OLD_COMMIT [PROGRAM]; see --help'
 commit=$(git -C "$root" rev-parse --verify --quiet "$1^{commit}") || die "no commit $1"
 digest=$({
-    cat "$script"
+    sed -n '/^# ---- what is run/,/^all_runs/p' "$script"
     (cd "$inputs" && find . -type f | LC_ALL=C sort | xargs sha256sum)
     sed -n '/^model name/{p;q}' /proc/cpuinfo 2>/dev/null
 } | sha256sum | cut -c 1-12)
