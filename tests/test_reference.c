@@ -94,13 +94,11 @@ static void greedy(ar_device *device, void *ctx) {
 /* ---- the first step of a tuning run, given the same batch ---- */
 
 static void first_step(ar_device *device, void *ctx) {
-    const figures *f = ctx;
-    ar_open_model *m = open_model(f);
-    ar_samples samples = {0};
-    oracle_samples(&samples, m, device, f->folder);
-    for (int i = 0; i < ORACLE_QUICK; i++) oracle_first_loss(device, m, &samples, &oracle_runs[i]);
-    ar_samples_deinit(&samples);
-    ar_model_close(m);
+    oracle_story s;
+    (void)ctx;
+    oracle_open(&s, device, &oracle_stories[0]);
+    for (int i = 0; i < ORACLE_QUICK; i++) oracle_first_loss(device, &s, &oracle_runs[i]);
+    oracle_close(&s);
 }
 
 static void on_both_models(check_case run) {

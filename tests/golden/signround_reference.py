@@ -1,14 +1,10 @@
 """SignRound (arXiv 2309.05516) and a Llama in PyTorch, written from docs/methods.md alone: what
-make_signround.py and
-make_reference.py make their numbers with. Nothing here knows how the C code does it.
+make_signround.py and make_reference.py make their numbers with. Nothing here knows how the C code does it.
 
 Codes, scales and zero points are decided in float32 and float16, as they are stored; everything else is
-float64, and
-gradients come from autograd through the forward formulas. float64 leaves the error of a float32
-implementation as the
-only one that a comparison sees.
+float64, and gradients come from autograd through the forward formulas. float64 leaves the error of a float32
+implementation as the only one that a comparison sees.
 """
-
 import json
 import os
 import random
@@ -17,15 +13,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-LINEARS = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-)
+LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
+           "mlp.up_proj", "mlp.down_proj")
 FLOOR = float(np.float16(1e-5))
 
 
@@ -35,20 +24,18 @@ def straight(x, value):
 
 
 class Scheme:
-    """ "W4g32s": bits, group, s = symmetric with a signed scale; without it asymmetric with an integer
-    zero point."""
+    """Of a name as "W4g32s": bits, group, s = symmetric with a signed scale, else an integer zero point."""
 
     def __init__(self, name):
         bits, group = name[1:].rstrip("s").split("g")
         self.name, self.bits, self.group, self.sym = name, int(bits), int(group), name.endswith("s")
-        self.Q, self.M = 2**self.bits - 1, 2 ** (self.bits - 1)
+        self.Q, self.M = 2 ** self.bits - 1, 2 ** (self.bits - 1)
 
 
 class Quantizer:
     """Equations 1 to 4 of docs/methods.md for one weight (O, I); groups run along I, the last may be short.
-    V (O, I), low and high (O, groups) are float64 leaves: whole numbers over `units`, rounded to float32;
-    low and
-    high are held in [0, 1]."""
+    V (O, I), low and high (O, groups) are float64 leaves: whole numbers over `units`, rounded to float32; low
+    and high are held in [0, 1]."""
 
     def __init__(self, W, scheme, units, v=None, low=None, high=None):
         self.scheme, self.W = scheme, W.float()
@@ -60,9 +47,8 @@ class Quantizer:
         high = torch.full((O, self.groups), units) if high is None else high
         part = lambda n: (n.double() / units).float()
         self.V32, self.low32, self.high32 = part(v), part(low.clamp(0, units)), part(high.clamp(0, units))
-        self.V, self.low, self.high = (
-            p.double().requires_grad_() for p in (self.V32, self.low32, self.high32)
-        )
+        leaves = (p.double().requires_grad_() for p in (self.V32, self.low32, self.high32))
+        self.V, self.low, self.high = leaves
         zero = torch.zeros(O, self.groups)
         index = self.of.expand(O, I)
         self.wmin = zero.scatter_reduce(1, index, self.W, "amin")
@@ -105,27 +91,17 @@ class Quantizer:
         return s[:, self.of] * (q - zp[:, self.of])
 
     def terms(self, G):
-        """The summands of dlow and dhigh by their closed forms, (O, I) each, and dV: a second way to the
-        gradients."""
+        """The summands of dlow and dhigh by their closed forms, (O, I) each, and dV: a second way."""
         c, G, W = self.scheme, G.double(), self.W.double()
         wide = lambda t: t.double()[:, self.of]
         s, zp, lo, hi = wide(self.s), wide(self.zp), wide(self.lo), wide(self.hi)
         wmin, wmax, live, inside = wide(self.wmin), wide(self.wmax), wide(self.live), self.inside.double()
-        ds = (
-            live
-            * G
-            * (
-                (self.q.double() - zp)
-                - torch.where(self.inside, W / s, torch.zeros_like(s) if c.sym else lo / s)
-            )
-        )
+        outside = torch.zeros_like(s) if c.sym else lo / s
+        ds = live * G * ((self.q.double() - zp) - torch.where(self.inside, W / s, outside))
         if c.sym:
             k = 0.5 * (1 + torch.sign(-lo - hi))
-            return (
-                k * ds * torch.sign(s) * -wmin / c.M,
-                (1 - k) * ds * torch.sign(s) * wmax / c.M,
-                G * s * inside,
-            )
+            ds = ds * torch.sign(s)
+            return k * ds * -wmin / c.M, (1 - k) * ds * wmax / c.M, G * s * inside
         return ds * -wmin / c.Q + G * (1 - inside) * wmin, ds * wmax / c.Q, G * s * inside
 
     def sums(self, t):
@@ -165,19 +141,15 @@ class Llama:
         return {name: self.t["model.layers.%d.%s.weight" % (block, name)] for name in LINEARS}
 
     def norm(self, x, name):
-        return (
-            x
-            * (x.square().mean(-1, keepdim=True) + self.c["rms_norm_eps"]).rsqrt()
-            * self.t[name + ".weight"]
-        )
+        r = (x.square().mean(-1, keepdim=True) + self.c["rms_norm_eps"]).rsqrt()
+        return x * r * self.t[name + ".weight"]
 
     def rotate(self, x):
         """Rotary position: channel i turns with channel i + D/2."""
         T, D = x.shape[-2], self.D
-        angle = torch.arange(T).double()[:, None] * self.c["rope_theta"] ** (
-            -torch.arange(0, D, 2).double() / D
-        )
-        cos, sin, a, b = angle.cos(), angle.sin(), x[..., : D // 2], x[..., D // 2 :]
+        frequency = self.c["rope_theta"] ** (-torch.arange(0, D, 2).double() / D)
+        angle = torch.arange(T).double()[:, None] * frequency
+        cos, sin, a, b = angle.cos(), angle.sin(), x[..., :D // 2], x[..., D // 2:]
         return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
     def forward(self, block, x, weights=None, middle=None):
@@ -190,12 +162,11 @@ class Llama:
         q, k = heads(n1 @ w[LINEARS[0]].T, self.H), heads(n1 @ w[LINEARS[1]].T, self.K)
         v = middle["v"] = n1 @ w[LINEARS[2]].T
         wide = lambda y: y.repeat_interleave(self.H // self.K, 1)
-        score = self.rotate(q) @ wide(self.rotate(k)).transpose(2, 3) / self.D**0.5
+        score = self.rotate(q) @ wide(self.rotate(k)).transpose(2, 3) / self.D ** 0.5
         score = score + torch.full((T, T), -torch.inf, dtype=x.dtype).triu(1)
-        attention = middle["attn"] = (
-            (score.softmax(-1) @ wide(heads(v, self.K))).transpose(1, 2).reshape(B, T, -1)
-        )
-        h = middle["h"] = x + attention @ w[LINEARS[3]].T
+        attention = score.softmax(-1) @ wide(heads(v, self.K))
+        joined = middle["attn"] = attention.transpose(1, 2).reshape(B, T, -1)
+        h = middle["h"] = x + joined @ w[LINEARS[3]].T
         n2 = middle["n2"] = self.norm(h, at + "post_attention_layernorm")
         gate, up = n2 @ w[LINEARS[4]].T, n2 @ w[LINEARS[5]].T
         act = torch.nn.functional.silu(gate) * up
@@ -242,33 +213,29 @@ class Order:
             self.random.shuffle(self.list)
             self.at = 0
         self.at += self.batch
-        return self.list[self.at - self.batch : self.at]
+        return self.list[self.at - self.batch:self.at]
 
 
 class State:
-    """V, low and high of one weight as whole numbers; a step moves them by `units` against their
-    gradient's sign."""
+    """V, low and high of one weight as whole numbers; a step moves them against their gradients' signs."""
 
     def __init__(self, W, scheme, units):
         groups = -(-W.shape[1] // scheme.group)
         self.W, self.scheme, self.units = W, scheme, units
-        self.numbers = [torch.zeros(W.shape, dtype=torch.long)] + [
-            torch.full((W.shape[0], groups), units)
-        ] * 2
+        whole = torch.full((W.shape[0], groups), units)
+        self.numbers = [torch.zeros(W.shape, dtype=torch.long), whole, whole]
 
     def quantizer(self):
         return Quantizer(self.W, self.scheme, self.units, *self.numbers)
 
     def step(self, q, units):
-        v, low, high = (
-            n - units * torch.sign(p.grad).long() for n, p in zip(self.numbers, (q.V, q.low, q.high))
-        )
+        leaves = (q.V, q.low, q.high)
+        v, low, high = (n - units * torch.sign(p.grad).long() for n, p in zip(self.numbers, leaves))
         self.numbers = [v, low.clamp(0, self.units), high.clamp(0, self.units)]
 
 
 def tune_block(model, block, scheme, x, target, mask, order, iters):
-    """SignRound for one block behind the input x; returns the best quantizers, and the first loss and
-    batch."""
+    """SignRound for one block behind the input x: the best quantizers, and the first loss and batch."""
     state = {name: State(W, scheme, iters * iters) for name, W in model.linears(block).items()}
     best = (torch.inf, None)
     order.start()
