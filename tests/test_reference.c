@@ -1,10 +1,12 @@
-/* The two story models against published figures (numpy and PyTorch, ../shared/data/README.md and oracle.md):
- * perplexity of the lines protocol, logits, greedy ids, the first loss of a tuning run. Every device.
- * ctest-labels: device */
+/* The demo model against figures of an implementation in PyTorch (tests/golden/make_reference.py), and the
+ * two story models of the larger material against published ones: perplexity of the lines protocol, logits,
+ * greedy ids, the first loss of a tuning run. Every device. ctest-labels: device */
 #include "oracle.h"
 
 typedef struct figures {
-    const char *folder;
+    const char *folder, *text;
+    int32_t documents; /* of the text; 0 = all */
+    bool committed;    /* paths in this repository; else in the larger material */
     double ppl_lines;
     int64_t tokens;
     struct {
@@ -15,8 +17,23 @@ typedef struct figures {
     int32_t greedy[41];
 } figures;
 
-static const figures models[] = {
+#define STORIES "text/tinystories/tinystories_v2_sample.txt"
+static const figures demo = {
+    "examples/demo-model",
+    "examples/demo-heldout.txt",
+    100,
+    true,
+    60.24345,
+    1353,
+    {{1023, 10.30797}, {421, 8.98868}, {532, 8.68524}, {496, 8.66210}, {585, 8.56489}},
+    -2625.97855,
+    {1,  1023, 465, 693, 949, 968, 13, 979, 466, 261, 271, 343, 720, 964, 299, 294, 385, 323, 307, 366, 966,
+     13, 13,   465, 693, 949, 968, 13, 979, 466, 261, 271, 343, 720, 964, 294, 385, 323, 307, 366, 966}};
+static const figures stories[] = {
     {"stories260K-hf",
+     STORIES,
+     0,
+     false,
      3.54820,
      1804,
      {{403, 17.02352}, {385, 15.40621}, {410, 13.10826}, {317, 12.76917}, {407, 12.41809}},
@@ -24,6 +41,9 @@ static const figures models[] = {
      {1,   403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337,
       410, 408, 419, 292, 411, 322, 265, 282, 295, 433, 426, 385, 328, 432, 358, 394, 261, 370, 432, 352}},
     {"tinystories-656K-hf",
+     STORIES,
+     0,
+     false,
      20.40896,
      853,
      {{147, 14.78167}, {429, 12.95511}, {1166, 10.13018}, {299, 9.90539}, {875, 9.80351}},
@@ -34,10 +54,8 @@ static const figures models[] = {
 };
 
 static ar_open_model *open_model(const figures *f) {
-    const char *path = shared_data(f->folder);
     ar_open_model *m = NULL;
-    if (!path) return NULL;
-    CHECK_OK(ar_model_open(&m, path));
+    CHECK_OK(ar_model_open(&m, f->committed ? f->folder : shared_data(f->folder)));
     return m;
 }
 
@@ -46,9 +64,9 @@ static void lines(ar_device *device, void *ctx) {
     ar_open_model *m = open_model(f);
     ar_file text = {0};
     ar_eval_result r;
-    CHECK_OK(ar_file_open(&text, shared_data("text/tinystories/tinystories_v2_sample.txt")));
+    CHECK_OK(ar_file_open(&text, f->committed ? f->text : shared_data(f->text)));
     CHECK_OK(ar_eval_text(&r, m, NULL, device, (const char *)text.data, (size_t)text.bytes,
-                          &(ar_eval_desc){.protocol = AR_PROTOCOL_LINES}, NULL));
+                          &(ar_eval_desc){.protocol = AR_PROTOCOL_LINES, .max_windows = f->documents}, NULL));
     print_message("%s %s: lines ppl %.5f, expected %.5f\n", check_name(device), f->folder, r.ppl,
                   f->ppl_lines);
     assert_int_equal(r.tokens, f->tokens);
@@ -93,34 +111,69 @@ static void greedy(ar_device *device, void *ctx) {
 
 /* ---- the first step of a tuning run, given the same batch ---- */
 
-static void first_step(ar_device *device, void *ctx) {
+static const oracle_model demo_windows = {
+    "examples/demo-model", "examples/demo-heldout.txt", NULL, 16, 32, 4, ORACLE_ITERS, true};
+static const oracle_run demo_runs[ORACLE_QUICK] = {
+    {"examples/demo-model", "W4g32s", 42, {0.00969405162, 0}},
+    {"examples/demo-model", "W3g32", 42, {0.0397580829, 0}},
+    {"examples/demo-model", "W2g32", 42, {0.217726114, 0}},
+    {"examples/demo-model", "W2g128", 42, {0.332376896, 0}},
+};
+
+static void first_steps(ar_device *device, const oracle_model *of, const oracle_run *runs) {
     oracle_story s;
-    (void)ctx;
-    oracle_open(&s, device, &oracle_stories[0]);
-    for (int i = 0; i < ORACLE_QUICK; i++) oracle_first_loss(device, &s, &oracle_runs[i]);
+    oracle_open(&s, device, of);
+    for (int i = 0; i < ORACLE_QUICK; i++) oracle_first_loss(device, &s, &runs[i]);
     oracle_close(&s);
 }
+static void first_step(ar_device *device, void *ctx) {
+    (void)ctx;
+    first_steps(device, &demo_windows, demo_runs);
+}
+static void first_step_of_a_story(ar_device *device, void *ctx) {
+    (void)ctx;
+    first_steps(device, &oracle_stories[0], oracle_runs);
+}
 
-static void on_both_models(check_case run) {
-    if (!shared_data(models[0].folder)) skip();
-    for (size_t i = 0; i < sizeof models / sizeof *models; i++) check_each_device(run, (void *)&models[i]);
+/* ---- cases ---- */
+
+static void on_demo(check_case run) { check_each_device(run, (void *)(uintptr_t)&demo); }
+static void on_both_stories(check_case run) {
+    if (!shared_data(stories[0].folder)) skip();
+    for (int i = 0; i < 2; i++) check_each_device(run, (void *)(uintptr_t)&stories[i]);
 }
 static void lines_perplexity_equals_the_reference(void **state) {
     (void)state;
-    on_both_models(lines);
+    on_demo(lines);
 }
 static void logits_equal_the_reference(void **state) {
     (void)state;
-    on_both_models(logits);
+    on_demo(logits);
 }
 static void greedy_ids_equal_the_reference(void **state) {
     (void)state;
-    on_both_models(greedy);
+    on_demo(greedy);
+}
+static void the_first_loss_equals_the_reference(void **state) {
+    (void)state;
+    check_each_device(first_step, NULL);
+}
+static void lines_perplexity_equals_the_published(void **state) {
+    (void)state;
+    on_both_stories(lines);
+}
+static void logits_equal_the_published(void **state) {
+    (void)state;
+    on_both_stories(logits);
+}
+static void greedy_ids_equal_the_published(void **state) {
+    (void)state;
+    on_both_stories(greedy);
 }
 static void the_first_loss_equals_the_oracles(void **state) {
     (void)state;
-    if (!shared_data(models[1].folder)) skip();
-    check_each_device(first_step, (void *)&models[1]);
+    if (!shared_data(oracle_stories[0].name)) skip();
+    check_each_device(first_step_of_a_story, NULL);
 }
 
 int main(void) {
@@ -128,6 +181,10 @@ int main(void) {
         cmocka_unit_test(lines_perplexity_equals_the_reference),
         cmocka_unit_test(logits_equal_the_reference),
         cmocka_unit_test(greedy_ids_equal_the_reference),
+        cmocka_unit_test(the_first_loss_equals_the_reference),
+        cmocka_unit_test(lines_perplexity_equals_the_published),
+        cmocka_unit_test(logits_equal_the_published),
+        cmocka_unit_test(greedy_ids_equal_the_published),
         cmocka_unit_test(the_first_loss_equals_the_oracles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,7 +261,26 @@ typedef struct crc_row {
     { b, g, AR_ZERO_SYM, 0, AR_SUPER_NONE }
 #define INT(b, g)                                                                                            \
     { b, g, AR_ZERO_INT, 0, AR_SUPER_NONE }
-static const crc_row crc_rows[] = {
+static const crc_row own_rows[] = {
+    /* tests/golden/make_reference.py */
+    {"tests/golden/signround/model", SYM(4, 32), 0x6c80bea6, 0x93d28f32, 0},
+    {"tests/golden/signround/model", INT(2, 32), 0x89726832, 0x85f97792, 0x04d2bad8},
+    {"tests/golden/signround/model", INT(3, 32), 0x10c1d114, 0xf809f85f, 0x1ca75ae8},
+    {"tests/golden/signround/model", INT(4, 128), 0x8a4f94f8, 0x9a5a9b14, 0x3650605e},
+    {"tests/golden/signround/model", INT(2, 128), 0x9b7fdecf, 0xfcd965c2, 0xa3d36af1},
+    {"tests/golden/signround/model", INT(4, 32), 0xed60c8e3, 0xc4db40b9, 0x478f40a9},
+    {"tests/golden/signround/model", INT(3, 128), 0x8cb1c56b, 0x60d37e19, 0xe810645c},
+    {"tests/golden/signround/model", SYM(2, 32), 0x78bc52a7, 0x9c22b256, 0},
+    {"examples/demo-model", SYM(4, 32), 0x4331edf7, 0x417ca5ae, 0},
+    {"examples/demo-model", INT(2, 32), 0xf20bd9e1, 0x780e94e9, 0xa9aa70c9},
+    {"examples/demo-model", INT(3, 32), 0x982aa2b8, 0x5307b266, 0xdb0a19a1},
+    {"examples/demo-model", INT(4, 128), 0x6c9f67cc, 0x94ba6373, 0xe08d7af4},
+    {"examples/demo-model", INT(2, 128), 0xd7714504, 0x8931a214, 0x1029ee93},
+    {"examples/demo-model", INT(4, 32), 0x0b4025e8, 0xbb545d8d, 0xc52608b6},
+    {"examples/demo-model", INT(3, 128), 0x04851f20, 0x56044bdc, 0x303f988f},
+    {"examples/demo-model", SYM(2, 32), 0xb4e17df7, 0xabe77339, 0},
+};
+static const crc_row published_rows[] = {
     {"tinystories-656K-hf", SYM(4, 32), 0x8e51a4ca, 0xc89f5d96, 0},
     {"tinystories-656K-hf", INT(2, 32), 0xab1ef32e, 0xa4c6a0b3, 0x13b92ba8},
     {"tinystories-656K-hf", INT(3, 32), 0x2317fc57, 0xf933e653, 0x2b9e3fa4},
@@ -311,22 +330,30 @@ static void crc_of_model(uint32_t crc[3], const ar_weights *w, const ar_scheme *
         }
 }
 
+static void check_crcs(const crc_row *row, const char *path) {
+    ar_weights w = {0};
+    assert_ok(ar_weights_open_safetensors(&w, path));
+    for (int32_t d = -1; d < devices.count; d++) {
+        uint32_t crc[3];
+        crc_of_model(crc, &w, &row->scheme, d < 0 ? NULL : devices.device[d]);
+        if (crc[0] != row->codes || crc[1] != row->scales || (row->zeros && crc[2] != row->zeros))
+            fail_msg("%s %s W%dg%d: codes %08x, scales %08x, zeros %08x", d < 0 ? "host" : devices.name[d],
+                     row->model, row->scheme.bits, row->scheme.group, crc[0], crc[1], crc[2]);
+    }
+    ar_weights_close(&w);
+}
+
+static void rtn_codes_have_the_references_crcs(void **state) {
+    (void)state;
+    for (size_t k = 0; k < sizeof own_rows / sizeof *own_rows; k++)
+        check_crcs(&own_rows[k], own_rows[k].model);
+}
+
 static void rtn_codes_have_the_published_crcs(void **state) {
     (void)state;
     if (!shared_data("tinystories-656K-hf")) skip();
-    for (size_t k = 0; k < sizeof crc_rows / sizeof *crc_rows; k++) {
-        const crc_row *row = &crc_rows[k];
-        ar_weights w = {0};
-        assert_ok(ar_weights_open_safetensors(&w, shared_data(row->model)));
-        for (int32_t d = -1; d < devices.count; d++) {
-            uint32_t crc[3];
-            crc_of_model(crc, &w, &row->scheme, d < 0 ? NULL : devices.device[d]);
-            if (crc[0] != row->codes || crc[1] != row->scales || (row->zeros && crc[2] != row->zeros))
-                fail_msg("%s %s row %d: codes %08x, scales %08x, zeros %08x",
-                         d < 0 ? "host" : devices.name[d], row->model, (int)k, crc[0], crc[1], crc[2]);
-        }
-        ar_weights_close(&w);
-    }
+    for (size_t k = 0; k < sizeof published_rows / sizeof *published_rows; k++)
+        check_crcs(&published_rows[k], shared_data(published_rows[k].model));
 }
 
 /* ---- random numbers ---- */
@@ -368,6 +395,7 @@ int main(void) {
         cmocka_unit_test(rtn_errs_by_at_most_half_a_step),
         cmocka_unit_test(rtn_refuses_weights_that_are_not_finite),
         cmocka_unit_test(rtn_refuses_scales_that_fp16_does_not_hold),
+        cmocka_unit_test(rtn_codes_have_the_references_crcs),
         cmocka_unit_test(rtn_codes_have_the_published_crcs),
         cmocka_unit_test(philox_gives_the_published_numbers),
         cmocka_unit_test(random_units_are_uniform_and_keyed),
