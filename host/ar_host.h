@@ -328,6 +328,9 @@ typedef struct ar_write_source {
     const ar_output_plan *plan;
     ar_status (*linear)(void *ctx, ar_qlinear **q, int32_t block,
                         int32_t i); /* NULL in *q = stays float; free with ar_qlinear_free */
+    /* The scheme of what `linear` gives; false = it stays float. NULL = the plan's, where the plan holds it.
+     */
+    bool (*scheme)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *ctx;
     const ar_method_options *options; /* of the method that was run; NULL = nothing is said of it */
 } ar_write_source;
@@ -342,6 +345,13 @@ typedef struct ar_format {
     /* What write would refuse after all the work: UNSUPPORTED names what of this model the format cannot
      * hold, FORMAT what it would quantize itself and cannot; NULL = any model will do. */
     ar_status (*accepts)(const ar_open_model *m, const ar_output_plan *plan);
+    /* Capabilities that no type or scheme changes. */
+    bool is_mixed;     /* every linear may have bits and a group of its own, within what storage says */
+    bool has_types;    /* its files have a type by name, which may imply bits, group and symmetry */
+    bool holds_floats; /* a model without codes */
+    bool holds_supers; /* codes of double-quantized schemes */
+    bool holds_values; /* it stores W' itself, so that the form of zero points is all one to it */
+    int32_t group;     /* where none is asked for; 0 = 128. The least of a plan's formats counts */
 } ar_format;
 const ar_format *ar_format_find(const char *name);
 const ar_format *ar_format_at(int32_t i);
@@ -361,6 +371,9 @@ ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type,
 ar_status ar_output_plan_extras(const ar_output_plan *plan, const char *method, const char *const *names);
 /* true if linear (O, I) can be stored by every format of the plan. */
 bool ar_output_plan_holds(const ar_output_plan *plan, int64_t O, int64_t I);
+/* true if every format of the plan can store linear (O, I) under a scheme of its own, beside others under
+ * theirs: what an ar_quant_desc's `choose` may give. Zero points have the plan's form. */
+bool ar_output_plan_holds_scheme(const ar_output_plan *plan, const ar_scheme *scheme, int64_t O, int64_t I);
 /* The scheme of linear i of a block of a model with this config, by the rules of the plan's type; false where
  * ar_output_plan_holds is: the linear stays float. */
 bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block,

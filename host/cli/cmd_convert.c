@@ -23,12 +23,13 @@ static ar_status make_plan(ar_output_plan *plan, const convert_options *o, const
     if (strcmp(type, "f32") != 0 && strcmp(type, "f16") != 0 && strcmp(type, "bf16") != 0)
         return ar__fail(AR_ERR_USAGE,
                         "--type: found '%s', expected f32, f16 or bf16 (quantize writes the others)", type);
-    if (strcmp(format, "gguf") != 0 && strcmp(format, "hf") != 0)
+    const ar_format *f = ar_format_find(format);
+    if (!f || !f->holds_floats)
         return ar__fail(AR_ERR_USAGE, "--format: found '%s', expected gguf or hf", format);
     *plan = (ar_output_plan){.scheme = {.bits = 16, .group = -1},
                              .embedding = AR_QT_COUNT,
                              .head = AR_QT_COUNT,
-                             .formats = {ar_format_find(format)->name},
+                             .formats = {f->name},
                              .format_count = 1};
     memcpy(plan->type, type, strlen(type) + 1);
     return AR_OK;

@@ -282,8 +282,12 @@ done:
 }
 
 static ar_status write_outputs(job *j, const ar_part_manifest *m) {
-    ar_write_source src = {
-        .model = j->model, .plan = &j->r->plan, .linear = source_linear, .ctx = j, .options = &j->options};
+    ar_write_source src = {.model = j->model,
+                           .plan = &j->r->plan,
+                           .linear = source_linear,
+                           .scheme = choose,
+                           .ctx = j,
+                           .options = &j->options};
     const char *method = j->options.method->name;
     ar_status status = AR_OK;
     ar_memory_stats memory;

@@ -5,8 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add_extra_config(cJSON *list, const char *name) {
+static void add_extra_config(cJSON *list, const char *name, const ar_scheme *scheme) {
     cJSON *row = cJSON_AddObjectToObject(list, name);
+    if (scheme) {
+        ar__packed_add_scheme(row, scheme);
+        return;
+    }
     cJSON_AddNumberToObject(row, "bits", 16);
     cJSON_AddStringToObject(row, "data_type", "float");
 }
@@ -29,12 +33,12 @@ static void add_blocks_name(cJSON *c, const ar_block *block) {
 }
 
 static void describe(cJSON *c, const ar_write_source *src, const char *packing_format) {
-    ar__packed_add_scheme(c, src);
+    ar__packed_add_scheme(c, &src->plan->scheme);
     cJSON_AddStringToObject(c, "quant_method", "auto-round");
     cJSON_AddStringToObject(c, "data_type", "int");
     cJSON_AddStringToObject(c, "packing_format", packing_format);
     add_blocks_name(c, &src->model->model.blocks[0]);
-    ar__packed_add_floats(c, "extra_config", src, add_extra_config);
+    ar__packed_add_others(c, "extra_config", src, add_extra_config);
     const ar_method_options *o = src->options;
     for (const ar_stored_option *s = o ? o->method->stored : NULL; s && s->option; s++)
         add_float(c, s->key, (float)ar_method_options_rule(o, s->option, &src->plan->scheme));
@@ -73,14 +77,17 @@ static ar_status awq_write(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &in_awq);
 }
 
-const ar_format ar__format_auto_round = {"auto_round", "a Hugging Face folder in auto-round's layout",
-                                         true,         gptq_storage,
-                                         gptq_write,   ar__packed_verify,
-                                         NULL};
-const ar_format ar__format_auto_round_awq = {"auto_round_awq",
-                                             "auto-round's folder in the AWQ layout",
-                                             true,
-                                             awq_storage,
-                                             awq_write,
-                                             ar__packed_verify,
-                                             ar__packed_accepts_linears};
+const ar_format ar__format_auto_round = {.name = "auto_round",
+                                         .help = "a Hugging Face folder in auto-round's layout",
+                                         .is_folder = true,
+                                         .storage = gptq_storage,
+                                         .write = gptq_write,
+                                         .verify = ar__packed_verify,
+                                         .is_mixed = true};
+const ar_format ar__format_auto_round_awq = {.name = "auto_round_awq",
+                                             .help = "auto-round's folder in the AWQ layout",
+                                             .is_folder = true,
+                                             .storage = awq_storage,
+                                             .write = awq_write,
+                                             .verify = ar__packed_verify,
+                                             .accepts = ar__packed_accepts_linears};

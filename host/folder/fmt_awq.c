@@ -10,7 +10,7 @@ static void describe(cJSON *c, const ar_write_source *src) {
     cJSON_AddBoolToObject(c, "zero_point", true);
     cJSON *list = cJSON_AddArrayToObject(c, "modules_to_not_convert");
     ar__packed_add_head(list, src);
-    ar__packed_each_float(list, src, ar__packed_add_name);
+    ar__packed_each_other(list, src, ar__packed_add_float);
     cJSON_AddStringToObject(c, "provider", "anyround");
 }
 
@@ -29,10 +29,10 @@ static ar_status write_folder(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &awq);
 }
 
-const ar_format ar__format_awq = {"awq",
-                                  "a Hugging Face folder in AWQ's GEMM layout",
-                                  true,
-                                  storage,
-                                  write_folder,
-                                  ar__packed_verify,
-                                  ar__packed_accepts_linears};
+const ar_format ar__format_awq = {.name = "awq",
+                                  .help = "a Hugging Face folder in AWQ's GEMM layout",
+                                  .is_folder = true,
+                                  .storage = storage,
+                                  .write = write_folder,
+                                  .verify = ar__packed_verify,
+                                  .accepts = ar__packed_accepts_linears};

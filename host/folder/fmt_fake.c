@@ -51,5 +51,12 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     return status;
 }
 
-const ar_format ar__format_fake = {
-    "fake", "a float Hugging Face folder holding the quantized values", true, storage, write, verify, NULL};
+const ar_format ar__format_fake = {.name = "fake",
+                                   .help = "a float Hugging Face folder holding the quantized values",
+                                   .is_folder = true,
+                                   .storage = storage,
+                                   .write = write,
+                                   .verify = verify,
+                                   .is_mixed = true,
+                                   .holds_supers = true,
+                                   .holds_values = true};

@@ -3,20 +3,22 @@
 #include "fmt_packed.h"
 #include <string.h>
 
-/* gptqmodel's `dynamic` maps regular expressions; "-:" leaves what matches alone. */
-static void add_dynamic(cJSON *list, const char *name) {
-    char key[2 * AR_HF_NAME + 8] = "-:^";
+/* gptqmodel's `dynamic` maps regular expressions; "-:" leaves what matches alone, "+:" gives it a scheme. */
+static void add_dynamic(cJSON *list, const char *name, const ar_scheme *scheme) {
+    char key[2 * AR_HF_NAME + 8];
+    strcpy(key, scheme ? "+:^" : "-:^");
     size_t n = strlen(key);
     for (; *name; name++) {
         if (*name == '.') key[n++] = '\\';
         key[n++] = *name;
     }
     memcpy(key + n, "$", 2);
-    cJSON_AddItemToObject(list, key, cJSON_CreateObject());
+    cJSON *row = cJSON_AddObjectToObject(list, key);
+    if (scheme) ar__packed_add_scheme(row, scheme);
 }
 
 static void describe(cJSON *c, const ar_write_source *src, const char *checkpoint_format) {
-    ar__packed_add_scheme(c, src);
+    ar__packed_add_scheme(c, &src->plan->scheme);
     cJSON_AddStringToObject(c, "quant_method", "gptq");
     cJSON_AddStringToObject(c, "checkpoint_format", checkpoint_format);
     cJSON_AddBoolToObject(c, "desc_act", false);
@@ -24,7 +26,7 @@ static void describe(cJSON *c, const ar_write_source *src, const char *checkpoin
     cJSON_AddNumberToObject(c, "damp_percent", 0.01);
     cJSON_AddBoolToObject(c, "lm_head", false);
     cJSON_AddStringToObject(c, "provider", "anyround");
-    ar__packed_add_floats(c, "dynamic", src, add_dynamic);
+    ar__packed_add_others(c, "dynamic", src, add_dynamic);
 }
 
 static void describe_v1(cJSON *c, const ar_write_source *src) { describe(c, src, "gptq"); }
@@ -60,7 +62,17 @@ static ar_status v2_write(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &v2);
 }
 
-const ar_format ar__format_gptq = {
-    "gptq", "a Hugging Face folder in the GPTQ layout", true, v1_storage, v1_write, ar__packed_verify, NULL};
-const ar_format ar__format_gptq_v2 = {
-    "gptq_v2", "the same with zero points as they are", true, v2_storage, v2_write, ar__packed_verify, NULL};
+const ar_format ar__format_gptq = {.name = "gptq",
+                                   .help = "a Hugging Face folder in the GPTQ layout",
+                                   .is_folder = true,
+                                   .storage = v1_storage,
+                                   .write = v1_write,
+                                   .verify = ar__packed_verify,
+                                   .is_mixed = true};
+const ar_format ar__format_gptq_v2 = {.name = "gptq_v2",
+                                      .help = "the same with zero points as they are",
+                                      .is_folder = true,
+                                      .storage = v2_storage,
+                                      .write = v2_write,
+                                      .verify = ar__packed_verify,
+                                      .is_mixed = true};

@@ -95,5 +95,10 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     return status;
 }
 
-const ar_format ar__format_hf = {
-    "hf", "a float Hugging Face folder (anyround convert)", true, storage, write, verify, NULL};
+const ar_format ar__format_hf = {.name = "hf",
+                                 .help = "a float Hugging Face folder (anyround convert)",
+                                 .is_folder = true,
+                                 .storage = storage,
+                                 .write = write,
+                                 .verify = verify,
+                                 .holds_floats = true};

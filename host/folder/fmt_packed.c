@@ -97,43 +97,44 @@ static ar_status fill(ar_hf_tensors *out, const ar_qlinear *q, const void *ctx) 
 
 /* ---- config.json ---- */
 
-void ar__packed_each_float(cJSON *list, const ar_write_source *src,
-                           void (*add)(cJSON *list, const char *name)) {
+void ar__packed_each_other(cJSON *list, const ar_write_source *src,
+                           void (*add)(cJSON *list, const char *name, const ar_scheme *scheme)) {
     const ar_model *m = &src->model->model;
     char name[AR_HF_NAME];
     for (int32_t b = 0; b < m->block_count; b++) {
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
-            if (ar_output_plan_holds(src->plan, m->blocks[b].linears[i].O, m->blocks[b].linears[i].I))
-                continue;
+            ar_scheme scheme;
+            bool is_coded = ar__source_scheme(&scheme, src, &m->blocks[b], i);
+            if (is_coded && ar__scheme_is(&scheme, &src->plan->scheme)) continue;
             ar__hf_linear_name(name, &m->blocks[b], i);
-            add(list, name);
+            add(list, name, is_coded ? &scheme : NULL);
         }
     }
 }
 
-void ar__packed_add_floats(cJSON *c, const char *key, const ar_write_source *src,
-                           void (*add)(cJSON *list, const char *name)) {
+void ar__packed_add_others(cJSON *c, const char *key, const ar_write_source *src,
+                           void (*add)(cJSON *list, const char *name, const ar_scheme *scheme)) {
     cJSON *list = cJSON_CreateObject();
-    ar__packed_each_float(list, src, add);
+    ar__packed_each_other(list, src, add);
     if (list && list->child)
         cJSON_AddItemToObject(c, key, list);
     else
         cJSON_Delete(list);
 }
 
-void ar__packed_add_name(cJSON *list, const char *name) {
-    cJSON_AddItemToArray(list, cJSON_CreateString(name));
+void ar__packed_add_float(cJSON *list, const char *name, const ar_scheme *scheme) {
+    if (!scheme) cJSON_AddItemToArray(list, cJSON_CreateString(name));
 }
 
 void ar__packed_add_head(cJSON *list, const ar_write_source *src) {
     const ar_family *family = ar__family_of(&src->model->config);
-    if (family) ar__packed_add_name(list, family->names->head);
+    if (family) ar__packed_add_float(list, family->names->head, NULL);
 }
 
-void ar__packed_add_scheme(cJSON *c, const ar_write_source *src) {
-    cJSON_AddNumberToObject(c, "bits", src->plan->scheme.bits);
-    cJSON_AddNumberToObject(c, "group_size", src->plan->scheme.group);
-    cJSON_AddBoolToObject(c, "sym", src->plan->scheme.zero == AR_ZERO_SYM);
+void ar__packed_add_scheme(cJSON *c, const ar_scheme *s) {
+    cJSON_AddNumberToObject(c, "bits", s->bits);
+    cJSON_AddNumberToObject(c, "group_size", s->group);
+    cJSON_AddBoolToObject(c, "sym", s->zero == AR_ZERO_SYM);
 }
 
 static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx) {
@@ -176,7 +177,26 @@ ar_status ar__packed_storage(ar_storage *s, const ar_output_plan *plan, const ar
     return AR_OK;
 }
 
+/* Schemes that linears have of their own are the caller's choice: is it one that the plan's formats hold? */
+static ar_status check_schemes(const ar_write_source *src) {
+    const ar_model *m = &src->model->model;
+    for (int32_t b = 0; b < m->block_count; b++)
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
+            const ar_linear *lin = &m->blocks[b].linears[i];
+            ar_scheme s;
+            if (!ar__source_scheme(&s, src, &m->blocks[b], i)) continue;
+            if (ar_output_plan_holds_scheme(src->plan, &s, lin->O, lin->I)) continue;
+            return ar__fail(
+                AR_ERR_UNSUPPORTED,
+                "%s.%s: found %d bits in groups of %d, which the formats cannot hold beside %d in %d",
+                m->blocks[b].name, lin->name, (int)s.bits, (int)s.group, (int)src->plan->scheme.bits,
+                (int)src->plan->scheme.group);
+        }
+    return AR_OK;
+}
+
 ar_status ar__packed_write(const char *path, const ar_write_source *src, const ar_packed_format *f) {
+    AR_TRY(check_schemes(src));
     return ar__hf_folder_write(
         path, src,
         &(ar_hf_layout){.float_dtype = "F16", .declare = declare, .fill = fill, .config = config, .ctx = f});

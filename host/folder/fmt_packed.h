@@ -23,17 +23,17 @@ ar_status ar__packed_verify(const char *path, const ar_write_source *src);
 ar_status ar__packed_accepts_linears(const ar_open_model *m, const ar_output_plan *plan);
 
 /* For describe. bits, group_size, sym. */
-void ar__packed_add_scheme(cJSON *c, const ar_write_source *src);
-/* Calls add for every linear that stays float. */
-void ar__packed_each_float(cJSON *list, const ar_write_source *src,
-                           void (*add)(cJSON *list, const char *name));
+void ar__packed_add_scheme(cJSON *c, const ar_scheme *scheme);
+/* Calls add for every linear that is not under the plan's scheme; scheme NULL = it stays float. */
+void ar__packed_each_other(cJSON *list, const ar_write_source *src,
+                           void (*add)(cJSON *list, const char *name, const ar_scheme *scheme));
 /* The same for an object that c gets as `key` if it is not empty. */
-void ar__packed_add_floats(cJSON *c, const char *key, const ar_write_source *src,
-                           void (*add)(cJSON *list, const char *name));
+void ar__packed_add_others(cJSON *c, const char *key, const ar_write_source *src,
+                           void (*add)(cJSON *list, const char *name, const ar_scheme *scheme));
 /* For lists of what stays float: the head, which always does. */
 void ar__packed_add_head(cJSON *list, const ar_write_source *src);
-/* For each_float: the name as a string. */
-void ar__packed_add_name(cJSON *list, const char *name);
+/* For each_other: the name of a float one as a string. */
+void ar__packed_add_float(cJSON *list, const char *name, const ar_scheme *scheme);
 
 /* ---- reading: fmt_packed_config.c ---- */
 

@@ -122,15 +122,26 @@ static ar_status check_linear(const packed *p, linear *l, const ar_packed_scheme
                          packing->scales_output_first ? by_output : by_group);
 }
 
-/* The scheme of a linear: an override under its own name, else the default, else another one that fits. Names
- * are not matched against patterns: the shapes of a packed linear tell which scheme it has. */
+/* Whether the override is for this name (bytes): it is the name, or the pattern "+:^name$" with its dots
+ * escaped, as we write it. */
+static bool names_linear(const char *override, const char *name, size_t bytes) {
+    bool is_pattern = strncmp(override, "+:^", 3) == 0;
+    size_t at = 0;
+    for (override += is_pattern ? 3 : 0; *override && at < bytes; override++) {
+        if (is_pattern && override[0] == '\\' && override[1] == '.') override++;
+        if (*override != name[at++]) return false;
+    }
+    return at == bytes && strcmp(override, is_pattern ? "$" : "") == 0;
+}
+
+/* The scheme of a linear: an override under its own name, else the default, else another one that fits. Other
+ * patterns are not matched: the shapes of a packed linear tell which scheme it has. */
 static ar_status find_scheme(const packed *p, linear *l) {
     const ar_packed_config *c = &p->config;
     size_t prefix = strlen(l->name) - 7; /* less ".weight" */
     for (int32_t i = 0; i < c->override_count; i++) {
         const ar_packed_override *o = &c->overrides[i];
-        if (strlen(o->name) == prefix && memcmp(o->name, l->name, prefix) == 0)
-            return check_linear(p, l, &o->scheme);
+        if (names_linear(o->name, l->name, prefix)) return check_linear(p, l, &o->scheme);
     }
     ar_status status = check_linear(p, l, &c->scheme);
     for (int32_t i = 0; status == AR_ERR_FORMAT && i < c->override_count; i++)

@@ -50,8 +50,8 @@ static int64_t element_count(const ar_weight *w) {
     return n;
 }
 
-static const ar_linear *linear_of(const folder *f, const entry *e) {
-    return &f->src->model->model.blocks[e->block].linears[e->linear];
+static const ar_block *block_of(const folder *f, const entry *e) {
+    return &f->src->model->model.blocks[e->block];
 }
 
 static void shape_of(const entry *e, int64_t dims[4]) {
@@ -62,9 +62,12 @@ static void shape_of(const entry *e, int64_t dims[4]) {
 static bool is_transposed(const folder *f) { return f->layout->as_source && f->src->model->config.is_conv1d; }
 
 static ar_status declared(const folder *f, const entry *e, ar_hf_tensors *t) {
-    const ar_linear *lin = linear_of(f, e);
+    const ar_block *block = block_of(f, e);
+    const ar_linear *lin = &block->linears[e->linear];
+    ar_scheme scheme;
     memset(t, 0, sizeof *t);
-    AR_TRY(f->layout->declare(t, &f->src->plan->scheme, lin->O, lin->I, f->layout->ctx));
+    ar__source_scheme(&scheme, f->src, block, e->linear);
+    AR_TRY(f->layout->declare(t, &scheme, lin->O, lin->I, f->layout->ctx));
     if (is_transposed(f)) t->list[0].dims[0] = lin->I, t->list[0].dims[1] = lin->O;
     return AR_OK;
 }
@@ -91,10 +94,11 @@ bool ar__hf_is_turned(const ar_open_model *m, const char *weight) {
     return b && !ar__family_is_transposed(b, i);
 }
 
-/* What the plan quantizes, and what else is turned round. */
+/* What is quantized, and what else is turned round. */
 static void place_entry(const folder *f, entry *e) {
     const ar_block *b = find_linear(&f->src->model->model, &e->linear, e->weight->name);
-    bool is_coded = b && ar_output_plan_holds(f->src->plan, b->linears[e->linear].O, b->linears[e->linear].I);
+    ar_scheme scheme;
+    bool is_coded = b && ar__source_scheme(&scheme, f->src, b, e->linear);
     e->block = is_coded ? b->index : -1;
     e->is_turned = !is_coded && ar__hf_is_turned(f->src->model, e->weight->name);
 }
@@ -212,7 +216,8 @@ static ar_status write_linear(const folder *f, ar_st_writer *w, const entry *e) 
     AR_TRY(declared(f, e, &t));
     AR_TRY(f->src->linear(f->src->ctx, &q, e->block, e->linear));
     if (!q) return ar__fail(AR_ERR_CHECK, "%s: not quantized, expected codes", e->weight->name);
-    ar_status status = f->layout->fill(&t, q, f->layout->ctx);
+    ar_status status = ar__source_check(f->src, block_of(f, e), e->linear, q);
+    if (status == AR_OK) status = f->layout->fill(&t, q, f->layout->ctx);
     if (status == AR_OK && is_transposed(f)) status = transpose(&t.list[0].data, q->O, q->I);
     for (int32_t k = 0; status == AR_OK && k < t.count; k++)
         status = ar_st_writer_data(w, t.list[k].data, t.list[k].bytes);
@@ -229,7 +234,7 @@ static ar_status declare_entry(const folder *f, ar_st_writer *w, const entry *e)
     ar_hf_tensors t;
     char prefix[AR_HF_NAME], name[AR_HF_NAME + 32];
     AR_TRY(declared(f, e, &t));
-    ar__hf_linear_name(prefix, &f->src->model->model.blocks[e->block], e->linear);
+    ar__hf_linear_name(prefix, block_of(f, e), e->linear);
     for (int32_t k = 0; k < t.count; k++) {
         snprintf(name, sizeof name, "%s.%s", prefix, t.list[k].suffix);
         AR_TRY(ar_st_writer_declare(w, name, t.list[k].dtype, t.list[k].dim_count, t.list[k].dims));
@@ -341,7 +346,7 @@ static ar_status write_index(const folder *f) {
             continue;
         }
         status = declared(f, e, &t);
-        ar__hf_linear_name(prefix, &f->src->model->model.blocks[e->block], e->linear);
+        ar__hf_linear_name(prefix, block_of(f, e), e->linear);
         for (int32_t k = 0; k < t.count; k++) {
             snprintf(name, sizeof name, "%s.%s", prefix, t.list[k].suffix);
             cJSON_AddStringToObject(map, name, shard);
@@ -519,8 +524,8 @@ ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_
     char name[AR_HF_NAME + 16];
     for (int32_t b = 0; b < m->block_count; b++) {
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
-            const ar_linear *lin = &m->blocks[b].linears[i];
-            if (!ar_output_plan_holds(src->plan, lin->O, lin->I)) continue;
+            ar_scheme scheme;
+            if (!ar__source_scheme(&scheme, src, &m->blocks[b], i)) continue;
             ar_qlinear *q = NULL;
             ar__hf_linear_name(name, &m->blocks[b], i);
             strcat(name, ".weight");

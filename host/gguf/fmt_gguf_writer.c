@@ -65,7 +65,8 @@ static void find_linear(const job *j, entry *e, int32_t layer, const char *hf_na
         e->linear = i;
         e->dims[0] = block->linears[i].O; /* a Conv1D is stored the other way round */
         e->dims[1] = block->linears[i].I;
-        e->is_coded = ar_output_plan_holds(j->src->plan, e->dims[0], e->dims[1]);
+        ar_scheme scheme;
+        e->is_coded = ar__source_scheme(&scheme, j->src, block, i);
         return;
     }
 }
@@ -515,7 +516,13 @@ done:
 }
 
 const ar_format ar__format_gguf = {
-    "gguf", "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32",
-    false,  storage,
-    write,  verify,
-    accepts};
+    .name = "gguf",
+    .help = "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32",
+    .storage = storage,
+    .write = write,
+    .verify = verify,
+    .accepts = accepts,
+    .has_types = true,
+    .holds_floats = true,
+    .holds_supers = true,
+    .group = AR__GGUF_BLOCK};

@@ -166,6 +166,10 @@ static ar_status guarded_linear(void *ctx, ar_qlinear **q, int32_t block, int32_
     return AR_OK;
 }
 
+static bool guarded_scheme(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
+    return ar__source_scheme(scheme, ((const guarded *)ctx)->src, block, i);
+}
+
 static ar_status write_staged(const char *staging, const ar_write_source *src) {
     for (int32_t i = 0; i < src->plan->format_count; i++) {
         const ar_format *f = ar_format_find(src->plan->formats[i]);
@@ -173,6 +177,7 @@ static ar_status write_staged(const char *staging, const ar_write_source *src) {
         ar_write_source source = *src;
         char *path = NULL;
         source.linear = guarded_linear;
+        source.scheme = guarded_scheme;
         source.ctx = &g;
         AR_TRY(f->storage(&g.storage, src->plan));
         AR_TRY(ar_path_join(&path, staging, f->name));

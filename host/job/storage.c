@@ -43,10 +43,20 @@ static ar_status parse_formats(ar_output_plan *plan, const char *list) {
                               : ar__fail(AR_ERR_USAGE, "--format: found nothing, expected a format's name");
 }
 
-static bool has_format(const ar_output_plan *plan, const char *name) {
+static bool has_types(const ar_output_plan *plan) {
     for (int32_t i = 0; i < plan->format_count; i++)
-        if (strcmp(plan->formats[i], name) == 0) return true;
+        if (ar_format_find(plan->formats[i])->has_types) return true;
     return false;
+}
+
+/* The least group that a format has by itself. */
+static int32_t default_group(const ar_output_plan *plan) {
+    int32_t group = 128;
+    for (int32_t i = 0; i < plan->format_count; i++) {
+        int32_t own = ar_format_find(plan->formats[i])->group;
+        if (own && own < group) group = own;
+    }
+    return group;
 }
 
 /* ---- GGUF types imply bits and scheme ---- */
@@ -84,7 +94,7 @@ static ar_status check_bits(const ar__gguf_mix *t, const ar_scheme *own, const a
 
 /* bits 0 = not said so far; sets plan->scheme where the type has one of its own. */
 static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, int32_t *bits, int *sym) {
-    bool is_gguf = has_format(plan, "gguf");
+    bool is_gguf = has_types(plan);
     if (!is_gguf) {
         if (r->type)
             return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type,
@@ -121,12 +131,12 @@ static ar_status intersect(ar_output_plan *plan, const ar_format *f, bool sym, c
     ar_storage s = {0};
     AR_TRY(f->storage(&s, plan));
     int32_t bits = plan->scheme.bits;
-    if (bits > 8) { /* a float type of GGUF */
-        if (strcmp(f->name, "gguf") == 0 || strcmp(f->name, "hf") == 0) return AR_OK;
+    if (bits > 8) { /* a float type */
+        if (f->holds_floats) return AR_OK;
         return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
     }
-    if (plan->scheme.super != AR_SUPER_NONE) { /* fake stores W' itself, whatever its form */
-        if (strcmp(f->name, "gguf") == 0 || strcmp(f->name, "fake") == 0) return AR_OK;
+    if (plan->scheme.super != AR_SUPER_NONE) {
+        if (f->holds_supers) return AR_OK;
         return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
     }
     if (!(s.bits_mask >> bits & 1))
@@ -135,7 +145,7 @@ static ar_status intersect(ar_output_plan *plan, const ar_format *f, bool sym, c
         return ar__fail(AR_ERR_USAGE, "--format %s cannot store the %ssymmetric scheme", f->name,
                         sym ? "" : "a");
     AR_TRY(check_group(f->name, &s, plan->scheme.group));
-    if (sym || strcmp(f->name, "fake") == 0) return AR_OK; /* fake stores W' itself, whatever its form */
+    if (sym || f->holds_values) return AR_OK;
     if (*zero_from && s.asym_zero != plan->scheme.zero)
         return ar__fail(AR_ERR_USAGE, "--format %s and %s store zero points in ways that share no value",
                         *zero_from, f->name);
@@ -157,7 +167,7 @@ ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *r) 
     if (!bits) bits = 4;
     if (r->group < -1)
         return ar__fail(AR_ERR_USAGE, "--group: found %d, expected -1 or a positive number", (int)r->group);
-    int32_t group = r->group ? r->group : has_format(plan, "gguf") ? 32 : 128;
+    int32_t group = r->group ? r->group : default_group(plan);
     if (plan->scheme.super == AR_SUPER_NONE)
         plan->scheme = (ar_scheme){bits, group, sym != 0 ? AR_ZERO_SYM : AR_ZERO_INT, 0, AR_SUPER_NONE};
     for (int32_t i = 0; i < plan->format_count; i++)
@@ -177,7 +187,7 @@ static ar_status resolve_part(ar_qtype *type, const char *option, const char *na
 }
 
 ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type) {
-    bool is_gguf = has_format(plan, "gguf");
+    bool is_gguf = has_types(plan);
     AR_TRY(resolve_part(&plan->embedding, "--embedding-type", embedding_type, is_gguf));
     return resolve_part(&plan->head, "--head-type", head_type, is_gguf);
 }

@@ -6,11 +6,13 @@ The demo model is quantized to every packed format at every width; transformers 
 library its config.json asks for (auto-round, gptqmodel, compressed-tensors). Every quantized linear of the
 loaded model, fed with the identity, must give the W' that the `fake` folder of the same run holds, within
 fp16's rounding; and its logits must be those of anyround, no further off than twice what rounding W' itself
-to fp16 changes. Codes of -2^(bits-1) and negative scales must occur among what was compared. How to run it:
-docs/formats.md. Exit status 77 = skipped. """
+to fp16 changes. Codes of -2^(bits-1) and negative scales must occur among what was compared. The case
+"mixed", 2, 3 and 4 bits in one folder, is written by the program that AR_TEST_MIXED names, test_mixed. How to
+run it: docs/formats.md. Exit status 77 = skipped. """
 import importlib.util
 import logging
 import os
+import subprocess
 import sys
 import warnings
 
@@ -67,9 +69,13 @@ def check(what, ok, text):
     print("%s %-28s %s" % ("ok   " if ok else "WRONG", what, text), flush=True)
 
 
-def load(path, fmt):
+def load(path, fmt, name):
     """compressed-tensors is decompressed while loading: otherwise transformers expects asymmetric zero points
-    unpacked (llm-compressor issue 1618)."""
+    unpacked (llm-compressor issue 1618). transformers gives all linears of a GPTQ folder one scheme: a mixed
+    one is opened by gptqmodel itself."""
+    if name == "mixed" and fmt == "gptq":
+        from gptqmodel import BACKEND, GPTQModel
+        return GPTQModel.load(path, device="cpu", backend=BACKEND.TORCH, dtype=torch.float16).model.eval()
     extra = {}
     if fmt == "compressed_tensors":
         extra["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
@@ -144,7 +150,7 @@ def compare(program, what, path, fmt, fake):
     half = distance(log_softmax(plain(os.path.join(os.path.dirname(path), "fake"), torch.float16), ours),
                     ours)
     exact = distance(log_softmax(fake, ours), ours)
-    model = load(path, fmt)
+    model = load(path, fmt, what.split()[0])
     module = type(next(linears(model))[1]).__name__
     weights, delta = compare_weights(model, fake), distance(log_softmax(model, ours), ours)
     check(what, weights <= 1 and delta <= 2 * half and exact <= 2e-3,
@@ -160,6 +166,23 @@ def run_case(program, work, name, options, formats):
     fake = plain(os.path.join(out, "fake"), torch.float32)
     if "--asym" not in options:
         check_corners(name, os.path.join(out, "auto_round"), fake, int(options[1]))
+    compare_all(program, name, out, formats, fake)
+
+
+def run_mixed(program, work):
+    """Bits and groups that differ from linear to linear; one linear stays float."""
+    out = os.path.join(work, "mixed")
+    if not os.environ.get("AR_TEST_MIXED"):
+        print("skip  mixed: AR_TEST_MIXED names no program")
+        return
+    os.makedirs(out, exist_ok=True)
+    subprocess.run([os.path.abspath(os.environ["AR_TEST_MIXED"]), out], cwd=peer.ROOT, check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    compare_all(program, "mixed", out, ["auto_round", "gptq"],
+                plain(os.path.join(out, "fake"), torch.float32))
+
+
+def compare_all(program, name, out, formats, fake):
     for fmt in formats:
         what, path = "%s %s" % (name, fmt), os.path.join(out, fmt)
         if missing(NEEDS[fmt]):
@@ -180,6 +203,8 @@ def main():
     for name, options, formats in RUNS:
         if not only or name in only:
             run_case(program, work, name, options, formats)
+    if not only or "mixed" in only:
+        run_mixed(program, work)
     if not checked:
         print("skipped: none of the libraries is installed")
         return 77
