@@ -320,6 +320,7 @@ typedef struct ar_output_plan {
     ar_qtype embedding, head; /* GGUF: types of the embedding and the head; AR_QT_COUNT = as the type says */
     const char *formats[8];
     int32_t format_count;
+    uint32_t faults; /* after USAGE: what of the request cannot agree, bits 1 << ar_request_field */
 } ar_output_plan;
 
 /* Everything a writer may use. linear() gives the quantized weights of a block from OUT.part. */
@@ -355,16 +356,30 @@ typedef struct ar_format {
 } ar_format;
 const ar_format *ar_format_find(const char *name);
 const ar_format *ar_format_at(int32_t i);
-/* Resolves --format/--type/--bits/--group/--sym into one plan, or USAGE naming the pair that cannot agree. */
+/* What a caller wishes; zero and NULL = not said. */
 typedef struct ar_output_request {
-    const char *formats;
+    const char *formats; /* names with commas between */
     const char *type;
-    int32_t bits, group;
-    int sym; /* -1 unset */
-    bool widen;
+    int32_t bits, group; /* group -1 = a whole row */
+    int sym;             /* -1 unset */
+    bool widen;          /* store fewer bits than the type has */
 } ar_output_request;
+/* Its fields, and those of ar_output_plan_parts. */
+typedef enum ar_request_field {
+    AR_REQUEST_FORMATS,
+    AR_REQUEST_TYPE,
+    AR_REQUEST_BITS,
+    AR_REQUEST_GROUP,
+    AR_REQUEST_SYM,
+    AR_REQUEST_WIDEN,
+    AR_REQUEST_EMBEDDING_TYPE,
+    AR_REQUEST_HEAD_TYPE,
+    AR_REQUEST_FIELDS
+} ar_request_field;
+/* Resolves a request into one plan. Errors: USAGE says what cannot agree, and sets the plan's faults. */
 ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *request);
-/* GGUF's types of the embedding and of the head (with what is tied to it); NULL = as the plan's type says. */
+/* GGUF's types of the embedding and of the head (with what is tied to it); NULL = as the plan's type says.
+ * Errors: USAGE, with faults. */
 ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type);
 /* Whether every format of the plan can hold the extra tensors that `method` delivers (names ended by NULL;
  * NULL = none). Errors: USAGE names the format and the tensor. */

@@ -371,9 +371,9 @@ static void the_embedding_and_the_head_have_types_of_their_own(void **state) {
     assert_string_equal(stored_type(&gguf_small, "q4_k_m", "q6_k", "q4_k", "output.weight"), "Q5_0");
     ar_output_plan plan;
     assert_ok(ar_output_plan_make(&plan, &(ar_output_request){.formats = "gptq", .sym = -1}));
-    assert_error(ar_output_plan_parts(&plan, "q8_0", NULL), AR_ERR_USAGE, "--embedding-type");
+    assert_error(ar_output_plan_parts(&plan, "q8_0", NULL), AR_ERR_USAGE, "type of the embedding");
     assert_ok(ar_output_plan_make(&plan, &(ar_output_request){.formats = "gguf", .sym = -1}));
-    assert_error(ar_output_plan_parts(&plan, NULL, "q4_k_m"), AR_ERR_USAGE, "--head-type");
+    assert_error(ar_output_plan_parts(&plan, NULL, "q4_k_m"), AR_ERR_USAGE, "type of the head");
 }
 
 /* ---- whole files ---- */

@@ -10,6 +10,23 @@ typedef struct job_options {
 
 /* ---- options to descriptors ---- */
 
+/* "--format, --bits": the options behind a plan's faults. */
+static void list_faults(char *list, size_t bytes, const ar_output_plan *plan, const job_options *o) {
+    const char *const names[AR_REQUEST_FIELDS] = {[AR_REQUEST_FORMATS] = "--format",
+                                                  [AR_REQUEST_TYPE] = "--type",
+                                                  [AR_REQUEST_BITS] = "--bits",
+                                                  [AR_REQUEST_GROUP] = "--group",
+                                                  [AR_REQUEST_SYM] = o->sym ? "--sym" : "--asym",
+                                                  [AR_REQUEST_WIDEN] = "--widen",
+                                                  [AR_REQUEST_EMBEDDING_TYPE] = "--embedding-type",
+                                                  [AR_REQUEST_HEAD_TYPE] = "--head-type"};
+    *list = '\0';
+    for (int32_t i = 0; i < AR_REQUEST_FIELDS; i++) {
+        size_t used = strlen(list);
+        if (plan->faults >> i & 1) snprintf(list + used, bytes - used, "%s%s", used ? ", " : "", names[i]);
+    }
+}
+
 static ar_status make_plan(ar_output_plan *plan, const job_options *o) {
     size_t n = strlen(o->out);
     bool gguf_name = n > 5 && strcmp(o->out + n - 5, ".gguf") == 0;
@@ -24,8 +41,12 @@ static ar_status make_plan(ar_output_plan *plan, const job_options *o) {
                                         : o->asym ? 0
                                                   : -1,
                                  .widen = o->widen};
-    AR_TRY(ar_output_plan_make(plan, &request));
-    return ar_output_plan_parts(plan, o->embedding_type, o->head_type);
+    ar_status status = ar_output_plan_make(plan, &request);
+    if (status == AR_OK) status = ar_output_plan_parts(plan, o->embedding_type, o->head_type);
+    if (status != AR_ERR_USAGE) return status;
+    char list[160];
+    list_faults(list, sizeof list, plan, o);
+    return ar_program_blame(status, list);
 }
 
 /* An option that would change nothing is an error, not a surprise. */

@@ -340,6 +340,9 @@ static ar_status make_samples(job *j) {
     ar_status status = ar_calib_make(&j->samples, j->model, j->device, path, count, T,
                                      (uint64_t)j->common.seed, &j->observer);
     ar_program_progress_end(&j->common);
+    if (status == AR_ERR_USAGE) return ar_program_blame(status, "--seqlen");
+    if (status == AR_ERR_UNSUPPORTED || status == AR_ERR_DEVICE_MEMORY)
+        return ar_program_blame(status, path ? "--calib" : "--calib FILE");
     AR_TRY(status);
     return settle_samples(j);
 }
@@ -374,7 +377,8 @@ static ar_status run_job(job *j) {
     AR_GO(ar_model_open(&j->model, r->model));
     AR_GO(part_folder(&part_dir, r->out));
     AR_GO(ar__output_accepts(&r->plan, j->model));
-    AR_GO(ar_output_plan_extras(&r->plan, j->options.method->name, j->options.method->extras));
+    status = ar_output_plan_extras(&r->plan, j->options.method->name, j->options.method->extras);
+    AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
     AR_GO(ar__output_check(&r->plan, r->out, j->model->path));
     if (r->report) AR_GO(ar__output_check_file("--report", r->report, r->out));
     AR_GO(ar__part_check(part_dir));

@@ -154,6 +154,12 @@ void ar_program_observer(ar_observer *o, const ar_common *common) {
     if (strcmp(kind, "json") == 0) o->progress = print_json_event;
 }
 
+ar_status ar_program_blame(ar_status status, const char *options) {
+    char reason[1024];
+    snprintf(reason, sizeof reason, "%s", ar_error());
+    return ar__fail(status, "%s (%s)", reason, options);
+}
+
 void ar_program_progress_end(const ar_common *common) {
     if (strcmp(progress_kind(common), "bar") == 0) fprintf(stderr, "\r\033[K");
 }

@@ -61,6 +61,8 @@ void ar_program_catch_signals(void);
 /* Ctrl-C ends the program again, and one that was caught is forgotten. */
 void ar_program_release_signals(void);
 int ar_program_exit_code(ar_status status);
+/* The library's error with the options it is about: "... (--format, --bits)". status, which is no success. */
+ar_status ar_program_blame(ar_status status, const char *options);
 /* "12.3 MiB" into a buffer of at least 16 bytes; returns it. */
 const char *ar_program_bytes(char *out, size_t out_bytes, uint64_t bytes);
 

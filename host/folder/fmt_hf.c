@@ -14,7 +14,7 @@ static const struct {
 static ar_status find_dtype(int32_t *k, const ar_output_plan *plan) {
     for (*k = 0; *k < 3; ++*k)
         if (strcmp(dtypes[*k].type, plan->type) == 0) return AR_OK;
-    return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected f32, f16 or bf16", plan->type);
+    return ar__fail(AR_ERR_USAGE, "type: found '%s', expected f32, f16 or bf16", plan->type);
 }
 
 static ar_status storage(ar_storage *s, const ar_output_plan *plan) {

@@ -168,7 +168,7 @@ ar_status ar__packed_storage(ar_storage *s, const ar_output_plan *plan, const ar
                       .k_multiple = K_MULTIPLE,
                       .n_multiple = f->n_multiple};
     if (group > 0 && group < LEAST_GROUP)
-        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected at least %d, or -1",
+        return ar__fail(AR_ERR_USAGE, "format %s cannot store groups of %d, expected at least %d, or -1",
                         f->name, (int)group, LEAST_GROUP);
     if (f->whole_groups && group > 0 && group <= INT32_MAX / K_MULTIPLE)
         s->k_multiple = common_multiple(K_MULTIPLE, group);

@@ -14,7 +14,7 @@
 
 static ar_status find_mix(const ar__gguf_mix **mix, const ar_output_plan *plan) {
     *mix = ar__gguf_mix_find(plan->type);
-    return *mix ? AR_OK : ar__fail(AR_ERR_USAGE, "--type: found '%s', expected a GGUF type", plan->type);
+    return *mix ? AR_OK : ar__fail(AR_ERR_USAGE, "type: found '%s', expected a GGUF type", plan->type);
 }
 
 static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
@@ -203,7 +203,7 @@ static ar_status store_value(uint8_t *dst, const entry *e, float value) {
     }
     uint16_t half = ar_f32_to_f16(value);
     if (isfinite(value) && !isfinite(ar_f16_to_f32(half)))
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found a value of %g, which F16 cannot store; --type f32 can",
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: found a value of %g, which F16 cannot store; type f32 can",
                         e->name, (double)value);
     ar__gguf_store(dst, half, 2);
     return AR_OK;

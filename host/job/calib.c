@@ -26,13 +26,13 @@ static ar_status from_file(ar_samples *s, const ar_open_model *m, const char *pa
     int32_t *ids = NULL;
     int64_t n = 0;
     if (!m->tokenizer)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, so --calib FILE cannot be encoded",
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, so the calibration text cannot be encoded",
                         m->path);
     AR_TRY(ar_file_open(&f, path));
     AR_GO(ar_tokenizer_encode(m->tokenizer, &ids, &n, (const char *)f.data, (size_t)f.bytes, false));
     if (n < T)
-        AR_GO(ar__fail(AR_ERR_USAGE, "%s: found %lld tokens, expected at least one sample of %d (--seqlen)",
-                       path, (long long)n, (int)T));
+        AR_GO(ar__fail(AR_ERR_USAGE, "%s: found %lld tokens, expected at least one sample of %d", path,
+                       (long long)n, (int)T));
     if (n / T < count) {
         char line[160];
         snprintf(line, sizeof line,
@@ -96,8 +96,10 @@ static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *de
     if (status == AR_ERR_DEVICE_MEMORY) {
         char reason[400];
         snprintf(reason, sizeof reason, "%s", ar_error());
-        status = ar__fail(AR_ERR_DEVICE_MEMORY,
-                          "--calib self needs the whole model on the device (%s); use --calib FILE", reason);
+        status = ar__fail(
+            AR_ERR_DEVICE_MEMORY,
+            "sampling from the model itself needs all of it on the device (%s); a text file does not",
+            reason);
     }
     AR_GO(status);
     ar__decoder_set_length(d, T);

@@ -1,4 +1,4 @@
-/* From the command line's wishes to one scheme that every requested format can store: the intersection of
+/* From a caller's wishes to one scheme that every requested format can store: the intersection of
  * their storage models. What cannot be expressed is wrong usage, naming the pair. */
 #include "fmt_gguf.h"
 #include "formats.h"
@@ -13,6 +13,19 @@ bool ar__storage_holds_extra(const ar_storage *s, const char *name) {
     return false;
 }
 
+/* Marks what of the request is at fault, and passes the error on. */
+static ar_status blame(ar_output_plan *plan, ar_request_field a, ar_request_field b, ar_status status) {
+    plan->faults |= 1u << a | 1u << b;
+    return status;
+}
+
+#define FORMATS AR_REQUEST_FORMATS
+#define TYPE    AR_REQUEST_TYPE
+#define BITS    AR_REQUEST_BITS
+#define GROUP   AR_REQUEST_GROUP
+#define SYM     AR_REQUEST_SYM
+#define WIDEN   AR_REQUEST_WIDEN
+
 /* ---- the list of formats ---- */
 
 static ar_status add_format(ar_output_plan *plan, const char *name, size_t bytes) {
@@ -24,23 +37,27 @@ static ar_status add_format(ar_output_plan *plan, const char *name, size_t bytes
         if (strlen(f->name) != bytes || memcmp(f->name, name, bytes) != 0) continue;
         for (int32_t k = 0; k < plan->format_count; k++)
             if (plan->formats[k] == f->name)
-                return ar__fail(AR_ERR_USAGE, "--format: %s is named twice", f->name);
+                return blame(plan, FORMATS, FORMATS,
+                             ar__fail(AR_ERR_USAGE, "format %s is named twice", f->name));
         plan->formats[plan->format_count++] = f->name;
         return AR_OK;
     }
-    return ar__fail(AR_ERR_USAGE, "--format: found '%.*s', expected one of %s", (int)bytes, name, known);
+    return blame(plan, FORMATS, FORMATS,
+                 ar__fail(AR_ERR_USAGE, "format: found '%.*s', expected one of %s", (int)bytes, name, known));
 }
 
 static ar_status parse_formats(ar_output_plan *plan, const char *list) {
     while (*list) {
         size_t n = strcspn(list, ",");
         if (plan->format_count >= (int32_t)(sizeof plan->formats / sizeof *plan->formats))
-            return ar__fail(AR_ERR_USAGE, "--format: more than %d formats", (int)plan->format_count);
+            return blame(plan, FORMATS, FORMATS,
+                         ar__fail(AR_ERR_USAGE, "found more than %d formats", (int)plan->format_count));
         AR_TRY(add_format(plan, list, n));
         list += n + (list[n] == ',');
     }
-    return plan->format_count ? AR_OK
-                              : ar__fail(AR_ERR_USAGE, "--format: found nothing, expected a format's name");
+    if (plan->format_count) return AR_OK;
+    return blame(plan, FORMATS, FORMATS,
+                 ar__fail(AR_ERR_USAGE, "format: found nothing, expected a format's name"));
 }
 
 static bool has_types(const ar_output_plan *plan) {
@@ -71,44 +88,66 @@ static const ar__gguf_mix *default_type(int32_t bits, int sym) {
     return sym ? ar__gguf_mix_find("q8_0") : NULL;
 }
 
-/* --type says it all for float types and K types: bits, group and symmetry belong to them. */
-static ar_status check_fixed(const ar__gguf_mix *t, const ar_output_request *r) {
-    if (r->bits || r->sym >= 0 || r->group || r->widen)
-        return ar__fail(AR_ERR_USAGE, "--type %s: bits, group and symmetry have no effect", t->name);
+/* The type says it all for float types and K types: bits, group and symmetry belong to them. */
+static ar_status check_fixed(ar_output_plan *plan, const ar__gguf_mix *t, const ar_output_request *r) {
+    if (!r->bits && r->sym < 0 && !r->group && !r->widen) return AR_OK;
+    ar_request_field field = r->bits ? BITS : r->sym >= 0 ? SYM : r->group ? GROUP : WIDEN;
+    return blame(plan, TYPE, field,
+                 ar__fail(AR_ERR_USAGE, "type %s: bits, group and symmetry have no effect", t->name));
+}
+
+static ar_status check_bits(ar_output_plan *plan, const ar__gguf_mix *t, const ar_scheme *own,
+                            const ar_output_request *r) {
+    bool sym = own->zero == AR_ZERO_SYM, narrower = r->bits < own->bits;
+    if (r->sym >= 0 && (r->sym != 0) != sym)
+        return blame(plan, TYPE, SYM,
+                     ar__fail(AR_ERR_USAGE, "type %s is %s, found %s asked for", t->name,
+                              sym ? "symmetric" : "asymmetric", r->sym ? "symmetric" : "asymmetric"));
+    if (r->bits && r->bits != own->bits && (!narrower || !r->widen)) {
+        if (narrower) blame(plan, WIDEN, WIDEN, AR_OK);
+        return blame(plan, TYPE, BITS,
+                     ar__fail(AR_ERR_USAGE, "type %s stores %d bits, found %d asked for%s", t->name,
+                              (int)own->bits, (int)r->bits, narrower ? ", which it can store widened" : ""));
+    }
+    if (r->widen && (!r->bits || r->bits == own->bits))
+        return blame(plan, WIDEN, TYPE,
+                     ar__fail(AR_ERR_USAGE, "widening has no effect with type %s of %d bits", t->name,
+                              (int)own->bits));
     return AR_OK;
 }
 
-static ar_status check_bits(const ar__gguf_mix *t, const ar_scheme *own, const ar_output_request *r) {
-    bool sym = own->zero == AR_ZERO_SYM;
-    if (r->sym >= 0 && (r->sym != 0) != sym)
-        return ar__fail(AR_ERR_USAGE, "--type %s is %s, found --%s", t->name,
-                        sym ? "symmetric" : "asymmetric", r->sym ? "sym" : "asym");
-    if (r->bits && r->bits != own->bits && (r->bits > own->bits || !r->widen))
-        return ar__fail(AR_ERR_USAGE, "--type %s stores %d bits, found --bits %d%s", t->name, (int)own->bits,
-                        (int)r->bits, r->bits < own->bits ? " (--widen stores them in the wider type)" : "");
-    if (r->widen && (!r->bits || r->bits == own->bits))
-        return ar__fail(AR_ERR_USAGE, "--widen: has no effect with --type %s of %d bits", t->name,
-                        (int)own->bits);
-    return AR_OK;
+/* The first format that has types by name. */
+static const char *typed_format(void) {
+    int32_t i = 0;
+    while (ar_format_at(i) && !ar_format_at(i)->has_types) i++;
+    return ar_format_at(i) ? ar_format_at(i)->name : "none";
+}
+
+/* No format of the plan has types. */
+static ar_status check_untyped(ar_output_plan *plan, const ar_output_request *r) {
+    if (r->type)
+        return blame(plan, TYPE, FORMATS,
+                     ar__fail(AR_ERR_USAGE, "type %s is for format %s, found %s", r->type, typed_format(),
+                              plan->formats[0]));
+    if (!r->widen) return AR_OK;
+    return blame(plan, WIDEN, FORMATS,
+                 ar__fail(AR_ERR_USAGE, "widening has no effect without format %s", typed_format()));
 }
 
 /* bits 0 = not said so far; sets plan->scheme where the type has one of its own. */
 static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, int32_t *bits, int *sym) {
-    bool is_gguf = has_types(plan);
-    if (!is_gguf) {
-        if (r->type)
-            return ar__fail(AR_ERR_USAGE, "--type %s: is for --format gguf, found %s", r->type,
-                            plan->formats[0]);
-        return r->widen ? ar__fail(AR_ERR_USAGE, "--widen: has no effect without --format gguf") : AR_OK;
-    }
+    if (!has_types(plan)) return check_untyped(plan, r);
     const ar__gguf_mix *t = r->type ? ar__gguf_mix_find(r->type) : default_type(*bits ? *bits : 4, *sym != 0);
-    if (!t && r->type) return ar__fail(AR_ERR_USAGE, "--type: found '%s', expected %s", r->type, type_names);
+    if (!t && r->type)
+        return blame(plan, TYPE, TYPE,
+                     ar__fail(AR_ERR_USAGE, "type: found '%s', expected %s", r->type, type_names));
     if (!t)
-        return ar__fail(AR_ERR_USAGE, "--format gguf with --bits %d --asym: no GGUF type stores that",
-                        (int)*bits);
+        return blame(plan, BITS, SYM,
+                     ar__fail(AR_ERR_USAGE, "format %s with %d bits, asymmetric: no type of it stores that",
+                              typed_format(), (int)*bits));
     ar_scheme own;
     bool coded = ar__gguf_scheme(&own, t->type);
-    AR_TRY(coded && own.super == AR_SUPER_NONE ? check_bits(t, &own, r) : check_fixed(t, r));
+    AR_TRY(coded && own.super == AR_SUPER_NONE ? check_bits(plan, t, &own, r) : check_fixed(plan, t, r));
     memcpy(plan->type, t->name, strlen(t->name) + 1);
     if (!*bits) *bits = coded ? own.bits : 8 * ar_qtype_bytes(t->type);
     *sym = !coded || own.zero == AR_ZERO_SYM;
@@ -118,37 +157,45 @@ static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, 
 
 /* ---- intersection ---- */
 
-static ar_status check_group(const char *format, const ar_storage *s, int32_t group) {
-    if (group > 0 && s->group_multiple > 1 && group % s->group_multiple != 0)
-        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --group %d, expected a multiple of %d",
-                        format, (int)group, (int)s->group_multiple);
-    return AR_OK;
+static ar_status check_group(ar_output_plan *plan, const char *format, const ar_storage *s) {
+    int32_t group = plan->scheme.group;
+    if (group <= 0 || s->group_multiple <= 1 || group % s->group_multiple == 0) return AR_OK;
+    return blame(plan, FORMATS, GROUP,
+                 ar__fail(AR_ERR_USAGE, "format %s cannot store groups of %d, expected a multiple of %d",
+                          format, (int)group, (int)s->group_multiple));
+}
+
+/* Bits and symmetry, or the type. */
+static ar_status check_kind(ar_output_plan *plan, const ar_format *f, const ar_storage *s, bool sym) {
+    int32_t bits = plan->scheme.bits;
+    bool is_typed = bits > 8 || plan->scheme.super != AR_SUPER_NONE; /* floats, or double-quantized */
+    if (is_typed && !(bits > 8 ? f->holds_floats : f->holds_supers))
+        return blame(plan, FORMATS, TYPE,
+                     ar__fail(AR_ERR_USAGE, "format %s cannot store type %s", f->name, plan->type));
+    if (is_typed) return AR_OK;
+    if (!(s->bits_mask >> bits & 1))
+        return blame(plan, FORMATS, BITS,
+                     ar__fail(AR_ERR_USAGE, "format %s cannot store %d bits", f->name, (int)bits));
+    if (sym ? s->sym : s->asym) return AR_OK;
+    return blame(
+        plan, FORMATS, SYM,
+        ar__fail(AR_ERR_USAGE, "format %s cannot store the %ssymmetric scheme", f->name, sym ? "" : "a"));
 }
 
 /* Narrows the plan's scheme to what format f stores. zero_from names the format that fixed the zero's form.
  */
 static ar_status intersect(ar_output_plan *plan, const ar_format *f, bool sym, const char **zero_from) {
     ar_storage s = {0};
-    AR_TRY(f->storage(&s, plan));
-    int32_t bits = plan->scheme.bits;
-    if (bits > 8) { /* a float type */
-        if (f->holds_floats) return AR_OK;
-        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
-    }
-    if (plan->scheme.super != AR_SUPER_NONE) {
-        if (f->holds_supers) return AR_OK;
-        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --type %s", f->name, plan->type);
-    }
-    if (!(s.bits_mask >> bits & 1))
-        return ar__fail(AR_ERR_USAGE, "--format %s cannot store --bits %d", f->name, (int)bits);
-    if (sym ? !s.sym : !s.asym)
-        return ar__fail(AR_ERR_USAGE, "--format %s cannot store the %ssymmetric scheme", f->name,
-                        sym ? "" : "a");
-    AR_TRY(check_group(f->name, &s, plan->scheme.group));
+    ar_status status = f->storage(&s, plan); /* it may know groups that it cannot store */
+    if (status != AR_OK) return blame(plan, FORMATS, GROUP, status);
+    AR_TRY(check_kind(plan, f, &s, sym));
+    if (plan->scheme.bits > 8 || plan->scheme.super != AR_SUPER_NONE) return AR_OK;
+    AR_TRY(check_group(plan, f->name, &s));
     if (sym || f->holds_values) return AR_OK;
     if (*zero_from && s.asym_zero != plan->scheme.zero)
-        return ar__fail(AR_ERR_USAGE, "--format %s and %s store zero points in ways that share no value",
-                        *zero_from, f->name);
+        return blame(plan, FORMATS, SYM,
+                     ar__fail(AR_ERR_USAGE, "formats %s and %s store zero points in ways that share no value",
+                              *zero_from, f->name));
     plan->scheme.zero = s.asym_zero;
     if (s.zero_min > plan->scheme.zero_min) plan->scheme.zero_min = s.zero_min;
     *zero_from = f->name;
@@ -161,12 +208,14 @@ ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *r) 
     int sym = r->sym;
     const char *zero_from = NULL;
     if (bits != 0 && (bits < 2 || bits > 8))
-        return ar__fail(AR_ERR_USAGE, "--bits: found %d, expected 2 to 8", (int)bits);
+        return blame(plan, BITS, BITS, ar__fail(AR_ERR_USAGE, "found %d bits, expected 2 to 8", (int)bits));
     AR_TRY(parse_formats(plan, r->formats));
     AR_TRY(resolve_type(plan, r, &bits, &sym));
     if (!bits) bits = 4;
     if (r->group < -1)
-        return ar__fail(AR_ERR_USAGE, "--group: found %d, expected -1 or a positive number", (int)r->group);
+        return blame(
+            plan, GROUP, GROUP,
+            ar__fail(AR_ERR_USAGE, "group: found %d, expected -1 or a positive number", (int)r->group));
     int32_t group = r->group ? r->group : default_group(plan);
     if (plan->scheme.super == AR_SUPER_NONE)
         plan->scheme = (ar_scheme){bits, group, sym != 0 ? AR_ZERO_SYM : AR_ZERO_INT, 0, AR_SUPER_NONE};
@@ -175,21 +224,25 @@ ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *r) 
     return AR_OK;
 }
 
-static ar_status resolve_part(ar_qtype *type, const char *option, const char *name, bool is_gguf) {
+static ar_status resolve_part(ar_output_plan *plan, ar_qtype *type, ar_request_field field, const char *what,
+                              const char *name) {
     *type = AR_QT_COUNT;
     if (!name) return AR_OK;
-    if (!is_gguf) return ar__fail(AR_ERR_USAGE, "%s: has no effect without --format gguf", option);
+    if (!has_types(plan))
+        return blame(
+            plan, field, FORMATS,
+            ar__fail(AR_ERR_USAGE, "a type of %s has no effect without format %s", what, typed_format()));
     *type = ar__gguf_type_named(name);
-    if (*type == AR_QT_COUNT)
-        return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected f32, f16, bf16, q4_0 to q8_0 or q2_k to q6_k",
-                        option, name);
-    return AR_OK;
+    if (*type != AR_QT_COUNT) return AR_OK;
+    return blame(plan, field, field,
+                 ar__fail(AR_ERR_USAGE,
+                          "type of %s: found '%s', expected f32, f16, bf16, q4_0 to q8_0 or q2_k to q6_k",
+                          what, name));
 }
 
 ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type) {
-    bool is_gguf = has_types(plan);
-    AR_TRY(resolve_part(&plan->embedding, "--embedding-type", embedding_type, is_gguf));
-    return resolve_part(&plan->head, "--head-type", head_type, is_gguf);
+    AR_TRY(resolve_part(plan, &plan->embedding, AR_REQUEST_EMBEDDING_TYPE, "the embedding", embedding_type));
+    return resolve_part(plan, &plan->head, AR_REQUEST_HEAD_TYPE, "the head", head_type);
 }
 
 bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block,
@@ -214,7 +267,7 @@ ar_status ar_output_plan_extras(const ar_output_plan *plan, const char *method, 
         AR_TRY(ar_format_find(plan->formats[i])->storage(&s, plan));
         for (int32_t k = 0; names[k]; k++)
             if (!ar__storage_holds_extra(&s, names[k]))
-                return ar__fail(AR_ERR_USAGE, "--format %s cannot hold %s, which --method %s delivers",
+                return ar__fail(AR_ERR_USAGE, "format %s cannot hold %s, which method %s delivers",
                                 plan->formats[i], names[k], method);
     }
     return AR_OK;

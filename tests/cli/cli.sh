@@ -150,9 +150,11 @@ usage)
 formats)
     run 2 quantize "$model" -o o --format gptq,gptq; says 'named twice'
     run 2 quantize "$model" -o o --format tarball; says 'expected one of'
-    run 2 quantize "$model" -o o --format gptq --bits 5; says 'cannot store --bits 5'
-    run 2 quantize "$model" -o o --format awq,compressed_tensors --bits 8; says 'awq cannot store --bits 8'
+    run 2 quantize "$model" -o o --format gptq --bits 5; says 'cannot store 5 bits (--format, --bits)'
+    run 2 quantize "$model" -o o --format awq,compressed_tensors --bits 8
+    says 'awq cannot store 8 bits (--format, --bits)'
     run 2 quantize "$model" -o o.gguf --bits 3; says 'stores 4 bits'
+    says '(--type, --bits, --widen)'
     run 2 quantize "$model" -o o.gguf --type q4_0 --asym; says 'symmetric'
     run 2 quantize "$model" -o o.gguf --type q8_0 --bits 8 --asym
     run 2 quantize "$model" -o o.gguf --group 48; says 'multiple of 32'
