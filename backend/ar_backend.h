@@ -259,8 +259,8 @@ ar_status ar_op_rms_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
  * Gradients: x, w, b. (Ba 2016) */
 ar_status ar_op_layer_norm(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w, ar_tensor *b, float eps);
 /* Rotary embedding, Hugging Face rotate-half pairing: the pair (i, i + P) of every head turns by pos *
- * freq[i], pos = pos0 + row % T, and is multiplied by scale; dims past 2 P stay.   x, y (B*T, heads*D)  freq
- * (P), P <= D/2. Gradient: x. (Su 2021) */
+ * freq[i], pos = pos0 + row % T, and is multiplied by scale; dims past 2 P stay.
+ *   x, y (B*T, heads*D)  freq (P), P <= D/2. Gradient: x. (Su 2021) */
 ar_status ar_op_rope(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_tensor *freq, int32_t T, int32_t D,
                      int32_t pos0, float scale);
 /* Causal softmax(q k^T / sqrt(D)) v with grouped queries, streamed over keys: no T x T matrix is stored. With
@@ -271,12 +271,13 @@ ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k
                           int32_t D, int32_t window, float cap);
 /* Generation: rows are B sequences of T tokens each, row b T + t at position pos[0] + t (i32, shape (1));
  * keys and values of every position so far lie in caches (B, K, C, D) f16. pos[0] + T <= C is the caller's
- * duty; D % 4 == 0, D <= 512; no gradients. cache_append: the caches get k and v at their positions, k
- * rotated, and rq = q rotated; q, k and v are columns of f32 tensors, maybe of the same one. angles (T,
- * pairs, 2): cos and sin of those positions' rotations, dims i and i + pairs of a head turning together; NULL
- * = no rotation.   rq (B T, H D) attention_cached: y = softmax(q k^T scale) v over the positions up to the
- * row's own, of which with window > 0 only the last `window` count; scale 0 = 1 / sqrt(D).   q, y (B T, H D),
- * H % K == 0; cap as in ar_op_attention */
+ * duty; D % 4 == 0, D <= 512; no gradients.
+ * cache_append: the caches get k and v at their positions, k rotated, and rq = q rotated; q, k and v are
+ *   columns of f32 tensors, maybe of the same one. angles (T, pairs, 2): cos and sin of those positions'
+ *   rotations, dims i and i + pairs of a head turning together; NULL = no rotation.   rq (B T, H D)
+ * attention_cached: y = softmax(q k^T scale) v over the positions up to the row's own, of which with
+ *   window > 0 only the last `window` count; scale 0 = 1 / sqrt(D).   q, y (B T, H D), H % K == 0; cap as in
+ *   ar_op_attention */
 typedef struct ar_columns {
     ar_tensor *t;
     int64_t first, count;
@@ -330,17 +331,16 @@ ar_status ar_op_copy(ar_graph *g, ar_tensor *dst, const ar_tensor *src);
 /* ---- fake quantization (SignRound, arXiv 2309.05516; scheme equations: docs/methods.md) ---- */
 
 typedef enum ar_zero_kind {
-    AR_ZERO_SYM,   /* full-range symmetric: signed scale, constant zero point 2^(bits-1), W' = s (q -
-                      2^(bits-1)) */
-    AR_ZERO_INT,   /* asymmetric, integer zero point in [zero_min, 2^bits - 1],           W' = s (q - zp) */
-    AR_ZERO_F16MIN /* asymmetric, minimum stored as fp16 (GGUF Q4_1),                     W' = s q + fp16(-zp
-                      s) */
+    AR_ZERO_SYM,   /* full-range symmetric, signed scale, zero point 2^(bits-1): W' = s (q - 2^(bits-1)) */
+    AR_ZERO_INT,   /* asymmetric, integer zero point in [zero_min, 2^bits - 1]: W' = s (q - zp) */
+    AR_ZERO_F16MIN /* asymmetric, minimum stored as fp16 (GGUF Q4_1): W' = s q + fp16(-zp s) */
 } ar_zero_kind;
 
 /* Double-quantized structures of GGUF's K types: super-blocks of 256 inputs share fp16 scales d (and dmin),
  * of which every group has a small integer multiple sc (and mn). With one of them bits, group and zero are
- * the type's own (ar_scheme_super) and I % 256 == 0. Q2_K, Q4_K, Q5_K (AR_ZERO_F16MIN)  W' = (d sc) q - dmin
- * mn Q3_K, Q6_K       (AR_ZERO_SYM)     W' = (d sc) (q - 2^(bits-1)) */
+ * the type's own (ar_scheme_super) and I % 256 == 0.
+ *   Q2_K, Q4_K, Q5_K (AR_ZERO_F16MIN)  W' = (d sc) q - dmin mn
+ *   Q3_K, Q6_K       (AR_ZERO_SYM)     W' = (d sc) (q - 2^(bits-1)) */
 typedef enum ar_super {
     AR_SUPER_NONE,
     AR_SUPER_Q2_K, /* 2 bits, group 16, sc and mn 0..15 */
@@ -389,9 +389,11 @@ ar_status ar_op_group_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, c
 /* The same ops quantize in double-quantized structures. There
  *   range (O, groups, 4) is the start: d, dmin, sc, mn of every group;
  *   sz (O, groups, 4): d sc, dmin mn, 1/(d sc), 0;
- *   mm scales sc and mn, by (m_div + multiple) / m_div, before they are rounded: clamp it to +-floor(m_div /
- * 2); ar_op_group_range is ar_op_super_start without importance. start = the least squares found by scanning,
- * weighted by importance (I) of the inputs (mean square of x, order of magnitude 1, positive; NULL = 1). */
+ *   mm scales sc and mn, by (m_div + multiple) / m_div, before they are rounded: clamp it to +-floor(m_div
+ *     / 2);
+ *   ar_op_group_range is ar_op_super_start without importance.
+ * start = the least squares found by scanning, weighted by importance (I) of the inputs (mean square of x,
+ * order of magnitude 1, positive; NULL = 1). */
 ar_status ar_op_super_start(ar_graph *g, ar_tensor *start, const ar_tensor *W, const ar_tensor *importance,
                             const ar_scheme *scheme);
 /* Wq = fake_quant(W; v, mm). Wq is marked as needing a gradient; after ar_graph_backward, ar_op_fq_grad turns

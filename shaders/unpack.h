@@ -1,15 +1,19 @@
 /* Packed weights (backend/resident/packed.c makes them): W' (O, I) in panels of LP * VW rows, each panel
- * [word][row], so that the lanes of one load are VW output rows. Words of a row: first the codes, CODE_WORDS
- * for every block of 32 inputs; then, for every unit of `ub` blocks, UNIT_WORDS words of scales. CODE  2 to 8
- * whole numbers of that many bits; 20 numbers of 4 bits into IQ4_NL's table; 16, 17, 32  the weight itself as
- * fp16, bf16, f32 Planes of a block, in this order: 4 bits (4 words), 2 bits (2 words), 1 bit (1 word); in
- * each, element e stands above e - 1. 8 bits and floats are one plane. SCALE 0  none W' = w 1  fp16 s per
- * group, two groups to a word      W' = s q, q signed 2  fp16 s | fp16 m per group                   W' = s q
- * + m 3 fp16 s | zero point per group               W' = s (q - z) 4  fp16 d | fp16 dm, then a byte c | n <<
- * 4 per 16 inputs           W' = (d c) q - dm n   (Q2_K) 5  fp16 d | fp16 dm, then the bytes c, n per 32
- * inputs W' = (d c) q - dm n   (Q4_K, Q5_K) 6  fp16 d, then a signed byte c per 16 inputs W' = (d c) q, q
- * signed (Q3_K, Q6_K) Every product above is exact in f32, so that W' has one rounding and the same bits in
- * any order of evaluation. */
+ * [word][row], so that the lanes of one load are VW output rows. Words of a row: first the codes,
+ * CODE_WORDS for every block of 32 inputs; then, for every unit of `ub` blocks, UNIT_WORDS words of scales.
+ *   CODE  2 to 8  whole numbers of that many bits; 20 numbers of 4 bits into IQ4_NL's table;
+ *         16, 17, 32  the weight itself as fp16, bf16, f32
+ *         Planes of a block, in this order: 4 bits (4 words), 2 bits (2 words), 1 bit (1 word); in each,
+ *         element e stands above e - 1. 8 bits and floats are one plane.
+ *   SCALE 0  none                                        W' = w
+ *         1  fp16 s per group, two groups to a word      W' = s q, q signed
+ *         2  fp16 s | fp16 m per group                   W' = s q + m
+ *         3  fp16 s | zero point per group               W' = s (q - z)
+ *         4  fp16 d | fp16 dm, then a byte c | n << 4 per 16 inputs    W' = (d c) q - dm n   (Q2_K)
+ *         5  fp16 d | fp16 dm, then the bytes c, n per 32 inputs       W' = (d c) q - dm n   (Q4_K, Q5_K)
+ *         6  fp16 d, then a signed byte c per 16 inputs                W' = (d c) q, signed  (Q3_K, Q6_K)
+ * Every product above is exact in f32, so that W' has one rounding and the same bits in any order of
+ * evaluation. */
 #define HAS4       ((CODE >= 4u && CODE <= 7u) || CODE == 20u)
 #define HAS2       (CODE == 2u || CODE == 3u || CODE == 6u || CODE == 7u)
 #define HAS1       (CODE == 3u || CODE == 5u || CODE == 7u)

@@ -75,7 +75,7 @@ static void dumps(ar_device *device, void *ctx) {
 
 /* ---- cases ---- */
 
-/* The batches that oracle.md prints. */
+/* The batches of the runs in oracle.h. */
 static void the_order_is_pythons(void **state) {
     (void)state;
     static const int32_t expected[2][8] = {{23, 25, 7, 22, 45, 33, 19, 59},

@@ -1,6 +1,7 @@
 /* Layer norm (Ba et al. 2016, arXiv 1607.06450): y = u w + b, u = (x - m) r, m = mean x, r = 1/sqrt(var x +
- * eps). With g = w dy:  dx_i = r (g_i - mean g - u_i mean(g u)),   dw_i = sum_n dy_ni u_ni,   db_i = sum_n
- * dy_ni The forward keeps m and r per row. dw is summed in two stages, both in fixed order. */
+ * eps).
+ * With g = w dy:  dx_i = r (g_i - mean g - u_i mean(g u)),   dw_i = sum_n dy_ni u_ni,   db_i = sum_n dy_ni
+ * The forward keeps m and r per row. dw is summed in two stages, both in fixed order. */
 #include "op.h"
 
 static ar_status backward(ar_graph *g, const void *ctx) {

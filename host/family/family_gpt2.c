@@ -1,8 +1,8 @@
 /* GPT-2 (Radford 2019): learned positions, layer norms, q, k and v in one product, an MLP without a gate,
  *   h = x + c_proj(attention(c_attn(n1))),  n1 = ln_1(x)
  *   y = h + c_proj(gelu(c_fc(n2))),         n2 = ln_2(h)
- * The head is the embedding unless the model says otherwise. Hugging Face stores its products as Conv1D, (I,
- * O). */
+ * The head is the embedding unless the model says otherwise. Hugging Face stores its products as Conv1D,
+ * (I, O). */
 #include "ar_error.h"
 #include "family.h"
 #include <cjson/cJSON.h>

@@ -1,10 +1,13 @@
 /* GGUF's tensor types. The table of types is backend/qtypes.def's, and behind it those that are known but not
- * read. A block of 32 elements is, with d and m in fp16 and bytes in this order, Q4_0    d, 16 bytes x = d (q
- * - 8)     element j in the low half of byte j, j + 16 in its high half Q4_1    d, m, 16 bytes             x
- * = d q + m       likewise Q5_0    d, 32 bits, 16 bytes       x = d (q - 16)    likewise; bit j of the 32 is
- * the fifth of element j Q5_1    d, m, 32 bits, 16 bytes    x = d q + m       likewise Q8_0    d, 32 int8 x =
- * d q           codes here are q + 128 IQ4_NL  d, 16 bytes                x = d T[q]        T: a fixed table
- * of 16 levels d may have any sign. Super-blocks of 256 are in fmt_gguf_kquants.c. */
+ * read. A block of 32 elements is, with d and m in fp16 and bytes in this order,
+ *   Q4_0    d, 16 bytes                x = d (q - 8)     element j in the low half of byte j, j + 16 in its
+ *                                                        high half
+ *   Q4_1    d, m, 16 bytes             x = d q + m       likewise
+ *   Q5_0    d, 32 bits, 16 bytes       x = d (q - 16)    likewise; bit j of the 32 is the fifth of element j
+ *   Q5_1    d, m, 32 bits, 16 bytes    x = d q + m       likewise
+ *   Q8_0    d, 32 int8                 x = d q           codes here are q + 128
+ *   IQ4_NL  d, 16 bytes                x = d T[q]        T: a fixed table of 16 levels
+ * d may have any sign. Super-blocks of 256 are in fmt_gguf_kquants.c. */
 #include "fmt_gguf.h"
 #include <math.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Logits of an evaluation in llama-perplexity's own format, little-endian:
  *   "_logits_"  i32 window length T  i32 vocabulary V  i32 windows  i32 ids[windows][T]
- *   per window, per position T/2 .. T-2:  f32 scale  f32 smallest log-probability  u16 q[V], one more if V is
- * odd log-probability = scale q + smallest; what lies more than 16 nats below the largest logit is cut there.
- */
+ *   per window, per position T/2 .. T-2:  f32 scale  f32 smallest log-probability  u16 q[V], one more if V
+ *     is odd
+ * log-probability = scale q + smallest; what lies more than 16 nats below the largest logit is cut there. */
 #include "logits_file.h"
 #include "ar_error.h"
 #include <math.h>

@@ -1,10 +1,11 @@
 /* signround: rounding offsets and clip ranges tuned block by block with signed gradient descent (Cheng et
- * al., arXiv 2309.05516). For each decoder block, in order: target  y  = block(x_float) float chain predict
- * y' = block_W'(x_quantized)              W' = fake_quant(W; V, min, max), straight-through gradients loss =
- * mean (y' - y)^2, masked; p <- p - lr_t sign(dloss/dp), lr_t = lr (1 - t/T) The best state is kept, taken
- * after the loss and before the update; the block's codes go to the sink and the quantized chain moves on
- * through W'. The engine is tune.c, what is tuned rounding.c; this file owns the options and
- * configures them. */
+ * al., arXiv 2309.05516). For each decoder block, in order:
+ *   target  y  = block(x_float)                float chain
+ *   predict y' = block_W'(x_quantized)         W' = fake_quant(W; V, min, max), straight-through gradients
+ *   loss       = mean (y' - y)^2, masked;      p <- p - lr_t sign(dloss/dp), lr_t = lr (1 - t/T)
+ * The best state is kept, taken after the loss and before the update; the block's codes go to the sink and
+ * the quantized chain moves on through W'. The engine is engine/tune.c, what is tuned engine/rounding.c; this
+ * file owns the options and configures them. */
 #include "loss.h"
 #include "methods.h"
 #include "optimizer.h"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # accuracy.sh PROGRAM CASE DEVICE: the program's figures against those of independent implementations
-# (../shared/data/README.md, ../shared/reference/oracle.md). Exit 77 = skipped. DEVICE is vk or cl.
+# (PyTorch and numpy, on larger models than those here). Exit 77 = skipped. DEVICE is vk or cl.
 set -u
 program=$1
 case=$2

@@ -11,8 +11,8 @@ Every SignRound run of oracle_runs.jsonl, or those named, gives OUT_DIR/MODEL-SE
 A symmetric scheme's codes and zeros are shifted by 2^(bits-1). The files are derived from a model of the
 material: they stay outside the repository. The records are of torch 1.13. With 2.15 most runs come out the
 same in every digit; others only before a tuning, since signs of gradients near zero follow the order of float
-sums. The differences are printed and must stay within oracle.md's bounds. Of the last block only the first
-step is run. """
+sums. The differences are printed and must stay within bounds (BEHIND_TUNING). Of the last block only the
+first step is run. """
 import json
 import os
 import sys
@@ -29,7 +29,7 @@ import oracle_signround as oracle  # noqa: E402
 
 DATA = os.path.join(SHARED, "data", "")
 BEFORE_TUNING = 1e-5  # float sums in another order
-BEHIND_TUNING = 0.06  # oracle.md: set MSE after tuning
+BEHIND_TUNING = 0.06  # of the set MSE after tuning
 
 
 class Clamp(torch.autograd.Function):
