@@ -108,16 +108,16 @@ typedef struct ar_plan {
     uint32_t vw;                        /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
     uint32_t wg;                        /* items per group of 1-D kernels */
     uint32_t gemm_tm, gemm_tn;          /* item tile: tm rows x tn*vw columns */
-    uint32_t gemm_wgx, gemm_wgy;     /* items per group along N and M; the larger takes the group's x axis */
-    uint32_t gemm_lanes;             /* gemm_lanes: lanes along M that lend each other B's values; else 0 */
-    uint32_t attn_wg;                /* items per group of the attention kernels */
-    uint32_t packed_wgx, packed_wgy; /* gemv: items per group along rows of W', slices of its inputs */
-    uint32_t packed_lp;              /* a panel of packed weights has packed_lp * vw rows */
-    uint32_t packed_lanes;           /* gemv_lanes: subgroup lanes that load x together; else 0 */
-    uint32_t packed_columns;         /* most rows of x that take the gemv path */
-    uint32_t packed_tile;            /* rows of x to a group of gemv when there are more than four */
-    uint64_t packed_norm;            /* largest O * I for which gemv norms up to four rows of x itself */
-    uint64_t piece_bytes;            /* largest binding used; larger tensors are bound in pieces */
+    uint32_t gemm_wgx, gemm_wgy; /* items per group along N and M; the larger takes the group's x axis */
+    uint32_t gemm_lanes;         /* gemm_lanes: lanes along M that lend each other B's values; else 0 */
+    uint32_t attn_wg;            /* items per group of the attention kernels */
+    uint32_t resident_wgx, resident_wgy; /* gemv: items per group along rows of W', slices of its inputs */
+    uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */
+    uint32_t resident_lanes;             /* gemv_lanes: subgroup lanes that load x together; else 0 */
+    uint32_t resident_columns;           /* most rows of x that take the gemv path */
+    uint32_t resident_tile;              /* rows of x to a group of gemv when there are more than four */
+    uint64_t resident_norm;              /* largest O * I for which gemv norms up to four rows of x itself */
+    uint64_t piece_bytes;                /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;
     int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */
     bool staged;                                     /* reads and writes go through a staging buffer */
@@ -434,7 +434,7 @@ ar_status ar_op_copy_if(ar_graph *g, ar_tensor *dst, const ar_tensor *src, const
 /* step[0] += 1. */
 ar_status ar_op_advance(ar_graph *g, ar_tensor *step);
 
-/* ---- packed weights: products with weights kept in few bits ---- */
+/* ---- resident weights: products with weights kept in few bits ---- */
 
 /* How a weight is stored: GGUF's block types (backend/qtypes.def), or GROUP, the codes of an ar_scheme. */
 typedef enum ar_qtype {
@@ -455,11 +455,11 @@ ar_qtype ar_qtype_from_gguf(int32_t gguf_id);
 /* Bytes of a row of I elements; -1 where I is no multiple of the block, and for GROUP. */
 int64_t ar_qtype_row_bytes(ar_qtype type, int64_t I);
 
-typedef struct ar_packed ar_packed;
+typedef struct ar_resident_weight ar_resident_weight;
 
 /* Rows of one stored weight. row_stride, blocks and row_order are for GGUF's types, the last line for GROUP.
  */
-typedef struct ar_packed_desc {
+typedef struct ar_resident_weight_desc {
     ar_qtype type;
     int64_t O, I;
     const uint8_t *blocks; /* row o's blocks start at blocks + o * row_stride; may lie in a file mapping */
@@ -470,33 +470,33 @@ typedef struct ar_packed_desc {
     const uint16_t *scales;
     const uint8_t *zeros;
     const uint16_t *mins; /* as ar_qlinear holds them */
-} ar_packed_desc;
+} ar_resident_weight_desc;
 
 /* Uploads weights repacked for the kernels; nothing of parts is kept, threads that read them meanwhile end
  * before the return. Parts with one I and one type (and scheme) become one weight, their rows one after the
  * other (q, k, v), or with interleave2 those of two parts in turn (gate, up) for the fused SiLU. W' decodes
  * to the bits of the format's f32 formula, of ar_qlinear_dequant for GROUP. Errors: ARG, SHAPE, MEMORY,
  * DEVICE_MEMORY, UNSUPPORTED (a few rows pass one binding). */
-ar_status ar_packed_create(ar_packed **w, ar_device *device, const ar_packed_desc *parts, int32_t count,
-                           bool interleave2);
-void ar_packed_destroy(ar_packed *w);
+ar_status ar_resident_weight_create(ar_resident_weight **w, ar_device *device,
+                                    const ar_resident_weight_desc *parts, int32_t count, bool interleave2);
+void ar_resident_weight_destroy(ar_resident_weight *w);
 /* Device bytes, padding included. */
-uint64_t ar_packed_bytes(const ar_packed *w);
-int64_t ar_packed_O(const ar_packed *w);
-int64_t ar_packed_I(const ar_packed *w);
+uint64_t ar_resident_weight_bytes(const ar_resident_weight *w);
+int64_t ar_resident_weight_O(const ar_resident_weight *w);
+int64_t ar_resident_weight_I(const ar_resident_weight *w);
 
 /* What is done in the same pass; all zero = nothing. */
-typedef struct ar_packed_fuse {
+typedef struct ar_resident_weight_fuse {
     const ar_tensor *bias;     /* (O): added to the product */
     const ar_tensor *residual; /* shape of y: added to y */
     const ar_tensor *norm;     /* (I): x is RMS-normed with this weight and norm_eps first */
     float norm_eps;
     bool silu_gated; /* y (N, O/2) = silu(row 2i) * row 2i+1 of the product: an interleaved pair */
-} ar_packed_fuse;
-/* y (N, O) = x (N, I) W'^T. fuse may be NULL. Up to plan.packed_columns rows of x are products that read W'
+} ar_resident_weight_fuse;
+/* y (N, O) = x (N, I) W'^T. fuse may be NULL. Up to plan.resident_columns rows of x are products that read W'
  * as it is stored, more go through decoded panels of bounded size. No gradients. W must outlive the graph. */
-ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_packed *W,
-                              const ar_packed_fuse *fuse);
+ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_resident_weight *W,
+                                const ar_resident_weight_fuse *fuse);
 
 /* ---- selftest ---- */
 
@@ -509,7 +509,7 @@ typedef struct ar_selftest_result {
 typedef void (*ar_selftest_fn)(void *ctx, const ar_selftest_result *result);
 /* Runs every kernel case on the device against a scalar double reference, repeat times; calls report for
  * each. Returns CHECK if any failed. filter NULL = all, else substring of the kernel's name or of the case's,
- * as "packed(2". */
+ * as "resident(2". */
 ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed,
                       ar_selftest_fn report, void *ctx);
 

@@ -186,7 +186,8 @@ done:
 /* ---- products ---- */
 
 /* Weights of m rows: any finite numbers, 2f at most in every byte keeps fp16 far from its end. */
-static ar_status make_weights(ar_packed **w, ar_device *device, ar_qtype type, int64_t m, int64_t k) {
+static ar_status make_weights(ar_resident_weight **w, ar_device *device, ar_qtype type, int64_t m,
+                              int64_t k) {
     int64_t bytes = ar_qtype_row_bytes(type, k);
     if (bytes < 0) return ar__fail(AR_ERR_SHAPE, "rows of %lld are no whole blocks", (long long)k);
     uint8_t *blocks = ar__alloc((size_t)m, (size_t)bytes);
@@ -196,29 +197,30 @@ static ar_status make_weights(ar_packed **w, ar_device *device, ar_qtype type, i
         random = random * 1664525u + 1013904223u;
         blocks[i] = (uint8_t)(random >> 24 & 0x2f);
     }
-    ar_packed_desc part = {.type = type, .O = m, .I = k, .blocks = blocks, .row_stride = (uint64_t)bytes};
-    ar_status status = ar_packed_create(w, device, &part, 1, false);
+    ar_resident_weight_desc part = {
+        .type = type, .O = m, .I = k, .blocks = blocks, .row_stride = (uint64_t)bytes};
+    ar_status status = ar_resident_weight_create(w, device, &part, 1, false);
     free(blocks);
     return status;
 }
 
 static ar_status measure_product(row *r, ar_device *device, ar_qtype type) {
     ar_status status = AR_OK;
-    ar_packed *w = NULL;
+    ar_resident_weight *w = NULL;
     ar_tensor *x = NULL, *y = NULL;
     ar_graph *g = NULL;
     AR_GO(make_weights(&w, device, type, r->m, r->k));
     AR_GO(numbers(&x, device, r->n, r->k));
     AR_GO(ar_graph_create(&g, device));
-    AR_GO(ar_op_linear_packed(g, &y, x, w, NULL));
+    AR_GO(ar_op_linear_resident(g, &y, x, w, NULL));
     AR_GO(ar_graph_build(g));
     AR_GO(time_graph(&r->time, device, g));
     r->flops = 2.0 * (double)r->m * (double)r->n * (double)r->k;
-    r->bytes = (double)ar_packed_bytes(w) + 4.0 * (double)(r->n * (r->m + r->k));
+    r->bytes = (double)ar_resident_weight_bytes(w) + 4.0 * (double)(r->n * (r->m + r->k));
 done:
     ar_graph_destroy(g);
     ar_tensor_destroy(x);
-    ar_packed_destroy(w);
+    ar_resident_weight_destroy(w);
     return status;
 }
 
@@ -263,7 +265,7 @@ static double percent(const results *all, const row *r) {
 static const char *clock_of(bool is_wall) { return is_wall ? "wall" : "device"; }
 
 static const char *kernel_of(const ar_device *device, const row *r) {
-    return r->n <= ar_device_get_plan(device)->packed_columns ? "gemv" : "gemm";
+    return r->n <= ar_device_get_plan(device)->resident_columns ? "gemv" : "gemm";
 }
 
 static void print_times(const results *all, const row *r) {

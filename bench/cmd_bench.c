@@ -198,7 +198,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          "only its first N layers: for models larger than the memory", 1, 1 << 20, NULL},
         {"--md", AR_OPT_FLAG, &model.md, NULL, "the model's figures as llama-bench's table", 0, 0, NULL},
         {"--kernels", AR_OPT_FLAG, &kernels, NULL,
-         "time products with packed weights by the device's timestamps, if valid, beside its roof", 0, 0,
+         "time products with resident weights by the device's timestamps, if valid, beside its roof", 0, 0,
          NULL},
         {"--types", AR_OPT_STRING, &products.types, "LIST", "of these storage types, as Q4_0,F16 (all)", 0, 0,
          NULL},

@@ -24,7 +24,7 @@ typedef struct ar_attention {
 } ar_attention;
 
 /* Called by a block's forward for every product, norm, residual and attention, so that float, fake-quantized,
- * tapped, packed or cached evaluation are all choices of the caller. i indexes ar_block.linears, j
+ * tapped, resident or cached evaluation are all choices of the caller. i indexes ar_block.linears, j
  * ar_block.norms. What a hook leaves NULL its base does, and that one's base. Whoever overrides linear sees
  * every product: what takes several things at once (linears, gated, linear_add) falls through only where
  * neither it nor a part of it is overridden, and is composed of its parts there. Families use the ar_hook_
@@ -84,7 +84,8 @@ typedef struct ar_norm {
 ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *w,
                          ar_tensor *bias);
 
-/* How a weight is stored, for ar_packed_create: desc points into the file or into what the rest owns. */
+/* How a weight is stored, for ar_resident_weight_create: desc points into the file or into what the rest
+ * owns. */
 typedef struct ar_stored ar_stored;
 
 #define AR_MAX_LINEARS 16
@@ -150,7 +151,8 @@ typedef struct ar_samples {
 typedef struct ar_block_weights {
     ar_tensor *linears[AR_MAX_LINEARS], *biases[AR_MAX_LINEARS], *norms[AR_MAX_NORMS],
         *norm_biases[AR_MAX_NORMS];
-    ar_packed *packed[AR_MAX_LINEARS]; /* instead of linears[i] where weights are as they are stored */
+    ar_resident_weight
+        *resident[AR_MAX_LINEARS]; /* instead of linears[i] where weights are as they are stored */
     const ar_block *block;
     ar_hook hook; /* plain evaluation with these weights */
 } ar_block_weights;
@@ -167,9 +169,9 @@ ar_status ar_block_upload_norms(ar_tensor **norms, ar_tensor **biases, const ar_
 /* ---- the head: final norm, product and soft cap (quant/core/head.c) ---- */
 
 typedef struct ar_head {
-    ar_tensor *norm, *norm_bias; /* (hidden), (hidden) or NULL */
-    ar_tensor *rows;             /* (V, hidden) f32, or NULL: */
-    ar_packed *packed;           /* the same as it is stored */
+    ar_tensor *norm, *norm_bias;  /* (hidden), (hidden) or NULL */
+    ar_tensor *rows;              /* (V, hidden) f32, or NULL: */
+    ar_resident_weight *resident; /* the same as it is stored */
     ar_norm kind;
     float cap;
 } ar_head;
@@ -178,7 +180,7 @@ typedef struct ar_head {
 ar_status ar_head_init(ar_head *h, const ar_model *m, ar_device *device);
 ar_status ar_head_init_stored(ar_head *h, const ar_model *m, ar_device *device);
 void ar_head_deinit(ar_head *h);
-/* logits (N, V) of x (N, hidden). Gradients without `packed`: x, and norm, norm_bias and rows where asked
+/* logits (N, V) of x (N, hidden). Gradients without `resident`: x, and norm, norm_bias and rows where asked
  * for. Errors: those of the ops. */
 ar_status ar_head_record(const ar_head *h, ar_graph *g, ar_tensor **logits, ar_tensor *x);
 
@@ -275,7 +277,7 @@ ar_status ar_qlinear_check_scales(const ar_qlinear *q, const char *what, int64_t
 
 /* codes, row_order (O) and rows (O, I) are owned; NULL where desc does not point to them. */
 struct ar_stored {
-    ar_packed_desc desc;
+    ar_resident_weight_desc desc;
     ar_qlinear *codes;
     int32_t *row_order;
     float *rows;

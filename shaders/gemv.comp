@@ -1,4 +1,4 @@
-/* gemv: Y (N, O) = X (N, I) W'^T with packed W' (unpack.h), for columns n0 to n0 + columns - 1 of X^T, NC to
+/* gemv: Y (N, O) = X (N, I) W'^T with resident W' (unpack.h), for columns n0 to n0 + columns - 1 of X^T, NC to
  * a group.
  *   W  [panel][word][LP * VW rows]   X (N, nb * 32) f32, ldx float4 (gemv_lanes: floats) per row   Y pitch
  *   ldy

@@ -1,4 +1,4 @@
-/* unpack: packed W' (unpack.h) as panels for gemm, D [row / T][k - k0][T] f32 for k0 <= k < k0 + depth.
+/* unpack: resident W' (unpack.h) as panels for gemm, D [row / T][k - k0][T] f32 for k0 <= k < k0 + depth.
  * One item per (VW rows, block of 32 k): row_items * blocks items, neighbours along the rows; the first row
  * is r0 * VW of W's binding, the first block k0 / 32. D starts d0 vectors into its binding, W w0; T is a
  * multiple of VW.

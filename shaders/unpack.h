@@ -1,5 +1,5 @@
-/* Packed weights (backend/resident/packed.c makes them): W' (O, I) in panels of LP * VW rows, each panel
- * [word][row], so that the lanes of one load are VW output rows. Words of a row: first the codes,
+/* Resident weights (backend/resident/resident_weight.c makes them): W' (O, I) in panels of LP * VW rows, each
+ * panel [word][row], so that the lanes of one load are VW output rows. Words of a row: first the codes,
  * CODE_WORDS for every block of 32 inputs; then, for every unit of `ub` blocks, UNIT_WORDS words of scales.
  *   CODE  2 to 8  whole numbers of that many bits; 20 numbers of 4 bits into IQ4_NL's table;
  *         16, 17, 32  the weight itself as fp16, bf16, f32

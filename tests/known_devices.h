@@ -2,7 +2,7 @@
 #ifndef AR_TEST_KNOWN_DEVICES_H
 #define AR_TEST_KNOWN_DEVICES_H
 #include "graph.h"
-#include "packed.h"
+#include "resident_weight.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -63,11 +63,11 @@ static ar_status read_norm(const ar_block *b, float *dst, int32_t j) {
     return copy_rows(dst, of(b)->norms[b->index][j], 0, 1, HIDDEN);
 }
 static void describe(ar_stored *s, const float *rows, int64_t out, int64_t in) {
-    s->desc = (ar_packed_desc){.type = AR_QT_F32,
-                               .O = out,
-                               .I = in,
-                               .blocks = (const uint8_t *)rows,
-                               .row_stride = (uint64_t)in * sizeof *rows};
+    s->desc = (ar_resident_weight_desc){.type = AR_QT_F32,
+                                        .O = out,
+                                        .I = in,
+                                        .blocks = (const uint8_t *)rows,
+                                        .row_stride = (uint64_t)in * sizeof *rows};
 }
 static ar_status describe_linear(const ar_block *b, ar_stored *s, int32_t i) {
     describe(s, of(b)->linears[b->index][i], b->linears[i].O, b->linears[i].I);

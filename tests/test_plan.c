@@ -58,7 +58,7 @@ static void every_known_device_gets_its_plan(void **state) {
         assert_int_equal(p.gemm_tn, r->tn);
         assert_int_equal(p.gemm_wgx, r->wgx);
         assert_int_equal(p.gemm_lanes, r->facts == lavapipe ? 8 : 0);
-        assert_int_equal(p.packed_columns, r->facts == lavapipe ? UINT32_MAX : 8);
+        assert_int_equal(p.resident_columns, r->facts == lavapipe ? UINT32_MAX : 8);
         assert_int_equal(f.unified_memory, r->unified);
         assert_int_equal(p.device_memory_type, r->device_type);
         assert_int_equal(p.staging_memory_type, r->staging_type);
@@ -110,7 +110,7 @@ static void every_known_device_gets_its_variants(void **state) {
         assert_int_equal(p.variants[AR_F_attention_cached],
                          is_cpu ? AR_K_attention_cached : AR_K_attention_one);
         assert_int_equal(p.variants_asked, 0);
-        assert_int_equal(p.packed_lanes, lanes ? 8 : 0);
+        assert_int_equal(p.resident_lanes, lanes ? 8 : 0);
     }
     ar_device_facts wide = lavapipe(); /* AVX-512: gemv's loads are of eight */
     wide.subgroup_min = wide.subgroup_max = 16;
@@ -118,7 +118,7 @@ static void every_known_device_gets_its_variants(void **state) {
     assert_int_equal(ar_plan_make(&p, &wide), AR_OK);
     assert_int_equal(p.gemm_lanes, 16);
     assert_int_equal(p.variants[AR_F_gemv], AR_K_gemv);
-    assert_int_equal(p.packed_lanes, 0);
+    assert_int_equal(p.resident_lanes, 0);
 }
 
 static void a_variant_may_be_asked_for(void **state) {
@@ -157,7 +157,7 @@ static void what_the_build_left_out_is_not_taken(void **state) {
     assert_int_equal(ar__plan_make(&p, &f, NULL, left_out), AR_OK);
     assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm);
     assert_int_equal(p.variants[AR_F_gemv], AR_K_gemv);
-    assert_int_equal(p.gemm_lanes + p.packed_lanes, 0);
+    assert_int_equal(p.gemm_lanes + p.resident_lanes, 0);
     assert_int_equal(ar__plan_make(&p, &f, "gemm=gemm_lanes", left_out), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "a build whose glslang compiles it"));
     assert_int_equal(ar__plan_make(&p, &cl, NULL, left_out), AR_OK); /* OpenCL's text is always there */

@@ -108,24 +108,24 @@ static void fake_quantization(ar_graph *g) {
     }
 }
 
-static void packed_products(ar_graph *g) {
+static void resident_products(ar_graph *g) {
     ar_device *device = ar__graph_device(g);
     static const ar_qtype types[] = {AR_QT_F32, AR_QT_F16, AR_QT_Q4_0};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        ar_packed w = {.device = device,
-                       .type = types[i],
-                       .O = 128256,
-                       .I = 4096,
-                       .lp = device->plan.packed_lp,
-                       .vw = device->plan.vw};
-        ar_packed_desc part = {.type = types[i], .O = w.O, .I = w.I};
-        CHECK_OK(ar__packed_layout(&w, &part));
+        ar_resident_weight w = {.device = device,
+                                .type = types[i],
+                                .O = 128256,
+                                .I = 4096,
+                                .lp = device->plan.resident_lp,
+                                .vw = device->plan.vw};
+        ar_resident_weight_desc part = {.type = types[i], .O = w.O, .I = w.I};
+        CHECK_OK(ar__resident_layout(&w, &part));
         w.panels = (w.O + w.lp * w.vw - 1) / (w.lp * w.vw);
         w.words = temp(g, w.panels, (int64_t)w.pw * w.lp * w.vw);
         for (int64_t N = 1; N <= 4096; N *= 8) {
             ar_tensor *y = NULL;
-            CHECK_OK(ar_op_linear_packed(g, &y, temp(g, N, w.I), &w,
-                                         &(ar_packed_fuse){.residual = temp(g, N, w.O)}));
+            CHECK_OK(ar_op_linear_resident(g, &y, temp(g, N, w.I), &w,
+                                           &(ar_resident_weight_fuse){.residual = temp(g, N, w.O)}));
         }
     }
 }
@@ -157,8 +157,9 @@ static int32_t record(const ar_device_facts *facts, double submit_ms, void (*ops
 
 static void no_launch_is_longer_than_a_submission(void **state) {
     (void)state;
-    void (*const ops[])(ar_graph *) = {products,          attention,         generation,     head_and_losses,
-                                       rows_and_elements, fake_quantization, packed_products};
+    void (*const ops[])(ar_graph *) = {products,         attention,         generation,
+                                       head_and_losses,  rows_and_elements, fake_quantization,
+                                       resident_products};
     for (size_t i = 0; i < KNOWN_COUNT; i++)
         for (size_t j = 0; j < sizeof ops / sizeof ops[0]; j++) {
             ar_device_facts f = known_devices[i]();

@@ -22,46 +22,65 @@
 static const struct {
     const char *name;
     int32_t at, limit;
-} small[] = {{"div", 0, 1031},        {"half", 0, 1031},
-             {"quot", 0, 1031},       {"mean", 0, 4099},
-             {"mse", 1, 67},          {"fake_quant", 2, 9},
-             {"super", 1, 3},         {"square_sums", 0, 67},
-             {"linear", 0, 17},       {"linear", 1, 19},
-             {"linear", 2, 64},       {"gather", 0, 67},
-             {"embed", 0, 67},        {"embed", 1, 127},
-             {"rope", 1, 17},         {"rope", 2, 3},
-             {"rms_norm", 0, 67},     {"rms_norm", 1, 65},
-             {"layer_norm", 0, 67},   {"layer_norm", 1, 65},
-             {"gated", 1, 67},        {"act", 1, 67},
-             {"slice", 0, 9},         {"nll", 0, 9},
-             {"nll", 1, 129},         {"kl", 0, 9},
-             {"kl", 1, 129},          {"attention", 0, 1},
-             {"attention", 1, 33},    {"attention", 2, 4},
-             {"generate", 1, 9},      {"generate", 5, 65},
-             {"packed", 1, 18},       {"packed", 2, 256},
-             {"packed", 3, 9},        {"packed_bits", 1, 5},
-             {"packed_group", 3, 18}, {"packed_group", 4, 192}};
+} small[] = {{"div", 0, 1031},
+             {"half", 0, 1031},
+             {"quot", 0, 1031},
+             {"mean", 0, 4099},
+             {"mse", 1, 67},
+             {"fake_quant", 2, 9},
+             {"super", 1, 3},
+             {"square_sums", 0, 67},
+             {"linear", 0, 17},
+             {"linear", 1, 19},
+             {"linear", 2, 64},
+             {"gather", 0, 67},
+             {"embed", 0, 67},
+             {"embed", 1, 127},
+             {"rope", 1, 17},
+             {"rope", 2, 3},
+             {"rms_norm", 0, 67},
+             {"rms_norm", 1, 65},
+             {"layer_norm", 0, 67},
+             {"layer_norm", 1, 65},
+             {"gated", 1, 67},
+             {"act", 1, 67},
+             {"slice", 0, 9},
+             {"nll", 0, 9},
+             {"nll", 1, 129},
+             {"kl", 0, 9},
+             {"kl", 1, 129},
+             {"attention", 0, 1},
+             {"attention", 1, 33},
+             {"attention", 2, 4},
+             {"generate", 1, 9},
+             {"generate", 5, 65},
+             {"resident", 1, 18},
+             {"resident", 2, 256},
+             {"resident", 3, 9},
+             {"resident_bits", 1, 5},
+             {"resident_group", 3, 18},
+             {"resident_group", 4, 192}};
 
 /* Rows whose numbers are small as they are: what matters is how many groups there are. */
 static bool is_tiny(const ar__st_case *c) { return strcmp(c->name, "fake_quant") == 0 && c->p[3] <= 4; }
 
-/* With AR_TEST_SMALL: whether a row runs what another one runs with other numbers. Weights that are packed in
- * one way differ from others in a few kernel constants; all that is done with them is done for type 2 (Q4_0),
- * with every other type one product of each kernel. Their bits are for devices to check. */
+/* With AR_TEST_SMALL: whether a row runs what another one runs with other numbers. Weights that are resident
+ * in one way differ from others in a few kernel constants; all that is done with them is done for type 2
+ * (Q4_0), with every other type one product of each kernel. Their bits are for devices to check. */
 static bool is_redundant(const ar__st_case *c) {
-    if (strcmp(c->name, "packed_bits") == 0) return c->p[0] != 2 || c->p[3] != 0;
-    if (strcmp(c->name, "packed_group") == 0) return c->p[5] == 0;
-    if (strcmp(c->name, "packed") != 0 || c->p[0] == 2) return false;
+    if (strcmp(c->name, "resident_bits") == 0) return c->p[0] != 2 || c->p[3] != 0;
+    if (strcmp(c->name, "resident_group") == 0) return c->p[5] == 0;
+    if (strcmp(c->name, "resident") != 0 || c->p[0] == 2) return false;
     return c->p[3] == 2 || c->p[3] == 8 || c->p[3] > 9 || c->p[4] == 1 || c->p[4] >= 4;
 }
 
 /* The table's rows as they are to be run, *count of them; free() releases. */
-static ar__st_case *rows_to_run(int32_t *count, bool with_packed) {
+static ar__st_case *rows_to_run(int32_t *count, bool with_resident) {
     ar__st_case *rows = malloc((size_t)ar__st_case_count * sizeof *rows);
     assert_non_null(rows);
     *count = 0;
     for (int32_t i = 0; i < ar__st_case_count; i++)
-        if (with_packed || strncmp(ar__st_cases[i].name, "packed", 6) != 0)
+        if (with_resident || strncmp(ar__st_cases[i].name, "resident", 6) != 0)
             rows[(*count)++] = ar__st_cases[i];
     if (!getenv("AR_TEST_SMALL")) return rows;
     int32_t kept = 0;
@@ -111,13 +130,13 @@ static ar_status run_rows(const char *select, const ar_plan *plan, const ar__st_
     return status;
 }
 
-static void run_selftest(const ar_device_facts *facts, const ar_plan *plan, bool with_packed,
+static void run_selftest(const ar_device_facts *facts, const ar_plan *plan, bool with_resident,
                          const char *filter, int32_t repeat) {
     char select[24];
     snprintf(select, sizeof select, "%.7s:%d", facts->api, facts->index);
     tally t = {.device = select};
     int32_t count = 0;
-    ar__st_case *rows = rows_to_run(&count, with_packed);
+    ar__st_case *rows = rows_to_run(&count, with_resident);
     ar_status status = run_rows(select, plan, rows, count, filter, repeat, &t);
     free(rows);
     print_message("%s: %d results, seed %d\n", select, t.results, SEED);
@@ -134,8 +153,8 @@ static void every_device_passes(void **state) {
     for (int32_t i = 0; i < count; i++) run_selftest(&facts[i], NULL, true, NULL, 1);
 }
 
-/* Without the cases of packed weights, whose many kernels take minutes to compile: test_linear_packed.c runs
- * some of them under other plans. */
+/* Without the cases of resident weights, whose many kernels take minutes to compile: test_linear_resident.c
+ * runs some of them under other plans. */
 static void small_pieces_and_other_groups_pass(void **state) {
     (void)state;
     ar_device_facts facts[8];
@@ -163,9 +182,9 @@ static void lanes_that_share_with_nobody_pass(void **state) {
         if (strcmp(facts[i].api, "cl") != 0) continue;
         assert_int_equal(ar_plan_make(&plan, &facts[i]), AR_OK);
         plan.variants[AR_F_gemm] = AR_K_gemm_lanes, plan.variants[AR_F_gemv] = AR_K_gemv_lanes;
-        plan.gemm_lanes = plan.packed_lanes = plan.packed_wgy = 1;
+        plan.gemm_lanes = plan.resident_lanes = plan.resident_wgy = 1;
         run_selftest(&facts[i], &plan, true, "linear(", 1);
-        run_selftest(&facts[i], &plan, true, "packed(2, ", 1);
+        run_selftest(&facts[i], &plan, true, "resident(2, ", 1);
         used++;
     }
     if (used == 0) skip();

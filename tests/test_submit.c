@@ -9,7 +9,7 @@
 typedef struct results {
     ar_tensor *made[24], *kept[24]; /* device tensors; what to compare */
     int32_t made_count, kept_count, dispatches;
-    ar_packed *packed;
+    ar_resident_weight *resident;
 } results;
 
 static ar_tensor *numbers(results *r, ar_device *device, int64_t rows, int64_t columns, bool needs_grad) {
@@ -136,18 +136,18 @@ static void fake_quantization(results *r, ar_graph *g, ar_device *device) {
 
 /* Few rows of x through gemv, many through decoded panels (unless the device decodes for every few columns).
  */
-static void packed_products(results *r, ar_graph *g, ar_device *device) {
+static void resident_products(results *r, ar_graph *g, ar_device *device) {
     enum { O = 300, I = 128 };
     float *W = check_floats(O * I, 5, -1, 1);
-    ar_packed_desc part = {
+    ar_resident_weight_desc part = {
         .type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)W, .row_stride = I * 4};
-    CHECK_OK(ar_packed_create(&r->packed, device, &part, 1, false));
+    CHECK_OK(ar_resident_weight_create(&r->resident, device, &part, 1, false));
     free(W);
     for (int64_t N = 1; N <= 81; N *= 9) {
         ar_tensor *y = NULL;
-        ar_packed_fuse fuse = {.bias = numbers(r, device, O, -1, false),
-                               .residual = numbers(r, device, N, O, false)};
-        CHECK_OK(ar_op_linear_packed(g, &y, numbers(r, device, N, I, false), r->packed, &fuse));
+        ar_resident_weight_fuse fuse = {.bias = numbers(r, device, O, -1, false),
+                                        .residual = numbers(r, device, N, O, false)};
+        CHECK_OK(ar_op_linear_resident(g, &y, numbers(r, device, N, I, false), r->resident, &fuse));
         keep(r, g, y);
     }
 }
@@ -169,7 +169,7 @@ static void record_and_run(results *r, ar_graph **g, ar_device *device, recorder
 
 static void release(results *r, ar_graph *g) {
     ar_graph_destroy(g);
-    ar_packed_destroy(r->packed);
+    ar_resident_weight_destroy(r->resident);
     for (int32_t i = 0; i < r->made_count; i++) ar_tensor_destroy(r->made[i]);
 }
 
@@ -219,7 +219,7 @@ static void cut_products_equal_whole_ones(void **state) {
     (void)state;
     check(gemms);
     check(layers);
-    check(packed_products);
+    check(resident_products);
     check_each_plan(cut_equals_whole, &ops, as_on_a_gpu);
 }
 

@@ -22,7 +22,7 @@ typedef struct ar__graph_node {
  * ld whose rows run along k or across it, in panels of `tile` rows. */
 typedef struct ar__pack {
     const ar_tensor *source;
-    const ar_packed *weights; /* or decoded from these; source is NULL then */
+    const ar_resident_weight *weights; /* or decoded from these; source is NULL then */
     ar_tensor *packed;
     int64_t row0, rows, k0, depth, ld;
     uint32_t tile;

@@ -115,19 +115,19 @@ static void gemm_shape(ar_plan *plan, const ar_device_facts *f, device_class cla
  * by lane: 128 columns of 1024 x 1024 25 against 19 GFLOP per CPU second. */
 static void gemv_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
     uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? f->subgroup_max : 0;
-    plan->packed_wgy = class == CLASS_CPU || lanes ? 1 : 16;
-    plan->packed_lanes = lanes;
-    plan->packed_columns = lanes ? UINT32_MAX : 8;
-    plan->packed_tile = lanes ? 8 : 4;
+    plan->resident_wgy = class == CLASS_CPU || lanes ? 1 : 16;
+    plan->resident_lanes = lanes;
+    plan->resident_columns = lanes ? UINT32_MAX : 8;
+    plan->resident_tile = lanes ? 8 : 4;
 }
 
 /* A CPU's item does a whole row of W'; llvmpipe's eight lanes share their loads of x. GPUs have more items
  * than rows to give: 16 slices of the inputs, and 8 items side by side load 128 bytes. */
 static void packed_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
     bool one = class == CLASS_CPU && is_api(f, "cl");
-    plan->packed_wgx = plan->packed_lp = one ? 1 : 8;
+    plan->resident_wgx = plan->resident_lp = one ? 1 : 8;
     gemv_shape(plan, f, class);
-    plan->packed_norm = class != CLASS_CPU ? UINT64_MAX : one ? 0 : NORM_WEIGHTS;
+    plan->resident_norm = class != CLASS_CPU ? UINT64_MAX : one ? 0 : NORM_WEIGHTS;
 }
 
 static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class class) {

@@ -3,7 +3,7 @@
  * panels as the plan allows to be in flight, so that cuts by time leave packs and sums alone. */
 #include "graph.h"
 #include "op.h"
-#include "packed.h"
+#include "resident_weight.h"
 #include <string.h>
 
 /* Packs larger than this are cut: two of them live at once beside what they were made from. */
@@ -112,7 +112,7 @@ static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want)
     int64_t dims[3] = {(p.rows + p.tile - 1) / p.tile, p.depth, p.tile};
     AR_TRY(ar_graph_temp(g, &p.packed, AR_F32, 3, dims));
     if (p.weights)
-        AR_TRY(ar__packed_unpack(g, p.packed, p.weights, p.row0, p.rows, p.k0, p.depth, p.tile));
+        AR_TRY(ar__resident_unpack(g, p.packed, p.weights, p.row0, p.rows, p.k0, p.depth, p.tile));
     else
         AR_TRY(emit_pack(g, &p));
     AR_TRY(ar__graph_grow((void **)&g->packs, &g->pack_capacity, g->pack_count, sizeof *g->packs));
@@ -210,7 +210,7 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B
     return AR_OK;
 }
 
-/* C = A B cut into the chunks of t. B says what to pack: a tensor or packed weights. */
+/* C = A B cut into the chunks of t. B says what to pack: a tensor or resident weights. */
 static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__pack *B, const tiles *t,
                              int64_t M, int64_t N, int64_t K, bool accumulate) {
     for (ar__cut k = ar__cut_into(K, t->k); ar__cut_next(&k);)
@@ -245,7 +245,7 @@ ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_
     return emit_chunks(g, C, A, &b, &t, M, N, K, accumulate);
 }
 
-ar_status ar__gemm_packed(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_packed *w) {
+ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_resident_weight *w) {
     tiles t;
     int64_t M = x->dims[0];
     AR_TRY(choose_tiles(g, &t, M, w->O, w->I));

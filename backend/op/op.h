@@ -16,7 +16,7 @@ bool ar__wants_few_items(const ar_device *device);
 uint32_t ar__row_group(const ar_device *device);
 
 /* gemm.c: C (N, O) = x (N, I) W'^T through decoded panels of bounded size. */
-ar_status ar__gemm_packed(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_packed *w);
+ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_resident_weight *w);
 
 /* sum_rows.c: s (I) is the sum of X's rows (N, I), or grows by it; N may be 0. */
 ar_status ar__emit_sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool accumulate);

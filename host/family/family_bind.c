@@ -115,7 +115,7 @@ static ar_status read_final_norm_bias(const ar_model *m, float *dst) {
 /* Blocks in the file, and where they are in another order, that order. UNSUPPORTED where there are none. */
 static ar_status describe_blocks(const bound *m, ar_stored *s, int64_t index) {
     const ar_weights *w = &m->open->weights;
-    ar_packed_desc *d = &s->desc;
+    ar_resident_weight_desc *d = &s->desc;
     if (!w->vtable->raw) return AR_ERR_UNSUPPORTED;
     AR_TRY(w->vtable->raw(w->impl, &d->type, &d->blocks, &d->row_stride, index));
     if (!w->vtable->raw_row) return AR_OK;
@@ -131,32 +131,32 @@ static ar_status describe_blocks(const bound *m, ar_stored *s, int64_t index) {
 /* Codes as a quantizer wrote them. */
 static ar_status describe_codes(const bound *m, ar_stored *s, int64_t index) {
     const ar_weights *w = &m->open->weights;
-    ar_packed_desc *d = &s->desc;
+    ar_resident_weight_desc *d = &s->desc;
     if (!w->vtable->read_codes) return AR_ERR_UNSUPPORTED;
     ar_qlinear *q = s->codes = ar__alloc(1, sizeof *q);
     if (!q) return AR_ERR_MEMORY;
     AR_TRY(w->vtable->read_codes(w->impl, q, index));
     if (q->scheme.super != AR_SUPER_NONE) return AR_ERR_UNSUPPORTED;
-    *d = (ar_packed_desc){.type = AR_QT_GROUP,
-                          .O = q->O,
-                          .I = q->I,
-                          .scheme = q->scheme,
-                          .codes = q->codes,
-                          .scales = q->scales,
-                          .zeros = q->zeros,
-                          .mins = q->mins};
+    *d = (ar_resident_weight_desc){.type = AR_QT_GROUP,
+                                   .O = q->O,
+                                   .I = q->I,
+                                   .scheme = q->scheme,
+                                   .codes = q->codes,
+                                   .scales = q->scales,
+                                   .zeros = q->zeros,
+                                   .mins = q->mins};
     return AR_OK;
 }
 
 static ar_status describe(const bound *m, ar_stored *s, int64_t index, int64_t O, int64_t I) {
-    s->desc = (ar_packed_desc){.O = O, .I = I};
+    s->desc = (ar_resident_weight_desc){.O = O, .I = I};
     ar_status status = describe_blocks(m, s, index);
     return status == AR_ERR_UNSUPPORTED ? describe_codes(m, s, index) : status;
 }
 
 /* f32 rows that were read into *s. */
 static void describe_rows(ar_stored *s, int64_t O, int64_t I) {
-    s->desc = (ar_packed_desc){
+    s->desc = (ar_resident_weight_desc){
         .type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)s->rows, .row_stride = 4 * (uint64_t)I};
 }
 

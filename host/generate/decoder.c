@@ -247,7 +247,7 @@ static ar_status prepare(ar_decoder *d, int32_t *C) {
     const ar_model *m = &d->m->model;
     AR_TRY(upload_blocks(d));
     AR_TRY(ar_head_init_stored(&d->head, m, d->device));
-    d->weight_bytes += ar_packed_bytes(d->head.packed);
+    d->weight_bytes += ar_resident_weight_bytes(d->head.resident);
     AR_TRY(choose_context(d, C));
     d->caches = ar__alloc((size_t)m->block_count, 2 * sizeof *d->caches);
     if (!d->caches) return AR_ERR_MEMORY;

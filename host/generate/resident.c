@@ -107,7 +107,7 @@ done:
 
 /* ---- reading, repacking, uploading ---- */
 
-static bool agree(const ar_packed_desc *a, const ar_packed_desc *b) {
+static bool agree(const ar_resident_weight_desc *a, const ar_resident_weight_desc *b) {
     return a->type == b->type && a->I == b->I &&
            (a->type != AR_QT_GROUP ||
             (a->scheme.bits == b->scheme.bits && a->scheme.group == b->scheme.group &&
@@ -145,7 +145,7 @@ static void split_group(ar_resident *r, int32_t n) {
 /* *split = its parts are stored in different ways, so that they cannot be one weight. */
 static ar_status upload_group(ar__group *group, const ar_block *b, ar_device *device, bool *split) {
     ar_stored stored[AR__PARTS] = {0};
-    ar_packed_desc parts[AR__PARTS];
+    ar_resident_weight_desc parts[AR__PARTS];
     ar_status status = AR_OK;
     *split = false;
     for (int32_t n = 0; n < group->count && !*split; n++) {
@@ -154,7 +154,7 @@ static ar_status upload_group(ar__group *group, const ar_block *b, ar_device *de
         *split = !agree(&parts[0], &parts[n]);
     }
     if (*split) goto done;
-    AR_GO(ar_packed_create(&group->W, device, parts, group->count, group->is_gated));
+    AR_GO(ar_resident_weight_create(&group->W, device, parts, group->count, group->is_gated));
     AR_GO(upload_biases(group, b, device));
 done:
     for (int32_t n = 0; n < group->count; n++) ar_stored_deinit(&stored[n]);
@@ -180,7 +180,7 @@ done:
 
 void ar__resident_deinit(ar_resident *r) {
     for (int32_t n = 0; n < r->group_count; n++) {
-        ar_packed_destroy(r->groups[n].W);
+        ar_resident_weight_destroy(r->groups[n].W);
         ar_tensor_destroy(r->groups[n].bias);
     }
     for (int32_t j = 0; j < AR_MAX_NORMS; j++) {
@@ -192,7 +192,7 @@ void ar__resident_deinit(ar_resident *r) {
 
 uint64_t ar__resident_bytes(const ar_resident *r) {
     uint64_t bytes = 0;
-    for (int32_t n = 0; n < r->group_count; n++) bytes += ar_packed_bytes(r->groups[n].W);
+    for (int32_t n = 0; n < r->group_count; n++) bytes += ar_resident_weight_bytes(r->groups[n].W);
     return bytes;
 }
 
@@ -238,7 +238,7 @@ static ar_status hook_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_
 
 /* y = x times the group, with the norm of x, the bias and what fuse says already. */
 static ar_status multiply(ar__recorder *c, ar_graph *g, ar_tensor **y, const ar__group *group, ar_tensor *x,
-                          ar_packed_fuse fuse) {
+                          ar_resident_weight_fuse fuse) {
     ar__lazy *lazy = find_lazy(c, x);
     fuse.bias = group->bias;
     if (lazy && lazy->norm >= 0 && !lazy->made) {
@@ -248,7 +248,7 @@ static ar_status multiply(ar__recorder *c, ar_graph *g, ar_tensor **y, const ar_
     } else {
         AR_TRY(make(c, g, &x));
     }
-    return ar_op_linear_packed(g, y, x, group->W, &fuse);
+    return ar_op_linear_resident(g, y, x, group->W, &fuse);
 }
 
 /* The group of linear i, and i's place in it. */
@@ -269,7 +269,7 @@ static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, a
     int32_t place;
     const ar__group *group = find_group(c->r, i, &place);
     if (!group || group->count != 1) return no_group(c, i);
-    return multiply(c, g, y, group, x, (ar_packed_fuse){0});
+    return multiply(c, g, y, group, x, (ar_resident_weight_fuse){0});
 }
 
 static ar_status hook_linears(void *ctx, ar_graph *g, ar_tensor **y, const int32_t *i, int32_t count,
@@ -286,7 +286,7 @@ static ar_status hook_linears(void *ctx, ar_graph *g, ar_tensor **y, const int32
     ar_tensor *whole = NULL;
     if (group->is_gated || group->count != count || memcmp(group->i, i, (size_t)count * sizeof *i) != 0)
         return no_group(c, i[0]);
-    AR_TRY(multiply(c, g, &whole, group, x, (ar_packed_fuse){0}));
+    AR_TRY(multiply(c, g, &whole, group, x, (ar_resident_weight_fuse){0}));
     for (int32_t n = 0; n < count; n++)
         AR_TRY(add_lazy(c, g, &y[n], whole, -1, group->first[n], group->first[n + 1] - group->first[n]));
     return AR_OK;
@@ -299,7 +299,7 @@ static ar_status hook_gated(void *ctx, ar_graph *g, ar_tensor **y, int32_t gate,
     const ar__group *group = find_group(c->r, gate, &place);
     ar_tensor *both[2] = {NULL, NULL};
     if (group && group->is_gated && act == AR_ACT_SILU)
-        return multiply(c, g, y, group, x, (ar_packed_fuse){.silu_gated = true});
+        return multiply(c, g, y, group, x, (ar_resident_weight_fuse){.silu_gated = true});
     AR_TRY(hook_linears(c, g, both, parts, 2, x));
     for (int32_t n = 0; n < 2; n++) AR_TRY(make(c, g, &both[n]));
     return ar_op_gated(g, y, both[0], both[1], act);
@@ -312,7 +312,7 @@ static ar_status hook_linear_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t 
     const ar__group *group = find_group(c->r, i, &place);
     if (!group || group->count != 1) return no_group(c, i);
     AR_TRY(make(c, g, &residual));
-    return multiply(c, g, y, group, x, (ar_packed_fuse){.residual = residual});
+    return multiply(c, g, y, group, x, (ar_resident_weight_fuse){.residual = residual});
 }
 
 static ar_status hook_add(void *ctx, ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b) {

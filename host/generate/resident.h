@@ -13,7 +13,7 @@ typedef struct ar__group {
     int32_t count, i[AR__PARTS];
     int64_t first[AR__PARTS + 1]; /* columns of the product, and their number */
     bool is_gated;                /* i[0] is the gate, i[1] up, interleaved */
-    ar_packed *W;
+    ar_resident_weight *W;
     ar_tensor *bias; /* (columns); NULL = none */
 } ar__group;
 

@@ -21,8 +21,9 @@ ar_status ar_norm_record(const ar_norm *norm, ar_graph *g, ar_tensor **y, ar_ten
 
 static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
     const ar_block_weights *w = ctx;
-    if (w->packed[i])
-        return ar_op_linear_packed(g, y, x, w->packed[i], &(ar_packed_fuse){.bias = w->biases[i]});
+    if (w->resident[i])
+        return ar_op_linear_resident(g, y, x, w->resident[i],
+                                     &(ar_resident_weight_fuse){.bias = w->biases[i]});
     return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
 }
 
@@ -59,10 +60,10 @@ done:
     return status;
 }
 
-static ar_status upload_stored(ar_packed **t, const ar_block *block, int32_t i, ar_device *device) {
+static ar_status upload_stored(ar_resident_weight **t, const ar_block *block, int32_t i, ar_device *device) {
     ar_stored stored = {0};
     ar_status status = block->describe_linear(block, &stored, i);
-    if (status == AR_OK) status = ar_packed_create(t, device, &stored.desc, 1, false);
+    if (status == AR_OK) status = ar_resident_weight_create(t, device, &stored.desc, 1, false);
     ar_stored_deinit(&stored);
     return status;
 }
@@ -101,7 +102,7 @@ static ar_status init_weights(ar_block_weights *w, const ar_block *block, ar_dev
     w->block = block;
     for (int32_t i = 0; i < block->linear_count; i++) {
         AR_GO(as_stored
-                  ? upload_stored(&w->packed[i], block, i, device)
+                  ? upload_stored(&w->resident[i], block, i, device)
                   : upload_linear(&w->linears[i], block, i, device, skip && !skip[i] ? &schemes[i] : NULL));
         if (block->linears[i].has_bias)
             AR_GO(upload_vector(&w->biases[i], block, block->read_bias, i, block->linears[i].O, device));
@@ -128,7 +129,7 @@ ar_status ar_block_weights_init_stored(ar_block_weights *w, const ar_block *bloc
 
 void ar_block_weights_deinit(ar_block_weights *w) {
     for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
-        ar_packed_destroy(w->packed[i]);
+        ar_resident_weight_destroy(w->resident[i]);
         ar_tensor_destroy(w->linears[i]);
         ar_tensor_destroy(w->biases[i]);
     }

@@ -56,7 +56,7 @@ ar_status ar_head_init_stored(ar_head *h, const ar_model *m, ar_device *device) 
     *h = (ar_head){.kind = m->final_norm, .cap = m->logit_cap};
     AR_GO(upload_norm(h, m, device));
     AR_GO(m->describe_head(m, &stored));
-    AR_GO(ar_packed_create(&h->packed, device, &stored.desc, 1, false));
+    AR_GO(ar_resident_weight_create(&h->resident, device, &stored.desc, 1, false));
 done:
     ar_stored_deinit(&stored);
     if (status != AR_OK) ar_head_deinit(h);
@@ -67,19 +67,19 @@ void ar_head_deinit(ar_head *h) {
     ar_tensor_destroy(h->norm);
     ar_tensor_destroy(h->norm_bias);
     ar_tensor_destroy(h->rows);
-    ar_packed_destroy(h->packed);
+    ar_resident_weight_destroy(h->resident);
     *h = (ar_head){0};
 }
 
 ar_status ar_head_record(const ar_head *h, ar_graph *g, ar_tensor **logits, ar_tensor *x) {
-    ar_packed_fuse fuse = {.norm = h->norm, .norm_eps = h->kind.eps};
+    ar_resident_weight_fuse fuse = {.norm = h->norm, .norm_eps = h->kind.eps};
     ar_tensor *z;
-    if (!h->packed || h->kind.kind != AR_NORM_RMS || h->kind.has_bias) {
+    if (!h->resident || h->kind.kind != AR_NORM_RMS || h->kind.has_bias) {
         AR_TRY(ar_norm_record(&h->kind, g, &x, x, h->norm, h->norm_bias));
-        fuse = (ar_packed_fuse){0};
+        fuse = (ar_resident_weight_fuse){0};
     }
-    if (h->packed)
-        AR_TRY(ar_op_linear_packed(g, &z, x, h->packed, &fuse));
+    if (h->resident)
+        AR_TRY(ar_op_linear_resident(g, &z, x, h->resident, &fuse));
     else
         AR_TRY(ar_op_linear(g, &z, x, h->rows, NULL));
     return ar_op_soft_cap(g, logits, z, h->cap);

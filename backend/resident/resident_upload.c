@@ -1,7 +1,7 @@
-/* Packed weights on their way to the device: worker threads repack chunks of panels while the owner of the
+/* Resident weights on their way to the device: worker threads repack chunks of panels while the owner of the
  * device uploads the finished ones in order, and repacks too when none is ready. Only the owner touches the
  * device, and workers neither allocate nor fail. Where no thread can be had, the owner does it all. */
-#include "packed.h"
+#include "resident_weight.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,8 @@
 #define SLOTS_MAX   (2 * (WORKERS_MAX + 1))
 
 typedef struct upload {
-    const ar_packed *w;
-    const ar_packed_desc *parts;
+    const ar_resident_weight *w;
+    const ar_resident_weight_desc *parts;
     uint32_t *panels; /* `slots` chunks; chunk i lies in slot i % slots */
     int64_t chunk_panels, chunks, slots;
     pthread_mutex_t lock; /* of what follows */
@@ -27,8 +27,8 @@ typedef struct upload {
 /* ---- repacking ---- */
 
 /* Where row `at` of the whole comes from. */
-static const ar_packed_desc *find_row(const ar_packed *w, const ar_packed_desc *parts, int64_t at,
-                                      int64_t *o) {
+static const ar_resident_weight_desc *find_row(const ar_resident_weight *w,
+                                               const ar_resident_weight_desc *parts, int64_t at, int64_t *o) {
     if (w->is_interleaved) {
         *o = at / 2;
         return &parts[at % 2];
@@ -38,7 +38,8 @@ static const ar_packed_desc *find_row(const ar_packed *w, const ar_packed_desc *
     return parts;
 }
 
-static void make_panel(uint32_t *panel, const ar_packed *w, const ar_packed_desc *parts, int64_t index) {
+static void make_panel(uint32_t *panel, const ar_resident_weight *w, const ar_resident_weight_desc *parts,
+                       int64_t index) {
     int64_t height = (int64_t)w->lp * w->vw, top = index * height;
     int64_t rows = w->O - top < height ? w->O - top : height;
     if (rows < height || w->I % AR__BLOCK) /* words that no row writes */
@@ -46,12 +47,12 @@ static void make_panel(uint32_t *panel, const ar_packed *w, const ar_packed_desc
     for (uint32_t first = 0; first < w->nb; first += AR__SPAN)
         for (int64_t r = 0; r < rows; r++) {
             int64_t o;
-            const ar_packed_desc *part = find_row(w, parts, top + r, &o);
-            ar__packed_span(panel + r, (size_t)height, w, part, o, first);
+            const ar_resident_weight_desc *part = find_row(w, parts, top + r, &o);
+            ar__resident_span(panel + r, (size_t)height, w, part, o, first);
         }
 }
 
-static size_t panel_words(const ar_packed *w) { return (size_t)w->pw * w->lp * w->vw; }
+static size_t panel_words(const ar_resident_weight *w) { return (size_t)w->pw * w->lp * w->vw; }
 
 static uint32_t *slot_of(const upload *u, int64_t chunk) {
     return u->panels + (size_t)(chunk % u->slots * u->chunk_panels) * panel_words(u->w);
@@ -133,7 +134,7 @@ static ar_status run_threads(upload *u, int64_t wanted) {
     return status;
 }
 
-ar_status ar__packed_upload(ar_packed *w, const ar_packed_desc *parts) {
+ar_status ar__resident_upload(ar_resident_weight *w, const ar_resident_weight_desc *parts) {
     upload u = {.w = w, .parts = parts};
     size_t bytes = panel_words(w) * sizeof *u.panels;
     u.chunk_panels = (int64_t)(CHUNK_BYTES / bytes) + 1;

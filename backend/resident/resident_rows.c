@@ -2,7 +2,7 @@
  * gathered from the stored bytes, eight at a time. A span is 256 inputs, the block of K-quants: so much of a
  * panel stays in the nearest cache while its rows are written one after the other. Formulas: docs/formats.md
  * and github.com/ggml-org/ggml. */
-#include "packed.h"
+#include "resident_weight.h"
 #include "qblocks.h"
 #include <string.h>
 
@@ -108,7 +108,8 @@ static uint32_t small_block(row r, ar_qtype type, const uint8_t *at) {
 }
 
 /* Blocks [first, end) of a row whose blocks begin at `at`; first is even. */
-static void small_blocks(row r, const ar_packed *w, const uint8_t *at, uint32_t first, uint32_t end) {
+static void small_blocks(row r, const ar_resident_weight *w, const uint8_t *at, uint32_t first,
+                         uint32_t end) {
     size_t bytes = (size_t)ar_qtype_bytes(w->type);
     row scales = from(r, (size_t)w->nb * w->code_words);
     uint32_t s = 0;
@@ -174,7 +175,7 @@ static void q6_k(row *blocks, uint32_t *scales, const ar__q6_k *b) {
     for (int i = 0; i < 4; i++) scales[1 + i] = word_at(b->scales + 4 * i);
 }
 
-static void super_block(row r, const ar_packed *w, const uint8_t *at, uint32_t first) {
+static void super_block(row r, const ar_resident_weight *w, const uint8_t *at, uint32_t first) {
     row blocks[8], unit = from(r, (size_t)w->nb * w->code_words + 5 * (size_t)(first / 8));
     uint32_t scales[5] = {0};
     at += first / 8 * (size_t)ar_qtype_bytes(w->type);
@@ -191,7 +192,7 @@ static void super_block(row r, const ar_packed *w, const uint8_t *at, uint32_t f
 
 /* ---- floats, and codes of an ar_scheme ---- */
 
-static void floats(row r, const ar_packed *w, const uint8_t *at, uint32_t first, uint32_t end) {
+static void floats(row r, const ar_resident_weight *w, const uint8_t *at, uint32_t first, uint32_t end) {
     int64_t last = (int64_t)end * AR__BLOCK < w->I ? (int64_t)end * AR__BLOCK : w->I;
     int64_t i = (int64_t)first * AR__BLOCK;
     if (w->code == 32) {
@@ -203,8 +204,8 @@ static void floats(row r, const ar_packed *w, const uint8_t *at, uint32_t first,
 }
 
 /* The constant zero point of signed codes is folded into two's complement. */
-static void group_codes(row r, const ar_packed *w, const ar_packed_desc *p, int64_t o, uint32_t first,
-                        uint32_t end) {
+static void group_codes(row r, const ar_resident_weight *w, const ar_resident_weight_desc *p, int64_t o,
+                        uint32_t first, uint32_t end) {
     uint32_t bits = (uint32_t)p->scheme.bits;
     const uint8_t *stored = p->codes + o * w->I;
     uint8_t q[AR__BLOCK], mask = (uint8_t)((1u << bits) - 1);
@@ -217,7 +218,7 @@ static void group_codes(row r, const ar_packed *w, const ar_packed_desc *p, int6
     }
 }
 
-static void group_scales(row r, const ar_packed *w, const ar_packed_desc *p, int64_t o) {
+static void group_scales(row r, const ar_resident_weight *w, const ar_resident_weight_desc *p, int64_t o) {
     int64_t groups = ar_scheme_groups(&p->scheme, w->I);
     row scales = from(r, (size_t)w->nb * w->code_words);
     uint32_t s = 0;
@@ -232,8 +233,8 @@ static void group_scales(row r, const ar_packed *w, const ar_packed_desc *p, int
 }
 
 /* Groups that cut blocks: the weights themselves, as ar_qlinear_dequant makes them. */
-static void dense(row r, const ar_packed *w, const ar_packed_desc *p, int64_t o, uint32_t first,
-                  uint32_t end) {
+static void dense(row r, const ar_resident_weight *w, const ar_resident_weight_desc *p, int64_t o,
+                  uint32_t first, uint32_t end) {
     int64_t groups = ar_scheme_groups(&p->scheme, w->I), G = groups == 1 ? w->I : p->scheme.group;
     for (int64_t i = (int64_t)first * AR__BLOCK; i < (int64_t)end * AR__BLOCK && i < w->I; i++) {
         int64_t group = o * groups + i / G;
@@ -251,8 +252,8 @@ static void dense(row r, const ar_packed *w, const ar_packed_desc *p, int64_t o,
 
 /* ---- spans ---- */
 
-void ar__packed_span(uint32_t *words, size_t step, const ar_packed *w, const ar_packed_desc *p, int64_t o,
-                     uint32_t first) {
+void ar__resident_span(uint32_t *words, size_t step, const ar_resident_weight *w,
+                       const ar_resident_weight_desc *p, int64_t o, uint32_t first) {
     row r = {words, step};
     uint32_t end = w->nb - first < AR__SPAN ? w->nb : first + AR__SPAN;
     if (p->type == AR_QT_GROUP) {

@@ -1,5 +1,5 @@
-/* Packed weights, shared by packed.c and packed_*.c (repacking, decoding), op_linear_packed.c and gemm.c
- * (products). */
+/* Resident weights, shared by resident_weight.c and resident_*.c (repacking, decoding), op_linear_resident.c
+ * and gemm.c (products). */
 #ifndef AR_PACKED_H
 #define AR_PACKED_H
 #include "internal.h"
@@ -8,7 +8,7 @@
 #define AR__SPAN  8  /* blocks of a row repacked together: those of a K-quant's block */
 
 /* The layout of shaders/unpack.h: rows padded to whole panels, inputs to whole blocks. */
-struct ar_packed {
+struct ar_resident_weight {
     ar_device *device;
     ar_tensor *words; /* (panels, pw * lp * vw) u32; NULL when O is 0 */
     ar_qtype type;
@@ -20,21 +20,21 @@ struct ar_packed {
     uint32_t lp, vw;         /* a panel has lp * vw rows */
 };
 
-/* ---- packed.c ---- */
+/* ---- resident_weight.c ---- */
 
 /* Code and scale kinds, words and units of a part; F32 for groups that cut blocks. */
-ar_status ar__packed_layout(ar_packed *w, const ar_packed_desc *part);
+ar_status ar__resident_layout(ar_resident_weight *w, const ar_resident_weight_desc *part);
 
-/* ---- packed_rows.c, packed_upload.c ---- */
+/* ---- resident_rows.c, resident_upload.c ---- */
 
 /* Of row o of a part: the words of blocks [first, first + AR__SPAN) and their scales, word i of the row at
  * words[i * step]. first is a multiple of AR__SPAN; inputs behind the last one get no words. */
-void ar__packed_span(uint32_t *words, size_t step, const ar_packed *w, const ar_packed_desc *part, int64_t o,
-                     uint32_t first);
+void ar__resident_span(uint32_t *words, size_t step, const ar_resident_weight *w,
+                       const ar_resident_weight_desc *part, int64_t o, uint32_t first);
 /* Repacks all rows of the parts into w->words. Errors: MEMORY, DEVICE. */
-ar_status ar__packed_upload(ar_packed *w, const ar_packed_desc *parts);
+ar_status ar__resident_upload(ar_resident_weight *w, const ar_resident_weight_desc *parts);
 
-/* ---- packed_decode.c ---- */
+/* ---- resident_decode.c ---- */
 
 /* A range of panels as an operand, and the first row of it. */
 typedef struct ar__panels {
@@ -43,10 +43,10 @@ typedef struct ar__panels {
     ar__operand operand;
 } ar__panels;
 /* The panels from `first` on that one binding holds, up to `end`. */
-ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end);
+ar__panels ar__resident_bind(const ar_resident_weight *w, int64_t first, int64_t end);
 
 /* Decodes rows [row0, row0 + rows) and inputs [k0, k0 + depth) of w into panels of `tile` rows for gemm. row0
  * is a multiple of the device's vw, k0 of 32. */
-ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, int64_t row0, int64_t rows,
-                            int64_t k0, int64_t depth, uint32_t tile);
+ar_status ar__resident_unpack(ar_graph *g, ar_tensor *panels, const ar_resident_weight *w, int64_t row0,
+                              int64_t rows, int64_t k0, int64_t depth, uint32_t tile);
 #endif

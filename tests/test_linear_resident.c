@@ -1,21 +1,22 @@
-/* Packed weights beyond the selftest's cases: bad input, device bytes, weights of many chunks, plans of other
- * devices, products that meet the same weights as ar_op_linear. Includes backend/resident/packed.h for the
- * layout. ctest-labels: device vulkan threads */
+/* Resident weights beyond the selftest's cases: bad input, device bytes, weights of many chunks, plans of
+ * other devices, products that meet the same weights as ar_op_linear. Includes
+ * backend/resident/resident_weight.h for the layout. ctest-labels: device vulkan threads */
 #include "op_check.h"
-#include "packed.h"
+#include "resident_weight.h"
 
 /* ---- bad input ---- */
 
-static ar_packed_desc q8_desc(const uint8_t *blocks, int64_t O, int64_t I) {
-    return (ar_packed_desc){
+static ar_resident_weight_desc q8_desc(const uint8_t *blocks, int64_t O, int64_t I) {
+    return (ar_resident_weight_desc){
         .type = AR_QT_Q8_0, .O = O, .I = I, .blocks = blocks, .row_stride = (uint64_t)(I / 32 * 34)};
 }
 
-static ar_status try_create(ar_device *device, const ar_packed_desc *parts, int32_t count, bool interleave2) {
-    ar_packed *w = NULL;
-    ar_status status = ar_packed_create(&w, device, parts, count, interleave2);
+static ar_status try_create(ar_device *device, const ar_resident_weight_desc *parts, int32_t count,
+                            bool interleave2) {
+    ar_resident_weight *w = NULL;
+    ar_status status = ar_resident_weight_create(&w, device, parts, count, interleave2);
     if (status != AR_OK) assert_null(w);
-    ar_packed_destroy(w);
+    ar_resident_weight_destroy(w);
     return status;
 }
 
@@ -24,7 +25,7 @@ static void create_refuses_bad_parts(void **state) {
     ar_device *device = NULL;
     uint8_t *blocks = calloc(1, 34 * 64);
     CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
-    ar_packed_desc good = q8_desc(blocks, 4, 64), bad = good;
+    ar_resident_weight_desc good = q8_desc(blocks, 4, 64), bad = good;
     assert_int_equal(try_create(device, &good, 1, false), AR_OK);
     assert_int_equal(try_create(device, &good, 0, false), AR_ERR_ARG);
     bad.I = 65; /* no whole blocks */
@@ -39,13 +40,14 @@ static void create_refuses_bad_parts(void **state) {
     assert_int_equal(try_create(device, &bad, 1, false), AR_ERR_SHAPE);
     bad = good, bad.type = AR_QT_COUNT;
     assert_int_equal(try_create(device, &bad, 1, false), AR_ERR_ARG);
-    ar_packed_desc mixed[2] = {good, good};
+    ar_resident_weight_desc mixed[2] = {good, good};
     mixed[1].I = 32;
     assert_int_equal(try_create(device, mixed, 2, false), AR_ERR_SHAPE);
     mixed[1] = good, mixed[1].O = 3;
     assert_int_equal(try_create(device, mixed, 2, false), AR_OK);
     assert_int_equal(try_create(device, mixed, 2, true), AR_ERR_SHAPE); /* no pairs */
-    ar_packed_desc group = {.type = AR_QT_GROUP, .O = 4, .I = 64, .scheme = {.bits = 9, .group = 32}};
+    ar_resident_weight_desc group = {
+        .type = AR_QT_GROUP, .O = 4, .I = 64, .scheme = {.bits = 9, .group = 32}};
     assert_int_equal(try_create(device, &group, 1, false), AR_ERR_ARG);
     group.scheme.bits = 4; /* codes and scales are missing */
     assert_int_equal(try_create(device, &group, 1, false), AR_ERR_ARG);
@@ -56,29 +58,32 @@ static void create_refuses_bad_parts(void **state) {
 static void op_refuses_wrong_shapes(void **state) {
     (void)state;
     ar_device *device = NULL;
-    ar_packed *w = NULL;
+    ar_resident_weight *w = NULL;
     ar_graph *g = NULL;
     ar_tensor *y = NULL;
     uint8_t *blocks = calloc(1, 34 * 16);
     CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
-    ar_packed_desc d = q8_desc(blocks, 5, 64);
-    CHECK_OK(ar_packed_create(&w, device, &d, 1, false));
-    assert_int_equal(ar_packed_O(w), 5);
-    assert_int_equal(ar_packed_I(w), 64);
+    ar_resident_weight_desc d = q8_desc(blocks, 5, 64);
+    CHECK_OK(ar_resident_weight_create(&w, device, &d, 1, false));
+    assert_int_equal(ar_resident_weight_O(w), 5);
+    assert_int_equal(ar_resident_weight_I(w), 64);
     ar_tensor *x = check_tensor(device, AR_F32, 2, 64, NULL),
               *narrow = check_tensor(device, AR_F32, 2, 32, NULL);
     ar_tensor *row = check_tensor(device, AR_F32, 4, -1, NULL);
     CHECK_OK(ar_graph_create(&g, device));
-    assert_int_equal(ar_op_linear_packed(g, &y, narrow, w, NULL), AR_ERR_SHAPE);
-    assert_int_equal(ar_op_linear_packed(g, &y, row, w, NULL), AR_ERR_SHAPE);
-    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.bias = row}), AR_ERR_SHAPE);
-    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.residual = x}), AR_ERR_SHAPE);
-    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.norm = row}), AR_ERR_SHAPE);
-    assert_int_equal(ar_op_linear_packed(g, &y, x, w, &(ar_packed_fuse){.silu_gated = true}),
+    assert_int_equal(ar_op_linear_resident(g, &y, narrow, w, NULL), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_resident(g, &y, row, w, NULL), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_resident(g, &y, x, w, &(ar_resident_weight_fuse){.bias = row}),
+                     AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_resident(g, &y, x, w, &(ar_resident_weight_fuse){.residual = x}),
+                     AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_resident(g, &y, x, w, &(ar_resident_weight_fuse){.norm = row}),
+                     AR_ERR_SHAPE);
+    assert_int_equal(ar_op_linear_resident(g, &y, x, w, &(ar_resident_weight_fuse){.silu_gated = true}),
                      AR_ERR_SHAPE); /* odd */
-    CHECK_OK(ar_op_linear_packed(g, &y, x, w, NULL));
+    CHECK_OK(ar_op_linear_resident(g, &y, x, w, NULL));
     ar_graph_destroy(g);
-    ar_packed_destroy(w);
+    ar_resident_weight_destroy(w);
     ar_tensor_destroy(x);
     ar_tensor_destroy(narrow);
     ar_tensor_destroy(row);
@@ -101,12 +106,12 @@ static void device_bytes_stay_close_to_the_file(void **state) {
     uint8_t *blocks = calloc(1, 64 * 512 * 2);
     CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        ar_packed *w = NULL;
-        ar_packed_desc d = {.type = rows[i].type, .O = 64, .I = 512, .blocks = blocks};
+        ar_resident_weight *w = NULL;
+        ar_resident_weight_desc d = {.type = rows[i].type, .O = 64, .I = 512, .blocks = blocks};
         d.row_stride = (uint64_t)ar_qtype_row_bytes(d.type, d.I);
-        CHECK_OK(ar_packed_create(&w, device, &d, 1, false));
-        assert_int_equal(ar_packed_bytes(w), (uint64_t)(rows[i].bits * 64 * 512 / 8));
-        ar_packed_destroy(w);
+        CHECK_OK(ar_resident_weight_create(&w, device, &d, 1, false));
+        assert_int_equal(ar_resident_weight_bytes(w), (uint64_t)(rows[i].bits * 64 * 512 / 8));
+        ar_resident_weight_destroy(w);
     }
     ar_device_close(device);
     free(blocks);
@@ -126,7 +131,7 @@ static uint8_t *q4_rows(int64_t rows, uint64_t salt) {
 }
 
 /* The words of row `at` of w hold what `stored` does, read as shaders/unpack.h reads them. */
-static void check_row(const uint32_t *words, const ar_packed *w, int64_t at, const uint8_t *stored) {
+static void check_row(const uint32_t *words, const ar_resident_weight *w, int64_t at, const uint8_t *stored) {
     int64_t height = (int64_t)w->lp * w->vw;
     const uint32_t *row = words + at / height * w->pw * height + at % height;
     for (int64_t i = 0; i < Q4_I; i++) {
@@ -146,21 +151,21 @@ static void large_weights_hold_every_row(void **state) {
     enum { FIRST = 3001, SECOND = 3001 };
     ar_device *device = NULL;
     uint8_t *a = q4_rows(FIRST, 1), *b = q4_rows(SECOND, 2);
-    const ar_packed_desc parts[] = {
+    const ar_resident_weight_desc parts[] = {
         {.type = AR_QT_Q4_0, .O = FIRST, .I = Q4_I, .blocks = a, .row_stride = Q4_ROW},
         {.type = AR_QT_Q4_0, .O = SECOND, .I = Q4_I, .blocks = b, .row_stride = Q4_ROW}};
     CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
     for (int interleave = 0; interleave < 2; interleave++) {
-        ar_packed *w = NULL;
-        CHECK_OK(ar_packed_create(&w, device, parts, 2, interleave));
-        uint32_t *words = malloc((size_t)ar_packed_bytes(w));
+        ar_resident_weight *w = NULL;
+        CHECK_OK(ar_resident_weight_create(&w, device, parts, 2, interleave));
+        uint32_t *words = malloc((size_t)ar_resident_weight_bytes(w));
         assert_non_null(words);
         CHECK_OK(ar_tensor_read(w->words, words, 0, ar_tensor_count(w->words)));
         for (int64_t o = 0; o < FIRST; o++) check_row(words, w, interleave ? 2 * o : o, a + o * Q4_ROW);
         for (int64_t o = 0; o < SECOND; o++)
             check_row(words, w, interleave ? 2 * o + 1 : FIRST + o, b + o * Q4_ROW);
         free(words);
-        ar_packed_destroy(w);
+        ar_resident_weight_destroy(w);
     }
     ar_device_close(device);
     free(a);
@@ -173,7 +178,8 @@ static void a_lost_device_stops_the_upload(void **state) {
     ar_graph *g = NULL;
     ar_tensor *y = NULL, *x;
     uint8_t *a = q4_rows(3000, 1);
-    const ar_packed_desc part = {.type = AR_QT_Q4_0, .O = 3000, .I = Q4_I, .blocks = a, .row_stride = Q4_ROW};
+    const ar_resident_weight_desc part = {
+        .type = AR_QT_Q4_0, .O = 3000, .I = Q4_I, .blocks = a, .row_stride = Q4_ROW};
     CHECK_OK(
         ar_device_open(&device, &(ar_device_desc){.select = "null", .fault = {.lose_device_submit_n = 1}}));
     x = check_tensor(device, AR_F32, 2, 2,
@@ -200,21 +206,21 @@ static void report(void *ctx, const ar_selftest_result *r) {
 static void two_types_pass(ar_device *device, void *ctx) {
     int32_t results = 0;
     (void)ctx;
-    CHECK_OK(ar_selftest(device, "packed(2,", 1, check_seed(), report, &results));
-    CHECK_OK(ar_selftest(device, "packed_bits(12,", 1, check_seed(), report, &results));
+    CHECK_OK(ar_selftest(device, "resident(2,", 1, check_seed(), report, &results));
+    CHECK_OK(ar_selftest(device, "resident_bits(12,", 1, check_seed(), report, &results));
     assert_true(results > 0);
 }
 
 /* Slices of the inputs, added through shared memory; pieces that cut every weight. */
 static void as_on_a_gpu(ar_plan *plan) {
-    plan->packed_wgx = plan->packed_lp = 8;
-    plan->packed_wgy = 16;
+    plan->resident_wgx = plan->resident_lp = 8;
+    plan->resident_wgy = 16;
     plan->variants[AR_F_gemm] = AR_K_gemm, plan->variants[AR_F_gemv] = AR_K_gemv;
-    plan->packed_lanes = plan->gemm_lanes = 0;
-    plan->packed_columns = 8, plan->packed_tile = 4;
+    plan->resident_lanes = plan->gemm_lanes = 0;
+    plan->resident_columns = 8, plan->resident_tile = 4;
     plan->gemm_tm = 8, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1;
     plan->vw = 4;
-    plan->packed_norm = UINT64_MAX;
+    plan->resident_norm = UINT64_MAX;
     plan->piece_bytes = 1 << 16;
 }
 
@@ -227,9 +233,9 @@ static void a_gpu_s_shape_passes(void **state) {
 static void always_gemv(ar_plan *plan) {
     plan->submit_ms = 1e-9;
     plan->piece_bytes = 1 << 16;
-    plan->packed_columns = UINT32_MAX;
-    plan->packed_tile = 8;
-    plan->packed_norm = UINT64_MAX;
+    plan->resident_columns = UINT32_MAX;
+    plan->resident_tile = 8;
+    plan->resident_norm = UINT64_MAX;
 }
 
 static void more_columns_pass(void **state) {
@@ -238,7 +244,7 @@ static void more_columns_pass(void **state) {
 }
 
 /* Decoded panels wherever there is more than one row of x. */
-static void always_panels(ar_plan *plan) { plan->packed_columns = 1; }
+static void always_panels(ar_plan *plan) { plan->resident_columns = 1; }
 
 static void panels_pass(void **state) {
     (void)state;
@@ -247,20 +253,21 @@ static void panels_pass(void **state) {
 
 /* ---- against ar_op_linear ---- */
 
-/* F32 weights through the packed kernels and through gemm. */
+/* F32 weights through the resident kernels and through gemm. */
 static void equals_linear(ar_device *device, void *ctx) {
     enum { N = 5, O = 45, I = 70 };
     float *x = check_floats(N * I, 1, -1, 1), *W = check_floats(O * I, 2, -1, 1);
     ar_tensor *X = check_tensor(device, AR_F32, N, I, x), *T = check_tensor(device, AR_F32, O, I, W),
               *a = NULL, *b = NULL;
-    ar_packed *w = NULL;
+    ar_resident_weight *w = NULL;
     ar_graph *g = NULL;
     (void)ctx;
-    ar_packed_desc d = {.type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)W, .row_stride = I * 4};
-    CHECK_OK(ar_packed_create(&w, device, &d, 1, false));
+    ar_resident_weight_desc d = {
+        .type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)W, .row_stride = I * 4};
+    CHECK_OK(ar_resident_weight_create(&w, device, &d, 1, false));
     CHECK_OK(ar_graph_create(&g, device));
     CHECK_OK(ar_op_linear(g, &a, X, T, NULL));
-    CHECK_OK(ar_op_linear_packed(g, &b, X, w, NULL));
+    CHECK_OK(ar_op_linear_resident(g, &b, X, w, NULL));
     ar_graph_keep(g, a);
     ar_graph_keep(g, b);
     CHECK_OK(ar_graph_build(g));
@@ -270,7 +277,7 @@ static void equals_linear(ar_device *device, void *ctx) {
     free(found);
     free(expected);
     ar_graph_destroy(g);
-    ar_packed_destroy(w);
+    ar_resident_weight_destroy(w);
     ar_tensor_destroy(X);
     ar_tensor_destroy(T);
     free(x);

@@ -1,8 +1,8 @@
-/* Cases of packed weights: random blocks of every type, decoded by ref_packed.c; products, fusions, and W'
- * itself bit for bit through x = identity. */
+/* Cases of resident weights: random blocks of every type, decoded by ref_resident.c; products, fusions, and
+ * W' itself bit for bit through x = identity. */
 #include "selftest.h"
 #include "ref.h"
-#include "ref_packed.h"
+#include "ref_resident.h"
 #include <string.h>
 
 enum { BIAS = 1, RESIDUAL = 2, SILU = 4, NORM = 8, PARTS = 16 }; /* p[4] of the case */
@@ -52,8 +52,8 @@ static ar_status decode_blocks(ar__st *st, double **W, const uint8_t *blocks, co
 
 /* The parts of one stored weight: all of it, two halves in turn (SILU), or three unequal ones, the rows of
  * the first in another order (PARTS). row_of tells which stored row stands where. */
-static ar_status split_parts(ar__st *st, ar_packed_desc *parts, int32_t *count, int64_t *row_of,
-                             const ar_packed_desc *all, int flags) {
+static ar_status split_parts(ar__st *st, ar_resident_weight_desc *parts, int32_t *count, int64_t *row_of,
+                             const ar_resident_weight_desc *all, int flags) {
     int64_t O = all->O, ends[3] = {O, O, O};
     int32_t *order = NULL;
     *count = flags & SILU ? 2 : flags & PARTS ? 3 : 1;
@@ -74,23 +74,23 @@ static ar_status split_parts(ar__st *st, ar_packed_desc *parts, int32_t *count, 
     return AR_OK;
 }
 
-static ar_status packed(ar__st *st, ar_packed **w, double **W, const int32_t *p, int special) {
+static ar_status resident(ar__st *st, ar_resident_weight **w, double **W, const int32_t *p, int special) {
     ar_qtype type = ar_qtype_from_gguf(p[0]);
     const ref_block_form *f = ref_block_form_of(p[0]);
     int64_t O = p[1], I = p[2], row_of[512];
     uint8_t *blocks = NULL;
     double *stored = NULL;
-    if (!f || O > 512) return ar__fail(AR_ERR_ARG, "selftest: no such packed case");
+    if (!f || O > 512) return ar__fail(AR_ERR_ARG, "selftest: no such resident case");
     AR_TRY(make_blocks(st, &blocks, f, O, I, special));
     AR_TRY(decode_blocks(st, &stored, blocks, f, O, I));
-    ar_packed_desc all = {
+    ar_resident_weight_desc all = {
         .type = type, .O = O, .I = I, .blocks = blocks, .row_stride = (uint64_t)(I / f->elems * f->bytes)};
-    ar_packed_desc parts[3];
+    ar_resident_weight_desc parts[3];
     int32_t count = 0;
     AR_TRY(split_parts(st, parts, &count, row_of, &all, p[4]));
     AR_TRY(ar__st_doubles(st, W, NULL, O * I));
     for (int64_t o = 0; o < O; o++) memcpy(*W + o * I, stored + row_of[o] * I, (size_t)I * sizeof **W);
-    return ar_packed_create(w, st->device, parts, count, (p[4] & SILU) != 0);
+    return ar_resident_weight_create(w, st->device, parts, count, (p[4] & SILU) != 0);
 }
 
 /* ---- products ---- */
@@ -140,31 +140,32 @@ static ar_status reference(ar__st *st, double **y, const operands *v, const doub
     return AR_OK;
 }
 
-static ar_status product(ar__st *st, const ar_packed *w, const double *W, int O, int I, int N, int flags) {
+static ar_status product(ar__st *st, const ar_resident_weight *w, const double *W, int O, int I, int N,
+                         int flags) {
     operands v = {0};
     double *want = NULL;
     ar_tensor *y = NULL;
     AR_TRY(make_operands(st, &v, O, I, N, flags));
     AR_TRY(reference(st, &want, &v, W, O, I, N, flags));
-    ar_packed_fuse fuse = {.bias = v.bias,
-                           .residual = v.residual,
-                           .norm = v.norm,
-                           .norm_eps = 1e-5f,
-                           .silu_gated = (flags & SILU) != 0};
-    AR_TRY(ar_op_linear_packed(st->g, &y, v.x, w, flags ? &fuse : NULL));
+    ar_resident_weight_fuse fuse = {.bias = v.bias,
+                                    .residual = v.residual,
+                                    .norm = v.norm,
+                                    .norm_eps = 1e-5f,
+                                    .silu_gated = (flags & SILU) != 0};
+    AR_TRY(ar_op_linear_resident(st->g, &y, v.x, w, flags ? &fuse : NULL));
     ar_graph_keep(st->g, y);
     AR_TRY(ar__st_run(st));
-    return ar__st_compare(st, "linear_packed", y, want);
+    return ar__st_compare(st, "linear_resident", y, want);
 }
 
 /* p: GGUF type, O, I, N, flags. */
-ar_status ar__st_packed(ar__st *st, const int32_t *p) {
-    ar_packed *w = NULL;
+ar_status ar__st_resident(ar__st *st, const int32_t *p) {
+    ar_resident_weight *w = NULL;
     double *W = NULL;
-    ar_status status = packed(st, &w, &W, p, 0);
+    ar_status status = resident(st, &w, &W, p, 0);
     if (status == AR_OK) status = product(st, w, W, p[1], p[2], p[3], p[4]);
     (void)ar_device_wait(st->device);
-    ar_packed_destroy(w);
+    ar_resident_weight_destroy(w);
     return status;
 }
 
@@ -172,7 +173,7 @@ ar_status ar__st_packed(ar__st *st, const int32_t *p) {
 
 /* y (I, O) = identity W'^T must be W' transposed: through eight rows of x at a time, and all at once, which
  * most devices take through decoded panels. */
-static ar_status identity(ar__st *st, const ar_packed *w, const double *W, int64_t O, int64_t I) {
+static ar_status identity(ar__st *st, const ar_resident_weight *w, const double *W, int64_t O, int64_t I) {
     float *eye = NULL, *want = NULL;
     ar_tensor *x = NULL, *y[65] = {NULL};
     int64_t count = 0;
@@ -186,11 +187,11 @@ static ar_status identity(ar__st *st, const ar_packed *w, const double *W, int64
     }
     for (int64_t i = 0; i < I; i += 8, count++) {
         AR_TRY(ar__st_tensor(st, &x, AR_F32, I - i < 8 ? I - i : 8, I, eye + i * I));
-        AR_TRY(ar_op_linear_packed(st->g, &y[count], x, w, NULL));
+        AR_TRY(ar_op_linear_resident(st->g, &y[count], x, w, NULL));
         ar_graph_keep(st->g, y[count]);
     }
     AR_TRY(ar__st_tensor(st, &x, AR_F32, I, I, eye));
-    AR_TRY(ar_op_linear_packed(st->g, &y[count], x, w, NULL));
+    AR_TRY(ar_op_linear_resident(st->g, &y[count], x, w, NULL));
     ar_graph_keep(st->g, y[count]);
     AR_TRY(ar__st_run(st));
     for (int64_t i = 0; i < count; i++) AR_TRY(ar__st_exact(st, "eight rows", y[i], want + i * 8 * O));
@@ -198,20 +199,20 @@ static ar_status identity(ar__st *st, const ar_packed *w, const double *W, int64
 }
 
 /* p: GGUF type, O, I, special. */
-ar_status ar__st_packed_bits(ar__st *st, const int32_t *p) {
-    ar_packed *w = NULL;
+ar_status ar__st_resident_bits(ar__st *st, const int32_t *p) {
+    ar_resident_weight *w = NULL;
     double *W = NULL;
-    ar_status status = packed(st, &w, &W, (int32_t[]){p[0], p[1], p[2], 0, 0}, p[3]);
+    ar_status status = resident(st, &w, &W, (int32_t[]){p[0], p[1], p[2], 0, 0}, p[3]);
     if (status == AR_OK) status = identity(st, w, W, p[1], p[2]);
     (void)ar_device_wait(st->device);
-    ar_packed_destroy(w);
+    ar_resident_weight_destroy(w);
     return status;
 }
 
 /* ---- group-wise codes ---- */
 
 /* Random codes, scales of either sign or NEGATIVE; row 0 has scales of zero, row 1 the lowest codes. */
-static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, int special) {
+static ar_status group_weights(ar__st *st, ar_resident_weight_desc *d, double **W, int special) {
     bool has_mins = d->scheme.zero == AR_ZERO_F16MIN;
     int64_t groups = ar_scheme_groups(&d->scheme, d->I), G = groups == 1 ? d->I : d->scheme.group;
     int bits = d->scheme.bits, zero = (int)d->scheme.zero;
@@ -239,18 +240,18 @@ static ar_status group_weights(ar__st *st, ar_packed_desc *d, double **W, int sp
 }
 
 /* p: bits, group, zero kind, O, I, N, special; N 0 = bit for bit. */
-ar_status ar__st_packed_group(ar__st *st, const int32_t *p) {
-    ar_packed *w = NULL;
+ar_status ar__st_resident_group(ar__st *st, const int32_t *p) {
+    ar_resident_weight *w = NULL;
     double *W = NULL;
-    ar_packed_desc d = {.type = AR_QT_GROUP,
-                        .O = p[3],
-                        .I = p[4],
-                        .scheme = {.bits = p[0], .group = p[1], .zero = (ar_zero_kind)p[2]}};
+    ar_resident_weight_desc d = {.type = AR_QT_GROUP,
+                                 .O = p[3],
+                                 .I = p[4],
+                                 .scheme = {.bits = p[0], .group = p[1], .zero = (ar_zero_kind)p[2]}};
     AR_TRY(group_weights(st, &d, &W, p[6]));
-    ar_status status = ar_packed_create(&w, st->device, &d, 1, false);
+    ar_status status = ar_resident_weight_create(&w, st->device, &d, 1, false);
     if (status == AR_OK)
         status = p[5] ? product(st, w, W, p[3], p[4], p[5], 0) : identity(st, w, W, p[3], p[4]);
     (void)ar_device_wait(st->device);
-    ar_packed_destroy(w);
+    ar_resident_weight_destroy(w);
     return status;
 }

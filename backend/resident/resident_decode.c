@@ -1,7 +1,7 @@
-/* Panels of packed weights as kernels bind them, and decoded ones for gemm. Kernel: unpack. */
-#include "packed.h"
+/* Panels of resident weights as kernels bind them, and decoded ones for gemm. Kernel: unpack. */
+#include "resident_weight.h"
 
-ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end) {
+ar__panels ar__resident_bind(const ar_resident_weight *w, int64_t first, int64_t end) {
     const ar_plan *plan = &w->device->plan;
     uint64_t each = (uint64_t)w->pw * w->lp * w->vw * 4, align = plan->offset_align ? plan->offset_align : 1;
     uint64_t start = (uint64_t)first * each, from = start / align * align;
@@ -12,19 +12,19 @@ ar__panels ar__packed_bind(const ar_packed *w, int64_t first, int64_t end) {
     return (ar__panels){first, count, (uint32_t)((start - from) / 4 / w->vw), {w->words, from, bytes}};
 }
 
-ar_status ar__packed_unpack(ar_graph *g, ar_tensor *panels, const ar_packed *w, int64_t row0, int64_t rows,
-                            int64_t k0, int64_t depth, uint32_t tile) {
+ar_status ar__resident_unpack(ar_graph *g, ar_tensor *panels, const ar_resident_weight *w, int64_t row0,
+                              int64_t rows, int64_t k0, int64_t depth, uint32_t tile) {
     int64_t height = (int64_t)w->lp * w->vw, end = row0 + rows;
     double row_bytes = ((double)w->pw / w->nb / AR__BLOCK + 1.0) * 4.0 * (double)depth;
     ar__cut c = ar__cut_by_time(&w->device->plan, rows, tile, 0, row_bytes * (double)rows);
     while (ar__cut_next(&c)) {
         int64_t at = row0 + c.first;
-        ar__panels range = ar__packed_bind(w, at / height, (end + height - 1) / height);
+        ar__panels range = ar__resident_bind(w, at / height, (end + height - 1) / height);
         int64_t bound = range.first * height, next = bound + range.count * height;
         if (next < end) next -= (next - row0) % tile; /* each launch starts a panel of its own */
         if (next > at + c.count) next = at + c.count;
         if (next <= at)
-            return ar__fail(AR_ERR_UNSUPPORTED, "packed: a panel of %u rows passes what this device binds",
+            return ar__fail(AR_ERR_UNSUPPORTED, "resident: a panel of %u rows passes what this device binds",
                             tile);
         c.count = next - at;
         int64_t row_items = (next - at + tile - 1) / tile * (tile / w->vw);

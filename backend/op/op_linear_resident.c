@@ -1,16 +1,16 @@
-/* y = f(x W'^T) with packed W': GEMV kernels decode W' in registers; more rows of x than the plan gives them
- * go through decoded panels and gemm (gemm.c). No gradients. */
+/* y = f(x W'^T) with resident W': GEMV kernels decode W' in registers; more rows of x than the plan gives
+ * them go through decoded panels and gemm (gemm.c). No gradients. */
 #include "op.h"
-#include "packed.h"
+#include "resident_weight.h"
 
 enum { ADD_BIAS = 1, ADD_RESIDUAL = 2, SILU_GATED = 4 }; /* of shaders/gemv.h and finish.comp */
-enum { GEMV_FEW = 4 }; /* columns of a group; other kernels have 1 and plan.packed_tile */
+enum { GEMV_FEW = 4 }; /* columns of a group; other kernels have 1 and plan.resident_tile */
 #define MAX_GROUPS 65535
 
 typedef struct product {
     ar_tensor *y;
     const ar_tensor *x; /* (N, at least I), whole blocks of 32 for gemv */
-    const ar_packed *W;
+    const ar_resident_weight *W;
     const ar_tensor *bias, *residual; /* NULL = none */
     const ar_tensor *norm;            /* left to gemv; NULL = none, or done already */
     float eps;
@@ -21,15 +21,15 @@ typedef struct product {
 /* ---- GEMV ---- */
 
 static uint32_t gemv_tile(const ar_plan *plan, int64_t columns) {
-    return columns == 1 ? 1 : columns <= GEMV_FEW ? GEMV_FEW : plan->packed_tile;
+    return columns == 1 ? 1 : columns <= GEMV_FEW ? GEMV_FEW : plan->resident_tile;
 }
 
 /* Columns [n0, n0 + columns) over a range of panels. */
 static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *range, int64_t n0,
                            int64_t columns) {
-    const ar_packed *W = p->W;
+    const ar_resident_weight *W = p->W;
     const ar_plan *plan = &W->device->plan;
-    uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? plan->packed_lanes : 0;
+    uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? plan->resident_lanes : 0;
     int64_t height = (int64_t)W->lp * W->vw, row0 = range->first * height, rows = range->count * height;
     if (rows > W->O - row0) rows = W->O - row0;
     struct {
@@ -51,9 +51,9 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
            (uint32_t)W->I,
            p->eps};
     ar__emit_desc d = {.kernel = lanes ? AR_K_gemv_lanes : AR_K_gemv, .params = &v};
-    uint32_t wgx = lanes ? lanes : plan->packed_wgx;
+    uint32_t wgx = lanes ? lanes : plan->resident_wgx;
     uint32_t tile = gemv_tile(plan, columns);
-    uint32_t specs[] = {wgx, plan->packed_wgy, W->code, W->scale, tile, W->lp, p->norm != NULL};
+    uint32_t specs[] = {wgx, plan->resident_wgy, W->code, W->scale, tile, W->lp, p->norm != NULL};
     for (int i = 0; i < 7; i++) d.specs[i] = specs[i];
     d.operands[0] = range->operand;
     d.operands[1] = (ar__operand){p->x, 0, 0};
@@ -86,7 +86,7 @@ static ar_status pad(ar_graph *g, ar_tensor **padded, const ar_tensor *x, int64_
 /* Columns and panels of one launch: as long as the plan allows a submission to be, the columns in whole
  * groups. */
 static void launch_size(int64_t *columns, int64_t *panels, const product *p) {
-    const ar_packed *W = p->W;
+    const ar_resident_weight *W = p->W;
     const ar_plan *plan = &W->device->plan;
     int64_t tile = gemv_tile(plan, p->N);
     double each = 2.0 * (double)W->O * (double)W->I; /* flops of a column */
@@ -107,7 +107,7 @@ static ar_status gemv(ar_graph *g, const product *whole) {
     launch_size(&most, &panels, &p);
     for (ar__cut n = ar__cut_into(p.N, most); ar__cut_next(&n);)
         for (ar__cut c = ar__cut_into(p.W->panels, panels); ar__cut_next(&c);) {
-            ar__panels range = ar__packed_bind(p.W, c.first, c.first + c.count);
+            ar__panels range = ar__resident_bind(p.W, c.first, c.first + c.count);
             c.count = range.count;
             AR_TRY(emit_gemv(g, &p, &range, n.first, n.count));
         }
@@ -135,19 +135,19 @@ static ar_status finish(ar_graph *g, const product *p, const ar_tensor *t) {
 static ar_status gemm(ar_graph *g, const product *p) {
     ar_tensor *t = p->y;
     if (p->flags != 0) AR_TRY(ar_graph_temp(g, &t, AR_F32, 2, (int64_t[]){p->N, p->W->O}));
-    AR_TRY(ar__gemm_packed(g, t, p->x, p->W));
+    AR_TRY(ar__gemm_resident(g, t, p->x, p->W));
     return p->flags != 0 ? finish(g, p, t) : AR_OK;
 }
 
 /* ---- the op ---- */
 
-static ar_status check(const product *p, const ar_tensor *x, const ar_packed_fuse *fuse) {
-    AR_TRY(ar__op_check("linear_packed", "x", x, AR_F32, -1, p->W->I));
-    if (p->bias) AR_TRY(ar__op_check("linear_packed", "bias", p->bias, AR_F32, p->W->O, 0));
-    if (p->residual) AR_TRY(ar__op_check("linear_packed", "residual", p->residual, AR_F32, p->N, p->O));
-    if (fuse->norm) AR_TRY(ar__op_check("linear_packed", "norm", fuse->norm, AR_F32, p->W->I, 0));
+static ar_status check(const product *p, const ar_tensor *x, const ar_resident_weight_fuse *fuse) {
+    AR_TRY(ar__op_check("linear_resident", "x", x, AR_F32, -1, p->W->I));
+    if (p->bias) AR_TRY(ar__op_check("linear_resident", "bias", p->bias, AR_F32, p->W->O, 0));
+    if (p->residual) AR_TRY(ar__op_check("linear_resident", "residual", p->residual, AR_F32, p->N, p->O));
+    if (fuse->norm) AR_TRY(ar__op_check("linear_resident", "norm", fuse->norm, AR_F32, p->W->I, 0));
     if (fuse->silu_gated && p->W->O % 2 != 0)
-        return ar__fail(AR_ERR_SHAPE, "linear_packed: %lld rows are no pairs of gate and input",
+        return ar__fail(AR_ERR_SHAPE, "linear_resident: %lld rows are no pairs of gate and input",
                         (long long)p->W->O);
     return AR_OK;
 }
@@ -156,12 +156,12 @@ static ar_status check(const product *p, const ar_tensor *x, const ar_packed_fus
 static bool takes_gemv(const ar_plan *plan, const product *p) {
     int64_t widest = p->W->I > p->W->O ? p->W->I : p->W->O;
     uint64_t bytes = 4 * (uint64_t)p->N * (uint64_t)(widest + AR__BLOCK);
-    return p->N <= plan->packed_columns && (p->N <= plan->packed_tile || bytes <= plan->piece_bytes);
+    return p->N <= plan->resident_columns && (p->N <= plan->resident_tile || bytes <= plan->piece_bytes);
 }
 
-ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_packed *W,
-                              const ar_packed_fuse *fuse) {
-    const ar_packed_fuse none = {0};
+ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_resident_weight *W,
+                                const ar_resident_weight_fuse *fuse) {
+    const ar_resident_weight_fuse none = {0};
     if (!fuse) fuse = &none;
     *y = NULL;
     product p = {.x = x, .W = W, .bias = fuse->bias, .residual = fuse->residual, .O = W->O};
@@ -175,7 +175,7 @@ ar_status ar_op_linear_packed(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar
     p.y = *y;
     const ar_plan *plan = &W->device->plan;
     if (fuse->norm && p.N <= GEMV_FEW && W->I % AR__BLOCK == 0 &&
-        (uint64_t)W->O * (uint64_t)W->I <= plan->packed_norm) {
+        (uint64_t)W->O * (uint64_t)W->I <= plan->resident_norm) {
         p.norm = fuse->norm;
         p.eps = fuse->norm_eps;
     } else if (fuse->norm) {

@@ -1,5 +1,5 @@
-/* See ref_packed.h. */
-#include "ref_packed.h"
+/* See ref_resident.h. */
+#include "ref_resident.h"
 #include "ref.h"
 #include <stddef.h>
 #include <string.h>
