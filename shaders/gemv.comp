@@ -1,5 +1,5 @@
-/* gemv: Y (N, O) = X (N, I) W'^T with resident W' (unpack.h), for columns n0 to n0 + columns - 1 of X^T, NC to
- * a group.
+/* gemv: Y (N, O) = X (N, I) W'^T with resident W' (unpack.h), for columns n0 to n0 + columns - 1 of X^T,
+ * NC to a group.
  *   W  [panel][word][LP * VW rows]   X (N, nb * 32) f32, ldx float4 (gemv_lanes: floats) per row   Y pitch
  *   ldy
  *   flags 1: y += BIAS   2: y += RES (N, .) after everything else   4: y[i] = silu(y[2 i]) y[2 i + 1]
