@@ -5,31 +5,6 @@
 #include <math.h>
 
 /* Equal numbers (+0 = -0), the expected ones as doubles. */
-static ar_status same(ar__st *st, const char *kernel, const ar_tensor *found, const double *expected) {
-    double bound = st->bound;
-    st->bound = 0;
-    ar_status status = ar__st_compare(st, kernel, found, expected);
-    st->bound = bound;
-    return status;
-}
-
-/* A device tensor of multiples in the state type. */
-static ar_status state_tensor(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
-                              const int64_t *dims, const int32_t *multiples) {
-    float *f = NULL;
-    int16_t *h = NULL;
-    *t = NULL;
-    if (st->tensor_count == AR__ST_HELD) return ar__fail(AR_ERR_ARG, "selftest: too many tensors");
-    AR_TRY(ar_tensor_create(t, st->device, dtype, dim_count, dims));
-    st->tensors[st->tensor_count++] = *t;
-    int64_t count = ar_tensor_count(*t);
-    AR_TRY(ar__st_array(st, (void **)&f, count, sizeof *f));
-    AR_TRY(ar__st_array(st, (void **)&h, count, sizeof *h));
-    for (int64_t i = 0; i < count; i++) f[i] = (float)multiples[i], h[i] = (int16_t)multiples[i];
-    const void *data = dtype == AR_F32 ? (const void *)f : dtype == AR_I16 ? (const void *)h : multiples;
-    return ar_tensor_write(*t, data, 0, count);
-}
-
 /* A device tensor of n zeros, and as many doubles. */
 static ar_status zeros(ar__st *st, ar_tensor **t, double **copy, int64_t n) {
     float *values = NULL;
@@ -71,8 +46,8 @@ static ar_status run_weight(ar__st *st, const ref_fq *f, const ar_fq_desc *desc,
     ref_fq_run(&ref, f, memory);
     AR_TRY(ar__st_tensor(st, &W, AR_F32, f->O, f->I, f->W));
     AR_TRY(ar__st_tensor(st, &dW, AR_F32, f->O, f->I, f->dW));
-    if (f->v) AR_TRY(state_tensor(st, &state.v, type, 2, dims, f->v));
-    if (f->mm) AR_TRY(state_tensor(st, &state.mm, type, 3, pairs, f->mm));
+    if (f->v) AR_TRY(ar__st_state(st, &state.v, type, 2, dims, f->v));
+    if (f->mm) AR_TRY(ar__st_state(st, &state.mm, type, 3, pairs, f->mm));
     AR_TRY(ar_graph_temp(st->g, &range, AR_F32, 3, pairs));
     AR_TRY(ar_op_group_range(st->g, range, W, &desc->scheme));
     AR_TRY(ar_op_fake_quant(st->g, &Wq, &sz, W, range, &state, desc));
@@ -86,10 +61,10 @@ static ar_status run_weight(ar__st *st, const ref_fq *f, const ar_fq_desc *desc,
     AR_TRY(ar__st_doubles(st, &want_dmm, NULL, 2 * f->O * groups));
     for (int64_t g = 0; g < f->O * groups; g++)
         want_dmm[2 * g] = ref.dmin[g], want_dmm[2 * g + 1] = ref.dmax[g];
-    AR_TRY(same(st, "group_range", range, want_range));
-    AR_TRY(same(st, "fq_scale", sz, want_sz));
+    AR_TRY(ar__st_same(st, "group_range", range, want_range));
+    AR_TRY(ar__st_same(st, "fq_scale", sz, want_sz));
     bool any = f->I % 4 != 0 || (groups > 1 && f->G % 4 != 0); /* the general kernels */
-    AR_TRY(same(st, any ? "fq_forward_any" : "fq_forward", Wq, want_Wq));
+    AR_TRY(ar__st_same(st, any ? "fq_forward_any" : "fq_forward", Wq, want_Wq));
     if (n % 4 == 0) AR_TRY(ar__st_exact(st, any ? "fq_codes_any" : "fq_codes", codes, want_codes));
     AR_TRY(ar__st_compare(st, any ? "fq_grad_any" : "fq_grad", dv, ref.dv));
     return ar__st_compare(st, any ? "fq_grad_any" : "fq_grad", dmm, want_dmm);
@@ -128,7 +103,7 @@ ar_status ar__st_sign_step(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_integers(st, &want, n, -REACH - 50, REACH));
     AR_TRY(ar__st_normal(st, &d, n, 1.0f));
     for (int64_t i = 0; i < n; i += 5) d[i] = 0.0f;
-    AR_TRY(state_tensor(st, &X, state_type(p[1]), 1, &n, want));
+    AR_TRY(ar__st_state(st, &X, state_type(p[1]), 1, &n, want));
     AR_TRY(ar__st_tensor(st, &D, AR_F32, n, 0, d));
     AR_TRY(ar__st_tensor(st, &step, AR_I32, one, 0, NULL));
     AR_TRY(ar_op_sign_step(st->g, X, D, step, T, -REACH, REACH));
@@ -148,7 +123,7 @@ ar_status ar__st_sign_step(ar__st *st, const int32_t *p) {
     }
     AR_TRY(ar__st_doubles(st, &want_values, NULL, n));
     for (int64_t i = 0; i < n; i++) want_values[i] = want[i];
-    return same(st, kernel, X, want_values);
+    return ar__st_same(st, kernel, X, want_values);
 }
 
 /* p: elements. Three steps, the last of them over the bound; gradients from 1e-9 up, and zeros. */
@@ -217,5 +192,5 @@ ar_status ar__st_quot(ar__st *st, const int32_t *p) {
                        .bytes = 8.0 * (double)n};
     AR_TRY(ar__emit_split(st->g, &e, &(ar__split){.units = units, .split = 15u}));
     AR_TRY(ar__st_run(st));
-    return same(st, "quot_check", Y, want);
+    return ar__st_same(st, "quot_check", Y, want);
 }

@@ -4,30 +4,11 @@
 #include "selftest.h"
 #include "super_start.h"
 
-/* Equal numbers (+0 = -0). */
+/* Floats, bit for bit. */
 static ar_status same(ar__st *st, const char *kernel, const ar_tensor *found, const float *expected) {
-    double bound = st->bound, *values = NULL;
+    double *values = NULL;
     AR_TRY(ar__st_doubles(st, &values, expected, ar_tensor_count(found)));
-    st->bound = 0;
-    ar_status status = ar__st_compare(st, kernel, found, values);
-    st->bound = bound;
-    return status;
-}
-
-static ar_status state_tensor(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
-                              const int64_t *dims, const int32_t *multiples) {
-    float *f = NULL;
-    int16_t *h = NULL;
-    *t = NULL;
-    if (st->tensor_count == AR__ST_HELD) return ar__fail(AR_ERR_ARG, "selftest: too many tensors");
-    AR_TRY(ar_tensor_create(t, st->device, dtype, dim_count, dims));
-    st->tensors[st->tensor_count++] = *t;
-    int64_t count = ar_tensor_count(*t);
-    AR_TRY(ar__st_array(st, (void **)&f, count, sizeof *f));
-    AR_TRY(ar__st_array(st, (void **)&h, count, sizeof *h));
-    for (int64_t i = 0; i < count; i++) f[i] = (float)multiples[i], h[i] = (int16_t)multiples[i];
-    const void *data = dtype == AR_F32 ? (const void *)f : dtype == AR_I16 ? (const void *)h : multiples;
-    return ar_tensor_write(*t, data, 0, count);
+    return ar__st_same(st, kernel, found, values);
 }
 
 /* The host's start of every group. */
@@ -115,8 +96,8 @@ ar_status ar__st_super(ar__st *st, const int32_t *p) {
     if (p[3]) {
         AR_TRY(ar__st_integers(st, &v, n, -20100, 20100));
         AR_TRY(ar__st_integers(st, &mm, 2 * O * groups, -20000, 20000));
-        AR_TRY(state_tensor(st, &state.v, type, 2, dims, v));
-        AR_TRY(state_tensor(st, &state.mm, type, 3, pairs, mm));
+        AR_TRY(ar__st_state(st, &state.v, type, 2, dims, v));
+        AR_TRY(ar__st_state(st, &state.mm, type, 3, pairs, mm));
         f.v = v, f.mm = mm;
         f.v_div = f.m_div = desc.v_div = desc.m_div = 40000.0f;
     }

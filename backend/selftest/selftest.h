@@ -63,6 +63,13 @@ ar_status ar__st_run(ar__st *st);
 /* Reads a kept tensor (NULL fails) and compares: error = max |found - expected| / max |expected|, against the
  * case's bound. */
 ar_status ar__st_compare(ar__st *st, const char *kernel, const ar_tensor *found, const double *expected);
+
+/* The same, to the bit (+0 = -0). */
+ar_status ar__st_same(ar__st *st, const char *kernel, const ar_tensor *found, const double *expected);
+
+/* A kept tensor of multiples in the state type: f32, i16 or i32. */
+ar_status ar__st_state(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,
+                       const int32_t *multiples);
 /* The same for integers and bits: error = how many differ, bound 0. */
 ar_status ar__st_exact(ar__st *st, const char *kernel, const ar_tensor *found, const void *expected);
 /* A result the case worked out itself. */

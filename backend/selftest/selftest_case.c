@@ -144,3 +144,27 @@ ar_status ar__st_exact(ar__st *st, const char *kernel, const ar_tensor *found, c
     ar__st_report(st, kernel, (double)differ, 0, detail);
     return AR_OK;
 }
+
+ar_status ar__st_same(ar__st *st, const char *kernel, const ar_tensor *found, const double *expected) {
+    double bound = st->bound;
+    st->bound = 0;
+    ar_status status = ar__st_compare(st, kernel, found, expected);
+    st->bound = bound;
+    return status;
+}
+
+ar_status ar__st_state(ar__st *st, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,
+                       const int32_t *multiples) {
+    float *f = NULL;
+    int16_t *h = NULL;
+    *t = NULL;
+    if (st->tensor_count == AR__ST_HELD) return ar__fail(AR_ERR_ARG, "selftest: too many tensors");
+    AR_TRY(ar_tensor_create(t, st->device, dtype, dim_count, dims));
+    st->tensors[st->tensor_count++] = *t;
+    int64_t count = ar_tensor_count(*t);
+    AR_TRY(ar__st_array(st, (void **)&f, count, sizeof *f));
+    AR_TRY(ar__st_array(st, (void **)&h, count, sizeof *h));
+    for (int64_t i = 0; i < count; i++) f[i] = (float)multiples[i], h[i] = (int16_t)multiples[i];
+    const void *data = dtype == AR_F32 ? (const void *)f : dtype == AR_I16 ? (const void *)h : multiples;
+    return ar_tensor_write(*t, data, 0, count);
+}
