@@ -1,6 +1,7 @@
 /* Double-quantized structures on every device: starts, codes and stored scales against the host bit for bit,
  * gradients against the reference and that against differences, the start against plainer ones, and tuning
  * through the whole engine. ctest-labels: device vulkan */
+#include "small_llama.h"
 #include "fq_device.h"
 #include "ar_host.h"
 #include "tune_method.h"
@@ -338,20 +339,8 @@ static void gradient_formulas_are_central_differences(void **state) {
 /* ---- the whole engine ---- */
 
 enum { T = 16, SAMPLES = 9, LINEARS = 7 };
-static const ar_config small = {.family = "llama",
-                                .hidden = 256,
-                                .intermediate = 256,
-                                .vocab = 50,
-                                .layers = 1,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .head_dim = 64,
-                                .max_tokens = T,
-                                .rms_eps = 1e-5f,
-                                .rope_theta = 10000.0f,
-                                .tied = true,
-                                .bos = -1,
-                                .eos = -1};
+static const ar_config small = {SMALL_LLAMA, .hidden = 256, .intermediate = 256,
+                                .layers = 1, .heads = 4,    .head_dim = 64};
 
 typedef struct outcome {
     float *dense[LINEARS];

@@ -1,5 +1,6 @@
 /* Blocks tuned together and through frozen ones, over a small random Llama on every device.
  * ctest-labels: device vulkan */
+#include "small_llama.h"
 #include "op_check.h"
 #include "ar_host.h"
 #include "loss.h"
@@ -9,20 +10,8 @@
 
 enum { T = 16, SAMPLES = 9, LINEARS = 7, LAYERS = 4, TUNED = 2, FROZEN = 1 };
 
-static const ar_config small = {.family = "llama",
-                                .hidden = 32,
-                                .intermediate = 64,
-                                .vocab = 50,
-                                .layers = LAYERS,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .head_dim = 8,
-                                .max_tokens = T,
-                                .rms_eps = 1e-5f,
-                                .rope_theta = 10000.0f,
-                                .tied = true,
-                                .bos = -1,
-                                .eos = -1};
+static const ar_config small = {SMALL_LLAMA,      .hidden = 32, .intermediate = 64,
+                                .layers = LAYERS, .heads = 4,   .head_dim = 8};
 
 static const ar__tune_desc asym2 = {
     .scheme = {2, 32, AR_ZERO_INT, 0, AR_SUPER_NONE}, .iters = 40, .batch = 4, .seed = 42};

@@ -1,6 +1,7 @@
 /* A small random Llama, tuned; and what a method delivers of it. */
 #ifndef AR_TEST_TUNED_MODEL_H
 #define AR_TEST_TUNED_MODEL_H
+#include "small_llama.h"
 #include "op_check.h"
 #include "ar_host.h"
 #include "tune_method.h"
@@ -8,36 +9,12 @@
 
 enum { T = 24, SAMPLES = 13, LINEARS = 7, LAYERS = 2 };
 
-static const ar_config small = {.family = "llama",
-                                .hidden = 64,
-                                .intermediate = 96,
-                                .vocab = 50,
-                                .layers = LAYERS,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .head_dim = 16,
-                                .max_tokens = T,
-                                .rms_eps = 1e-5f,
-                                .rope_theta = 10000.0f,
-                                .tied = true,
-                                .bos = -1,
-                                .eos = -1};
+static const ar_config small = {SMALL_LLAMA,      .hidden = 64, .intermediate = 96,
+                                .layers = LAYERS, .heads = 4,   .head_dim = 16};
 
 /* So narrow that activations outweigh the weights' state: micro-batches save something. */
-static const ar_config narrow = {.family = "llama",
-                                 .hidden = 16,
-                                 .intermediate = 24,
-                                 .vocab = 50,
-                                 .layers = LAYERS,
-                                 .heads = 4,
-                                 .kv_heads = 2,
-                                 .head_dim = 4,
-                                 .max_tokens = T,
-                                 .rms_eps = 1e-5f,
-                                 .rope_theta = 10000.0f,
-                                 .tied = true,
-                                 .bos = -1,
-                                 .eos = -1};
+static const ar_config narrow = {SMALL_LLAMA,      .hidden = 16, .intermediate = 24,
+                                 .layers = LAYERS, .heads = 4,   .head_dim = 4};
 
 /* ---- collecting what a method delivers ---- */
 

@@ -83,6 +83,10 @@ ar_status ar__family_check_tokens(const ar_block *b, int32_t T);
 /* y = attention of q, k, v as the family's config says, T tokens a sequence. */
 ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *const qkv[3], int32_t T,
                             const ar_hook *hook);
+/* The rest of a block of the GPT-2 kind after q, k and v of x: attention, output product, MLP of one
+ * activation behind norm 1. first: index of the output product, which the MLP's two follow. */
+ar_status ar__family_attend_and_mlp(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x,
+                                    ar_tensor *const qkv[3], int32_t T, const ar_hook *hook, int32_t first);
 
 /* ---- config_write.c: what a family's `write_config` is made of ---- */
 

@@ -217,6 +217,17 @@ ar_status ar__family_attend(const ar_block *b, ar_graph *g, ar_tensor **y, ar_te
     return ar_hook_attention(hook, g, y, qkv[0], qkv[1], qkv[2], &a, T);
 }
 
+ar_status ar__family_attend_and_mlp(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x,
+                                    ar_tensor *const qkv[3], int32_t T, const ar_hook *hook, int32_t first) {
+    ar_tensor *mixed, *h, *n, *up, *act;
+    AR_TRY(ar__family_attend(b, g, &mixed, qkv, T, hook));
+    AR_TRY(ar_hook_linear_add(hook, g, &h, first, mixed, x));
+    AR_TRY(ar_hook_norm(hook, g, &n, 1, h));
+    AR_TRY(ar_hook_linear(hook, g, &up, first + 1, n));
+    AR_TRY(ar_op_act(g, &act, up, ar__family_config(b)->act));
+    return ar_hook_linear_add(hook, g, y, first + 2, act, h);
+}
+
 /* ---- binding ---- */
 
 static void shape_text(char *out, size_t bytes, int32_t dim_count, const int64_t *dims) {

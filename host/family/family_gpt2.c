@@ -7,22 +7,16 @@
 #include "family.h"
 #include <cjson/cJSON.h>
 
-enum { QKV, O, UP, DOWN };
-enum { NORM_ATTENTION, NORM_MLP };
+enum { QKV, O };
 
 static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
                          const ar_hook *hook) {
-    ar_tensor *n1, *n2, *fused, *qkv[3], *mixed, *h, *up, *act;
+    ar_tensor *n, *fused, *qkv[3];
     AR_TRY(ar__family_check_tokens(b, T));
-    AR_TRY(ar_hook_norm(hook, g, &n1, NORM_ATTENTION, x));
-    AR_TRY(ar_hook_linear(hook, g, &fused, QKV, n1));
+    AR_TRY(ar_hook_norm(hook, g, &n, 0, x));
+    AR_TRY(ar_hook_linear(hook, g, &fused, QKV, n));
     for (int32_t i = 0; i < 3; i++) AR_TRY(ar_op_slice(g, &qkv[i], fused, i * b->hidden, b->hidden));
-    AR_TRY(ar__family_attend(b, g, &mixed, qkv, T, hook));
-    AR_TRY(ar_hook_linear_add(hook, g, &h, O, mixed, x));
-    AR_TRY(ar_hook_norm(hook, g, &n2, NORM_MLP, h));
-    AR_TRY(ar_hook_linear(hook, g, &up, UP, n2));
-    AR_TRY(ar_op_act(g, &act, up, ar__family_config(b)->act));
-    return ar_hook_linear_add(hook, g, y, DOWN, act, h);
+    return ar__family_attend_and_mlp(b, g, y, x, qkv, T, hook, O);
 }
 
 static ar_status config(ar_config *c, const ar_json *root, const char *what) {
@@ -72,8 +66,8 @@ static void block(ar__layout *layout, const ar_config *c, int32_t index) {
                                        {"mlp.c_proj", c->hidden, c->intermediate, AR__BIAS}},
                            .norms = {norm, norm},
                            .forward = forward};
-    layout->norms[NORM_ATTENTION].name = "ln_1";
-    layout->norms[NORM_MLP].name = "ln_2";
+    layout->norms[0].name = "ln_1";
+    layout->norms[1].name = "ln_2";
 }
 
 static const char *const prefixes[] = {"transformer.", "", NULL};

@@ -4,21 +4,15 @@
 #include "ar_error.h"
 #include "family.h"
 
-enum { Q, K, V, O, UP, DOWN };
-enum { NORM_ATTENTION, NORM_MLP };
+enum { Q, K, V, O };
 
 static ar_status forward(const ar_block *b, ar_graph *g, ar_tensor **y, ar_tensor *x, int32_t T,
                          const ar_hook *hook) {
-    ar_tensor *n1, *n2, *qkv[3], *mixed, *h, *up, *act;
+    ar_tensor *n, *qkv[3];
     AR_TRY(ar__family_check_tokens(b, T));
-    AR_TRY(ar_hook_norm(hook, g, &n1, NORM_ATTENTION, x));
-    AR_TRY(ar_hook_linears(hook, g, qkv, (const int32_t[]){Q, K, V}, 3, n1));
-    AR_TRY(ar__family_attend(b, g, &mixed, qkv, T, hook));
-    AR_TRY(ar_hook_linear_add(hook, g, &h, O, mixed, x));
-    AR_TRY(ar_hook_norm(hook, g, &n2, NORM_MLP, h));
-    AR_TRY(ar_hook_linear(hook, g, &up, UP, n2));
-    AR_TRY(ar_op_act(g, &act, up, ar__family_config(b)->act));
-    return ar_hook_linear_add(hook, g, y, DOWN, act, h);
+    AR_TRY(ar_hook_norm(hook, g, &n, 0, x));
+    AR_TRY(ar_hook_linears(hook, g, qkv, (const int32_t[]){Q, K, V}, 3, n));
+    return ar__family_attend_and_mlp(b, g, y, x, qkv, T, hook, O);
 }
 
 static ar_status config(ar_config *c, const ar_json *root, const char *what) {
@@ -57,8 +51,8 @@ static void block(ar__layout *layout, const ar_config *c, int32_t index) {
                                        {"fc2", c->hidden, c->intermediate, AR__BIAS_MAYBE}},
                            .norms = {norm, norm},
                            .forward = forward};
-    layout->norms[NORM_ATTENTION].name = "self_attn_layer_norm";
-    layout->norms[NORM_MLP].name = "final_layer_norm";
+    layout->norms[0].name = "self_attn_layer_norm";
+    layout->norms[1].name = "final_layer_norm";
 }
 
 static const char *const prefixes[] = {"model.decoder.", "decoder.", NULL};
