@@ -389,11 +389,6 @@ typedef enum ar_method_needs {
     AR_NEEDS_SAMPLES = 1,      /* calibration samples */
     AR_NEEDS_LOSS_GRADIENT = 2 /* the gradient of the model's own loss on them */
 } ar_method_needs;
-/* What looks at the inputs of linears on the way. Bits. */
-typedef enum ar_taps {
-    AR_TAP_NONE = 0,
-    AR_TAP_IMPORTANCE = 1 /* mean squares of inputs, in double-quantized schemes */
-} ar_taps;
 /* What writers store of an option: under this key, after its rule. */
 typedef struct ar_stored_option {
     const char *option, *key; /* NULL = no more */
@@ -404,7 +399,7 @@ struct ar_method {
     ar_status (*run)(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer);
     ar_method_needs needs;
-    ar_taps taps;
+    uint32_t taps; /* what looks at inputs of linears on the way: bits, AR__TAP of rows of taps.def */
     const ar_option_row *options; /* (option_count), at most AR_MAX_OPTIONS */
     int32_t option_count;
     const ar_recipe *recipes;

@@ -25,7 +25,7 @@ typedef struct ar__tune_desc {
     const char *spill_dir;
     uint64_t spill_above_bytes;
     int32_t block_limit; /* tune this many blocks (0 = all); the rest is rtn */
-    ar_taps taps;
+    uint32_t taps;       /* ar_method.taps */
 } ar__tune_desc;
 
 /* ---- tune.c: the tuning engine; methods configure it ---- */

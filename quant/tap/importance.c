@@ -35,5 +35,4 @@ done:
     return status;
 }
 
-const ar__tap ar__tap_importance = {"importance", AR_TAP_IMPORTANCE, applies,
-                                    create,       ar_op_square_sums, finish};
+const ar__tap ar__tap_importance = {"importance", applies, create, ar_op_square_sums, finish};

@@ -7,7 +7,6 @@
 /* A row of taps.def; the tensor's shape is its own affair. */
 typedef struct ar__tap {
     const char *name;
-    ar_taps bit;                              /* what a method declares to have it */
     bool (*applies)(const ar_scheme *scheme); /* of these linears' inputs; NULL = of all */
     ar_status (*create)(ar_tensor **t, ar_device *device,
                         const ar_linear *lin);                          /* zeros, or NULL if it fails */
@@ -23,6 +22,9 @@ typedef enum ar__tap_id {
 #undef AR_TAP
     AR__TAP_COUNT
 } ar__tap_id;
+_Static_assert(AR__TAP_COUNT <= 32, "a method declares its taps as bits of 32");
+/* The bit of a row, as in ar_method.taps. */
+#define AR__TAP(name) (1u << AR__TAP_##name)
 
 /* One tap of one block: a hook that does as its base does, once it has looked. */
 typedef struct ar__tap_layer {
@@ -34,8 +36,8 @@ typedef struct ar__taps {
     ar__tap_layer layers[AR__TAP_COUNT];
     const ar_hook *top;
 } ar__taps;
-/* Of what a method declares, what applies to a linear under scheme: bit ar__tap_id. */
-uint32_t ar__taps_of(ar_taps declared, const ar_scheme *scheme);
+/* Of what a method declares, what applies to a linear under scheme: bits as well. */
+uint32_t ar__taps_of(uint32_t declared, const ar_scheme *scheme);
 /* Installs on base what wanted[i], such bits, says of linear i; base outlives it, and *t does not move.
  * Run the block forward through ar__taps_hook over the data (a last, incomplete batch counts its old rows
  * again), then finish. On failure deinit is due all the same. Errors: the device's; MEMORY. */

@@ -8,11 +8,10 @@ static const ar__tap *const kinds[] = {
 #undef AR_TAP
 };
 
-uint32_t ar__taps_of(ar_taps declared, const ar_scheme *scheme) {
+uint32_t ar__taps_of(uint32_t declared, const ar_scheme *scheme) {
     uint32_t wanted = 0;
     for (int32_t k = 0; k < AR__TAP_COUNT; k++)
-        if ((declared & kinds[k]->bit) && (!kinds[k]->applies || kinds[k]->applies(scheme)))
-            wanted |= 1u << k;
+        if ((declared >> k & 1) && (!kinds[k]->applies || kinds[k]->applies(scheme))) wanted |= 1u << k;
     return wanted;
 }
 
