@@ -175,6 +175,10 @@ typedef struct ar_variant_choice {
 int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan *plan,
                          const ar_device_facts *facts);
 
+/* The variants that the device cannot run, in the form of choices, `why` being "needs …": up to capacity of
+ * them; returns how many there are. */
+int32_t ar_device_lacks(ar_variant_choice *out, int32_t capacity, const ar_device *device);
+
 typedef struct ar_memory_stats {
     uint64_t current, high_water, budget;
 } ar_memory_stats;

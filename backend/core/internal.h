@@ -11,6 +11,11 @@ typedef enum ar__kernel_id {
 #define AR_KERNEL(name) AR_K_##name,
 #include "kernels.def"
 #undef AR_KERNEL
+#define AR_FAMILY(name)
+#define AR_VARIANT(family, kernel, needs, least, most, shared, liked_by, why) AR_K_##kernel,
+#include "variants.def"
+#undef AR_VARIANT
+#undef AR_FAMILY
     AR_K_COUNT
 } ar__kernel_id;
 extern const ar__kernel ar__kernels[AR_K_COUNT]; /* generated */

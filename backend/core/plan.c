@@ -139,10 +139,13 @@ static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class cl
 }
 
 void ar__plan_use(ar_plan *plan, const ar_device_facts *facts, ar__kernel_id variant) {
-    for (int32_t i = 0; i < ar__variant_count; i++)
-        if (ar__variants[i].kernel == variant) plan->variants[ar__variants[i].family] = variant;
-    if (variant == AR_K_gemm || variant == AR_K_gemm_lanes) gemm_shape(plan, facts, class_of(facts));
-    if (variant == AR_K_gemv || variant == AR_K_gemv_lanes) gemv_shape(plan, facts, class_of(facts));
+    for (int32_t i = 0; i < ar__variant_count; i++) {
+        ar__family_id family = ar__variants[i].family;
+        if (ar__variants[i].kernel != variant) continue;
+        plan->variants[family] = variant;
+        if (family == AR_F_gemm) gemm_shape(plan, facts, class_of(facts));
+        if (family == AR_F_gemv) gemv_shape(plan, facts, class_of(facts));
+    }
 }
 
 /* ---- memory ---- */

@@ -4,7 +4,8 @@
 #include <string.h>
 
 const ar__variant ar__variants[] = {
-#define AR_FAMILY(family)
+#define AR_FAMILY(family)                                                                                    \
+    {AR_F_##family, AR_K_##family, AR_NEED_NOTHING, 0, 0, 0, AR_LIKED_BY_ALL, "runs everywhere"},
 #define AR_VARIANT(family, kernel, needs, least, most, shared, liked_by, why)                                \
     {AR_F_##family, AR_K_##kernel, needs, least, most, shared, liked_by, why},
 #include "variants.def"
@@ -157,6 +158,22 @@ static void say_passed(char *why, size_t bytes, int32_t family, uint32_t taken, 
         else
             snprintf(why + used, bytes - used, "%s%s is off by a quirk", comma, name_of(v));
     }
+}
+
+int32_t ar_device_lacks(ar_variant_choice *out, int32_t capacity, const ar_device *device) {
+    uint64_t left_out = ar__variants_left_out();
+    int32_t count = 0;
+    for (int32_t i = 0; i < VARIANT_COUNT; i++) {
+        const ar__variant *v = &ar__variants[i];
+        const char *lack = ar__variant_lack(v, &device->facts, is_left_out(left_out, i));
+        if (!lack) continue;
+        if (count < capacity) {
+            out[count] = (ar_variant_choice){.family = families[v->family], .variant = name_of(v)};
+            snprintf(out[count].why, sizeof out[count].why, "needs %s", lack);
+        }
+        count++;
+    }
+    return count;
 }
 
 int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan *plan,

@@ -13,8 +13,9 @@
 
 typedef struct tiles {
     uint32_t tm, tnv, wgx, wgy; /* item tile rows, columns; items per group along N, M */
-    uint32_t lanes;             /* items along M that share loads of B; 0 = none do */
-    int64_t m, n, k;            /* largest chunk of each axis */
+    ar__kernel_id kernel;
+    uint32_t lanes;  /* items along M that share loads of B; 0 = none do */
+    int64_t m, n, k; /* largest chunk of each axis */
 } tiles;
 
 /* Elements [from, to) of t as an operand; *shift is how many elements the aligned binding starts before
@@ -36,9 +37,12 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     /* GLSL loads rows of A by fours (AL of the dialect) */
     uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
-    if (plan->variants[AR_F_gemm] == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
+    t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
+    if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
         t->wgx = 1;
+    } else if (t->kernel == AR_K_gemm_lanes) {
+        t->kernel = AR_K_gemm;
     }
     t->k = least(K, cap / (t->tm > t->tnv ? t->tm : t->tnv));
     t->m = least(cap / (t->k * t->tm), groups * t->wgy);
@@ -147,7 +151,7 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor 
         uint32_t M, N, K, ldc, c0, acc;
     } v = {(uint32_t)p->m, (uint32_t)p->n, (uint32_t)p->k, (uint32_t)ldc, 0, p->accumulate};
     bool turned = t->lanes > 0 || t->wgy > t->wgx; /* the longer side of the group along x */
-    ar__emit_desc d = {.kernel = t->lanes ? AR_K_gemm_lanes : AR_K_gemm,
+    ar__emit_desc d = {.kernel = t->kernel,
                        .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
                        .params = &v};
     d.specs[3] = t->lanes ? t->tnv : t->tnv / g->device->plan.vw;

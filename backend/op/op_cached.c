@@ -131,7 +131,7 @@ static ar_status emit_one(ar_graph *g, const cached *c) {
 
 /* As many lanes as the device likes and D takes; on a CPU an item serves several queries, which share every
  * key. */
-static ar_status emit_tiles(ar_graph *g, const cached *c) {
+static ar_status emit_tiles(ar_graph *g, const cached *c, ar__kernel_id kernel) {
     const ar_device *device = ar__graph_device(g);
     bool is_cpu = ar__wants_few_items(device);
     uint32_t lanes = device->plan.vw < 4 ? 4 : device->plan.vw, R = c->H / c->K, rows = 1;
@@ -142,7 +142,7 @@ static ar_status emit_tiles(ar_graph *g, const cached *c) {
         uint32_t items, item0, T, R, KH, C, HN, window;
         float scale, cap;
     } p = {0, 0, c->T, R, c->K, c->C, c->D / lanes, c->window, c->scale, c->cap};
-    ar__emit_desc d = {.kernel = AR_K_attention_cached,
+    ar__emit_desc d = {.kernel = kernel,
                        .specs = {wg, 1, lanes, rows, quads, c->cap != 0.0f},
                        .params = &p,
                        .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}},
@@ -152,8 +152,8 @@ static ar_status emit_tiles(ar_graph *g, const cached *c) {
 }
 
 ar__kernel_id ar__cached_kernel(const ar_device *device, int64_t queries) {
-    return queries <= FEW_QUERIES ? (ar__kernel_id)device->plan.variants[AR_F_attention_cached]
-                                  : AR_K_attention_cached;
+    ar__kernel_id kernel = (ar__kernel_id)device->plan.variants[AR_F_attention_cached];
+    return kernel == AR_K_attention_one && queries > FEW_QUERIES ? AR_K_attention_cached : kernel;
 }
 
 ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
@@ -191,6 +191,6 @@ ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q,
                 cap,
                 4.0 * (double)ar_tensor_count(q) * seen,
                 4.0 * (double)(B * K * D) * seen};
-    return ar__cached_kernel(ar__graph_device(g), c.T) == AR_K_attention_one ? emit_one(g, &c)
-                                                                             : emit_tiles(g, &c);
+    ar__kernel_id kernel = ar__cached_kernel(ar__graph_device(g), c.T);
+    return kernel == AR_K_attention_one ? emit_one(g, &c) : emit_tiles(g, &c, kernel);
 }

@@ -29,7 +29,8 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
                            int64_t columns) {
     const ar_resident_weight *W = p->W;
     const ar_plan *plan = &W->device->plan;
-    uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? plan->resident_lanes : 0;
+    ar__kernel_id kernel = (ar__kernel_id)plan->variants[AR_F_gemv];
+    uint32_t lanes = kernel == AR_K_gemv_lanes ? plan->resident_lanes : 0;
     int64_t height = (int64_t)W->lp * W->vw, row0 = range->first * height, rows = range->count * height;
     if (rows > W->O - row0) rows = W->O - row0;
     struct {
@@ -50,7 +51,7 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
            range->shift,
            (uint32_t)W->I,
            p->eps};
-    ar__emit_desc d = {.kernel = lanes ? AR_K_gemv_lanes : AR_K_gemv, .params = &v};
+    ar__emit_desc d = {.kernel = kernel, .params = &v};
     uint32_t wgx = lanes ? lanes : plan->resident_wgx;
     uint32_t tile = gemv_tile(plan, columns);
     uint32_t specs[] = {wgx, plan->resident_wgy, W->code, W->scale, tile, W->lp, p->norm != NULL};

@@ -50,13 +50,28 @@ static bool covers(const ar__st_case *c, ar__kernel_id kernel) {
     return false;
 }
 
+bool ar__st_covers(const ar__st_case *c, ar__kernel_id kernel) {
+    bool is_covered = covers(c, kernel);
+    for (int32_t i = 0; i < ar__variant_count && !is_covered; i++)
+        for (int32_t k = 0; k < ar__variant_count && ar__variants[i].kernel == kernel; k++)
+            if (ar__variants[k].family == ar__variants[i].family && covers(c, ar__variants[k].kernel))
+                is_covered = true;
+    return is_covered;
+}
+
+/* Whether the filter, NULL or a part of a name, means c or a variant of what c covers. */
+static bool is_meant(const ar__st_case *c, const char *test, const char *filter) {
+    bool is_it = !filter || strstr(c->kernels, filter) || strstr(test, filter);
+    for (int32_t i = 0; i < ar__variant_count && !is_it; i++)
+        is_it = strstr(ar__kernels[ar__variants[i].kernel].name, filter) &&
+                ar__st_covers(c, ar__variants[i].kernel);
+    return is_it;
+}
+
 /* Whether c covers the variant, the device can run it and its plan takes another. */
 static bool wants_variant(const ar_device *device, const ar__st_case *c, int32_t row) {
     const ar__variant *v = &ar__variants[row];
-    bool is_covered = false;
-    for (int32_t i = 0; i < ar__variant_count && !is_covered; i++)
-        is_covered = ar__variants[i].family == v->family && covers(c, ar__variants[i].kernel);
-    return is_covered && device->plan.variants[v->family] != (uint32_t)v->kernel &&
+    return ar__st_covers(c, v->kernel) && device->plan.variants[v->family] != (uint32_t)v->kernel &&
            !ar__variant_lack(v, &device->facts, ar__variants_left_out() >> row & 1);
 }
 
@@ -88,7 +103,7 @@ ar_status ar__selftest_cases(ar_device *device, const ar__st_case *cases, int32_
         for (int32_t i = 0; i < count; i++) {
             const ar__st_case *c = &cases[i];
             name_case(test, sizeof test, c);
-            if (filter && !strstr(c->kernels, filter) && !strstr(test, filter)) continue;
+            if (!is_meant(c, test, filter)) continue;
             ar__st st = {.device = device, .bound = c->bound, .test = test, .report = report, .ctx = ctx};
             st.random = seed + (uint64_t)r * UINT64_C(0x632be59bd9b4e019) + (uint64_t)i;
             AR_TRY(try_variants(&st, c, &failures));

@@ -33,6 +33,9 @@ typedef struct ar__st_case {
 extern const ar__st_case ar__st_cases[];
 extern const int32_t ar__st_case_count;
 
+/* Whether c names the kernel, or another one of its family. */
+bool ar__st_covers(const ar__st_case *c, ar__kernel_id kernel);
+
 /* ar_selftest over some rows only, or over changed ones. Each runs under the device's plan, then once more
  * under every other kernel variant that it covers and the device can run. */
 ar_status ar__selftest_cases(ar_device *device, const ar__st_case *cases, int32_t count, const char *filter,

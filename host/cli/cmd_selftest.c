@@ -2,6 +2,7 @@
 #include "program.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct tally {
     const ar_common *common;
@@ -29,6 +30,25 @@ static void report(void *ctx, const ar_selftest_result *r) {
     }
 }
 
+/* What there is to run and this device cannot. */
+static void report_skipped(const tally *t, const ar_device *device, const char *filter) {
+    ar_variant_choice lacking[64];
+    int32_t count = ar_device_lacks(lacking, 64, device);
+    for (int32_t i = 0; i < count && i < 64; i++) {
+        const ar_variant_choice *v = &lacking[i];
+        if (filter && !strstr(v->variant, filter)) continue;
+        if (t->rows) {
+            cJSON *row = cJSON_CreateObject();
+            cJSON_AddStringToObject(row, "kernel", v->variant);
+            cJSON_AddStringToObject(row, "variant_of", v->family);
+            cJSON_AddStringToObject(row, "skipped", v->why);
+            cJSON_AddItemToArray(t->rows, row);
+        } else {
+            printf("skip %-18s a variant of %s: %s\n", v->variant, v->family, v->why);
+        }
+    }
+}
+
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
     int64_t repeat = 1;
@@ -44,6 +64,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_TRY(ar_program_device(&device, &common));
     tally t = {.common = &common, .rows = common.json ? cJSON_CreateArray() : NULL};
     ar_status status = ar_selftest(device, kernel, (int32_t)repeat, (uint64_t)common.seed, report, &t);
+    report_skipped(&t, device, kernel);
     if (t.rows) {
         char *text = cJSON_Print(t.rows);
         if (text) puts(text);
