@@ -30,3 +30,9 @@ if(NOT bad EQUAL 0 OR log MATCHES "left out")
     message(FATAL_ERROR "gemm_lanes: ${bad}, ${log}")
 endif()
 row_has(gemm_lanes "ar__cl_gemm_lanes, ar__spv_gemm_lanes, ")
+# and configuring tells it already
+execute_process(COMMAND ${CMAKE_COMMAND} -S ${SHADERS}/.. -B ${OUT}/configured -DBUILD_TESTING=OFF
+    -DAR_GLSLANG=${FAILS} RESULT_VARIABLE bad OUTPUT_QUIET ERROR_VARIABLE log)
+if(NOT bad EQUAL 0 OR NOT log MATCHES "kernel gemm_lanes is left out")
+    message(FATAL_ERROR "configuring: ${bad}, ${log}")
+endif()
