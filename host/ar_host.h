@@ -253,6 +253,7 @@ void ar_model_close(ar_open_model *m);
 struct ar__names;
 struct ar__gguf_arch;
 struct ar__layout;
+struct ar__packed_config;
 /* A row of families.def: everything that is known of a family, all of it in its own file (family.h inside
  * host/ says what the parts are). */
 typedef struct ar_family {
@@ -346,6 +347,10 @@ typedef struct ar_format {
     /* What write would refuse after all the work: UNSUPPORTED names what of this model the format cannot
      * hold, FORMAT what it would quantize itself and cannot; NULL = any model will do. */
     ar_status (*accepts)(const ar_open_model *m, const ar_output_plan *plan);
+    /* Packed folders: which quant_method of a quantization_config it reads, and how (fmt_packed.h inside
+     * host/). Of formats that share one, one has it; NULL = none. */
+    const char *quant_method;
+    ar_status (*read_config)(struct ar__packed_config *c, const ar_json *q);
     /* Capabilities that no type or scheme changes. */
     bool is_mixed;     /* every linear may have bits and a group of its own, within what storage says */
     bool has_types;    /* its files have a type by name, which may imply bits, group and symmetry */
@@ -356,6 +361,7 @@ typedef struct ar_format {
 } ar_format;
 const ar_format *ar_format_find(const char *name);
 const ar_format *ar_format_at(int32_t i);
+bool ar_format_has_codes(const ar_format *f); /* quantized weights; else floats alone */
 /* What a caller wishes; zero and NULL = not said. */
 typedef struct ar_output_request {
     const char *formats; /* names with commas between */
@@ -396,7 +402,7 @@ bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, 
 
 /* GGUF: F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL; other types are FORMAT by name. */
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path);
-/* Packed folders (quantization_config in config.json: gptq, auto-round, awq, compressed-tensors). */
+/* Packed folders: quantization_config in config.json, of a quant_method that a format reads. */
 ar_status ar_weights_open_packed(ar_weights *w, const char *folder);
 
 /* ---- eval.c ---- */

@@ -379,7 +379,7 @@ static const struct {
      "group_size: found 0"},
     {QC("\"quant_method\":\"marlin\",\"bits\":4"),
      {"p.bias", "F16", 1, {32, 0}},
-     "found \"marlin\", expected gptq, auto-round, awq or compressed-tensors"},
+     "found \"marlin\", expected one of auto-round, gptq, awq, compressed-tensors"},
     {QC("\"bits\":4"), {"p.bias", "F16", 1, {32, 0}}, "quant_method: found \"\""},
     {QC(GPTQ4 ",\"checkpoint_format\":\"marlin\""), {"p.bias", "F16", 1, {32, 0}}, "found \"marlin\""},
     {QC(GPTQ4 ",\"is_marlin_format\":true"), {"p.bias", "F16", 1, {32, 0}}, "is_marlin_format: found true"},

@@ -92,6 +92,15 @@ static void list_methods(char *list, size_t bytes, const char *mark) {
     }
 }
 
+static void list_formats(char *list, size_t bytes) {
+    *list = '\0';
+    for (int32_t i = 0; ar_format_at(i); i++) {
+        size_t used = strlen(list);
+        if (!ar_format_has_codes(ar_format_at(i))) continue;
+        snprintf(list + used, bytes - used, "%s%s", used ? ", " : "", ar_format_at(i)->name);
+    }
+}
+
 static ar_status find_method(const char *name) {
     char list[160];
     list_methods(list, sizeof list, "");
@@ -115,8 +124,9 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
     job_options o = {.method = DEFAULT_METHOD};
-    char methods[160];
+    char methods[160], formats[256];
     list_methods(methods, sizeof methods, " (default)");
+    list_formats(formats, sizeof formats);
     const ar_option own[] = {
         {"--out|-o", AR_OPT_STRING, &o.out, "OUT", "the file or folder to write", 0, 0, NULL},
         {"--method", AR_OPT_STRING, &o.method, "M", methods, 0, 0, &o.has_method},
@@ -133,8 +143,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          "GGUF type of the embedding (as llama-quantize has it)", 0, 0, NULL},
         {"--head-type", AR_OPT_STRING, &o.head_type, "T",
          "GGUF type of the head, and of an embedding tied to it (likewise)", 0, 0, NULL},
-        {"--format", AR_OPT_STRING, &o.format, "F[,F…]",
-         "auto_round, auto_round_awq, gptq, gptq_v2, awq, compressed_tensors, gguf, fake", 0, 0, NULL},
+        {"--format", AR_OPT_STRING, &o.format, "F[,F…]", formats, 0, 0, NULL},
         {"--widen", AR_OPT_FLAG, &o.widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
         {"--calib", AR_OPT_STRING, &o.calib, "FILE|self",
          "calibration text, or sampled from the model (default)", 0, 0, &o.has_calib},

@@ -77,12 +77,41 @@ static ar_status awq_write(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &in_awq);
 }
 
+/* ---- reading ---- */
+
+static ar_status read(ar_packed_config *c, const ar_json *q) {
+    static const char *const packings[] = {
+        "auto_round:auto_gptq", "auto_round:gptq", "auto_round", "auto_round:gptqmodel",
+        "auto_round:auto_awq",  "auto_round:awq",  NULL};
+    static const char *const types[] = {"int", NULL};
+    int32_t packing, type;
+    int64_t act_bits;
+    AR_TRY(ar__packed_choice(&packing, q, "packing_format", packings[0], packings,
+                             "auto_round, auto_round:auto_gptq, auto_round:gptqmodel or auto_round:auto_awq",
+                             c->path));
+    AR_TRY(ar__packed_choice(&type, q, "data_type", "int", types, "int", c->path));
+    AR_TRY(ar_json_int_or(&act_bits, q, "act_bits", 16, 0, 32, c->path));
+    if (act_bits < 16)
+        return ar__fail(AR_ERR_FORMAT, "%s: act_bits: found %d, expected at least 16", c->path,
+                        (int)act_bits);
+    c->scheme.minus_one = packing < 2;
+    c->packing = packing < 4 ? &ar__packing_gptq : &ar__packing_awq;
+    c->method = "auto_round";
+    AR_TRY(ar__packed_default(c, q));
+    AR_TRY(ar__packed_overrides(c, q, "extra_config"));
+    return packing < 4 ? AR_OK : ar__packed_check_awq(c);
+}
+
+/* ---- the rows ---- */
+
 const ar_format ar__format_auto_round = {.name = "auto_round",
                                          .help = "a Hugging Face folder in auto-round's layout",
                                          .is_folder = true,
                                          .storage = gptq_storage,
                                          .write = gptq_write,
                                          .verify = ar__packed_verify,
+                                         .quant_method = "auto-round",
+                                         .read_config = read,
                                          .is_mixed = true};
 const ar_format ar__format_auto_round_awq = {.name = "auto_round_awq",
                                              .help = "auto-round's folder in the AWQ layout",

@@ -29,10 +29,30 @@ static ar_status write_folder(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &awq);
 }
 
+/* ---- reading ---- */
+
+static ar_status read(ar_packed_config *c, const ar_json *q) {
+    static const char *const versions[] = {"gemm", "GEMM", NULL};
+    int32_t version;
+    const char *key = ar_json_get(q, "version") ? "version" : "format";
+    bool zero_point;
+    AR_TRY(ar__packed_choice(&version, q, key, "gemm", versions, "gemm", c->path));
+    AR_TRY(ar_json_bool_or(&zero_point, q, "zero_point", true, c->path));
+    c->packing = &ar__packing_awq;
+    c->method = "awq";
+    AR_TRY(ar__packed_default(c, q));
+    c->scheme.sym = !zero_point;
+    return ar__packed_check_awq(c);
+}
+
+/* ---- the row ---- */
+
 const ar_format ar__format_awq = {.name = "awq",
                                   .help = "a Hugging Face folder in AWQ's GEMM layout",
                                   .is_folder = true,
                                   .storage = storage,
                                   .write = write_folder,
                                   .verify = ar__packed_verify,
+                                  .quant_method = "awq",
+                                  .read_config = read,
                                   .accepts = ar__packed_accepts_linears};

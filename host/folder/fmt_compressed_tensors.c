@@ -67,6 +67,68 @@ static ar_status write_folder(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &compressed);
 }
 
+/* ---- reading ---- */
+
+/* A key whose meaning is not implemented: null, missing, or an empty object or list. */
+static ar_status expect_none(const ar_json *q, const char *key, const char *what) {
+    const cJSON *item = ar_json_get(q, key);
+    bool none =
+        !item || cJSON_IsNull(item) || ((cJSON_IsObject(item) || cJSON_IsArray(item)) && !item->child);
+    return none ? AR_OK : ar__fail(AR_ERR_FORMAT, "%s: %s: found a value, expected null", what, key);
+}
+
+static ar_status read_group(ar_packed_scheme *s, const ar_json *group, const char *what) {
+    static const char *const types[] = {"int", NULL}, *const strategies[] = {"group", "channel", NULL};
+    int32_t choice, strategy;
+    int64_t bits, size = -1;
+    AR_TRY(expect_none(group, "input_activations", what));
+    AR_TRY(expect_none(group, "output_activations", what));
+    const ar_json *w = ar_json_get(group, "weights");
+    if (!cJSON_IsObject(w))
+        return ar__fail(AR_ERR_FORMAT, "%s: config_groups: weights: found no object, expected one", what);
+    AR_TRY(ar_json_int(&bits, w, "num_bits", 1, 32, what));
+    AR_TRY(ar__packed_choice(&choice, w, "type", "int", types, "int", what));
+    AR_TRY(ar__packed_choice(&strategy, w, "strategy", ar_json_get(w, "group_size") ? "group" : "channel",
+                             strategies, "group or channel", what));
+    AR_TRY(ar_json_bool_or(&s->sym, w, "symmetric", true, what));
+    if (strategy == 0) AR_TRY(ar_json_int(&size, w, "group_size", -1, INT32_MAX, what));
+    AR_TRY(ar__packed_check_scheme(bits < 16 ? bits : 0, size, what));
+    s->bits = (int32_t)bits;
+    s->group = (int32_t)size;
+    return AR_OK;
+}
+
+/* The first group of linears is the default, the others are overrides: shapes tell which one a linear has. */
+static ar_status read(ar_packed_config *c, const ar_json *q) {
+    static const char *const formats[] = {"pack-quantized", NULL};
+    static const char *const unsupported[] = {"kv_cache_scheme", "transform_config"};
+    int32_t format;
+    c->packing = &ar__packing_compressed;
+    c->method = "pack";
+    AR_TRY(ar__packed_choice(&format, q, "format", "", formats, "pack-quantized", c->path));
+    for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
+        AR_TRY(expect_none(q, unsupported[i], c->path));
+    const ar_json *sparsity = ar_json_get(q, "sparsity_config");
+    static const char *const dense[] = {"dense", NULL};
+    if (cJSON_IsObject(sparsity))
+        AR_TRY(ar__packed_choice(&format, sparsity, "format", "dense", dense, "dense", c->path));
+    const cJSON *groups = ar_json_get(q, "config_groups");
+    if (!cJSON_IsObject(groups) || !groups->child)
+        return ar__fail(AR_ERR_FORMAT, "%s: config_groups: found none, expected an object of groups",
+                        c->path);
+    AR_TRY(read_group(&c->scheme, groups->child, c->path));
+    c->overrides = ar__alloc((size_t)cJSON_GetArraySize(groups), sizeof *c->overrides);
+    if (!c->overrides) return AR_ERR_MEMORY;
+    for (const cJSON *group = groups->child->next; group; group = group->next) {
+        ar_packed_override *o = &c->overrides[c->override_count++];
+        o->name = group->string;
+        AR_TRY(read_group(&o->scheme, group, c->path));
+    }
+    return AR_OK;
+}
+
+/* ---- the row ---- */
+
 const ar_format ar__format_compressed_tensors = {
     .name = "compressed_tensors",
     .help = "a Hugging Face folder in compressed-tensors' packed form",
@@ -74,5 +136,7 @@ const ar_format ar__format_compressed_tensors = {
     .storage = storage,
     .write = write_folder,
     .verify = ar__packed_verify,
+    .quant_method = "compressed-tensors",
+    .read_config = read,
     .accepts = ar__packed_accepts_linears,
     .is_mixed = true};

@@ -62,12 +62,34 @@ static ar_status v2_write(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &v2);
 }
 
+/* ---- reading ---- */
+
+static ar_status read(ar_packed_config *c, const ar_json *q) {
+    static const char *const formats[] = {"gptq", "gptq_v2", NULL};
+    int32_t format;
+    const char *key = ar_json_get(q, "checkpoint_format") ? "checkpoint_format" : "format";
+    AR_TRY(ar__packed_choice(&format, q, key, "gptq", formats, "gptq or gptq_v2", c->path));
+    AR_TRY(ar_json_bool_or(&c->desc_act, q, "desc_act", false, c->path));
+    bool marlin; /* how AutoGPTQ said so before checkpoint_format */
+    AR_TRY(ar_json_bool_or(&marlin, q, "is_marlin_format", false, c->path));
+    if (marlin) return ar__fail(AR_ERR_FORMAT, "%s: is_marlin_format: found true, expected false", c->path);
+    c->scheme.minus_one = format == 0;
+    c->packing = &ar__packing_gptq;
+    c->method = "gptq";
+    AR_TRY(ar__packed_default(c, q));
+    return ar__packed_overrides(c, q, "dynamic");
+}
+
+/* ---- the rows ---- */
+
 const ar_format ar__format_gptq = {.name = "gptq",
                                    .help = "a Hugging Face folder in the GPTQ layout",
                                    .is_folder = true,
                                    .storage = v1_storage,
                                    .write = v1_write,
                                    .verify = ar__packed_verify,
+                                   .quant_method = "gptq",
+                                   .read_config = read,
                                    .is_mixed = true};
 const ar_format ar__format_gptq_v2 = {.name = "gptq_v2",
                                       .help = "the same with zero points as they are",

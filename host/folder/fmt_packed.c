@@ -203,11 +203,17 @@ ar_status ar__packed_write(const char *path, const ar_write_source *src, const a
 }
 
 ar_status ar__packed_accepts_linears(const ar_open_model *m, const ar_output_plan *plan) {
+    char able[256] = "";
     (void)plan;
     if (!m->config.is_conv1d) return AR_OK;
-    return ar__fail(AR_ERR_UNSUPPORTED,
-                    "%s: found Conv1D products (family %s), which only gptq, auto_round, fake and gguf hold",
-                    m->path, m->config.family);
+    for (int32_t i = 0; ar_format_at(i); i++) {
+        size_t used = strlen(able);
+        if (ar_format_at(i)->accepts == ar__packed_accepts_linears || !ar_format_has_codes(ar_format_at(i)))
+            continue;
+        snprintf(able + used, sizeof able - used, "%s%s", used ? ", " : "", ar_format_at(i)->name);
+    }
+    return ar__fail(AR_ERR_UNSUPPORTED, "%s: found Conv1D products (family %s), which only %s hold", m->path,
+                    m->config.family, able);
 }
 
 ar_status ar__packed_verify(const char *path, const ar_write_source *src) {

@@ -47,7 +47,7 @@ typedef struct ar_packed_override {
     const char *name; /* of a linear, or a pattern */
     ar_packed_scheme scheme;
 } ar_packed_override;
-typedef struct ar_packed_config {
+typedef struct ar__packed_config {
     const ar_packing *packing;
     const char *method; /* for types: "gptq", "auto_round", … */
     ar_packed_scheme scheme;
@@ -57,6 +57,18 @@ typedef struct ar_packed_config {
     ar_json *json;
     char *path;
 } ar_packed_config;
+/* Parts of a format's read_config, which fills packing, method, scheme and what the rest asks for. Errors:
+ * FORMAT. */
+/* The index of which of the names, ended by NULL, `key` has; what: the file. */
+ar_status ar__packed_choice(int32_t *choice, const ar_json *obj, const char *key, const char *fallback,
+                            const char *const *names, const char *expected, const char *what);
+/* bits, group_size and sym of all linears. minus_one stays as it is. */
+ar_status ar__packed_default(ar_packed_config *c, const ar_json *q);
+/* The linears of the object `key` (extra_config, dynamic) with schemes of their own, or their patterns. */
+ar_status ar__packed_overrides(ar_packed_config *c, const ar_json *q, const char *key);
+ar_status ar__packed_check_scheme(int64_t bits, int64_t group, const char *what);
+/* The AWQ layout interleaves eight values of a word: it is read for 4 bits. */
+ar_status ar__packed_check_awq(const ar_packed_config *c);
 /* Reads quantization_config of FOLDER/config.json. *c is to be closed even after a failure. */
 ar_status ar__packed_config_open(ar_packed_config *c, const char *folder);
 void ar__packed_config_close(ar_packed_config *c);

@@ -18,6 +18,8 @@ const ar_format *ar_format_find(const char *name) {
     return NULL;
 }
 
+bool ar_format_has_codes(const ar_format *f) { return f->has_types || !f->holds_floats; }
+
 static bool fits(const ar_storage *s, const ar_scheme *scheme, int64_t O, int64_t I) {
     if (s->k_multiple > 1 && I % s->k_multiple != 0) return false;
     if (s->n_multiple > 1 && O % s->n_multiple != 0) return false;

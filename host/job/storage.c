@@ -29,7 +29,7 @@ static ar_status blame(ar_output_plan *plan, ar_request_field a, ar_request_fiel
 /* ---- the list of formats ---- */
 
 static ar_status add_format(ar_output_plan *plan, const char *name, size_t bytes) {
-    char known[128] = "";
+    char known[256] = "";
     for (int32_t i = 0; ar_format_at(i); i++) {
         const ar_format *f = ar_format_at(i);
         strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
