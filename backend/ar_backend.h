@@ -307,10 +307,10 @@ ar_status ar_op_soft_cap(ar_graph *g, ar_tensor **y, ar_tensor *x, float cap);
 ar_status ar_op_slice(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t first, int64_t count);
 /* y = a + b. Gradients: both. */
 ar_status ar_op_add(ar_graph *g, ar_tensor **y, ar_tensor *a, ar_tensor *b);
-/* loss = sum_n mask[n] sum_i (y - target)^2 / (N I)   loss (1)  mask (N) f32 of 0/1 or NULL. Gradient: y.
- * Masked rows count as zeros in the mean. Fixed-order sum. */
+/* loss = sum_n weight[n] sum_i (y - target)^2 / (N I)   loss (1)  weight (N) f32, NULL = 1. Gradient: y.
+ * The mean is over all rows, whatever they weigh. Fixed-order sum. */
 ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target,
-                    const ar_tensor *mask);
+                    const ar_tensor *weight);
 /* nll[n] = logsumexp(logits[n]) - logits[n, labels[n]];  top1[n] = argmax (lowest index on ties), i32.
  * logits (N, V)  labels (N) i32; a negative label gives nll 0. Gradient: logits (of mean nll via ar_op_mean).
  */

@@ -1,11 +1,11 @@
-/* mse_part: part[g] = sum of mask[row] (Y - R)^2 over the g-th SEG elements, R the target, row = element / I;
- * first stage of the loss, in fixed order as sum_part. mask is 0 or 1, so its square will do; has_mask = 0:
- * all rows count (mask is not read). */
+/* mse_part: part[g] = sum of weight[row] (Y - R)^2 over the g-th SEG elements, R the target, row = element
+ * / I; first stage of the loss, in fixed order as sum_part. has_weight = 0: all rows count 1 (weight is not
+ * read). */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, SEG, 4096)
 WGSIZE(WGX, WGY)
 KERNEL(mse_part)
-RO(0, float, Y) RO(1, float, R) RO(2, float, mask) WO(3, float, D)
-PARAMS P(uint, n) P(uint, start) P(uint, I) P(uint, has_mask)
+RO(0, float, Y) RO(1, float, R) RO(2, float, weight) WO(3, float, D)
+PARAMS P(uint, n) P(uint, start) P(uint, I) P(uint, has_weight)
 LOCALS
 SHARED(float, part, WGX)
 BODY
@@ -13,9 +13,9 @@ BODY
     if (group * SEG < n) {
         float sum = 0.0f;
         for (uint i = group * SEG + lid; i < min(n, group * SEG + SEG); i += WGX) {
-            float d = Y[i] - R[i];
-            if (has_mask != 0u) d *= mask[(start + i) / I];
-            sum += d * d;
+            float d = Y[i] - R[i], e = d;
+            if (has_weight != 0u) e *= weight[(start + i) / I];
+            sum += e * d;
         }
         part[lid] = sum;
     }

@@ -248,27 +248,66 @@ static void mean_equals_double_reference(void **state) {
 
 typedef struct mse_case {
     int64_t N, I;
-    bool masked;
+    bool weighted;
 } mse_case;
+
+/* The loss of y + step * direction, by the device. */
+static double mse_at(ar_device *device, const mse_case *s, const float *y, const float *direction, float step,
+                     const ar_tensor *R, const ar_tensor *M) {
+    int64_t count = s->N * s->I;
+    float *moved = malloc((size_t)count * sizeof *moved + 1), *loss;
+    ar_tensor *Y, *L = NULL;
+    ar_graph *g = NULL;
+    for (int64_t i = 0; i < count; i++) moved[i] = y[i] + step * direction[i];
+    Y = check_tensor(device, AR_F32, s->N, s->I, moved);
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(ar_op_mse(g, &L, Y, R, M));
+    ar_graph_keep(g, L);
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    loss = check_read(L);
+    double value = (double)loss[0];
+    ar_graph_destroy(g);
+    ar_tensor_destroy(Y);
+    free(moved);
+    free(loss);
+    return value;
+}
+
+/* A square's central difference is exact but for rounding. */
+static void mse_differs_as_its_gradient(ar_device *device, const mse_case *s, const float *y,
+                                        const ar_tensor *R, const ar_tensor *M, const float *grad) {
+    int64_t count = s->N * s->I;
+    float *direction = check_floats(count, 7, -1, 1);
+    double along = 0;
+    for (int64_t i = 0; i < count; i++) {
+        direction[i] = grad[i] < 0 ? -fabsf(direction[i]) : fabsf(direction[i]);
+        along += (double)grad[i] * (double)direction[i];
+    }
+    double numeric =
+        (mse_at(device, s, y, direction, 0.25f, R, M) - mse_at(device, s, y, direction, -0.25f, R, M)) / 0.5;
+    assert_true(fabs(numeric - along) <= 1e-4 * along + 1e-6);
+    free(direction);
+}
 
 static void mse_matches(ar_device *device, const mse_case *s) {
     int64_t count = s->N * s->I;
     float *y = check_floats(count, 1, -1, 1), *target = check_floats(count, 2, -1, 1),
-          *mask = check_floats(s->N, 3, 0, 2);
+          *weight = check_floats(s->N, 3, 0, 2);
     double loss = 0, *slope = calloc((size_t)count + 1, sizeof *slope);
-    for (int64_t n = 0; n < s->N; n++) mask[n] = s->masked && mask[n] < 1 ? 0.0f : 1.0f;
+    for (int64_t n = 0; n < s->N; n++) weight[n] = !s->weighted ? 1.0f : weight[n] < 0.5f ? 0.0f : weight[n];
     for (int64_t i = 0; i < count; i++) {
-        double d = ((double)y[i] - target[i]) * mask[i / s->I];
-        loss += d * d / (double)count;
-        slope[i] = 2 * d / (double)count;
+        double d = (double)y[i] - (double)target[i], w = (double)weight[i / s->I];
+        loss += w * d * d / (double)count;
+        slope[i] = 2 * w * d / (double)count;
     }
     ar_tensor *Y = check_tensor(device, AR_F32, s->N, s->I, y),
               *R = check_tensor(device, AR_F32, s->N, s->I, target);
-    ar_tensor *M = check_tensor(device, AR_F32, s->N, -1, mask), *L = NULL;
+    ar_tensor *M = check_tensor(device, AR_F32, s->N, -1, weight), *L = NULL;
     ar_graph *g = NULL;
     CHECK_OK(ar_graph_create(&g, device));
     ar_tensor_set_needs_grad(Y, true);
-    CHECK_OK(ar_op_mse(g, &L, Y, R, s->masked ? M : NULL));
+    CHECK_OK(ar_op_mse(g, &L, Y, R, s->weighted ? M : NULL));
     ar_graph_keep(g, L);
     if (count) {
         CHECK_OK(ar_graph_backward(g, L));
@@ -281,6 +320,7 @@ static void mse_matches(ar_device *device, const mse_case *s) {
         float *grad = check_read(ar_tensor_grad(Y));
         for (int64_t i = 0; i < count; i++)
             assert_float_equal(grad[i], (float)slope[i], 4e-6f / (float)count);
+        mse_differs_as_its_gradient(device, s, y, R, s->weighted ? M : NULL, grad);
         free(grad);
     }
     ar_graph_destroy(g);
@@ -289,7 +329,7 @@ static void mse_matches(ar_device *device, const mse_case *s) {
     ar_tensor_destroy(M);
     free(y);
     free(target);
-    free(mask);
+    free(weight);
     free(slope);
 }
 

@@ -117,7 +117,8 @@ static const ar__trainable shifting = {"shifted",     shifted_check,   shifted_c
 typedef struct unit_fixture {
     ar_open_model *m;
     ar_block_weights weights[TUNED + FROZEN];
-    ar_chain input, target;
+    ar_chain input, target, float_input;
+    ar_loss loss;
 } unit_fixture;
 
 static void unit_open(unit_fixture *f, ar_device *device) {
@@ -125,6 +126,7 @@ static void unit_open(unit_fixture *f, ar_device *device) {
     open_model(&f->m);
     CHECK_OK(ar_chain_init(&f->input, SAMPLES * T, f->m->model.hidden, NULL, 0));
     CHECK_OK(ar_chain_init(&f->target, SAMPLES * T, f->m->model.hidden, NULL, 0));
+    CHECK_OK(ar_chain_init(&f->float_input, SAMPLES * T, f->m->model.hidden, NULL, 0));
     CHECK_OK(ar_chain_embed(&f->input, &f->m->model, &samples));
     for (int k = 0; k < TUNED + FROZEN; k++) {
         const ar_block *block = &f->m->model.blocks[k];
@@ -138,6 +140,7 @@ static void unit_close(unit_fixture *f) {
     for (int k = 0; k < TUNED + FROZEN; k++) ar_block_weights_deinit(&f->weights[k]);
     ar_chain_deinit(&f->input);
     ar_chain_deinit(&f->target);
+    ar_chain_deinit(&f->float_input);
     ar_random_model_close(f->m);
 }
 
@@ -156,11 +159,12 @@ static double unit_loss(const unit_fixture *f, ar_device *device) {
         for (int i = 0; i < LINEARS; i++) q[k][i].supers = k * LINEARS + i;
         tuned[k] = (ar__tuned_block){&f->weights[k], skip, schemes, NULL, q[k]};
     }
-    ar__tune_unit unit = {tuned, frozen, TUNED, FROZEN, &f->input, &f->target, &samples};
+    ar__tune_unit unit = {tuned, frozen, TUNED, FROZEN, &f->input, &f->target, &samples, &f->float_input};
     const ar__goal goal = {&shifting, &ar__loss_block_mse};
     desc.iters = 1;
     desc.batch = SAMPLES;
     desc.select = AR_SELECT_BATCH;
+    desc.loss = f->loss;
     created = 0;
     CHECK_OK(ar__tune(&report, history, &unit, &goal, device, &desc, NULL));
     assert_int_equal(created, TUNED * LINEARS);
@@ -194,10 +198,22 @@ static void probe_site(const unit_fixture *f, ar_device *device, int32_t at) {
                  at % LINEARS, at / LINEARS, analytic, numeric);
 }
 
-static void differentiate(ar_device *device, void *ctx) {
+/* Some positions' outputs, and others' errors at the input, lie far out. */
+static void plant_outliers(unit_fixture *f) {
+    int64_t width = f->m->model.hidden;
+    memcpy(f->float_input.data, f->input.data, (size_t)(f->input.rows * width) * sizeof *f->input.data);
+    for (int64_t n = 0; n < f->input.rows; n++)
+        for (int64_t i = 0; i < width; i++) {
+            if (n % 11 == 3) f->target.data[n * width + i] *= 25.0f;
+            f->float_input.data[n * width + i] += (n % 13 == 5 ? 0.5f : 0.01f) * (i % 2 ? 1.0f : -1.0f);
+        }
+}
+
+static void differentiate_loss(ar_device *device, ar_loss loss) {
     unit_fixture f;
-    (void)ctx;
     unit_open(&f, device);
+    f.loss = loss;
+    plant_outliers(&f);
     for (int32_t at = 0; at < TUNED * LINEARS; at++) {
         unit_loss(&f, device); /* the gradients where nothing is shifted */
         probe_site(&f, device, at);
@@ -209,6 +225,13 @@ static void differentiate(ar_device *device, void *ctx) {
     memset(seen, 0, sizeof seen);
     unit_close(&f);
 }
+
+static void differentiate(ar_device *device, void *ctx) {
+    (void)ctx;
+    differentiate_loss(device, AR_LOSS_PLAIN);
+    differentiate_loss(device, AR_LOSS_ROOT_SHIFT);
+}
+
 static void offsets_of_two_blocks_have_the_gradients_of_central_differences_behind_a_third(void **state) {
     (void)state;
     check_each_device(differentiate, NULL);

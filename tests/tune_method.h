@@ -17,6 +17,7 @@ static inline void tune_options(ar_method_options *o, const ar__tune_desc *d) {
     ar_method_options_put(o, "quantized_input", !d->no_quantized_input);
     ar_method_options_put(o, "select", d->select);
     ar_method_options_put(o, "heldout", d->heldout);
+    ar_method_options_put(o, "loss", d->loss);
     ar_method_options_put(o, "optimizer", d->optimizer);
     ar_method_options_put(o, "state", d->state);
     ar_method_options_put(o, "seed", (double)d->seed);

@@ -1,11 +1,10 @@
-/* loss = sum_n mask[n] sum_i (y - target)^2 / (N I), summed in two stages of fixed order.
- * dy = 2 mask (y - target) / (N I) dloss. mask is 0 or 1 (mse_part squares it); masked rows count as zeros in
- * the mean. */
+/* loss = sum_n weight[n] sum_i (y - target)^2 / (N I), summed in two stages of fixed order.
+ * dy = 2 weight (y - target) / (N I) dloss. The mean is over all rows, whatever they weigh. */
 #include "internal.h"
 
 typedef struct mse {
     ar_tensor *loss, *y;
-    const ar_tensor *target, *mask;
+    const ar_tensor *target, *weight;
 } mse;
 
 static ar_status mse_backward(ar_graph *g, const void *ctx) {
@@ -18,13 +17,13 @@ static ar_status mse_backward(ar_graph *g, const void *ctx) {
     if (!grad) return AR_OK;
     int64_t count = ar_tensor_count(op->y);
     struct {
-        uint32_t n, start, I, has_mask, acc;
+        uint32_t n, start, I, has_weight, acc;
         float scale;
-    } v = {0, 0, (uint32_t)op->y->dims[1], op->mask != NULL, accumulate, (float)(1.0 / (double)count)};
+    } v = {0, 0, (uint32_t)op->y->dims[1], op->weight != NULL, accumulate, (float)(1.0 / (double)count)};
     ar__emit_desc d = {.kernel = AR_K_mse_bwd, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
     d.operands[0] = (ar__operand){op->y, 0, 0};
     d.operands[1] = (ar__operand){op->target, 0, 0};
-    d.operands[2] = (ar__operand){op->mask ? op->mask : dloss, 0, 0};
+    d.operands[2] = (ar__operand){op->weight ? op->weight : dloss, 0, 0};
     d.operands[3] = (ar__operand){dloss, 0, 0};
     d.operands[4] = (ar__operand){grad, 0, 0};
     d.bytes = 12.0 * (double)count;
@@ -32,10 +31,10 @@ static ar_status mse_backward(ar_graph *g, const void *ctx) {
 }
 
 ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target,
-                    const ar_tensor *mask) {
+                    const ar_tensor *weight) {
     AR_TRY(ar__expect("mse y", y, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("mse target", target, AR_F32, 2, y->dims));
-    if (mask) AR_TRY(ar__expect("mse mask", mask, AR_F32, 1, y->dims));
+    if (weight) AR_TRY(ar__expect("mse weight", weight, AR_F32, 1, y->dims));
     int64_t count = ar_tensor_count(y), parts_count = (count + AR__SUM_SEGMENT - 1) / AR__SUM_SEGMENT;
     if (count > UINT32_MAX) return ar__fail(AR_ERR_UNSUPPORTED, "mse: %lld elements", (long long)count);
     AR_TRY(ar__output(g, loss, AR_F32, 1, (int64_t[]){1}, y, NULL, NULL));
@@ -43,12 +42,12 @@ ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor
     ar_tensor *parts = NULL;
     AR_TRY(ar_graph_temp(g, &parts, AR_F32, 1, &parts_count));
     struct {
-        uint32_t n, start, I, has_mask;
-    } v = {0, 0, (uint32_t)y->dims[1], mask != NULL};
+        uint32_t n, start, I, has_weight;
+    } v = {0, 0, (uint32_t)y->dims[1], weight != NULL};
     ar__emit_desc d = {.kernel = AR_K_mse_part, .specs = {AR__SUM_WG, 1, AR__SUM_SEGMENT}, .params = &v};
     d.operands[0] = (ar__operand){y, 0, 0};
     d.operands[1] = (ar__operand){target, 0, 0};
-    d.operands[2] = (ar__operand){mask ? mask : y, 0, mask ? 0 : 64};
+    d.operands[2] = (ar__operand){weight ? weight : y, 0, weight ? 0 : 64};
     d.operands[3] = (ar__operand){parts, 0, 0};
     d.bytes = 8.0 * (double)count;
     AR_TRY(ar__emit_split(g, &d,
@@ -59,5 +58,5 @@ ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor
                                        .pass_start = true}));
     AR_TRY(ar__emit_sum_final(g, *loss, parts, 1.0 / (double)count));
     if (!(*loss)->needs_grad) return AR_OK;
-    return ar__node(g, mse_backward, &(mse){*loss, y, target, mask}, sizeof(mse));
+    return ar__node(g, mse_backward, &(mse){*loss, y, target, weight}, sizeof(mse));
 }

@@ -72,25 +72,25 @@ ar_status ar__st_mean(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "mean_bwd", ar_tensor_grad(x), dx);
 }
 
-/* p: N, I, with mask. */
+/* p: N, I, with weights, some of them 0. */
 ar_status ar__st_mse(ar__st *st, const int32_t *p) {
     int32_t N = p[0], I = p[1];
-    double *y = NULL, *target = NULL, *mask = NULL, *dy = NULL;
-    float *ones = NULL;
-    ar_tensor *ty = NULL, *tt = NULL, *tm = NULL, *loss = NULL;
+    double *y = NULL, *target = NULL, *weight = NULL, *dy = NULL;
+    float *values = NULL;
+    ar_tensor *ty = NULL, *tt = NULL, *tw = NULL, *loss = NULL;
     AR_TRY(ar__st_leaf(st, &ty, &y, N, I, 1.0f));
     AR_TRY(ar__st_leaf(st, &tt, &target, N, I, 1.0f));
     ar_tensor_set_needs_grad(tt, false);
     if (p[2]) {
-        AR_TRY(ar__st_normal(st, &ones, N, 1.0f));
-        for (int32_t n = 0; n < N; n++) ones[n] = ones[n] > -0.5f ? 1.0f : 0.0f;
-        AR_TRY(ar__st_doubles(st, &mask, ones, N));
-        AR_TRY(ar__st_tensor(st, &tm, AR_F32, N, 0, ones));
+        AR_TRY(ar__st_normal(st, &values, N, 1.0f));
+        for (int32_t n = 0; n < N; n++) values[n] = values[n] > -0.5f ? values[n] + 0.5f : 0.0f;
+        AR_TRY(ar__st_doubles(st, &weight, values, N));
+        AR_TRY(ar__st_tensor(st, &tw, AR_F32, N, 0, values));
     }
     AR_TRY(ar__st_doubles(st, &dy, NULL, (int64_t)N * I));
-    double want = ref_mse(y, target, mask, N, I);
-    ref_mse_grad(dy, y, target, mask, N, I);
-    AR_TRY(ar_op_mse(st->g, &loss, ty, tt, tm));
+    double want = ref_mse(y, target, weight, N, I);
+    ref_mse_grad(dy, y, target, weight, N, I);
+    AR_TRY(ar_op_mse(st->g, &loss, ty, tt, tw));
     ar_graph_keep(st->g, loss);
     AR_TRY(ar_graph_backward(st->g, loss));
     ar_graph_keep(st->g, ar_tensor_grad(ty));

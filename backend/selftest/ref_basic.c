@@ -27,20 +27,20 @@ void ref_linear_grad(double *dx, double *dW, double *dbias, const double *dy, co
         }
 }
 
-double ref_mse(const double *y, const double *target, const double *mask, int N, int I) {
+double ref_mse(const double *y, const double *target, const double *weight, int N, int I) {
     double sum = 0;
     for (int n = 0; n < N; n++)
         for (int i = 0; i < I; i++) {
             double d = y[(ptrdiff_t)n * I + i] - target[(ptrdiff_t)n * I + i];
-            sum += (mask ? mask[n] : 1) * d * d;
+            sum += (weight ? weight[n] : 1) * d * d;
         }
     return sum / ((double)N * I);
 }
 
-void ref_mse_grad(double *dy, const double *y, const double *target, const double *mask, int N, int I) {
+void ref_mse_grad(double *dy, const double *y, const double *target, const double *weight, int N, int I) {
     for (int n = 0; n < N; n++)
         for (int i = 0; i < I; i++) {
             ptrdiff_t at = (ptrdiff_t)n * I + i;
-            dy[at] = (mask ? mask[n] : 1) * 2 * (y[at] - target[at]) / ((double)N * I);
+            dy[at] = (weight ? weight[n] : 1) * 2 * (y[at] - target[at]) / ((double)N * I);
         }
 }

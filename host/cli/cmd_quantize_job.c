@@ -263,11 +263,20 @@ static ar_status write_report(const job *j, const ar_part_manifest *m) {
     return status;
 }
 
+/* What the result depends on, as the state has it. */
+static void list_options(const job *j, cJSON *o) {
+    const char *name = NULL;
+    char value[160];
+    for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);)
+        cJSON_AddStringToObject(o, name, value);
+}
+
 static ar_status print_json(const job *j, const char *method, const ar_memory_stats *memory) {
     cJSON *o = cJSON_CreateObject();
     char *text = NULL;
     ar_status status = AR_OK;
     cJSON_AddStringToObject(o, "method", method);
+    list_options(j, cJSON_AddObjectToObject(o, "options"));
     AR_GO(list_files(j, cJSON_AddArrayToObject(o, "files")));
     AR_GO(list_blocks(j, cJSON_AddArrayToObject(o, "blocks")));
     cJSON_AddNumberToObject(o, "seconds", ar__now_s() - j->start);

@@ -7,24 +7,12 @@
 
 /* ---- which samples, which positions ---- */
 
-/* 1 for every position that counts: not the last of a sample, nor a trailing run of one token. */
-static ar_status make_mask(ar__data *d, const ar_samples *s) {
-    d->mask = ar__alloc((size_t)s->count * (size_t)d->T, sizeof *d->mask);
-    if (!d->mask) return AR_ERR_MEMORY;
-    for (int32_t i = 0; i < s->count; i++) {
-        const int32_t *ids = s->ids + (size_t)i * (size_t)d->T;
-        int32_t end = d->T - 1;
-        while (end > 0 && ids[end - 1] == ids[d->T - 1]) end--;
-        for (int32_t p = 0; p < end; p++) d->mask[(size_t)i * (size_t)d->T + (size_t)p] = 1.0f;
-    }
-    return AR_OK;
-}
-
 ar_status ar__data_init(ar__data *d, ar_device *device, const ar__tune_unit *unit,
                         const ar__tune_desc *desc) {
     *d = (ar__data){.device = device,
                     .input = unit->input,
                     .target = unit->target,
+                    .float_input = unit->float_input,
                     .iters = desc->iters,
                     .T = unit->samples->T,
                     .count = unit->samples->count};
@@ -32,17 +20,20 @@ ar_status ar__data_init(ar__data *d, ar_device *device, const ar__tune_unit *uni
     int32_t batch = d->split.batch, block = unit->tuned[0].weights->block->index;
     d->order = ar__alloc((size_t)d->iters * (size_t)batch, sizeof *d->order);
     if (!d->order) return AR_ERR_MEMORY;
+    d->row = ar__alloc((size_t)unit->target->width, sizeof *d->row);
+    if (!d->row) return AR_ERR_MEMORY;
     if (desc->order)
         memcpy(d->order, desc->order, (size_t)d->iters * (size_t)batch * sizeof *d->order);
     else
         AR_TRY(ar__sample_order(d->order, d->iters, batch, d->split.train, desc->seed, block));
-    return make_mask(d, unit->samples);
+    return ar__positions_init(&d->positions, unit, desc);
 }
 
 void ar__data_deinit(ar__data *d) {
     ar__data_drop(d);
     free(d->order);
-    free(d->mask);
+    free(d->row);
+    ar__positions_deinit(&d->positions);
 }
 
 /* ---- arrangements ---- */
@@ -76,23 +67,39 @@ static ar_status make(ar__data *d, ar_tensor **out, ar_dtype dtype, int32_t dims
     return init ? ar_tensor_write(*out, init, 0, ar_tensor_count(*out)) : AR_OK;
 }
 
-static ar_status make_streamed(ar__data *d, ar_tensor **x, ar_tensor **y, ar_tensor **mask, int32_t count) {
+static ar_status make_streamed(ar__data *d, ar_tensor **x, ar_tensor **y, ar_tensor **weight, int32_t count) {
     int64_t rows = (int64_t)count * d->T, width = d->input->width;
     AR_TRY(make(d, x, AR_F32, 2, (const int64_t[]){rows, width}, NULL));
     AR_TRY(make(d, y, AR_F32, 2, (const int64_t[]){rows, width}, NULL));
-    return make(d, mask, AR_F32, 1, &rows, NULL);
+    return make(d, weight, AR_F32, 1, &rows, NULL);
+}
+
+/* Where a position of sample i keeps the error at the input, its target in y, whose rows from `row` on are
+ * the sample's, moves by that. */
+static ar_status shift_targets(ar__data *d, ar_tensor *y, int64_t row, int32_t i) {
+    int64_t width = d->target->width;
+    for (int32_t p = 0; d->positions.shifted && p < d->T; p++) {
+        int64_t at = (int64_t)i * d->T + p;
+        if (!d->positions.shifted[at]) continue;
+        const float *in = d->input->data + at * width, *in_float = d->float_input->data + at * width;
+        for (int64_t k = 0; k < width; k++)
+            d->row[k] = d->target->data[at * width + k] + (in[k] - in_float[k]);
+        AR_TRY(ar_tensor_write(y, d->row, (row + p) * width, width));
+    }
+    return AR_OK;
 }
 
 static ar_status make_activations(ar__data *d) {
     int64_t width = d->input->width;
     if (!d->at.resident) {
-        AR_TRY(make_streamed(d, &d->x_in, &d->y_in, &d->mask_in, d->at.micro));
+        AR_TRY(make_streamed(d, &d->x_in, &d->y_in, &d->weight_in, d->at.micro));
         bool smaller = d->split.select == AR_SELECT_HELDOUT && d->held_part < d->at.micro;
-        return smaller ? make_streamed(d, &d->x_held, &d->y_held, &d->mask_held, d->held_part) : AR_OK;
+        return smaller ? make_streamed(d, &d->x_held, &d->y_held, &d->weight_held, d->held_part) : AR_OK;
     }
     AR_TRY(make(d, &d->x_all, AR_F32, 3, (const int64_t[]){d->count, d->T, width}, d->input->data));
     AR_TRY(make(d, &d->y_all, AR_F32, 3, (const int64_t[]){d->count, d->T, width}, d->target->data));
-    return make(d, &d->mask_all, AR_F32, 2, (const int64_t[]){d->count, d->T}, d->mask);
+    for (int32_t i = 0; i < d->count; i++) AR_TRY(shift_targets(d, d->y_all, (int64_t)i * d->T, i));
+    return make(d, &d->weight_all, AR_F32, 2, (const int64_t[]){d->count, d->T}, d->positions.weight);
 }
 
 ar_status ar__data_place(ar__data *d, const ar__arrangement *a) {
@@ -116,9 +123,9 @@ ar_status ar__data_place(ar__data *d, const ar__arrangement *a) {
 }
 
 void ar__data_drop(ar__data *d) {
-    ar_tensor **tensors[] = {&d->x_all,      &d->y_all,     &d->mask_all, &d->sched, &d->step,
-                             &d->held_sched, &d->held_step, &d->x_in,     &d->y_in,  &d->mask_in,
-                             &d->x_held,     &d->y_held,    &d->mask_held};
+    ar_tensor **tensors[] = {&d->x_all,      &d->y_all,     &d->weight_all, &d->sched, &d->step,
+                             &d->held_sched, &d->held_step, &d->x_in,       &d->y_in,  &d->weight_in,
+                             &d->x_held,     &d->y_held,    &d->weight_held};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
         ar_tensor_destroy(*tensors[i]);
         *tensors[i] = NULL;
@@ -133,10 +140,11 @@ ar_status ar__data_record(const ar__data *d, ar_graph *g, ar__batch *b, bool hel
         const ar_tensor *sched = held ? d->held_sched : d->sched, *step = held ? d->held_step : d->step;
         AR_TRY(ar_op_gather(g, &b->x, d->x_all, sched, step, count));
         AR_TRY(ar_op_gather(g, &b->target, d->y_all, sched, step, count));
-        return ar_op_gather(g, &b->mask, d->mask_all, sched, step, count);
+        return ar_op_gather(g, &b->weight, d->weight_all, sched, step, count);
     }
     bool part = count < d->at.micro;
-    *b = part ? (ar__batch){d->x_held, d->y_held, d->mask_held} : (ar__batch){d->x_in, d->y_in, d->mask_in};
+    *b = part ? (ar__batch){d->x_held, d->y_held, d->weight_held}
+              : (ar__batch){d->x_in, d->y_in, d->weight_in};
     return AR_OK;
 }
 
@@ -151,12 +159,13 @@ ar_status ar__data_record_rewind(const ar__data *d, ar_graph *g) { return ar_op_
 static ar_status stream_in(ar__data *d, const int32_t *index, int32_t count) {
     bool part = count < d->at.micro;
     ar_tensor *x = part ? d->x_held : d->x_in, *y = part ? d->y_held : d->y_in,
-              *mask = part ? d->mask_held : d->mask_in;
+              *weight = part ? d->weight_held : d->weight_in;
     int64_t rows = d->T, row = (int64_t)d->T * d->input->width;
     for (int32_t b = 0; b < count; b++) {
         AR_TRY(ar_tensor_write(x, d->input->data + index[b] * row, b * row, row));
         AR_TRY(ar_tensor_write(y, d->target->data + index[b] * row, b * row, row));
-        AR_TRY(ar_tensor_write(mask, d->mask + index[b] * rows, b * rows, rows));
+        AR_TRY(shift_targets(d, y, b * rows, index[b]));
+        AR_TRY(ar_tensor_write(weight, d->positions.weight + index[b] * rows, b * rows, rows));
     }
     return AR_OK;
 }

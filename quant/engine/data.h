@@ -1,8 +1,8 @@
-/* What a step of tuning sees: samples of two chains in an order, cut into micro-batches, with a mask and a
- * part held out. Knows nothing of what is tuned. */
+/* What a step of tuning sees: samples of two chains in an order, cut into micro-batches, with what
+ * positions count and a part held out. Knows nothing of what is tuned. */
 #ifndef AR_QUANT_DATA_H
 #define AR_QUANT_DATA_H
-#include "engine.h"
+#include "positions.h"
 
 /* How much of a step is on the device at a time. */
 typedef struct ar__arrangement {
@@ -12,28 +12,29 @@ typedef struct ar__arrangement {
 
 typedef struct ar__data {
     ar_device *device;
-    const ar_chain *input, *target;
+    const ar_chain *input, *target, *float_input;
     ar_sample_split split;
     int32_t iters, T, count;
     int32_t *order; /* (iters, batch) */
-    float *mask;    /* (count, T), host */
+    ar__positions positions;
+    float *row; /* (width): a target on its way to the device */
     /* as placed */
     ar__arrangement at;
     int32_t micro_count; /* micro-batches of a step */
     int32_t held_part;   /* held-out samples of one pass: a divisor of held, at most micro */
-    ar_tensor *x_all, *y_all, *mask_all, *sched, *step, *held_sched, *held_step;
-    ar_tensor *x_in, *y_in, *mask_in;       /* streamed: one micro-batch, */
-    ar_tensor *x_held, *y_held, *mask_held; /* and the held-out slice where it is smaller */
+    ar_tensor *x_all, *y_all, *weight_all, *sched, *step, *held_sched, *held_step;
+    ar_tensor *x_in, *y_in, *weight_in;       /* streamed: one micro-batch, */
+    ar_tensor *x_held, *y_held, *weight_held; /* and the held-out slice where it is smaller */
 } ar__data;
 
-/* What a graph is given: x and target (samples * T, hidden), mask (samples * T) or as ar_op_gather shapes
+/* What a graph is given: x and target (samples * T, hidden), weight (samples * T) or as ar_op_gather shapes
  * them. */
 typedef struct ar__batch {
-    ar_tensor *x, *target, *mask;
+    ar_tensor *x, *target, *weight;
 } ar__batch;
 
-/* Split, order and mask; nothing on the device yet. On failure deinit is due all the same. Errors: MEMORY,
- * those of ar__sample_split_make. */
+/* Split, order and positions; nothing on the device yet. On failure deinit is due all the same. Errors:
+ * MEMORY, those of ar__sample_split_make. */
 ar_status ar__data_init(ar__data *d, ar_device *device, const ar__tune_unit *unit, const ar__tune_desc *desc);
 void ar__data_deinit(ar__data *d);
 /* The largest arrangement that may fit the device's budget, and the next smaller one: false past the last. */

@@ -5,6 +5,13 @@
 
 typedef enum ar_select { AR_SELECT_HELDOUT, AR_SELECT_BATCH, AR_SELECT_LAST } ar_select;
 typedef enum ar_optimizer { AR_OPTIMIZER_SIGN, AR_OPTIMIZER_ADAM } ar_optimizer;
+/* How far outlier positions rule the loss: bits (positions.h). */
+typedef enum ar_loss {
+    AR_LOSS_PLAIN = 0, /* every position counts 1 */
+    AR_LOSS_ROOT = 1,  /* as the root of its energy's share of the median */
+    AR_LOSS_SHIFT = 2, /* an outlying error at the input stays in the target */
+    AR_LOSS_ROOT_SHIFT = AR_LOSS_ROOT | AR_LOSS_SHIFT
+} ar_loss;
 typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE_I16 } ar_state_kind;
 
 /* What a method makes of its options for the walk and the engine. */
@@ -18,6 +25,7 @@ typedef struct ar__tune_desc {
     bool no_minmax, no_quantized_input;
     ar_select select;
     int32_t heldout; /* set aside for selection, fewer than all; 0 = count/16, at least 1, at most 8 */
+    ar_loss loss;
     ar_optimizer optimizer;
     ar_state_kind state; /* adam: f32 (auto) only */
     uint64_t seed;
@@ -44,9 +52,10 @@ typedef struct ar__tune_unit {
     const ar__tuned_block *tuned;
     const ar_block_weights *const *frozen;
     int32_t tuned_count, frozen_count; /* at least 1; 0 = none */
-    const ar_chain *input;     /* what the first tuned block sees: the quantized chain, or the float one */
-    const ar_chain *target;    /* the float chain behind the last block */
-    const ar_samples *samples; /* for the mask */
+    const ar_chain *input;       /* what the first tuned block sees: the quantized chain, or the float one */
+    const ar_chain *target;      /* the float chain behind the last block */
+    const ar_samples *samples;   /* which positions count */
+    const ar_chain *float_input; /* the float chain where `input` stands; NULL = input is that one */
 } ar__tune_unit;
 
 /* What stands in the weights' place, and what it lowers: trainable.h, loss.h. */

@@ -4,13 +4,13 @@
 #include "ar_backend.h"
 
 /* Records *loss (1) f32 of what the last block of a unit gives, y (N, hidden), against its target (N, hidden)
- * on the float chain; the graph finds its gradient. mask (N): 1 where a position counts, else 0. */
+ * on the float chain; the graph finds its gradient. weight (N): what a position counts, at least 0. */
 typedef struct ar__loss {
     const char *name;
     ar_status (*record)(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target,
-                        const ar_tensor *mask);
+                        const ar_tensor *weight);
 } ar__loss;
 
-/* sum mask (y - target)^2 / (N hidden): ar_op_mse */
+/* sum weight (y - target)^2 / (N hidden): ar_op_mse */
 extern const ar__loss ar__loss_block_mse;
 #endif

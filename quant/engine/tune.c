@@ -99,7 +99,7 @@ static ar_status record_loss(tuner *t, ar_graph *g, ar_tensor **loss, bool held)
         AR_TRY(block->forward(block, g, &y, b.x, t->data.T, &u->frozen[k]->hook));
         b.x = y;
     }
-    return t->goal->loss->record(g, loss, b.x, b.target, b.mask);
+    return t->goal->loss->record(g, loss, b.x, b.target, b.weight);
 }
 
 static ar_status record_keep(tuner *t, ar_graph *g, const ar_tensor *improved) {

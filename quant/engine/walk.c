@@ -179,7 +179,8 @@ static ar_status run_method(walk *w, span *s, ar_block_report *report) {
                           .frozen_count = s->ahead,
                           .input = w->desc->no_quantized_input ? &w->x_float : &w->x_quant,
                           .target = &w->target,
-                          .samples = w->samples};
+                          .samples = w->samples,
+                          .float_input = &w->x_float};
     AR_GO(w->method(report, w->history, &unit, w->device, w->desc, w->observer));
 done:
     free(tuned);

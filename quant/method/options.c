@@ -214,7 +214,10 @@ ar_status ar_method_options_finish(ar_method_options *o) {
 /* ---- what a run is known by ---- */
 
 static void print_value(char *text, size_t bytes, const ar_option_row *row, double value) {
-    append(text, bytes, row->kind == AR_VALUE_REAL ? "%.9g" : "%.0f", value);
+    if (row->kind == AR_VALUE_CHOICE)
+        append(text, bytes, "%s", row->choice[(int32_t)value]);
+    else
+        append(text, bytes, row->kind == AR_VALUE_REAL ? "%.9g" : "%.0f", value);
 }
 
 bool ar_method_options_record(const char **name, char *text, size_t bytes, const ar_method_options *o,

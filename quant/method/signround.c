@@ -2,7 +2,7 @@
  * al., arXiv 2309.05516). For each decoder block, in order:
  *   target  y  = block(x_float)                float chain
  *   predict y' = block_W'(x_quantized)         W' = fake_quant(W; V, min, max), straight-through gradients
- *   loss       = mean (y' - y)^2, masked;      p <- p - lr_t sign(dloss/dp), lr_t = lr (1 - t/T)
+ *   loss       = mean w (y' - y)^2;            p <- p - lr_t sign(dloss/dp), lr_t = lr (1 - t/T)
  * The best state is kept, taken after the loss and before the update; the block's codes go to the sink and
  * the quantized chain moves on through W'. The engine is engine/tune.c, what is tuned engine/rounding.c; this
  * file owns the options and configures them. */
@@ -16,6 +16,7 @@
 
 /* In the order of the enumerations of engine.h. */
 static const char *const selects[] = {"heldout", "batch", "last", NULL},
+                         *const losses[] = {"plain", "root", "shift", "root+shift", NULL},
                          *const optimizers[] = {"sign", "adam", NULL},
                          *const states[] = {"auto", "f32", "i32", "i16", NULL};
 
@@ -71,6 +72,14 @@ static const ar_option_row rows[] = {
      .value = "N",
      .help = "samples, of those, set aside to select the step (1/16, at most 8)",
      .record = " held out "},
+    {.name = "loss",
+     .kind = AR_VALUE_CHOICE,
+     .choice = losses,
+     .preset = AR_LOSS_ROOT_SHIFT,
+     .value = "L",
+     .help = "outlier positions: root (they weigh less), shift (they keep inherited errors), root+shift "
+             "(default) or plain",
+     .record = "loss"},
     {.name = "optimizer",
      .kind = AR_VALUE_CHOICE,
      .choice = optimizers,
@@ -122,6 +131,7 @@ static ar__tune_desc describe(const ar_method_options *o) {
                            .no_quantized_input = ar_method_options_get(o, "quantized_input") == 0.0,
                            .select = (ar_select)ar_method_options_get(o, "select"),
                            .heldout = (int32_t)ar_method_options_get(o, "heldout"),
+                           .loss = (ar_loss)ar_method_options_get(o, "loss"),
                            .optimizer = (ar_optimizer)ar_method_options_get(o, "optimizer"),
                            .state = (ar_state_kind)ar_method_options_get(o, "state"),
                            .seed = (uint64_t)ar_method_options_get(o, "seed"),
@@ -147,6 +157,9 @@ static ar_status check(const ar_method_options *o, const ar__tune_desc *desc) {
     if (desc->optimizer == AR_OPTIMIZER_ADAM && desc->state > AR_STATE_F32)
         return ar__fail(AR_ERR_USAGE, "--state: found %s, expected auto or f32 with --optimizer adam",
                         states[desc->state]);
+    if (desc->no_quantized_input && desc->loss & AR_LOSS_SHIFT && ar_method_options_given(o, "loss"))
+        return ar__fail(AR_ERR_USAGE, "--loss: found %s, expected plain or root with --no-quantized-input",
+                        losses[desc->loss]);
     if (desc->select != AR_SELECT_HELDOUT && ar_method_options_given(o, "heldout"))
         return ar__fail(AR_ERR_USAGE, "--heldout has no effect with --select %s", selects[desc->select]);
     return AR_OK;
@@ -169,6 +182,7 @@ static ar_status settle(ar_method_options *o, const ar_observer *observer) {
                  (int)split.batch, (int)desc.batch, (int)count, (int)split.held);
         observer->warn(observer->ctx, line);
     }
+    if (desc.no_quantized_input) ar_method_options_put(o, "loss", desc.loss & AR_LOSS_ROOT);
     ar_method_options_put(o, "select", split.select);
     ar_method_options_put(o, "heldout", split.held);
     ar_method_options_put(o, "batch", split.batch);

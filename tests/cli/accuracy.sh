@@ -36,7 +36,7 @@ signround() { # BITS GROUP SYM KL KLBAND PPL PPLBAND : mean of two seeds
     for seed in 42 1; do
         "$program" quantize "$data/tinystories-656K-hf" -o "$dir/m" --format fake --bits "$1" \
             --group "$2" "--$3" --device "$device" -q \
-            --calib "$text" --samples 64 --seqlen 512 --iters 200 --batch 8 --select batch \
+            --calib "$text" --samples 64 --seqlen 512 --iters 200 --batch 8 --select batch --loss plain \
             --seed $seed >/dev/null || failed=1
         out=$("$program" eval "$dir/m" --text "$text" --ref "$data/tinystories-656K-hf" --skip-windows 64 \
             --device "$device" --json -q)

@@ -93,6 +93,9 @@ usage)
     run 2 quantize "$model" -o o --optimizer sgd; says 'one of sign, adam'
     run 2 quantize "$model" -o o --optimizer adam --state i16; says 'expected auto or f32'
     run 2 quantize "$model" -o o --method rtn --optimizer adam; says 'no effect'
+    run 2 quantize "$model" -o o --loss mse; says 'one of plain, root, shift, root+shift'
+    run 2 quantize "$model" -o o --loss shift --no-quantized-input --samples 4 --seqlen 16
+    says 'expected plain or root with --no-quantized-input'
     run 2 quantize "$model" -o o --samples 8 --heldout 8; says 'found 8, expected fewer than the 8 samples'
     run 2 quantize "$model" -o o --group 0; says 'found 0'
     run 2 quantize "$model" -o o --sym --asym
@@ -472,7 +475,12 @@ recipes) # the tutorial's table, on a model of two tiny layers whose context is 
     for field in minmax quantized_input; do
         grep -q "<td>$field</td><td>1</td>" with.html || die "$field is not the default"
         grep -q "<td>$field</td><td>0</td>" without.html || die "$field is not off"
-    done ;;
+    done
+    run 0 "${flags[@]}" -o plain --loss plain --report plain.html --json
+    grep -q '"loss":.*"plain"' out || die 'the loss is not in the JSON'
+    grep -q '<td>loss</td><td>plain</td>' plain.html || die 'the loss is not in the report'
+    grep -q '<td>loss</td><td>root+shift</td>' with.html || die 'root+shift is not the default'
+    grep -q '<td>loss</td><td>root</td>' without.html || die 'shift without quantized input' ;;
 report)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
     grep -q '<polyline' r.html || die 'no plot in the report'
