@@ -413,19 +413,27 @@ typedef struct ar_eval_desc {
     int32_t window; /* tokens; 0 = 512, capped by the context */
     int32_t skip_windows,
         max_windows;         /* windows or documents left out at the start; counted after that (0 = all) */
-    int32_t batch;           /* 0 = 8 */
+    int32_t batch;           /* 0 = 8, fewer where those were more than 16384 tokens */
     const char *save_logits; /* AR_PROTOCOL_LLAMACPP: also writes the logits of every counted position here,
                                 in llama-perplexity's format (docs/formats.md); NULL = nowhere */
 } ar_eval_desc;
+#define AR_EVAL_FIRST 8 /* positions at a window's start that are also reported apart */
 typedef struct ar_eval_result {
     double ppl, nll;
     int64_t tokens;
     int32_t windows;
-    bool has_ref;
-    double kl, top1, ref_ppl;
+    double nll_error, ppl_error; /* standard errors, here and below */
+    bool has_ref;                /* all that follows is 0 without */
+    double kl, kl_error, top1, top1_error, ref_ppl, ref_ppl_error;
+    double ppl_ratio, ppl_ratio_error; /* ppl / ref_ppl, its error from the differences token by token */
+    double kl_median, kl_p90, kl_p99, kl_p999, kl_max; /* quantiles */
+    int64_t first_tokens;        /* counted tokens that were predicted at positions below AR_EVAL_FIRST */
+    double kl_first, kl_later;   /* the mean over those and over the others; NaN over none */
+    double kl_at[AR_EVAL_FIRST]; /* the mean at each of those positions; NaN over none */
 } ar_eval_result;
 /* Perplexity of m on text; with ref also KL(ref || m) and the share of equal argmax. Weights are on the
- * device as they are stored, block by block. */
+ * device as they are stored, block by block; activations of 16384 tokens at a time (or of one batch, where
+ * that is more) lie in host memory, and after each such part the observer is given the loss so far. */
 ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
                        const char *text, size_t bytes, const ar_eval_desc *desc, const ar_observer *observer);
 /* logits (rows, V) f32 in host memory of the last position(s): all positions when rows == count. The blocks'

@@ -1,6 +1,7 @@
 /* anyround eval: perplexity of a model on a text, and its distance to a reference model. */
 #include "program.h"
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,24 +21,65 @@ static ar_status parse_protocol(ar_protocol *p, const char *name) {
     return ar__fail(AR_ERR_USAGE, "--protocol: found '%s', expected window, lines or llamacpp", name);
 }
 
+static void print_reference(const ar_eval_result *r) {
+    printf("reference ppl %.5f +- %.5f  ratio %.5f +- %.5f\n", r->ref_ppl, r->ref_ppl_error, r->ppl_ratio,
+           r->ppl_ratio_error);
+    printf("KL %.6f +- %.6f nats  median %.6f  90%% %.6f  99%% %.6f  99.9%% %.6f  largest %.6f\n", r->kl,
+           r->kl_error, r->kl_median, r->kl_p90, r->kl_p99, r->kl_p999, r->kl_max);
+    if (r->first_tokens > 0) {
+        printf("KL at positions 0-%d %.6f (%lld tokens)", AR_EVAL_FIRST - 1, r->kl_first,
+               (long long)r->first_tokens);
+        if (r->first_tokens < r->tokens) printf("  from %d on %.6f", AR_EVAL_FIRST, r->kl_later);
+        putchar('\n');
+    }
+    printf("same top-1 %.4f +- %.4f  flipped %.4f\n", r->top1, r->top1_error, 1 - r->top1);
+}
+
+/* A number, or null where there is none. */
+static cJSON *number(double x) { return isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull(); }
+
+static void add_reference(cJSON *o, const ar_eval_result *r) {
+    const struct {
+        const char *name;
+        double value;
+    } rows[] = {{"kl", r->kl},
+                {"kl_error", r->kl_error},
+                {"kl_median", r->kl_median},
+                {"kl_p90", r->kl_p90},
+                {"kl_p99", r->kl_p99},
+                {"kl_p999", r->kl_p999},
+                {"kl_max", r->kl_max},
+                {"kl_first", r->kl_first},
+                {"kl_later", r->kl_later},
+                {"first_tokens", (double)r->first_tokens},
+                {"top1", r->top1},
+                {"top1_error", r->top1_error},
+                {"flipped", 1 - r->top1},
+                {"ref_ppl", r->ref_ppl},
+                {"ref_ppl_error", r->ref_ppl_error},
+                {"ppl_ratio", r->ppl_ratio},
+                {"ppl_ratio_error", r->ppl_ratio_error}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        cJSON_AddItemToObject(o, rows[i].name, number(rows[i].value));
+    cJSON *at = cJSON_AddArrayToObject(o, "kl_at");
+    for (int i = 0; at && i < AR_EVAL_FIRST; i++) cJSON_AddItemToArray(at, number(r->kl_at[i]));
+}
+
 static void print_result(const ar_eval_result *r, const ar_common *common) {
     if (!common->json) {
-        printf("ppl %.5f  nll %.6f  (%lld tokens in %d windows)\n", r->ppl, r->nll, (long long)r->tokens,
-               (int)r->windows);
-        if (r->has_ref)
-            printf("reference ppl %.5f  KL %.6f nats  same top-1 %.4f\n", r->ref_ppl, r->kl, r->top1);
+        printf("ppl %.5f +- %.5f  nll %.6f +- %.6f  (%lld tokens in %d windows)\n", r->ppl, r->ppl_error,
+               r->nll, r->nll_error, (long long)r->tokens, (int)r->windows);
+        if (r->has_ref) print_reference(r);
         return;
     }
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "ppl", r->ppl);
+    cJSON_AddNumberToObject(o, "ppl_error", r->ppl_error);
     cJSON_AddNumberToObject(o, "nll", r->nll);
+    cJSON_AddNumberToObject(o, "nll_error", r->nll_error);
     cJSON_AddNumberToObject(o, "tokens", (double)r->tokens);
     cJSON_AddNumberToObject(o, "windows", r->windows);
-    if (r->has_ref) {
-        cJSON_AddNumberToObject(o, "kl", r->kl);
-        cJSON_AddNumberToObject(o, "top1", r->top1);
-        cJSON_AddNumberToObject(o, "ref_ppl", r->ref_ppl);
-    }
+    if (r->has_ref) add_reference(o, r);
     char *text = cJSON_PrintUnformatted(o);
     if (text) puts(text);
     free(text);

@@ -132,6 +132,7 @@ static void print_bar(void *ctx, const ar_progress_event *e) {
     } else {
         fprintf(stderr, "\r\033[K%s [%s] %d/%d", e->stage, bar, (int)(e->step_count > 0 ? e->step : e->block),
                 (int)(e->step_count > 0 ? e->step_count : e->block_count));
+        if (e->loss_last > 0) fprintf(stderr, " ppl %.4f so far", exp(e->loss_last));
     }
     fflush(stderr);
 }

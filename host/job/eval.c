@@ -1,12 +1,16 @@
 /* Perplexity, KL divergence and top-1 agreement on a text, block by block, so that a model larger than the
  * device (and a reference beside it) can be measured. Protocols: docs/architecture.md, section 11. */
 #include "ar_error.h"
+#include "eval_figures.h"
 #include "logits_file.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LOGIT_BYTES ((int64_t)48 << 20) /* logits of one head pass */
+/* Tokens that walk through the model together. Each walk uploads every weight once, which few tokens would
+ * not pay for; more keep activations in memory and the first figures waiting. */
+#define PART_TOKENS 16384
 
 /* What is predicted: samples of T ids, and for each position the id that follows, or -1 = not counted. */
 typedef struct task {
@@ -162,21 +166,34 @@ static ar_status make_task(task *t, const ar_open_model *m, const char *text, si
 
 typedef ar_status (*upload_fn)(ar_block_weights *w, const ar_block *block, ar_device *device);
 
+/* Blocks done and to do in the whole evaluation, and its loss so far. */
+typedef struct progress {
+    const ar_observer *o;
+    int32_t done, count;
+    double nll;
+} progress;
+
+static void report(const progress *p) {
+    if (p->o && p->o->progress)
+        p->o->progress(p->o->ctx,
+                       &(ar_progress_event){
+                           .stage = "eval", .block = p->done, .block_count = p->count, .loss_last = p->nll});
+}
+
 static ar_status run_body(ar_chain *c, const ar_model *m, ar_device *device, const ar_samples *s,
-                          int32_t batch, upload_fn upload, const ar_observer *o) {
+                          int32_t batch, upload_fn upload, progress *p) {
     AR_TRY(ar_chain_init(c, (int64_t)s->count * s->T, m->hidden, NULL, 0));
     AR_TRY(ar_chain_embed(c, m, s));
     for (int32_t b = 0; b < m->block_count; b++) {
-        if (o && o->cancelled && o->cancelled(o->ctx))
+        if (p->o && p->o->cancelled && p->o->cancelled(p->o->ctx))
             return ar__fail(AR_ERR_INTERRUPTED, "interrupted in block %d", (int)b);
         ar_block_weights w;
         AR_TRY(upload(&w, &m->blocks[b], device));
         ar_status status = ar_chain_forward(c, c, device, &m->blocks[b], &w.hook, s->T, batch);
         ar_block_weights_deinit(&w);
         AR_TRY(status);
-        if (o && o->progress)
-            o->progress(o->ctx,
-                        &(ar_progress_event){.stage = "eval", .block = b + 1, .block_count = m->block_count});
+        p->done++;
+        report(p);
     }
     return AR_OK;
 }
@@ -252,11 +269,6 @@ static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref,
     return ar_graph_build(p->graph);
 }
 
-typedef struct sums {
-    double nll, ref_nll, kl;
-    int64_t same, tokens;
-} sums;
-
 static ar_status save_rows(head_pass *p, const int32_t *labels, int64_t n) {
     int64_t V = ar_tensor_dim(p->m.logits, 1);
     AR_TRY(ar_tensor_read(p->m.logits, p->logits, 0, n * V));
@@ -265,8 +277,9 @@ static ar_status save_rows(head_pass *p, const int32_t *labels, int64_t n) {
     return AR_OK;
 }
 
-static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_chain *x_ref,
-                          const int32_t *labels, int64_t row, int64_t n) {
+/* Rows [row, row + n) of the chains. */
+static ar_status pass_run(head_pass *p, ar_eval_figures *f, const ar_chain *x, const ar_chain *x_ref,
+                          const int32_t *labels, int32_t T, int64_t row, int64_t n) {
     float *nll = p->host, *ref_nll = nll + p->rows, *kl = ref_nll + p->rows;
     int32_t *top1 = p->same, *ref_top1 = top1 + p->rows;
     AR_TRY(ar_tensor_write(p->m.x, x->data + row * x->width, 0, n * x->width));
@@ -283,75 +296,105 @@ static ar_status pass_run(head_pass *p, sums *s, const ar_chain *x, const ar_cha
     if (p->save) AR_TRY(save_rows(p, labels + row, n));
     for (int64_t i = 0; i < n; i++) {
         if (labels[row + i] < 0) continue;
-        s->tokens++;
-        s->nll += (double)nll[i];
-        if (!x_ref) continue;
-        s->ref_nll += (double)ref_nll[i];
-        s->kl += (double)kl[i];
-        s->same += top1[i] == ref_top1[i];
+        if (x_ref)
+            ar__figures_add_ref(f, (int32_t)((row + i) % T), nll[i], ref_nll[i], kl[i],
+                                top1[i] == ref_top1[i]);
+        else
+            ar__figures_add(f, nll[i]);
     }
     return AR_OK;
 }
 
-static ar_status run_head(sums *s, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
-                          const ar_chain *x, const ar_chain *x_ref, const task *t, ar_logits_file *save) {
+/* What runs: the models, the text, and how it is cut. */
+typedef struct evaluation {
+    const ar_open_model *m, *ref; /* ref may be NULL */
+    ar_device *device;
+    task task;
+    int32_t batch, part; /* windows on the device at a time, and in a part */
+    ar_logits_file save;
+    bool saves;
+    ar_eval_figures figures;
+    progress progress;
+} evaluation;
+
+static ar_status run_head(evaluation *e, const ar_chain *x, const ar_chain *x_ref, const int32_t *labels) {
     ar_status status = AR_OK;
-    head_pass p = {.save = save};
-    int64_t rows = LOGIT_BYTES / (m->model.vocab * 4);
+    head_pass p = {.save = e->saves ? &e->save : NULL};
+    int64_t rows = LOGIT_BYTES / (e->m->model.vocab * 4);
     if (rows < 1) rows = 1;
     if (rows > x->rows) rows = x->rows;
-    AR_GO(pass_init(&p, &m->model, ref ? &ref->model : NULL, device, rows));
+    AR_GO(pass_init(&p, &e->m->model, e->ref ? &e->ref->model : NULL, e->device, rows));
     for (int64_t row = 0; row < x->rows; row += rows)
-        AR_GO(pass_run(&p, s, x, ref ? x_ref : NULL, t->labels, row,
+        AR_GO(pass_run(&p, &e->figures, x, e->ref ? x_ref : NULL, labels, e->task.samples.T, row,
                        x->rows - row < rows ? x->rows - row : rows));
 done:
     pass_deinit(&p);
     return status;
 }
 
+static ar_status check_finite(const evaluation *e) {
+    const ar_eval_figures *f = &e->figures;
+    if (isfinite(f->nll.sum) && isfinite(f->ref_nll.sum)) return AR_OK;
+    bool own = !isfinite(f->nll.sum);
+    return ar__fail(AR_ERR_FORMAT, "%s: found a loss of %g, expected finite logits",
+                    own ? e->m->path : e->ref->path, own ? f->nll.sum : f->ref_nll.sum);
+}
+
+/* Windows [first, first + count). */
+static ar_status run_part(evaluation *e, int32_t first, int32_t count) {
+    ar_status status = AR_OK;
+    ar_chain x = {.fd = -1}, x_ref = {.fd = -1};
+    int64_t offset = (int64_t)first * e->task.samples.T;
+    const ar_samples s = {e->task.samples.ids + offset, count, e->task.samples.T};
+    AR_GO(run_body(&x, &e->m->model, e->device, &s, e->batch, ar_block_weights_init_stored, &e->progress));
+    if (e->ref)
+        AR_GO(run_body(&x_ref, &e->ref->model, e->device, &s, e->batch, ar_block_weights_init_stored,
+                       &e->progress));
+    AR_GO(run_head(e, &x, &x_ref, e->task.labels + offset));
+    AR_GO(check_finite(e));
+    if (e->figures.tokens > 0) e->progress.nll = e->figures.nll.sum / (double)e->figures.tokens;
+    report(&e->progress);
+done:
+    ar_chain_deinit(&x);
+    ar_chain_deinit(&x_ref);
+    return status;
+}
+
+static void cut_into_parts(evaluation *e, int32_t batch) {
+    int32_t T = e->task.samples.T, count = e->task.samples.count;
+    int32_t fit = PART_TOKENS / T > 1 ? PART_TOKENS / T : 1;
+    e->batch = batch > 0 ? batch : fit < 8 ? fit : 8;
+    e->part = fit / e->batch > 1 ? fit / e->batch * e->batch : e->batch;
+    int32_t blocks = e->m->model.block_count + (e->ref ? e->ref->model.block_count : 0);
+    e->progress.count = (int32_t)(((int64_t)count + e->part - 1) / e->part) * blocks;
+}
+
 ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
                        const char *text, size_t bytes, const ar_eval_desc *desc,
                        const ar_observer *observer) {
     ar_status status = AR_OK;
-    task t = {0};
-    ar_chain x = {.fd = -1}, x_ref = {.fd = -1};
-    sums s = {0};
-    ar_logits_file save = {0};
-    int32_t batch = desc->batch > 0 ? desc->batch : 8;
+    evaluation e = {.m = m, .ref = ref, .device = device, .saves = desc->save_logits, .progress.o = observer};
     memset(r, 0, sizeof *r);
     if (ref && ref->model.vocab != m->model.vocab)
         return ar__fail(AR_ERR_USAGE, "%s: vocabulary %lld differs from the reference's %lld", m->path,
                         (long long)m->model.vocab, (long long)ref->model.vocab);
-    if (desc->save_logits && desc->protocol != AR_PROTOCOL_LLAMACPP)
+    if (e.saves && desc->protocol != AR_PROTOCOL_LLAMACPP)
         return ar__fail(AR_ERR_USAGE, "saving logits: is for the protocol llamacpp");
-    AR_GO(make_task(&t, m, text, bytes, desc));
-    AR_GO(run_body(&x, &m->model, device, &t.samples, batch, ar_block_weights_init_stored, observer));
-    if (ref)
-        AR_GO(
-            run_body(&x_ref, &ref->model, device, &t.samples, batch, ar_block_weights_init_stored, observer));
-    if (desc->save_logits)
-        AR_GO(ar__logits_file_open(&save, desc->save_logits, &t.samples, (int32_t)m->model.vocab));
-    AR_GO(run_head(&s, m, ref, device, &x, &x_ref, &t, desc->save_logits ? &save : NULL));
-    if (s.tokens < 1) AR_GO(ar__fail(AR_ERR_USAGE, "text: no token to predict"));
-    if (!isfinite(s.nll) || !isfinite(s.ref_nll))
-        AR_GO(ar__fail(AR_ERR_FORMAT, "%s: found a loss of %g, expected finite logits",
-                       isfinite(s.nll) ? ref->path : m->path, isfinite(s.nll) ? s.ref_nll : s.nll));
-    if (desc->save_logits) AR_GO(ar__logits_file_commit(&save));
-    r->tokens = s.tokens;
-    r->windows = t.samples.count;
-    r->nll = s.nll / (double)s.tokens;
-    r->ppl = exp(r->nll);
-    r->has_ref = ref != NULL;
-    if (ref) {
-        r->kl = s.kl / (double)s.tokens;
-        r->top1 = (double)s.same / (double)s.tokens;
-        r->ref_ppl = exp(s.ref_nll / (double)s.tokens);
-    }
+    AR_GO(make_task(&e.task, m, text, bytes, desc));
+    if (e.task.tokens < 1) AR_GO(ar__fail(AR_ERR_USAGE, "text: no token to predict"));
+    AR_GO(ar__figures_init(&e.figures, e.task.tokens, ref != NULL));
+    cut_into_parts(&e, desc->batch);
+    if (e.saves)
+        AR_GO(ar__logits_file_open(&e.save, desc->save_logits, &e.task.samples, (int32_t)m->model.vocab));
+    for (int32_t first = 0, count = e.task.samples.count; first < count; first += e.part)
+        AR_GO(run_part(&e, first, count - first < e.part ? count - first : e.part));
+    if (e.saves) AR_GO(ar__logits_file_commit(&e.save));
+    ar__figures_result(r, &e.figures);
+    r->windows = e.task.samples.count;
 done:
-    ar__logits_file_abort(&save);
-    task_deinit(&t);
-    ar_chain_deinit(&x);
-    ar_chain_deinit(&x_ref);
+    ar__logits_file_abort(&e.save);
+    ar__figures_deinit(&e.figures);
+    task_deinit(&e.task);
     return status;
 }
 
@@ -368,7 +411,7 @@ ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *devi
     if (!copy) return AR_ERR_MEMORY;
     memcpy(copy, ids, (size_t)count * sizeof *copy);
     ar_samples s = {copy, 1, (int32_t)count};
-    AR_GO(run_body(&x, &m->model, device, &s, 1, ar_block_weights_init, NULL));
+    AR_GO(run_body(&x, &m->model, device, &s, 1, ar_block_weights_init, &(progress){0}));
     AR_GO(head_init(&h, &m->model, device, rows));
     AR_GO(ar_graph_create(&g, device));
     AR_GO(head_record(&h, g));

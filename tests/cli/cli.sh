@@ -619,10 +619,43 @@ eval) # every protocol, in parts and whole, on each device
             awk -v kl="$(figure kl)" -v top="$(figure top1)" \
                 'BEGIN { exit !(kl > 0.02 && top > 0.3 && top < 0.95) }' ||
                 die "2 bits differ so little, or so much: $(cat out)"
+            awk -v kl="$(figure kl)" -v a="$(figure kl_first)" -v b="$(figure kl_later)" -v n="$tokens" \
+                -v m="$(figure first_tokens)" -v p="$(figure ppl)" -v q="$(figure ref_ppl)" \
+                -v ratio="$(figure ppl_ratio)" -v error="$(figure ppl_ratio_error)" -v w="$windows" \
+                -v e="$(figure ppl_error)" -v p50="$(figure kl_median)" -v p90="$(figure kl_p90)" \
+                -v p99="$(figure kl_p99)" -v p999="$(figure kl_p999)" -v top="$(figure kl_max)" \
+                -v same="$(figure top1)" -v flipped="$(figure flipped)" \
+                'function like(x, y) { return x > y * 0.999999 && x < y * 1.000001 }
+                 BEGIN { exit !(m == 8 * w && like(kl * n, a * m + b * (n - m)) && like(ratio, p / q) &&
+                     error > 0 && error < e && 0 <= p50 && p50 < kl && p50 < p90 && p90 < p99 && p99 < p999 &&
+                     p999 < top && like(same + flipped, 1)) }' ||
+                die "figures contradict each other: $(cat out)"
             near "$(figure ref_ppl)" "$(awk -v a="$whole" 'BEGIN { printf "%.12g", exp(a) }')" 1e-9 \
                 "the reference on $device, $protocol"
+            run 0 eval coarse --text part.txt --window 32 --device "$device" --ref "$model" -q
+            for word in 'ppl .* +- ' 'ratio ' 'KL .* +- .* 99.9% ' 'KL at positions 0-7 .* from 8 on ' \
+                'flipped '; do
+                grep -q "$word" out || die "no $word in $(cat out)"
+            done
         done
-    done ;;
+    done
+    # A text of more tokens than walk through the model together: parts add up, and the bar tells the whole.
+    for ((i = 0; i < 4; i++)); do cat "$text"; done >long.txt
+    evaluate=(--text long.txt --window 512 --json)
+    run 0 eval "$model" "${evaluate[@]}" --progress json; cp err events
+    whole=$(figure nll) tokens=$(figure tokens)
+    [ "$tokens" -gt 16384 ] || die "a text of $tokens tokens is not long"
+    blocks=$(sed -n 's/.*"blocks":\([0-9]*\).*/\1/p' events | sort -u)
+    grep -q "\"block\":$blocks,\"blocks\":$blocks," events || die "never at block $blocks"
+    so_far=$(sed -n 's/.*"loss":\([0-9.]*\).*/\1/p' events | uniq)
+    [ "$(wc -l <<<"$so_far")" = 3 ] || die "expected no loss, that of a part and all: $so_far"
+    near "$(tail -n 1 <<<"$so_far")" "$whole" 1e-8 'the loss so far, at the end'
+    run 0 eval "$model" "${evaluate[@]}" --max-windows 32 -q
+    near "$(sed -n 2p <<<"$so_far")" "$(figure nll)" 1e-8 'the loss of the first part'
+    part=$(figure nll) first=$(figure tokens)
+    run 0 eval "$model" "${evaluate[@]}" --skip-windows 32 -q
+    near "$(awk -v a="$part" -v n="$first" -v b="$(figure nll)" -v m="$tokens" \
+        'BEGIN { printf "%.12g", (a * n + b * (m - n)) / m }')" "$whole" 1e-8 'a long text in parts' ;;
 generate)
     run 0 run "$model" -p 'ROMEO:' -n 12 --greedy -q; cp out greedy
     printf 'ROMEO:' >prompt.txt
