@@ -6,6 +6,7 @@ Needs numpy. Exit status 77 = skipped, with the reason.
 """
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -201,3 +202,42 @@ def llama_logits(model, text, out, device, chunks=1, ctx=512):
     llama("llama-perplexity", "-m", model, "-f", text, "-c", str(ctx), "--chunks", str(chunks), *device,
           "--kl-divergence-base", out)
     return Logits(out)
+
+
+# ---- llama-perplexity --kl-divergence, anyround eval --ref ----
+
+DIVERGENCE = {"ppl": r"Mean PPL\(Q\) *: *(\S+)", "ppl_error": r"Mean PPL\(Q\) *: *\S+ . *(\S+)",
+              "ref_ppl": r"Mean PPL\(base\) *: *(\S+)", "ppl_ratio": r"Mean PPL\(Q\)/PPL\(base\) *: *(\S+)",
+              "ppl_ratio_error": r"Mean PPL\(Q\)/PPL\(base\) *: *\S+ . *(\S+)",
+              "kl": r"Mean +KLD: *(\S+)", "kl_error": r"Mean +KLD: *\S+ . *(\S+)",
+              "kl_median": r"Median +KLD: *(\S+)", "kl_p90": r"90.0% +KLD: *(\S+)",
+              "kl_p99": r"99.0% +KLD: *(\S+)", "kl_p999": r"99.9% +KLD: *(\S+)",
+              "kl_max": r"Maximum KLD: *(\S+)", "top1": r"Same top p: *(\S+)",
+              "top1_error": r"Same top p: *\S+ . *(\S+)"}
+
+
+def llama_divergence(model, ref, text, work, chunks, ctx=512):
+    """What llama-perplexity says of two files, by eval's names. Both are decoded to F32 first, for its CPU
+    backend rounds activations for products with quantized weights."""
+    files = [os.path.join(work, "divergence-%s.gguf" % side) for side in ("ref", "model")]
+    base = os.path.join(work, "divergence.kld")
+    for source, file in zip((ref, model), files):
+        llama("llama-quantize", "--allow-requantize", source, file, "F32", "2")
+    common = ["-c", str(ctx), "--chunks", str(chunks), *PLAIN, "--kl-divergence-base", base]
+    llama("llama-perplexity", "-m", files[0], "-f", text, *common)
+    for _ in range(3): # as in llama_logits: a last line may be lost
+        said = "".join(llama("llama-perplexity", "-m", files[1], *common, "--kl-divergence"))
+        found = {k: re.search(pattern, said) for k, pattern in DIVERGENCE.items()}
+        if all(found.values()):
+            break
+    for file in [*files, base]:
+        os.unlink(file)
+    missing = [k for k in found if not found[k]]
+    if missing:
+        raise RuntimeError("llama-perplexity says nothing of %s:\n%s" % (missing, said[-2000:]))
+    return {k: float(m.group(1)) / (100 if k.startswith("top1") else 1) for k, m in found.items()}
+
+
+def furthest(ours, theirs):
+    """The figure of llama_divergence's in which eval's is furthest off, relatively, and by how much."""
+    return max(((abs(ours[k] / v - 1) if v else abs(ours[k])), k) for k, v in theirs.items())
