@@ -1,6 +1,8 @@
 /* Tokenizers against independent results: Hugging Face's tokenizers library on small ones of our own
- * (tests/golden/make_tokenizers.py), llama.cpp's vectors and published counts on real ones (shared data). */
+ * (tests/golden/make_tokenizers.py, make_vocabularies.py), llama.cpp's vectors and published counts on real
+ * ones (shared data). Includes host's internal header, to write a tokenizer. */
 #include "temp_files.h"
+#include "tokenizer.h"
 #include <cjson/cJSON.h>
 
 static void check(const ar_tokenizer *t, const char *text, size_t bytes, bool special,
@@ -47,6 +49,162 @@ static void golden_tokenizers_agree(void **state) {
     static const char *const names[] = {"llama3", "qwen2",     "gpt2",    "smollm",
                                         "legacy", "metaspace", "nobytes", "halfbytes"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_golden(names[i]);
+}
+
+/* ---- the arrays that GGUF keeps ---- */
+
+typedef struct gguf_arrays {
+    ar_tokenizer_data d;
+    const char **tokens;
+    size_t *bytes;
+    float *scores;
+    int32_t *types;
+    char **merges;
+} gguf_arrays;
+
+static void take_arrays(gguf_arrays *a, const ar_tokenizer *t) {
+    int32_t count = ar_tokenizer_vocab(t);
+    int64_t merge_count = ar_tokenizer_merge_count(t);
+    bool spm = ar_tokenizer_get_kind(t) == AR_TOK_SPM;
+    *a = (gguf_arrays){.tokens = calloc((size_t)count, sizeof *a->tokens),
+                       .bytes = calloc((size_t)count, sizeof *a->bytes),
+                       .scores = calloc((size_t)count, sizeof *a->scores),
+                       .types = calloc((size_t)count, sizeof *a->types),
+                       .merges = calloc((size_t)merge_count, sizeof *a->merges)};
+    for (int32_t i = 0; i < count; i++) {
+        a->tokens[i] = ar_tokenizer_token(t, i, &a->bytes[i]);
+        a->scores[i] = ar_tokenizer_score(t, i);
+        a->types[i] = (int32_t)ar_tokenizer_token_type(t, i);
+    }
+    for (int64_t i = 0; i < merge_count; i++) {
+        const char *left, *right;
+        assert_ok(ar_tokenizer_merge(t, &left, &right, i));
+        size_t room = strlen(left) + strlen(right) + 2;
+        a->merges[i] = malloc(room);
+        snprintf(a->merges[i], room, "%s %s", left, right);
+    }
+    a->d = (ar_tokenizer_data){.kind = ar_tokenizer_get_kind(t),
+                               .pre = ar_tokenizer_pre(t),
+                               .count = count,
+                               .tokens = a->tokens,
+                               .token_bytes = a->bytes,
+                               .scores = spm ? a->scores : NULL,
+                               .types = a->types,
+                               .merges = spm ? NULL : (const char *const *)a->merges,
+                               .merge_count = spm ? 0 : merge_count,
+                               .add_prefix_space = ar_tokenizer_adds_prefix_space(t),
+                               .bos = -1,
+                               .eos = -1,
+                               .unk = ar_tokenizer_unk(t)};
+}
+
+static void free_arrays(gguf_arrays *a, int64_t merge_count) {
+    for (int64_t i = 0; i < merge_count; i++) free(a->merges[i]);
+    free(a->merges);
+    free(a->tokens);
+    free(a->bytes);
+    free(a->scores);
+    free(a->types);
+}
+
+/* ---- golden: vocabularies of the published kinds ---- */
+
+static const char *const vocabularies[] = {"gpt2", "llama3", "qwen2", "llama2", "metaspace"};
+#define VOCABULARIES 5
+#define EXPRESSIBLE  4 /* in GGUF's arrays: they have no mark for the first word alone */
+
+static ar_json *vocabulary(ar_tokenizer **t, const char *name) {
+    char path[256];
+    ar_json *cases;
+    snprintf(path, sizeof path, "tests/golden/vocabularies/%s.json", name);
+    assert_ok(ar_tokenizer_open(t, path));
+    snprintf(path, sizeof path, "tests/golden/vocabularies/%s.cases.json", name);
+    assert_ok(ar_json_open(&cases, path, 1 << 20));
+    assert_true(cJSON_GetArraySize(ar_json_get(cases, "lines")) > 80);
+    return cases;
+}
+
+static void check_decoded(const ar_tokenizer *t, const int32_t *ids, int count, const ar_json *line,
+                          bool plain, const char *what) {
+    char *text;
+    size_t bytes;
+    const char *expected = ar_json_get(line, plain ? "plain" : "decoded")->valuestring;
+    assert_ok(ar_tokenizer_decode(t, &text, &bytes, ids, count, true, plain));
+    if (bytes != strlen(expected) || strcmp(text, expected) != 0)
+        fail_msg("%s: found \"%s\", expected \"%s\"", what, text, expected);
+    free(text);
+}
+
+static void check_lines(const ar_tokenizer *t, const ar_json *cases, const char *name) {
+    int number = 0;
+    for (const ar_json *line = ar_json_get(cases, "lines")->child; line; line = line->next) {
+        const ar_json *list = ar_json_get(line, "ids");
+        const char *text = ar_json_get(line, "text")->valuestring;
+        int32_t ids[1024];
+        int count = 0;
+        char what[300];
+        snprintf(what, sizeof what, "%s line %d", name, number++);
+        for (const ar_json *id = list->child; id; id = id->next) ids[count++] = id->valueint;
+        check(t, text, strlen(text), cJSON_IsTrue(ar_json_get(line, "special")), ids, count, what);
+        check_decoded(t, ids, count, line, false, what);
+        check_decoded(t, ids, count, line, true, what);
+    }
+}
+
+static void check_whole(const ar_tokenizer *t, const ar_json *whole, const char *name) {
+    char *text, found[32];
+    size_t bytes;
+    int32_t *ids;
+    int64_t count, unk = 0;
+    uint64_t hash = 0xcbf29ce484222325u;
+    assert_ok(ar_file_read_text(&text, &bytes, "LICENSE", 1 << 20));
+    assert_ok(ar_tokenizer_encode(t, &ids, &count, text, bytes, false));
+    for (int64_t i = 0; i < count; i++) {
+        unk += ids[i] == ar_tokenizer_unk(t);
+        for (int b = 0; b < 4; b++) hash = (hash ^ (uint64_t)(ids[i] >> 8 * b & 255)) * 0x100000001b3u;
+    }
+    snprintf(found, sizeof found, "%016llx", (unsigned long long)hash);
+    assert_int_equal(count, ar_json_get(whole, "count")->valueint);
+    assert_int_equal(unk, ar_json_get(whole, "unk")->valueint);
+    if (strcmp(found, ar_json_get(whole, "fnv")->valuestring) != 0)
+        fail_msg("%s: other ids: %s", name, found);
+    free(ids);
+    free(text);
+}
+
+static void golden_vocabularies_agree(void **state) {
+    (void)state;
+    for (size_t i = 0; i < VOCABULARIES; i++) {
+        ar_tokenizer *t;
+        ar_json *cases = vocabulary(&t, vocabularies[i]);
+        check_lines(t, cases, vocabularies[i]);
+        check_whole(t, ar_json_get(cases, "whole"), vocabularies[i]);
+        ar_json_close(cases);
+        ar_tokenizer_close(t);
+    }
+}
+
+static void golden_vocabularies_agree_from_arrays(void **state) {
+    (void)state;
+    for (size_t i = 0; i < EXPRESSIBLE; i++) {
+        ar_tokenizer *t, *built, *again;
+        ar_json *cases = vocabulary(&t, vocabularies[i]);
+        gguf_arrays a;
+        take_arrays(&a, t);
+        assert_ok(ar_tokenizer_build(&built, &a.d));
+        check_lines(built, cases, vocabularies[i]);
+        check_whole(built, ar_json_get(cases, "whole"), vocabularies[i]);
+        char *json; /* and as a tokenizer.json */
+        assert_ok(ar__tokenizer_write(&json, built));
+        assert_ok(ar_tokenizer_parse(&again, json, strlen(json), vocabularies[i]));
+        check_lines(again, cases, vocabularies[i]);
+        free(json);
+        free_arrays(&a, ar_tokenizer_merge_count(t));
+        ar_json_close(cases);
+        ar_tokenizer_close(again);
+        ar_tokenizer_close(built);
+        ar_tokenizer_close(t);
+    }
 }
 
 /* ---- llama.cpp's vectors: texts separated by a line, a line of ids each ---- */
@@ -265,6 +423,8 @@ static void greedy_text_is_the_published_one(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_tokenizers_agree),
+        cmocka_unit_test(golden_vocabularies_agree),
+        cmocka_unit_test(golden_vocabularies_agree_from_arrays),
         cmocka_unit_test(real_vocabularies_match_llama_cpp),
         cmocka_unit_test(gguf_vocabularies_match_llama_cpp),
         cmocka_unit_test(token_counts_are_the_published_ones),
