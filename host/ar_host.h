@@ -44,6 +44,7 @@ uint32_t ar_crc32(uint32_t crc, const void *data, size_t bytes);
 /* ---- json.c: cJSON behind checks: depth and size caps, exact-case keys, UTF-8 ---- */
 
 typedef struct cJSON ar_json;
+/* A key that an object has twice has its last value, as in Python. */
 ar_status ar_json_parse(ar_json **root, const char *text, size_t bytes, const char *what);
 ar_status ar_json_open(ar_json **root, const char *path, size_t max_bytes);
 void ar_json_close(ar_json *root);

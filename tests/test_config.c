@@ -7,10 +7,10 @@
     "\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":172,\"num_hidden_layers\":5,"         \
     "\"num_attention_heads\":8,\"vocab_size\":512,\"max_position_embeddings\":256"
 
-/* Parses BASE with more keys before it (the first of a repeated key counts). */
+/* Parses BASE with more keys behind it (the last of a repeated key counts). */
 static ar_status parse(ar_config *c, const char *more) {
     char text[2048];
-    snprintf(text, sizeof text, "{%s%s" BASE "}", more, more[0] ? "," : "");
+    snprintf(text, sizeof text, "{" BASE "%s%s}", more[0] ? "," : "", more);
     return ar_config_parse(c, text, strlen(text), "config.json");
 }
 

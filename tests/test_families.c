@@ -319,7 +319,7 @@ static void formats_without_conv1d_refuse_gpt2(void **state) {
 /* ---- names and layouts ---- */
 
 /* A golden folder whose tensors may be renamed, left out or added to, and whose config.json gets `config`
- * first. */
+ * last. */
 typedef struct change {
     const char *cut;     /* prefix taken off every name that has it */
     const char *missing; /* a name, before it is cut */
@@ -334,8 +334,8 @@ static void write_changed(const char *folder, const char *name, const change *c)
     size_t bytes;
     assert_ok(ar_file_read_text(&text, &bytes, in_folder(golden_folder(name), "config.json"), 1 << 16));
     json = malloc(bytes + 256);
-    snprintf(json, bytes + 256, "{%s%s%s", c->config ? c->config : "", c->config ? "," : "",
-             strchr(text, '{') + 1);
+    *strrchr(text, '}') = '\0';
+    snprintf(json, bytes + 256, "%s%s%s}", text, c->config ? "," : "", c->config ? c->config : "");
     put_text(in_folder(folder, "config.json"), json);
     free(text);
     free(json);

@@ -1,5 +1,6 @@
 /* host/file/json.c: what cJSON does not check, and the typed lookups. */
 #include "temp_files.h"
+#include <cjson/cJSON.h>
 
 static ar_status parse(ar_json **root, const char *text, size_t bytes) {
     char *exact = malloc(bytes ? bytes : 1); /* so that one byte too many is seen */
@@ -131,10 +132,45 @@ static void lookups_check_type_and_range(void **state) {
     ar_json_close(r);
 }
 
+/* As json.loads gives it: the last value, in the first one's place. */
+static void the_last_of_equal_keys_counts(void **state) {
+    (void)state;
+    const char *text = "{\"a\":1,\"b\":{\"x\":1,\"x\":2,\"\\u0078\":3},\"a\":[4],\"c\":null,\"a\":5,\"c\":6,"
+                       "\"l\":[{\"k\":\"u\",\"k\":\"v\"}]}";
+    ar_json *r;
+    assert_ok(ar_json_parse(&r, text, strlen(text), "t.json"));
+    char *printed = cJSON_PrintUnformatted(r);
+    assert_string_equal(printed, "{\"a\":5,\"b\":{\"x\":3},\"c\":6,\"l\":[{\"k\":\"v\"}]}");
+    free(printed);
+    ar_json_close(r);
+}
+
+static void equal_keys_are_found_among_many(void **state) {
+    (void)state;
+    enum { KEYS = 20000, TIMES = 3 };
+    char *text = malloc(KEYS * TIMES * 20), *p = text;
+    for (int i = 0; i < KEYS * TIMES; i++) p += sprintf(p, "%c\"k%d\":%d", i ? ',' : '{', i * 7 % KEYS, i);
+    p += sprintf(p, "}");
+    ar_json *r;
+    assert_ok(ar_json_parse(&r, text, (size_t)(p - text), "t.json"));
+    assert_int_equal(cJSON_GetArraySize(r), KEYS);
+    const ar_json *item = r->child;
+    for (int i = 0; i < KEYS; i++, item = item->next) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i * 7 % KEYS);
+        assert_string_equal(item->string, key);
+        assert_int_equal(item->valueint, i + KEYS * (TIMES - 1));
+    }
+    assert_null(item);
+    ar_json_close(r);
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_takes_valid_text),     cmocka_unit_test(json_rejects_every_proper_prefix),
-        cmocka_unit_test(json_rejects_hostile_text), cmocka_unit_test(json_caps_depth_and_values),
-        cmocka_unit_test(json_open_names_the_file),  cmocka_unit_test(lookups_check_type_and_range)};
+        cmocka_unit_test(the_last_of_equal_keys_counts), cmocka_unit_test(equal_keys_are_found_among_many),
+        cmocka_unit_test(json_takes_valid_text),         cmocka_unit_test(json_rejects_every_proper_prefix),
+        cmocka_unit_test(json_rejects_hostile_text),     cmocka_unit_test(json_caps_depth_and_values),
+        cmocka_unit_test(json_open_names_the_file),      cmocka_unit_test(lookups_check_type_and_range)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
     "\"bos_token_id\":1,\"eos_token_id\":2"
 
 typedef struct tiny_change {
-    const char *config;              /* JSON members before TINY_CONFIG's: the first of a key counts */
+    const char *config;              /* JSON members behind TINY_CONFIG's: the last of a key counts */
     const char *missing, *misshapen; /* names of tensors */
     const char *retyped, *dtype;     /* this one gets this type (4 bytes an element, or 2) */
     const char *extra;               /* (3) f32 of this name */
@@ -70,7 +70,7 @@ static inline void tiny_write(const char *folder, const tiny_change *c) {
     tiny_tensor list[64];
     int count = tiny_list(list, c);
     char text[2048];
-    snprintf(text, sizeof text, "{%s%s" TINY_CONFIG "}", c->config ? c->config : "", c->config ? "," : "");
+    snprintf(text, sizeof text, "{" TINY_CONFIG "%s%s}", c->config ? "," : "", c->config ? c->config : "");
     put_text(in_folder(folder, "config.json"), text);
     ar_st_writer *w;
     assert_ok(ar_st_writer_create(&w));

@@ -1,7 +1,8 @@
 /* JSON through cJSON, behind checks it does not make: size, nesting depth and value count are capped before
  * it recurses or allocates, text is UTF-8 without NUL (written out or as \u0000, which would cut a string
  * short), and nothing follows the value. cJSON 1.7.15 reads one byte past some unterminated texts when given
- * a length, so it always gets a NUL-terminated copy. */
+ * a length, so it always gets a NUL-terminated copy. A key that an object has twice counts once, with the
+ * last value, as everywhere else in our field (Python, serde); cJSON would find the first. */
 #include "ar_host.h"
 #include "ar_error.h"
 #include "utf8.h"
@@ -50,6 +51,48 @@ static ar_status scan(const char *text, size_t bytes, const char *what) {
     return AR_OK;
 }
 
+/* ---- keys that stand twice ---- */
+
+typedef struct keyed {
+    cJSON *item;
+    size_t place;
+} keyed;
+
+static int by_key_then_place(const void *a, const void *b) {
+    const keyed *x = a, *y = b;
+    int order = strcmp(x->item->string, y->item->string);
+    return order != 0 ? order : x->place < y->place ? -1 : 1;
+}
+
+/* The last value of every key, where its first stood. sorted (count): scratch. */
+static void drop_earlier(cJSON *object, keyed *sorted, size_t count) {
+    size_t i = 0;
+    for (cJSON *item = object->child; item; item = item->next, i++) sorted[i] = (keyed){item, i};
+    qsort(sorted, count, sizeof *sorted, by_key_then_place);
+    for (size_t first = 0, end; first < count; first = end) {
+        for (end = first + 1;
+             end < count && strcmp(sorted[end].item->string, sorted[first].item->string) == 0;)
+            end++;
+        if (end == first + 1) continue;
+        for (size_t k = first + 1; k + 1 < end; k++)
+            cJSON_Delete(cJSON_DetachItemViaPointer(object, sorted[k].item));
+        cJSON *last = cJSON_DetachItemViaPointer(object, sorted[end - 1].item);
+        cJSON_ReplaceItemViaPointer(object, sorted[first].item, last);
+    }
+}
+
+/* In every object of the tree, whose depth is capped. */
+static ar_status keep_last(cJSON *tree) {
+    size_t count = 0;
+    for (cJSON *item = tree->child; item; item = item->next, count++) AR_TRY(keep_last(item));
+    if (!cJSON_IsObject(tree) || count < 2) return AR_OK;
+    keyed few[16], *sorted = count <= sizeof few / sizeof *few ? few : ar__alloc(count, sizeof *sorted);
+    if (!sorted) return AR_ERR_MEMORY;
+    drop_earlier(tree, sorted, count);
+    if (sorted != few) free(sorted);
+    return AR_OK;
+}
+
 ar_status ar_json_parse(ar_json **root, const char *text, size_t bytes, const char *what) {
     *root = NULL;
     if (bytes > MAX_TEXT_BYTES)
@@ -69,6 +112,7 @@ ar_status ar_json_parse(ar_json **root, const char *text, size_t bytes, const ch
     else if (at < bytes)
         status = ar__fail(AR_ERR_FORMAT, "%s: byte %zu: found text after the JSON value", what, at);
     free(copy);
+    if (status == AR_OK) status = keep_last(parsed);
     if (status == AR_OK)
         *root = parsed;
     else
