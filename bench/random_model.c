@@ -79,7 +79,7 @@ static ar_status make_weights(ar_open_model *m, uint64_t seed) {
     random_weights *w = ar__alloc(1, sizeof *w);
     if (!w) return AR_ERR_MEMORY;
     size_t count = (size_t)c->layers * 9 + 3;
-    m->weights = (ar_weights){&vtable, w};
+    m->weights = (ar_weights){.vtable = &vtable, .impl = w};
     w->seed = seed;
     w->list = ar__alloc(count, sizeof *w->list);
     w->names = ar__alloc(count, sizeof *w->names);

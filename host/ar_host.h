@@ -41,6 +41,15 @@ ar_status ar_dir_remove(const char *path);                           /* recursiv
 uint64_t ar_hash64(uint64_t seed, const void *data, size_t bytes);
 uint32_t ar_crc32(uint32_t crc, const void *data, size_t bytes);
 
+/* ---- notes.c ---- */
+
+/* Remarks on what was read, a line each, in order: what was passed over and why. All zero = none. */
+typedef struct ar_notes {
+    char **lines;
+    int32_t count;
+} ar_notes;
+void ar_notes_deinit(ar_notes *n);
+
 /* ---- json.c: cJSON behind checks: depth and size caps, exact-case keys, UTF-8 ---- */
 
 typedef struct cJSON ar_json;
@@ -73,8 +82,8 @@ typedef struct ar_st_tensor {
 } ar_st_tensor;
 typedef struct ar_safetensors ar_safetensors;
 /* One file, or with an index.json all its shards. Checks: header length and cap (100 MiB), dtype known, dims
- * times size = range, ranges inside the data, no overlap, no gaps, names unique; index names agree with
- * shards. */
+ * times size = range, ranges inside the data, no overlap, no gaps. An index decides: every tensor is that of
+ * the shard it names; tensors it does not list, and copies in other shards, do not count. */
 ar_status ar_safetensors_open(ar_safetensors **st, const char *path);
 void ar_safetensors_close(ar_safetensors *st);
 int64_t ar_safetensors_count(const ar_safetensors *st);
@@ -122,6 +131,7 @@ typedef struct ar_weights_vtable {
 struct ar_weights {
     const ar_weights_vtable *vtable;
     void *impl;
+    ar_notes notes; /* ar_weights_close frees them */
 };
 void ar_weights_close(ar_weights *w);
 int64_t ar_weights_find(const ar_weights *w, const char *name); /* -1 if missing */
@@ -245,6 +255,7 @@ typedef struct ar_open_model {
     ar_config config;
     ar_tokenizer *tokenizer;
     ar_weights weights;
+    ar_notes notes; /* for the user */
     char *path;
     /* The chat template, malloc'ed, or NULL where there is none; NULL = as a folder keeps it. */
     ar_status (*read_template)(char **text, const char *path);

@@ -136,7 +136,7 @@ static void weights_init(packed_weights *w, ar_open_model *m, ar_qtype type, con
         w->blocks[i] = malloc((size_t)(blocks * bytes));
         for (int64_t k = 0; k < blocks; k++) fill_block(w->blocks[i] + k * bytes, type);
     }
-    m->weights = (ar_weights){&vtable, w};
+    m->weights = (ar_weights){.vtable = &vtable, .impl = w};
 }
 
 static void weights_deinit(packed_weights *w, ar_open_model *m) {

@@ -49,7 +49,7 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     ar_output_plan plan;
     char *staging = NULL;
     size_t n = strlen(o->out);
-    AR_GO(ar_model_open(&m, path));
+    AR_GO(ar_program_model(&m, path, common));
     AR_GO(make_plan(&plan, o, m));
     AR_GO(ar__output_check(&plan, o->out, path));
     AR_GO(ar__output_accepts(&plan, m));

@@ -100,8 +100,8 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
                          .save_logits = o->save_logits};
     AR_GO(parse_protocol(&desc.protocol, o->protocol));
     AR_GO(ar_file_open(&text, o->text));
-    AR_GO(ar_model_open(&m, path));
-    if (o->ref) AR_GO(ar_model_open(&ref, o->ref));
+    AR_GO(ar_program_model(&m, path, common));
+    if (o->ref) AR_GO(ar_program_model(&ref, o->ref, common));
     AR_GO(ar_program_device(&device, common));
     ar_program_observer(&observer, common);
     status = ar_eval_text(&r, m, ref, device, (const char *)text.data, (size_t)text.bytes, &desc, &observer);

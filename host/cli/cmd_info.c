@@ -171,7 +171,7 @@ static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m
 static ar_status show_model(const char *path, const ar_common *common, cJSON *list) {
     ar_open_model *m = NULL;
     ar_packed_config packed = {0};
-    ar_status status = ar_model_open(&m, path);
+    ar_status status = ar_program_model(&m, path, common);
     if (status == AR_OK) status = read_packed(&packed, m);
     if (status == AR_OK && list) status = list_json(list, path, m, &packed);
     if (status == AR_OK && !list) print_text(path, m, &packed, common);

@@ -383,7 +383,7 @@ static ar_status run_job(job *j) {
     char *part_dir = NULL;
     ar_part_manifest manifest = {0};
     const ar_quantize_request *r = j->r;
-    AR_GO(ar_model_open(&j->model, r->model));
+    AR_GO(ar_program_model(&j->model, r->model, &j->common));
     AR_GO(part_folder(&part_dir, r->out));
     AR_GO(ar__output_accepts(&r->plan, j->model));
     status = ar_output_plan_extras(&r->plan, j->options.method->name, j->options.method->extras);

@@ -151,7 +151,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_status status = AR_OK;
     ar_open_model *m = NULL;
     ar_device *device = NULL;
-    AR_GO(ar_model_open(&m, argv[1]));
+    AR_GO(ar_program_model(&m, argv[1], &common));
     if (!m->tokenizer)
         AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path));
     AR_GO(ar_program_device(&device, &common));

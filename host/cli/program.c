@@ -59,6 +59,13 @@ static char *cache_folder(void) {
     return dir;
 }
 
+ar_status ar_program_model(ar_open_model **m, const char *path, const ar_common *common) {
+    AR_TRY(ar_model_open(m, path));
+    for (int32_t i = 0; !common->quiet && i < (*m)->notes.count; i++)
+        fprintf(stderr, "note: %s\n", (*m)->notes.lines[i]);
+    return AR_OK;
+}
+
 ar_status ar_program_device(ar_device **device, const ar_common *common) {
     char *cache = common->no_cache ? NULL : cache_folder();
     ar_device_desc desc = {.select = common->device,

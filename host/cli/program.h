@@ -49,6 +49,8 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
                         int32_t option_count, int argc, char **argv, int *positional, int min_positional,
                         int max_positional);
 
+/* Opens a model and says what was remarked on the way, unless that is not wanted. */
+ar_status ar_program_model(ar_open_model **m, const char *path, const ar_common *common);
 /* Opens the device the common options name, with the user's cache folder. *memory = its budget. */
 ar_status ar_program_device(ar_device **device, const ar_common *common);
 /* Progress bar, JSON lines or nothing on stderr, and Ctrl-C as cancelling. */

@@ -4,6 +4,7 @@
 
 void ar_weights_close(ar_weights *w) {
     if (w->vtable) w->vtable->close(w->impl);
+    ar_notes_deinit(&w->notes);
     *w = (ar_weights){0};
 }
 

@@ -5,6 +5,7 @@
  */
 #include "fmt_packed.h"
 #include "fmt_safetensors.h"
+#include "notes.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -444,9 +445,12 @@ ar_status ar_weights_open_packed(ar_weights *w, const char *folder) {
         p->path = ar__weights_path(&p->floats);
         status = list_tensors(p);
     }
+    if (status == AR_OK) status = ar__notes_move(&w->notes, &p->floats.notes);
     if (status == AR_OK)
-        *w = (ar_weights){&vtable, p};
-    else
+        w->vtable = &vtable, w->impl = p;
+    else {
         packed_close(p);
+        ar_notes_deinit(&w->notes);
+    }
     return status;
 }

@@ -19,6 +19,7 @@ typedef struct entry {
     ar_st_tensor tensor;
     uint64_t begin, end; /* in the shard's data */
     int32_t shard;
+    struct place *place; /* in the index, while it is read */
 } entry;
 
 typedef struct pair {
@@ -39,6 +40,7 @@ struct ar_safetensors {
     int64_t *by_name;
     pair *metadata;
     int64_t metadata_count, metadata_capacity;
+    char *unlisted; /* names of tensors in shards that the index does not list; NULL = none */
 };
 
 /* ---- small helpers ---- */
@@ -316,31 +318,66 @@ static ar_status add_shard(ar_safetensors *st, const char *folder, const char *n
     AR_TRY(copy_string(&s->name, name));
     char *file_path;
     AR_TRY(ar_path_join(&file_path, folder, name));
-    ar_status status = ar_file_open(&s->file, file_path);
+    bool is_there = ar_path_exists(file_path);
+    ar_status status =
+        is_there
+            ? ar_file_open(&s->file, file_path)
+            : ar__fail(AR_ERR_FORMAT, "%s: weight_map: found no file %s, expected that shard", path, name);
     free(file_path);
     return status;
 }
 
-/* The index and the shards must name the same tensors in the same places. */
-static ar_status check_map(const ar_safetensors *st, const cJSON *map, const char *path) {
-    const cJSON *item;
-    int64_t named_count = 0;
-    cJSON_ArrayForEach(item, map) {
-        named_count++;
-        int64_t i = find_entry(st, item->string);
-        if (i < 0)
-            return ar__fail(AR_ERR_FORMAT, "%s: tensor %.200s: not found, expected in %s", path, item->string,
-                            item->valuestring);
-        const char *found = st->shards[st->entries[i].shard].name;
-        if (strcmp(found, item->valuestring) != 0)
-            return ar__fail(AR_ERR_FORMAT, "%s: tensor %.200s: found in %s, expected in %s", path,
-                            item->string, found, item->valuestring);
+typedef struct place {
+    const char *name, *shard;
+    bool seen;
+} place;
+
+static int compare_places(const void *a, const void *b) {
+    return strcmp(((const place *)a)->name, ((const place *)b)->name);
+}
+
+/* Leaves the tensors that the index has where it has them. */
+static ar_status drop_unlisted(ar_safetensors *st, place *places, size_t count) {
+    size_t bytes = 1;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < st->entry_count; i++) {
+        place *p = bsearch(&(place){.name = st->entries[i].tensor.name}, places, count, sizeof *places,
+                           compare_places);
+        if (!p) bytes += strlen(st->entries[i].tensor.name) + 2;
+        st->entries[i].place = p;
     }
-    if (named_count != st->entry_count)
-        return ar__fail(AR_ERR_FORMAT,
-                        "%s: found %lld tensors in the shards, expected the %lld of weight_map", path,
-                        (long long)st->entry_count, (long long)named_count);
+    st->unlisted = bytes > 1 ? ar__alloc(bytes, 1) : NULL;
+    if (bytes > 1 && !st->unlisted) return AR_ERR_MEMORY;
+    for (int64_t i = 0, at = 0; i < st->entry_count; i++) {
+        entry *e = &st->entries[i];
+        place *p = e->place;
+        bool is_here = p && strcmp(p->shard, st->shards[e->shard].name) == 0;
+        if (!p) at += sprintf(st->unlisted + at, "%s%s", at ? ", " : "", e->tensor.name);
+        if (is_here) p->seen = true;
+        if (is_here)
+            st->entries[kept++] = *e;
+        else
+            free(e->tensor.name);
+    }
+    st->entry_count = kept;
     return AR_OK;
+}
+
+/* The index decides which tensors there are, and where. */
+static ar_status apply_map(ar_safetensors *st, const cJSON *map, const char *path) {
+    size_t count = (size_t)cJSON_GetArraySize(map), n = 0;
+    place *places = ar__alloc(count, sizeof *places);
+    if (!places) return AR_ERR_MEMORY;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, map) places[n++] = (place){item->string, item->valuestring, false};
+    qsort(places, count, sizeof *places, compare_places);
+    ar_status status = drop_unlisted(st, places, count);
+    for (size_t i = 0; i < count && status == AR_OK; i++)
+        if (!places[i].seen)
+            status = ar__fail(AR_ERR_FORMAT, "%s: tensor %.200s: not found, expected in %.200s", path,
+                              places[i].name, places[i].shard);
+    free(places);
+    return status;
 }
 
 static ar_status open_shards(ar_safetensors *st, const cJSON *root, const char *path) {
@@ -364,8 +401,8 @@ static ar_status open_shards(ar_safetensors *st, const cJSON *root, const char *
         AR_GO(add_shard(st, folder, item->valuestring, path));
     }
     for (int32_t i = 0; i < st->shard_count; i++) AR_GO(read_header(st, i));
+    AR_GO(apply_map(st, map, path));
     AR_GO(sort_names(st, path));
-    AR_GO(check_map(st, map, path));
 done:
     free(folder);
     return status;
@@ -436,8 +473,11 @@ void ar_safetensors_close(ar_safetensors *st) {
     free(st->entries);
     free(st->by_name);
     free(st->metadata);
+    free(st->unlisted);
     free(st);
 }
+
+const char *ar__safetensors_unlisted(const ar_safetensors *st) { return st->unlisted; }
 
 int64_t ar_safetensors_count(const ar_safetensors *st) { return st->entry_count; }
 

@@ -3,6 +3,7 @@
 #include "ar_host.h"
 #include "ar_error.h"
 #include "fmt_safetensors.h"
+#include "notes.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,8 +126,12 @@ ar_status ar_weights_open_safetensors(ar_weights *w, const char *folder) {
     ar_status status = find_file(&s->path, folder);
     if (status == AR_OK) status = ar_safetensors_open(&s->st, s->path);
     if (status == AR_OK) status = list_tensors(s);
+    const char *unlisted = status == AR_OK ? ar__safetensors_unlisted(s->st) : NULL;
+    if (unlisted)
+        status = ar__note(&w->notes, "%s: tensors that weight_map does not list are passed over: %s", s->path,
+                          unlisted);
     if (status == AR_OK)
-        *w = (ar_weights){&vtable, s};
+        w->vtable = &vtable, w->impl = s;
     else
         st_close(s);
     return status;

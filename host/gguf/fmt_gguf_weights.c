@@ -199,7 +199,7 @@ static ar_status open_any(ar_weights *w, ar_config *config, ar_tokenizer **token
     if (file) s->file = *file;
     ar_status status = open_model(s, config, tokenizer, data, bytes);
     if (status == AR_OK)
-        *w = (ar_weights){&vtable, s};
+        *w = (ar_weights){.vtable = &vtable, .impl = s};
     else {
         *config = (ar_config){0};
         close_weights(s);

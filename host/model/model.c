@@ -3,6 +3,7 @@
 #include "ar_error.h"
 #include "family.h"
 #include "fmt_gguf.h"
+#include "notes.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,7 @@ ar_status ar_model_open(ar_open_model **m, const char *path) {
     if (!made) return AR_ERR_MEMORY;
     ar_status status = ar_path_join(&made->path, "", path);
     if (status == AR_OK) status = open_path(made);
+    if (status == AR_OK) status = ar__notes_move(&made->notes, &made->weights.notes);
     if (status == AR_OK) status = ar_family_bind(made);
     if (status == AR_OK)
         *m = made;
@@ -130,6 +132,7 @@ void ar_model_close(ar_open_model *m) {
     ar_family_unbind(m);
     ar_tokenizer_close(m->tokenizer);
     ar_weights_close(&m->weights);
+    ar_notes_deinit(&m->notes);
     free(m->path);
     free(m);
 }
