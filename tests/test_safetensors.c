@@ -33,6 +33,9 @@ static void reader_takes_valid_files(void **state) {
     assert_ok(open_built("{}", 0));
     assert_ok(open_built("{}      ", 0));
     assert_ok(open_built("{\"__metadata__\":{\"a\":\"b\"}}", 0));
+    assert_ok(open_built("{\"__metadata__\":null}", 0));
+    assert_ok(open_built(
+        "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"__metadata__\":null}", 1));
     assert_ok(open_built("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4));
     assert_ok(open_built("{\"b\":{\"dtype\":\"F16\",\"shape\":[0,7],\"data_offsets\":[4,4]},"
                          "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",

@@ -162,6 +162,7 @@ static ar_status parse_tensor(entry *e, const cJSON *item, const uint8_t *data, 
 }
 
 static ar_status parse_metadata(ar_safetensors *st, const cJSON *object, const char *what) {
+    if (cJSON_IsNull(object)) return AR_OK; /* as safetensors' own reader takes it */
     if (!cJSON_IsObject(object))
         return ar__fail(AR_ERR_FORMAT, "%s: __metadata__: found no object, expected one", what);
     const cJSON *item;
