@@ -14,6 +14,25 @@ static void every_truncated_prefix_is_refused(void **state) {
     }
 }
 
+/* A file that ends where its last tensor does is whole; a byte less, or less before it, is not. */
+static void last_tensor_needs_no_padding(void **state) {
+    (void)state;
+    static bytes b;
+    static const uint32_t alignments[] = {1, 8, 32, 64, 4096};
+    for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++) {
+        const size_t alignment = alignments[i], second = (12 + alignment - 1) / alignment * alignment;
+        header(&b, 3, 2, 1);
+        key_u32(&b, "general.alignment", alignments[i]);
+        info(&b, "a", 1, (const int64_t[]){3}, 0, 0);
+        info(&b, "b", 1, (const int64_t[]){5}, 0, second);
+        pad(&b, alignment);
+        size_t whole = b.used + second + 20;
+        while (b.used < whole + 2 * alignment) number(&b, 7, 1);
+        for (; b.used >= whole; b.used--) assert_ok(parse_bytes(&b));
+        for (; b.used + 40 > whole; b.used--) assert_int_equal(parse_bytes(&b), AR_ERR_FORMAT);
+    }
+}
+
 static void wrong_headers_are_refused(void **state) {
     (void)state;
     static bytes b;
@@ -224,6 +243,7 @@ static void opening_survives_every_failed_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_truncated_prefix_is_refused),
+                                       cmocka_unit_test(last_tensor_needs_no_padding),
                                        cmocka_unit_test(wrong_headers_are_refused),
                                        cmocka_unit_test(wrong_values_are_refused),
                                        cmocka_unit_test(wrong_tensors_are_refused),
