@@ -411,6 +411,16 @@ bool ar_output_plan_holds_scheme(const ar_output_plan *plan, const ar_scheme *sc
  * ar_output_plan_holds is: the linear stays float. */
 bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block,
                            int32_t i, ar_scheme *scheme);
+/* What of a model's linears a plan leaves float; nothing of a float type, under which that is no exception.
+ */
+typedef struct ar_kept_float {
+    int32_t linears, linear_count; /* kept, of so many */
+    int64_t weights, weight_count;
+    int32_t group; /* the largest power of two below the plan's group with which the fewest are kept, if those
+                      are fewer; 0 = none */
+    int32_t linears_then; /* kept with it */
+} ar_kept_float;
+void ar_output_plan_kept(ar_kept_float *kept, const ar_output_plan *plan, const ar_open_model *m);
 
 /* GGUF: F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL; other types are FORMAT by name. */
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path);

@@ -228,6 +228,50 @@ static void plans_tell_which_linears_they_hold(void **state) {
     }
 }
 
+/* Two blocks of a product `wide` inputs (SmolLM2's 576) and one of 1536. */
+static ar_kept_float kept_of(const ar_output_request *request, int64_t wide, int64_t outputs) {
+    ar_block blocks[2] = {{.index = 0, .linear_count = 2}, {.index = 1, .linear_count = 2}};
+    ar_open_model m = {.model = {.block_count = 2, .blocks = blocks}};
+    ar_output_plan p;
+    ar_kept_float kept;
+    for (int b = 0; b < 2; b++) {
+        blocks[b].linears[0] = (ar_linear){"wide", outputs, wide, false};
+        blocks[b].linears[1] = (ar_linear){"down", 64, 1536, false};
+    }
+    assert_ok(ar_output_plan_make(&p, request));
+    ar_output_plan_kept(&kept, &p, &m);
+    return kept;
+}
+
+static void what_stays_float_is_counted_and_the_group_that_fits_found(void **state) {
+    (void)state;
+    static const struct {
+        ar_output_request request;
+        int64_t wide, outputs;
+        int32_t linears, group, then;
+    } cases[] = {
+        {{"auto_round", NULL, 0, 0, -1, false}, 576, 96, 2, 64, 0},
+        {{"auto_round", NULL, 0, 2048, -1, false}, 576, 96, 0, 0, 0}, /* larger than a row: one group */
+        {{"gptq", NULL, 2, 96, -1, false}, 256, 96, 2, 64, 0},
+        {{"auto_round", NULL, 0, 64, -1, false}, 576, 96, 0, 0, 0},
+        {{"auto_round,gguf", NULL, 0, 128, -1, false}, 576, 96, 2, 64, 0},
+        {{"awq", NULL, 0, 0, -1, false}, 96, 96, 2, 32, 0},
+        {{"awq", NULL, 0, 1024, -1, false}, 576, 12, 4, 512, 2},
+        {{"auto_round", NULL, 0, 0, -1, false}, 100, 96, 2, 0, 0},
+        {{"auto_round", NULL, 0, -1, -1, false}, 100, 96, 2, 0, 0},
+        {{"gguf", "f16", 0, 0, -1, false}, 576, 96, 0, 0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ar_kept_float k = kept_of(&cases[i].request, cases[i].wide, cases[i].outputs);
+        if (k.linears != cases[i].linears || k.group != cases[i].group || k.linears_then != cases[i].then)
+            fail_msg("case %zu: found %d kept, group %d leaves %d", i, (int)k.linears, (int)k.group,
+                     (int)k.linears_then);
+    }
+    ar_kept_float k = kept_of(&cases[0].request, 576, 96);
+    assert_int_equal(k.linear_count, 4);
+    assert_int_equal(k.weights, 2 * 96 * 576);
+    assert_int_equal(k.weight_count, 2 * (96 * 576 + 64 * 1536));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_intersect_what_formats_store),
@@ -235,6 +279,7 @@ int main(void) {
         cmocka_unit_test(what_is_at_fault_is_marked),
         cmocka_unit_test(the_table_of_formats_is_complete),
         cmocka_unit_test(plans_tell_which_linears_they_hold),
+        cmocka_unit_test(what_stays_float_is_counted_and_the_group_that_fits_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *calib, *report;
     int64_t bits, group;
-    bool sym, asym, resume, widen, has_method, has_group, has_calib;
+    bool sym, asym, resume, widen, allow_float, has_method, has_group, has_calib;
 } job_options;
 
 /* ---- options to descriptors ---- */
@@ -53,6 +53,7 @@ static ar_status make_plan(ar_output_plan *plan, const job_options *o) {
 static ar_status check_float(const job_options *o, const ar_offers *offers, const char *type) {
     const char *unused = o->has_method ? "--method" : ar__offers_given(offers);
     if (!unused && o->has_calib) unused = "--calib";
+    if (!unused && o->allow_float) unused = "--allow-float";
     return unused ? ar__fail(AR_ERR_USAGE, "%s has no effect with --type %s", unused, type) : AR_OK;
 }
 
@@ -117,6 +118,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->out = o->out;
     r->report = o->report;
     r->resume = o->resume;
+    r->allow_float = o->allow_float;
     r->calib = o->calib && strcmp(o->calib, "self") != 0 ? o->calib : NULL;
     return make_options(r, o, offers);
 }
@@ -145,6 +147,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          "GGUF type of the head, and of an embedding tied to it (likewise)", 0, 0, NULL},
         {"--format", AR_OPT_STRING, &o.format, "F[,F…]", formats, 0, 0, NULL},
         {"--widen", AR_OPT_FLAG, &o.widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
+        {"--allow-float", AR_OPT_FLAG, &o.allow_float, NULL,
+         "go on where most weights stay float, since the formats cannot hold them", 0, 0, NULL},
         {"--calib", AR_OPT_STRING, &o.calib, "FILE|self",
          "calibration text, or sampled from the model (default)", 0, 0, &o.has_calib},
         {"--resume", AR_OPT_FLAG, &o.resume, NULL, "continue OUT.part", 0, 0, NULL},

@@ -212,19 +212,6 @@ static ar_status list_blocks(const job *j, cJSON *rows) {
     return AR_OK;
 }
 
-static void list_float_layers(const job *j) {
-    if (j->r->plan.scheme.bits > 8) return; /* a float type was asked for */
-    for (int32_t b = 0; b < j->model->model.block_count; b++) {
-        const ar_block *block = &j->model->model.blocks[b];
-        for (int32_t i = 0; i < block->linear_count; i++) {
-            if (stays_float(j, block, i) && !j->common.quiet)
-                fprintf(stderr, "note: block %d %s (%lld x %lld) stays float: the format cannot hold it\n",
-                        (int)b, block->linears[i].name, (long long)block->linears[i].O,
-                        (long long)block->linears[i].I);
-        }
-    }
-}
-
 /* "2 of 21, 0 self_attn.q_proj, 2 mlp.down_proj": all that a format cannot hold; free(). */
 static ar_status name_float_layers(char **text, const job *j) {
     const ar_model *m = &j->model->model;
@@ -388,13 +375,13 @@ static ar_status run_job(job *j) {
     AR_GO(ar__output_accepts(&r->plan, j->model));
     status = ar_output_plan_extras(&r->plan, j->options.method->name, j->options.method->extras);
     AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
+    AR_GO(ar__quantize_kept_float(r, j->model));
     AR_GO(ar__output_check(&r->plan, r->out, j->model->path));
     if (r->report) AR_GO(ar__output_check_file("--report", r->report, r->out));
     AR_GO(ar__part_check(part_dir));
     AR_GO(keep_budget(j, part_dir));
     AR_GO(ar_program_device(&j->device, &j->common));
     ar_program_observer(&j->observer, &j->common);
-    list_float_layers(j);
     AR_GO(make_samples(j));
     AR_GO(make_manifest(j, &manifest));
     AR_GO(ar__part_open(&j->part, part_dir, &manifest, r->resume));

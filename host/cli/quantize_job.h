@@ -8,11 +8,17 @@ typedef struct ar_quantize_request {
     const char *model, *out;
     const char *calib;  /* NULL = sampled from the model */
     const char *report; /* NULL = none */
-    bool resume;
+    bool resume, allow_float;
     ar_output_plan plan;
     ar_method_options options; /* of the method that is run */
 } ar_quantize_request;
 ar_status ar_quantize_run(const ar_quantize_request *request);
+
+/* ---- cmd_quantize_float.c ---- */
+
+/* Remarks in one line on the linears that the formats cannot hold. Errors: USAGE where they are most of the
+ * model's weights and that was not allowed. */
+ar_status ar__quantize_kept_float(const ar_quantize_request *r, const ar_open_model *m);
 
 /* ---- cmd_quantize_method.c: methods' rows as options of the command line ---- */
 

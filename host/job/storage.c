@@ -261,6 +261,41 @@ bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, 
     return false;
 }
 
+static ar_kept_float count_kept(const ar_output_plan *plan, const ar_open_model *m) {
+    ar_kept_float k = {0};
+    ar_scheme scheme;
+    for (int32_t b = 0; b < m->model.block_count; b++) {
+        const ar_block *block = &m->model.blocks[b];
+        for (int32_t i = 0; i < block->linear_count; i++) {
+            int64_t weights = block->linears[i].O * block->linears[i].I;
+            k.linear_count++;
+            k.weight_count += weights;
+            if (ar_output_plan_choose(plan, &m->config, block, i, &scheme)) continue;
+            k.linears++;
+            k.weights += weights;
+        }
+    }
+    return k;
+}
+
+/* Powers of two, since those are the groups that the loaders' kernels know. */
+void ar_output_plan_kept(ar_kept_float *kept, const ar_output_plan *plan, const ar_open_model *m) {
+    ar_output_plan other = *plan;
+    *kept = (ar_kept_float){0};
+    if (plan->scheme.bits > 8) return;
+    *kept = count_kept(plan, m);
+    int32_t fewest = kept->linears, first = 1;
+    while (first < plan->scheme.group) first *= 2;
+    for (int32_t group = first / 2; group > 0 && fewest > 0 && plan->scheme.super == AR_SUPER_NONE;
+         group /= 2) {
+        other.scheme.group = group;
+        int32_t linears = count_kept(&other, m).linears;
+        if (linears >= fewest) continue;
+        fewest = kept->linears_then = linears;
+        kept->group = group;
+    }
+}
+
 ar_status ar_output_plan_extras(const ar_output_plan *plan, const char *method, const char *const *names) {
     for (int32_t i = 0; names && i < plan->format_count; i++) {
         ar_storage s = {0};

@@ -1,0 +1,40 @@
+/* anyround quantize: what of a model the formats cannot hold. A result that is float for the most part is no
+ * quantization: it is refused before the work, unless the user allows it. */
+#include "quantize_job.h"
+
+static void describe(char *text, size_t bytes, const ar_kept_float *k, const ar_output_plan *plan) {
+    size_t used =
+        (size_t)snprintf(text, bytes, "%d of %d linears (%.0f %% of their weights)", (int)k->linears,
+                         (int)k->linear_count, 100.0 * (double)k->weights / (double)k->weight_count);
+    const char *verb = k->linears == 1 ? "stays" : "stay";
+    used += (size_t)snprintf(text + used, bytes - used, " %s float: %s cannot hold", verb,
+                             plan->format_count > 1 ? "the formats" : plan->formats[0]);
+    if (plan->scheme.group > 0)
+        snprintf(text + used, bytes - used, " groups of %d there", (int)plan->scheme.group);
+    else
+        snprintf(text + used, bytes - used, " their shapes");
+}
+
+/* "; the largest group that fits all is 64" */
+static void advise(char *text, size_t bytes, const ar_kept_float *k) {
+    *text = '\0';
+    if (k->group && k->linears_then == 0)
+        snprintf(text, bytes, "; the largest group that fits all is %d: --group %d", (int)k->group,
+                 (int)k->group);
+    else if (k->group)
+        snprintf(text, bytes, "; the largest group that leaves the fewest, %d, is %d: --group %d",
+                 (int)k->linears_then, (int)k->group, (int)k->group);
+}
+
+ar_status ar__quantize_kept_float(const ar_quantize_request *r, const ar_open_model *m) {
+    char what[200], group[120];
+    ar_kept_float k;
+    ar_output_plan_kept(&k, &r->plan, m);
+    if (k.linears == 0) return AR_OK;
+    describe(what, sizeof what, &k, &r->plan);
+    advise(group, sizeof group, &k);
+    if (2 * k.weights > k.weight_count && !r->allow_float)
+        return ar__fail(AR_ERR_USAGE, "%s%s; --allow-float writes them as floats", what, group);
+    if (!r->common->quiet) fprintf(stderr, "note: %s%s\n", what, group);
+    return AR_OK;
+}
