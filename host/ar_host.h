@@ -232,6 +232,7 @@ typedef struct ar_config {
     bool is_conv1d;      /* Hugging Face folders hold the family's float products as (I, O): GPT-2's Conv1D */
     bool conv1d_in_rows; /* but the file this was read from holds them as (O, I), like any others: GGUF */
     bool tied;
+    bool has_biases; /* config.json says attention_bias or mlp_bias */
     /* kind "", "linear", "llama3" or "longrope": then every rotary pair has a divisor of its frequency,
      * short_factors in sequences of up to original_tokens, long_factors in longer ones, and what turns is
      * multiplied by `attention`. */

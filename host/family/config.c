@@ -310,9 +310,11 @@ ar_status ar__config_decoder(ar_config *c, const ar_json *root, const ar__config
     if (r->eps) AR_TRY(read_f32(&c->rms_eps, root, r->eps, r->default_eps, 1e-20, 1, what));
     if (r->is_rotary) AR_TRY(read_rope(c, root, r, what));
     AR_TRY(ar_json_bool_or(&c->tied, root, "tie_word_embeddings", r->is_tied, what));
-    bool bias; /* which biases there are is seen in the weights */
-    AR_TRY(ar_json_bool_or(&bias, root, "attention_bias", false, what));
-    return ar_json_bool_or(&bias, root, "mlp_bias", false, what);
+    bool attention, mlp; /* which biases there are is seen in the weights */
+    AR_TRY(ar_json_bool_or(&attention, root, "attention_bias", false, what));
+    AR_TRY(ar_json_bool_or(&mlp, root, "mlp_bias", false, what));
+    c->has_biases = attention || mlp;
+    return AR_OK;
 }
 
 static ar_status read_config(ar_config *c, const ar_json *root, const char *what) {

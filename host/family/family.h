@@ -59,6 +59,11 @@ typedef struct ar__names {
     ar_norm final_norm;         /* its width and epsilon are the config's */
 } ar__names;
 
+/* ---- family_bias.c ---- */
+
+/* Takes biases of zeros that the family does not ask for out of m->weights, with a remark. */
+ar_status ar__family_drop_zero_biases(ar_open_model *m, const ar_family *family, const char *prefix);
+
 /* One block of a decoder. */
 typedef struct ar__layout {
     int32_t linear_count, norm_count;

@@ -431,6 +431,7 @@ ar_status ar_family_bind(ar_open_model *m) {
     l->names = names;
     l->position_skip = names->position_skip;
     l->prefix = find_prefix(l);
+    AR_GO(ar__family_drop_zero_biases(m, family, l->prefix));
     m->model.blocks = ar__alloc((size_t)c->layers, sizeof *m->model.blocks);
     l->blocks = ar__alloc((size_t)c->layers, sizeof *l->blocks);
     l->used = ar__alloc((size_t)m->weights.vtable->count(m->weights.impl), sizeof *l->used);
