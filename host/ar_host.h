@@ -425,7 +425,10 @@ void ar_output_plan_kept(ar_kept_float *kept, const ar_output_plan *plan, const 
 
 /* GGUF: F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL; other types are FORMAT by name. */
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path);
-/* Packed folders: quantization_config in config.json, of a quant_method that a format reads. */
+/* Packed folders: quantization_config in config.json, or in a file beside it as quantizers name it, of a
+ * quant_method that a format reads. Float tensors alone are opened as such where a file beside says
+ * otherwise.
+ */
 ar_status ar_weights_open_packed(ar_weights *w, const char *folder);
 
 /* ---- eval.c ---- */

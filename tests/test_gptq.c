@@ -470,7 +470,7 @@ static void truncated_files_are_refused(void **state) {
     }
     free(copy);
     assert_ok(ar_dir_remove(in_folder(folder, "config.json")));
-    assert_error(ar_weights_open_packed(&w, folder), AR_ERR_IO, "config.json");
+    assert_error(ar_weights_open_packed(&w, folder), AR_ERR_FORMAT, "config.json");
     temp_remove(folder);
 }
 

@@ -88,17 +88,12 @@ static ar_status show_bare(const char *path, const ar_common *common, cJSON *lis
 
 /* ---- a model ---- */
 
-/* The packed folder's quantization_config; c->json stays NULL where there is none. */
+/* A packed folder's quantization settings; c->json stays NULL where there are none. */
 static ar_status read_packed(ar_packed_config *c, const ar_open_model *m) {
-    ar_json *root = NULL;
-    char *path = NULL;
+    bool packed = false;
     if (!ar_path_is_dir(m->path)) return AR_OK;
-    AR_TRY(ar_path_join(&path, m->path, "config.json"));
-    ar_status status = ar_json_open(&root, path, (size_t)16 << 20);
-    bool packed = status == AR_OK && cJSON_IsObject(ar_json_get(root, "quantization_config"));
-    ar_json_close(root);
-    free(path);
-    return packed ? ar__packed_config_open(c, m->path) : status;
+    AR_TRY(ar__packed_config_find(&packed, m->path));
+    return packed ? ar__packed_config_open(c, m->path) : AR_OK;
 }
 
 static void print_packed(const ar_packed_config *c) {

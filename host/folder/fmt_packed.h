@@ -54,8 +54,9 @@ typedef struct ar__packed_config {
     bool desc_act;
     ar_packed_override *overrides;
     int32_t override_count;
+    bool is_beside; /* read from a file beside config.json, which says nothing of it */
     ar_json *json;
-    char *path;
+    char *path; /* of the file with the settings */
 } ar_packed_config;
 /* Parts of a format's read_config, which fills packing, method, scheme and what the rest asks for. Errors:
  * FORMAT. */
@@ -69,7 +70,11 @@ ar_status ar__packed_overrides(ar_packed_config *c, const ar_json *q, const char
 ar_status ar__packed_check_scheme(int64_t bits, int64_t group, const char *what);
 /* The AWQ layout interleaves eight values of a word: it is read for 4 bits. */
 ar_status ar__packed_check_awq(const ar_packed_config *c);
-/* Reads quantization_config of FOLDER/config.json. *c is to be closed even after a failure. */
+/* Whether a folder has quantization settings: in config.json, else in quantization_config.json,
+ * quantize_config.json (GPTQ's) or quant_config.json (AWQ's). Whether tensors are packed is another matter.
+ */
+ar_status ar__packed_config_find(bool *found, const char *folder);
+/* Reads them. *c is to be closed even after a failure. */
 ar_status ar__packed_config_open(ar_packed_config *c, const char *folder);
 void ar__packed_config_close(ar_packed_config *c);
 #endif

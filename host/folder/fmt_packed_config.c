@@ -1,4 +1,5 @@
-/* quantization_config of packed folders: the format whose quant_method it names reads it, by what is here. */
+/* quantization_config of packed folders, wherever it stands: the format whose quant_method it names reads it,
+ * by what is here. */
 #include "fmt_packed.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,10 @@ ar_status ar__packed_check_scheme(int64_t bits, int64_t group, const char *what)
 static ar_status read_scheme(ar_packed_scheme *s, const ar_json *obj, const ar_packed_scheme *fallback,
                              const char *what) {
     int64_t bits, group;
+    const char *group_key =
+        ar_json_get(obj, "group_size") ? "group_size" : "q_group_size"; /* AutoAWQ's own */
     AR_TRY(ar_json_int_or(&bits, obj, "bits", fallback->bits, 0, 32, what));
-    AR_TRY(ar_json_int_or(&group, obj, "group_size", fallback->group, -1, INT32_MAX, what));
+    AR_TRY(ar_json_int_or(&group, obj, group_key, fallback->group, -1, INT32_MAX, what));
     AR_TRY(ar_json_bool_or(&s->sym, obj, "sym", fallback->sym, what));
     AR_TRY(ar__packed_check_scheme(bits, group, what));
     s->bits = (int32_t)bits;
@@ -60,7 +63,8 @@ ar_status ar__packed_overrides(ar_packed_config *c, const ar_json *q, const char
 
 ar_status ar__packed_default(ar_packed_config *c, const ar_json *q) {
     int64_t bits;
-    AR_TRY(ar_json_int(&bits, q, "bits", 2, 8, c->path));
+    const char *bits_key = ar_json_get(q, "w_bit") && !ar_json_get(q, "bits") ? "w_bit" : "bits";
+    AR_TRY(ar_json_int(&bits, q, bits_key, 2, 8, c->path));
     return read_scheme(&c->scheme, q, &(ar_packed_scheme){(int32_t)bits, 128, true, c->scheme.minus_one},
                        c->path);
 }
@@ -87,14 +91,65 @@ static ar_status unknown_method(const ar_packed_config *c, const char *found) {
                     known);
 }
 
+/* ---- where it stands ---- */
+
+/* config.json's object, or a file of its own as quantizers wrote before transformers knew of them: AutoGPTQ's
+ * and AutoAWQ's name no method. */
+static const struct {
+    const char *file, *key, *method;
+} places[] = {{"config.json", "quantization_config", ""},
+              {"config.json", "compression_config", ""}, /* older compressed-tensors */
+              {"quantization_config.json", NULL, ""},
+              {"quantize_config.json", NULL, "gptq"},
+              {"quant_config.json", NULL, "awq"}};
+#define PLACES (sizeof places / sizeof *places)
+
+static void clear(ar_packed_config *c) {
+    ar_json_close(c->json);
+    free(c->path);
+    c->json = NULL;
+    c->path = NULL;
+}
+
+/* *at = where in places, PLACES = nowhere; c->path, c->json and *settings are then what is there. */
+static ar_status find_settings(ar_packed_config *c, size_t *at, const ar_json **settings,
+                               const char *folder) {
+    for (*at = 0; *at < PLACES; ++*at) {
+        clear(c);
+        AR_TRY(ar_path_join(&c->path, folder, places[*at].file));
+        if (!ar_path_exists(c->path)) continue;
+        AR_TRY(ar_json_open(&c->json, c->path, CONFIG_BYTES));
+        *settings = places[*at].key ? ar_json_get(c->json, places[*at].key) : c->json;
+        if (*settings && !cJSON_IsNull(*settings)) return AR_OK;
+    }
+    return AR_OK;
+}
+
+ar_status ar__packed_config_find(bool *found, const char *folder) {
+    ar_packed_config c = {0};
+    const ar_json *settings;
+    size_t at;
+    ar_status status = find_settings(&c, &at, &settings, folder);
+    *found = at < PLACES;
+    clear(&c);
+    return status;
+}
+
 ar_status ar__packed_config_open(ar_packed_config *c, const char *folder) {
     const char *method;
-    AR_TRY(ar_path_join(&c->path, folder, "config.json"));
-    AR_TRY(ar_json_open(&c->json, c->path, CONFIG_BYTES));
-    const ar_json *q = ar_json_get(c->json, "quantization_config");
+    const ar_json *q = NULL;
+    size_t at;
+    AR_TRY(find_settings(c, &at, &q, folder));
+    if (at == PLACES)
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: found no quantization settings, expected some in config.json or beside it",
+                        folder);
     if (!cJSON_IsObject(q))
-        return ar__fail(AR_ERR_FORMAT, "%s: quantization_config: found none, expected an object", c->path);
-    AR_TRY(ar_json_string_or(&method, q, "quant_method", "", c->path));
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found none, expected an object", c->path,
+                        places[at].key ? places[at].key : "top level");
+    c->is_beside = !places[at].key;
+    AR_TRY(ar_json_string_or(&method, q, "quant_method", places[at].method, c->path));
+    if (strcmp(method, "intel/auto-round") == 0) method = "auto-round"; /* its older name */
     for (int32_t i = 0; ar_format_at(i); i++) {
         const ar_format *f = ar_format_at(i);
         if (f->quant_method && strcmp(f->quant_method, method) == 0) return f->read_config(c, q);
@@ -103,7 +158,6 @@ ar_status ar__packed_config_open(ar_packed_config *c, const char *folder) {
 }
 
 void ar__packed_config_close(ar_packed_config *c) {
-    ar_json_close(c->json);
-    free(c->path);
+    clear(c);
     free(c->overrides);
 }

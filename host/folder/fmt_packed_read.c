@@ -446,7 +446,12 @@ ar_status ar_weights_open_packed(ar_weights *w, const char *folder) {
         status = list_tensors(p);
     }
     if (status == AR_OK) status = ar__notes_move(&w->notes, &p->floats.notes);
-    if (status == AR_OK)
+    bool is_float = status == AR_OK && p->config.is_beside && p->linear_count == 0; /* of another model */
+    if (is_float) {
+        w->vtable = p->floats.vtable, w->impl = p->floats.impl;
+        p->floats = (ar_weights){0};
+        packed_close(p);
+    } else if (status == AR_OK)
         w->vtable = &vtable, w->impl = p;
     else {
         packed_close(p);

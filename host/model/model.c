@@ -3,6 +3,7 @@
 #include "ar_error.h"
 #include "family.h"
 #include "fmt_gguf.h"
+#include "fmt_packed.h"
 #include "notes.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -76,22 +77,13 @@ done:
 
 /* ---- folders and files ---- */
 
-static ar_status is_packed(bool *packed, const char *config_path) {
-    ar_json *root;
-    AR_TRY(ar_json_open(&root, config_path, MAX_JSON_BYTES));
-    const cJSON *item = ar_json_get(root, "quantization_config");
-    *packed = item && !cJSON_IsNull(item);
-    ar_json_close(root);
-    return AR_OK;
-}
-
 static ar_status open_folder(ar_open_model *m) {
     char *path;
     bool packed = false;
     ar_status status;
     AR_TRY(ar_path_join(&path, m->path, "config.json"));
     AR_GO(ar_config_open(&m->config, path));
-    AR_GO(is_packed(&packed, path));
+    AR_GO(ar__packed_config_find(&packed, m->path));
     AR_GO(packed ? ar_weights_open_packed(&m->weights, m->path)
                  : ar_weights_open_safetensors(&m->weights, m->path));
     AR_GO(open_tokenizer(m));
