@@ -84,6 +84,28 @@ static void special_tokens_come_from_both_configs(void **state) {
     assert_error(open_and_close(folder), AR_ERR_FORMAT, "tokenizer_config.json");
 }
 
+/* Through the vocabulary or as an added token; rows without a token are fine. */
+static void a_token_without_a_row_is_refused(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"last\":N},\"merges\":[]}}",
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":[{\"content\":"
+        "\"last\","
+        "\"special\":true,\"id\":N}]}"};
+    tiny_write(folder, &(tiny_change){0});
+    for (int i = 0; i < 2; i++) {
+        char json[512];
+        const char *id = strchr(texts[i], 'N');
+        snprintf(json, sizeof json, "%.*s9%s", (int)(id - texts[i]), texts[i], id + 1);
+        put_text(in_folder(folder, "tokenizer.json"), json);
+        assert_ok(open_and_close(folder));
+        snprintf(json, sizeof json, "%.*s10%s", (int)(id - texts[i]), texts[i], id + 1);
+        put_text(in_folder(folder, "tokenizer.json"), json);
+        assert_error(open_and_close(folder), AR_ERR_FORMAT,
+                     "tokenizer.json: token \"last\": found id 10, expected one below the 10 rows");
+    }
+}
+
 static void opening_survives_every_failed_allocation(void **state) {
     (void)state;
     tiny_write(folder, &(tiny_change){0});
@@ -124,6 +146,7 @@ int main(void) {
                                        T(what_is_no_model_is_named),
                                        T(a_bad_tokenizer_is_refused),
                                        T(special_tokens_come_from_both_configs),
+                                       T(a_token_without_a_row_is_refused),
                                        T(opening_survives_every_failed_allocation),
                                        T(shared_models_open)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "family.h"
 #include "fmt_gguf.h"
 #include "fmt_packed.h"
+#include "tokenizer.h"
 #include "notes.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -60,6 +61,21 @@ done:
     return status;
 }
 
+/* A token without a row of the embedding would be read from beyond it. Rows without a token are common. */
+static ar_status check_rows(const ar_open_model *m, const char *path) {
+    char quoted[AR__QUOTE_BYTES];
+    for (int64_t id = m->config.vocab; id < ar_tokenizer_vocab(m->tokenizer); id++) {
+        size_t bytes = 0;
+        const char *token = ar_tokenizer_token(m->tokenizer, (int32_t)id, &bytes);
+        if (token)
+            return ar__fail(AR_ERR_FORMAT,
+                            "%s: token %s: found id %lld, expected one below the %lld rows of the "
+                            "embedding (vocab_size)",
+                            path, ar__quote(quoted, token, bytes), (long long)id, (long long)m->config.vocab);
+    }
+    return AR_OK;
+}
+
 /* A model without tokenizer.json is legal: it has no tokenizer. */
 static ar_status open_tokenizer(ar_open_model *m) {
     char *path = NULL, *config_path = NULL;
@@ -67,6 +83,7 @@ static ar_status open_tokenizer(ar_open_model *m) {
     AR_GO(ar_path_join(&path, m->path, "tokenizer.json"));
     if (!ar_path_exists(path)) goto done;
     AR_GO(ar_tokenizer_open(&m->tokenizer, path));
+    AR_GO(check_rows(m, path));
     AR_GO(ar_path_join(&config_path, m->path, "tokenizer_config.json"));
     AR_GO(read_special(m, config_path));
 done:
