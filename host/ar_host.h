@@ -21,7 +21,8 @@ void ar_file_close(ar_file *f);
 /* Reads a small text file whole, NUL-terminated, at most max_bytes (FORMAT beyond). free() the result. */
 ar_status ar_file_read_text(char **text, size_t *bytes, const char *path, size_t max_bytes);
 /* A file that appears under its name only when complete: write to PATH.tmp-…, fsync, rename, fsync the
- * folder. */
+ * folder. A link stays, what it leads to is written. What is no regular file (a FIFO, /dev/null, /dev/stdout)
+ * is written through, at once and in order: seek is then IO. */
 typedef struct ar_writer ar_writer;
 ar_status ar_writer_open(ar_writer **w, const char *path);
 ar_status ar_writer_write(ar_writer *w, const void *src, size_t bytes);
@@ -29,8 +30,8 @@ ar_status ar_writer_seek(ar_writer *w, uint64_t offset); /* for formats whose he
 uint64_t ar_writer_offset(const ar_writer *w);
 ar_status ar_writer_commit(ar_writer **w); /* also frees */
 void ar_writer_abort(ar_writer **w);       /* removes the temporary; NULL is fine */
-/* Renames a file or folder within one file system, replacing a file (or an empty folder) of that name,
- * durably. */
+/* Renames a file or folder, replacing a file (or an empty folder) of that name, durably. A file moves to
+ * another file system too, to where a link leads, and into what is written through. */
 ar_status ar_path_move(const char *from, const char *to);
 bool ar_path_exists(const char *path);
 bool ar_path_is_dir(const char *path);

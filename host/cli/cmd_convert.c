@@ -47,21 +47,19 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     ar_status status = AR_OK;
     ar_open_model *m = NULL;
     ar_output_plan plan;
-    char *staging = NULL;
-    size_t n = strlen(o->out);
+    char *out = NULL, *staging = NULL;
     AR_GO(ar_program_model(&m, path, common));
     AR_GO(make_plan(&plan, o, m));
-    AR_GO(ar__output_check(&plan, o->out, path));
+    AR_GO(ar__path_resolve(&out, o->out));
+    AR_GO(ar__output_check(&plan, out, path));
     AR_GO(ar__output_accepts(&plan, m));
-    while (n > 1 && o->out[n - 1] == '/') n--;
-    staging = ar__alloc(n + 12, 1);
-    if (!staging) AR_GO(AR_ERR_MEMORY);
-    memcpy(staging, o->out, n);
-    memcpy(staging + n, ".converting", 12);
+    AR_GO(ar__output_beside(&staging, out, ".converting"));
     ar_write_source src = {.model = m, .plan = &plan, .linear = no_linear};
-    AR_GO(ar__output_write(o->out, staging, &src));
+    AR_GO(ar__output_write(out, staging, &src));
+    ar_program_results_beside(out);
     if (!common->quiet) printf("%s: %s, %s, read back and compared\n", o->out, plan.formats[0], plan.type);
 done:
+    free(out);
     free(staging);
     ar_model_close(m);
     return status;

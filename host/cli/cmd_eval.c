@@ -1,4 +1,5 @@
 /* anyround eval: perplexity of a model on a text, and its distance to a reference model. */
+#include "output.h"
 #include "program.h"
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -86,6 +87,14 @@ static void print_result(const ar_eval_result *r, const ar_common *common) {
     cJSON_Delete(o);
 }
 
+/* What is written is none of what is read. */
+static ar_status check_places(const char *model, const eval_options *o) {
+    const ar_input inputs[] = {{model, "the model"}, {o->ref, "the reference model"}, {o->text, "the text"}};
+    if (!o->save_logits) return AR_OK;
+    AR_TRY(ar__output_check_file("--save-logits", o->save_logits, NULL));
+    return ar__path_check_inputs(o->save_logits, false, inputs, 3);
+}
+
 static ar_status evaluate(const char *path, const eval_options *o, const ar_common *common) {
     ar_status status = AR_OK;
     ar_open_model *m = NULL, *ref = NULL;
@@ -100,12 +109,14 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
                          .save_logits = o->save_logits};
     AR_GO(parse_protocol(&desc.protocol, o->protocol));
     AR_GO(ar_file_open(&text, o->text));
+    AR_GO(check_places(path, o));
     AR_GO(ar_program_model(&m, path, common));
     if (o->ref) AR_GO(ar_program_model(&ref, o->ref, common));
     AR_GO(ar_program_device(&device, common));
     ar_program_observer(&observer, common);
     status = ar_eval_text(&r, m, ref, device, (const char *)text.data, (size_t)text.bytes, &desc, &observer);
     ar_program_progress_end(common);
+    ar_program_results_beside(o->save_logits);
     if (status == AR_OK) print_result(&r, common);
 done:
     ar_device_close(device);

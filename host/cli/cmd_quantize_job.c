@@ -14,6 +14,7 @@
 
 typedef struct job {
     const ar_quantize_request *r;
+    char *out; /* what r->out leads to */
     ar_common common;
     ar_open_model *model;
     ar_device *device;
@@ -173,7 +174,7 @@ static ar_status list_files(const job *j, cJSON *files) {
     for (int32_t i = 0; i < j->r->plan.format_count; i++) {
         const char *name = j->r->plan.formats[i];
         char *path = NULL, size[16];
-        AR_TRY(ar__output_path(&path, &j->r->plan, j->r->out, i));
+        AR_TRY(ar__output_path(&path, &j->r->plan, j->out, i));
         uint64_t bytes = path_bytes(path);
         ar_status status = AR_OK;
         if (files) {
@@ -289,8 +290,10 @@ static ar_status write_outputs(job *j, const ar_part_manifest *m) {
     ar_memory_stats memory;
     char high[16], *staging = NULL;
     AR_GO(ar_path_join(&staging, j->part.dir, "out"));
-    AR_GO(ar__output_write(j->r->out, staging, &src));
+    AR_GO(ar__output_write(j->out, staging, &src));
     AR_GO(write_report(j, m));
+    ar_program_results_beside(j->out);
+    ar_program_results_beside(j->r->report);
     ar_device_memory(j->device, &memory);
     if (j->common.json) AR_GO(print_json(j, method, &memory));
     if (j->common.json) goto done;
@@ -304,15 +307,16 @@ done:
 
 /* ---- the job ---- */
 
-/* OUT.part; free(). */
-static ar_status part_folder(char **dir, const char *out) {
-    size_t n = strlen(out);
-    while (n > 1 && out[n - 1] == '/') n--;
-    *dir = ar__alloc(n + 6, 1);
-    if (!*dir) return AR_ERR_MEMORY;
-    memcpy(*dir, out, n);
-    memcpy(*dir + n, ".part", 6);
-    return AR_OK;
+/* The places of the run, all of them checked before any work. */
+static ar_status check_places(const job *j, const char *part_dir) {
+    const ar_quantize_request *r = j->r;
+    const ar_input inputs[] = {{j->model->path, "the model"}, {r->calib, "the calibration text"}};
+    AR_TRY(ar__output_check(&r->plan, j->out, j->model->path));
+    AR_TRY(ar__output_check_inputs(&r->plan, j->out, inputs, 2));
+    AR_TRY(ar__path_check_inputs(part_dir, true, inputs, 2));
+    if (r->report) AR_TRY(ar__output_check_beside("--report", r->report, &r->plan, j->out, part_dir));
+    if (r->report) AR_TRY(ar__path_check_inputs(r->report, false, inputs, 2));
+    return ar__part_check(part_dir);
 }
 
 /* The options become what is done with the samples there are: it is what the files and the report say. */
@@ -371,14 +375,13 @@ static ar_status run_job(job *j) {
     ar_part_manifest manifest = {0};
     const ar_quantize_request *r = j->r;
     AR_GO(ar_program_model(&j->model, r->model, &j->common));
-    AR_GO(part_folder(&part_dir, r->out));
+    AR_GO(ar__path_resolve(&j->out, r->out));
+    AR_GO(ar__output_beside(&part_dir, j->out, ".part"));
     AR_GO(ar__output_accepts(&r->plan, j->model));
     status = ar_output_plan_extras(&r->plan, j->options.method->name, j->options.method->extras);
     AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
     AR_GO(ar__quantize_kept_float(r, j->model));
-    AR_GO(ar__output_check(&r->plan, r->out, j->model->path));
-    if (r->report) AR_GO(ar__output_check_file("--report", r->report, r->out));
-    AR_GO(ar__part_check(part_dir));
+    AR_GO(check_places(j, part_dir));
     AR_GO(keep_budget(j, part_dir));
     AR_GO(ar_program_device(&j->device, &j->common));
     ar_program_observer(&j->observer, &j->common);
@@ -407,5 +410,6 @@ ar_status ar_quantize_run(const ar_quantize_request *request) {
     ar_samples_deinit(&j.samples);
     ar_device_close(j.device);
     ar_model_close(j.model);
+    free(j.out);
     return status;
 }

@@ -1,5 +1,6 @@
 /* What all commands share: opening the device, progress, signals, exit codes. */
 #include "program.h"
+#include "place.h"
 #include <math.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -80,6 +81,12 @@ ar_status ar_program_device(ar_device **device, const ar_common *common) {
         fprintf(stderr, "device: %s:%d %s (%s)\n", f->api, (int)f->index, f->name, f->driver);
     }
     return status;
+}
+
+void ar_program_results_beside(const char *file) {
+    if (!file || !ar__path_is_through(file) || !ar__path_is_same(file, "/dev/fd/1")) return;
+    fflush(stdout);
+    (void)dup2(STDERR_FILENO, STDOUT_FILENO);
 }
 
 const char *ar_program_bytes(char *out, size_t out_bytes, uint64_t bytes) {

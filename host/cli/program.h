@@ -62,6 +62,9 @@ bool ar_program_interrupted(void);
 void ar_program_catch_signals(void);
 /* Ctrl-C ends the program again, and one that was caught is forgotten. */
 void ar_program_release_signals(void);
+/* What a command tells about its results goes to stderr from here on where the file it wrote (NULL = none) is
+ * stdout itself. */
+void ar_program_results_beside(const char *file);
 int ar_program_exit_code(ar_status status);
 /* The library's error with the options it is about: "... (--format, --bits)". status, which is no success. */
 ar_status ar_program_blame(ar_status status, const char *options);

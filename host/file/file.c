@@ -1,11 +1,11 @@
-/* Files and folders: read-only mappings, files that appear only when complete, hashes.
+/* Files: read-only mappings, files that appear only when complete, hashes.
  * A mapped file that another process truncates while it is read raises SIGBUS, as with any mmap: not handled
  * here. */
 #include "ar_host.h"
 #include "ar_error.h"
+#include "place.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,6 @@
 
 #define WRITER_BUFFER_BYTES ((size_t)1 << 18)
 #define TEMP_NAMES          1000
-#define OPEN_FOLDERS        16 /* descriptors nftw may hold */
 
 struct ar_writer {
     int fd;
@@ -24,6 +23,7 @@ struct ar_writer {
     size_t buffered_bytes;
     uint64_t flushed_offset; /* where the buffer's first byte goes */
     bool failed;             /* an earlier write failed: the file must not appear */
+    bool through;            /* no regular file: written at once and in order, without a temporary one */
 };
 
 static ar_status io_error(const char *doing, const char *path) {
@@ -159,10 +159,11 @@ ar_status ar_writer_open(ar_writer **w, const char *path) {
     ar_writer *made = ar__alloc(1, sizeof *made);
     if (!made) return AR_ERR_MEMORY;
     made->fd = -1;
-    AR_GO(copy_string(&made->path, path));
+    made->through = ar__path_is_through(path);
+    AR_GO(made->through ? copy_string(&made->path, path) : ar__path_resolve(&made->path, path));
     made->buffer = ar__alloc(WRITER_BUFFER_BYTES, 1);
     AR_GO(made->buffer ? AR_OK : AR_ERR_MEMORY);
-    AR_GO(create_temp(made));
+    AR_GO(made->through ? ar__path_open_through(&made->fd, path) : create_temp(made));
     *w = made;
     made = NULL;
 done:
@@ -172,7 +173,8 @@ done:
 
 static ar_status write_at(ar_writer *w, const uint8_t *src, size_t bytes) {
     while (bytes > 0) {
-        ssize_t put = pwrite(w->fd, src, bytes, (off_t)w->flushed_offset);
+        ssize_t put =
+            w->through ? write(w->fd, src, bytes) : pwrite(w->fd, src, bytes, (off_t)w->flushed_offset);
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) {
             w->failed = true;
@@ -205,6 +207,8 @@ ar_status ar_writer_seek(ar_writer *w, uint64_t offset) {
     if (offset > INT64_MAX)
         return ar__fail(AR_ERR_ARG, "%s: found offset %llu, expected below 2^63", w->path,
                         (unsigned long long)offset);
+    if (w->through)
+        return ar__fail(AR_ERR_IO, "%s: found no regular file, expected one to write out of order", w->path);
     AR_TRY(writer_flush(w));
     w->flushed_offset = offset;
     return AR_OK;
@@ -231,7 +235,7 @@ static ar_status sync_folder(const char *path) {
     return status;
 }
 
-ar_status ar_path_move(const char *from, const char *to) {
+static ar_status rename_to(const char *from, const char *to) {
     if (rename(from, to) != 0) return io_error("rename to", to);
     return sync_folder(to);
 }
@@ -239,11 +243,12 @@ ar_status ar_path_move(const char *from, const char *to) {
 static ar_status writer_publish(ar_writer *w) {
     if (w->failed) return ar__fail(AR_ERR_IO, "%s: an earlier write failed", w->path);
     AR_TRY(writer_flush(w));
-    if (fsync(w->fd) != 0) return io_error("sync", w->path);
+    if (!w->through && fsync(w->fd) != 0) return io_error("sync", w->path);
     int fd = w->fd;
     w->fd = -1;
     if (close(fd) != 0) return io_error("close", w->path);
-    AR_TRY(ar_path_move(w->temp_path, w->path));
+    if (w->through) return AR_OK;
+    AR_TRY(rename_to(w->temp_path, w->path));
     w->temp_path[0] = '\0';
     return AR_OK;
 }
@@ -256,69 +261,39 @@ ar_status ar_writer_commit(ar_writer **w) {
 
 void ar_writer_abort(ar_writer **w) {
     if (!*w) return;
-    if ((*w)->temp_path[0] != '\0') unlink((*w)->temp_path);
+    if ((*w)->temp_path && (*w)->temp_path[0] != '\0') unlink((*w)->temp_path);
     writer_free(*w);
     *w = NULL;
 }
 
-/* ---- paths and folders ---- */
-
-bool ar_path_exists(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0;
-}
-
-bool ar_path_is_dir(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
-ar_status ar_path_join(char **joined, const char *a, const char *b) {
-    size_t a_bytes = strlen(a), b_bytes = strlen(b);
-    *joined = ar__alloc(a_bytes + b_bytes + 2, 1);
-    if (!*joined) return AR_ERR_MEMORY;
-    memcpy(*joined, a, a_bytes);
-    if (a_bytes > 0 && a[a_bytes - 1] != '/') (*joined)[a_bytes++] = '/';
-    memcpy(*joined + a_bytes, b, b_bytes + 1);
-    return AR_OK;
-}
-
-static ar_status create_one(const char *path) {
-    if (mkdir(path, 0777) == 0) return AR_OK;
-    int code = errno;
-    if (code == EEXIST && ar_path_is_dir(path)) return AR_OK;
-    errno = code == EEXIST ? ENOTDIR : code;
-    return io_error("create the folder", path);
-}
-
-ar_status ar_dir_create(const char *path) {
-    char *prefix;
-    AR_TRY(copy_string(&prefix, path));
+/* Into what is written through, or to another file system. */
+static ar_status copy_to(const char *from, const char *to) {
     ar_status status = AR_OK;
-    for (char *p = prefix; status == AR_OK && *p != '\0'; p++) {
-        if (*p != '/' || p == prefix) continue;
-        *p = '\0';
-        status = create_one(prefix);
-        *p = '/';
-    }
-    if (status == AR_OK) status = create_one(path);
-    free(prefix);
+    ar_file in = {0};
+    ar_writer *w = NULL;
+    AR_GO(ar_file_open(&in, from));
+    AR_GO(ar_writer_open(&w, to));
+    AR_GO(ar_writer_write(w, in.data, (size_t)in.bytes));
+    AR_GO(ar_writer_commit(&w));
+    if (unlink(from) != 0) status = io_error("remove", from);
+done:
+    ar_writer_abort(&w);
+    ar_file_close(&in);
     return status;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
-    (void)info, (void)kind, (void)where;
-    if (remove(path) == 0) return 0;
-    io_error("remove", path);
-    return 1;
-}
-
-ar_status ar_dir_remove(const char *path) {
+ar_status ar_path_move(const char *from, const char *to) {
     struct stat info;
-    if (lstat(path, &info) != 0) return errno == ENOENT ? AR_OK : io_error("remove", path);
-    int found = nftw(path, remove_entry, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
-    if (found < 0) return io_error("remove", path);
-    return found == 0 ? AR_OK : AR_ERR_IO;
+    char *end = NULL;
+    bool is_file = lstat(from, &info) == 0 && S_ISREG(info.st_mode);
+    if (!is_file) return rename_to(from, to);
+    if (ar__path_is_through(to)) return copy_to(from, to);
+    AR_TRY(ar__path_resolve(&end, to));
+    ar_status status = rename(from, end) == 0 ? sync_folder(end)
+                       : errno == EXDEV       ? copy_to(from, end)
+                                              : io_error("rename to", to);
+    free(end);
+    return status;
 }
 
 /* ---- hashes ---- */

@@ -2,13 +2,12 @@
 #include "hf_folder.h"
 #include "family.h"
 #include "hf_make.h"
+#include "place.h"
 #include "tokenizer.h"
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SHARD_BYTES  ((uint64_t)5000000000u)
 #define COPY_BYTES   ((int64_t)8 << 20)
@@ -254,6 +253,7 @@ static ar_status write_shard(const folder *f, int32_t shard) {
     AR_GO(ar_path_join(&path, f->path, name));
     AR_GO(ar_st_writer_create(&w));
     AR_GO(ar_st_writer_metadata(w, "format", "pt"));
+    AR_GO(ar_st_writer_metadata(w, AR_HF_WRITER_KEY, AR_HF_WRITER));
     for (int64_t i = 0; i < f->count; i++)
         if (f->entries[i].shard == shard) AR_GO(declare_entry(f, w, &f->entries[i]));
     AR_GO(ar_st_writer_begin(w, path));
@@ -378,92 +378,24 @@ done:
 }
 
 static ar_status write_all(folder *f) {
-    static const char *const copied[] = {"generation_config.json",
-                                         "tokenizer.json",
-                                         "tokenizer_config.json",
-                                         "special_tokens_map.json",
-                                         "added_tokens.json",
-                                         "vocab.json",
-                                         "merges.txt",
-                                         "tokenizer.model",
-                                         "chat_template.jinja"};
     AR_TRY(plan_entries(f));
     for (int32_t s = 0; s < f->shards; s++) AR_TRY(write_shard(f, s));
     AR_TRY(write_index(f));
     bool from_folder = ar_path_is_dir(f->src->model->path);
     if (!from_folder) AR_TRY(make_tokenizer_files(f));
-    for (size_t i = 0; from_folder && i < sizeof copied / sizeof *copied; i++)
-        AR_TRY(copy_file(f->src->model->path, f->path, copied[i]));
+    for (size_t i = 0; from_folder && ar__hf_copied[i]; i++)
+        AR_TRY(copy_file(f->src->model->path, f->path, ar__hf_copied[i]));
     return write_config(f); /* last: without it the folder is no model */
 }
 
 /* ---- the folder ---- */
 
-/* Path and a suffix; trailing slashes of the path go. */
-static char *beside(const char *path, const char *suffix) {
-    size_t n = strlen(path), more = strlen(suffix);
-    while (n > 1 && path[n - 1] == '/') n--;
-    char *joined = ar__alloc(n + more + 1, 1);
-    if (!joined) return NULL;
-    memcpy(joined, path, n);
-    memcpy(joined + n, suffix, more);
-    return joined;
-}
-
-/* A folder that may be replaced is a model's, or empty. */
-static ar_status check_replaceable(const char *path) {
-    ar_status status = AR_OK;
-    bool empty = true;
-    char *config_path;
-    if (!ar_path_is_dir(path))
-        return ar__fail(AR_ERR_IO, "%s: found a file, expected a folder or nothing", path);
-    AR_TRY(ar_path_join(&config_path, path, "config.json"));
-    DIR *dir = ar_path_exists(config_path) ? NULL : opendir(path);
-    free(config_path);
-    for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) empty = false;
-    if (!empty)
-        status = ar__fail(
-            AR_ERR_IO,
-            "%s: found files and no config.json, expected a model's folder, an empty one or nothing", path);
-    if (dir) closedir(dir);
-    return status;
-}
-
-ar_status ar__hf_folder_check(const char *path, const char *model_path) {
-    struct stat model, out;
-    if (!ar_path_exists(path)) return AR_OK;
-    if (stat(model_path, &model) == 0 && stat(path, &out) == 0 && model.st_dev == out.st_dev &&
-        model.st_ino == out.st_ino)
-        return ar__fail(AR_ERR_IO, "%s: found the model itself, expected another folder", path);
-    return check_replaceable(path);
-}
-
-ar_status ar__hf_folder_place(const char *path, const char *made) {
-    char *final = beside(path, ""), *old = beside(path, ".replaced");
-    ar_status status = AR_OK;
-    if (!final || !old) AR_GO(AR_ERR_MEMORY);
-    bool replaces = ar_path_exists(final);
-    if (replaces && ar_path_exists(old)) AR_GO(ar_dir_remove(old));
-    if (replaces) AR_GO(ar_path_move(final, old));
-    status = ar_path_move(made, final);
-    if (status != AR_OK && replaces) (void)rename(old, final);
-    AR_GO(status);
-    if (replaces) AR_GO(ar_dir_remove(old));
-done:
-    free(final);
-    free(old);
-    return status;
-}
-
 ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout) {
     AR_TRY(ar__hf_folder_check(path, src->model->path));
-    char *temporary = beside(path, ".writing");
+    char *temporary;
+    AR_TRY(ar__dir_create_new(&temporary, path, ".writing"));
     folder f = {.src = src, .layout = layout, .path = temporary};
     ar_status status = AR_OK;
-    if (!temporary) return AR_ERR_MEMORY;
-    if (ar_path_exists(temporary)) AR_GO(ar_dir_remove(temporary));
-    AR_GO(ar_dir_create(temporary));
     AR_GO(write_all(&f));
     AR_GO(ar__hf_folder_place(path, temporary));
 done:

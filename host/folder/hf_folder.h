@@ -6,6 +6,10 @@
 #include <cjson/cJSON.h>
 
 #define AR_HF_NAME 200
+/* Among the metadata of our tensors: only a folder of ours may be replaced. */
+#define AR_HF_WRITER_KEY "writer"
+#define AR_HF_WRITER     "anyround"
+extern const char *const ar__hf_copied[]; /* the files taken over from a source that is a folder; NULL ends */
 
 /* How a format stores one quantized linear: up to 8 tensors P.<suffix>, made in memory. */
 typedef struct ar_hf_tensor {
@@ -33,8 +37,9 @@ typedef struct ar_hf_layout {
     uint64_t shard_bytes; /* a file of tensors grows no larger, unless by its first; 0 = 5 GB */
 } ar_hf_layout;
 
-/* Replaces an older model folder at path, which stays as it was until the new one is complete. Errors: IO
- * also when something else is there (a file, a folder with files and no config.json, the source itself);
+/* Replaces an older output at path, which stays as it was until the new one is complete. Errors: IO also when
+ * something else is there: a file, the source itself, a folder with anything that we did not write (the
+ * metadata of tensors say who did);
  * UNSUPPORTED: a value has no finite F16, or the source is a file and its family's config.json or its
  * tokenizer cannot be made. */
 ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- places ---- */
 
@@ -16,35 +17,24 @@ ar_status ar__output_path(char **path, const ar_output_plan *plan, const char *o
     return *path ? AR_OK : ar__fail(AR_ERR_MEMORY, "cannot copy a path");
 }
 
-/* The folder around path ("." for a bare name), and its last name; free both. */
-static ar_status split(char **folder, char **name, const char *path) {
-    size_t end = strlen(path), start;
-    while (end > 1 && path[end - 1] == '/') end--;
-    for (start = end; start > 0 && path[start - 1] != '/';) start--;
-    size_t parent = start;
-    while (parent > 1 && path[parent - 1] == '/') parent--;
-    *folder = start > 0 ? strndup(path, parent) : strdup(".");
-    *name = strndup(path + start, end - start);
-    return *folder && *name ? AR_OK : ar__fail(AR_ERR_MEMORY, "cannot copy a path");
-}
-
-/* The absolute path without links, also where the last name does not exist yet; NULL where nothing can be. */
-static char *canonical(const char *path) {
-    char *folder = NULL, *name = NULL, *base = NULL, *joined = realpath(path, NULL);
-    if (!joined && split(&folder, &name, path) == AR_OK && (base = realpath(folder, NULL))) {
-        if (ar_path_join(&joined, base, name) != AR_OK) joined = NULL;
-    }
+ar_status ar__output_beside(char **path, const char *out, const char *suffix) {
+    struct stat at;
+    char *folder = NULL, *name = NULL;
+    bool through = ar__path_is_through(out), is_fifo = lstat(out, &at) == 0 && S_ISFIFO(at.st_mode);
+    ar_status status;
+    *path = NULL;
+    AR_GO(ar__path_split(&folder, &name, out));
+    const char *base = through && !is_fifo ? name : out;
+    size_t n = strlen(base);
+    while (n > 1 && base[n - 1] == '/') n--;
+    *path = ar__alloc(n + strlen(suffix) + 1, 1);
+    if (!*path) AR_GO(AR_ERR_MEMORY);
+    memcpy(*path, base, n);
+    memcpy(*path + n, suffix, strlen(suffix) + 1);
+done:
     free(folder);
     free(name);
-    free(base);
-    return joined;
-}
-
-/* Is path `outer`, or below it? Both are canonical. */
-static bool is_within(const char *path, const char *outer) {
-    size_t n = strlen(outer);
-    return strncmp(path, outer, n) == 0 &&
-           (path[n] == '\0' || path[n] == '/' || (n > 0 && outer[n - 1] == '/'));
+    return status;
 }
 
 /* ---- checks ---- */
@@ -52,8 +42,10 @@ static bool is_within(const char *path, const char *outer) {
 /* Can something be made beside path? Tries, and takes it away again. */
 static ar_status check_around(const char *path) {
     ar_status status = AR_OK;
-    char *folder = NULL, *name = NULL, *probe = NULL;
-    AR_GO(split(&folder, &name, path));
+    char *end = NULL, *folder = NULL, *name = NULL, *probe = NULL;
+    if (ar__path_is_through(path)) return AR_OK;
+    AR_TRY(ar__path_resolve(&end, path));
+    AR_GO(ar__path_split(&folder, &name, end));
     if (!ar_path_exists(folder))
         AR_GO(ar__fail(AR_ERR_IO, "%s: cannot be written: its folder %s does not exist", path, folder));
     if (!ar_path_is_dir(folder))
@@ -64,30 +56,15 @@ static ar_status check_around(const char *path) {
                        strerror(errno)));
     AR_GO(ar_dir_remove(probe));
 done:
+    free(end);
     free(folder);
     free(name);
     free(probe);
     return status;
 }
 
-static ar_status check_apart(const char *path, bool is_folder, const char *model_path) {
-    ar_status status = AR_OK;
-    char *place = canonical(path), *model = canonical(model_path);
-    if (place && model && is_within(place, model))
-        status = strcmp(place, model) == 0
-                     ? ar__fail(AR_ERR_IO, "%s: found the model itself, expected another place", path)
-                     : ar__fail(AR_ERR_IO, "%s: lies inside the model, expected a place outside %s", path,
-                                model_path);
-    if (status == AR_OK && place && model && is_folder && is_within(model, place))
-        status =
-            ar__fail(AR_ERR_IO, "%s: holds the model, which would be replaced; expected another place", path);
-    free(place);
-    free(model);
-    return status;
-}
-
 static ar_status check_place(const char *path, const ar_format *f, const char *model_path) {
-    AR_TRY(check_apart(path, f->is_folder, model_path));
+    AR_TRY(ar__path_check_inputs(path, f->is_folder, &(ar_input){model_path, "the model"}, 1));
     if (f->is_folder) return ar__hf_folder_check(path, model_path);
     if (ar_path_is_dir(path))
         return ar__fail(AR_ERR_IO, "%s: found a folder, expected a file to write or nothing", path);
@@ -127,20 +104,69 @@ ar_status ar__output_check(const ar_output_plan *plan, const char *out, const ch
     return AR_OK;
 }
 
+ar_status ar__output_check_inputs(const ar_output_plan *plan, const char *out, const ar_input *inputs,
+                                  int32_t count) {
+    for (int32_t i = 0; i < plan->format_count; i++) {
+        char *path = NULL;
+        AR_TRY(ar__output_path(&path, plan, out, i));
+        ar_status status =
+            ar__path_check_inputs(path, ar_format_find(plan->formats[i])->is_folder, inputs, count);
+        free(path);
+        AR_TRY(status);
+    }
+    return AR_OK;
+}
+
+/* The same, also where neither exists yet. */
+static bool is_one_place(const char *a, const char *b) {
+    char *end_a = NULL, *end_b = NULL, *whole_a = NULL, *whole_b = NULL;
+    bool same = false;
+    if (ar__path_resolve(&end_a, a) == AR_OK && ar__path_resolve(&end_b, b) == AR_OK) {
+        whole_a = ar__path_canonical(end_a);
+        whole_b = ar__path_canonical(end_b);
+        same = ar__path_is_same(a, b) || (whole_a && whole_b && strcmp(whole_a, whole_b) == 0);
+    }
+    free(end_a);
+    free(end_b);
+    free(whole_a);
+    free(whole_b);
+    return same;
+}
+
 ar_status ar__output_check_file(const char *option, const char *path, const char *out) {
-    ar_status status = AR_OK;
-    char *a = NULL, *b = NULL;
     if (!path[0] || ar_path_is_dir(path))
         return ar__fail(AR_ERR_IO, "%s %s: found a folder, expected a file to write", option, path);
     AR_TRY(check_around(path));
-    a = canonical(path);
-    b = canonical(out);
-    if (a && b && strcmp(a, b) == 0)
-        status =
-            ar__fail(AR_ERR_USAGE, "%s %s: found the output itself, expected another file", option, path);
-    free(a);
-    free(b);
-    return status;
+    if (out && !ar__path_is_through(path) && is_one_place(path, out))
+        return ar__fail(AR_ERR_USAGE, "%s %s: found the output itself, expected another file", option, path);
+    return AR_OK;
+}
+
+/* A file beside the place `path` of a format: not the place itself, nor in a folder that is replaced. */
+static ar_status check_apart(const char *option, const char *file, const char *path, bool is_folder) {
+    if (ar__path_is_through(file)) return AR_OK;
+    if (is_one_place(file, path))
+        return ar__fail(AR_ERR_USAGE, "%s %s: found the output itself, expected another file", option, file);
+    if (is_folder && ar__path_is_within(file, path))
+        return ar__fail(AR_ERR_IO, "%s %s: lies in %s, which is replaced; expected another place", option,
+                        file, path);
+    return AR_OK;
+}
+
+ar_status ar__output_check_beside(const char *option, const char *file, const ar_output_plan *plan,
+                                  const char *out, const char *state) {
+    AR_TRY(ar__output_check_file(option, file, out));
+    if (ar__path_is_within(file, state) || is_one_place(file, state))
+        return ar__fail(AR_ERR_IO, "%s %s: lies in %s, which is removed; expected another place", option,
+                        file, state);
+    for (int32_t i = 0; i < plan->format_count; i++) {
+        char *path = NULL;
+        AR_TRY(ar__output_path(&path, plan, out, i));
+        ar_status status = check_apart(option, file, path, ar_format_find(plan->formats[i])->is_folder);
+        free(path);
+        AR_TRY(status);
+    }
+    return AR_OK;
 }
 
 /* ---- writing ---- */

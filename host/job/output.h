@@ -3,10 +3,14 @@
 #ifndef AR_OUTPUT_H
 #define AR_OUTPUT_H
 #include "ar_host.h"
+#include "place.h"
 
 /* Where format i of the plan goes: `out` itself for one format; out/<format> (out/model.gguf) for several.
  * free(). */
 ar_status ar__output_path(char **path, const ar_output_plan *plan, const char *out, int32_t i);
+/* The folder OUTSUFFIX, for what is not finished; in the current folder where OUT is a device or a
+ * descriptor, beside which nothing can be made. free(). */
+ar_status ar__output_beside(char **path, const char *out, const char *suffix);
 /* What would refuse the outputs after all the work refuses them now. Errors: IO when the folder around `out`
  * is missing or cannot be written into, when something stands at a place that may not be replaced, and when a
  * place is the model, lies inside it or holds it; UNSUPPORTED as ar__hf_folder_check. Leaves nothing behind.
@@ -14,9 +18,15 @@ ar_status ar__output_path(char **path, const ar_output_plan *plan, const char *o
 ar_status ar__output_check(const ar_output_plan *plan, const char *out, const char *model_path);
 /* Whether every format of the plan can hold this model at all. Errors: those of ar_format.accepts. */
 ar_status ar__output_accepts(const ar_output_plan *plan, const ar_open_model *m);
+/* None of the places is, or holds, something else that the run reads. Errors: IO. */
+ar_status ar__output_check_inputs(const ar_output_plan *plan, const char *out, const ar_input *inputs,
+                                  int32_t count);
 /* As ar__output_check for one more file, named by `option` in errors: its folder can be written into, and it
- * is not `out`. */
+ * is not `out` (NULL = none). */
 ar_status ar__output_check_file(const char *option, const char *path, const char *out);
+/* The same beside the places of a plan and the folder `state`, which goes when the run is done. */
+ar_status ar__output_check_beside(const char *option, const char *file, const ar_output_plan *plan,
+                                  const char *out, const char *state);
 bool ar__storage_holds_extra(const ar_storage *s, const char *name);
 /* Writes every format of src->plan below the folder `staging` (on the file system of `out`; what is there is
  * removed), reads all of them back, and moves them to their places when all are right. On failure nothing

@@ -203,7 +203,7 @@ output)
     mkdir folder other && cp "$model"/* folder && echo dear >other/letter
     long=("${calib[@]}" --iters 5792 --samples 64)
     run 1 quantize folder -o other "${long[@]}" --type q4_0; says 'found a folder'
-    run 1 quantize folder -o other "${long[@]}"; says 'no config.json'
+    run 1 quantize folder -o other "${long[@]}"; says 'found letter'
     run 1 quantize folder -o folder "${long[@]}"; says 'the model itself'
     run 1 quantize folder -o folder/o.gguf "${long[@]}"; says 'inside the model'
     run 1 quantize folder -o folder "${long[@]}" --format gguf,gptq; says 'inside the model'
@@ -215,6 +215,75 @@ output)
     run 2 quantize folder -o o.gguf "${long[@]}"; says 'move it away'
     [ -f o.gguf.part/mine ] || die 'something was removed'
     only err file folder o.gguf.part other out ;;
+places) # nothing that is read is written, whatever its name; what is no file is written through
+    cp -r "$model" model && cp "$text" text.txt && cp "$text" calib.txt
+    run 0 convert model -o m.gguf -q
+    ln m.gguf hard.gguf && ln -s m.gguf soft.gguf && mkfifo fifo
+    sums() { find . -type f -not -name out -not -name err -not -name before -exec md5sum {} + | sort; }
+    sums >before
+    few=(--method rtn -q) logits=(--text text.txt --protocol llamacpp --window 32 --max-windows 1 -q)
+    for name in m.gguf hard.gguf soft.gguf ./model/../m.gguf; do
+        run 1 quantize m.gguf -o $name "${few[@]}"; says 'the model itself'
+        run 1 convert m.gguf -o $name -q; says 'the model itself'
+        run 1 quantize m.gguf -o o.gguf --report $name "${few[@]}"; says 'the model itself'
+        run 1 eval m.gguf "${logits[@]}" --save-logits $name; says 'the model itself'
+        run 1 eval model --ref m.gguf "${logits[@]}" --save-logits $name; says 'the reference model itself'
+    done
+    run 1 eval model "${logits[@]}" --save-logits text.txt; says 'the text itself'
+    run 1 eval model "${logits[@]}" --save-logits absent/l; says 'does not exist'
+    for name in model/config.json model/new model/model.safetensors; do
+        run 1 eval model "${logits[@]}" --save-logits $name; says 'inside the model'
+        run 1 quantize model -o o.gguf --report $name "${few[@]}"; says 'inside the model'
+        run 1 convert model -o $name --format gguf; says 'inside the model'
+    done
+    for option in -o --report; do
+        places=($option calib.txt); [ $option = -o ] || places+=(-o o.gguf)
+        run 1 quantize model --type q4_0 "${places[@]}" --calib calib.txt --iters 5792 -q
+        says 'the calibration text itself'
+    done
+    run 1 quantize model -o o.gguf --report o.gguf.part/r.html "${few[@]}"; says 'does not exist'
+    run 1 quantize model -o o.gguf --report o.gguf.part "${few[@]}"; says 'which is removed'
+    sums | diff before - || die 'an input was touched'
+    nothing_left o.gguf o.gguf.part
+    # written through, not replaced
+    run 0 quantize model -o whole.gguf "${few[@]}"
+    for name in fifo link.gguf /dev/stdout /dev/fd/3; do
+        rm -f got
+        case $name in fifo) cat fifo >got & ;; link.gguf) ln -s got link.gguf ;; esac
+        "$program" quantize model -o $name --format gguf "${few[@]}" >piped 2>err 3>third ||
+            { cat err >&2; die "cannot write to $name"; }
+        wait
+        case $name in /dev/stdout) mv piped got ;; /dev/fd/3) mv third got ;; esac
+        cmp whole.gguf got || die "$name holds something else"
+    done
+    [ -p fifo ] && [ -L link.gguf ] && [ -L /dev/stdout ] || die 'something was replaced'
+    "$program" quantize model -o /dev/stdout --format gguf "${few[@]}" 2>err | cmp - whole.gguf ||
+        die 'a pipe got something else'
+    run 0 quantize model -o r.gguf "${few[@]}" --report /dev/stdout; grep -q '</html>' out || die 'no report'
+    ! grep -q compared out || die 'more than the report'
+    run 0 quantize model -o /dev/null --type q4_0 "${few[@]}"
+    [ -c /dev/null ] || die '/dev/null was replaced'
+    run 1 quantize model -o /dev/full --type q4_0 "${few[@]}"; says 'No space left'
+    rm -rf full.part
+    run 0 eval model "${logits[@]}" --save-logits l
+    run 0 eval model "${logits[@]}" --save-logits /dev/stdout; cmp l out || die 'other logits on stdout'
+    nothing_left null.part stdout.part fifo.part 3.part
+    # a folder that is replaced holds nothing but what a run wrote
+    run 0 quantize model -o folder --format gptq "${few[@]}"
+    run 0 quantize model -o folder --format awq "${few[@]}"
+    for name in notes.txt .hidden model.safetensors.bak model-extra.safetensors inner/letter; do
+        mkdir -p folder/inner && echo dear >folder/$name
+        [ -f folder/inner/letter ] || rmdir folder/inner
+        run 1 quantize model -o folder --format gptq "${calib[@]}" --iters 5792
+        says "found ${name%%/*}, which"
+        [ "$(cat folder/$name)" = dear ] || die "$name was touched"
+        rm folder/$name
+    done
+    rm -rf folder/inner; ln -sf "$text" folder/vocab.json
+    run 1 quantize model -o folder --format gptq "${few[@]}"; says 'found vocab.json, which'
+    cp -r "$model" foreign && rm -f foreign/README.md
+    run 1 quantize model -o foreign --format gptq "${few[@]}"; says 'did not write'
+    diff -r "$model" foreign || die 'a model that was there was touched' ;;
 full_disk)
     unshare -m true 2>/dev/null || skip 'no mount namespaces here'
     mkdir small

@@ -1,0 +1,41 @@
+/* Where a path leads: links, files that are written through, inputs that no output may name. */
+#ifndef AR_PLACE_H
+#define AR_PLACE_H
+#include "ar_host.h"
+
+/* ---- path.c ---- */
+
+/* The absolute path without links, also where the last name does not exist yet; NULL where nothing can be,
+ * and where memory fails. free(). */
+char *ar__path_canonical(const char *path);
+/* The folder around path ("." for a bare name), and its last name; free() both. Errors: MEMORY. */
+ar_status ar__path_split(char **folder, char **name, const char *path);
+/* Do both exist, and are they one file or folder? By device and inode: also for links, hard ones too. */
+bool ar__path_is_same(const char *a, const char *b);
+/* Is path this folder, or anywhere below it? path need not exist yet. By device and inode of every folder on
+ * the way. */
+bool ar__path_is_within(const char *path, const char *folder);
+/* *resolved = what a writer of path writes to: the target of a link (of links), which need not exist; path
+ * itself where it is none. free(). Errors: IO for links in a circle, MEMORY. */
+ar_status ar__path_resolve(char **resolved, const char *path);
+/* Whether path is something that is written through and never replaced: a FIFO, a device, a socket, or a
+ * descriptor of a process (/dev/stdout) even where that is a regular file. */
+bool ar__path_is_through(const char *path);
+/* An open descriptor that writes to such a path; one of this process's own descriptors is duplicated, so that
+ * what it wrote before stays. Errors: IO. */
+ar_status ar__path_open_through(int *fd, const char *path);
+/* Creates the folder PATHSUFFIX-<process>-<n>, which did not exist: what others have there stays. free(). */
+ar_status ar__dir_create_new(char **made, const char *path, const char *suffix);
+
+/* ---- place.c ---- */
+
+/* Something a run reads: a file, or a folder with all that is in it. */
+typedef struct ar_input {
+    const char *path; /* NULL = none */
+    const char *what; /* "the model" */
+} ar_input;
+/* Whether path may be written, or (is_folder) replaced as a whole, without touching what is read. Errors: IO
+ * when it is an input, a file that one of an input folder's names leads to, lies inside an input folder, or
+ * is a folder that holds an input. */
+ar_status ar__path_check_inputs(const char *path, bool is_folder, const ar_input *inputs, int32_t count);
+#endif
