@@ -1,6 +1,7 @@
 /* anyround convert: a model from one kind of file to another, in floats and without tuning. */
 #include "output.h"
 #include "program.h"
+#include "workplace.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,19 +48,26 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     ar_status status = AR_OK;
     ar_open_model *m = NULL;
     ar_output_plan plan;
-    char *out = NULL, *staging = NULL;
+    ar_workplace place = {0};
+    char *out = NULL, *work = NULL, *staging = NULL;
     AR_GO(ar_program_model(&m, path, common));
     AR_GO(make_plan(&plan, o, m));
     AR_GO(ar__path_resolve(&out, o->out));
     AR_GO(ar__output_check(&plan, out, path));
     AR_GO(ar__output_accepts(&plan, m));
-    AR_GO(ar__output_beside(&staging, out, ".converting"));
+    AR_GO(ar__output_beside(&work, out, ".part"));
+    AR_GO(ar__path_check_inputs(work, true, &(ar_input){path, "the model"}, 1));
+    AR_GO(ar__workplace_check(work));
+    AR_GO(ar__workplace_open(&place, work));
+    AR_GO(ar_path_join(&staging, work, "out"));
     ar_write_source src = {.model = m, .plan = &plan, .linear = no_linear};
     AR_GO(ar__output_write(out, staging, &src));
     ar_program_results_beside(out);
     if (!common->quiet) printf("%s: %s, %s, read back and compared\n", o->out, plan.formats[0], plan.type);
 done:
+    ar__workplace_close(&place);
     free(out);
+    free(work);
     free(staging);
     ar_model_close(m);
     return status;

@@ -5,6 +5,7 @@
 #include "quantize_job.h"
 #include "report.h"
 #include "tokenizer.h"
+#include "workplace.h"
 #include <cjson/cJSON.h>
 #include <dirent.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ typedef struct job {
     ar_method_options options; /* the method's, settled for the samples there are */
     ar_samples samples;
     ar_observer observer;
+    ar_workplace place;
     ar_part part;
     double start;
 } job;
@@ -316,7 +318,7 @@ static ar_status check_places(const job *j, const char *part_dir) {
     AR_TRY(ar__path_check_inputs(part_dir, true, inputs, 2));
     if (r->report) AR_TRY(ar__output_check_beside("--report", r->report, &r->plan, j->out, part_dir));
     if (r->report) AR_TRY(ar__path_check_inputs(r->report, false, inputs, 2));
-    return ar__part_check(part_dir);
+    return ar__workplace_check(part_dir);
 }
 
 /* The options become what is done with the samples there are: it is what the files and the report say. */
@@ -382,6 +384,7 @@ static ar_status run_job(job *j) {
     AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
     AR_GO(ar__quantize_kept_float(r, j->model));
     AR_GO(check_places(j, part_dir));
+    AR_GO(ar__workplace_open(&j->place, part_dir));
     AR_GO(keep_budget(j, part_dir));
     AR_GO(ar_program_device(&j->device, &j->common));
     ar_program_observer(&j->observer, &j->common);
@@ -407,6 +410,7 @@ ar_status ar_quantize_run(const ar_quantize_request *request) {
     job j = {.r = request, .common = *request->common, .options = request->options, .start = ar__now_s()};
     ar_status status = run_job(&j);
     ar__part_close(&j.part);
+    ar__workplace_close(&j.place);
     ar_samples_deinit(&j.samples);
     ar_device_close(j.device);
     ar_model_close(j.model);

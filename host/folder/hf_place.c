@@ -61,6 +61,7 @@ static ar_status check_replaceable(const char *path) {
     if (!ar_path_is_dir(path))
         return ar__fail(AR_ERR_IO, "%s: found a file, expected a folder or nothing", path);
     DIR *dir = opendir(path);
+    if (!dir && errno == ENOENT) return AR_OK; /* just moved away */
     if (!dir) return ar__fail(AR_ERR_IO, "%s: cannot list the folder: %s", path, strerror(errno));
     for (struct dirent *e = readdir(dir); e && ours && status == AR_OK; e = readdir(dir)) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;

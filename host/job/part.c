@@ -1,8 +1,8 @@
 /* The state folder of a quantization; see part.h. */
 #include "part.h"
 #include "ar_error.h"
+#include "workplace.h"
 #include <cjson/cJSON.h>
-#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,31 +80,6 @@ done:
     return status;
 }
 
-/* Is dir absent, or a folder with nothing but a manifest that was never finished? */
-static bool holds_nothing_else(const char *dir) {
-    static const char begun[] = "manifest.json.tmp-";
-    if (!ar_path_exists(dir)) return true;
-    DIR *d = opendir(dir);
-    bool nothing = d != NULL;
-    for (struct dirent *e; nothing && (e = readdir(d));)
-        nothing = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-                  strncmp(e->d_name, begun, sizeof begun - 1) == 0;
-    if (d) closedir(d);
-    return nothing;
-}
-
-ar_status ar__part_check(const char *dir) {
-    char *path = NULL;
-    AR_TRY(ar_path_join(&path, dir, "manifest.json"));
-    bool is_state = ar_path_exists(path) || holds_nothing_else(dir);
-    free(path);
-    return is_state ? AR_OK
-                    : ar__fail(AR_ERR_USAGE,
-                               "%s: found something that is no state of a quantization, expected to make it: "
-                               "move it away",
-                               dir);
-}
-
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume) {
     char *path = NULL;
     p->dir = strdup(dir);
@@ -113,8 +88,8 @@ ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *man
     bool exists = ar_path_exists(path);
     free(path);
     if (resume && exists) return compare_manifest(p, manifest);
-    AR_TRY(ar__part_check(dir));
-    if (ar_path_exists(dir)) AR_TRY(ar_dir_remove(dir));
+    AR_TRY(ar__workplace_check(dir));
+    AR_TRY(ar__workplace_clear(dir));
     AR_TRY(ar_dir_create(dir));
     return write_manifest(p, manifest);
 }
@@ -124,7 +99,7 @@ void ar__part_close(ar_part *p) {
     p->dir = NULL;
 }
 
-ar_status ar__part_remove(ar_part *p) { return ar_dir_remove(p->dir); }
+ar_status ar__part_remove(ar_part *p) { return ar__workplace_clear(p->dir); }
 
 /* ---- blocks ---- */
 

@@ -19,12 +19,11 @@ void ar__part_manifest_add(ar_part_manifest *m, const char *name, const char *fo
 typedef struct ar_part {
     char *dir;
 } ar_part;
-/* Errors: USAGE when dir holds something that is no state: before any work. */
-ar_status ar__part_check(const char *dir);
 /* A field of the state in dir, or "" when there is none; to be freed. Errors: FORMAT, IO, MEMORY. */
 ar_status ar__part_recorded(char **value, const char *dir, const char *name);
 /* Opens dir. With resume an existing state must have the same manifest (USAGE names the first field that
- * differs, found and expected); without, an existing state is removed. */
+ * differs, found and expected); without, an existing state is removed. Nobody else works in dir: its
+ * ar_workplace is open. */
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume);
 void ar__part_close(ar_part *p);
 bool ar__part_finished(const ar_part *p, int32_t block);
@@ -36,6 +35,6 @@ ar_status ar__part_load(const ar_part *p, const ar_block *block, ar_qlinear **li
 ar_status ar__part_linear(const ar_part *p, const ar_block *block, ar_qlinear **q, int32_t i);
 /* Report of a finished block; history is malloc'ed (NULL for rtn). */
 ar_status ar__part_report(const ar_part *p, ar_block_report *report, float **history, int32_t block);
-/* Removes the folder: the result is complete. */
+/* Removes all that is in the folder: the result is complete. */
 ar_status ar__part_remove(ar_part *p);
 #endif

@@ -283,7 +283,42 @@ places) # nothing that is read is written, whatever its name; what is no file is
     run 1 quantize model -o folder --format gptq "${few[@]}"; says 'found vocab.json, which'
     cp -r "$model" foreign && rm -f foreign/README.md
     run 1 quantize model -o foreign --format gptq "${few[@]}"; says 'did not write'
-    diff -r "$model" foreign || die 'a model that was there was touched' ;;
+    diff -r "$model" foreign || die 'a model that was there was touched'
+    mkdir o.gguf.part && echo mine >o.gguf.part/manifest.json
+    run 2 quantize model -o o.gguf "${few[@]}"; says 'move it away'
+    run 2 convert model -o o.gguf -q; says 'move it away'
+    grep -q mine o.gguf.part/manifest.json || die 'a manifest of somebody else was removed'
+    mkdir x.gguf.replaced x.gguf.part && echo mine >x.gguf.part/mine
+    run 2 convert model -o x.gguf -q; says 'found mine, which'
+    [ -f x.gguf.part/mine ] && [ -d x.gguf.replaced ] || die 'a folder of somebody else was removed' ;;
+together) # two runs for one output: one of them works, the other says which
+    tuned=("$model" "${tiny[@]}" "${calib[@]}" --iters 3 --group 32 -q)
+    for format in gguf auto_round; do
+        for seed in 1 2; do
+            run 0 quantize "${tuned[@]}" --format $format --select last --seed $seed -o $format-$seed
+        done
+    done
+    for i in 1 2 3 4 5 6; do
+        format=gguf; [ $((i % 2)) = 0 ] || format=auto_round
+        both=(quantize "${tuned[@]}" --format $format --select last)
+        "$program" "${both[@]}" --seed 1 -o both 2>first >&2 & one=$!
+        sleep 0.$((RANDOM % 10 * (i > 2)))
+        "$program" "${both[@]}" --seed 2 -o ./both 2>second >&2 & two=$!
+        wait $one; code=$?; wait $two; codes=$code$?
+        case $codes in 00 | 01 | 10) ;; *) cat first second >&2; die "exits $codes" ;; esac
+        [ $codes != 01 ] || grep -q "both.part: process $one works there" second || die "$(cat second)"
+        [ $codes != 10 ] || grep -q "both.part: process $two works there" first || die "$(cat first)"
+        diff -rq $format-1 both >/dev/null || diff -rq $format-2 both || die 'a file of two runs'
+        nothing_left both.part
+        rm -rf both
+    done
+    # also convert, beside the state of a run
+    "$program" quantize "${tuned[@]}" --iters 3000 -o o.gguf 2>err & pid=$!
+    for _ in $(seq 600); do [ -f o.gguf.part/manifest.json ] && break; sleep 0.1; done
+    run 1 convert "$model" -o o.gguf; says "process $pid works there"
+    kill -INT $pid; wait $pid
+    run 0 convert "$model" -o o.gguf -q
+    [ -f o.gguf.part/manifest.json ] || die 'the state of another run was removed' ;;
 full_disk)
     unshare -m true 2>/dev/null || skip 'no mount namespaces here'
     mkdir small
