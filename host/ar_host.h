@@ -91,6 +91,8 @@ int64_t ar_safetensors_count(const ar_safetensors *st);
 const ar_st_tensor *ar_safetensors_at(const ar_safetensors *st, int64_t i);
 const ar_st_tensor *ar_safetensors_find(const ar_safetensors *st, const char *name); /* NULL if missing */
 const char *ar_safetensors_metadata(const ar_safetensors *st, const char *key);      /* NULL if missing */
+/* The key and value of pair i, in the file's order; NULL past the last. */
+const char *ar_safetensors_metadata_at(const ar_safetensors *st, const char **value, int64_t i);
 /* Writing: declare all tensors, then stream their data in the declared order. */
 typedef struct ar_st_writer ar_st_writer;
 ar_status ar_st_writer_create(ar_st_writer **w);

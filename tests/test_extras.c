@@ -66,7 +66,7 @@ static void extras_come_back_from_the_state(void **state) {
     source_open(&t, model, &shape, &one);
     const ar_block *block = &t.blocks[1];
     for (int32_t i = 0; i < block->linear_count; i++) assert_ok(extra_linear(&t, &list[i], 1, i));
-    assert_ok(ar__part_open(&part, dir, &manifest, false));
+    assert_ok(ar__part_open(&part, dir, &manifest, false, NULL));
     assert_ok(ar__part_write(&part, block, list, &(ar_block_report){.block = 1}));
     assert_ok(ar__part_load(&part, block, back));
     assert_ok(ar__part_linear(&part, block, &q, 6));

@@ -56,7 +56,7 @@ static void mixed_make(mixed *x, ar_device *device, const char *folder, const ch
         &x->plan, &(ar_output_request){.formats = formats, .bits = 4, .group = 64, .sym = sym}));
     assert_ok(ar_model_open(&x->model, MODEL));
     assert_true(x->model->model.vocab >= V);
-    assert_ok(ar__part_open(&x->part, in_folder(folder, "state"), &manifest, false));
+    assert_ok(ar__part_open(&x->part, in_folder(folder, "state"), &manifest, false, NULL));
     ar_quant_desc desc = {.scheme = x->plan.scheme, .choose = choose, .choose_ctx = x};
     ar_sink sink = {.block = keep_block, .finished = none_finished, .ctx = x};
     assert_ok(ar_method_find("rtn")->run(&x->model->model, device, NULL, &desc, &sink, NULL));

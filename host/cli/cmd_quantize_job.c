@@ -390,15 +390,17 @@ static ar_status run_job(job *j) {
     ar_program_observer(&j->observer, &j->common);
     AR_GO(make_samples(j));
     AR_GO(make_manifest(j, &manifest));
-    AR_GO(ar__part_open(&j->part, part_dir, &manifest, r->resume));
+    AR_GO(ar__part_open(&j->part, part_dir, &manifest, r->resume, &j->observer));
+    ar_program_afterword("finished blocks are kept in %s; continue with --resume", part_dir);
     status = run_method(j, part_dir);
     ar_program_progress_end(&j->common);
     bool is_hopeless =
         status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
     if (status == AR_OK) status = write_outputs(j, &manifest);
-    if (is_hopeless || (status == AR_ERR_FORMAT && !needs_samples(j))) (void)ar__part_remove(&j->part);
-    if (status == AR_ERR_INTERRUPTED && !j->common.quiet)
-        fprintf(stderr, "finished blocks are kept in %s; continue with --resume\n", part_dir);
+    if (is_hopeless || (status == AR_ERR_FORMAT && !needs_samples(j))) {
+        (void)ar__part_remove(&j->part);
+        ar_program_afterword("%s", "");
+    }
     AR_GO(status);
     AR_GO(ar__part_remove(&j->part));
 done:

@@ -41,7 +41,7 @@ int main(int argc, char **argv) {
         ar_status status = commands[i]->run(commands[i], argc - 1, argv + 1);
         if ((fflush(stdout) != 0 || ferror(stdout)) && status == AR_OK)
             status = ar__fail(AR_ERR_IO, "stdout: cannot write");
-        if (status != AR_OK) fprintf(stderr, "anyround: %s: %s\n", ar_status_text(status), ar_error());
+        if (status != AR_OK) ar_program_print_failure(status);
         return ar_program_exit_code(status);
     }
     fprintf(stderr, "anyround: wrong usage: unknown command '%s' (try anyround --help)\n", argv[1]);

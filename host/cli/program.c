@@ -3,6 +3,7 @@
 #include "place.h"
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ void ar_program_catch_signals(void) {
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write */
 }
 
 void ar_program_release_signals(void) {
@@ -29,6 +31,20 @@ void ar_program_release_signals(void) {
 }
 
 bool ar_program_interrupted(void) { return interrupted; }
+
+static char afterword[4300]; /* as long as any path and what is said of it */
+
+void ar_program_afterword(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(afterword, sizeof afterword, format, args);
+    va_end(args);
+}
+
+void ar_program_print_failure(ar_status status) {
+    fprintf(stderr, "anyround: %s: %s\n", ar_status_text(status), ar_error());
+    if (afterword[0]) fprintf(stderr, "%s\n", afterword);
+}
 
 int ar_program_exit_code(ar_status status) {
     switch (status) {

@@ -62,6 +62,10 @@ bool ar_program_interrupted(void);
 void ar_program_catch_signals(void);
 /* Ctrl-C ends the program again, and one that was caught is forgotten. */
 void ar_program_release_signals(void);
+/* The line that follows the error's, however the program ends from here on without success; "" = none. */
+void ar_program_afterword(const char *format, ...) AR__PRINTF(1, 2);
+/* The program's last lines: what failed, and the afterword. */
+void ar_program_print_failure(ar_status status);
 /* What a command tells about its results goes to stderr from here on where the file it wrote (NULL = none) is
  * stdout itself. */
 void ar_program_results_beside(const char *file);

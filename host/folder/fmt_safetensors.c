@@ -496,3 +496,9 @@ const char *ar_safetensors_metadata(const ar_safetensors *st, const char *key) {
         if (strcmp(st->metadata[i].key, key) == 0) return st->metadata[i].value;
     return NULL;
 }
+
+const char *ar_safetensors_metadata_at(const ar_safetensors *st, const char **value, int64_t i) {
+    if (i < 0 || i >= st->metadata_count) return NULL;
+    *value = st->metadata[i].value;
+    return st->metadata[i].key;
+}

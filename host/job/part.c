@@ -3,12 +3,49 @@
 #include "ar_error.h"
 #include "workplace.h"
 #include <cjson/cJSON.h>
+#include <dirent.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MANIFEST_BYTES ((size_t)1 << 20)
+
+/* ---- checksums ---- */
+
+#define CHECKSUM   "checksum"
+#define HASH_START 0xcbf29ce484222325u
+
+/* With its end, so that "ab", "c" is not "a", "bc". */
+static uint64_t hash_text(uint64_t hash, const char *text) { return ar_hash64(hash, text, strlen(text) + 1); }
+
+/* Of one tensor; those of a file are added up, for a file has an order of its own. */
+static uint64_t hash_tensor(const char *name, const char *dtype, const int64_t *dims, int32_t dim_count,
+                            const void *data, size_t bytes) {
+    uint64_t hash = hash_text(hash_text(HASH_START, name), dtype);
+    hash = ar_hash64(hash, dims, (size_t)dim_count * sizeof *dims);
+    return ar_hash64(hash, data, bytes);
+}
+
+static uint64_t hash_manifest(const ar_part_manifest *m) {
+    uint64_t hash = HASH_START;
+    for (int32_t i = 0; i < m->count; i++)
+        hash = hash_text(hash_text(hash, m->fields[i].name), m->fields[i].value);
+    return hash;
+}
+
+static void remark(const ar_part *p, const char *format, ...) AR__PRINTF(2, 3);
+static void remark(const ar_part *p, const char *format, ...) {
+    char line[600];
+    va_list args;
+    if (!p->observer || !p->observer->warn) return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    p->observer->warn(p->observer->ctx, line);
+}
 
 /* ---- manifest ---- */
 
@@ -24,11 +61,14 @@ void ar__part_manifest_add(ar_part_manifest *m, const char *name, const char *fo
 
 static ar_status write_manifest(const ar_part *p, const ar_part_manifest *m) {
     ar_status status = AR_OK;
-    char *path = NULL, *text = NULL;
+    char *path = NULL, *text = NULL, sum[20];
     ar_writer *w = NULL;
     cJSON *o = cJSON_CreateObject();
-    for (int32_t i = 0; i < m->count; i++) cJSON_AddStringToObject(o, m->fields[i].name, m->fields[i].value);
-    text = cJSON_Print(o);
+    bool whole = o != NULL;
+    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)hash_manifest(m));
+    for (int32_t i = 0; i < m->count; i++)
+        whole = whole && cJSON_AddStringToObject(o, m->fields[i].name, m->fields[i].value);
+    text = whole && cJSON_AddStringToObject(o, CHECKSUM, sum) ? cJSON_Print(o) : NULL;
     if (!text) AR_GO(ar__fail(AR_ERR_MEMORY, "cannot print the manifest"));
     AR_GO(ar_path_join(&path, p->dir, "manifest.json"));
     AR_GO(ar_writer_open(&w, path));
@@ -42,61 +82,101 @@ done:
     return status;
 }
 
-static ar_status compare_manifest(const ar_part *p, const ar_part_manifest *m) {
-    ar_status status = AR_OK;
+/* Does the manifest say what was written? Its checksum is over all strings before it, in order. */
+static bool is_whole(const ar_json *root) {
+    uint64_t hash = HASH_START;
+    const cJSON *last = NULL;
+    char sum[20];
+    if (!cJSON_IsObject(root)) return false;
+    for (const cJSON *item = root->child; item; item = item->next) {
+        last = item;
+        if (!cJSON_IsString(item)) return false;
+        if (item->next) hash = hash_text(hash_text(hash, item->string), item->valuestring);
+    }
+    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)hash);
+    return last && strcmp(last->string, CHECKSUM) == 0 && strcmp(last->valuestring, sum) == 0;
+}
+
+/* *root stays NULL where there is no manifest, or a damaged one. Errors: IO, MEMORY. */
+static ar_status open_manifest(ar_json **root, const char *dir) {
     char *path = NULL;
-    ar_json *root = NULL;
-    AR_GO(ar_path_join(&path, p->dir, "manifest.json"));
-    AR_GO(ar_json_open(&root, path, MANIFEST_BYTES));
+    *root = NULL;
+    AR_TRY(ar_path_join(&path, dir, "manifest.json"));
+    ar_status status = ar_path_exists(path) ? ar_json_open(root, path, MANIFEST_BYTES) : AR_OK;
+    free(path);
+    if (status == AR_ERR_FORMAT) return AR_OK;
+    AR_TRY(status);
+    if (!*root || is_whole(*root)) return AR_OK;
+    ar_json_close(*root);
+    *root = NULL;
+    return AR_OK;
+}
+
+static ar_status compare_manifest(const ar_part *p, const ar_json *root, const ar_part_manifest *m) {
     for (int32_t i = 0; i < m->count; i++) {
         const char *found = NULL;
-        AR_GO(ar_json_string_or(&found, root, m->fields[i].name, "(nothing)", path));
+        AR_TRY(ar_json_string_or(&found, root, m->fields[i].name, "(nothing)", p->dir));
         if (strcmp(found, m->fields[i].value) != 0)
-            AR_GO(ar__fail(AR_ERR_USAGE, "%s: cannot resume, %s is '%s' there, expected '%s'", p->dir,
-                           m->fields[i].name, found, m->fields[i].value));
+            return ar__fail(AR_ERR_USAGE, "%s: cannot resume, %s is '%s' there, expected '%s'", p->dir,
+                            m->fields[i].name, found, m->fields[i].value);
     }
-done:
-    ar_json_close(root);
-    free(path);
-    return status;
+    return AR_OK;
 }
 
 ar_status ar__part_recorded(char **value, const char *dir, const char *name) {
     ar_status status = AR_OK;
-    char *path = NULL;
     const char *found = "";
     ar_json *root = NULL;
     *value = NULL;
-    AR_GO(ar_path_join(&path, dir, "manifest.json"));
-    if (ar_path_exists(path)) {
-        AR_GO(ar_json_open(&root, path, MANIFEST_BYTES));
-        AR_GO(ar_json_string_or(&found, root, name, "", path));
-    }
-    *value = strdup(found);
-    if (!*value) status = ar__fail(AR_ERR_MEMORY, "cannot copy a field of the state");
+    AR_GO(open_manifest(&root, dir));
+    if (root) AR_GO(ar_json_string_or(&found, root, name, "", dir));
+    AR_GO(ar_path_join(value, "", found));
 done:
     ar_json_close(root);
-    free(path);
     return status;
 }
 
-ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume) {
+/* The state there is: *goes_on where it was begun by a run like this one. Where the manifest is damaged the
+ * blocks still say, by their checksums, whether they are of one. */
+static ar_status look_at_state(const ar_part *p, bool *goes_on, const ar_part_manifest *manifest) {
     char *path = NULL;
-    p->dir = strdup(dir);
-    if (!p->dir) return ar__fail(AR_ERR_MEMORY, "cannot copy a path");
-    AR_TRY(ar_path_join(&path, dir, "manifest.json"));
+    ar_json *root = NULL;
+    AR_TRY(ar_path_join(&path, p->dir, "manifest.json"));
     bool exists = ar_path_exists(path);
     free(path);
-    if (resume && exists) return compare_manifest(p, manifest);
+    AR_TRY(open_manifest(&root, p->dir));
+    *goes_on = root != NULL;
+    ar_status status = root ? compare_manifest(p, root, manifest) : AR_OK;
+    ar_json_close(root);
+    int32_t kept = ar__part_count(p->dir);
+    if (!root && !exists && kept == 0) remark(p, "%s: no state to resume, starts anew", p->dir);
+    if (!root && (exists || kept > 0))
+        remark(p, "%s/manifest.json is %s: written anew, each of %d blocks is checked", p->dir,
+               exists ? "damaged" : "missing", (int)kept);
+    return status;
+}
+
+ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume,
+                        const ar_observer *observer) {
+    bool goes_on = false;
+    *p = (ar_part){.observer = observer, .salt = hash_manifest(manifest)};
+    p->seen = ar__alloc(1, sizeof *p->seen);
+    p->dir = ar__alloc(strlen(dir) + 1, 1);
+    if (!p->dir || !p->seen) return AR_ERR_MEMORY;
+    memcpy(p->dir, dir, strlen(dir));
+    if (resume) AR_TRY(look_at_state(p, &goes_on, manifest));
+    if (goes_on) return AR_OK;
     AR_TRY(ar__workplace_check(dir));
-    AR_TRY(ar__workplace_clear(dir));
+    if (!resume) AR_TRY(ar__workplace_clear(dir));
     AR_TRY(ar_dir_create(dir));
     return write_manifest(p, manifest);
 }
 
 void ar__part_close(ar_part *p) {
+    if (p->seen) free(p->seen->files);
+    free(p->seen);
     free(p->dir);
-    p->dir = NULL;
+    *p = (ar_part){0};
 }
 
 ar_status ar__part_remove(ar_part *p) { return ar__workplace_clear(p->dir); }
@@ -107,14 +187,6 @@ static ar_status block_path(const ar_part *p, char **path, int32_t block) {
     char name[40];
     snprintf(name, sizeof name, "block-%05d.safetensors", (int)block);
     return ar_path_join(path, p->dir, name);
-}
-
-bool ar__part_finished(const ar_part *p, int32_t block) {
-    char *path = NULL;
-    if (block_path(p, &path, block) != AR_OK) return false;
-    bool exists = ar_path_exists(path);
-    free(path);
-    return exists;
 }
 
 #define PART_TENSORS 5
@@ -153,12 +225,24 @@ static void extra_name(char out[160], const char *linear, const char *name) {
     snprintf(out, 160, "%s.extra.%s", linear, name);
 }
 
-static ar_status declare_extras(ar_st_writer *w, const ar_linear *lin, const ar_qlinear *q) {
+static ar_status declare(ar_st_writer *w, uint64_t *hash, const char *name, const char *dtype,
+                         const int64_t *dims, int32_t dim_count, const void *data, size_t bytes) {
+    *hash += hash_tensor(name, dtype, dims, dim_count, data, bytes);
+    return ar_st_writer_declare(w, name, dtype, dim_count, dims);
+}
+
+static ar_status say(ar_st_writer *w, uint64_t *hash, const char *key, const char *value) {
+    *hash = hash_text(hash_text(*hash, key), value);
+    return ar_st_writer_metadata(w, key, value);
+}
+
+static ar_status declare_extras(ar_st_writer *w, uint64_t *hash, const ar_linear *lin, const ar_qlinear *q) {
     char name[160];
     for (int32_t k = 0; k < q->extra_count; k++) {
         const ar_extra *e = &q->extras[k];
         extra_name(name, lin->name, e->name);
-        AR_TRY(ar_st_writer_declare(w, name, dtype_names[e->dtype], e->dim_count, e->dims));
+        AR_TRY(
+            declare(w, hash, name, dtype_names[e->dtype], e->dims, e->dim_count, e->data, ar_extra_bytes(e)));
     }
     return AR_OK;
 }
@@ -180,42 +264,58 @@ static ar_status load_extras(ar_qlinear *q, const ar_safetensors *st, const ar_l
     return AR_OK;
 }
 
-static ar_status declare_block(ar_st_writer *w, const ar_block *block, ar_qlinear *const *linears,
-                               const ar_block_report *report) {
+/* What the block's file says beside its tensors. */
+static ar_status say_all(ar_st_writer *w, uint64_t *hash, const ar_block *block, ar_qlinear *const *linears,
+                         const ar_block_report *report) {
     char text[400], name[160];
+    snprintf(text, sizeof text, "%d", (int)block->index);
+    AR_TRY(say(w, hash, "block", text));
     snprintf(text, sizeof text, "%.17g %.17g %.17g %.17g %.17g %d %llu", report->loss_first,
              report->loss_best, report->heldout_first, report->heldout_best, report->seconds,
              (int)report->best_step, (unsigned long long)report->device_bytes);
-    AR_TRY(ar_st_writer_metadata(w, "report", text));
+    AR_TRY(say(w, hash, "report", text));
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (!linears[i]) continue;
         const ar_scheme *s = &linears[i]->scheme;
         snprintf(name, sizeof name, "%s.scheme", block->linears[i].name);
         snprintf(text, sizeof text, "%d %d %d %d %d", (int)s->bits, (int)s->group, (int)s->zero,
                  (int)s->zero_min, (int)s->super);
-        AR_TRY(ar_st_writer_metadata(w, name, text));
+        AR_TRY(say(w, hash, name, text));
+    }
+    return AR_OK;
+}
+
+static ar_status declare_block(ar_st_writer *w, uint64_t *hash, const ar_block *block,
+                               ar_qlinear *const *linears, const ar_block_report *report) {
+    char name[160];
+    for (int32_t i = 0; i < block->linear_count; i++) {
+        if (!linears[i]) continue;
         part_tensor list[PART_TENSORS];
         int32_t count = list_tensors(list, linears[i]);
         for (int32_t k = 0; k < count; k++) {
             snprintf(name, sizeof name, "%s.%s", block->linears[i].name, list[k].suffix);
-            AR_TRY(ar_st_writer_declare(w, name, list[k].dtype, 2,
-                                        (const int64_t[]){linears[i]->O, list[k].cols}));
+            AR_TRY(declare(w, hash, name, list[k].dtype, (const int64_t[]){linears[i]->O, list[k].cols}, 2,
+                           list[k].data, list[k].bytes));
         }
-        AR_TRY(declare_extras(w, &block->linears[i], linears[i]));
+        AR_TRY(declare_extras(w, hash, &block->linears[i], linears[i]));
     }
-    if (report->history)
-        AR_TRY(ar_st_writer_declare(w, "history", "F32", 1, (const int64_t[]){report->step_count}));
-    return AR_OK;
+    if (!report->history) return AR_OK;
+    return declare(w, hash, "history", "F32", (const int64_t[]){report->step_count}, 1, report->history,
+                   (size_t)report->step_count * sizeof(float));
 }
 
 ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears,
                          const ar_block_report *report) {
     ar_status status = AR_OK;
-    char *path = NULL;
+    char *path = NULL, sum[20];
+    uint64_t hash = p->salt;
     ar_st_writer *w = NULL;
     AR_GO(block_path(p, &path, block->index));
     AR_GO(ar_st_writer_create(&w));
-    AR_GO(declare_block(w, block, linears, report));
+    AR_GO(say_all(w, &hash, block, linears, report));
+    AR_GO(declare_block(w, &hash, block, linears, report));
+    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)hash);
+    AR_GO(ar_st_writer_metadata(w, CHECKSUM, sum));
     AR_GO(ar_st_writer_begin(w, path));
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (!linears[i]) continue;
@@ -271,12 +371,90 @@ static ar_status load_linear(const ar_safetensors *st, const ar_linear *lin, ar_
     return AR_OK;
 }
 
+/* Does the file hold what was written, of this block, by a run with this manifest? */
+static bool is_undamaged(const ar_part *p, const ar_safetensors *st, int32_t block) {
+    const char *key, *value, *found = ar_safetensors_metadata(st, CHECKSUM),
+                             *own = ar_safetensors_metadata(st, "block");
+    uint64_t hash = p->salt;
+    char sum[20], name[12];
+    snprintf(name, sizeof name, "%d", (int)block);
+    if (!found || !own || strcmp(own, name) != 0) return false;
+    for (int64_t i = 0; (key = ar_safetensors_metadata_at(st, &value, i)); i++)
+        if (strcmp(key, CHECKSUM) != 0) hash = hash_text(hash_text(hash, key), value);
+    for (int64_t i = 0; i < ar_safetensors_count(st); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(st, i);
+        hash += hash_tensor(t->name, t->dtype, t->dims, t->dim_count, t->data, (size_t)t->bytes);
+    }
+    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)hash);
+    return strcmp(found, sum) == 0;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Where the file of a block that was found undamaged is remembered. */
+static ar_status seen_file(struct stat **file, ar_part_seen *seen, int32_t block) {
+    if (block >= seen->count) {
+        int32_t count = block < 31 ? 32 : 2 * (block + 1);
+        struct stat *files = ar__alloc((size_t)count, sizeof *files);
+        if (!files) return AR_ERR_MEMORY;
+        if (seen->count) memcpy(files, seen->files, (size_t)seen->count * sizeof *files);
+        free(seen->files);
+        seen->files = files;
+        seen->count = count;
+    }
+    *file = &seen->files[block];
+    return AR_OK;
+}
+
+/* Errors: CHECK for a damaged file. Each is read whole once, and again only where it is another file. */
 static ar_status open_block(const ar_part *p, ar_safetensors **st, int32_t block) {
     char *path = NULL;
+    struct stat at, *seen = NULL;
+    ar_status status = AR_OK;
+    *st = NULL;
     AR_TRY(block_path(p, &path, block));
-    ar_status status = ar_safetensors_open(st, path);
+    AR_GO(seen_file(&seen, p->seen, block));
+    if (stat(path, &at) != 0) AR_GO(ar__fail(AR_ERR_IO, "%s: cannot stat: %s", path, strerror(errno)));
+    status = ar_safetensors_open(st, path);
+    bool damaged = status == AR_ERR_FORMAT ||
+                   (status == AR_OK && !is_same_file(seen, &at) && !is_undamaged(p, *st, block));
+    if (status == AR_OK && !damaged) *seen = at;
+    if (damaged) status = ar__fail(AR_ERR_CHECK, "%s: found a damaged file of the state", path);
+done:
+    if (status != AR_OK) {
+        ar_safetensors_close(*st);
+        *st = NULL;
+    }
     free(path);
     return status;
+}
+
+int32_t ar__part_count(const char *dir) {
+    int32_t count = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        int block, end = 0;
+        count +=
+            sscanf(e->d_name, "block-%5d.safetensors%n", &block, &end) == 1 && end > 0 && !e->d_name[end];
+    }
+    if (d) closedir(d);
+    return count;
+}
+
+bool ar__part_finished(const ar_part *p, int32_t block) {
+    char *path = NULL;
+    ar_safetensors *st = NULL;
+    if (block_path(p, &path, block) != AR_OK) return false;
+    ar_status status = ar_path_exists(path) ? open_block(p, &st, block) : AR_ERR_IO;
+    if (status == AR_OK)
+        ar_safetensors_close(st);
+    else if (ar_path_exists(path))
+        remark(p, "%s: the block is done again", ar_error());
+    free(path);
+    return status == AR_OK;
 }
 
 ar_status ar__part_load(const ar_part *p, const ar_block *block, ar_qlinear **list) {

@@ -1,8 +1,10 @@
 /* OUT.part/: the state of an unfinished quantization. One safetensors file per finished block, written whole
- * or not at all, and manifest.json, which names everything the result depends on. */
+ * or not at all, and manifest.json, which names everything the result depends on. Each carries a checksum of
+ * all it says; that of a block begins with the manifest's, so that it vouches for the run too. */
 #ifndef AR_PART_H
 #define AR_PART_H
 #include "ar_host.h"
+#include <sys/stat.h>
 
 #define AR_PART_FIELDS 32
 typedef struct ar_part_field {
@@ -16,16 +18,30 @@ typedef struct ar_part_manifest {
 /* Appends a field; printf-style value. */
 void ar__part_manifest_add(ar_part_manifest *m, const char *name, const char *format, ...);
 
+typedef struct ar_part_seen {
+    struct stat *files; /* (count) of the blocks found undamaged */
+    int32_t count;
+} ar_part_seen;
 typedef struct ar_part {
     char *dir;
+    uint64_t salt; /* where the checksums of blocks begin */
+    ar_part_seen *seen;
+    const ar_observer *observer;
 } ar_part;
-/* A field of the state in dir, or "" when there is none; to be freed. Errors: FORMAT, IO, MEMORY. */
+/* A field of the state in dir, or "" when there is none or it is damaged; to be freed. Errors: FORMAT, IO,
+ * MEMORY. */
 ar_status ar__part_recorded(char **value, const char *dir, const char *name);
+/* How many blocks dir holds, damaged ones too. */
+int32_t ar__part_count(const char *dir);
 /* Opens dir. With resume an existing state must have the same manifest (USAGE names the first field that
- * differs, found and expected); without, an existing state is removed. Nobody else works in dir: its
- * ar_workplace is open. */
-ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume);
+ * differs, found and expected); a damaged or missing one is written anew, which is remarked, as is that there
+ * is no state at all. Without, an existing state is removed. Nobody else works in dir: its ar_workplace is
+ * open. observer may be NULL, and is kept. */
+ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume,
+                        const ar_observer *observer);
 void ar__part_close(ar_part *p);
+/* Whether the block need not be done: it is there and undamaged. A damaged one is remarked. What loads blocks
+ * fails with CHECK on one that was damaged since. */
 bool ar__part_finished(const ar_part *p, int32_t block);
 ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears,
                          const ar_block_report *report);
