@@ -4,6 +4,7 @@
 #include "op_check.h"
 #include "ar_error.h"
 #include "ar_host.h"
+#include "tap.h"
 
 enum { HIDDEN = 32, HEADS = 4, KV = 2, D = 8, INNER = 48, VOCAB = 40, LAYERS = 2, T = 12, PAIRS = D / 2 };
 enum { Q, K, V, O, GATE, UP, DOWN, LINEARS };
@@ -352,6 +353,44 @@ static void taps_case(ar_device *device, void *ctx) {
 
 static void two_taps_see_what_one_sees(void **state) { (void)state, on_every_device(taps_case); }
 
+static bool any_above_zero(const ar_tensor *t) {
+    float *x = check_read(t);
+    bool any = false;
+    for (int64_t i = 0; i < ar_tensor_count(t); i++) {
+        assert_true(isfinite(x[i]));
+        any = any || x[i] > 0;
+    }
+    free(x);
+    return any;
+}
+
+/* What holds for any row of taps.def: the tap sees every linear's input, and what passes stays what it is. */
+static void each_tap(ar_device *device, void *ctx) {
+    const gemma *m = ctx;
+    ar_block_weights w;
+    float *none[2][LINEARS];
+    CHECK_OK(ar_block_weights_init(&w, &m->blocks[0], device));
+    float *plain = look_run(device, m, &w.hook, NULL, 0, none);
+    for (int32_t k = 0; k < AR__TAP_COUNT; k++) {
+        uint32_t wanted[LINEARS];
+        ar__taps taps;
+        for (int32_t i = 0; i < LINEARS; i++) wanted[i] = 1u << k;
+        CHECK_OK(ar__taps_init(&taps, device, &m->blocks[0], &w.hook, wanted));
+        float *tapped = look_run(device, m, ar__taps_hook(&taps), NULL, 0, none);
+        CHECK_OK(ar__taps_finish(&taps));
+        assert_memory_equal(plain, tapped, sizeof *plain * T * HIDDEN);
+        for (int32_t i = 0; i < LINEARS; i++)
+            assert_true(any_above_zero(ar__taps_at(&taps, (ar__tap_id)k, i)));
+        print_message("%s, tap %s: seen\n", check_name(device), taps.layers[k].tap->name);
+        ar__taps_deinit(&taps);
+        free(tapped);
+    }
+    free(plain);
+    ar_block_weights_deinit(&w);
+}
+
+static void every_tap_sees_every_input(void **state) { (void)state, on_every_device(each_tap); }
+
 /* ---- what falls through ---- */
 
 typedef struct calls {
@@ -481,6 +520,7 @@ int main(void) {
         cmocka_unit_test(norms_behind_branches_evaluate),
         cmocka_unit_test(norms_behind_branches_generate),
         cmocka_unit_test(two_taps_see_what_one_sees),
+        cmocka_unit_test(every_tap_sees_every_input),
         cmocka_unit_test(groups_fall_through_where_no_part_is_overridden),
         cmocka_unit_test(head_gradient_is_its_difference),
         cmocka_unit_test(heads_agree_however_they_are_stored),

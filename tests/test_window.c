@@ -354,6 +354,7 @@ static void each_trainable(ar_device *device, void *ctx) {
     open_model(&m);
     for (int32_t k = 0; (tuned_by = ar__trainable_at(k)); k++) {
         assert_non_null(tuned_by->name);
+        print_message("%s, trainable %s:\n", check_name(device), tuned_by->name);
         walk_as(device, m, &pair, 0, INFINITY);
     }
     ar_random_model_close(m);

@@ -32,8 +32,9 @@ typedef struct ar__tune_desc {
     const int32_t *order; /* tests: (iters, batch) sample indices for every block; NULL = own sampler */
     const char *spill_dir;
     uint64_t spill_above_bytes;
-    int32_t block_limit; /* tune this many blocks (0 = all); the rest is rtn */
-    uint32_t taps;       /* ar_method.taps */
+    int32_t block_limit;              /* tune this many blocks (0 = all); the rest is rtn */
+    uint32_t taps;                    /* ar_method.taps */
+    const ar_method_options *options; /* for the method's own ar__block_method: the engine reads none */
 } ar__tune_desc;
 
 /* ---- tune.c: the tuning engine; methods configure it ---- */
@@ -42,7 +43,7 @@ typedef struct ar__tuned_block {
     const ar_block_weights *weights; /* float weights on the device */
     const bool *skip;                /* per linear: stays float */
     const ar_scheme *schemes;        /* per linear */
-    ar_tensor *const *importance;    /* per linear: of its inputs, for double-quantized schemes; NULL = 1 */
+    const ar__taps *taps;            /* what they saw of its linears' inputs; NULL = nothing */
     ar_qlinear *q;                   /* per linear: the result, initialised where !skip[i] */
 } ar__tuned_block;
 

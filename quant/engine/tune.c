@@ -257,7 +257,7 @@ static ar_status list_sites(tuner *t, bool *any) {
         const ar__tuned_block *b = &u->tuned[k];
         for (int32_t i = 0; i < b->weights->block->linear_count; i++) {
             if (b->skip[i]) continue;
-            const ar_tensor *importance = b->importance ? b->importance[i] : NULL;
+            const ar_tensor *importance = ar__taps_at(b->taps, AR__TAP_importance, i);
             t->sites[k * AR_MAX_LINEARS + i] =
                 (site){.site = {b->weights->linears[i], importance, b->schemes[i]}, .q = &b->q[i]};
             *any = true;

@@ -169,8 +169,7 @@ static ar_status run_method(walk *w, span *s, ar_block_report *report) {
     if (!tuned || !frozen) AR_GO(AR_ERR_MEMORY);
     for (int32_t k = 0; k < s->count; k++) {
         slot *t = &s->slots[k];
-        tuned[k] = (ar__tuned_block){&t->weights, t->skip, t->schemes,
-                                     t->taps.layers[AR__TAP_importance].list, t->q};
+        tuned[k] = (ar__tuned_block){&t->weights, t->skip, t->schemes, &t->taps, t->q};
     }
     for (int32_t k = 0; k < s->ahead; k++) frozen[k] = &s->slots[s->count + k].weights;
     ar__tune_unit unit = {.tuned = tuned,

@@ -46,5 +46,7 @@ ar_status ar__taps_init(ar__taps *t, ar_device *device, const ar_block *block, c
 /* The topmost of the stack, or base where nothing is wanted. */
 const ar_hook *ar__taps_hook(const ar__taps *t);
 ar_status ar__taps_finish(ar__taps *t);
+/* What a tap made of linear i's input; NULL where it was not wanted, or t is NULL. */
+const ar_tensor *ar__taps_at(const ar__taps *t, ar__tap_id k, int32_t i);
 void ar__taps_deinit(ar__taps *t); /* also of zeros */
 #endif

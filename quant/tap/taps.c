@@ -49,6 +49,10 @@ ar_status ar__taps_finish(ar__taps *t) {
     return AR_OK;
 }
 
+const ar_tensor *ar__taps_at(const ar__taps *t, ar__tap_id k, int32_t i) {
+    return t ? t->layers[k].list[i] : NULL;
+}
+
 void ar__taps_deinit(ar__taps *t) {
     for (int32_t k = 0; k < AR__TAP_COUNT; k++)
         for (int32_t i = 0; i < AR_MAX_LINEARS; i++) ar_tensor_destroy(t->layers[k].list[i]);
