@@ -192,9 +192,11 @@ anyround() { # stdout is the caller's; a failure ends the run
     "$program" "$@" -q 2>>stderr </dev/null || exit 1
 }
 on_device() { anyround "$@" --device "$device"; }
+# Without the options in JSON, which older programs do not print; reports have them.
 timeless() { # timeless NAME: stdin without times, speeds, memory and version is the text NAME
     local number='-?[0-9][-+.0-9e]*' keys='seconds|[a-z]*_tps|[a-z]*_gbs|device_high_water|device_budget'
     sed -E "s/\"($keys)\":([[:space:]]*)$number/\"\1\":\2-/g
+        /^\t\"options\":/,/^\t\}/d
         s|(<td>[0-9.]+</td>){2}</tr>\$|</tr>|; /<td>(vram|version)<\/td>/d" >"texts/$1"
 }
 output() { # output OPTION...: where to

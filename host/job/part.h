@@ -6,7 +6,7 @@
 #include "ar_host.h"
 #include <sys/stat.h>
 
-#define AR_PART_FIELDS 32
+#define AR_PART_FIELDS (AR_MAX_OPTIONS + 16) /* every option of a method, and what any run has */
 typedef struct ar_part_field {
     const char *name;
     char value[160];

@@ -632,6 +632,7 @@ report)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
     grep -q '<polyline' r.html || die 'no plot in the report'
     grep -q '"device_high_water"' out || die 'no memory in the JSON'
+    grep -q '"samples":.*"6 x 32"' out || die 'no options in the JSON'
     ! grep -q "$dir" r.html || die 'the report names the output path' ;;
 kept_float) # what a format cannot hold is named in the remarks, the report and the config
     keeps=(quantize "$model" -o o --method rtn --format auto_round --group 96)
