@@ -515,7 +515,7 @@ static void heads_agree_however_they_are_stored(void **state) {
     (void)state, on_every_device(both_heads_case);
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* test_hooks [NAME]: the tests of that name only */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(norms_behind_branches_evaluate),
         cmocka_unit_test(norms_behind_branches_generate),
@@ -525,5 +525,6 @@ int main(void) {
         cmocka_unit_test(head_gradient_is_its_difference),
         cmocka_unit_test(heads_agree_however_they_are_stored),
     };
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

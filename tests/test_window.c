@@ -374,12 +374,13 @@ static void windows_out_of_bounds_are_refused(void **state) {
                          AR_ERR_ARG);
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* test_window [NAME]: the tests of that name only */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(offsets_of_two_blocks_have_the_gradients_of_central_differences_behind_a_third),
         cmocka_unit_test(windows_deliver_every_block_once_and_beat_rtn),
         cmocka_unit_test(every_trainable_lowers_the_loss_of_a_window),
         cmocka_unit_test(windows_out_of_bounds_are_refused),
     };
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
