@@ -4,6 +4,7 @@
 #ifndef AR_HOST_H
 #define AR_HOST_H
 #include "ar_quant.h"
+#include <time.h>
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -300,21 +301,34 @@ typedef struct ar_chat ar_chat;
 typedef struct ar_chat_message {
     const char *role, *content;
 } ar_chat_message; /* "system", "user", "assistant"; UTF-8 */
-/* The model's template (chat_template.jinja, tokenizer_config.json, GGUF's tokenizer.chat_template),
- * recognised by its marks: ChatML, Llama-2, Llama-3, Mistral, Gemma, Phi-3; anything else is plain text, the
- * messages as lines. date is what templates that ask for today's say ("21 Nov 2026"); NULL = the one they
- * fall back to. */
-ar_status ar_chat_open(ar_chat **c, const ar_open_model *m, const char *date);
-ar_status ar_chat_parse(ar_chat **c, const char *template_text, const char *bos, const char *eos,
-                        const char *date);
+/* What a template is told besides the messages. */
+typedef struct ar_chat_desc {
+    const char *template_text;   /* Jinja; NULL = none: messages are plain text, lines */
+    const char *what;            /* names it in errors; NULL = "chat template" */
+    const char *bos, *eos, *unk; /* bos_token and its kin; NULL = the model has none */
+    const struct tm *now;        /* what strftime_now says; NULL = the template does not have it */
+} ar_chat_desc;
+/* Templates are rendered by an interpreter of the Jinja that published ones use, to the text that
+ * transformers' apply_chat_template gives; they reach nothing, and steps, memory and depth are bounded. One
+ * with something in it that the interpreter does not know, or that is no Jinja, leaves plain text and a note
+ * that names what was found. Errors: MEMORY. */
+ar_status ar_chat_create(ar_chat **c, const ar_chat_desc *desc);
+/* With the model's template (chat_template.jinja, tokenizer_config.json, GGUF's tokenizer.chat_template), or
+ * the one in template_file where that is not NULL, and its tokens. Errors: IO, FORMAT (of the files), MEMORY.
+ */
+ar_status ar_chat_open(ar_chat **c, const ar_open_model *m, const char *template_file, const struct tm *now);
 void ar_chat_close(ar_chat *c);
-const char *ar_chat_name(const ar_chat *c); /* "ChatML", …, "plain text" */
 bool ar_chat_is_plain(const ar_chat *c);
-const char *ar_chat_turn_end(const ar_chat *c); /* the token that ends an answer besides EOS; "" if none */
-/* The text apply_chat_template gives, with special tokens (BOS too) spelled out; generate = up to where the
- * answer begins. free(). Errors: ARG (roles out of turn where the template refuses that), UNSUPPORTED (a
- * system message ditto). */
-ar_status ar_chat_render(char **text, const ar_chat *c, const ar_chat_message *messages, int32_t count,
+/* One line that says why the messages are plain text although there is a template; NULL = there is no such
+ * reason. Rendering may bring it about. */
+const char *ar_chat_note(const ar_chat *c);
+/* The special token that the template puts behind an answer; -1 = none. Errors: MEMORY. */
+ar_status ar_chat_turn_end(int32_t *id, const ar_chat *c, const ar_tokenizer *t);
+/* The conversation's text, with special tokens (BOS too, where the template writes one) spelled out;
+ * generate = up to where the answer begins. free(). Errors: ARG (the template refuses the conversation, with
+ * its reason), FORMAT (what Jinja refuses too, content that is no UTF-8, no end within the bounds), MEMORY.
+ */
+ar_status ar_chat_render(char **text, ar_chat *c, const ar_chat_message *messages, int32_t count,
                          bool generate);
 
 /* ---- formats: rows of formats.def ---- */

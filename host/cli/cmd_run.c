@@ -113,7 +113,9 @@ static ar_status check_options(const ar_run_options *o, const ar_common *common,
     if (o->prompt && o->file) return ar__fail(AR_ERR_USAGE, "--prompt and --file: expected one of them");
     if (o->chat && (o->ids || common->json || o->file))
         return ar__fail(AR_ERR_USAGE, "--ids, --file and --json have no effect with --interactive");
-    if (!o->chat && o->system) return ar__fail(AR_ERR_USAGE, "--system has no effect without --interactive");
+    if (!o->chat && (o->system || o->template_file))
+        return ar__fail(AR_ERR_USAGE, "%s has no effect without --interactive",
+                        o->system ? "--system" : "--chat-template");
     return AR_OK;
 }
 
@@ -141,6 +143,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          0.01, 100.0, NULL},
         {"--interactive|-i", AR_OPT_FLAG, &o.chat, NULL, "chat, in the model's template", 0, 0, NULL},
         {"--system", AR_OPT_STRING, &o.system, "TEXT", "the conversation's system message", 0, 0, NULL},
+        {"--chat-template", AR_OPT_STRING, &o.template_file, "FILE",
+         "a Jinja template for the conversation (the model's own)", 0, 0, NULL},
         {"--ids", AR_OPT_FLAG, &o.ids, NULL, "print token ids instead of text", 0, 0, NULL},
     };
     int positional;

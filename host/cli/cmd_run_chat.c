@@ -44,14 +44,23 @@ static void talk_deinit(talk *t) {
     free(t->messages);
 }
 
+static void note_plain(const ar_chat *chat) {
+    const char *why = ar_chat_note(chat);
+    fprintf(stderr, "note: %s%smessages go to the model as plain lines\n",
+            why ? why : "the model has no chat template", why ? ", which is not known here: " : ": ");
+}
+
 /* Ids of the conversation up to where the answer begins. */
-static ar_status encode_talk(int32_t **ids, int64_t *count, const ar_open_model *m, const ar_chat *chat,
+static ar_status encode_talk(int32_t **ids, int64_t *count, const ar_open_model *m, ar_chat *chat,
                              const talk *t) {
     char *text = NULL;
-    int32_t *body = NULL, bos = ar_chat_is_plain(chat) ? m->config.bos : -1;
+    bool plain = ar_chat_is_plain(chat);
+    int32_t *body = NULL, bos;
     int64_t n = 0;
     ar_status status;
     AR_TRY(ar_chat_render(&text, chat, t->messages, t->count, true));
+    if (!plain && ar_chat_is_plain(chat)) note_plain(chat);
+    bos = ar_chat_is_plain(chat) ? m->config.bos : -1;
     AR_GO(ar_tokenizer_encode(m->tokenizer, &body, &n, text, strlen(text), true));
     *count = n + (bos >= 0);
     *ids = ar__alloc((size_t)*count + 1, sizeof **ids);
@@ -66,7 +75,7 @@ done:
 
 /* Puts the conversation into gen->ids, without its beginning where the context does not hold it and an
  * answer. */
-static ar_status fit_talk(ar_generation *gen, const ar_chat *chat, talk *t, const ar_common *common) {
+static ar_status fit_talk(ar_generation *gen, ar_chat *chat, talk *t, const ar_common *common) {
     int64_t context = ar_session_context(gen->session), room = context / 4 < 64 ? context / 4 : 64;
     bool forgot = false;
     for (;;) {
@@ -104,7 +113,7 @@ static ar_status keep_answer(const ar_generation *gen, talk *t) {
     return status;
 }
 
-static ar_status answer(ar_generation *gen, const ar_chat *chat, talk *t, const ar_run_options *o,
+static ar_status answer(ar_generation *gen, ar_chat *chat, talk *t, const ar_run_options *o,
                         const ar_common *common, const char *line) {
     AR_TRY(add_message(t, "user", line));
     AR_TRY(fit_talk(gen, chat, t, common));
@@ -117,7 +126,7 @@ static ar_status answer(ar_generation *gen, const ar_chat *chat, talk *t, const 
     return keep_answer(gen, t);
 }
 
-static ar_status converse(ar_generation *gen, const ar_chat *chat, talk *t, const ar_run_options *o,
+static ar_status converse(ar_generation *gen, ar_chat *chat, talk *t, const ar_run_options *o,
                           const ar_common *common) {
     ar_status status = AR_OK;
     char *line = NULL;
@@ -143,25 +152,15 @@ ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_op
     ar_generation gen = {0};
     ar_chat *chat = NULL;
     talk t = {.system = o->system};
-    char date[32];
     time_t now = time(NULL);
     ar_status status;
-    strftime(date, sizeof date, "%d %b %Y", localtime(&now));
-    AR_GO(ar_chat_open(&chat, m, date));
+    AR_GO(ar_chat_open(&chat, m, o->template_file, localtime(&now)));
     if (ar_chat_is_plain(chat))
-        fprintf(stderr,
-                "note: the model has no chat template known here: messages go to it as plain lines\n");
+        note_plain(chat);
     else if (!common->quiet)
-        fprintf(stderr, "chat template: %s\n", ar_chat_name(chat));
+        fprintf(stderr, "chat template: %s\n", o->template_file ? o->template_file : "the model's own");
     AR_GO(ar_generation_init(&gen, m, device, o, common, o->context));
-    const char *end = ar_chat_turn_end(chat);
-    if (end[0]) {
-        int32_t *ids = NULL;
-        int64_t n = 0;
-        AR_GO(ar_tokenizer_encode(m->tokenizer, &ids, &n, end, strlen(end), true));
-        if (n == 1) gen.stops[1] = ids[0];
-        free(ids);
-    }
+    AR_GO(ar_chat_turn_end(&gen.stops[1], chat, m->tokenizer));
     AR_GO(converse(&gen, chat, &t, o, common));
 done:
     talk_deinit(&t);

@@ -844,10 +844,25 @@ chat)
     grep -q 'no chat template' err || die 'nothing about the missing template'
     [ "$(grep -c 'decode' err)" = 2 ] || die 'expected two answers'
     cp -r "$model" templated
-    printf '{"chat_template": "{{ bos_token }}[INST] <<SYS>>"}' >templated/tokenizer_config.json
-    printf 'Who is there?\n' | "$program" run templated -i -n 8 -c 64 --system Sing -p Hello >out 2>err ||
+    template='{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}'
+    printf '{"chat_template": "%s"}' "$template" >templated/tokenizer_config.json
+    printf 'Who is there?\n' | "$program" run templated -i -n 8 -c 128 --system Sing -p Hello >out 2>err ||
         { cat err >&2; die 'chat failed'; }
-    grep -q 'chat template: Llama-2' err || die 'the template was not recognised'
+    grep -q "chat template: the model's own" err || die 'the template was not used'
+    [ "$(grep -c 'decode' err)" = 2 ] || die 'expected two answers'
+    # one that is not known is named once
+    echo '{% for m in messages %}{{ m.content|nosuch }}{% endfor %}' >given.jinja
+    printf 'Who is there?\nWho?\n' | "$program" run "$model" -i -n 4 --chat-template given.jinja >out 2>err ||
+        { cat err >&2; die 'chat failed'; }
+    [ "$(grep -c 'note: given.jinja: line 1: found the filter "nosuch".*plain lines' err)" = 1 ] ||
+        { cat err >&2; die 'the filter was not named, or not once'; }
+    printf 'Who?\n' >given.jinja
+    run 0 run "$model" -i -n 4 -p Hello --chat-template given.jinja </dev/null
+    says 'chat template: given.jinja'
+    run 1 run "$model" -i -p Hello --chat-template nowhere.jinja; says nowhere.jinja
+    run 2 run "$model" -p Hello --chat-template given.jinja; says '--chat-template has no effect'
+    echo "{{ raise_exception('no such role') }}" >given.jinja
+    run 1 run "$model" -i -p Hello --chat-template given.jinja; says 'the template refuses this: no such role'
     # a conversation longer than the context goes on without its beginning
     for i in 1 2 3 4 5 6; do echo 'Tell me, what is the matter with the king of France today?'; done >lines
     "$program" run "$model" -i -n 12 -c 64 --greedy <lines >out 2>err ||
