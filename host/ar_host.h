@@ -514,12 +514,18 @@ int32_t ar_sample(const float *logits, int64_t vocab, const ar_sampling *s, uint
  * multiplied, once each. 1 changes nothing. */
 void ar_sample_penalize(float *logits, int64_t vocab, const int32_t *recent, int64_t count, float penalty);
 
-/* ---- calibration data (calib.c) ---- */
+/* ---- calibration data (calib.c, calib_windows.c, calib_read.c) ---- */
 
-/* Samples of T tokens: a text file encoded whole and cut, or drawn from the float model itself (path NULL).
- */
-ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *path,
-                        int32_t count, int32_t T, uint64_t seed, const ar_observer *observer);
+/* Samples of T tokens (at most the context): windows spread evenly over the texts in paths (path_count), or
+ * without any drawn from the float model itself. The same files give the same samples. A text is encoded
+ * whole; where the name ends in .jsonl every line that is not blank is an object with "messages" (a list of
+ * objects with role and content, through the model's chat template) or "text" (behind BOS). Fewer samples
+ * than count, with a remark, where the texts hold no more; any run of them is spread over the texts.
+ * Errors: USAGE (no whole sample; count < 1 or T < 2), UNSUPPORTED (no tokenizer), FORMAT names file and
+ * line, IO, MEMORY; without texts the device's. */
+ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *const *paths,
+                        int32_t path_count, int32_t count, int32_t T, uint64_t seed,
+                        const ar_observer *observer);
 void ar_samples_deinit(ar_samples *s);
 
 #ifdef __cplusplus

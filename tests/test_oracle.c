@@ -29,7 +29,7 @@ static const struct {
 
 static void first_batches(ar_device *device, void *ctx) {
     oracle_story s;
-    oracle_open(&s, device, ctx);
+    oracle_open(&s, ctx);
     for (int i = 0; i < ORACLE_RUNS; i++)
         if (strcmp(oracle_runs[i].model, s.of->name) == 0) oracle_first_loss(device, &s, &oracle_runs[i]);
     oracle_close(&s);
@@ -37,7 +37,7 @@ static void first_batches(ar_device *device, void *ctx) {
 
 static void errors(ar_device *device, void *ctx) {
     oracle_story s;
-    oracle_open(&s, device, ctx);
+    oracle_open(&s, ctx);
     for (size_t i = 0; i < sizeof rtn_rows / sizeof *rtn_rows; i++)
         if (strcmp(rtn_rows[i].model, s.of->name) == 0)
             oracle_errors(device, &s, &(oracle_run){rtn_rows[i].model, rtn_rows[i].setting, 0, {0}},
@@ -47,7 +47,7 @@ static void errors(ar_device *device, void *ctx) {
 
 static void behind(ar_device *device, void *ctx) {
     oracle_story s;
-    oracle_open(&s, device, ctx);
+    oracle_open(&s, ctx);
     for (int i = 0; i < ORACLE_QUICK; i++) oracle_behind_tuned_block(device, &s, &oracle_runs[i], NULL);
     oracle_close(&s);
 }
@@ -56,7 +56,7 @@ static int32_t dumps_found;
 
 static void dumps(ar_device *device, void *ctx) {
     oracle_story s;
-    oracle_open(&s, device, ctx);
+    oracle_open(&s, ctx);
     for (int i = 0; i < ORACLE_RUNS; i++) {
         const oracle_run *run = &oracle_runs[i];
         char path[4096];

@@ -23,7 +23,7 @@ typedef void (*run_case)(ar_device *device, const oracle_story *s, const oracle_
 
 static void each_setting(ar_device *device, void *ctx) {
     oracle_story s;
-    oracle_open(&s, device, &tiny);
+    oracle_open(&s, &tiny);
     assert_int_equal(s.m->model.block_count, 2);
     for (int i = 0; i < SETTINGS; i++) {
         char path[128];

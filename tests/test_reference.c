@@ -122,7 +122,7 @@ static const oracle_run demo_runs[ORACLE_QUICK] = {
 
 static void first_steps(ar_device *device, const oracle_model *of, const oracle_run *runs) {
     oracle_story s;
-    oracle_open(&s, device, of);
+    oracle_open(&s, of);
     for (int i = 0; i < ORACLE_QUICK; i++) oracle_first_loss(device, &s, &runs[i]);
     oracle_close(&s);
 }

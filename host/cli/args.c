@@ -47,6 +47,15 @@ static ar_status parse_size(const ar_option *o, const char *text) {
     return AR_OK;
 }
 
+static ar_status add_value(const ar_option *o, const char *text) {
+    ar_option_list *list = o->out;
+    if (list->count == AR_OPTION_REPEATS)
+        return ar__fail(AR_ERR_USAGE, "%s: found it more than %d times, expected fewer", o->name,
+                        AR_OPTION_REPEATS);
+    list->text[list->count++] = text;
+    return AR_OK;
+}
+
 static ar_status set_value(const ar_option *o, const char *text) {
     switch (o->kind) {
     case AR_OPT_FLAG: *(bool *)o->out = true; return AR_OK;
@@ -54,6 +63,7 @@ static ar_status set_value(const ar_option *o, const char *text) {
     case AR_OPT_INT: return parse_int(o, text);
     case AR_OPT_REAL: return parse_real(o, text);
     case AR_OPT_SIZE: return parse_size(o, text);
+    case AR_OPT_LIST: return add_value(o, text);
     case AR_OPT_HEADING: break;
     }
     return AR_OK;

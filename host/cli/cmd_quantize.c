@@ -3,7 +3,8 @@
 #include <string.h>
 
 typedef struct job_options {
-    const char *out, *method, *type, *embedding_type, *head_type, *format, *calib, *report;
+    const char *out, *method, *type, *embedding_type, *head_type, *format, *report;
+    ar_option_list calib;
     int64_t bits, group;
     bool sym, asym, resume, widen, allow_float, has_method, has_group, has_calib;
 } job_options;
@@ -109,6 +110,17 @@ static ar_status find_method(const char *name) {
     return ar__fail(AR_ERR_USAGE, "--method: found '%s', expected %s", name, list);
 }
 
+static ar_status take_calib(ar_option_list *files, const ar_option_list *given) {
+    for (int32_t i = 0; i < given->count; i++) {
+        if (strcmp(given->text[i], "self") != 0) continue;
+        return given->count == 1
+                   ? AR_OK
+                   : ar__fail(AR_ERR_USAGE, "--calib: found self beside a file, expected one or the other");
+    }
+    *files = *given;
+    return AR_OK;
+}
+
 static ar_status make_request(ar_quantize_request *r, const job_options *o, const ar_offers *offers) {
     if (!o->out) return ar__fail(AR_ERR_USAGE, "anyround quantize: -o OUT is needed");
     AR_TRY(find_method(o->method));
@@ -119,7 +131,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->report = o->report;
     r->resume = o->resume;
     r->allow_float = o->allow_float;
-    r->calib = o->calib && strcmp(o->calib, "self") != 0 ? o->calib : NULL;
+    AR_TRY(take_calib(&r->calib, &o->calib));
     return make_options(r, o, offers);
 }
 
@@ -149,8 +161,10 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--widen", AR_OPT_FLAG, &o.widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
         {"--allow-float", AR_OPT_FLAG, &o.allow_float, NULL,
          "go on where most weights stay float, since the formats cannot hold them", 0, 0, NULL},
-        {"--calib", AR_OPT_STRING, &o.calib, "FILE|self",
-         "calibration text, or sampled from the model (default)", 0, 0, &o.has_calib},
+        {"--calib", AR_OPT_LIST, &o.calib, "FILE|self",
+         "calibration text, or .jsonl of conversations or texts; several by several --calib; or sampled from "
+         "the model (default)",
+         0, 0, &o.has_calib},
         {"--resume", AR_OPT_FLAG, &o.resume, NULL, "continue OUT.part", 0, 0, NULL},
         {"--report", AR_OPT_STRING, &o.report, "FILE", "write an HTML report", 0, 0, NULL},
     };

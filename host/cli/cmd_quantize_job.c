@@ -330,21 +330,25 @@ static ar_status settle_samples(job *j) {
     return o->method->settle ? o->method->settle(o, &j->observer) : AR_OK;
 }
 
+static void tell_calibration(const ar_option_list *files, int32_t count, int32_t T) {
+    fprintf(stderr, "calibration: %s", files->count ? files->text[0] : "self (sampled from the float model)");
+    for (int32_t i = 1; i < files->count; i++) fprintf(stderr, ", %s", files->text[i]);
+    fprintf(stderr, ", up to %d samples of %d tokens\n", (int)count, (int)T);
+}
+
 static ar_status make_samples(job *j) {
     if (!needs_samples(j)) return AR_OK;
     int32_t count = (int32_t)ar_method_options_get(&j->options, "samples"),
             T = (int32_t)ar_method_options_get(&j->options, "seqlen");
     if (T > j->model->model.max_tokens) T = j->model->model.max_tokens;
-    const char *path = j->r->calib;
-    if (!j->common.quiet)
-        fprintf(stderr, "calibration: %s, up to %d samples of %d tokens\n",
-                path ? path : "self (sampled from the float model)", (int)count, (int)T);
-    ar_status status = ar_calib_make(&j->samples, j->model, j->device, path, count, T,
+    const ar_option_list *files = &j->r->calib;
+    if (!j->common.quiet) tell_calibration(files, count, T);
+    ar_status status = ar_calib_make(&j->samples, j->model, j->device, files->text, files->count, count, T,
                                      (uint64_t)j->common.seed, &j->observer);
     ar_program_progress_end(&j->common);
     if (status == AR_ERR_USAGE) return ar_program_blame(status, "--seqlen");
     if (status == AR_ERR_UNSUPPORTED || status == AR_ERR_DEVICE_MEMORY)
-        return ar_program_blame(status, path ? "--calib" : "--calib FILE");
+        return ar_program_blame(status, files->count ? "--calib" : "--calib FILE");
     AR_TRY(status);
     return settle_samples(j);
 }

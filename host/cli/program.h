@@ -12,8 +12,16 @@ typedef enum ar_option_kind {
     AR_OPT_INT,    /* int64_t *, within [lo, hi] */
     AR_OPT_REAL,   /* double *, within [lo, hi] */
     AR_OPT_SIZE,   /* uint64_t *: bytes with K, M, G (powers of 1024) */
+    AR_OPT_LIST,   /* ar_option_list *: every value, in order */
     AR_OPT_HEADING /* no option: name and value stand in the manual above those that follow */
 } ar_option_kind;
+
+/* The values of an option that may be given several times. */
+#define AR_OPTION_REPEATS 32
+typedef struct ar_option_list {
+    const char *text[AR_OPTION_REPEATS];
+    int32_t count;
+} ar_option_list;
 
 typedef struct ar_option {
     const char *name; /* "--bits"; two names as "--group|-g" */

@@ -6,8 +6,8 @@
 typedef struct ar_quantize_request {
     const ar_common *common;
     const char *model, *out;
-    const char *calib;  /* NULL = sampled from the model */
-    const char *report; /* NULL = none */
+    ar_option_list calib; /* files; none = sampled from the model */
+    const char *report;   /* NULL = none */
     bool resume, allow_float;
     ar_output_plan plan;
     ar_method_options options; /* of the method that is run */

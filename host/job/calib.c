@@ -1,5 +1,6 @@
-/* Calibration samples: windows of a text, or sequences drawn from the float model itself, which needs no
- * data. */
+/* Calibration samples: windows of texts (calib_windows.c), or sequences drawn from the float model itself,
+ * which needs no data. */
+#include "calib.h"
 #include "ar_error.h"
 #include "session.h"
 #include <stdio.h>
@@ -16,37 +17,6 @@ void ar_samples_deinit(ar_samples *s) {
 static ar_status samples_init(ar_samples *s, int32_t count, int32_t T) {
     *s = (ar_samples){ar__alloc((size_t)count, (size_t)T * sizeof(int32_t)), count, T};
     return s->ids ? AR_OK : AR_ERR_MEMORY;
-}
-
-/* The first `count` windows of T tokens. */
-static ar_status from_file(ar_samples *s, const ar_open_model *m, const char *path, int32_t count, int32_t T,
-                           const ar_observer *o) {
-    ar_status status = AR_OK;
-    ar_file f = {0};
-    int32_t *ids = NULL;
-    int64_t n = 0;
-    if (!m->tokenizer)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, so the calibration text cannot be encoded",
-                        m->path);
-    AR_TRY(ar_file_open(&f, path));
-    AR_GO(ar_tokenizer_encode(m->tokenizer, &ids, &n, (const char *)f.data, (size_t)f.bytes, false));
-    if (n < T)
-        AR_GO(ar__fail(AR_ERR_USAGE, "%s: found %lld tokens, expected at least one sample of %d", path,
-                       (long long)n, (int)T));
-    if (n / T < count) {
-        char line[160];
-        snprintf(line, sizeof line,
-                 "the calibration text holds %lld samples of %d tokens, fewer than the %d asked for",
-                 (long long)(n / T), (int)T, (int)count);
-        if (o && o->warn) o->warn(o->ctx, line);
-        count = (int32_t)(n / T);
-    }
-    AR_GO(samples_init(s, count, T));
-    memcpy(s->ids, ids, (size_t)count * (size_t)T * sizeof *ids);
-done:
-    free(ids);
-    ar_file_close(&f);
-    return status;
 }
 
 /* The token every sequence starts with: BOS, or without one a random token. */
@@ -114,15 +84,16 @@ done:
     return status;
 }
 
-ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *path,
-                        int32_t count, int32_t T, uint64_t seed, const ar_observer *observer) {
+ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *const *paths,
+                        int32_t path_count, int32_t count, int32_t T, uint64_t seed,
+                        const ar_observer *observer) {
     *s = (ar_samples){0};
     if (T > m->model.max_tokens) T = m->model.max_tokens;
     if (count < 1 || T < 2)
         return ar__fail(AR_ERR_USAGE, "calibration: found %d samples of %d tokens, expected at least 1 of 2",
                         (int)count, (int)T);
-    ar_status status =
-        path ? from_file(s, m, path, count, T, observer) : from_model(s, m, device, count, T, seed, observer);
+    ar_status status = path_count > 0 ? ar__calib_from_files(s, m, paths, path_count, count, T, observer)
+                                      : from_model(s, m, device, count, T, seed, observer);
     if (status != AR_OK) ar_samples_deinit(s);
     return status;
 }

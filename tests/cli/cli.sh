@@ -524,6 +524,8 @@ resume_mismatch)
     for _ in $(seq 100); do [ -f o.gguf.part/manifest.json ] && break; sleep 0.1; done
     kill -INT $pid; wait $pid
     run 2 "${command[@]}" -o o.gguf --resume --seed 43; says 'seed'
+    run 2 "${command[@]}" -o o.gguf --resume --calib "$root/README.md"; says 'calibration'
+    run 2 "${command[@]}" -o o.gguf --resume --loss plain; says "loss is 'root+shift' there, expected 'plain'"
     [ -f o.gguf.part/manifest.json ] || die 'the state was lost' ;;
 not_finite) # little-endian f32 into one weight of a layer, and of the embedding
     spoil() { # NAME BYTES: element 5 of tensor NAME in the folder bad
@@ -577,6 +579,21 @@ not_finite) # little-endian f32 into one weight of a layer, and of the embedding
     nothing_left logits logits.part
     run 3 eval "$model" --ref bad --text "$text" --max-windows 1 -q; says 'bad: found a loss of -*nan'
     run 3 run bad -p 'ROMEO:' -n 4 -q; says 'bad: found only NaN among the logits of token' ;;
+calib) # several files, conversations; what the samples are is part of the state
+    quantize=(quantize "$model" -o o --format fake --group 32 --iters 1 --samples 4 --seqlen 32 --batch 2
+        --blocks 1)
+    printf '%s\n' '{"text": "The night is dark, and I am far from home. The night is long, my lord."}' \
+        '{"messages": [{"role": "user", "content": "Who is there in the dark, and far from home?"}]}' \
+        '{"text": "I am, and always was, a man of the night; the day is for others."}' >l.jsonl
+    head -c 3000 "$text" >a.txt
+    run 0 "${quantize[@]}" --calib a.txt --calib l.jsonl
+    says 'calibration: a.txt, l.jsonl, up to 4 samples of 32 tokens'
+    says 'no known chat template'
+    run 2 "${quantize[@]}" --calib a.txt --calib self; says 'found self beside a file'
+    printf '{"prompt": "a"}\n' >bad.jsonl
+    run 3 "${quantize[@]}" --calib bad.jsonl; says 'bad.jsonl: line 1: found neither messages nor text'
+    run 1 "${quantize[@]}" --calib a.txt --calib none.txt; says none.txt
+    nothing_left o.part ;;
 samples) # what is done with fewer samples than the options speak of
     few=(quantize "$model" --format auto_round --group 32 --iters 2 --seqlen 32)
     head -c 400 "$text" >short.txt
