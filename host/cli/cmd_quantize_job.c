@@ -312,12 +312,15 @@ done:
 /* The places of the run, all of them checked before any work. */
 static ar_status check_places(const job *j, const char *part_dir) {
     const ar_quantize_request *r = j->r;
-    const ar_input inputs[] = {{j->model->path, "the model"}, {r->calib, "the calibration text"}};
+    ar_input inputs[1 + AR_OPTION_REPEATS] = {{j->model->path, "the model"}};
+    int32_t count = 1;
+    for (int32_t i = 0; i < r->calib.count; i++)
+        inputs[count++] = (ar_input){r->calib.text[i], "the calibration text"};
     AR_TRY(ar__output_check(&r->plan, j->out, j->model->path));
-    AR_TRY(ar__output_check_inputs(&r->plan, j->out, inputs, 2));
-    AR_TRY(ar__path_check_inputs(part_dir, true, inputs, 2));
+    AR_TRY(ar__output_check_inputs(&r->plan, j->out, inputs, count));
+    AR_TRY(ar__path_check_inputs(part_dir, true, inputs, count));
     if (r->report) AR_TRY(ar__output_check_beside("--report", r->report, &r->plan, j->out, part_dir));
-    if (r->report) AR_TRY(ar__path_check_inputs(r->report, false, inputs, 2));
+    if (r->report) AR_TRY(ar__path_check_inputs(r->report, false, inputs, count));
     return ar__workplace_check(part_dir);
 }
 

@@ -44,7 +44,7 @@ static ar_status append_text(reading *r, const char *text, bool with_bos, bool s
 
 static ar_status open_chat(reading *r) {
     if (r->chat) return AR_OK;
-    AR_TRY(ar_chat_open(&r->chat, r->m, NULL));
+    AR_TRY(ar_chat_open(&r->chat, r->m, NULL, NULL));
     if (ar_chat_is_plain(r->chat) && r->observer && r->observer->warn)
         r->observer->warn(r->observer->ctx,
                           "the model has no known chat template: conversations are calibrated as plain text");
