@@ -369,6 +369,10 @@ const ar_method *ar_method_options_method(const ar_method_options *o, const ar_o
  * past the last one. */
 bool ar_method_options_record(const char **name, char *text, size_t bytes, const ar_method_options *o,
                               int32_t *at);
+/* Option i of the method as people read it: a choice's word, yes or no for a flag, and for a 0 that a rule
+ * replaces what stands there in linears of `scheme`; "" where 0 is no value but says that none was given. */
+void ar_method_options_show(char *text, size_t bytes, const ar_method_options *o, int32_t i,
+                            const ar_scheme *scheme);
 /* "--minmax-lr", "--no-minmax": how the row is written as an option. */
 void ar_option_row_spell(char *text, size_t bytes, const ar_option_row *row);
 

@@ -211,6 +211,26 @@ static void the_state_records_what_decides_the_result(void **state) {
     assert_false(ar_method_options_record(&name, text, sizeof text, &o, &at));
 }
 
+static void people_read_words_and_what_a_rule_gives(void **state) {
+    (void)state;
+    ar_method_options o;
+    char text[64];
+    const ar_scheme scheme = {.bits = 4, .group = 32, .zero = AR_ZERO_SYM};
+    static const char *const want[][2] = {{"iters", "40"},           {"lr", "0.025"},       {"minmax", "no"},
+                                          {"select", "batch"},       {"optimizer", "sign"}, {"blocks", ""},
+                                          {"quantized_input", "yes"}};
+    ar_method_options_init(&o, ar_method_find("signround"));
+    set(&o, "iters", "40");
+    set(&o, "minmax", "0");
+    set(&o, "select", "batch");
+    for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
+        int32_t i = 0;
+        while (strcmp(o.method->options[i].name, want[k][0]) != 0) i++;
+        ar_method_options_show(text, sizeof text, &o, i, &scheme);
+        assert_string_equal(text, want[k][1]);
+    }
+}
+
 /* Every method there is: names that a command line can tell apart, presets within their ranges, and what
  * recipes and writers name exists. */
 static void every_methods_rows_are_sound(void **state) {
@@ -251,6 +271,7 @@ int main(void) {
                                        cmocka_unit_test(zero_may_amount_to_another_method),
                                        cmocka_unit_test(a_method_checks_what_values_mean_together),
                                        cmocka_unit_test(the_state_records_what_decides_the_result),
+                                       cmocka_unit_test(people_read_words_and_what_a_rule_gives),
                                        cmocka_unit_test(every_methods_rows_are_sound)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,6 @@
 #include "output.h"
 #include "part.h"
 #include "quantize_job.h"
-#include "report.h"
 #include "tokenizer.h"
 #include "workplace.h"
 #include <cjson/cJSON.h>
@@ -26,10 +25,6 @@ typedef struct job {
     ar_part part;
     double start;
 } job;
-
-static bool stays_float(const job *j, const ar_block *block, int32_t i) {
-    return !ar_output_plan_holds(&j->r->plan, block->linears[i].O, block->linears[i].I);
-}
 
 static bool needs_samples(const job *j) { return j->options.method->needs & AR_NEEDS_SAMPLES; }
 
@@ -142,27 +137,6 @@ static ar_status source_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t
     return ar__part_linear(&j->part, &j->model->model.blocks[block], q, i);
 }
 
-static uint64_t path_bytes(const char *path) {
-    if (!ar_path_is_dir(path)) {
-        ar_file f = {0};
-        if (ar_file_open(&f, path) != AR_OK) return 0;
-        uint64_t bytes = f.bytes;
-        ar_file_close(&f);
-        return bytes;
-    }
-    uint64_t sum = 0;
-    struct dirent **list = NULL;
-    int n = scandir(path, &list, not_hidden, alphasort);
-    for (int i = 0; i < n; i++) {
-        char *file = NULL;
-        if (ar_path_join(&file, path, list[i]->d_name) == AR_OK) sum += path_bytes(file);
-        free(file);
-        free(list[i]);
-    }
-    free(list);
-    return sum;
-}
-
 /* A string of unknown bytes, such as a path. */
 static ar_status add_text(cJSON *o, const char *name, const char *text) {
     char *copy = NULL;
@@ -177,7 +151,7 @@ static ar_status list_files(const job *j, cJSON *files) {
         const char *name = j->r->plan.formats[i];
         char *path = NULL, size[16];
         AR_TRY(ar__output_path(&path, &j->r->plan, j->out, i));
-        uint64_t bytes = path_bytes(path);
+        uint64_t bytes = ar__output_bytes(path);
         ar_status status = AR_OK;
         if (files) {
             cJSON *row = cJSON_CreateObject();
@@ -215,42 +189,16 @@ static ar_status list_blocks(const job *j, cJSON *rows) {
     return AR_OK;
 }
 
-/* "2 of 21, 0 self_attn.q_proj, 2 mlp.down_proj": all that a format cannot hold; free(). */
-static ar_status name_float_layers(char **text, const job *j) {
-    const ar_model *m = &j->model->model;
-    int32_t kept = 0, total = 0;
-    size_t bytes = 32, used;
-    for (int32_t b = 0; b < m->block_count; b++)
-        for (int32_t i = 0; i < m->blocks[b].linear_count; i++, total++)
-            if (stays_float(j, &m->blocks[b], i)) {
-                kept++;
-                bytes += strlen(m->blocks[b].linears[i].name) + 16; /* the number and what divides */
-            }
-    *text = ar__alloc(bytes, 1);
-    if (!*text) return AR_ERR_MEMORY;
-    used = (size_t)snprintf(*text, bytes, "%d of %d", (int)kept, (int)total);
-    for (int32_t b = 0; b < m->block_count; b++)
-        for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
-            if (stays_float(j, &m->blocks[b], i))
-                used += (size_t)snprintf(*text + used, bytes - used, ", %d %s", (int)b,
-                                         m->blocks[b].linears[i].name);
-    return AR_OK;
-}
-
-static ar_status write_report(const job *j, const ar_part_manifest *m) {
+static ar_status write_report(const job *j) {
     if (!j->r->report) return AR_OK;
-    ar_report_line lines[AR_PART_FIELDS + 2];
-    char *kept = NULL;
-    int32_t n = 0;
-    AR_TRY(name_float_layers(&kept, j));
-    lines[n++] = (ar_report_line){"model file", j->model->path};
-    for (int32_t i = 0; i < m->count; i++)
-        lines[n++] = (ar_report_line){m->fields[i].name, m->fields[i].value};
-    lines[n++] = (ar_report_line){"layers kept float", kept};
-    ar_status status = ar__report_write(j->r->report, "anyround quantization", lines, n, &j->part,
-                                        j->model->model.block_count);
-    free(kept);
-    return status;
+    return ar__quantize_report(&(ar_run_record){.request = j->r,
+                                                .out = j->out,
+                                                .model = j->model,
+                                                .device = j->device,
+                                                .options = &j->options,
+                                                .samples = &j->samples,
+                                                .part = &j->part,
+                                                .start = j->start});
 }
 
 /* What the result depends on, as the state has it. */
@@ -280,7 +228,7 @@ done:
     return status;
 }
 
-static ar_status write_outputs(job *j, const ar_part_manifest *m) {
+static ar_status write_outputs(job *j) {
     ar_write_source src = {.model = j->model,
                            .plan = &j->r->plan,
                            .linear = source_linear,
@@ -293,7 +241,7 @@ static ar_status write_outputs(job *j, const ar_part_manifest *m) {
     char high[16], *staging = NULL;
     AR_GO(ar_path_join(&staging, j->part.dir, "out"));
     AR_GO(ar__output_write(j->out, staging, &src));
-    AR_GO(write_report(j, m));
+    AR_GO(write_report(j));
     ar_program_results_beside(j->out);
     ar_program_results_beside(j->r->report);
     ar_device_memory(j->device, &memory);
@@ -403,7 +351,7 @@ static ar_status run_job(job *j) {
     ar_program_progress_end(&j->common);
     bool is_hopeless =
         status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
-    if (status == AR_OK) status = write_outputs(j, &manifest);
+    if (status == AR_OK) status = write_outputs(j);
     if (is_hopeless || (status == AR_ERR_FORMAT && !needs_samples(j))) {
         (void)ar__part_remove(&j->part);
         ar_program_afterword("%s", "");

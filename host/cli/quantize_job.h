@@ -1,6 +1,7 @@
 /* One run of `anyround quantize`, its options already understood. Shared by cmd_quantize*.c. */
 #ifndef AR_QUANTIZE_JOB_H
 #define AR_QUANTIZE_JOB_H
+#include "part.h"
 #include "program.h"
 
 typedef struct ar_quantize_request {
@@ -19,6 +20,22 @@ ar_status ar_quantize_run(const ar_quantize_request *request);
 /* Remarks in one line on the linears that the formats cannot hold. Errors: USAGE where they are most of the
  * model's weights and that was not allowed. */
 ar_status ar__quantize_kept_float(const ar_quantize_request *r, const ar_open_model *m);
+
+/* ---- cmd_quantize_report.c ---- */
+
+/* A run whose files are written. */
+typedef struct ar_run_record {
+    const ar_quantize_request *request;
+    const char *out;
+    const ar_open_model *model;
+    ar_device *device;
+    const ar_method_options *options; /* settled for the samples there are */
+    const ar_samples *samples;        /* none: ids NULL */
+    const ar_part *part;
+    double start; /* ar__now_s() */
+} ar_run_record;
+/* Writes request->report. */
+ar_status ar__quantize_report(const ar_run_record *run);
 
 /* ---- cmd_quantize_method.c: methods' rows as options of the command line ---- */
 

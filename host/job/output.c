@@ -2,6 +2,7 @@
 #include "output.h"
 #include "ar_error.h"
 #include "hf_folder.h"
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,29 @@ ar_status ar__output_path(char **path, const ar_output_plan *plan, const char *o
     if (plan->format_count > 1) return ar_path_join(path, out, f->is_folder ? f->name : "model.gguf");
     *path = strdup(out);
     return *path ? AR_OK : ar__fail(AR_ERR_MEMORY, "cannot copy a path");
+}
+
+static int not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
+
+uint64_t ar__output_bytes(const char *path) {
+    if (!ar_path_is_dir(path)) {
+        ar_file f = {0};
+        if (ar_file_open(&f, path) != AR_OK) return 0;
+        uint64_t bytes = f.bytes;
+        ar_file_close(&f);
+        return bytes;
+    }
+    uint64_t sum = 0;
+    struct dirent **list = NULL;
+    int n = scandir(path, &list, not_hidden, alphasort);
+    for (int i = 0; i < n; i++) {
+        char *file = NULL;
+        if (ar_path_join(&file, path, list[i]->d_name) == AR_OK) sum += ar__output_bytes(file);
+        free(file);
+        free(list[i]);
+    }
+    free(list);
+    return sum;
 }
 
 ar_status ar__output_beside(char **path, const char *out, const char *suffix) {

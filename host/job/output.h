@@ -8,6 +8,8 @@
 /* Where format i of the plan goes: `out` itself for one format; out/<format> (out/model.gguf) for several.
  * free(). */
 ar_status ar__output_path(char **path, const ar_output_plan *plan, const char *out, int32_t i);
+/* Of a file, or of all files of a folder but hidden ones; 0 where there is none. */
+uint64_t ar__output_bytes(const char *path);
 /* The folder OUTSUFFIX, for what is not finished; in the current folder where OUT is a device or a
  * descriptor, beside which nothing can be made. free(). */
 ar_status ar__output_beside(char **path, const char *out, const char *suffix);

@@ -7,7 +7,13 @@
 typedef struct ar_report_line {
     const char *name, *value;
 } ar_report_line; /* borrowed, of any length */
-/* lines: what the run was (name, value); blocks come from the state. Errors: IO, MEMORY. */
-ar_status ar__report_write(const char *path, const char *title, const ar_report_line *lines,
-                           int32_t line_count, const ar_part *part, int32_t block_count);
+typedef struct ar_report {
+    const char *title, *subtitle;
+    const ar_report_line *results, *settings; /* what came out, what it was made with */
+    int32_t result_count, setting_count;
+    const ar_part *part; /* the blocks' losses */
+    int32_t block_count;
+} ar_report;
+/* Errors: IO, MEMORY, FORMAT for a state that does not read back. */
+ar_status ar__report_write(const char *path, const ar_report *report);
 #endif

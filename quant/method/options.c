@@ -235,3 +235,18 @@ bool ar_method_options_record(const char **name, char *text, size_t bytes, const
     }
     return true;
 }
+
+void ar_method_options_show(char *text, size_t bytes, const ar_method_options *o, int32_t i,
+                            const ar_scheme *scheme) {
+    const ar_option_row *row = &o->method->options[i];
+    double value = o->value[i];
+    if (value == 0.0 && row->rule) value = row->rule(o, scheme);
+    *text = '\0';
+    if (value == 0.0 && row->lo > 0.0) return;
+    if (row->kind == AR_VALUE_CHOICE)
+        append(text, bytes, "%s", row->choice[(int32_t)value]);
+    else if (row->kind == AR_VALUE_FLAG)
+        append(text, bytes, value != 0.0 ? "yes" : "no");
+    else
+        append(text, bytes, row->kind == AR_VALUE_REAL ? "%.6g" : "%.0f", value);
+}

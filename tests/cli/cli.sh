@@ -650,7 +650,26 @@ report)
     grep -q '<polyline' r.html || die 'no plot in the report'
     grep -q '"device_high_water"' out || die 'no memory in the JSON'
     grep -q '"samples":.*"6 x 32"' out || die 'no options in the JSON'
-    ! grep -q "$dir" r.html || die 'the report names the output path' ;;
+    ! grep -q "$dir" r.html || die 'the report names the output path'
+    row() { grep -qE "<td>$1</td><td>$2</td>" r.html || die "no '$2' of $1 in $(grep "<td>$1<" r.html)"; }
+    # weights of the linears and of the embedding, which is the head too
+    bits=$(awk -v bytes="$(wc -c <o.gguf)" 'BEGIN { printf "%.2f", 8 * bytes / 2621440 }')
+    row output "o\.gguf \(gguf q4_0\), [0-9.]+ MiB, ${bits/./\\.} bits per weight"
+    row 'total time' '[0-9.]+ s'; row 'time in blocks' '[0-9.]+ s'; row 'layers kept float' '0 of 21'
+    row lr '0\.[0-9]+'; row 'minmax lr' '0\.[0-9]+'; row select heldout; row optimizer sign
+    row 'quantized input' yes; row weights '4 bits, groups of 32, symmetric'
+    row calibration "$(basename "$text"): [0-9]+ samples of [0-9]+ tokens"
+    ! grep -qE '[0-9a-f]{16}' r.html || die 'a hash in the report'
+    # the verdict is that of the blocks in the JSON
+    awk -F'[:,]' '/"heldout_first"/ { first = $2 } /"heldout_best"/ { share = $2 / first; n++
+            better += share < 1; logs += log(share); if (share > most) most = share }
+        END { printf "%.1f&nbsp;%%|<b>%d of %d</b>|keeps %.1f&nbsp;%%\n", 100 * exp(logs / n), better, n,
+              100 * most }' out | tr '|' '\n' >want
+    while read -r what; do grep -qF "$what" r.html || die "no '$what': $(grep verdict r.html)"; done <want
+    [ "$(grep -c '<tr><td>[0-2]</td>' r.html)" = 3 ] || die 'expected a row for each of three blocks'
+    run 0 quantize "$model" -o n.gguf --method rtn --report r.html -q
+    grep -q 'nothing was tuned' r.html || die 'no verdict on round to nearest'
+    ! grep -q '<polyline' r.html || die 'a plot without steps' ;;
 kept_float) # what a format cannot hold is named in the remarks, the report and the config
     keeps=(quantize "$model" -o o --method rtn --format auto_round --group 96)
     what='18 of 21 linears (75 % of their weights) stay float: auto_round cannot hold groups of 96 there'
