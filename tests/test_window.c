@@ -70,7 +70,9 @@ static ar_status shifted_start(void *state, ar_graph *g) {
     return ar_op_group_range(g, s->range, s->weight, &s->fq.scheme);
 }
 
-static ar_status shifted_replace(const void *state, ar_graph *g, ar_tensor **W, ar_tensor **memo) {
+static ar_status shifted_replace(const void *state, ar_graph *g, ar_tensor **W, ar_tensor **memo,
+                                 bool delivered) {
+    (void)delivered;
     const shifted *s = state;
     ar_tensor *Wq = NULL;
     CHECK_OK(ar_op_fake_quant(g, &Wq, memo, s->weight, s->range, &s->now, &s->fq));

@@ -19,7 +19,7 @@ typedef struct ar__tune_desc {
     ar_scheme scheme; /* this and choose, spill: as in ar_quant_desc */
     bool (*choose)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *choose_ctx;
-    int32_t iters;       /* steps of a block */
+    int32_t iters;       /* steps of a block; 0 = what the trainable starts from */
     int32_t batch;       /* samples per step, at most what is trained on; 0 = 8 */
     float lr, minmax_lr; /* 0 = ar__default_rate / iters; 0 = lr, lr/16 in double-quantized schemes */
     bool no_minmax, no_quantized_input;
@@ -35,6 +35,7 @@ typedef struct ar__tune_desc {
     int32_t block_limit;              /* tune this many blocks (0 = all); the rest is rtn */
     uint32_t taps;                    /* ar_method.taps */
     const ar_method_options *options; /* for the method's own ar__block_method: the engine reads none */
+    bool searches; /* the start is a search in every scheme: taps of double-quantized ones are for all */
 } ar__tune_desc;
 
 /* ---- tune.c: the tuning engine; methods configure it ---- */

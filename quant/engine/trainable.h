@@ -28,9 +28,9 @@ typedef struct ar__trainable {
     ar_status (*create)(void **state, const ar__training *training, const ar__site *site);
     /* Records what is computed once, before the first step. */
     ar_status (*start)(void *state, ar_graph *g);
-    /* Records *W (O, I), which needs a gradient: what the block sees in the weight's place. *memo: what
-     * update wants to see again, of the same graph; may be NULL. */
-    ar_status (*replace)(const void *state, ar_graph *g, ar_tensor **W, ar_tensor **memo);
+    /* Records *W (O, I): what the block sees in the weight's place; needs a gradient unless it is to be what
+     * would be delivered. *memo: what update wants to see again, of the same graph; may be NULL. */
+    ar_status (*replace)(const void *state, ar_graph *g, ar_tensor **W, ar_tensor **memo, bool delivered);
     /* Records one step along the gradient dW (O, I) of *W; any positive factor of it may be lost. */
     ar_status (*update)(void *state, ar_graph *g, const ar_tensor *dW, const ar_tensor *memo);
     /* Records the snapshot that is taken where improved (ar_op_best) says so. */

@@ -69,7 +69,7 @@ static ar_status tuned_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, 
     if (!s->state) return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
     ar_tensor *W = NULL;
     grad_site at = {r->t, s, NULL};
-    AR_TRY(r->t->goal->trainable->replace(s->state, g, &W, &at.memo));
+    AR_TRY(r->t->goal->trainable->replace(s->state, g, &W, &at.memo, !r->gradients));
     if (r->gradients) AR_TRY(ar_graph_on_grad(g, W, on_grad, &at, sizeof at));
     return ar_op_linear(g, y, x, W, w->biases[i]);
 }
@@ -145,7 +145,7 @@ static ar_status record_step_end(tuner *t) {
         site *s = &t->sites[i];
         ar_tensor *W = NULL, *memo = NULL;
         if (!s->state) continue;
-        AR_TRY(trainable->replace(s->state, g, &W, &memo));
+        AR_TRY(trainable->replace(s->state, g, &W, &memo, false));
         AR_TRY(trainable->update(s->state, g, s->acc, memo));
         AR_TRY(ar_op_fill(g, s->acc, 0));
     }
@@ -386,12 +386,18 @@ ar_status ar__tune(ar_block_report *report, float *history, const ar__tune_unit 
     AR_GO(list_sites(&t, &any));
     if (!any) goto done;
     AR_GO(goal->trainable->check(desc));
-    AR_GO(ar__data_init(&t.data, device, unit, desc));
-    t.select = t.data.split.select;
-    t.training = (ar__training){device, desc, &t.optimizer, t.select != AR_SELECT_LAST};
-    AR_GO(prepare_within_budget(&t));
-    AR_GO(run_steps(&t, history, observer));
-    AR_GO(fill_report(&t, report, history));
+    t.training = (ar__training){device, desc, &t.optimizer, false};
+    if (t.iters > 0) {
+        AR_GO(ar__data_init(&t.data, device, unit, desc));
+        t.select = t.data.split.select;
+        t.training.keeps_best = t.select != AR_SELECT_LAST;
+        AR_GO(prepare_within_budget(&t));
+        AR_GO(run_steps(&t, history, observer));
+        AR_GO(fill_report(&t, report, history));
+    } else {
+        AR_GO(make_sites(&t));
+        AR_GO(run_start(&t));
+    }
     for (int32_t i = 0; i < t.site_count; i++)
         if (t.sites[i].state) AR_GO(goal->trainable->deliver(t.sites[i].q, t.sites[i].state));
 done:

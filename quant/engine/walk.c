@@ -81,7 +81,8 @@ static void plan_slot(slot *t, const walk *w, const span *s, const ar_block *blo
     for (int32_t i = 0; i < block->linear_count; i++) {
         t->schemes[i] = d->scheme;
         t->skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &t->schemes[i]);
-        if (s->tuned && !t->skip[i]) t->taps_of[i] = ar__taps_of(d->taps, &t->schemes[i]);
+        if (s->tuned && !t->skip[i])
+            t->taps_of[i] = ar__taps_of(d->taps, d->searches ? NULL : &t->schemes[i]);
     }
 }
 

@@ -11,7 +11,8 @@ static const ar__tap *const kinds[] = {
 uint32_t ar__taps_of(uint32_t declared, const ar_scheme *scheme) {
     uint32_t wanted = 0;
     for (int32_t k = 0; k < AR__TAP_COUNT; k++)
-        if ((declared >> k & 1) && (!kinds[k]->applies || kinds[k]->applies(scheme))) wanted |= 1u << k;
+        if ((declared >> k & 1) && (!scheme || !kinds[k]->applies || kinds[k]->applies(scheme)))
+            wanted |= 1u << k;
     return wanted;
 }
 

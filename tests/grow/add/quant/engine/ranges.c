@@ -36,7 +36,8 @@ static ar_status start(void *state, ar_graph *g) {
     return ar_op_group_range(g, r->range, r->weight, &r->fq.scheme);
 }
 
-static ar_status replace(const void *state, ar_graph *g, ar_tensor **W, ar_tensor **memo) {
+static ar_status replace(const void *state, ar_graph *g, ar_tensor **W, ar_tensor **memo, bool delivered) {
+    (void)delivered;
     const ranges *r = state;
     return ar_op_fake_quant(g, W, memo, r->weight, r->range, &r->now, &r->fq);
 }

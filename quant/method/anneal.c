@@ -1,0 +1,117 @@
+/* anneal: soft codes annealed to hard ones block by block along their true gradient (engine/soft.c; after
+ * GSQ, Panferov et al., arXiv 2604.18556, without its noise), from a searched grid. The walk, the losses and
+ * the selection are SignRound's; held-out samples see the nearest codes, so that no step is kept that is
+ * worse than the start. */
+#include "loss.h"
+#include "methods.h"
+#include "trainable.h"
+#include <math.h>
+
+static double lr_rule(const ar_method_options *o, const ar_scheme *scheme);
+static double scale_rule(const ar_method_options *o, const ar_scheme *scheme);
+
+static const ar_option_row rows[] = {
+    {.name = "iters",
+     .kind = AR_VALUE_INT,
+     .preset = 200,
+     .lo = 0,
+     .hi = 5792,
+     .value = "N",
+     .help = "steps per block (200); 0 = search",
+     .record = "iters",
+     .zero_is = "search"},
+    AR__ROW_BATCH,
+    {.name = "lr",
+     .kind = AR_VALUE_REAL,
+     .lo = 1e-9,
+     .hi = 10,
+     .value = "X",
+     .help = "first step of a weight among the codes (by steps and tokens)",
+     .record = "lr",
+     .rule = lr_rule},
+    {.name = "minmax_lr",
+     .kind = AR_VALUE_REAL,
+     .lo = 1e-9,
+     .hi = 10,
+     .value = "X",
+     .help = "first step of the factors of scales (0.04/iters)",
+     .record = "minmax_lr",
+     .rule = scale_rule},
+    {.name = "minmax", .preset = 1, .help = "tune codes only, not the scales", .record = "minmax"},
+    AR__ROW_QUANTIZED_INPUT,
+    AR__ROWS_OF_SELECTION,
+    AR__ROWS_OF_SAMPLES(128, 2048),
+};
+
+static const ar_recipe recipes[] = {
+    {"light",
+     "50 steps",
+     {{"batch", 8, NULL}, {"iters", 50, NULL}, {"seqlen", 2048, NULL}, {"samples", 128, NULL}}},
+    {"default",
+     "200",
+     {{"batch", 8, NULL}, {"iters", 200, NULL}, {"seqlen", 2048, NULL}, {"samples", 128, NULL}}},
+    {"best",
+     "1000",
+     {{"batch", 8, NULL}, {"iters", 1000, NULL}, {"seqlen", 2048, NULL}, {"samples", 512, NULL}}},
+};
+
+static const ar_stored_option stored[] = {{"iters", "iters"},
+                                          {"lr", "lr"},
+                                          {"minmax_lr", "minmax_lr"},
+                                          {"samples", "nsamples"},
+                                          {"seqlen", "seqlen"},
+                                          {"batch", "batch_size"},
+                                          {NULL, NULL}};
+
+/* The whole way a place may go, in codes: with more steps and tokens a step's sign is more often right.
+ * Measured: docs/methods.md. */
+static double lr_rule(const ar_method_options *o, const ar_scheme *scheme) {
+    double iters = ar_method_options_get(o, "iters"),
+           seen = iters * ar_method_options_get(o, "batch") * ar_method_options_get(o, "seqlen");
+    double way = 0.5 * sqrt(seen / 20480.0);
+    (void)scheme;
+    return fmin(fmax(way, 0.25), 2.0) / fmax(iters, 1.0);
+}
+static double scale_rule(const ar_method_options *o, const ar_scheme *scheme) {
+    (void)scheme;
+    return 0.04 / fmax(ar_method_options_get(o, "iters"), 1.0);
+}
+
+static ar_status settle(ar_method_options *o, const ar_observer *observer) {
+    ar__tune_desc desc = ar__tuning_describe(o);
+    if (desc.no_minmax && ar_method_options_given(o, "minmax_lr"))
+        return ar__fail(AR_ERR_USAGE, "--minmax-lr has no effect with --no-minmax");
+    return ar__tuning_settle(o, &desc, observer);
+}
+
+static ar_status tune_unit(ar_block_report *report, float *history, const ar__tune_unit *unit,
+                           ar_device *device, const ar__tune_desc *desc, const ar_observer *observer) {
+    const ar__goal goal = {&ar__trainable_soft, &ar__loss_block_mse};
+    return ar__tune(report, history, unit, &goal, device, desc, observer);
+}
+
+static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
+                     const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
+    ar_method_options options;
+    ar_method_options_init(&options, &ar__method_anneal);
+    if (desc->options) options = *desc->options;
+    ar__tune_desc tune = ar__tuning_describe(&options);
+    if (!(tune.lr > 0.0f)) tune.lr = (float)lr_rule(&options, NULL);
+    if (!(tune.minmax_lr > 0.0f)) tune.minmax_lr = (float)scale_rule(&options, NULL);
+    tune.searches = true;
+    return ar__tuning_run(&ar__method_anneal, &tune, tune_unit, model, device, samples, desc, sink, observer);
+}
+
+#define COUNT(list) ((int32_t)(sizeof(list) / sizeof *(list)))
+const ar_method ar__method_anneal = {.name = "anneal",
+                                     .help = "soft codes annealed to hard ones, from a searched grid",
+                                     .run = run,
+                                     .needs = AR_NEEDS_SAMPLES,
+                                     .taps = AR__TAP(importance),
+                                     .options = rows,
+                                     .option_count = COUNT(rows),
+                                     .recipes = recipes,
+                                     .recipe_count = COUNT(recipes),
+                                     .recipe = "default",
+                                     .stored = stored,
+                                     .settle = settle};

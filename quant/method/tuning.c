@@ -1,0 +1,77 @@
+/* What methods of the tuning engine share: rows of options to the engine's description, what they come to for
+ * so many samples, and the walk. */
+#include "methods.h"
+#include <stdio.h>
+
+const char *const ar__select_names[] = {"heldout", "batch", "last", NULL}, *const ar__loss_names[] = {
+                                                                               "plain", "root", "shift",
+                                                                               "root+shift", NULL};
+
+ar__tune_desc ar__tuning_describe(const ar_method_options *o) {
+    return (ar__tune_desc){.iters = (int32_t)ar_method_options_get(o, "iters"),
+                           .batch = (int32_t)ar_method_options_get(o, "batch"),
+                           .lr = (float)ar_method_options_get(o, "lr"),
+                           .minmax_lr = (float)ar_method_options_get(o, "minmax_lr"),
+                           .no_minmax = ar_method_options_get(o, "minmax") == 0.0,
+                           .no_quantized_input = ar_method_options_get(o, "quantized_input") == 0.0,
+                           .select = (ar_select)ar_method_options_get(o, "select"),
+                           .heldout = (int32_t)ar_method_options_get(o, "heldout"),
+                           .loss = (ar_loss)ar_method_options_get(o, "loss"),
+                           .seed = (uint64_t)ar_method_options_get(o, "seed"),
+                           .block_limit = (int32_t)ar_method_options_get(o, "blocks")};
+}
+
+static ar_status check(const ar_method_options *o, const ar__tune_desc *desc) {
+    if (desc->no_quantized_input && desc->loss & AR_LOSS_SHIFT && ar_method_options_given(o, "loss"))
+        return ar__fail(AR_ERR_USAGE, "--loss: found %s, expected plain or root with --no-quantized-input",
+                        ar__loss_names[desc->loss]);
+    if (desc->select != AR_SELECT_HELDOUT && ar_method_options_given(o, "heldout"))
+        return ar__fail(AR_ERR_USAGE, "--heldout has no effect with --select %s",
+                        ar__select_names[desc->select]);
+    return AR_OK;
+}
+
+ar_status ar__tuning_settle(ar_method_options *o, const ar__tune_desc *desc, const ar_observer *observer) {
+    ar_sample_split split;
+    char line[160];
+    int32_t count = (int32_t)ar_method_options_get(o, "samples");
+    bool tells = observer && observer->warn;
+    AR_TRY(check(o, desc));
+    AR_TRY(ar__sample_split_make(&split, desc, count));
+    if (split.select != desc->select && tells)
+        observer->warn(observer->ctx,
+                       "one sample leaves none to hold out: the step is selected by its own loss");
+    if (split.batch < desc->batch && ar_method_options_given(o, "batch") && tells) {
+        snprintf(line, sizeof line,
+                 "--batch: %d samples a step, not %d: there are %d, and %d of them held out",
+                 (int)split.batch, (int)desc->batch, (int)count, (int)split.held);
+        observer->warn(observer->ctx, line);
+    }
+    if (desc->no_quantized_input) ar_method_options_put(o, "loss", desc->loss & AR_LOSS_ROOT);
+    ar_method_options_put(o, "select", split.select);
+    ar_method_options_put(o, "heldout", split.held);
+    ar_method_options_put(o, "batch", split.batch);
+    return AR_OK;
+}
+
+ar_status ar__tuning_run(const ar_method *method, const ar__tune_desc *tune, ar__block_method unit,
+                         const ar_model *model, ar_device *device, const ar_samples *samples,
+                         const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
+    ar__tune_desc full = *tune;
+    const ar_method *other = desc->options ? ar_method_options_method(desc->options, NULL) : method;
+    if (other != method) { /* no steps: what the first of its rows is then */
+        ar_quant_desc plain = *desc;
+        plain.options = NULL;
+        return other->run(model, device, samples, &plain, sink, observer);
+    }
+    if (!samples || samples->count < 1)
+        return ar__fail(AR_ERR_ARG, "%s needs calibration samples: found none", method->name);
+    full.scheme = desc->scheme;
+    full.choose = desc->choose;
+    full.choose_ctx = desc->choose_ctx;
+    full.spill_dir = desc->spill_dir;
+    full.spill_above_bytes = desc->spill_above_bytes;
+    full.taps = method->taps;
+    full.options = desc->options;
+    return ar__walk_blocks(model, device, samples, &full, sink, observer, unit);
+}
