@@ -16,10 +16,12 @@ typedef struct ar_file {
     uint64_t bytes;
     char *path;
 } ar_file; /* read-only mapping */
-/* Errors: IO (missing, unreadable, not a regular file). A zero-byte file is legal: data is then not NULL. */
+/* Errors: IO (missing, unreadable, not a regular file), FORMAT (a Git LFS pointer stands there instead). A
+ * zero-byte file is legal: data is then not NULL. */
 ar_status ar_file_open(ar_file *f, const char *path);
 void ar_file_close(ar_file *f);
-/* Reads a small text file whole, NUL-terminated, at most max_bytes (FORMAT beyond). free() the result. */
+/* Reads a small text file whole, NUL-terminated, at most max_bytes (FORMAT beyond, and for a Git LFS
+ * pointer). free() the result. */
 ar_status ar_file_read_text(char **text, size_t *bytes, const char *path, size_t max_bytes);
 /* A file that appears under its name only when complete: write to PATH.tmp-…, fsync, rename, fsync the
  * folder. A link stays, what it leads to is written. What is no regular file (a FIFO, /dev/null, /dev/stdout)
@@ -198,6 +200,7 @@ typedef struct ar_tokenizer_data {
     int64_t merge_count;
     bool add_prefix_space;
     int32_t bos, eos, unk;
+    const char *what; /* names the file in errors; NULL = "tokenizer" */
 } ar_tokenizer_data;
 ar_status ar_tokenizer_build(ar_tokenizer **t, const ar_tokenizer_data *data);
 

@@ -29,20 +29,90 @@ static void a_model_may_lack_a_tokenizer(void **state) {
 static void what_is_no_model_is_named(void **state) {
     (void)state;
     assert_error(open_and_close(in_folder(folder, "none")), AR_ERR_IO, "none: found nothing");
-    assert_error(open_and_close(folder), AR_ERR_IO, "config.json");
-    put_text(in_folder(folder, "model.bin"), "x");
-    assert_error(open_and_close(in_folder(folder, "model.bin")), AR_ERR_FORMAT,
-                 "expected a folder with config.json or a .gguf file");
+    assert_error(open_and_close(folder), AR_ERR_FORMAT, "a folder without config.json");
     put_text(in_folder(folder, "config.json"), "not json");
     assert_error(open_and_close(folder), AR_ERR_FORMAT, "config.json");
     put_text(in_folder(folder, "config.json"), "{\"model_type\":\"bert\"}");
     assert_error(open_and_close(folder), AR_ERR_FORMAT, "bert");
     put_text(in_folder(folder, "config.json"), "{" TINY_CONFIG "}");
-    assert_error(open_and_close(folder), AR_ERR_IO, "model.safetensors");
+    assert_error(open_and_close(folder), AR_ERR_FORMAT, "model.safetensors");
     put_text(in_folder(folder, "model.safetensors"), "short");
     assert_error(open_and_close(folder), AR_ERR_FORMAT, "model.safetensors: found 5 bytes");
     tiny_write(folder, &(tiny_change){.missing = "model.norm.weight"});
     assert_error(open_and_close(folder), AR_ERR_FORMAT, "model.norm.weight: missing");
+}
+
+/* Other programs' files in the place of ours. */
+static void what_stands_in_its_place_is_named(void **state) {
+    (void)state;
+    static const struct {
+        bool has_config;
+        const char *file, *part;
+    } rows[] = {
+        {false, "adapter_config.json", "an adapter (LoRA) (adapter_config.json)"},
+        {false, "model.Q4_K_M.gguf", "(model.Q4_K_M.gguf), expected that file itself"},
+        {false, "params.json", "in its makers' own layout"},
+        {false, "model.safetensors", "weights without their config.json"},
+        {true, "pytorch_model.bin", "a pickled checkpoint (pytorch_model.bin), expected safetensors"},
+        {true, "pytorch_model.bin.index.json", "the index of a pickled checkpoint"},
+        {true, "consolidated.00.pth", "a pickled checkpoint (consolidated.00.pth)"},
+        {true, "model.pt", "a pickled checkpoint"},
+        {true, "tf_model.h5", "TensorFlow"},
+        {true, "flax_model.msgpack", "Flax"},
+        {true, "adapter_model.safetensors", "an adapter (LoRA)"},
+        {true, "consolidated.safetensors", "(consolidated.safetensors), expected model.safetensors"},
+        {true, "model-00001-of-00002.safetensors", "expected model.safetensors.index.json"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *other = temp_folder();
+        if (rows[i].has_config) put_text(in_folder(other, "config.json"), "{" TINY_CONFIG "}");
+        put_text(in_folder(other, rows[i].file), "x");
+        assert_error(open_and_close(other), AR_ERR_FORMAT, rows[i].part);
+        temp_remove(other);
+    }
+}
+
+static void files_that_are_no_model_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *start;
+        size_t bytes;
+        const char *part;
+    } rows[] = {{"", 0, "x.bin: found a file, expected a folder with config.json or a GGUF file"},
+                {"PK\3\4", 4, "a pickled checkpoint"},
+                {"\x80\2}", 3, "a pickled checkpoint"},
+                {"tjgg", 4, "an old GGML file"},
+                {"\2\0\0\0\0\0\0\0{}", 10, "a safetensors file"},
+                {"GGUF\3", 5, "x.bin: version"}, /* whatever its name */
+                {"<!DOCTYPE html>", 15, "a file"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        put_file(in_folder(folder, "x.bin"), rows[i].start, rows[i].bytes);
+        assert_error(open_and_close(in_folder(folder, "x.bin")), AR_ERR_FORMAT, rows[i].part);
+    }
+}
+
+/* Every file of a folder, and a GGUF file, where a clone did not fetch them. */
+static void git_lfs_pointers_are_recognised(void **state) {
+    (void)state;
+    static const char pointer[] =
+        "version https://git-lfs.github.com/spec/v1\noid sha256:"
+        "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json",
+                                        "tokenizer_config.json", "model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char part[128], *other = temp_folder();
+        tiny_write(other, &(tiny_change){0});
+        put_text(in_folder(other, "tokenizer.json"),
+                 "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}");
+        if (strstr(files[i], "index")) remove(in_folder(other, "model.safetensors"));
+        put_text(in_folder(other, files[i]), pointer);
+        snprintf(part, sizeof part, "%s: found a Git LFS pointer", files[i]);
+        assert_error(open_and_close(other), AR_ERR_FORMAT, part);
+        temp_remove(other);
+    }
+    put_text(in_folder(folder, "x.gguf"), pointer);
+    assert_error(open_and_close(in_folder(folder, "x.gguf")), AR_ERR_FORMAT,
+                 "x.gguf: found a Git LFS pointer");
 }
 
 static void a_bad_tokenizer_is_refused(void **state) {
@@ -144,6 +214,9 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {T(a_model_may_lack_a_tokenizer),
                                        T(what_is_no_model_is_named),
+                                       T(what_stands_in_its_place_is_named),
+                                       T(files_that_are_no_model_are_named),
+                                       T(git_lfs_pointers_are_recognised),
                                        T(a_bad_tokenizer_is_refused),
                                        T(special_tokens_come_from_both_configs),
                                        T(a_token_without_a_row_is_refused),

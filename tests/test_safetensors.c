@@ -362,7 +362,7 @@ static void weights_read_unaligned_data(void **state) {
 static void weights_refuse_a_folder_without_them(void **state) {
     (void)state;
     ar_weights w;
-    assert_error(ar_weights_open_safetensors(&w, folder), AR_ERR_IO, "model.safetensors.index.json");
+    assert_error(ar_weights_open_safetensors(&w, folder), AR_ERR_FORMAT, "model.safetensors.index.json");
     assert_error(ar_weights_open_safetensors(&w, in_folder(folder, "none")), AR_ERR_IO, "none");
     size_t bytes;
     uint8_t *file =

@@ -273,6 +273,8 @@ static void bad_stored_data_is_refused(void **state) {
         ar_tokenizer *t;
         assert_error(ar_tokenizer_build(&t, &d), AR_ERR_FORMAT, bad == 7 ? "tekken" : "tokenizer");
         assert_null(t);
+        d.what = "x.gguf"; /* every error names the file */
+        assert_error(ar_tokenizer_build(&t, &d), AR_ERR_FORMAT, "x.gguf: ");
     }
 }
 

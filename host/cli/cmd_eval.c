@@ -117,6 +117,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     status = ar_eval_text(&r, m, ref, device, (const char *)text.data, (size_t)text.bytes, &desc, &observer);
     ar_program_progress_end(common);
     ar_program_results_beside(o->save_logits);
+    status = ar_program_name_text(status, o->text);
     if (status == AR_OK) print_result(&r, common);
 done:
     ar_device_close(device);

@@ -30,7 +30,8 @@ static ar_status encode_prompt(int32_t **ids, int64_t *count, const ar_open_mode
     ar_status status;
     *ids = NULL;
     AR_TRY(read_prompt(&text, &bytes, o));
-    AR_GO(bytes ? ar_tokenizer_encode(m->tokenizer, &body, &n, text, bytes, true) : AR_OK);
+    status = bytes ? ar_tokenizer_encode(m->tokenizer, &body, &n, text, bytes, true) : AR_OK;
+    AR_GO(ar_program_name_text(status, o->file ? o->file : "--prompt"));
     *count = n + (bos >= 0);
     *ids = ar__alloc((size_t)*count + 1, sizeof **ids);
     if (!*ids) AR_GO(AR_ERR_MEMORY);

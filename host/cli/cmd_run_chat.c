@@ -73,6 +73,24 @@ done:
     return status;
 }
 
+/* A message that would not fit alone makes nothing be forgotten. */
+static ar_status check_alone(const ar_generation *gen, ar_chat *chat, const talk *t, int64_t context,
+                             int64_t room) {
+    ar_chat_message both[2];
+    talk alone = {.messages = both, .system = t->system};
+    if (t->system) both[alone.count++] = t->messages[0];
+    both[alone.count++] = t->messages[t->count - 1];
+    int32_t *ids = NULL;
+    int64_t count = 0;
+    AR_TRY(encode_talk(&ids, &count, gen->m, chat, &alone));
+    free(ids);
+    if (count + room <= context) return AR_OK;
+    return ar__fail(
+        AR_ERR_USAGE,
+        "chat: found a message of %lld tokens, expected it to leave %lld of the context of %lld (-c N)",
+        (long long)count, (long long)room, (long long)context);
+}
+
 /* Puts the conversation into gen->ids, without its beginning where the context does not hold it and an
  * answer. */
 static ar_status fit_talk(ar_generation *gen, ar_chat *chat, talk *t, const ar_common *common) {
@@ -90,11 +108,7 @@ static ar_status fit_talk(ar_generation *gen, ar_chat *chat, talk *t, const ar_c
             fprintf(stderr,
                     "note: the conversation is longer than the context: its beginning is forgotten\n");
         if (fits) return AR_OK;
-        if (t->count <= (t->system ? 2 : 1))
-            return ar__fail(AR_ERR_USAGE,
-                            "chat: found a message of %lld tokens, expected it to leave %lld of the context "
-                            "of %lld (-c N)",
-                            (long long)count, (long long)room, (long long)context);
+        if (!forgot) AR_TRY(check_alone(gen, chat, t, context, room));
         forget_oldest(t);
         forgot = true;
     }
@@ -113,10 +127,23 @@ static ar_status keep_answer(const ar_generation *gen, talk *t) {
     return status;
 }
 
-static ar_status answer(ar_generation *gen, ar_chat *chat, talk *t, const ar_run_options *o,
-                        const ar_common *common, const char *line) {
+/* The line as the conversation's next message, and all of it in gen->ids. One that cannot be said (no UTF-8,
+ * too long, refused by the template) is passed over, *asked = false: it does not end the conversation. */
+static ar_status ask(bool *asked, ar_generation *gen, ar_chat *chat, talk *t, const ar_common *common,
+                     const char *line) {
     AR_TRY(add_message(t, "user", line));
-    AR_TRY(fit_talk(gen, chat, t, common));
+    ar_status status = ar__utf8_check(line, strlen(line), "this line");
+    if (status == AR_OK) status = fit_talk(gen, chat, t, common);
+    *asked = status == AR_OK;
+    bool is_bad = status == AR_ERR_FORMAT || status == AR_ERR_USAGE || status == AR_ERR_ARG ||
+                  status == AR_ERR_UNSUPPORTED;
+    if (!is_bad) return status;
+    fprintf(stderr, "anyround: %s\n", ar_error());
+    free((void *)t->messages[--t->count].content);
+    return AR_OK;
+}
+
+static ar_status answer(ar_generation *gen, talk *t, const ar_run_options *o, const ar_common *common) {
     ar_program_catch_signals();
     AR_TRY(ar_generation_run(gen, o->count, gen->count));
     putchar('\n');
@@ -133,14 +160,20 @@ static ar_status converse(ar_generation *gen, ar_chat *chat, talk *t, const ar_r
     size_t capacity = 0;
     if (o->system) AR_TRY(add_message(t, "system", o->system));
     ar_program_release_signals();
-    if (o->prompt) AR_GO(answer(gen, chat, t, o, common, o->prompt));
+    if (o->prompt) {
+        AR_GO(add_message(t, "user", o->prompt));
+        AR_GO(ar_program_name_text(fit_talk(gen, chat, t, common), "--prompt"));
+        AR_GO(answer(gen, t, o, common));
+    }
     for (;;) {
         if (isatty(0)) printf("> ");
         fflush(stdout);
         ssize_t n = getline(&line, &capacity, stdin);
         if (n < 0) break;
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = '\0';
-        if (n > 0) AR_GO(answer(gen, chat, t, o, common, line));
+        bool asked = false;
+        if (n > 0) AR_GO(ask(&asked, gen, chat, t, common, line));
+        if (asked) AR_GO(answer(gen, t, o, common));
     }
 done:
     free(line);

@@ -191,6 +191,13 @@ ar_status ar_program_blame(ar_status status, const char *options) {
     return ar__fail(status, "%s (%s)", reason, options);
 }
 
+ar_status ar_program_name_text(ar_status status, const char *name) {
+    char reason[1024];
+    if (status == AR_OK || strncmp(ar_error(), "text: ", 6) != 0) return status;
+    snprintf(reason, sizeof reason, "%s", ar_error() + 6);
+    return ar__fail(status, "%s: %s", name, reason);
+}
+
 void ar_program_progress_end(const ar_common *common) {
     if (strcmp(progress_kind(common), "bar") == 0) fprintf(stderr, "\r\033[K");
 }

@@ -80,6 +80,8 @@ void ar_program_results_beside(const char *file);
 int ar_program_exit_code(ar_status status);
 /* The library's error with the options it is about: "... (--format, --bits)". status, which is no success. */
 ar_status ar_program_blame(ar_status status, const char *options);
+/* The library's error "text: …" under the text's name. status, whichever it is. */
+ar_status ar_program_name_text(ar_status status, const char *name);
 /* "12.3 MiB" into a buffer of at least 16 bytes; returns it. */
 const char *ar_program_bytes(char *out, size_t out_bytes, uint64_t bytes);
 

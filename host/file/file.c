@@ -41,6 +41,14 @@ static ar_status copy_string(char **copy, const char *text) {
 
 /* ---- reading ---- */
 
+/* What stands for a large file in a clone that did not fetch it. */
+static ar_status refuse_pointer(const void *data, uint64_t bytes, const char *path) {
+    static const char start[] = "version https://git-lfs.github.com/spec/";
+    if (bytes < sizeof start - 1 || bytes > 1024 || memcmp(data, start, sizeof start - 1) != 0) return AR_OK;
+    return ar__fail(AR_ERR_FORMAT,
+                    "%s: found a Git LFS pointer, expected the file it stands for (git lfs pull)", path);
+}
+
 static ar_status map_descriptor(ar_file *f, int fd, const char *path) {
     static const uint8_t nothing[1] = {0};
     struct stat info;
@@ -67,10 +75,8 @@ ar_status ar_file_open(ar_file *f, const char *path) {
     ar_status status = copy_string(&f->path, path);
     if (status == AR_OK) status = map_descriptor(f, fd, path);
     close(fd);
-    if (status != AR_OK) {
-        free(f->path);
-        *f = (ar_file){0};
-    }
+    if (status == AR_OK) status = refuse_pointer(f->data, f->bytes, path);
+    if (status != AR_OK) ar_file_close(f);
     return status;
 }
 
@@ -112,7 +118,7 @@ static ar_status read_all(char **text, size_t *bytes, int fd, const char *path, 
     }
     buffer[used] = '\0';
     *text = buffer;
-    if (bytes) *bytes = used;
+    *bytes = used;
     return AR_OK;
 }
 
@@ -121,8 +127,15 @@ ar_status ar_file_read_text(char **text, size_t *bytes, const char *path, size_t
     if (max_bytes >= SIZE_MAX / 2) max_bytes = SIZE_MAX / 2;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return io_error("open", path);
-    ar_status status = read_all(text, bytes, fd, path, max_bytes);
+    size_t found = 0;
+    ar_status status = read_all(text, &found, fd, path, max_bytes);
     close(fd);
+    if (bytes) *bytes = found;
+    if (status == AR_OK) status = refuse_pointer(*text, found, path);
+    if (status != AR_OK) {
+        free(*text);
+        *text = NULL;
+    }
     return status;
 }
 

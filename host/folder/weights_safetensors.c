@@ -3,6 +3,7 @@
 #include "ar_host.h"
 #include "ar_error.h"
 #include "fmt_safetensors.h"
+#include "folder_contents.h"
 #include "notes.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -108,8 +109,7 @@ static ar_status find_file(char **path, const char *folder) {
     if (ar_path_exists(*path)) return AR_OK;
     free(*path);
     *path = NULL;
-    return ar__fail(AR_ERR_IO, "%s: found neither model.safetensors nor model.safetensors.index.json",
-                    folder);
+    return ar__folder_lacks_weights(folder);
 }
 
 const ar_safetensors *ar__weights_safetensors(const ar_weights *w) {

@@ -474,7 +474,7 @@ static ar_status read_kind(ar_tokenizer_data *d, arrays *a, const ar__gguf *g, c
 
 ar_status ar__gguf_tokenizer(ar_tokenizer **t, const ar__gguf *g) {
     arrays a = {0};
-    ar_tokenizer_data d = {0};
+    ar_tokenizer_data d = {.what = g->what};
     const char *model;
     size_t bytes;
     ar_status status;

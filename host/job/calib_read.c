@@ -1,6 +1,7 @@
 /* The tokens of one calibration file. */
 #include "calib.h"
 #include "ar_error.h"
+#include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,11 @@ static ar_status read_lines(reading *r, const char *path, const char *data, size
     return AR_OK;
 }
 
+static ar_status read_text(reading *r, const char *path, const char *data, size_t bytes) {
+    AR_TRY(ar__utf8_check(data, bytes, path));
+    return ar_tokenizer_encode(r->m->tokenizer, &r->ids, &r->count, data, bytes, false);
+}
+
 ar_status ar__calib_read(int32_t **ids, int64_t *count, const ar_open_model *m, const char *path,
                          const ar_observer *o) {
     size_t n = strlen(path);
@@ -132,9 +138,7 @@ ar_status ar__calib_read(int32_t **ids, int64_t *count, const ar_open_model *m, 
     *ids = NULL;
     *count = 0;
     AR_TRY(ar_file_open(&f, path));
-    ar_status status = is_lines ? read_lines(&r, path, (const char *)f.data, (size_t)f.bytes)
-                                : ar_tokenizer_encode(m->tokenizer, &r.ids, &r.count, (const char *)f.data,
-                                                      (size_t)f.bytes, false);
+    ar_status status = (is_lines ? read_lines : read_text)(&r, path, (const char *)f.data, (size_t)f.bytes);
     ar_chat_close(r.chat);
     ar_file_close(&f);
     if (status == AR_OK) {

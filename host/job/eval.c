@@ -3,6 +3,7 @@
 #include "ar_error.h"
 #include "eval_figures.h"
 #include "logits_file.h"
+#include "tokenizer.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -380,6 +381,7 @@ ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_
                         (long long)m->model.vocab, (long long)ref->model.vocab);
     if (e.saves && desc->protocol != AR_PROTOCOL_LLAMACPP)
         return ar__fail(AR_ERR_USAGE, "saving logits: is for the protocol llamacpp");
+    AR_GO(ar__utf8_check(text, bytes, "text"));
     AR_GO(make_task(&e.task, m, text, bytes, desc));
     if (e.task.tokens < 1) AR_GO(ar__fail(AR_ERR_USAGE, "text: no token to predict"));
     AR_GO(ar__figures_init(&e.figures, e.task.tokens, ref != NULL));

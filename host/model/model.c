@@ -4,6 +4,7 @@
 #include "family.h"
 #include "fmt_gguf.h"
 #include "fmt_packed.h"
+#include "folder_contents.h"
 #include "tokenizer.h"
 #include "notes.h"
 #include <cjson/cJSON.h>
@@ -99,6 +100,7 @@ static ar_status open_folder(ar_open_model *m) {
     bool packed = false;
     ar_status status;
     AR_TRY(ar_path_join(&path, m->path, "config.json"));
+    if (!ar_path_exists(path)) AR_GO(ar__folder_lacks_config(m->path));
     AR_GO(ar_config_open(&m->config, path));
     AR_GO(ar__packed_config_find(&packed, m->path));
     AR_GO(packed ? ar_weights_open_packed(&m->weights, m->path)
@@ -111,14 +113,13 @@ done:
 
 static ar_status open_path(ar_open_model *m) {
     if (ar_path_is_dir(m->path)) return open_folder(m);
-    size_t bytes = strlen(m->path);
-    bool is_gguf = bytes > 5 && strcmp(m->path + bytes - 5, ".gguf") == 0;
-    if (is_gguf) m->read_template = ar__gguf_template;
-    if (is_gguf) return ar_weights_open_gguf(&m->weights, &m->config, &m->tokenizer, m->path);
+    bool is_gguf;
     if (!ar_path_exists(m->path))
         return ar__fail(AR_ERR_IO, "%s: found nothing there, expected a model", m->path);
-    return ar__fail(AR_ERR_FORMAT, "%s: found a file, expected a folder with config.json or a .gguf file",
-                    m->path);
+    AR_TRY(ar__file_is_gguf(&is_gguf, m->path));
+    if (is_gguf) m->read_template = ar__gguf_template;
+    if (is_gguf) return ar_weights_open_gguf(&m->weights, &m->config, &m->tokenizer, m->path);
+    return ar__file_is_no_model(m->path);
 }
 
 ar_status ar_model_open(ar_open_model **m, const char *path) {

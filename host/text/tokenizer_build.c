@@ -3,25 +3,25 @@
  * is the same as merges ranked by the score of what they make, equal scores sharing a rank. */
 #include "tokenizer.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WHAT "tokenizer"
-
 static ar_status check_data(const ar_tokenizer_data *d) {
     if (d->count <= 0 || d->count > AR__MAX_TOKENS)
-        return ar__fail(AR_ERR_FORMAT, WHAT ": found %d tokens, expected 1 to %d", d->count, AR__MAX_TOKENS);
+        return ar__fail(AR_ERR_FORMAT, "%s: found %d tokens, expected 1 to %d", d->what, d->count,
+                        AR__MAX_TOKENS);
     if (d->merge_count < 0 || d->merge_count > INT32_MAX)
-        return ar__fail(AR_ERR_FORMAT, WHAT ": found %lld merges, expected at most %d",
+        return ar__fail(AR_ERR_FORMAT, "%s: found %lld merges, expected at most %d", d->what,
                         (long long)d->merge_count, INT32_MAX);
     if (d->kind == AR_TOK_SPM && !d->scores && d->merge_count == 0)
-        return ar__fail(AR_ERR_FORMAT, WHAT ": found neither scores nor merges, expected one of them");
+        return ar__fail(AR_ERR_FORMAT, "%s: found neither scores nor merges, expected one of them", d->what);
     for (int32_t id = 0; d->scores && id < d->count; id++)
         if (!isfinite(d->scores[id]))
-            return ar__fail(AR_ERR_FORMAT, WHAT ": score of token %d: found %g", id, d->scores[id]);
+            return ar__fail(AR_ERR_FORMAT, "%s: score of token %d: found %g", d->what, id, d->scores[id]);
     for (int32_t id = 0; d->types && id < d->count; id++)
         if (d->types[id] < AR_TOKEN_NORMAL || d->types[id] > AR_TOKEN_BYTE)
-            return ar__fail(AR_ERR_FORMAT, WHAT ": type of token %d: found %d, expected 1 to 6", id,
+            return ar__fail(AR_ERR_FORMAT, "%s: type of token %d: found %d, expected 1 to 6", d->what, id,
                             d->types[id]);
     return AR_OK;
 }
@@ -29,10 +29,12 @@ static ar_status check_data(const ar_tokenizer_data *d) {
 static ar_status add_tokens(ar_tokenizer *t, const ar_tokenizer_data *d) {
     size_t bytes = 0;
     for (int32_t id = 0; id < d->count; id++) bytes += d->token_bytes[id];
+    char what[512];
+    snprintf(what, sizeof what, "%s: token", d->what);
     AR_TRY(ar__vocab_init(t, d->count, d->count, bytes));
     for (int32_t id = 0; id < d->count; id++) {
-        AR_TRY(ar__utf8_check(d->tokens[id], d->token_bytes[id], WHAT ": token"));
-        AR_TRY(ar__vocab_add(t, id, d->tokens[id], d->token_bytes[id], WHAT));
+        AR_TRY(ar__utf8_check(d->tokens[id], d->token_bytes[id], what));
+        AR_TRY(ar__vocab_add(t, id, d->tokens[id], d->token_bytes[id], d->what));
         ar__token *token = &t->tokens[id];
         int32_t type = d->types ? d->types[id] : AR_TOKEN_NORMAL;
         if (!d->types && (id == d->bos || id == d->eos)) type = AR_TOKEN_CONTROL;
@@ -55,10 +57,10 @@ static ar_status add_merges(ar_tokenizer *t, const ar_tokenizer_data *d) {
         if (l < 0 || r < 0) {
             char quoted[AR__QUOTE_BYTES];
             return ar__fail(AR_ERR_FORMAT,
-                            WHAT ": merge %lld: found %s, expected two tokens with a space between",
+                            "%s: merge %lld: found %s, expected two tokens with a space between", d->what,
                             (long long)i, ar__quote(quoted, left, strlen(left)));
         }
-        AR_TRY(ar__merges_add(t, l, r, (int32_t)i, WHAT));
+        AR_TRY(ar__merges_add(t, l, r, (int32_t)i, d->what));
     }
     return AR_OK;
 }
@@ -81,7 +83,8 @@ static bool can_be_made(const ar__token *token) {
 }
 
 /* Every way to cut a token in two tokens; without `add` only counts them. */
-static ar_status cut_token(ar_tokenizer *t, int64_t *count, int32_t id, int32_t rank, bool add) {
+static ar_status cut_token(ar_tokenizer *t, int64_t *count, int32_t id, int32_t rank, bool add,
+                           const char *what) {
     const ar__token *token = &t->tokens[id];
     for (size_t at = 0; at < token->bytes;) {
         at += ar__utf8_bytes((uint8_t)token->text[at]);
@@ -90,12 +93,12 @@ static ar_status cut_token(ar_tokenizer *t, int64_t *count, int32_t id, int32_t 
         int32_t right = left < 0 ? -1 : ar__vocab_find(t, token->text + at, token->bytes - at);
         if (right < 0 || !can_be_made(&t->tokens[left]) || !can_be_made(&t->tokens[right])) continue;
         ++*count;
-        if (add) AR_TRY(ar__merges_add(t, left, right, rank, WHAT));
+        if (add) AR_TRY(ar__merges_add(t, left, right, rank, what));
     }
     return AR_OK;
 }
 
-static ar_status derive_merges(ar_tokenizer *t) {
+static ar_status derive_merges(ar_tokenizer *t, const char *what) {
     scored *order = ar__alloc((size_t)t->vocab, sizeof *order);
     if (!order) return AR_ERR_MEMORY;
     int32_t made = 0, rank = 0;
@@ -105,11 +108,11 @@ static ar_status derive_merges(ar_tokenizer *t) {
         if (can_be_made(&t->tokens[id])) order[made++] = (scored){t->tokens[id].score, id};
     qsort(order, (size_t)made, sizeof *order, highest_first);
     for (int32_t i = 0; i < made && status == AR_OK; i++)
-        status = cut_token(t, &count, order[i].id, 0, false);
+        status = cut_token(t, &count, order[i].id, 0, false, what);
     if (status == AR_OK) status = ar__merges_init(t, count);
     for (int32_t i = 0; i < made && status == AR_OK; i++) {
         if (i > 0 && order[i].score != order[i - 1].score) rank++;
-        status = cut_token(t, &added, order[i].id, rank, true);
+        status = cut_token(t, &added, order[i].id, rank, true, what);
     }
     t->merges_derived = true;
     free(order);
@@ -127,15 +130,16 @@ static ar_status add_stages(ar_tokenizer *t, const ar_tokenizer_data *d) {
         t->pre.byte_level = true;
         t->pre.byte_prefix = d->add_prefix_space;
         t->ignore_merges = d->pre && strcmp(d->pre, "llama-bpe") == 0;
-        if (d->pre && strcmp(d->pre, "qwen2") == 0) AR_TRY(ar__norm_add(t, AR__NORM_NFC, NULL, NULL, WHAT));
-        return ar__pre_add_named(t, d->pre ? d->pre : "missing", WHAT);
+        if (d->pre && strcmp(d->pre, "qwen2") == 0)
+            AR_TRY(ar__norm_add(t, AR__NORM_NFC, NULL, NULL, d->what));
+        return ar__pre_add_named(t, d->pre ? d->pre : "missing", d->what);
     }
     t->byte_fallback = t->fuse_unk = true;
-    if (d->add_prefix_space) AR_TRY(ar__norm_add(t, AR__NORM_PREPEND, NULL, AR__SPACE, WHAT));
-    return ar__norm_add(t, AR__NORM_REPLACE, " ", AR__SPACE, WHAT);
+    if (d->add_prefix_space) AR_TRY(ar__norm_add(t, AR__NORM_PREPEND, NULL, AR__SPACE, d->what));
+    return ar__norm_add(t, AR__NORM_REPLACE, " ", AR__SPACE, d->what);
 }
 
-static ar_status add_added(ar_tokenizer *t) {
+static ar_status add_added(ar_tokenizer *t, const char *what) {
     int32_t count = 0;
     for (int32_t id = 0; id < t->vocab; id++) count += t->tokens[id].added && t->tokens[id].bytes > 0;
     if (count == 0) return AR_OK;
@@ -152,7 +156,7 @@ static ar_status add_added(ar_tokenizer *t) {
             items[count++] =
                 (ar__added){.pattern = copy.data, .bytes = copy.bytes, .id = id, .special = token->special};
     }
-    ar_status of_set = ar__added_init(&t->raw_added, items, count, WHAT);
+    ar_status of_set = ar__added_init(&t->raw_added, items, count, what);
     return status != AR_OK ? status : of_set;
 }
 
@@ -161,9 +165,9 @@ static ar_status fill(ar_tokenizer *t, const ar_tokenizer_data *d) {
     t->kind = d->kind;
     t->scores_given = d->scores != NULL;
     AR_TRY(add_tokens(t, d));
-    AR_TRY(d->kind == AR_TOK_SPM && d->merge_count == 0 ? derive_merges(t) : add_merges(t, d));
+    AR_TRY(d->kind == AR_TOK_SPM && d->merge_count == 0 ? derive_merges(t, d->what) : add_merges(t, d));
     AR_TRY(add_stages(t, d));
-    AR_TRY(add_added(t));
+    AR_TRY(add_added(t, d->what));
     ar_tokenizer_set_special(t, d->bos, d->eos, d->unk);
     for (int32_t id = t->vocab - 1; d->unk < 0 && id >= 0; id--)
         if (t->tokens[id].type == AR_TOKEN_UNKNOWN) t->unk = id;
@@ -177,7 +181,9 @@ ar_status ar_tokenizer_build(ar_tokenizer **t, const ar_tokenizer_data *data) {
     if (!made) return AR_ERR_MEMORY;
     made->unk = made->bos = made->eos = -1;
     made->pre.name = "default";
-    ar_status status = fill(made, data);
+    ar_tokenizer_data named = *data;
+    if (!named.what) named.what = "tokenizer";
+    ar_status status = fill(made, &named);
     if (status == AR_OK)
         *t = made;
     else

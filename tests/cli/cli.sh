@@ -787,6 +787,15 @@ eval) # every protocol, in parts and whole, on each device
     near() { awk -v a="$1" -v b="$2" -v r="$3" \
         'BEGIN { d = a - b; exit !(a != "" && d * d <= r * r * b * b) }' ||
         die "found $1, expected $2 within $3: $4"; }
+    printf 'fine\nnot \377 this\n' >bad.txt # errors name the file, whatever the protocol
+    echo short >short.txt
+    for protocol in window lines llamacpp; do
+        run 3 eval "$model" --text bad.txt --protocol $protocol; says 'bad.txt: byte 9: found 0xff'
+    done
+    run 2 eval "$model" --text short.txt; says 'short.txt: found [0-9]* tokens'
+    run 3 run "$model" -f bad.txt; says 'bad.txt: byte 9'
+    run 3 run "$model" -p "$(printf 'a\377')"; says 'prompt: byte 1: found 0xff'
+    run 3 quantize "$model" -o never --calib bad.txt; says 'bad.txt: byte 9'
     run 0 quantize "$model" -o coarse --method rtn --format fake --bits 2 --group 32 -q
     for protocol in window lines llamacpp; do
         expected=
@@ -899,6 +908,15 @@ chat)
     run 2 run "$model" -p Hello --chat-template given.jinja; says '--chat-template has no effect'
     echo "{{ raise_exception('no such role') }}" >given.jinja
     run 1 run "$model" -i -p Hello --chat-template given.jinja; says 'the template refuses this: no such role'
+    # a line that cannot be said does not end the conversation, nor does it make anything be forgotten
+    long=$(yes 'and so on and on' | head -n 60 | tr '\n' ' ')
+    printf 'Who is there?\nbad \377 line\n%s\nAnd who are you?\n' "$long" >lines
+    "$program" run "$model" -i -n 8 -c 96 --greedy <lines >out 2>err ||
+        { cat err >&2; die 'a bad line ended it'; }
+    says 'anyround: this line: byte 4: found 0xff'
+    says 'anyround: chat: found a message of'
+    grep -q 'forgotten' err && die 'forgotten for a line that was not said'
+    [ "$(grep -c 'decode' err)" = 2 ] || die 'expected two answers'
     # a conversation longer than the context goes on without its beginning
     for i in 1 2 3 4 5 6; do echo 'Tell me, what is the matter with the king of France today?'; done >lines
     "$program" run "$model" -i -n 12 -c 64 --greedy <lines >out 2>err ||
