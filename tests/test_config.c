@@ -93,6 +93,41 @@ static void windows_are_those_of_some_layers(void **state) {
     }
 }
 
+/* What the configuration classes of transformers 5.24 make of both. */
+static void rope_scaling_counts_before_rope_parameters(void **state) {
+    (void)state;
+#define DEFAULT "\"rope_parameters\":{\"rope_theta\":1e6,\"rope_type\":\"default\"}"
+#define LINEAR4 "\"rope_parameters\":{\"rope_theta\":1e6,\"rope_type\":\"linear\",\"factor\":4}"
+#define LINEAR2 "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}"
+    static const struct {
+        const char *more, *kind;
+        float theta, factor;
+    } rows[] = {
+        {DEFAULT, "", 1e6f, 0},
+        {DEFAULT "," LINEAR2, "linear", 1e4f, 2},
+        {DEFAULT "," LINEAR2 ",\"rope_theta\":5e5", "linear", 5e5f, 2},
+        {DEFAULT ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":7}", "linear", 7,
+         2},
+        {LINEAR4 ",\"rope_scaling\":{}", "linear", 1e6f, 4},
+        {LINEAR4 ",\"rope_scaling\":null", "linear", 1e6f, 4},
+        {LINEAR4 ",\"rope_scaling\":{\"rope_type\":\"default\"}", "", 1e4f, 0},
+        {"\"rope_parameters\":{},\"rope_theta\":5e5", "", 5e5f, 0},
+        {"\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":4},\"rope_theta\":5e5", "linear", 5e5f, 4},
+        {"\"rope_parameters\":{\"type\":\"default\",\"rope_type\":\"linear\",\"factor\":4}", "linear", 1e4f,
+         4},
+        {"\"rope_parameters\":null," LINEAR2, "linear", 1e4f, 2},
+    };
+    static const char *const types[] = {"llama", "mistral", "qwen2", "qwen3"};
+    for (size_t i = 0; i < 4 * sizeof rows / sizeof *rows; i++) {
+        ar_config c;
+        char more[512];
+        snprintf(more, sizeof more, "\"model_type\":\"%s\",%s", types[i % 4], rows[i / 4].more);
+        assert_ok(parse(&c, more));
+        assert_string_equal(c.rope_scaling.kind, rows[i / 4].kind);
+        assert_true(c.rope_theta == rows[i / 4].theta && c.rope_scaling.factor == rows[i / 4].factor);
+    }
+}
+
 static void rope_scaling_has_two_spellings(void **state) {
     (void)state;
     ar_config c;
@@ -113,6 +148,9 @@ static void rope_scaling_has_two_spellings(void **state) {
     assert_ok(parse(&c, more));
     assert_string_equal(c.rope_scaling.kind, "llama3");
     assert_true(c.rope_theta == 500000);
+    assert_ok(
+        parse(&c, "\"rope_scaling\":{\"type\":\"llama3\",\"factor\":8}")); /* as transformers 5 fills it */
+    assert_int_equal(c.rope_scaling.original_tokens, 256);
     assert_ok(parse(&c, "\"rope_parameters\":{\"rope_theta\":20000,\"rope_type\":\"default\"}"));
     assert_string_equal(c.rope_scaling.kind, "");
     assert_true(c.rope_theta == 20000);
@@ -181,7 +219,18 @@ static const bad absurd[] = {
     {"\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}", "rope_type: found \"yarn\""},
     {"\"rope_scaling\":{\"type\":\"linear\"}", "factor: found nothing"},
     {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}", "factor"},
-    {"\"rope_scaling\":{\"type\":\"llama3\",\"factor\":8}", "original_max_position_embeddings"},
+    {"\"rope_scaling\":{\"type\":\"llama3\",\"factor\":8,\"original_max_position_embeddings\":0}",
+     "original_max_position_embeddings"},
+    {"\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":2},\"sliding_attention\":{"
+     "}}",
+     "rope_parameters: found a set of parameters for full_attention"},
+    {"\"rope_parameters\":{\"rope_theta\":1e6,\"sliding_attention\":{\"rope_theta\":1e4}}",
+     "for sliding_attention"},
+    {"\"rope_scaling\":{\"full_attention\":{\"rope_type\":\"default\"}}", "rope_scaling: found a set"},
+    {"\"rope_scaling\":[]", "rope_scaling: found no object"},
+    {"\"rope_parameters\":7,\"rope_scaling\":null", "rope_parameters: found no object"},
+    {"\"rope_parameters\":{\"rope_type\":\"default\"},\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}",
+     "rope_type: found \"dynamic\""},
     {"\"rope_scaling\":{\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4,"
      "\"original_max_position_embeddings\":8192}",
      "high_freq_factor: found 4, expected more than low_freq_factor"},
@@ -255,6 +304,7 @@ int main(void) {
                                        cmocka_unit_test(values_are_taken),
                                        cmocka_unit_test(windows_are_those_of_some_layers),
                                        cmocka_unit_test(rope_scaling_has_two_spellings),
+                                       cmocka_unit_test(rope_scaling_counts_before_rope_parameters),
                                        cmocka_unit_test(absurd_values_are_named),
                                        cmocka_unit_test(every_needed_key_is_asked_for),
                                        cmocka_unit_test(other_text_is_refused),

@@ -155,8 +155,11 @@ static ar_status read_llama3(ar_config *c, const ar_json *scaling, const char *w
         return ar__fail(AR_ERR_FORMAT,
                         "%s: high_freq_factor: found %g, expected more than low_freq_factor = %g", what,
                         (double)c->rope_scaling.high_freq, (double)c->rope_scaling.low_freq);
-    return read_i32(&c->rope_scaling.original_tokens, scaling, "original_max_position_embeddings", 1,
-                    MAX_TOKENS, what);
+    int64_t original = 0;
+    AR_TRY(ar_json_int_or(&original, scaling, "original_max_position_embeddings", c->max_tokens, 1,
+                          MAX_TOKENS, what));
+    c->rope_scaling.original_tokens = (int32_t)original;
+    return AR_OK;
 }
 
 static ar_status read_factors(float *out, const ar_json *scaling, const char *key, int32_t pairs,
@@ -241,23 +244,38 @@ static ar_status set_rotary(ar_config *c, float factor, bool partial_rotary, con
     return AR_OK;
 }
 
+/* One set for all layers: newer files may have one for every type of them. */
+static ar_status check_one_set(const ar_json *rope, const char *key, const char *what) {
+    if (!cJSON_IsObject(rope))
+        return ar__fail(AR_ERR_FORMAT, "%s: %s: found no object, expected one or null", what, key);
+    for (const cJSON *item = rope->child; item; item = item->next)
+        if (cJSON_IsObject(item))
+            return ar__fail(AR_ERR_FORMAT,
+                            "%s: %s: found a set of parameters for %.64s, expected one set for all layers",
+                            what, key, item->string);
+    return AR_OK;
+}
+
+/* As transformers 5 takes them: a rope_scaling that says anything counts instead of rope_parameters, with all
+ * that is in it; theta and the partial rotation may stand beside either. */
 static ar_status read_rope(ar_config *c, const ar_json *root, const ar__config_rules *r, const char *what) {
-    const ar_json *rope = ar_json_get(root, "rope_parameters");
-    const char *key = "rope_parameters";
-    AR_TRY(read_f32(&c->rope_theta, root, "rope_theta", 10000, 1, 1e12, what));
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+    const ar_json *rope = NULL;
     float partial = 1;
+    AR_TRY(read_f32(&c->rope_theta, root, "rope_theta", 10000, 1, 1e12, what));
     AR_TRY(read_f32(&partial, root, "partial_rotary_factor", 1, 0, 1, what));
-    if (!rope || cJSON_IsNull(rope)) {
-        key = "rope_scaling";
-        rope = ar_json_get(root, key);
-    } else {
+    for (int32_t i = 0; i < 2 && !rope; i++) {
+        const ar_json *found = ar_json_get(root, keys[i]);
+        if (!found || cJSON_IsNull(found)) continue;
+        AR_TRY(check_one_set(found, keys[i], what));
+        if (found->child) rope = found;
+    }
+    if (rope) {
         AR_TRY(read_f32(&c->rope_theta, rope, "rope_theta", (double)c->rope_theta, 1, 1e12, what));
         AR_TRY(read_f32(&partial, rope, "partial_rotary_factor", (double)partial, 0, 1, what));
     }
     AR_TRY(set_rotary(c, partial, r->has_partial_rotary, what));
-    if (!rope || cJSON_IsNull(rope)) return AR_OK;
-    if (!cJSON_IsObject(rope))
-        return ar__fail(AR_ERR_FORMAT, "%s: %s: found no object, expected one or null", what, key);
+    if (!rope) return AR_OK;
     bool is_long = false;
     if (r->has_longrope) AR_TRY(find_longrope(&is_long, rope, what));
     return is_long ? read_longrope(c, root, rope, what) : read_scaling(c, rope, what);
