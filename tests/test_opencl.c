@@ -3,6 +3,7 @@
 /* ctest-labels: device */
 #include "internal.h"
 #include "cache.h"
+#include "driver_cl.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -298,6 +299,21 @@ static void facts_match_the_floor_of_the_kernels(void **state) {
     ar_device_close(device);
 }
 
+/* Every code of cl.h, in the gaps none. */
+static void errors_have_names(void **state) {
+    (void)state;
+    int named = 0;
+    for (int code = -1; code > -100; code--) named += strncmp(ar__cl_error_name(code), "CL_", 3) == 0;
+    assert_int_equal(named, 62);
+    assert_string_equal(ar__cl_error_name(-5), "CL_OUT_OF_RESOURCES");
+    assert_string_equal(ar__cl_error_name(-11), "CL_BUILD_PROGRAM_FAILURE");
+    assert_string_equal(ar__cl_error_name(-59), "CL_INVALID_OPERATION");
+    assert_string_equal(ar__cl_error_name(-1001), "CL_PLATFORM_NOT_FOUND_KHR");
+    assert_string_equal(ar__cl_error_name(-25), "no name in OpenCL");
+    assert_int_equal(ar__cl_fail(-5, "clFinish"), AR_ERR_DEVICE_MEMORY);
+    assert_non_null(strstr(ar_error(), "clFinish: OpenCL error -5 (CL_OUT_OF_RESOURCES)"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(specialization_values_and_parameters_reach_the_kernel),
@@ -307,6 +323,7 @@ int main(void) {
         cmocka_unit_test(a_kernel_that_does_not_build_gives_the_compiler_s_words),
         cmocka_unit_test(a_group_larger_than_the_device_allows_is_unsupported),
         cmocka_unit_test(a_buffer_nobody_can_hold_is_device_memory),
+        cmocka_unit_test(errors_have_names),
         cmocka_unit_test(facts_match_the_floor_of_the_kernels),
     };
     return cmocka_run_group_tests(tests, make_cache_dir, remove_cache_dir);

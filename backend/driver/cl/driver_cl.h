@@ -45,6 +45,14 @@ struct ar__pipeline {
 
 /* An OpenCL error as a status, with its name in the text. Running out of memory is DEVICE_MEMORY. */
 ar_status ar__cl_fail(cl_int code, const char *what);
+/* "CL_OUT_OF_RESOURCES" */
+const char *ar__cl_error_name(cl_int code);
+/* PoCL compiles in a folder. Where it cannot write there it tells no more than that there is no device, or
+ * that a kernel does not build. */
+#define AR_POCL "Portable Computing Language"
+#define AR_POCL_CACHE                                                                                        \
+    "PoCL needs a cache folder that it can write ($POCL_CACHE_DIR, else $XDG_CACHE_HOME/pocl or "            \
+    "~/.cache/pocl), with room on its disk"
 
 /* ---- driver_cl_find.c ---- */
 

@@ -169,6 +169,7 @@ static void walk(const cl_table *cl, visit_fn visit, void *ctx, char *note, size
     cl_platform_id platforms[PLATFORMS_MAX];
     cl_uint platform_count = 0;
     int32_t index = 0, unusable = 0;
+    bool is_pocl = false;
     cl_int code = cl->GetPlatformIDs(PLATFORMS_MAX, platforms, &platform_count);
     if (code != CL_SUCCESS || platform_count == 0) {
         snprintf(note, note_bytes, "an OpenCL loader without platforms");
@@ -179,7 +180,12 @@ static void walk(const cl_table *cl, visit_fn visit, void *ctx, char *note, size
         cl_device_id devices[DEVICES_MAX];
         cl_uint device_count = 0;
         code = cl->GetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, DEVICES_MAX, devices, &device_count);
-        if (code != CL_SUCCESS) continue; /* CL_DEVICE_NOT_FOUND, or a broken vendor */
+        if (code != CL_SUCCESS) { /* CL_DEVICE_NOT_FOUND, or a broken vendor */
+            char name[256];
+            platform_text(cl, name, sizeof name, platforms[p], CL_PLATFORM_NAME);
+            is_pocl = is_pocl || strstr(name, AR_POCL);
+            continue;
+        }
         if (device_count > DEVICES_MAX) device_count = DEVICES_MAX;
         for (cl_uint d = 0; d < device_count; d++) {
             if (!is_usable(cl, devices[d]))
@@ -191,7 +197,8 @@ static void walk(const cl_table *cl, visit_fn visit, void *ctx, char *note, size
     if (unusable)
         snprintf(note, note_bytes, "%d without a compiler, unavailable or big-endian", unusable);
     else if (index == 0)
-        snprintf(note, note_bytes, "%u OpenCL platforms without devices", platform_count);
+        snprintf(note, note_bytes, "%u OpenCL platforms without devices%s", platform_count,
+                 is_pocl ? "; " AR_POCL_CACHE : "");
 }
 
 typedef struct list_ctx {

@@ -72,8 +72,10 @@ static ar_status build_failed(ar__drv *drv, cl_program program, const ar__kernel
         log[0] = '\0';
     for (char *p = log; p && *p; p++)
         if (*p == '\n' || *p == '\r') *p = ' '; /* error texts are one line */
-    ar_status status = ar__fail(AR_ERR_DEVICE, "cl: kernel %s does not build (OpenCL error %d): %.*s",
-                                kernel->name, (int)code, LOG_BYTES, log && log[0] ? log : "no build log");
+    bool is_pocl = strstr(drv->facts.driver, AR_POCL) && !(log && strstr(log, "error:"));
+    ar_status status = ar__fail(AR_ERR_DEVICE, "cl: kernel %s does not build (OpenCL error %d, %s): %.*s%s",
+                                kernel->name, (int)code, ar__cl_error_name(code), LOG_BYTES,
+                                log && log[0] ? log : "no build log", is_pocl ? "; " AR_POCL_CACHE : "");
     free(log);
     return status;
 }
