@@ -549,7 +549,7 @@ typedef struct ar_selftest_result {
 typedef void (*ar_selftest_fn)(void *ctx, const ar_selftest_result *result);
 /* Runs every kernel case on the device against a scalar double reference, repeat times; calls report for
  * each. Returns CHECK if any failed. filter NULL = all, else substring of the kernel's name or of the case's,
- * as "resident(2". */
+ * as "resident(2"; USAGE when it means none. */
 ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed,
                       ar_selftest_fn report, void *ctx);
 

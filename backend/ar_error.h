@@ -27,6 +27,10 @@ ar_status ar__fail(ar_status code, const char *format, ...) AR__PRINTF(2, 3);
 void *ar__alloc(size_t count, size_t each);
 void ar__alloc_fail_at(int32_t n);
 
+/* The decimal number that text begins with, and where it ends: no blanks before it, no 0x10, inf or nan, as
+ * strtod takes them. *end = text where there is none. backend/base/number.c */
+double ar__decimal(const char *text, const char **end);
+
 /* Seconds of a clock that never goes back, since some moment. backend/base/clock.c */
 double ar__now_s(void);
 #endif

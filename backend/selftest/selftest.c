@@ -98,16 +98,19 @@ static ar_status try_variants(const ar__st *first, const ar__st_case *c, int32_t
 ar_status ar__selftest_cases(ar_device *device, const ar__st_case *cases, int32_t count, const char *filter,
                              int32_t repeat, uint64_t seed, ar_selftest_fn report, void *ctx) {
     char test[96];
-    int32_t failures = 0;
+    int32_t failures = 0, meant = 0;
     for (int32_t r = 0; r < (repeat < 1 ? 1 : repeat); r++)
         for (int32_t i = 0; i < count; i++) {
             const ar__st_case *c = &cases[i];
             name_case(test, sizeof test, c);
             if (!is_meant(c, test, filter)) continue;
+            meant++;
             ar__st st = {.device = device, .bound = c->bound, .test = test, .report = report, .ctx = ctx};
             st.random = seed + (uint64_t)r * UINT64_C(0x632be59bd9b4e019) + (uint64_t)i;
             AR_TRY(try_variants(&st, c, &failures));
         }
+    if (meant == 0 && filter)
+        return ar__fail(AR_ERR_USAGE, "selftest: found no kernel or case whose name holds '%s'", filter);
     if (failures)
         return ar__fail(AR_ERR_CHECK, "selftest: %d cases failed on %s", failures, device->facts.name);
     return AR_OK;

@@ -1,5 +1,6 @@
 /* Command-line options from a table: long names, --name=value or --name value, unknown ones are errors. */
 #include "program.h"
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,10 +10,12 @@
 
 static ar_status parse_int(const ar_option *o, const char *text) {
     char *end = NULL;
+    const char *number_end;
+    ar__decimal(text, &number_end);
     errno = 0;
     long long v = strtoll(text, &end, 10);
     bool bounded = o->lo < o->hi;
-    if (errno || end == text || *end || (bounded && ((double)v < o->lo || (double)v > o->hi)))
+    if (errno || number_end == text || *end || (bounded && ((double)v < o->lo || (double)v > o->hi)))
         return bounded ? ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a whole number from %.0f to %.0f",
                                   o->name, text, o->lo, o->hi)
                        : ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a whole number", o->name, text);
@@ -21,8 +24,8 @@ static ar_status parse_int(const ar_option *o, const char *text) {
 }
 
 static ar_status parse_real(const ar_option *o, const char *text) {
-    char *end = NULL;
-    double v = strtod(text, &end);
+    const char *end;
+    double v = ar__decimal(text, &end);
     bool bounded = o->lo < o->hi;
     if (end == text || *end || !isfinite(v) || (bounded && (v < o->lo || v > o->hi)))
         return bounded ? ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a number from %g to %g", o->name,
@@ -32,17 +35,27 @@ static ar_status parse_real(const ar_option *o, const char *text) {
     return AR_OK;
 }
 
-static ar_status parse_size(const ar_option *o, const char *text) {
-    char *end = NULL;
-    double v = strtod(text, &end), unit = 1.0;
-    if (end != text && *end) {
-        const char *units = "KMGT", *u = *end & ~0x20 ? strchr(units, *end & ~0x20) : NULL;
-        unit = u ? pow(1024.0, (double)(u - units) + 1.0) : NAN;
-        end += 1 + (end[1] == 'i') + (end[1] == 'i' && (end[2] == 'B' || end[2] == 'b'));
+/* What follows the number of a size: "", "g", "GB", "GiB" and such; NAN for anything else. */
+static double unit_of(const char *text) {
+    static const char units[] = "kmgt";
+    double unit = 1.0;
+    const char *u = *text ? strchr(units, tolower((unsigned char)*text)) : NULL;
+    if (u) {
+        unit = pow(1024.0, (double)(u - units) + 1.0);
+        text++;
+        if (*text == 'i') text++;
     }
-    v *= unit;
-    if (end == text || *end || !(v >= 1.0 && v < 1.8e19))
-        return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a size such as 256M or 2G", o->name, text);
+    if (tolower((unsigned char)*text) == 'b') text++;
+    return *text ? (double)NAN : unit;
+}
+
+static ar_status parse_size(const ar_option *o, const char *text) {
+    const char *end;
+    double v = ar__decimal(text, &end);
+    v *= unit_of(end);
+    if (end == text || !(v >= 1.0 && v < 1.8e19))
+        return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a size such as 256M, 1.5g or 2GB", o->name,
+                        text);
     *(uint64_t *)o->out = (uint64_t)v;
     return AR_OK;
 }

@@ -64,17 +64,17 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_TRY(ar_program_device(&device, &common));
     tally t = {.common = &common, .rows = common.json ? cJSON_CreateArray() : NULL};
     ar_status status = ar_selftest(device, kernel, (int32_t)repeat, (uint64_t)common.seed, report, &t);
-    report_skipped(&t, device, kernel);
+    if (status != AR_ERR_USAGE) report_skipped(&t, device, kernel);
     if (t.rows) {
         char *text = cJSON_Print(t.rows);
         if (text) puts(text);
         free(text);
         cJSON_Delete(t.rows);
-    } else {
+    } else if (status != AR_ERR_USAGE) {
         printf("%lld passed, %lld failed\n", (long long)t.passed, (long long)t.failed);
     }
     ar_device_close(device);
-    return status;
+    return status == AR_ERR_USAGE ? ar_program_blame(status, "--kernel") : status;
 }
 
 const ar_command ar__command_selftest = {

@@ -43,9 +43,8 @@ static ar_status stream_id(const ar_generation *gen, ar_text_stream *stream, int
     AR_TRY(id < 0 ? ar_text_stream_end(stream, &text, &bytes)
                   : ar_text_stream_push(stream, &text, &bytes, gen->m->tokenizer, id));
     fwrite(text, 1, bytes, stdout);
-    fflush(stdout);
     free(text);
-    return AR_OK;
+    return ar_program_flush();
 }
 
 /* The next id. Errors: FORMAT where no logit is a number. */
@@ -78,6 +77,7 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
         gen->ids[gen->count++] = id;
         AR_TRY(stream_id(gen, &stream, id));
         if (gen->count == end) break;
+        AR_TRY(ar_program_flush());
         AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
         gen->decoded++;
     }

@@ -39,8 +39,8 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], commands[i]->name) != 0) continue;
         ar_program_catch_signals();
         ar_status status = commands[i]->run(commands[i], argc - 1, argv + 1);
-        if ((fflush(stdout) != 0 || ferror(stdout)) && status == AR_OK)
-            status = ar__fail(AR_ERR_IO, "stdout: cannot write");
+        if (status == AR_OK) status = ar_program_flush();
+        if (status == AR_ERR_IO && ar_program_reader_gone()) return 0;
         if (status != AR_OK) ar_program_print_failure(status);
         return ar_program_exit_code(status);
     }

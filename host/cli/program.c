@@ -1,12 +1,15 @@
 /* What all commands share: opening the device, progress, signals, exit codes. */
 #include "program.h"
 #include "place.h"
+#include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* Atomic: a signal may reach any thread, and OpenCL's and Vulkan's drivers have threads. */
@@ -58,6 +61,25 @@ int ar_program_exit_code(ar_status status) {
     default: return 1;
     }
 }
+
+/* ---- the reader of stdout ---- */
+
+static bool reader_gone;
+
+static ar_status stdout_failed(int code) {
+    reader_gone = code == EPIPE;
+    return ar__fail(AR_ERR_IO, "stdout: cannot write: %s", strerror(code));
+}
+
+ar_status ar_program_flush(void) {
+    struct pollfd reader = {.fd = STDOUT_FILENO};
+    if (fflush(stdout) != 0 || ferror(stdout)) return stdout_failed(errno);
+    /* also where nothing is written yet: a pipe without a reader is an error at once */
+    if (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR)) return stdout_failed(EPIPE);
+    return AR_OK;
+}
+
+bool ar_program_reader_gone(void) { return reader_gone; }
 
 /* $XDG_CACHE_HOME/anyround, else ~/.cache/anyround; NULL when neither is known. free(). */
 static char *cache_folder(void) {
@@ -144,9 +166,24 @@ static void print_json_event(void *ctx, const ar_progress_event *e) {
     fprintf(stderr, ",\"device_bytes\":%llu}\n", (unsigned long long)e->device_bytes);
 }
 
+static void add(char *line, size_t bytes, const char *format, ...) AR__PRINTF(3, 4);
+static void add(char *line, size_t bytes, const char *format, ...) {
+    size_t used = strlen(line);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line + used, bytes - used, format, args);
+    va_end(args);
+}
+
+/* Asked for every line: terminals change. A bar that is wrapped is not drawn over but left standing. */
+static int terminal_width(void) {
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
 static void print_bar(void *ctx, const ar_progress_event *e) {
     (void)ctx;
-    char bar[25], memory[16];
+    char bar[25], memory[16], line[400] = "";
     double share = e->step_count > 0    ? (double)e->step / e->step_count
                    : e->block_count > 0 ? (double)e->block / e->block_count
                                         : 0.0;
@@ -156,14 +193,15 @@ static void print_bar(void *ctx, const ar_progress_event *e) {
     bar[24] = '\0';
     if (e->step_count > 0 && e->tokens_per_s > 0.0) {
         double left = e->seconds / (e->step > 0 ? e->step : 1) * (e->step_count - e->step);
-        fprintf(stderr, "\r\033[K%s [%s] block %d step %d/%d loss %.4g -> %.4g  %.0f tok/s  %.0f s left  %s",
-                e->stage, bar, (int)e->block, (int)e->step, (int)e->step_count, e->loss_first, e->loss_best,
-                e->tokens_per_s, left, ar_program_bytes(memory, sizeof memory, e->device_bytes));
+        add(line, sizeof line, "%s [%s] block %d step %d/%d loss %.4g -> %.4g  %.0f tok/s  %.0f s left  %s",
+            e->stage, bar, (int)e->block, (int)e->step, (int)e->step_count, e->loss_first, e->loss_best,
+            e->tokens_per_s, left, ar_program_bytes(memory, sizeof memory, e->device_bytes));
     } else {
-        fprintf(stderr, "\r\033[K%s [%s] %d/%d", e->stage, bar, (int)(e->step_count > 0 ? e->step : e->block),
-                (int)(e->step_count > 0 ? e->step_count : e->block_count));
-        if (e->loss_last > 0) fprintf(stderr, " ppl %.4f so far", exp(e->loss_last));
+        add(line, sizeof line, "%s [%s] %d/%d", e->stage, bar, (int)(e->step_count > 0 ? e->step : e->block),
+            (int)(e->step_count > 0 ? e->step_count : e->block_count));
+        if (e->loss_last > 0) add(line, sizeof line, " ppl %.4f so far", exp(e->loss_last));
     }
+    fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, line);
     fflush(stderr);
 }
 

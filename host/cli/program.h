@@ -67,6 +67,10 @@ void ar_program_observer(ar_observer *observer, const ar_common *common);
 void ar_program_progress_end(const ar_common *common);
 /* true after Ctrl-C (SIGINT or SIGTERM). */
 bool ar_program_interrupted(void);
+/* Writes out what stdout holds. Errors: IO, also where nobody reads the pipe that stdout is any more, and
+ * then ar_program_reader_gone says so: the program has been told enough, and ends quietly with exit 0. */
+ar_status ar_program_flush(void);
+bool ar_program_reader_gone(void);
 void ar_program_catch_signals(void);
 /* Ctrl-C ends the program again, and one that was caught is forgotten. */
 void ar_program_release_signals(void);

@@ -1,6 +1,7 @@
 /* The options of methods: values in the order of a method's rows, and all that follows from the rows. */
 #include "ar_error.h"
 #include "ar_quant.h"
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -52,7 +53,8 @@ static ar_status parse_int(double *value, const ar_option_row *row, const char *
     char *end = NULL;
     errno = 0;
     long long v = strtoll(text, &end, 10);
-    if (errno || end == text || *end || (double)v < row->lo || (double)v > row->hi)
+    if (errno || isspace((unsigned char)*text) || end == text || *end || (double)v < row->lo ||
+        (double)v > row->hi)
         return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a whole number from %.0f to %.0f", option,
                         text, row->lo, row->hi);
     *value = (double)v;
@@ -61,8 +63,8 @@ static ar_status parse_int(double *value, const ar_option_row *row, const char *
 
 /* Methods count in f32. */
 static ar_status parse_real(double *value, const ar_option_row *row, const char *option, const char *text) {
-    char *end = NULL;
-    double v = strtod(text, &end);
+    const char *end;
+    double v = ar__decimal(text, &end);
     if (end == text || *end || !isfinite(v) || v < row->lo || v > row->hi)
         return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected a number from %g to %g", option, text,
                         row->lo, row->hi);

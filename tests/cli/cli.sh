@@ -126,6 +126,17 @@ usage)
     for command in devices selftest info quantize convert eval run bench; do
         run 0 $command --help; grep -q -- '--submit-ms N' out || die "$command --help without --submit-ms"
     done
+    for size in 4GB 1.5g 2gib 512M 512mb 3Gi 1e9 1T 123456789B; do run 0 devices --vram $size -q; done
+    for bad in 0x10 0x10M inf nan ' 5G' 4GX 4XB 0 -1G '' 5Gbb; do
+        run 2 devices --vram "$bad"; says 'such as 256M, 1.5g or 2GB'
+    done
+    for bad in 0x10 0x1p3 ' 7' inf nan; do # in every option that takes a number, of commands and of methods
+        for option in --iters --lr --samples --minmax-lr --bits --seed --submit-ms; do
+            run 2 quantize "$model" -o o $option "$bad"; says "^anyround: .*${option#--}: found '$bad', exp"
+        done
+    done
+    run 2 selftest --kernel NOSUCH; says "holds 'NOSUCH' (--kernel)"
+    run 0 selftest --kernel half_check -q
     run 2 quantize -o o; says 'found 0 arguments'
     run 2 convert "$model"; says '-o DST'
     run 2 convert "$model" -o o --type q4_0; says 'f32, f16 or bf16'
@@ -883,6 +894,44 @@ generate)
     run 2 bench --model "$model" --layers 1 --md; says 'of whole models'
     run 2 bench --tune --layers 1; says '--layers without --model'
     run 0 bench --model "$model" --pp 8 --tg 2 --reps 1 --md -q; grep -q '| *tg2 |' out || die 'no table' ;;
+reader) # who reads stdout goes away: the end, at once and without a word
+    for options in '-n 400 -p a' '-n 400 -p a --json' '-n 400 -p a --ids' '-n 400 -p a -i'; do
+        # shellcheck disable=SC2086 # several options
+        timeout 60 "$program" run "$model" --temp 100 --top-k 0 --top-p 1 --min-p 0 $options -q 2>err \
+            </dev/null | head -c 4 >out
+        code=${PIPESTATUS[0]}
+        [ "$code" = 0 ] && ! grep -q '^anyround:' err || { cat err >&2; die "exit $code: run $options"; }
+    done
+    "$program" info "$model" 2>err | true
+    [ "${PIPESTATUS[0]}" = 0 ] && [ ! -s err ] || { cat err >&2; die 'info'; }
+    "$program" run "$model" -p a -n 400 -q >/dev/full 2>err; code=$?
+    [ $code = 1 ] || die "exit $code, expected 1"
+    says 'stdout: cannot write: No space left'
+    # the bar is as wide as the terminal at most
+    script --version >out 2>&1 || skip 'no program script here'
+    for width in 40 133; do
+        script -qec "stty cols $width
+            '$program' quantize '$model' -o o.gguf ${tiny[*]} --calib '$text'" typed </dev/null >out ||
+            die 'no run in a terminal'
+        tr '\r' '\n' <typed | sed -n 's/\x1b\[K//p' | grep '\[[#-]*' | grep -v ^block | awk -v w=$width '
+            { if (length > most) most = length } END { print most; exit !(most > 20 && most < w) }' ||
+            die "a bar of other than $width columns"
+    done ;;
+pocl) # its folder is named where it cannot be written, or is full
+    "$program" devices -q 2>/dev/null | grep -q 'Portable Computing' || skip 'no PoCL'
+    export POCL_CACHE_DIR=/proc/nowhere
+    refused eval "$model" --text "$text" --device cl; says 'PoCL needs a cache folder that it can write'
+    unshare -m true 2>/dev/null || skip 'no mount namespaces here'
+    mkdir small
+    for options in ro size=8k; do
+        # shellcheck disable=SC2016 # expanded by the inner shell
+        POCL_CACHE_DIR=$dir/small unshare -m bash -c 'mount -t tmpfs -o "$1" none "$POCL_CACHE_DIR" || exit 77
+            "$2" eval "$3" --text "$4" --device cl --no-cache -q' _ \
+            $options "$program" "$model" "$text" >out 2>err; code=$?
+        [ $code != 77 ] || skip 'no tmpfs here'
+        [ $code = 1 ] || { cat err >&2; die "exit $code, expected 1"; }
+        says 'CL_BUILD_PROGRAM_FAILURE.*PoCL needs a cache folder that it can write'
+    done ;;
 chat)
     printf 'Who is there?\n\nAnd who are you?\n' | "$program" run "$model" -i -n 8 --greedy >out 2>err ||
         { cat err >&2; die 'chat failed'; }
