@@ -249,7 +249,7 @@ places) # nothing that is read is written, whatever its name; what is no file is
     done
     for option in -o --report; do
         places=($option calib.txt); [ $option = -o ] || places+=(-o o.gguf)
-        run 1 quantize model --type q4_0 "${places[@]}" --calib calib.txt --iters 5792 -q
+        run 1 quantize model --type q4_0 "${places[@]}" --calib "$text" --calib calib.txt --iters 5792 -q
         says 'the calibration text itself'
     done
     run 1 quantize model -o o.gguf --report o.gguf.part/r.html "${few[@]}"; says 'does not exist'
