@@ -43,13 +43,18 @@ static ar_status append_text(reading *r, const char *text, bool with_bos, bool s
     return status;
 }
 
+/* Templates that say the date get one that stays, so that equal inputs give equal results. */
 static ar_status open_chat(reading *r) {
-    if (r->chat) return AR_OK;
-    AR_TRY(ar_chat_open(&r->chat, r->m, NULL, NULL));
-    if (ar_chat_is_plain(r->chat) && r->observer && r->observer->warn)
-        r->observer->warn(r->observer->ctx,
-                          "the model has no known chat template: conversations are calibrated as plain text");
-    return AR_OK;
+    static const struct tm day = {.tm_year = 124, .tm_mon = 6, .tm_mday = 26, .tm_wday = 5, .tm_yday = 207};
+    return r->chat ? AR_OK : ar_chat_open(&r->chat, r->m, NULL, &day);
+}
+
+static void warn_plain(const reading *r) {
+    char line[600];
+    const char *why = ar_chat_note(r->chat);
+    snprintf(line, sizeof line, "%s: conversations are calibrated as plain text",
+             why ? why : "the model has no known chat template");
+    if (r->observer && r->observer->warn) r->observer->warn(r->observer->ctx, line);
 }
 
 static ar_status read_messages(ar_chat_message *list, const ar_json *messages, const char *where) {
@@ -75,9 +80,12 @@ static ar_status append_conversation(reading *r, const ar_json *messages) {
     ar_chat_message *list = ar__alloc((size_t)count, sizeof *list);
     if (!list) return AR_ERR_MEMORY;
     AR_GO(read_messages(list, messages, r->where));
+    bool opened = r->chat != NULL, plain;
     AR_GO(open_chat(r));
+    plain = opened && ar_chat_is_plain(r->chat);
     status = ar_chat_render(&text, r->chat, list, count, false);
-    if (status == AR_ERR_ARG || status == AR_ERR_UNSUPPORTED) {
+    if (status == AR_OK && !plain && ar_chat_is_plain(r->chat)) warn_plain(r);
+    if (status == AR_ERR_ARG || status == AR_ERR_FORMAT) {
         char reason[400];
         snprintf(reason, sizeof reason, "%s", ar_error());
         status = ar__fail(AR_ERR_FORMAT, "%s: %s", r->where, reason);
