@@ -34,10 +34,10 @@
          .help = "samples, of those, set aside to select the step (1/16, at most 8)",                        \
          .record = " held out "},                                                                            \
     {                                                                                                        \
-        .name = "loss", .kind = AR_VALUE_CHOICE, .choice = ar__loss_names, .preset = AR_LOSS_ROOT_SHIFT,     \
+        .name = "loss", .kind = AR_VALUE_CHOICE, .choice = ar__loss_names, .preset = AR_LOSS_SHIFT,          \
         .value = "L",                                                                                        \
-        .help = "outlier positions: root (they weigh less), shift (they keep inherited errors), "            \
-                "root+shift (default) or plain",                                                             \
+        .help = "outlier positions: shift (default: they keep inherited errors), root (they weigh less), "   \
+                "root+shift or plain",                                                                       \
         .record = "loss"                                                                                     \
     }
 #define AR__ROWS_OF_SAMPLES(samples, seqlen)                                                                 \
