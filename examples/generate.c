@@ -28,8 +28,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: generate MODEL PROMPT [TOKENS [DEVICE]]\n");
         return 2;
     }
-    int32_t limit = argc > 3 ? atoi(argv[3]) : 64, *prompt, bos;
-    int64_t prompt_count, count = 0;
+    int32_t limit = argc > 3 ? atoi(argv[3]) : 64, *prompt;
+    int64_t count;
     ar_open_model *model;
     ar_device *device;
     ar_session *session;
@@ -37,15 +37,12 @@ int main(int argc, char **argv) {
 
     TRY(ar_model_open(&model, argv[1]));
     TRY(ar_device_open(&device, &(ar_device_desc){.select = argc > 4 ? argv[4] : "auto"}));
-    TRY(ar_tokenizer_encode(model->tokenizer, &prompt, &prompt_count, argv[2], strlen(argv[2]), false));
-    TRY(ar_session_create(&session, model, device, (int32_t)prompt_count + 1 + limit));
-    int32_t *ids = calloc((size_t)prompt_count + 1 + (size_t)limit, sizeof *ids);
+    TRY(ar_tokenizer_encode_text(model->tokenizer, &prompt, &count, argv[2], strlen(argv[2]), false));
+    TRY(ar_session_create(&session, model, device, (int32_t)count + limit));
+    int32_t *ids = calloc((size_t)count + (size_t)limit, sizeof *ids);
     float *logits = calloc((size_t)model->model.vocab, sizeof *logits);
     if (!ids || !logits) return 1;
-    bos = ar_tokenizer_bos(model->tokenizer);
-    if (bos >= 0) ids[count++] = bos;
-    memcpy(ids + count, prompt, (size_t)prompt_count * sizeof *ids);
-    count += prompt_count;
+    memcpy(ids, prompt, (size_t)count * sizeof *ids);
     for (int64_t i = 0; i < count; i++)
         if (print_token(&stream, model->tokenizer, ids[i])) return 1;
 

@@ -153,16 +153,27 @@ ar_status ar_tokenizer_open(ar_tokenizer **t, const char *path);
 ar_status ar_tokenizer_parse(ar_tokenizer **t, const char *json, size_t bytes, const char *what);
 void ar_tokenizer_close(ar_tokenizer *t);
 int32_t ar_tokenizer_vocab(const ar_tokenizer *t); /* ids are < this */
-/* ids of text (UTF-8; invalid bytes are FORMAT with their offset). No BOS/EOS is added; special tokens
+/* ids of text (UTF-8; invalid bytes are FORMAT with their offset), without the prefix; special tokens
  * written in the text become their ids only with parse_special. *ids is malloc'ed. */
 ar_status ar_tokenizer_encode(const ar_tokenizer *t, int32_t **ids, int64_t *count, const char *text,
                               size_t bytes, bool parse_special);
+/* What stands before every text, BOS as a rule, because the files say so: tokenizer.json's post_processor, or
+ * GGUF's add_bos_token (where that is missing llama.cpp's rule: SentencePiece's and Llama 3's have BOS).
+ * Borrowed; *count may be 0, and is for t = NULL. */
+const int32_t *ar_tokenizer_prefix(int32_t *count, const ar_tokenizer *t);
+/* Whether they say that EOS stands behind every text, which is only kept for writers: a text that is to be
+ * continued has none. */
+bool ar_tokenizer_appends(const ar_tokenizer *t);
+/* What a model reads of a text: the prefix and the text's ids. */
+ar_status ar_tokenizer_encode_text(const ar_tokenizer *t, int32_t **ids, int64_t *count, const char *text,
+                                   size_t bytes, bool parse_special);
 /* Bytes of ids; malloc'ed, NUL-terminated. first = the ids start a text (a leading space of SentencePiece
  * goes). Ids without a token give nothing (a model may have more rows than tokens); negative ones are ARG. */
 ar_status ar_tokenizer_decode(const ar_tokenizer *t, char **text, size_t *bytes, const int32_t *ids,
                               int64_t count, bool first, bool skip_special);
-int32_t ar_tokenizer_bos(
-    const ar_tokenizer *t); /* -1 if unknown; from tokenizer_config.json/config.json via set_special */
+/* The token that is called BOS, -1 if there is none; from tokenizer_config.json or config.json via
+ * set_special. It says nothing about texts: see ar_tokenizer_prefix. */
+int32_t ar_tokenizer_bos(const ar_tokenizer *t);
 int32_t ar_tokenizer_eos(const ar_tokenizer *t);
 int32_t ar_tokenizer_unk(const ar_tokenizer *t); /* what unknown characters become; -1 = they are dropped */
 void ar_tokenizer_set_special(ar_tokenizer *t, int32_t bos, int32_t eos, int32_t unk);
@@ -198,7 +209,7 @@ typedef struct ar_tokenizer_data {
     const int32_t *types;
     const char *const *merges;
     int64_t merge_count;
-    bool add_prefix_space;
+    bool add_prefix_space, add_bos, add_eos;
     int32_t bos, eos, unk;
     const char *what; /* names the file in errors; NULL = "tokenizer" */
 } ar_tokenizer_data;
@@ -522,8 +533,8 @@ void ar_sample_penalize(float *logits, int64_t vocab, const int32_t *recent, int
 /* Samples of T tokens (at most the context): windows spread evenly over the texts in paths (path_count), or
  * without any drawn from the float model itself. The same files give the same samples. A text is encoded
  * whole; where the name ends in .jsonl every line that is not blank is an object with "messages" (a list of
- * objects with role and content, through the model's chat template) or "text" (behind BOS). Fewer samples
- * than count, with a remark, where the texts hold no more; any run of them is spread over the texts.
+ * objects with role and content, through the model's chat template) or "text" (behind the prefix). Fewer
+ * samples than count, with a remark, where the texts hold no more; any run of them is spread over the texts.
  * Errors: USAGE (no whole sample; count < 1 or T < 2), UNSUPPORTED (no tokenizer), FORMAT names file and
  * line, IO, MEMORY; without texts the device's. */
 ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device, const char *const *paths,

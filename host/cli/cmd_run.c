@@ -20,28 +20,20 @@ static ar_status read_prompt(char **text, size_t *bytes, const ar_run_options *o
     return AR_OK;
 }
 
-/* BOS (where the model has one) and the prompt's tokens. */
+/* The tokenizer's prefix (BOS) and the prompt's tokens. */
 static ar_status encode_prompt(int32_t **ids, int64_t *count, const ar_open_model *m,
                                const ar_run_options *o) {
     char *text = NULL;
     size_t bytes = 0;
-    int32_t *body = NULL, bos = m->config.bos;
-    int64_t n = 0;
-    ar_status status;
     *ids = NULL;
     AR_TRY(read_prompt(&text, &bytes, o));
-    status = bytes ? ar_tokenizer_encode(m->tokenizer, &body, &n, text, bytes, true) : AR_OK;
-    AR_GO(ar_program_name_text(status, o->file ? o->file : "--prompt"));
-    *count = n + (bos >= 0);
-    *ids = ar__alloc((size_t)*count + 1, sizeof **ids);
-    if (!*ids) AR_GO(AR_ERR_MEMORY);
-    if (bos >= 0) (*ids)[0] = bos;
-    if (n) memcpy(*ids + (bos >= 0), body, (size_t)n * sizeof *body);
-    if (*count < 1)
-        status = ar__fail(AR_ERR_USAGE, "the model has no BOS token: expected a prompt (-p TEXT or -f FILE)");
-done:
+    ar_status status =
+        ar_program_name_text(ar_tokenizer_encode_text(m->tokenizer, ids, count, text, bytes, true),
+                             o->file ? o->file : "--prompt");
     free(text);
-    free(body);
+    if (status == AR_OK && *count < 1)
+        status = ar__fail(AR_ERR_USAGE,
+                          "the model's texts do not begin with BOS: expected a prompt (-p TEXT or -f FILE)");
     return status;
 }
 

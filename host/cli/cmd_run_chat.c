@@ -55,21 +55,13 @@ static ar_status encode_talk(int32_t **ids, int64_t *count, const ar_open_model 
                              const talk *t) {
     char *text = NULL;
     bool plain = ar_chat_is_plain(chat);
-    int32_t *body = NULL, bos;
-    int64_t n = 0;
-    ar_status status;
     AR_TRY(ar_chat_render(&text, chat, t->messages, t->count, true));
     if (!plain && ar_chat_is_plain(chat)) note_plain(chat);
-    bos = ar_chat_is_plain(chat) ? m->config.bos : -1;
-    AR_GO(ar_tokenizer_encode(m->tokenizer, &body, &n, text, strlen(text), true));
-    *count = n + (bos >= 0);
-    *ids = ar__alloc((size_t)*count + 1, sizeof **ids);
-    if (!*ids) AR_GO(AR_ERR_MEMORY);
-    if (bos >= 0) (*ids)[0] = bos;
-    if (n) memcpy(*ids + (bos >= 0), body, (size_t)n * sizeof *body);
-done:
+    /* a template writes BOS itself, where it wants one */
+    ar_status status = ar_chat_is_plain(chat)
+                           ? ar_tokenizer_encode_text(m->tokenizer, ids, count, text, strlen(text), true)
+                           : ar_tokenizer_encode(m->tokenizer, ids, count, text, strlen(text), true);
     free(text);
-    free(body);
     return status;
 }
 

@@ -67,8 +67,10 @@ ar_status ar__hf_make_tokenizer_config(cJSON **root, const ar_open_model *m) {
     *root = NULL;
     AR_TRY(ar__chat_template(&template, m));
     cJSON *o = *root = cJSON_CreateObject();
-    cJSON_AddBoolToObject(o, "add_bos_token", ar__tokenizer_starts_with_bos(t));
-    cJSON_AddBoolToObject(o, "add_eos_token", false);
+    int32_t before;
+    ar_tokenizer_prefix(&before, t);
+    cJSON_AddBoolToObject(o, "add_bos_token", before > 0);
+    cJSON_AddBoolToObject(o, "add_eos_token", ar_tokenizer_appends(t));
     add_token(o, "bos_token", t, ar_tokenizer_bos(t));
     add_token(o, "eos_token", t, ar_tokenizer_eos(t));
     add_token(o, "unk_token", t, ar_tokenizer_unk(t));

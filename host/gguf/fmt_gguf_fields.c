@@ -181,11 +181,19 @@ static void put_ids(ar__gguf_out *o, int32_t bos, int32_t eos, int32_t unk) {
     if (unk >= 0) field_u32(o, "tokenizer.ggml.unknown_token_id", unk);
 }
 
-static void put_special(ar__gguf_out *o, const ar_tokenizer *t) {
-    put_ids(o, ar_tokenizer_bos(t), ar_tokenizer_eos(t), ar_tokenizer_unk(t));
-    field_bool(o, "tokenizer.ggml.add_bos_token", ar__tokenizer_starts_with_bos(t));
-    field_bool(o, "tokenizer.ggml.add_eos_token", false);
+static ar_status put_special(ar__gguf_out *o, const ar_tokenizer *t) {
+    int32_t count;
+    const int32_t *prefix = ar_tokenizer_prefix(&count, t);
+    if (count > 1)
+        return ar__fail(
+            AR_ERR_UNSUPPORTED,
+            "tokenizer: found %d tokens before every text, expected at most one: GGUF cannot say more",
+            (int)count);
+    put_ids(o, count ? prefix[0] : ar_tokenizer_bos(t), ar_tokenizer_eos(t), ar_tokenizer_unk(t));
+    field_bool(o, "tokenizer.ggml.add_bos_token", count > 0);
+    field_bool(o, "tokenizer.ggml.add_eos_token", ar_tokenizer_appends(t));
     field_bool(o, "tokenizer.ggml.add_space_prefix", ar_tokenizer_adds_prefix_space(t));
+    return o->status;
 }
 
 static ar_status put_template(ar__gguf_out *o, const ar_open_model *m) {
@@ -219,7 +227,7 @@ static ar_status put_tokenizer(ar__gguf_out *o, const ar_open_model *m) {
     field_text(o, "tokenizer.ggml.pre", pre);
     put_tokens(o, t, (int32_t)m->config.vocab);
     AR_TRY(put_merges(o, t));
-    put_special(o, t);
+    AR_TRY(put_special(o, t));
     return put_template(o, m);
 }
 

@@ -469,6 +469,9 @@ static ar_status read_kind(ar_tokenizer_data *d, arrays *a, const ar__gguf *g, c
     AR_TRY(ar__gguf_text(&pre, &pre_bytes, g, "tokenizer.ggml.pre"));
     if (pre && pre_bytes < sizeof a->pre) memcpy(a->pre, pre, pre_bytes);
     d->pre = pre ? a->pre : NULL;
+    bool starts = spm || strcmp(a->pre, "llama-bpe") == 0; /* llama.cpp's rule for files that do not say */
+    AR_TRY(ar__gguf_bool(&d->add_bos, g, "tokenizer.ggml.add_bos_token", starts));
+    AR_TRY(ar__gguf_bool(&d->add_eos, g, "tokenizer.ggml.add_eos_token", false));
     return ar__gguf_bool(&d->add_prefix_space, g, "tokenizer.ggml.add_space_prefix", spm);
 }
 

@@ -19,12 +19,14 @@ static ar_status samples_init(ar_samples *s, int32_t count, int32_t T) {
     return s->ids ? AR_OK : AR_ERR_MEMORY;
 }
 
-/* The token every sequence starts with: BOS, or without one a random token. */
-static int32_t first_token(const ar_open_model *m, uint64_t seed, int32_t sequence) {
-    int32_t bos = m->config.bos;
-    return bos >= 0 && bos < m->model.vocab
-               ? bos
-               : (int32_t)(ar_random_unit(seed, 0x5e1f, (uint64_t)sequence) * (double)m->model.vocab);
+/* Token t of a sequence, where it is not drawn: the tokenizer's prefix (BOS), or where it has none a random
+ * token. -1 = it is drawn. */
+static int32_t given_token(const ar_open_model *m, uint64_t seed, int32_t sequence, int32_t t) {
+    int32_t before;
+    const int32_t *prefix = ar_tokenizer_prefix(&before, m->tokenizer);
+    if (t < before && prefix[t] < m->model.vocab) return prefix[t];
+    if (t > 0) return -1;
+    return (int32_t)(ar_random_unit(seed, 0x5e1f, (uint64_t)sequence) * (double)m->model.vocab);
 }
 
 /* Sequences [first, first + B) at temperature 1. */
@@ -32,16 +34,19 @@ static ar_status draw(ar_samples *s, ar_decoder *d, float *logits, const ar_open
                       int32_t B, uint64_t seed, const ar_observer *o) {
     int32_t next[SELF_BATCH];
     ar_sampling sampling = {.temperature = 1.0f, .top_p = 1.0f, .seed = seed};
-    for (int32_t b = 0; b < B; b++) next[b] = first_token(m, seed, first + b);
+    for (int32_t b = 0; b < B; b++) next[b] = given_token(m, seed, first + b, 0);
     for (int32_t t = 0; t < s->T; t++) {
         if (o && o->cancelled && o->cancelled(o->ctx))
             return ar__fail(AR_ERR_INTERRUPTED, "interrupted while drawing calibration samples");
         for (int32_t b = 0; b < B; b++) s->ids[(int64_t)(first + b) * s->T + t] = next[b];
         if (t + 1 == s->T) break;
         AR_TRY(ar__decoder_step(d, logits, next, 1, t));
-        for (int32_t b = 0; b < B; b++)
-            next[b] = ar_sample(logits + (int64_t)b * m->model.vocab, m->model.vocab, &sampling,
-                                (uint64_t)(first + b) << 32 | (uint64_t)t);
+        for (int32_t b = 0; b < B; b++) {
+            int32_t given = given_token(m, seed, first + b, t + 1);
+            next[b] = given >= 0 ? given
+                                 : ar_sample(logits + (int64_t)b * m->model.vocab, m->model.vocab, &sampling,
+                                             (uint64_t)(first + b) << 32 | (uint64_t)t);
+        }
         if (o && o->progress && t % 16 == 0)
             o->progress(o->ctx, &(ar_progress_event){.stage = "calibrate",
                                                      .step = first + (int32_t)((int64_t)t * B / s->T),

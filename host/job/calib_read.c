@@ -32,12 +32,12 @@ static ar_status append_ids(reading *r, const int32_t *ids, int64_t n) {
     return AR_OK;
 }
 
-/* Behind BOS, unless that stands in the text. */
-static ar_status append_text(reading *r, const char *text, bool with_bos, bool special) {
-    int32_t *ids = NULL, bos = ar_tokenizer_bos(r->m->tokenizer);
+/* Behind the tokenizer's prefix (BOS), unless a template has written what it wants of that. */
+static ar_status append_text(reading *r, const char *text, bool prefixed, bool special) {
+    int32_t *ids = NULL;
     int64_t n = 0;
-    if (with_bos && bos >= 0) AR_TRY(append_ids(r, &bos, 1));
-    AR_TRY(ar_tokenizer_encode(r->m->tokenizer, &ids, &n, text, strlen(text), special));
+    AR_TRY(prefixed ? ar_tokenizer_encode_text(r->m->tokenizer, &ids, &n, text, strlen(text), special)
+                    : ar_tokenizer_encode(r->m->tokenizer, &ids, &n, text, strlen(text), special));
     ar_status status = append_ids(r, ids, n);
     free(ids);
     return status;

@@ -43,20 +43,17 @@ static void count_labels(task *t, int32_t sample, int32_t first, int32_t end, co
     }
 }
 
-/* Non-overlapping windows of the whole file; llamacpp = first id replaced by BOS, second half counted. */
+/* Non-overlapping windows of the whole file; llamacpp = a tokenizer with BOS puts it before the text and in
+ * the place of each window's first id, and the second half is counted. */
 static ar_status make_windows(task *t, const ar_open_model *m, const char *text, size_t bytes,
                               const ar_eval_desc *d, int32_t T) {
     bool llamacpp = d->protocol == AR_PROTOCOL_LLAMACPP;
-    int32_t bos = ar_tokenizer_bos(m->tokenizer), *raw = NULL, *ids = NULL;
-    bool add_bos = llamacpp && bos >= 0 && ar_tokenizer_get_kind(m->tokenizer) == AR_TOK_SPM;
+    int32_t before, *ids = NULL;
+    const int32_t *prefix = ar_tokenizer_prefix(&before, m->tokenizer);
     int64_t n = 0;
     ar_status status = AR_OK;
-    AR_GO(ar_tokenizer_encode(m->tokenizer, &raw, &n, text, bytes, false));
-    ids = ar__alloc((size_t)n + 1, sizeof *ids);
-    if (!ids) AR_GO(AR_ERR_MEMORY);
-    if (add_bos) ids[0] = bos;
-    memcpy(ids + add_bos, raw, (size_t)n * sizeof *ids);
-    n += add_bos;
+    AR_GO(llamacpp ? ar_tokenizer_encode_text(m->tokenizer, &ids, &n, text, bytes, false)
+                   : ar_tokenizer_encode(m->tokenizer, &ids, &n, text, bytes, false));
     if (n / T < 1)
         AR_GO(ar__fail(AR_ERR_USAGE, "text: found %lld tokens, expected at least one window of %d",
                        (long long)n, (int)T));
@@ -71,10 +68,9 @@ static ar_status make_windows(task *t, const ar_open_model *m, const char *text,
         int32_t *row = t->samples.ids + (int64_t)w * T;
         memcpy(row, ids + (int64_t)(w + skip) * T, (size_t)T * sizeof *row);
         count_labels(t, w, llamacpp ? T / 2 : 0, T, row);
-        if (add_bos) row[0] = bos;
+        if (llamacpp && before > 0) row[0] = prefix[0];
     }
 done:
-    free(raw);
     free(ids);
     return status;
 }
@@ -105,7 +101,7 @@ static bool next_document(const char *text, size_t bytes, size_t *at, const char
 /* Tokens of one document; *ids is malloc'ed. */
 static ar_status encode_document(const ar_open_model *m, int32_t **ids, int64_t *count, const char *text,
                                  size_t begin, size_t end) {
-    return ar_tokenizer_encode(m->tokenizer, ids, count, text + begin, end - begin, false);
+    return ar_tokenizer_encode_text(m->tokenizer, ids, count, text + begin, end - begin, false);
 }
 
 /* Tokens of the longest of the first `count` documents from `at` on. */
@@ -123,12 +119,12 @@ static ar_status longest_document(int64_t *longest, const ar_open_model *m, cons
     return AR_OK;
 }
 
-/* One document a sample: [BOS] + text, cut to the context, padded to the longest (causal, so padding changes
- * nothing). */
+/* One document a sample: prefix and text, cut to the context, padded to the longest (causal, so padding
+ * changes nothing). */
 static ar_status make_lines(task *t, const ar_open_model *m, const char *text, size_t bytes,
                             const ar_eval_desc *d, int32_t T) {
     const char *sep = memmem(text, bytes, "<|endoftext|>", 13) ? "<|endoftext|>" : "\n";
-    int32_t bos = ar_tokenizer_bos(m->tokenizer), count = 0, w = 0;
+    int32_t count = 0, w = 0;
     size_t at = 0, begin, end;
     int64_t longest = 0;
     for (int32_t i = 0; i < d->skip_windows && next_document(text, bytes, &at, sep, &begin, &end);) i++;
@@ -138,13 +134,12 @@ static ar_status make_lines(task *t, const ar_open_model *m, const char *text, s
     if (count < 1)
         return ar__fail(AR_ERR_USAGE, "text: found no document, expected at least one line of text");
     AR_TRY(longest_document(&longest, m, text, bytes, first, sep, count));
-    if (longest + (bos >= 0) < T) T = longest + (bos >= 0) < 2 ? 2 : (int32_t)(longest + (bos >= 0));
+    if (longest < T) T = longest < 2 ? 2 : (int32_t)longest;
     AR_TRY(task_init(t, count, T));
     for (at = first; w < count && next_document(text, bytes, &at, sep, &begin, &end); w++) {
         int32_t *ids = NULL, *row = t->samples.ids + (int64_t)w * T, n = 0;
         int64_t found = 0;
         AR_TRY(encode_document(m, &ids, &found, text, begin, end));
-        if (bos >= 0) row[n++] = bos;
         for (int64_t i = 0; i < found && n < T; i++) row[n++] = ids[i];
         free(ids);
         count_labels(t, w, 0, n, row);

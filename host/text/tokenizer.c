@@ -210,6 +210,24 @@ void ar_tokenizer_close(ar_tokenizer *t) {
     free(t);
 }
 
+ar_status ar_tokenizer_encode_text(const ar_tokenizer *t, int32_t **ids, int64_t *count, const char *text,
+                                   size_t bytes, bool parse_special) {
+    int32_t before, *body = NULL;
+    const int32_t *prefix = ar_tokenizer_prefix(&before, t);
+    int64_t n = 0;
+    *ids = NULL;
+    *count = 0;
+    if (bytes > 0) AR_TRY(ar_tokenizer_encode(t, &body, &n, text, bytes, parse_special));
+    *ids = ar__alloc((size_t)(before + n) + 1, sizeof **ids);
+    if (*ids) {
+        memcpy(*ids, prefix, (size_t)before * sizeof *prefix);
+        if (n) memcpy(*ids + before, body, (size_t)n * sizeof *body);
+        *count = before + n;
+    }
+    free(body);
+    return *ids ? AR_OK : AR_ERR_MEMORY;
+}
+
 int32_t ar_tokenizer_vocab(const ar_tokenizer *t) { return t->vocab; }
 int32_t ar_tokenizer_bos(const ar_tokenizer *t) { return t->bos; }
 int32_t ar_tokenizer_eos(const ar_tokenizer *t) { return t->eos; }

@@ -8,6 +8,7 @@
  *   tokenizer_added.c   finding added tokens in text
  *   tokenizer_json.c    tokenizer.json: model, vocabulary, merges, added tokens
  *   tokenizer_stages.c  tokenizer.json: normalizer, pre_tokenizer, decoder
+ *   tokenizer_post.c    tokenizer.json: post_processor, what stands around a text
  *   tokenizer_build.c   the same object from GGUF's arrays
  *   tokenizer_write.c   the object as a tokenizer.json
  *   tokenizer_utf8.c    UTF-8, the byte-level alphabet, growing text */
@@ -21,6 +22,7 @@
 #define AR__SPACE_BYTES 3
 #define AR__MAX_TOKENS  (1 << 22)
 #define AR__MAX_STEPS   16
+#define AR__MAX_PREFIX  8
 
 /* ---- tokenizer_utf8.c ---- */
 
@@ -201,14 +203,19 @@ void ar__bpe_deinit(ar__bpe *w); /* all but ids */
 /* ---- tokenizer_stages.c ---- */
 
 ar_status ar__stages_parse(ar_tokenizer *t, const ar_json *root, const char *what);
+/* The post_processor, when all tokens are known. */
+ar_status ar__stages_parse_post(ar_tokenizer *t, const ar_json *root, const char *what);
 
 /* ---- tokenizer_write.c ---- */
 
 /* tokenizer.json as text; free(). UNSUPPORTED for a pre-split that has no name, and for tokens with zero
  * bytes. */
 ar_status ar__tokenizer_write(char **json, const ar_tokenizer *t);
-/* Does a text begin with BOS: in SentencePiece's and Llama 3's tokenizers that have one. */
-bool ar__tokenizer_starts_with_bos(const ar_tokenizer *t);
+
+/* ---- tokenizer_post.c ---- */
+
+/* One post_processor that is no Sequence. */
+ar_status ar__post_read(ar_tokenizer *t, const ar_json *post, const char *type, const char *what);
 
 /* ---- the object ---- */
 
@@ -237,7 +244,9 @@ struct ar_tokenizer {
     bool merges_derived; /* from the scores: not shown to writers */
     bool byte_fallback, fuse_unk, ignore_merges, prefix_space;
     int32_t unk, bos, eos;
-    int32_t byte_ids[256]; /* "<0x..>" or the byte-level letter; -1 if missing */
+    int32_t prefix[AR__MAX_PREFIX], prefix_count; /* ids before every text */
+    bool appends;                                 /* EOS is said to stand behind every text */
+    int32_t byte_ids[256];                        /* "<0x..>" or the byte-level letter; -1 if missing */
     ar__norm_step norm[AR__MAX_STEPS];
     int32_t norm_count;
     ar__pre pre;

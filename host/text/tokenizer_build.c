@@ -169,6 +169,8 @@ static ar_status fill(ar_tokenizer *t, const ar_tokenizer_data *d) {
     AR_TRY(add_stages(t, d));
     AR_TRY(add_added(t, d->what));
     ar_tokenizer_set_special(t, d->bos, d->eos, d->unk);
+    if (d->add_bos && t->bos >= 0) t->prefix[t->prefix_count++] = t->bos;
+    t->appends = d->add_eos;
     for (int32_t id = t->vocab - 1; d->unk < 0 && id >= 0; id--)
         if (t->tokens[id].type == AR_TOKEN_UNKNOWN) t->unk = id;
     ar__vocab_finish(t);

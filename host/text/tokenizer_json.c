@@ -253,7 +253,7 @@ static ar_status read_root(ar_tokenizer *t, const ar_json *root, const char *wha
     AR_TRY(ar__stages_parse(t, root, what));
     AR_TRY(read_added(t, added, what));
     ar__vocab_finish(t);
-    return AR_OK;
+    return ar__stages_parse_post(t, root, what);
 }
 
 ar_status ar_tokenizer_parse(ar_tokenizer **t, const char *json, size_t bytes, const char *what) {

@@ -1,5 +1,5 @@
-/* tokenizer.json: normalizer, pre_tokenizer and decoder, each one thing or a Sequence of things. What is not
- * known is refused by name: a stage passed over would change ids without a word. */
+/* tokenizer.json: normalizer, pre_tokenizer, decoder and post_processor, each one thing or a Sequence of
+ * things. What is not known is refused by name: a stage passed over would change ids without a word. */
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -212,4 +212,8 @@ ar_status ar__stages_parse(ar_tokenizer *t, const ar_json *root, const char *wha
     if (strcmp(t->pre.name, "digits") == 0) t->pre.name = "default";
     if (!decoder || cJSON_IsNull(decoder)) default_decoder(t);
     return each_stage(t, decoder, "decoders", read_decoder, what);
+}
+
+ar_status ar__stages_parse_post(ar_tokenizer *t, const ar_json *root, const char *what) {
+    return each_stage(t, ar_json_get(root, "post_processor"), "processors", ar__post_read, what);
 }

@@ -104,22 +104,36 @@ static cJSON *template_item(const char *kind, const char *id, int type_id) {
     return item;
 }
 
-/* What puts BOS before a text. */
+/* A sequence of a template with what stands around it. */
+static void add_sequence(cJSON *list, const ar_tokenizer *t, const char *name, int type_id) {
+    for (int32_t i = 0; i < t->prefix_count; i++)
+        cJSON_AddItemToArray(list, template_item("SpecialToken", t->tokens[t->prefix[i]].text, type_id));
+    cJSON_AddItemToArray(list, template_item("Sequence", name, type_id));
+    if (t->appends && t->eos >= 0)
+        cJSON_AddItemToArray(list, template_item("SpecialToken", t->tokens[t->eos].text, type_id));
+}
+
+static void add_special(cJSON *specials, const ar_tokenizer *t, int32_t id) {
+    const char *text = t->tokens[id].text;
+    if (cJSON_HasObjectItem(specials, text)) return;
+    cJSON *token = cJSON_AddObjectToObject(specials, text);
+    cJSON_AddStringToObject(token, "id", text);
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(token, "ids"), cJSON_CreateNumber(id));
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(token, "tokens"), cJSON_CreateString(text));
+}
+
+/* What stands around a text. */
 static cJSON *make_post_processor(const ar_tokenizer *t) {
-    if (!ar__tokenizer_starts_with_bos(t)) return cJSON_CreateNull();
-    const char *bos = t->tokens[t->bos].text;
+    bool appends = t->appends && t->eos >= 0;
+    if (t->prefix_count == 0 && !appends) return cJSON_CreateNull();
     cJSON *o = stage(NULL, "TemplateProcessing");
     cJSON *single = cJSON_AddArrayToObject(o, "single"), *pair = cJSON_AddArrayToObject(o, "pair");
-    cJSON_AddItemToArray(single, template_item("SpecialToken", bos, 0));
-    cJSON_AddItemToArray(single, template_item("Sequence", "A", 0));
-    for (int i = 0; i < 2; i++) {
-        cJSON_AddItemToArray(pair, template_item("SpecialToken", bos, i));
-        cJSON_AddItemToArray(pair, template_item("Sequence", i ? "B" : "A", i));
-    }
-    cJSON *token = cJSON_AddObjectToObject(cJSON_AddObjectToObject(o, "special_tokens"), bos);
-    cJSON_AddStringToObject(token, "id", bos);
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(token, "ids"), cJSON_CreateNumber(t->bos));
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(token, "tokens"), cJSON_CreateString(bos));
+    add_sequence(single, t, "A", 0);
+    add_sequence(pair, t, "A", 0);
+    add_sequence(pair, t, "B", 1);
+    cJSON *specials = cJSON_AddObjectToObject(o, "special_tokens");
+    for (int32_t i = 0; i < t->prefix_count; i++) add_special(specials, t, t->prefix[i]);
+    if (appends) add_special(specials, t, t->eos);
     return o;
 }
 
@@ -202,10 +216,6 @@ static cJSON *make_model(const ar_tokenizer *t) {
         o = NULL;
     }
     return o;
-}
-
-bool ar__tokenizer_starts_with_bos(const ar_tokenizer *t) {
-    return t->bos >= 0 && (t->kind == AR_TOK_SPM || strcmp(t->pre.name, "llama-bpe") == 0);
 }
 
 ar_status ar__tokenizer_write(char **json, const ar_tokenizer *t) {
