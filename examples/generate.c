@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     for (int32_t made = 0; made < limit; made++) { /* the session only computes what is new */
         TRY(ar_session_logits(session, logits, ids, count));
         int32_t id = ar_sample(logits, model->model.vocab, &sampling, (uint64_t)made);
-        if (id == ar_tokenizer_eos(model->tokenizer)) break;
+        if (ar_config_ends(&model->config, id)) break;
         ids[count++] = id;
         if (print_token(&stream, model->tokenizer, id)) return 1;
     }

@@ -235,6 +235,7 @@ ar_status ar_text_stream_end(ar_text_stream *s, char **text, size_t *bytes);
 /* ---- model.c, family_<name>.c ---- */
 
 #define AR_MAX_LAYERS  4096
+#define AR_MAX_ENDS    16
 #define AR_MAX_FACTORS 256 /* rotary pairs of longrope: attention takes heads of up to 512 */
 /* The numbers of a decoder, from config.json or GGUF metadata. */
 typedef struct ar_config {
@@ -261,7 +262,14 @@ typedef struct ar_config {
         float attention, short_factors[AR_MAX_FACTORS], long_factors[AR_MAX_FACTORS];
     } rope_scaling;
     int32_t bos, eos; /* -1 = none */
+    /* Whichever of these comes ends a text: the ids of config.json, of a folder's generation_config.json and
+     * tokenizer_config.json, GGUF's eos, eot and eom; without repetition, eos among them. */
+    int32_t ends[AR_MAX_ENDS], end_count;
 } ar_config;
+bool ar_config_ends(const ar_config *c, int32_t id);
+/* One more; -1, or one that is there, changes nothing. The first becomes eos where there is none. FORMAT,
+ * naming `what`, beyond AR_MAX_ENDS. */
+ar_status ar_config_add_end(ar_config *c, int32_t id, const char *what);
 /* The window of a layer; 0 = it does not slide. */
 int32_t ar_config_window(const ar_config *c, int32_t layer);
 /* Errors: FORMAT for unknown model types and absurd values, naming key, found and expected. */

@@ -49,7 +49,8 @@ static void assert_same_numbers(const ar_config *a, const ar_config *b) {
     assert_true(a->layers == b->layers && a->heads == b->heads && a->kv_heads == b->kv_heads);
     assert_true(a->head_dim == b->head_dim && a->max_tokens == b->max_tokens && a->tied == b->tied);
     assert_true(a->rms_eps == b->rms_eps && a->rope_theta == b->rope_theta && a->bos == b->bos &&
-                a->eos == b->eos);
+                a->eos == b->eos && a->end_count == b->end_count);
+    assert_memory_equal(a->ends, b->ends, sizeof a->ends);
     assert_string_equal(a->rope_scaling.kind, b->rope_scaling.kind);
     assert_true(a->rope_scaling.factor == b->rope_scaling.factor &&
                 a->rope_scaling.low_freq == b->rope_scaling.low_freq);

@@ -18,7 +18,7 @@ typedef struct ar_generation {
     ar_session *session;
     ar_sampling sampling;
     float penalty;
-    int32_t stops[2];            /* ids that end an answer; -1 = none */
+    int32_t turn_end;            /* ends an answer, as what ends a text does; -1 = none */
     bool prints;                 /* streams to stdout */
     float *logits;               /* (V) */
     int32_t *ids;                /* (context) */
@@ -31,7 +31,7 @@ typedef struct ar_generation {
 ar_status ar_generation_init(ar_generation *gen, const ar_open_model *m, ar_device *device,
                              const ar_run_options *o, const ar_common *common, int64_t context);
 void ar_generation_deinit(ar_generation *gen);
-/* Continues ids by at most max_new tokens: until one of the stops, the end of the context or Ctrl-C. text
+/* Continues ids by at most max_new tokens: until what ends a text or turn, the context's end or Ctrl-C. text
  * goes to stdout as it comes, from id `shown_from` on. */
 ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_from);
 /* "prefill 12 tokens, 80.1 tokens/s; …" on stderr. */

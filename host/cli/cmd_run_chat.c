@@ -185,7 +185,7 @@ ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_op
     else if (!common->quiet)
         fprintf(stderr, "chat template: %s\n", o->template_file ? o->template_file : "the model's own");
     AR_GO(ar_generation_init(&gen, m, device, o, common, o->context));
-    AR_GO(ar_chat_turn_end(&gen.stops[1], chat, m->tokenizer));
+    AR_GO(ar_chat_turn_end(&gen.turn_end, chat, m->tokenizer));
     AR_GO(converse(&gen, chat, &t, o, common));
 done:
     talk_deinit(&t);

@@ -12,10 +12,8 @@ double ar_tokens_per_s(int64_t tokens, double seconds) {
 
 ar_status ar_generation_init(ar_generation *gen, const ar_open_model *m, ar_device *device,
                              const ar_run_options *o, const ar_common *common, int64_t context) {
-    *gen = (ar_generation){.m = m,
-                           .penalty = (float)o->penalty,
-                           .stops = {m->config.eos, -1},
-                           .prints = !common->json && !o->ids};
+    *gen = (ar_generation){
+        .m = m, .penalty = (float)o->penalty, .turn_end = -1, .prints = !common->json && !o->ids};
     gen->sampling = (ar_sampling){.greedy = o->greedy,
                                   .temperature = (float)o->temperature,
                                   .top_p = (float)o->top_p,
@@ -73,7 +71,7 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
     while (gen->count < end && !ar_program_interrupted()) {
         int32_t id;
         AR_TRY(choose(gen, &id));
-        if (id == gen->stops[0] || id == gen->stops[1]) break;
+        if (ar_config_ends(&gen->m->config, id) || id == gen->turn_end) break;
         gen->ids[gen->count++] = id;
         AR_TRY(stream_id(gen, &stream, id));
         if (gen->count == end) break;

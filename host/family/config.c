@@ -281,11 +281,24 @@ static ar_status read_rope(ar_config *c, const ar_json *root, const ar__config_r
     return is_long ? read_longrope(c, root, rope, what) : read_scaling(c, rope, what);
 }
 
-/* A number, the first of a list of numbers, or nothing (-1). */
-static ar_status read_token(int32_t *out, const ar_json *root, const char *key, int64_t vocab,
+bool ar_config_ends(const ar_config *c, int32_t id) {
+    for (int32_t i = 0; i < c->end_count; i++)
+        if (c->ends[i] == id) return true;
+    return false;
+}
+
+ar_status ar_config_add_end(ar_config *c, int32_t id, const char *what) {
+    if (id < 0 || ar_config_ends(c, id)) return AR_OK;
+    if (c->end_count == AR_MAX_ENDS)
+        return ar__fail(AR_ERR_FORMAT, "%s: found more than %d tokens that end a text", what, AR_MAX_ENDS);
+    c->ends[c->end_count++] = id;
+    if (c->eos < 0) c->eos = id;
+    return AR_OK;
+}
+
+/* A number, or nothing (-1). */
+static ar_status read_token(int32_t *out, const cJSON *item, const char *key, int64_t vocab,
                             const char *what) {
-    const cJSON *item = ar_json_get(root, key);
-    if (cJSON_IsArray(item) && item->child) item = item->child;
     *out = -1;
     if (!item || cJSON_IsNull(item)) return AR_OK;
     double value = cJSON_IsNumber(item) ? item->valuedouble : -2;
@@ -293,6 +306,27 @@ static ar_status read_token(int32_t *out, const ar_json *root, const char *key, 
         return ar__fail(AR_ERR_FORMAT, "%s: %s: found %s%g, expected a token id below vocab_size = %lld",
                         what, key, cJSON_IsNumber(item) ? "" : "no number, ", value, (long long)vocab);
     *out = (int32_t)value;
+    return AR_OK;
+}
+
+/* The first of a list is meant where one token is wanted; an empty list is none. */
+static ar_status read_bos(ar_config *c, const ar_json *root, const char *what) {
+    const cJSON *item = ar_json_get(root, "bos_token_id");
+    if (cJSON_IsArray(item)) item = item->child;
+    return read_token(&c->bos, item, "bos_token_id", c->vocab, what);
+}
+
+ar_status ar__config_read_ends(ar_config *c, const ar_json *root, const char *what) {
+    const cJSON *item = ar_json_get(root, "eos_token_id"), *one;
+    int32_t id;
+    if (!cJSON_IsArray(item)) {
+        AR_TRY(read_token(&id, item, "eos_token_id", c->vocab, what));
+        return ar_config_add_end(c, id, what);
+    }
+    cJSON_ArrayForEach(one, item) {
+        AR_TRY(read_token(&id, one, "eos_token_id", c->vocab, what));
+        AR_TRY(ar_config_add_end(c, id, what));
+    }
     return AR_OK;
 }
 
@@ -340,8 +374,9 @@ static ar_status read_config(ar_config *c, const ar_json *root, const char *what
     const ar_family *family;
     AR_TRY(read_family(&family, c, root, what));
     AR_TRY(family->config(c, root, what));
-    AR_TRY(read_token(&c->bos, root, "bos_token_id", c->vocab, what));
-    return read_token(&c->eos, root, "eos_token_id", c->vocab, what);
+    AR_TRY(read_bos(c, root, what));
+    c->eos = -1;
+    return ar__config_read_ends(c, root, what);
 }
 
 ar_status ar_config_parse(ar_config *c, const char *json, size_t bytes, const char *what) {

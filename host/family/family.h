@@ -36,6 +36,8 @@ ar_status ar__config_window(ar_config *c, const ar_json *root, int32_t fallback,
 /* The same of some layers, where use_sliding_window is true: those that layer_types calls so, or without it
  * those from max_window_layers on. */
 ar_status ar__config_layer_windows(ar_config *c, const ar_json *root, const char *what);
+/* eos_token_id, a number or a list of them, into ends. Also of a generation_config.json. */
+ar_status ar__config_read_ends(ar_config *c, const ar_json *root, const char *what);
 /* Layer i does not slide. After the last layer: no window where none slides. */
 void ar__config_set_full(ar_config *c, int32_t i);
 void ar__config_trim_window(ar_config *c);

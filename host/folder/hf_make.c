@@ -14,6 +14,18 @@ static void add_id(cJSON *o, const char *key, int32_t id) {
         cJSON_AddNullToObject(o, key);
 }
 
+/* One number, or a list where there are more: eos first. */
+static void add_ends(cJSON *o, const ar_config *c) {
+    if (c->end_count < 2) {
+        add_id(o, "eos_token_id", c->eos);
+        return;
+    }
+    cJSON *list = cJSON_AddArrayToObject(o, "eos_token_id");
+    cJSON_AddItemToArray(list, cJSON_CreateNumber(c->eos));
+    for (int32_t i = 0; i < c->end_count; i++)
+        if (c->ends[i] != c->eos) cJSON_AddItemToArray(list, cJSON_CreateNumber(c->ends[i]));
+}
+
 /* "llama, mistral or gpt2": the families that can. */
 static void list_families(char *out, size_t bytes) {
     int32_t count = 0, seen = 0;
@@ -44,7 +56,7 @@ ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
                          cJSON_CreateString(family->architecture));
     cJSON_AddStringToObject(o, "model_type", c->family);
     add_id(o, "bos_token_id", c->bos);
-    add_id(o, "eos_token_id", c->eos);
+    add_ends(o, c);
     /* where it is missing some take an id of their own vocabulary */
     cJSON_AddNullToObject(o, "pad_token_id");
     cJSON_AddBoolToObject(o, "tie_word_embeddings", c->tied);

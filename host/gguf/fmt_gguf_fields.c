@@ -181,15 +181,34 @@ static void put_ids(ar__gguf_out *o, int32_t bos, int32_t eos, int32_t unk) {
     if (unk >= 0) field_u32(o, "tokenizer.ggml.unknown_token_id", unk);
 }
 
-static ar_status put_special(ar__gguf_out *o, const ar_tokenizer *t) {
-    int32_t count;
+/* The first two other tokens that end a text; a token of that name is the end of a message. */
+static void put_ends(ar__gguf_out *o, const ar_open_model *m, int32_t eos) {
+    const ar_config *c = &m->config;
+    int32_t eot = -1, eom = -1;
+    for (int32_t i = 0; i < c->end_count; i++) {
+        const char *text = m->tokenizer ? ar_tokenizer_token(m->tokenizer, c->ends[i], NULL) : NULL;
+        bool is_eom = text && strcmp(text, "<|eom_id|>") == 0;
+        if (c->ends[i] == eos) continue;
+        if (eot < 0 && !is_eom)
+            eot = c->ends[i];
+        else if (eom < 0)
+            eom = c->ends[i];
+    }
+    if (eot >= 0) field_u32(o, "tokenizer.ggml.eot_token_id", eot);
+    if (eom >= 0) field_u32(o, "tokenizer.ggml.eom_token_id", eom);
+}
+
+static ar_status put_special(ar__gguf_out *o, const ar_open_model *m) {
+    const ar_tokenizer *t = m->tokenizer;
+    int32_t count, eos = ar_tokenizer_eos(t) >= 0 ? ar_tokenizer_eos(t) : m->config.eos;
     const int32_t *prefix = ar_tokenizer_prefix(&count, t);
     if (count > 1)
         return ar__fail(
             AR_ERR_UNSUPPORTED,
             "tokenizer: found %d tokens before every text, expected at most one: GGUF cannot say more",
             (int)count);
-    put_ids(o, count ? prefix[0] : ar_tokenizer_bos(t), ar_tokenizer_eos(t), ar_tokenizer_unk(t));
+    put_ids(o, count ? prefix[0] : ar_tokenizer_bos(t), eos, ar_tokenizer_unk(t));
+    put_ends(o, m, eos);
     field_bool(o, "tokenizer.ggml.add_bos_token", count > 0);
     field_bool(o, "tokenizer.ggml.add_eos_token", ar_tokenizer_appends(t));
     field_bool(o, "tokenizer.ggml.add_space_prefix", ar_tokenizer_adds_prefix_space(t));
@@ -209,6 +228,7 @@ static ar_status put_tokenizer(ar__gguf_out *o, const ar_open_model *m) {
     if (!t) {
         field_text(o, "tokenizer.ggml.model", "none");
         put_ids(o, m->config.bos, m->config.eos, -1);
+        put_ends(o, m, m->config.eos);
         return o->status;
     }
     bool spm = ar_tokenizer_get_kind(t) == AR_TOK_SPM;
@@ -227,7 +247,7 @@ static ar_status put_tokenizer(ar__gguf_out *o, const ar_open_model *m) {
     field_text(o, "tokenizer.ggml.pre", pre);
     put_tokens(o, t, (int32_t)m->config.vocab);
     AR_TRY(put_merges(o, t));
-    AR_TRY(put_special(o, t));
+    AR_TRY(put_special(o, m));
     return put_template(o, m);
 }
 

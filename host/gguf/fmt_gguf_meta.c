@@ -348,10 +348,23 @@ static ar_status read_special(int32_t *bos, int32_t *eos, int32_t *unk, const ar
     return read_token(unk, g, "tokenizer.ggml.unknown_token_id", spm ? 0 : -1, vocab);
 }
 
+/* What ends a text: the end of sequences, of turns, of messages. */
+static ar_status read_ends(ar_config *c, int32_t eos, const ar__gguf *g) {
+    static const char *const more[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    c->eos = -1;
+    AR_TRY(ar_config_add_end(c, eos, g->what));
+    for (int i = 0; i < 2; i++) {
+        int32_t id;
+        AR_TRY(read_token(&id, g, more[i], -1, c->vocab));
+        AR_TRY(ar_config_add_end(c, id, g->what));
+    }
+    return AR_OK;
+}
+
 ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor *embedding,
                           const ar__gguf_rope *rope, bool tied) {
     *c = (ar_config){.tied = tied, .rope_theta = 10000, .act = AR_ACT_GELU_TANH};
-    int32_t unk;
+    int32_t eos, unk;
     keys names = {0}, *k = &names;
     AR_TRY(ar__gguf_read_arch(&names.arch, g));
     AR_TRY(check_whole(g));
@@ -366,7 +379,8 @@ ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor
     AR_TRY(read_window(c, k, g));
     if (rope->freqs) AR_TRY(read_llama3_scaling(c, g, rope->freqs));
     AR_TRY(read_longrope(c, k, g, rope));
-    return read_special(&c->bos, &c->eos, &unk, g, c->vocab);
+    AR_TRY(read_special(&c->bos, &eos, &unk, g, c->vocab));
+    return read_ends(c, eos, g);
 }
 
 /* ---- the tokenizer ---- */

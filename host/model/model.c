@@ -57,6 +57,7 @@ static ar_status read_special(ar_open_model *m, const char *path) {
         AR_GO(special_id(&unk, m->tokenizer, root, "unk_token", unk, path));
     }
     ar_tokenizer_set_special(m->tokenizer, bos, eos, unk);
+    AR_GO(ar_config_add_end(&m->config, ar_tokenizer_eos(m->tokenizer), path));
 done:
     ar_json_close(root);
     return status;
@@ -75,6 +76,24 @@ static ar_status check_rows(const ar_open_model *m, const char *path) {
                             path, ar__quote(quoted, token, bytes), (long long)id, (long long)m->config.vocab);
     }
     return AR_OK;
+}
+
+/* generation_config.json, where there is one, may name more tokens that end a text. */
+static ar_status read_generation(ar_open_model *m) {
+    char *path = NULL;
+    ar_json *root = NULL;
+    ar_status status;
+    AR_TRY(ar_path_join(&path, m->path, "generation_config.json"));
+    if (!ar_path_exists(path)) {
+        free(path);
+        return AR_OK;
+    }
+    AR_GO(ar_json_open(&root, path, MAX_JSON_BYTES));
+    AR_GO(ar__config_read_ends(&m->config, root, path));
+done:
+    ar_json_close(root);
+    free(path);
+    return status;
 }
 
 /* A model without tokenizer.json is legal: it has no tokenizer. */
@@ -105,6 +124,7 @@ static ar_status open_folder(ar_open_model *m) {
     AR_GO(ar__packed_config_find(&packed, m->path));
     AR_GO(packed ? ar_weights_open_packed(&m->weights, m->path)
                  : ar_weights_open_safetensors(&m->weights, m->path));
+    AR_GO(read_generation(m));
     AR_GO(open_tokenizer(m));
 done:
     free(path);

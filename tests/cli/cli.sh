@@ -932,6 +932,25 @@ pocl) # its folder is named where it cannot be written, or is full
         [ $code = 1 ] || { cat err >&2; die "exit $code, expected 1"; }
         says 'CL_BUILD_PROGRAM_FAILURE.*PoCL needs a cache folder that it can write'
     done ;;
+ends)
+    # any of the tokens that a model's files name ends a text
+    "$program" run "$model" -p 'ROMEO:' -n 8 --greedy --ids >whole 2>err || die 'run failed'
+    third=$(awk '{ print $(NF - 5) }' whole)
+    for file in config.json generation_config.json; do
+        rm -rf ended
+        cp -r "$model" ended
+        if [ "$file" = config.json ]; then
+            sed -i "s/\"eos_token_id\": *[0-9]*/\"eos_token_id\": [2, $third]/" ended/config.json
+        else
+            printf '{"eos_token_id": [%s, 2]}' "$third" >ended/generation_config.json
+        fi
+        "$program" run ended -p 'ROMEO:' -n 8 --greedy --ids >found 2>err || die "$file: run failed"
+        awk '{ NF -= 6; print }' whole | cmp -s - found || die "$file: its end was passed over"
+        run 0 convert ended -o ended.gguf
+        "$program" run ended.gguf -p 'ROMEO:' -n 8 --greedy --ids >gguf 2>err || die 'run failed'
+        cmp -s found gguf || die "$file: the GGUF file does not know it"
+        rm ended.gguf
+    done ;;
 chat)
     printf 'Who is there?\n\nAnd who are you?\n' | "$program" run "$model" -i -n 8 --greedy >out 2>err ||
         { cat err >&2; die 'chat failed'; }
