@@ -344,7 +344,7 @@ bool ar_chat_is_plain(const ar_chat *c);
 /* One line that says why the messages are plain text although there is a template; NULL = there is no such
  * reason. Rendering may bring it about. */
 const char *ar_chat_note(const ar_chat *c);
-/* The special token that the template puts behind an answer; -1 = none. Errors: MEMORY. */
+/* The special (or other added) token that the template puts behind an answer; -1 = none. Errors: MEMORY. */
 ar_status ar_chat_turn_end(int32_t *id, const ar_chat *c, const ar_tokenizer *t);
 /* The conversation's text, with special tokens (BOS too, where the template writes one) spelled out;
  * generate = up to where the answer begins. free(). Errors: ARG (the template refuses the conversation, with

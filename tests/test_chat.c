@@ -165,6 +165,31 @@ static void special_tokens_that_a_model_lacks_are_undefined(void **state) {
     ar_chat_close(c);
 }
 
+static void what_stands_behind_an_answer_ends_it(void **state) {
+    (void)state;
+    static const struct {
+        const char *template_text;
+        int32_t id;
+    } rows[] = {
+        {"{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}\n{% endfor %}", 2},
+        {"{% for m in messages %}{{ m.content ~ ' \n </s><s>' }}{% endfor %}", 2},
+        {"{% for m in messages %}{{ m.content ~ 'a</s>' }}{% endfor %}", -1}, /* something else first */
+        {"{% for m in messages %}{{ m.content }}{% endfor %}", -1},
+        {"{% if messages|length > 1 %}{{ raise_exception('one') }}{% endif %}{{ eos_token }}", -1},
+        {NULL, -1},
+    };
+    ar_tokenizer *t;
+    assert_ok(ar_tokenizer_open(&t, "examples/demo-model/tokenizer.json"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ar_chat *c = create(rows[i].template_text);
+        int32_t id;
+        assert_ok(ar_chat_turn_end(&id, c, t));
+        assert_int_equal(id, rows[i].id);
+        ar_chat_close(c);
+    }
+    ar_tokenizer_close(t);
+}
+
 static void render_equals(ar_chat *c, const char *expected) {
     char *text;
     const ar_chat_message message = {"user", "a"};
@@ -237,6 +262,7 @@ int main(void) {
         cmocka_unit_test(templates_refuse_in_their_own_words),
         cmocka_unit_test(the_date_is_told_where_it_is_known),
         cmocka_unit_test(special_tokens_that_a_model_lacks_are_undefined),
+        cmocka_unit_test(what_stands_behind_an_answer_ends_it),
         cmocka_unit_test(templates_are_found_in_a_folder_or_a_file),
         cmocka_unit_test(every_failing_allocation_is_an_error),
     };

@@ -168,7 +168,8 @@ ar_status ar_chat_turn_end(int32_t *id, const ar_chat *c, const ar_tokenizer *t)
     const char *end = c->turn_end + strspn(c->turn_end, " \n");
     if (!*end) return AR_OK;
     AR_TRY(ar_tokenizer_encode(t, &ids, &count, end, strlen(end), true));
-    if (count > 0 && ar_tokenizer_token_type(t, ids[0]) == AR_TOKEN_CONTROL) *id = ids[0];
+    ar_token_type type = count > 0 ? ar_tokenizer_token_type(t, ids[0]) : AR_TOKEN_NORMAL;
+    if (type == AR_TOKEN_CONTROL || type == AR_TOKEN_USER) *id = ids[0];
     free(ids);
     return AR_OK;
 }
