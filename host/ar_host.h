@@ -376,6 +376,29 @@ typedef struct ar_output_plan {
     uint32_t faults; /* after USAGE: what of the request cannot agree, bits 1 << ar_request_field */
 } ar_output_plan;
 
+/* What a file of a format will be: its bytes, how many values the writer stores, and how many of those it
+ * rounds to codes itself, which takes a search. */
+typedef struct ar_output_size {
+    uint64_t bytes;
+    int64_t values, rounded;
+} ar_output_size;
+#define AR_ROUNDING_WORK 16 /* what rounding a value takes, where storing it is 1 */
+
+/* How far the writing and reading back of all formats is, told as stage "write" of 100 steps. */
+typedef struct ar_write_progress {
+    const ar_observer *observer;
+    double done, total; /* in values stored */
+    int32_t told;       /* steps */
+} ar_write_progress;
+
+/* What a format's write leaves for its verify: digests of the rows that it rounded itself, in the order of
+ * the file, so that they need not be rounded again. */
+typedef struct ar_write_memo {
+    uint64_t *rows;
+    int64_t count;
+} ar_write_memo;
+void ar_write_memo_deinit(ar_write_memo *memo);
+
 /* Everything a writer may use. linear() gives the quantized weights of a block from OUT.part. */
 typedef struct ar_write_source {
     const ar_open_model *model;
@@ -387,6 +410,8 @@ typedef struct ar_write_source {
     bool (*scheme)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *ctx;
     const ar_method_options *options; /* of the method that was run; NULL = nothing is said of it */
+    ar_write_progress *progress;      /* NULL = nobody asks */
+    ar_write_memo *memo;              /* NULL = nothing is kept: verify computes all anew */
 } ar_write_source;
 
 typedef struct ar_format {
@@ -394,8 +419,11 @@ typedef struct ar_format {
     bool is_folder;
     ar_status (*storage)(ar_storage *s, const ar_output_plan *plan); /* for this type/bits */
     ar_status (*write)(const char *path, const ar_write_source *src);
-    /* Reads it back and compares codes and dequantized values bit for bit. CHECK on any difference. */
+    /* Reads it back and compares codes and dequantized values bit for bit. CHECK on any difference. What
+     * write rounded itself is compared with the digests in src->memo or, without them, rounded again. */
     ar_status (*verify)(const char *path, const ar_write_source *src);
+    /* What write would write, without doing so. */
+    ar_status (*size)(ar_output_size *size, const ar_write_source *src);
     /* What write would refuse after all the work: UNSUPPORTED names what of this model the format cannot
      * hold, FORMAT what it would quantize itself and cannot; NULL = any model will do. */
     ar_status (*accepts)(const ar_open_model *m, const ar_output_plan *plan);

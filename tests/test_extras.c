@@ -104,7 +104,7 @@ static void what_a_format_cannot_hold_is_refused_by_name(void **state) {
         assert_error(ar_output_plan_extras(&plan, "some", names), AR_ERR_USAGE, plan.formats[0]);
     }
     t.src.linear = extra_linear;
-    assert_error(ar__output_write(out, staging, &t.src), AR_ERR_UNSUPPORTED, "made_up");
+    assert_error(ar__output_write(out, staging, &t.src, NULL), AR_ERR_UNSUPPORTED, "made_up");
     assert_false(ar_path_exists(out));
     source_close(&t);
     temp_remove(folder);

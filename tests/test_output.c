@@ -3,6 +3,7 @@
  */
 #include "output.h"
 #include "write_source.h"
+#include <dirent.h>
 #include <sys/stat.h>
 
 static const source_shape shape = {.hidden = 64, .kv = 32, .inter = 96, .dtype = "F16"};
@@ -28,18 +29,75 @@ static void nothing_wrong_gets_its_name(void **state) {
         snprintf(staging, sizeof staging, "%s/staging", folder);
         source_open(&t, model, &shape, requests[i]);
         t.src.linear = moody_linear;
-        assert_error(ar__output_write(out, staging, &t.src), AR_ERR_CHECK, "read back");
+        assert_error(ar__output_write(out, staging, &t.src, NULL), AR_ERR_CHECK, "read back");
         assert_false(ar_path_exists(out));
         assert_false(ar_path_exists(staging));
         t.src.linear = source_linear;
-        assert_ok(ar__output_write(out, staging, &t.src));
+        assert_ok(ar__output_write(out, staging, &t.src, NULL));
         assert_false(ar_path_exists(staging));
         assert_int_equal(ar_path_exists(in_folder(folder, "out/config.json")), i == 0);
         assert_int_equal(ar_path_exists(in_folder(folder, "out/gptq/config.json")), i == 1);
         t.src.linear = moody_linear; /* and what stood there stays */
         put_text(in_folder(folder, "out/mine.txt"), "mine");
-        assert_error(ar__output_write(out, staging, &t.src), AR_ERR_CHECK, "read back");
+        assert_error(ar__output_write(out, staging, &t.src, NULL), AR_ERR_CHECK, "read back");
         assert_true(ar_path_exists(in_folder(folder, "out/mine.txt")));
+        source_close(&t);
+        temp_remove(folder);
+    }
+}
+
+typedef struct told {
+    int32_t last;
+} told;
+
+static void tell(void *ctx, const ar_progress_event *e) {
+    told *t = ctx;
+    assert_string_equal(e->stage, "write");
+    assert_true(e->step > t->last && e->step_count == 100);
+    t->last = e->step;
+}
+
+static uint64_t folder_bytes(const char *path) {
+    uint64_t sum = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+        char file[8500];
+        struct stat s;
+        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+        if (stat(file, &s) == 0 && S_ISREG(s.st_mode)) sum += (uint64_t)s.st_size;
+    }
+    closedir(dir);
+    return sum;
+}
+
+/* Weights to the byte; the text files around them nearly. And progress reaches its end once. */
+static void sizes_are_known_before_and_progress_ends(void **state) {
+    (void)state;
+    static const source_shape large = {.hidden = 256, .kv = 128, .inter = 512, .dtype = "F16"};
+    static const char *const formats[] = {
+        "fake", "gptq", "gptq_v2", "auto_round", "auto_round_awq", "awq", "compressed_tensors", "fake,gptq"};
+    for (size_t k = 0; k < sizeof formats / sizeof *formats; k++) {
+        char *folder = temp_folder(), model[4200], out[4200], staging[4200], inside[4300];
+        const ar_output_request request = {formats[k], NULL, 4, 32, 1, false};
+        test_source t;
+        told events = {0};
+        ar_output_size size;
+        snprintf(model, sizeof model, "%s/model", folder);
+        snprintf(out, sizeof out, "%s/out", folder);
+        snprintf(staging, sizeof staging, "%s/staging", folder);
+        source_open(&t, model, &large, &request);
+        assert_ok(ar__output_write(out, staging, &t.src, &(ar_observer){.progress = tell, .ctx = &events}));
+        assert_int_equal(events.last, 100);
+        for (int32_t i = 0; i < t.plan.format_count; i++) {
+            snprintf(inside, sizeof inside, "%s%s%s", out, t.plan.format_count > 1 ? "/" : "",
+                     t.plan.format_count > 1 ? t.plan.formats[i] : "");
+            double found = (double)folder_bytes(inside);
+            assert_ok(ar__output_size(&size, &t.src, i));
+            if ((double)size.bytes < 0.97 * found || (double)size.bytes > 1.03 * found)
+                fail_msg("%s: expected %.0f bytes, found %.0f", t.plan.formats[i], (double)size.bytes, found);
+            assert_true(size.values > 2 * 256 * 512 && size.rounded == 0);
+        }
         source_close(&t);
         temp_remove(folder);
     }
@@ -109,6 +167,7 @@ static void a_closed_folder_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_wrong_gets_its_name),
+                                       cmocka_unit_test(sizes_are_known_before_and_progress_ends),
                                        cmocka_unit_test(refused_before_the_work),
                                        cmocka_unit_test(a_closed_folder_is_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,6 +49,7 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     ar_open_model *m = NULL;
     ar_output_plan plan;
     ar_workplace place = {0};
+    ar_observer observer;
     char *out = NULL, *work = NULL, *staging = NULL;
     AR_GO(ar_program_model(&m, path, common));
     AR_GO(make_plan(&plan, o, m));
@@ -61,7 +62,10 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     AR_GO(ar__workplace_open(&place, work));
     AR_GO(ar_path_join(&staging, work, "out"));
     ar_write_source src = {.model = m, .plan = &plan, .linear = no_linear};
-    AR_GO(ar__output_write(out, staging, &src));
+    ar_program_observer(&observer, common);
+    status = ar__output_write(out, staging, &src, &observer);
+    ar_program_progress_end(common);
+    AR_GO(status);
     ar_program_results_beside(out);
     if (!common->quiet) printf("%s: %s, %s, read back and compared\n", o->out, plan.formats[0], plan.type);
 done:

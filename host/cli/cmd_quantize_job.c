@@ -240,7 +240,9 @@ static ar_status write_outputs(job *j) {
     ar_memory_stats memory;
     char high[16], *staging = NULL;
     AR_GO(ar_path_join(&staging, j->part.dir, "out"));
-    AR_GO(ar__output_write(j->out, staging, &src));
+    status = ar__output_write(j->out, staging, &src, &j->observer);
+    ar_program_progress_end(&j->common);
+    AR_GO(status);
     AR_GO(write_report(j));
     ar_program_results_beside(j->out);
     ar_program_results_beside(j->r->report);

@@ -70,11 +70,17 @@ static ar_status gptq_storage(ar_storage *s, const ar_output_plan *plan) {
 static ar_status gptq_write(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &in_gptq);
 }
+static ar_status gptq_size(ar_output_size *s, const ar_write_source *src) {
+    return ar__packed_size(s, src, &in_gptq);
+}
 static ar_status awq_storage(ar_storage *s, const ar_output_plan *plan) {
     return ar__packed_storage(s, plan, &in_awq);
 }
 static ar_status awq_write(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &in_awq);
+}
+static ar_status awq_size(ar_output_size *s, const ar_write_source *src) {
+    return ar__packed_size(s, src, &in_awq);
 }
 
 /* ---- reading ---- */
@@ -112,6 +118,7 @@ const ar_format ar__format_auto_round = {.name = "auto_round",
                                          .verify = ar__packed_verify,
                                          .quant_method = "auto-round",
                                          .read_config = read,
+                                         .size = gptq_size,
                                          .is_mixed = true};
 const ar_format ar__format_auto_round_awq = {.name = "auto_round_awq",
                                              .help = "auto-round's folder in the AWQ layout",
@@ -119,4 +126,5 @@ const ar_format ar__format_auto_round_awq = {.name = "auto_round_awq",
                                              .storage = awq_storage,
                                              .write = awq_write,
                                              .verify = ar__packed_verify,
+                                             .size = awq_size,
                                              .accepts = ar__packed_accepts_linears};

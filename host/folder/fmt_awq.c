@@ -28,6 +28,7 @@ static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
 static ar_status write_folder(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &awq);
 }
+static ar_status size(ar_output_size *s, const ar_write_source *src) { return ar__packed_size(s, src, &awq); }
 
 /* ---- reading ---- */
 
@@ -55,4 +56,5 @@ const ar_format ar__format_awq = {.name = "awq",
                                   .verify = ar__packed_verify,
                                   .quant_method = "awq",
                                   .read_config = read,
+                                  .size = size,
                                   .accepts = ar__packed_accepts_linears};

@@ -66,6 +66,9 @@ static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
 static ar_status write_folder(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &compressed);
 }
+static ar_status size(ar_output_size *s, const ar_write_source *src) {
+    return ar__packed_size(s, src, &compressed);
+}
 
 /* ---- reading ---- */
 
@@ -138,5 +141,6 @@ const ar_format ar__format_compressed_tensors = {
     .verify = ar__packed_verify,
     .quant_method = "compressed-tensors",
     .read_config = read,
+    .size = size,
     .accepts = ar__packed_accepts_linears,
     .is_mixed = true};

@@ -38,9 +38,14 @@ static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx
     return AR_OK;
 }
 
+static const ar_hf_layout layout = {.declare = declare, .fill = fill, .config = config, .as_source = true};
+
 static ar_status write(const char *path, const ar_write_source *src) {
-    return ar__hf_folder_write(
-        path, src, &(ar_hf_layout){.declare = declare, .fill = fill, .config = config, .as_source = true});
+    return ar__hf_folder_write(path, src, &layout);
+}
+
+static ar_status size(ar_output_size *s, const ar_write_source *src) {
+    return ar__hf_folder_size(s, src, &layout);
 }
 
 static ar_status verify(const char *path, const ar_write_source *src) {
@@ -57,6 +62,7 @@ const ar_format ar__format_fake = {.name = "fake",
                                    .storage = storage,
                                    .write = write,
                                    .verify = verify,
+                                   .size = size,
                                    .is_mixed = true,
                                    .holds_supers = true,
                                    .holds_values = true};

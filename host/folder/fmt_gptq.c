@@ -55,11 +55,17 @@ static ar_status v1_storage(ar_storage *s, const ar_output_plan *plan) {
 static ar_status v1_write(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &v1);
 }
+static ar_status v1_size(ar_output_size *s, const ar_write_source *src) {
+    return ar__packed_size(s, src, &v1);
+}
 static ar_status v2_storage(ar_storage *s, const ar_output_plan *plan) {
     return ar__packed_storage(s, plan, &v2);
 }
 static ar_status v2_write(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &v2);
+}
+static ar_status v2_size(ar_output_size *s, const ar_write_source *src) {
+    return ar__packed_size(s, src, &v2);
 }
 
 /* ---- reading ---- */
@@ -90,6 +96,7 @@ const ar_format ar__format_gptq = {.name = "gptq",
                                    .verify = ar__packed_verify,
                                    .quant_method = "gptq",
                                    .read_config = read,
+                                   .size = v1_size,
                                    .is_mixed = true};
 const ar_format ar__format_gptq_v2 = {.name = "gptq_v2",
                                       .help = "the same with zero points as they are",
@@ -97,4 +104,5 @@ const ar_format ar__format_gptq_v2 = {.name = "gptq_v2",
                                       .storage = v2_storage,
                                       .write = v2_write,
                                       .verify = ar__packed_verify,
+                                      .size = v2_size,
                                       .is_mixed = true};

@@ -32,12 +32,22 @@ static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx
     return AR_OK;
 }
 
+static ar_hf_layout layout_of(int32_t k) {
+    return (ar_hf_layout){.float_dtype = dtypes[k].safetensors, .config = config, .ctx = dtypes[k].torch};
+}
+
 static ar_status write(const char *path, const ar_write_source *src) {
     int32_t k;
     AR_TRY(find_dtype(&k, src->plan));
-    return ar__hf_folder_write(
-        path, src,
-        &(ar_hf_layout){.float_dtype = dtypes[k].safetensors, .config = config, .ctx = dtypes[k].torch});
+    ar_hf_layout layout = layout_of(k);
+    return ar__hf_folder_write(path, src, &layout);
+}
+
+static ar_status size(ar_output_size *s, const ar_write_source *src) {
+    int32_t k;
+    AR_TRY(find_dtype(&k, src->plan));
+    ar_hf_layout layout = layout_of(k);
+    return ar__hf_folder_size(s, src, &layout);
 }
 
 /* A Conv1D's float product (I, O) against the source's (O, I). */
@@ -58,8 +68,9 @@ static ar_status verify_turned(const ar_weights *w, const ar_weights *from, int6
 }
 
 /* Tensor i of the source against what was written of it. */
-static ar_status verify_tensor(const ar_weights *w, const ar_open_model *m, int64_t i, const char *path,
+static ar_status verify_tensor(const ar_weights *w, const ar_write_source *src, int64_t i, const char *path,
                                ar_dtype dtype) {
+    const ar_open_model *m = src->model;
     const ar_weights *from = &m->weights;
     const ar_weight *t = from->vtable->at(from->impl, i);
     bool is_turned = ar__hf_is_turned(m, t->name);
@@ -77,6 +88,7 @@ static ar_status verify_tensor(const ar_weights *w, const ar_open_model *m, int6
         status = from->vtable->read(from->impl, values, i, row, n);
         if (status == AR_OK) status = w->vtable->read(w->impl, got, index, row, n);
         if (status == AR_OK) status = ar__hf_compare_rounded(got, values, n * width, dtype, path, t->name);
+        if (status == AR_OK) status = ar__source_advance(src, n * width);
     }
     free(values);
     return status;
@@ -90,7 +102,7 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     ar_status status = AR_OK;
     const ar_weights *from = &src->model->weights;
     for (int64_t i = 0; status == AR_OK && i < from->vtable->count(from->impl); i++)
-        status = verify_tensor(&w, src->model, i, path, k == 0 ? AR_F32 : k == 1 ? AR_F16 : AR_BF16);
+        status = verify_tensor(&w, src, i, path, k == 0 ? AR_F32 : k == 1 ? AR_F16 : AR_BF16);
     ar_weights_close(&w);
     return status;
 }
@@ -101,4 +113,5 @@ const ar_format ar__format_hf = {.name = "hf",
                                  .storage = storage,
                                  .write = write,
                                  .verify = verify,
+                                 .size = size,
                                  .holds_floats = true};

@@ -195,11 +195,19 @@ static ar_status check_schemes(const ar_write_source *src) {
     return AR_OK;
 }
 
+static ar_hf_layout layout_of(const ar_packed_format *f) {
+    return (ar_hf_layout){.float_dtype = "F16", .declare = declare, .fill = fill, .config = config, .ctx = f};
+}
+
 ar_status ar__packed_write(const char *path, const ar_write_source *src, const ar_packed_format *f) {
+    ar_hf_layout layout = layout_of(f);
     AR_TRY(check_schemes(src));
-    return ar__hf_folder_write(
-        path, src,
-        &(ar_hf_layout){.float_dtype = "F16", .declare = declare, .fill = fill, .config = config, .ctx = f});
+    return ar__hf_folder_write(path, src, &layout);
+}
+
+ar_status ar__packed_size(ar_output_size *size, const ar_write_source *src, const ar_packed_format *f) {
+    ar_hf_layout layout = layout_of(f);
+    return ar__hf_folder_size(size, src, &layout);
 }
 
 ar_status ar__packed_accepts_linears(const ar_open_model *m, const ar_output_plan *plan) {

@@ -18,6 +18,7 @@ typedef struct ar_packed_format {
 } ar_packed_format;
 ar_status ar__packed_storage(ar_storage *s, const ar_output_plan *plan, const ar_packed_format *f);
 ar_status ar__packed_write(const char *path, const ar_write_source *src, const ar_packed_format *f);
+ar_status ar__packed_size(ar_output_size *size, const ar_write_source *src, const ar_packed_format *f);
 ar_status ar__packed_verify(const char *path, const ar_write_source *src);
 /* For formats whose loaders know no Conv1D: UNSUPPORTED for a model of them. */
 ar_status ar__packed_accepts_linears(const ar_open_model *m, const ar_output_plan *plan);

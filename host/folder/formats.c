@@ -1,5 +1,6 @@
 /* The table of output formats that formats.def makes, and what the formats of a run can hold together. */
 #include "formats.h"
+#include <stdlib.h>
 #include <string.h>
 
 static const ar_format *const formats[] = {
@@ -62,6 +63,25 @@ bool ar__source_scheme(ar_scheme *scheme, const ar_write_source *src, const ar_b
     *scheme = src->plan->scheme;
     if (src->scheme) return src->scheme(src->ctx, block, i, scheme);
     return ar_output_plan_holds(src->plan, block->linears[i].O, block->linears[i].I);
+}
+
+void ar_write_memo_deinit(ar_write_memo *memo) {
+    free(memo->rows);
+    *memo = (ar_write_memo){0};
+}
+
+ar_status ar__source_advance(const ar_write_source *src, int64_t values) {
+    ar_write_progress *p = src->progress;
+    if (!p) return AR_OK;
+    const ar_observer *o = p->observer;
+    p->done += (double)values;
+    int32_t step = p->total > 0.0 && p->done < p->total ? (int32_t)(100.0 * p->done / p->total) : 100;
+    if (o && o->cancelled && o->cancelled(o->ctx))
+        return ar__fail(AR_ERR_INTERRUPTED, "interrupted while writing");
+    if (o && o->progress && step > p->told)
+        o->progress(o->ctx, &(ar_progress_event){.stage = "write", .step = step, .step_count = 100});
+    if (step > p->told) p->told = step;
+    return AR_OK;
 }
 
 ar_status ar__source_check(const ar_write_source *src, const ar_block *block, int32_t i,

@@ -1,6 +1,7 @@
-/* Values read back against those they were rounded from. */
+/* What is read back of a folder against what was to be written. */
 #include "hf_folder.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 ar_status ar__hf_compare_rounded(const float *got, const float *from, int64_t count, ar_dtype dtype,
@@ -12,6 +13,69 @@ ar_status ar__hf_compare_rounded(const float *got, const float *from, int64_t co
         if (memcmp(&got[i], &expected, sizeof expected) != 0 && !(isnan(got[i]) && isnan(expected)))
             return ar__fail(AR_ERR_CHECK, "%s: tensor %s: found %g, expected %g", path, name, (double)got[i],
                             (double)expected);
+    }
+    return AR_OK;
+}
+
+static ar_status compare_codes(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q) {
+    ar_qlinear got = {0};
+    ar_status status = w->vtable->read_codes ? w->vtable->read_codes(w->impl, &got, index)
+                                             : ar__fail(AR_ERR_CHECK, "%s: read back without codes", name);
+    if (status != AR_OK) return status;
+    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups);
+    bool same = got.O == q->O && got.I == q->I && got.groups == q->groups &&
+                memcmp(got.codes, q->codes, elems) == 0 && memcmp(got.scales, q->scales, groups * 2) == 0 &&
+                memcmp(got.zeros, q->zeros, groups) == 0;
+    ar_qlinear_deinit(&got);
+    return same
+               ? AR_OK
+               : ar__fail(AR_ERR_CHECK, "%s: codes, scales or zeros read back differ from those tuned", name);
+}
+
+ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q,
+                                bool transposed) {
+    size_t elems = (size_t)(q->O * q->I);
+    float *want = ar__alloc(elems, sizeof *want);
+    void *read = ar__alloc(elems, sizeof *want);
+    ar_status status =
+        want && read ? w->vtable->read(w->impl, read, index, 0, transposed ? q->I : q->O) : AR_ERR_MEMORY;
+    if (status == AR_OK && transposed) status = ar__hf_transpose(&read, q->I, q->O);
+    const float *got = read;
+    if (status == AR_OK) {
+        ar_qlinear_dequant(want, q);
+        for (size_t i = 0; i < elems; i++) { /* -0 and 0 are one value */
+            if (got[i] == want[i]) continue;
+            status = ar__fail(AR_ERR_CHECK, "%s: value %zu read back is %.9g, expected %.9g", name, i,
+                              (double)got[i], (double)want[i]);
+            break;
+        }
+    }
+    free(want);
+    free(read);
+    return status;
+}
+
+ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
+                                bool codes) {
+    const ar_model *m = &src->model->model;
+    char name[AR_HF_NAME + 16];
+    for (int32_t b = 0; b < m->block_count; b++) {
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
+            ar_scheme scheme;
+            if (!ar__source_scheme(&scheme, src, &m->blocks[b], i)) continue;
+            ar_qlinear *q = NULL;
+            ar__hf_linear_name(name, &m->blocks[b], i);
+            strcat(name, ".weight");
+            int64_t index = ar_weights_find(w, name);
+            if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);
+            AR_TRY(src->linear(src->ctx, &q, b, i));
+            ar_status status = codes ? compare_codes(w, index, name, q) : AR_OK;
+            if (status == AR_OK)
+                status = ar__hf_compare_values(w, index, name, q, !codes && src->model->config.is_conv1d);
+            ar_qlinear_free(q);
+            AR_TRY(status);
+            AR_TRY(ar__source_advance(src, m->blocks[b].linears[i].O * m->blocks[b].linears[i].I));
+        }
     }
     return AR_OK;
 }

@@ -178,8 +178,7 @@ static ar_status write_float(const folder *f, ar_st_writer *w, const entry *e) {
     return status;
 }
 
-/* *values (O, I) becomes (I, O). */
-static ar_status transpose(void **values, int64_t O, int64_t I) {
+ar_status ar__hf_transpose(void **values, int64_t O, int64_t I) {
     const float *from = *values;
     float *to = ar__alloc((size_t)O, (size_t)I * sizeof *to);
     if (!to) return AR_ERR_MEMORY;
@@ -200,7 +199,7 @@ static ar_status write_turned(const folder *f, ar_st_writer *w, const entry *e) 
     uint16_t *halves = wide ? NULL : ar__alloc((size_t)O, (size_t)I * sizeof *halves);
     ar_status status = values && (wide || halves) ? AR_OK : AR_ERR_MEMORY;
     if (status == AR_OK) status = weights->vtable->read(weights->impl, values, e->index, 0, O);
-    if (status == AR_OK) status = transpose(&values, O, I);
+    if (status == AR_OK) status = ar__hf_transpose(&values, O, I);
     if (status == AR_OK && !wide) status = narrow(halves, values, O * I, f16, e->weight->name);
     if (status == AR_OK)
         status = ar_st_writer_data(w, wide ? values : halves, (size_t)O * (size_t)I * (wide ? 4 : 2));
@@ -217,7 +216,7 @@ static ar_status write_linear(const folder *f, ar_st_writer *w, const entry *e) 
     if (!q) return ar__fail(AR_ERR_CHECK, "%s: not quantized, expected codes", e->weight->name);
     ar_status status = ar__source_check(f->src, block_of(f, e), e->linear, q);
     if (status == AR_OK) status = f->layout->fill(&t, q, f->layout->ctx);
-    if (status == AR_OK && is_transposed(f)) status = transpose(&t.list[0].data, q->O, q->I);
+    if (status == AR_OK && is_transposed(f)) status = ar__hf_transpose(&t.list[0].data, q->O, q->I);
     for (int32_t k = 0; status == AR_OK && k < t.count; k++)
         status = ar_st_writer_data(w, t.list[k].data, t.list[k].bytes);
     for (int32_t k = 0; k < t.count; k++) free(t.list[k].data);
@@ -242,6 +241,7 @@ static ar_status declare_entry(const folder *f, ar_st_writer *w, const entry *e)
 }
 
 static ar_status write_entry(const folder *f, ar_st_writer *w, const entry *e) {
+    AR_TRY(ar__source_advance(f->src, element_count(e->weight)));
     return e->is_turned ? write_turned(f, w, e) : e->block < 0 ? write_float(f, w, e) : write_linear(f, w, e);
 }
 
@@ -377,6 +377,16 @@ done:
     return status;
 }
 
+static const char *const copied[] = {"generation_config.json",
+                                     "tokenizer.json",
+                                     "tokenizer_config.json",
+                                     "special_tokens_map.json",
+                                     "added_tokens.json",
+                                     "vocab.json",
+                                     "merges.txt",
+                                     "tokenizer.model",
+                                     "chat_template.jinja"};
+
 static ar_status write_all(folder *f) {
     AR_TRY(plan_entries(f));
     for (int32_t s = 0; s < f->shards; s++) AR_TRY(write_shard(f, s));
@@ -386,6 +396,56 @@ static ar_status write_all(folder *f) {
     for (size_t i = 0; from_folder && ar__hf_copied[i]; i++)
         AR_TRY(copy_file(f->src->model->path, f->path, ar__hf_copied[i]));
     return write_config(f); /* last: without it the folder is no model */
+}
+
+/* ---- its size ---- */
+
+#define CONFIG_MORE 600 /* bytes that a format adds to config.json, and writes as a file of its own */
+#define HEADER_EACH 90  /* of a tensor in the header of its file, beside its name */
+
+static uint64_t file_bytes(const char *dir, const char *name) {
+    char *path = NULL;
+    struct stat s;
+    uint64_t bytes = 0;
+    if (ar_path_join(&path, dir, name) == AR_OK && stat(path, &s) == 0) bytes = (uint64_t)s.st_size;
+    free(path);
+    return bytes;
+}
+
+static ar_status header_bytes(const folder *f, const entry *e, uint64_t *bytes) {
+    ar_hf_tensors t = {.count = 1};
+    if (e->block >= 0) AR_TRY(declared(f, e, &t));
+    uint64_t each = strlen(e->weight->name) + HEADER_EACH;
+    *bytes += (uint64_t)t.count * each * (f->shards > 1 ? 2 : 1); /* the index has them once more */
+    return AR_OK;
+}
+
+static ar_status text_bytes(const folder *f, uint64_t *bytes) {
+    const ar_open_model *m = f->src->model;
+    char *text = NULL;
+    *bytes += 2 * CONFIG_MORE + file_bytes(m->path, "config.json");
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) *bytes += file_bytes(m->path, copied[i]);
+    if (ar_path_is_dir(m->path) || !m->tokenizer) return AR_OK;
+    AR_TRY(ar__tokenizer_write(&text, m->tokenizer));
+    *bytes += strlen(text);
+    free(text);
+    return AR_OK;
+}
+
+ar_status ar__hf_folder_size(ar_output_size *size, const ar_write_source *src, const ar_hf_layout *layout) {
+    folder f = {.src = src, .layout = layout};
+    ar_status status = AR_OK;
+    *size = (ar_output_size){0};
+    AR_GO(plan_entries(&f));
+    size->bytes = f.total;
+    for (int64_t i = 0; i < f.count; i++) {
+        size->values += element_count(f.entries[i].weight);
+        AR_GO(header_bytes(&f, &f.entries[i], &size->bytes));
+    }
+    AR_GO(text_bytes(&f, &size->bytes));
+done:
+    free(f.entries);
+    return status;
 }
 
 /* ---- the folder ---- */
@@ -408,68 +468,4 @@ done:
     free(f.entries);
     free(temporary);
     return status;
-}
-
-/* ---- reading back ---- */
-
-static ar_status compare_codes(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q) {
-    ar_qlinear got = {0};
-    ar_status status = w->vtable->read_codes ? w->vtable->read_codes(w->impl, &got, index)
-                                             : ar__fail(AR_ERR_CHECK, "%s: read back without codes", name);
-    if (status != AR_OK) return status;
-    size_t elems = (size_t)(q->O * q->I), groups = (size_t)(q->O * q->groups);
-    bool same = got.O == q->O && got.I == q->I && got.groups == q->groups &&
-                memcmp(got.codes, q->codes, elems) == 0 && memcmp(got.scales, q->scales, groups * 2) == 0 &&
-                memcmp(got.zeros, q->zeros, groups) == 0;
-    ar_qlinear_deinit(&got);
-    return same
-               ? AR_OK
-               : ar__fail(AR_ERR_CHECK, "%s: codes, scales or zeros read back differ from those tuned", name);
-}
-
-ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q,
-                                bool transposed) {
-    size_t elems = (size_t)(q->O * q->I);
-    float *want = ar__alloc(elems, sizeof *want);
-    void *read = ar__alloc(elems, sizeof *want);
-    ar_status status =
-        want && read ? w->vtable->read(w->impl, read, index, 0, transposed ? q->I : q->O) : AR_ERR_MEMORY;
-    if (status == AR_OK && transposed) status = transpose(&read, q->I, q->O);
-    const float *got = read;
-    if (status == AR_OK) {
-        ar_qlinear_dequant(want, q);
-        for (size_t i = 0; i < elems; i++) { /* -0 and 0 are one value */
-            if (got[i] == want[i]) continue;
-            status = ar__fail(AR_ERR_CHECK, "%s: value %zu read back is %.9g, expected %.9g", name, i,
-                              (double)got[i], (double)want[i]);
-            break;
-        }
-    }
-    free(want);
-    free(read);
-    return status;
-}
-
-ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
-                                bool codes) {
-    const ar_model *m = &src->model->model;
-    char name[AR_HF_NAME + 16];
-    for (int32_t b = 0; b < m->block_count; b++) {
-        for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
-            ar_scheme scheme;
-            if (!ar__source_scheme(&scheme, src, &m->blocks[b], i)) continue;
-            ar_qlinear *q = NULL;
-            ar__hf_linear_name(name, &m->blocks[b], i);
-            strcat(name, ".weight");
-            int64_t index = ar_weights_find(w, name);
-            if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, name);
-            AR_TRY(src->linear(src->ctx, &q, b, i));
-            ar_status status = codes ? compare_codes(w, index, name, q) : AR_OK;
-            if (status == AR_OK)
-                status = ar__hf_compare_values(w, index, name, q, !codes && src->model->config.is_conv1d);
-            ar_qlinear_free(q);
-            AR_TRY(status);
-        }
-    }
-    return AR_OK;
 }

@@ -43,12 +43,16 @@ typedef struct ar_hf_layout {
  * UNSUPPORTED: a value has no finite F16, or the source is a file and its family's config.json or its
  * tokenizer cannot be made. */
 ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout);
+/* What that would write; files of JSON are estimated by the source's. Errors: IO, MEMORY. */
+ar_status ar__hf_folder_size(ar_output_size *size, const ar_write_source *src, const ar_hf_layout *layout);
 /* Those of these errors that can be told beforehand: before hours of tuning. */
 ar_status ar__hf_folder_check(const char *path, const char *model_path);
 /* Puts the complete folder `made` in the place of path; what was there is removed last. */
 ar_status ar__hf_folder_place(const char *path, const char *made);
 /* "model.layers.3.self_attn.q_proj" of linear i of a block. */
 void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
+/* *values (O, I), malloc'ed f32, becomes (I, O). Errors: MEMORY. */
+ar_status ar__hf_transpose(void **values, int64_t O, int64_t I);
 /* A float weight that a folder holds the other way round than the source: (I, O), a Conv1D's. */
 bool ar__hf_is_turned(const ar_open_model *m, const char *weight);
 /* CHECK unless tensor index of w holds the very values of q, or their transpose. */

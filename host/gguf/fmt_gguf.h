@@ -8,7 +8,9 @@
  *   fmt_gguf_names.c    tensor names and row order, both ways
  *   fmt_gguf_meta.c     key-values to a config and a tokenizer
  *   fmt_gguf_weights.c  the file as named float tensors: ar_weights_open_gguf
+ *   fmt_gguf_entries.c  the tensors of a file to be (fmt_gguf_entries.h)
  *   fmt_gguf_writer.c   the format "gguf" of formats.def
+ *   fmt_gguf_verify.c   what it wrote, read back
  *   fmt_gguf_fields.c   the key-values it writes
  * Everything is little-endian. */
 #ifndef AR_FMT_GGUF_H
@@ -235,9 +237,9 @@ ar_status ar__gguf_open_bytes(ar_weights *w, ar_config *config, ar_tokenizer **t
 
 /* A file being written; the first failure stays in status, and later calls do nothing. */
 typedef struct ar__gguf_out {
-    ar_writer *w;
+    ar_writer *w; /* NULL = bytes are counted only */
     ar_status status;
-    uint64_t field_count;
+    uint64_t field_count, bytes; /* put so far */
 } ar__gguf_out;
 void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes);
 void ar__gguf_put_int(ar__gguf_out *o, uint64_t value, int32_t bytes);

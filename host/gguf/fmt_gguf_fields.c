@@ -9,7 +9,8 @@
 #include <string.h>
 
 void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes) {
-    if (o->status == AR_OK) o->status = ar_writer_write(o->w, src, bytes);
+    if (o->status == AR_OK && o->w) o->status = ar_writer_write(o->w, src, bytes);
+    o->bytes += bytes;
 }
 
 void ar__gguf_put_int(ar__gguf_out *o, uint64_t value, int32_t bytes) {

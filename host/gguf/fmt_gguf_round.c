@@ -2,8 +2,9 @@
  * weights is fitted by scanning how much of its range the codes span and solving, for each set of codes, for
  * the scale (and minimum) with the least squared error; the smallest error over the scan is kept. In
  * super-blocks the groups' scales are then multiples of d (and dmin): neighbouring multiples are tried with
- * codes rounded anew under each. */
+ * codes rounded anew under each. Rows are rounded on all processors, each from its own numbers alone. */
 #include "fmt_gguf.h"
+#include "parallel.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -179,11 +180,24 @@ static void round_super(ar_qlinear *q, int64_t super, const float *w) {
     }
 }
 
+typedef struct rows {
+    ar_qlinear *q;
+    const float *W;
+} rows;
+
+static void round_row(void *ctx, int64_t o) {
+    ar_qlinear *q = ((const rows *)ctx)->q;
+    const float *W = ((const rows *)ctx)->W;
+    if (q->scheme.super != AR_SUPER_NONE)
+        for (int64_t k = o * q->supers; k < (o + 1) * q->supers; k++)
+            round_super(q, k, W + k * AR_SUPER_BLOCK);
+    else
+        for (int64_t k = o * q->groups; k < (o + 1) * q->groups; k++)
+            round_group(q, k, W + k * q->scheme.group);
+}
+
 ar_status ar__gguf_round(ar_qlinear *q, const char *what, const float *W, int64_t row) {
     AR_TRY(ar_quant_check_weights(what, W, &q->scheme, row, q->O, q->I));
-    if (q->scheme.super != AR_SUPER_NONE)
-        for (int64_t k = 0; k < q->O * q->supers; k++) round_super(q, k, W + k * AR_SUPER_BLOCK);
-    else
-        for (int64_t k = 0; k < q->O * q->groups; k++) round_group(q, k, W + k * q->scheme.group);
+    ar__parallel(q->O, round_row, &(rows){q, W});
     return ar_qlinear_check_scales(q, what, row);
 }

@@ -1,6 +1,7 @@
 /* Outputs of a run; see output.h. */
 #include "output.h"
 #include "ar_error.h"
+#include "formats.h"
 #include "hf_folder.h"
 #include <dirent.h>
 #include <errno.h>
@@ -220,22 +221,52 @@ static bool guarded_scheme(void *ctx, const ar_block *block, int32_t i, ar_schem
     return ar__source_scheme(scheme, ((const guarded *)ctx)->src, block, i);
 }
 
-static ar_status write_staged(const char *staging, const ar_write_source *src) {
+ar_status ar__output_size(ar_output_size *size, const ar_write_source *src, int32_t i) {
+    return ar_format_find(src->plan->formats[i])->size(size, src);
+}
+
+/* Work of one format: it writes its values, rounding some, and compares them all. */
+static double work_of(const ar_output_size *s) {
+    return 2.0 * (double)s->values + AR_ROUNDING_WORK * (double)s->rounded;
+}
+
+/* Writes format i and compares it; its part of the work is done then, however much of it was told. */
+static ar_status write_format(const char *staging, const ar_write_source *src, int32_t i,
+                              ar_write_progress *progress) {
+    const ar_format *f = ar_format_find(src->plan->formats[i]);
+    guarded g = {.src = src, .format = f};
+    ar_write_source source = *src;
+    ar_write_memo memo = {0};
+    ar_output_size size;
+    char *path = NULL;
+    ar_status status;
+    source.linear = guarded_linear;
+    source.scheme = guarded_scheme;
+    source.ctx = &g;
+    source.memo = &memo;
+    source.progress = progress;
+    AR_GO(f->storage(&g.storage, src->plan));
+    AR_GO(ar__output_size(&size, src, i));
+    double end = progress->done + work_of(&size);
+    AR_GO(ar_path_join(&path, staging, f->name));
+    AR_GO(f->write(path, &source));
+    AR_GO(f->verify(path, &source));
+    progress->done = end;
+    AR_GO(ar__source_advance(&source, 0));
+done:
+    ar_write_memo_deinit(&memo);
+    free(path);
+    return status;
+}
+
+static ar_status write_staged(const char *staging, const ar_write_source *src, const ar_observer *observer) {
+    ar_write_progress progress = {.observer = observer};
     for (int32_t i = 0; i < src->plan->format_count; i++) {
-        const ar_format *f = ar_format_find(src->plan->formats[i]);
-        guarded g = {.src = src, .format = f};
-        ar_write_source source = *src;
-        char *path = NULL;
-        source.linear = guarded_linear;
-        source.scheme = guarded_scheme;
-        source.ctx = &g;
-        AR_TRY(f->storage(&g.storage, src->plan));
-        AR_TRY(ar_path_join(&path, staging, f->name));
-        ar_status status = f->write(path, &source);
-        if (status == AR_OK) status = f->verify(path, &source);
-        free(path);
-        AR_TRY(status);
+        ar_output_size size;
+        AR_TRY(ar__output_size(&size, src, i));
+        progress.total += work_of(&size);
     }
+    for (int32_t i = 0; i < src->plan->format_count; i++) AR_TRY(write_format(staging, src, i, &progress));
     return AR_OK;
 }
 
@@ -256,10 +287,11 @@ static ar_status place_all(const char *out, const char *staging, const ar_write_
     return AR_OK;
 }
 
-ar_status ar__output_write(const char *out, const char *staging, const ar_write_source *src) {
+ar_status ar__output_write(const char *out, const char *staging, const ar_write_source *src,
+                           const ar_observer *observer) {
     AR_TRY(ar_dir_remove(staging));
     AR_TRY(ar_dir_create(staging));
-    ar_status status = write_staged(staging, src);
+    ar_status status = write_staged(staging, src, observer);
     if (status == AR_OK) status = place_all(out, staging, src);
     if (status == AR_OK) return ar_dir_remove(staging);
     char reason[512];

@@ -30,9 +30,12 @@ ar_status ar__output_check_file(const char *option, const char *path, const char
 ar_status ar__output_check_beside(const char *option, const char *file, const ar_output_plan *plan,
                                   const char *out, const char *state);
 bool ar__storage_holds_extra(const ar_storage *s, const char *name);
+/* What format i of src->plan will take. Errors: those of ar_format.size. */
+ar_status ar__output_size(ar_output_size *size, const ar_write_source *src, int32_t i);
 /* Writes every format of src->plan below the folder `staging` (on the file system of `out`; what is there is
  * removed), reads all of them back, and moves them to their places when all are right. On failure nothing
- * stands at these places that was not there before, and `staging` is gone. Errors: CHECK; those of the
- * formats; UNSUPPORTED names an extra tensor that a format cannot hold. */
-ar_status ar__output_write(const char *out, const char *staging, const ar_write_source *src);
+ * stands at these places that was not there before, and `staging` is gone. Errors: CHECK; INTERRUPTED;
+ * those of the formats; UNSUPPORTED names an extra tensor that a format cannot hold. */
+ar_status ar__output_write(const char *out, const char *staging, const ar_write_source *src,
+                           const ar_observer *observer);
 #endif
