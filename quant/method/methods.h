@@ -19,7 +19,7 @@
         .name = "batch", .kind = AR_VALUE_INT, .preset = 8, .lo = 1, .hi = 4096, .value = "N",               \
         .help = "samples per step, at most those not set aside (8)", .record = "batch"                       \
     }
-#define AR__ROWS_OF_SELECTION                                                                                \
+#define AR__ROWS_OF_SELECTION(loss, loss_name)                                                               \
     {.name = "select",                                                                                       \
      .kind = AR_VALUE_CHOICE,                                                                                \
      .choice = ar__select_names,                                                                             \
@@ -34,10 +34,9 @@
          .help = "samples, of those, set aside to select the step (1/16, at most 8)",                        \
          .record = " held out "},                                                                            \
     {                                                                                                        \
-        .name = "loss", .kind = AR_VALUE_CHOICE, .choice = ar__loss_names, .preset = AR_LOSS_SHIFT,          \
-        .value = "L",                                                                                        \
-        .help = "outlier positions: shift (default: they keep inherited errors), root (they weigh less), "   \
-                "root+shift or plain",                                                                       \
+        .name = "loss", .kind = AR_VALUE_CHOICE, .choice = ar__loss_names, .preset = loss, .value = "L",     \
+        .help = "outlier positions: root (they weigh less), shift (they keep inherited errors), "            \
+                "root+shift or plain (" loss_name ")",                                                       \
         .record = "loss"                                                                                     \
     }
 #define AR__ROWS_OF_SAMPLES(samples, seqlen)                                                                 \

@@ -536,7 +536,7 @@ resume_mismatch)
     kill -INT $pid; wait $pid
     run 2 "${command[@]}" -o o.gguf --resume --seed 43; says 'seed'
     run 2 "${command[@]}" -o o.gguf --resume --calib "$root/README.md"; says 'calibration'
-    run 2 "${command[@]}" -o o.gguf --resume --loss plain; says "loss is 'root+shift' there, expected 'plain'"
+    run 2 "${command[@]}" -o o.gguf --resume --loss plain; says "loss is 'shift' there, expected 'plain'"
     [ -f o.gguf.part/manifest.json ] || die 'the state was lost' ;;
 not_finite) # little-endian f32 into one weight of a layer, and of the embedding
     spoil() { # NAME BYTES: element 5 of tensor NAME in the folder bad
@@ -647,15 +647,15 @@ recipes) # the tutorial's table, on a model of two tiny layers whose context is 
     flags=(quantize "$tiny_model" --iters 2 --samples 4 --seqlen 8 --batch 2 --group 32 --format fake -q)
     run 0 "${flags[@]}" -o with --report with.html
     run 0 "${flags[@]}" -o without --report without.html --no-minmax --no-quantized-input
-    for field in minmax quantized_input; do
-        grep -q "<td>$field</td><td>1</td>" with.html || die "$field is not the default"
-        grep -q "<td>$field</td><td>0</td>" without.html || die "$field is not off"
+    for field in minmax 'quantized input'; do
+        grep -q "<td>$field</td><td>yes</td>" with.html || die "$field is not the default"
+        grep -q "<td>$field</td><td>no</td>" without.html || die "$field is not off"
     done
     run 0 "${flags[@]}" -o plain --loss plain --report plain.html --json
     grep -q '"loss":.*"plain"' out || die 'the loss is not in the JSON'
     grep -q '<td>loss</td><td>plain</td>' plain.html || die 'the loss is not in the report'
-    grep -q '<td>loss</td><td>root+shift</td>' with.html || die 'root+shift is not the default'
-    grep -q '<td>loss</td><td>root</td>' without.html || die 'shift without quantized input' ;;
+    grep -q '<td>loss</td><td>shift</td>' with.html || die 'shift is not the default'
+    grep -q '<td>loss</td><td>plain</td>' without.html || die 'shift without quantized input' ;;
 report)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
     grep -q '<polyline' r.html || die 'no plot in the report'
