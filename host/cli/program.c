@@ -191,8 +191,11 @@ static void print_bar(void *ctx, const ar_progress_event *e) {
     memset(bar, '-', 24);
     memset(bar, '#', (size_t)(filled < 0 ? 0 : filled > 24 ? 24 : filled));
     bar[24] = '\0';
-    if (e->step_count > 0 && e->tokens_per_s > 0.0) {
-        double left = e->seconds / (e->step > 0 ? e->step : 1) * (e->step_count - e->step);
+    double left = e->seconds / (e->step > 0 ? e->step : 1) * (e->step_count - e->step);
+    if (strcmp(e->stage, "calibrate") == 0) {
+        add(line, sizeof line, "%s [%s] token %d/%d  %.0f tok/s  %.0f s left", e->stage, bar, (int)e->step,
+            (int)e->step_count, e->tokens_per_s, left);
+    } else if (e->step_count > 0 && e->tokens_per_s > 0.0) {
         add(line, sizeof line, "%s [%s] block %d step %d/%d loss %.4g -> %.4g  %.0f tok/s  %.0f s left  %s",
             e->stage, bar, (int)e->block, (int)e->step, (int)e->step_count, e->loss_first, e->loss_best,
             e->tokens_per_s, left, ar_program_bytes(memory, sizeof memory, e->device_bytes));

@@ -2,12 +2,14 @@
  * which needs no data. */
 #include "calib.h"
 #include "ar_error.h"
+#include "parallel.h"
 #include "session.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SELF_BATCH 64 /* sequences drawn at once */
+#define SELF_BATCH 128 /* sequences drawn at once, at most */
+#define TELL_EVERY 0.2 /* seconds */
 
 void ar_samples_deinit(ar_samples *s) {
     free(s->ids);
@@ -29,45 +31,83 @@ static int32_t given_token(const ar_open_model *m, uint64_t seed, int32_t sequen
     return (int32_t)(ar_random_unit(seed, 0x5e1f, (uint64_t)sequence) * (double)m->model.vocab);
 }
 
-/* Sequences [first, first + B) at temperature 1. */
-static ar_status draw(ar_samples *s, ar_decoder *d, float *logits, const ar_open_model *m, int32_t first,
-                      int32_t B, uint64_t seed, const ar_observer *o) {
+/* Sequences drawn together: [first, first + B), of which token t is the newest. */
+typedef struct drawing {
+    ar_samples *s;
+    const ar_open_model *m;
+    ar_decoder *decoder;
+    ar_sampling sampling;
+    float *logits; /* (B, V) */
+    int32_t first, B, t;
     int32_t next[SELF_BATCH];
-    ar_sampling sampling = {.temperature = 1.0f, .top_p = 1.0f, .seed = seed};
-    for (int32_t b = 0; b < B; b++) next[b] = given_token(m, seed, first + b, 0);
-    for (int32_t t = 0; t < s->T; t++) {
+    double start, told; /* times */
+} drawing;
+
+static void choose_next(void *ctx, int64_t b) {
+    drawing *d = ctx;
+    int64_t V = d->m->model.vocab;
+    int32_t given = given_token(d->m, d->sampling.seed, d->first + (int32_t)b, d->t + 1);
+    d->next[b] = given >= 0 ? given
+                            : ar_sample(d->logits + b * V, V, &d->sampling,
+                                        (uint64_t)(d->first + b) << 32 | (uint64_t)d->t);
+}
+
+/* In tokens, since one sequence may take minutes. */
+static void tell(drawing *d, const ar_observer *o) {
+    double now = ar__now_s(), seconds = now - d->start;
+    if (!o || !o->progress || (d->t > 0 && now - d->told < TELL_EVERY)) return;
+    int64_t done = (int64_t)d->first * d->s->T + (int64_t)(d->t + 1) * d->B,
+            all = (int64_t)d->s->count * d->s->T, unit = all / INT32_MAX + 1;
+    d->told = now;
+    o->progress(o->ctx, &(ar_progress_event){.stage = "calibrate",
+                                             .step = (int32_t)(done / unit),
+                                             .step_count = (int32_t)(all / unit),
+                                             .tokens_per_s = seconds > 0.0 ? (double)done / seconds : 0.0,
+                                             .seconds = seconds});
+}
+
+/* The sequences of d at temperature 1. */
+static ar_status draw(drawing *d, const ar_observer *o) {
+    ar_samples *s = d->s;
+    for (int32_t b = 0; b < d->B; b++) d->next[b] = given_token(d->m, d->sampling.seed, d->first + b, 0);
+    for (d->t = 0; d->t < s->T; d->t++) {
         if (o && o->cancelled && o->cancelled(o->ctx))
             return ar__fail(AR_ERR_INTERRUPTED, "interrupted while drawing calibration samples");
-        for (int32_t b = 0; b < B; b++) s->ids[(int64_t)(first + b) * s->T + t] = next[b];
-        if (t + 1 == s->T) break;
-        AR_TRY(ar__decoder_step(d, logits, next, 1, t));
-        for (int32_t b = 0; b < B; b++) {
-            int32_t given = given_token(m, seed, first + b, t + 1);
-            next[b] = given >= 0 ? given
-                                 : ar_sample(logits + (int64_t)b * m->model.vocab, m->model.vocab, &sampling,
-                                             (uint64_t)(first + b) << 32 | (uint64_t)t);
+        for (int32_t b = 0; b < d->B; b++) s->ids[(int64_t)(d->first + b) * s->T + d->t] = d->next[b];
+        if (d->t + 1 < s->T) {
+            AR_TRY(ar__decoder_step(d->decoder, d->logits, d->next, 1, d->t));
+            ar__parallel(d->B, choose_next, d);
         }
-        if (o && o->progress && t % 16 == 0)
-            o->progress(o->ctx, &(ar_progress_event){.stage = "calibrate",
-                                                     .step = first + (int32_t)((int64_t)t * B / s->T),
-                                                     .step_count = s->count});
+        tell(d, o);
     }
     return AR_OK;
+}
+
+/* As many sequences at once as one cache and a quarter of the memory hold. */
+static int32_t batch_of(const ar_open_model *m, ar_device *device, int32_t count, int32_t T) {
+    const ar_model *model = &m->model;
+    uint64_t piece = ar_device_get_plan(device)->piece_bytes, widest = 0, all = 0;
+    int32_t B = count < SELF_BATCH ? count : SELF_BATCH;
+    ar_memory_stats memory;
+    ar_device_memory(device, &memory);
+    for (int32_t b = 0; b < model->block_count; b++) {
+        uint64_t row = (uint64_t)T * (uint64_t)model->blocks[b].kv_width * 2;
+        if (row > widest) widest = row;
+        all += 2 * row;
+    }
+    while (B > 1 && (widest * (uint64_t)B > piece || all * (uint64_t)B > memory.budget / 4)) B /= 2;
+    return B;
 }
 
 static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *device, int32_t count,
                             int32_t T, uint64_t seed, const ar_observer *o) {
     ar_status status = AR_OK;
-    ar_decoder *d = NULL;
-    float *logits = NULL;
-    int32_t B = count < SELF_BATCH ? count : SELF_BATCH;
-    uint64_t piece = ar_device_get_plan(device)->piece_bytes,
-             row = (uint64_t)T * (uint64_t)m->model.blocks[0].kv_width * 2;
-    while (B > 1 && row * (uint64_t)B > piece) B /= 2;
+    int32_t B = batch_of(m, device, count, T);
+    drawing d = {.s = s, .m = m, .B = B, .sampling = {.temperature = 1.0f, .top_p = 1.0f, .seed = seed}};
     AR_GO(samples_init(s, count, T));
-    logits = ar__alloc((size_t)B, (size_t)m->model.vocab * sizeof *logits);
-    if (!logits) AR_GO(AR_ERR_MEMORY);
-    status = ar__decoder_create(&d, m, device, B, &T);
+    d.logits = ar__alloc((size_t)B, (size_t)m->model.vocab * sizeof *d.logits);
+    if (!d.logits) AR_GO(AR_ERR_MEMORY);
+    status = ar__decoder_create(&d.decoder, m, device, B, &T);
     if (status == AR_ERR_DEVICE_MEMORY) {
         char reason[400];
         snprintf(reason, sizeof reason, "%s", ar_error());
@@ -77,15 +117,15 @@ static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *de
             reason);
     }
     AR_GO(status);
-    ar__decoder_set_length(d, T);
+    ar__decoder_set_length(d.decoder, T);
+    d.start = ar__now_s();
     for (int32_t first = 0; first < count; first += B) {
-        int32_t start =
-            first + B <= count ? first : count - B; /* the last batch overlaps; the same draws again */
-        AR_GO(draw(s, d, logits, m, start, B, seed, o));
+        d.first = first + B <= count ? first : count - B; /* the last batch overlaps; the same draws again */
+        AR_GO(draw(&d, o));
     }
 done:
-    ar__decoder_destroy(d);
-    free(logits);
+    ar__decoder_destroy(d.decoder);
+    free(d.logits);
     return status;
 }
 

@@ -724,7 +724,12 @@ kept_float) # what a format cannot hold is named in the remarks, the report and 
     grep -qF "<td>280 of 280$(printf ', %s' "${names[@]}")</td>" r.html ||
         die 'the list of 280 is not whole' ;;
 self)
-    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --calib self
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --calib self --progress json
+    # drawing tells how many of the 6 x 32 tokens there are, sequences side by side, and how fast they come
+    grep '"stage":"calibrate"' err |
+        sed 's/.*"step":\([0-9]*\),"steps":\([0-9]*\),.*"tokens_per_s":\([0-9.e+]*\),.*/\1 \2 \3/' >told
+    awk '$1 < last || $1 % 6 || $2 != 192 || ($3 <= 0 && NR > 1) { exit 1 } { last = $1 }
+        END { exit last == 0 }' told || { cat told >&2; die 'expected tokens drawn, of 192'; }
     run 0 run o.gguf -p 'ROMEO:' -n 12 --greedy
     [ -s out ] || die 'no text'
     run 0 info o.gguf --json; grep -q 'Q4_0' out || die 'info without Q4_0' ;;
