@@ -4,6 +4,8 @@
  *   tokenizer_vocab.c   tokens, merges and their hash tables
  *   tokenizer_bpe.c     merging one word
  *   tokenizer_pre.c     cutting text into words (regular expressions, Metaspace)
+ *   tokenizer_regex.c   regular expressions of tokenizer.json for PCRE2
+ *   tokenizer_regex_sets.c  brackets and what is in them
  *   tokenizer_norm.c    normalizer steps
  *   tokenizer_added.c   finding added tokens in text
  *   tokenizer_json.c    tokenizer.json: model, vocabulary, merges, added tokens
@@ -149,6 +151,12 @@ void ar__pre_deinit(ar__pre *pre);
 /* Cuts text into words: matcher->from. */
 ar_status ar__pre_run(const ar_tokenizer *t, ar__matcher *m, const char *text, size_t bytes);
 void ar__matcher_deinit(ar__matcher *m);
+
+/* ---- tokenizer_regex.c ---- */
+
+/* Appends for PCRE2 (UTF, UCP, newline LF) what the pattern means in Oniguruma. FORMAT names what is not
+ * known. */
+ar_status ar__regex_spell(ar__text *out, const char *pattern, const char *what);
 
 /* ---- tokenizer_added.c ---- */
 

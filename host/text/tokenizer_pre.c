@@ -1,5 +1,5 @@
 /* Cutting a text into words: Metaspace marks, and splits by regular expression (PCRE2 standing in for
- * Oniguruma). */
+ * Oniguruma, tokenizer_regex.c). */
 #include "tokenizer.h"
 #include <limits.h>
 #include <stdlib.h>
@@ -9,12 +9,6 @@
 
 #define MATCH_LIMIT    50000000
 #define HEAP_LIMIT_KIB (256 * 1024)
-
-/* Oniguruma's \s and \w: White_Space, and Alphabetic with marks, decimal digits and connectors. */
-#define SPACES "\\t-\\r \\x{85}\\p{Z}"
-#define WORD_CHARS                                                                                           \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{"     \
-    "1f170}-\\x{1f189}"
 
 #define GPT2_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3_WORDS(digits)                                                                                 \
@@ -60,36 +54,6 @@ static void pcre2_release(void *p, void *ctx) {
     free(p);
 }
 
-/* \s, \S, \w and \W written out: PCRE2's own differ from Oniguruma's, by its version too. Negated ones inside
- * a bracket cannot be, and stay PCRE2's. */
-static ar_status spell_classes(ar__text *out, const char *pattern) {
-    bool in_class = false;
-    for (const char *p = pattern; *p; p++) {
-        bool escape = *p == '\\' && p[1];
-        bool negated = escape && (p[1] == 'S' || p[1] == 'W');
-        if (escape && (p[1] == 's' || p[1] == 'w' || (negated && !in_class))) {
-            bool word = p[1] == 'w' || p[1] == 'W';
-            if (!in_class) AR_TRY(ar__text_append(out, negated ? "[^" : "[", negated ? 2 : 1));
-            AR_TRY(ar__text_append(out, word ? WORD_CHARS : SPACES,
-                                   word ? sizeof WORD_CHARS - 1 : sizeof SPACES - 1));
-            if (!in_class) AR_TRY(ar__text_append(out, "]", 1));
-            p++;
-            continue;
-        }
-        size_t step = escape ? 2 : 1;
-        if (!escape && in_class && *p == ']')
-            in_class = false;
-        else if (!escape && !in_class && *p == '[') {
-            in_class = true;
-            if (p[step] == '^') step++;
-            if (p[step] == ']') step++; /* the first of a bracket is a letter */
-        }
-        AR_TRY(ar__text_append(out, p, step));
-        p += step - 1;
-    }
-    return AR_OK;
-}
-
 static ar_status compile(pcre2_code **code, const ar__text *pattern, bool literal, const char *what) {
     pcre2_general_context *general = pcre2_general_context_create(pcre2_alloc, pcre2_release, NULL);
     pcre2_compile_context *context = general ? pcre2_compile_context_create(general) : NULL;
@@ -119,16 +83,17 @@ ar_status ar__pre_add(ar_tokenizer *t, const char *pattern, bool literal, ar__sp
     if (pre->step_count == AR__MAX_STEPS)
         return ar__fail(AR_ERR_FORMAT, "%s: pre_tokenizer: found more than %d steps, expected at most that",
                         what, AR__MAX_STEPS);
-    if (!literal && strstr(pattern, "&&")) /* PCRE2 would read it as two ampersands */
-        return ar__fail(AR_ERR_FORMAT, "%s: pattern: found \"&&\", expected no class intersection", what);
     pcre2_code *code = NULL;
     ar__text spelled = {0};
-    ar_status status =
-        literal ? ar__text_append(&spelled, pattern, strlen(pattern)) : spell_classes(&spelled, pattern);
+    ar_status status = literal ? ar__text_append(&spelled, pattern, strlen(pattern))
+                               : ar__regex_spell(&spelled, pattern, what);
+    if (status == AR_OK) status = ar__text_append(&spelled, "", 1); /* the end, which is no part of it */
+    if (status == AR_OK) spelled.bytes--;
     if (status == AR_OK) status = compile(&code, &spelled, literal, what);
+    /* where there is no JIT, matching interprets; 10.42's is wrong about alternatives in atomic groups */
+    if (status == AR_OK && !strstr(spelled.data, "(?>")) pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
     free(spelled.data);
     if (status != AR_OK) return status;
-    pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* where there is no JIT, matching interprets */
     pre->steps[pre->step_count++] = (ar__pre_step){code, rule, invert};
     return AR_OK;
 }
