@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SHARD_BYTES  ((uint64_t)5000000000u)
 #define COPY_BYTES   ((int64_t)8 << 20)
