@@ -427,6 +427,9 @@ typedef struct ar_format {
     /* What write would refuse after all the work: UNSUPPORTED names what of this model the format cannot
      * hold, FORMAT what it would quantize itself and cannot; NULL = any model will do. */
     ar_status (*accepts)(const ar_open_model *m, const ar_output_plan *plan);
+    /* What the written model would do otherwise than this one, because the format has no word for it: a line
+     * each, with the cause. NULL = nothing. */
+    ar_status (*remarks)(ar_notes *notes, const ar_open_model *m, const ar_output_plan *plan);
     /* Packed folders: which quant_method of a quantization_config it reads, and how (fmt_packed.h inside
      * host/). Of formats that share one, one has it; NULL = none. */
     const char *quant_method;

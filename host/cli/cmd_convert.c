@@ -7,6 +7,7 @@
 
 typedef struct convert_options {
     const char *out, *type, *format;
+    bool strict;
 } convert_options;
 
 /* The type of the largest matrix every model has, the embedding; f32 where that is not a float type. */
@@ -56,6 +57,7 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     AR_GO(ar__path_resolve(&out, o->out));
     AR_GO(ar__output_check(&plan, out, path));
     AR_GO(ar__output_accepts(&plan, m));
+    AR_GO(ar_program_remarks(&plan, m, o->strict, common));
     AR_GO(ar__output_beside(&work, out, ".part"));
     AR_GO(ar__path_check_inputs(work, true, &(ar_input){path, "the model"}, 1));
     AR_GO(ar__workplace_check(work));
@@ -84,9 +86,11 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--out|-o", AR_OPT_STRING, &o.out, "DST", "the .gguf file or folder to write", 0, 0, NULL},
         {"--type", AR_OPT_STRING, &o.type, "T", "f32, f16 or bf16 (as the source's embedding)", 0, 0, NULL},
         {"--format", AR_OPT_STRING, &o.format, "F", "gguf or hf (by DST's name)", 0, 0, NULL},
+        {"--strict", AR_OPT_FLAG, &o.strict, NULL, "a tokenizer that changes ids is an error, not a remark",
+         0, 0, NULL},
     };
     int positional;
-    AR_TRY(ar_args_parse(self, &common, options, 3, argc, argv, &positional, 1, 1));
+    AR_TRY(ar_args_parse(self, &common, options, 4, argc, argv, &positional, 1, 1));
     if (common.help) return AR_OK;
     if (!o.out) return ar__fail(AR_ERR_USAGE, "anyround convert: -o DST is needed");
     return convert(argv[1], &o, &common);

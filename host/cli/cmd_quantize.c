@@ -6,7 +6,7 @@ typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report;
     ar_option_list calib;
     int64_t bits, group;
-    bool sym, asym, resume, widen, allow_float, has_method, has_group, has_calib;
+    bool sym, asym, resume, widen, allow_float, strict, has_method, has_group, has_calib;
 } job_options;
 
 /* ---- options to descriptors ---- */
@@ -131,6 +131,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->report = o->report;
     r->resume = o->resume;
     r->allow_float = o->allow_float;
+    r->strict = o->strict;
     AR_TRY(take_calib(&r->calib, &o->calib));
     return make_options(r, o, offers);
 }
@@ -159,6 +160,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          "GGUF type of the head, and of an embedding tied to it (likewise)", 0, 0, NULL},
         {"--format", AR_OPT_STRING, &o.format, "F[,F…]", formats, 0, 0, NULL},
         {"--widen", AR_OPT_FLAG, &o.widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
+        {"--strict", AR_OPT_FLAG, &o.strict, NULL, "a tokenizer that changes ids is an error, not a remark",
+         0, 0, NULL},
         {"--allow-float", AR_OPT_FLAG, &o.allow_float, NULL,
          "go on where most weights stay float, since the formats cannot hold them", 0, 0, NULL},
         {"--calib", AR_OPT_LIST, &o.calib, "FILE|self",

@@ -337,6 +337,7 @@ static ar_status run_job(job *j) {
     AR_GO(ar__path_resolve(&j->out, r->out));
     AR_GO(ar__output_beside(&part_dir, j->out, ".part"));
     AR_GO(ar__output_accepts(&r->plan, j->model));
+    AR_GO(ar_program_remarks(&r->plan, j->model, r->strict, &j->common));
     status = ar_output_plan_extras(&r->plan, j->options.method->name, j->options.method->extras);
     AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
     AR_GO(ar__quantize_kept_float(r, j->model));

@@ -1,5 +1,6 @@
 /* What all commands share: opening the device, progress, signals, exit codes. */
 #include "program.h"
+#include "output.h"
 #include "place.h"
 #include <errno.h>
 #include <math.h>
@@ -98,10 +99,26 @@ static char *cache_folder(void) {
     return dir;
 }
 
+static void print_notes(const ar_notes *notes, const ar_common *common) {
+    for (int32_t i = 0; !common->quiet && i < notes->count; i++)
+        fprintf(stderr, "note: %s\n", notes->lines[i]);
+}
+
+ar_status ar_program_remarks(const ar_output_plan *plan, const ar_open_model *m, bool strict,
+                             const ar_common *common) {
+    ar_notes notes = {0};
+    ar_status status = ar__output_remarks(&notes, plan, m);
+    if (status == AR_OK && strict && notes.count > 0)
+        status = ar__fail(AR_ERR_CHECK, "%s (--strict)", notes.lines[0]);
+    else if (status == AR_OK)
+        print_notes(&notes, common);
+    ar_notes_deinit(&notes);
+    return status;
+}
+
 ar_status ar_program_model(ar_open_model **m, const char *path, const ar_common *common) {
     AR_TRY(ar_model_open(m, path));
-    for (int32_t i = 0; !common->quiet && i < (*m)->notes.count; i++)
-        fprintf(stderr, "note: %s\n", (*m)->notes.lines[i]);
+    print_notes(&(*m)->notes, common);
     return AR_OK;
 }
 

@@ -59,6 +59,10 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
 
 /* Opens a model and says what was remarked on the way, unless that is not wanted. */
 ar_status ar_program_model(ar_open_model **m, const char *path, const ar_common *common);
+/* Prints what the outputs would do otherwise than the model, unless that is not wanted. Errors: CHECK with
+ * the first of it, where that is not allowed (strict). */
+ar_status ar_program_remarks(const ar_output_plan *plan, const ar_open_model *m, bool strict,
+                             const ar_common *common);
 /* Opens the device the common options name, with the user's cache folder. *memory = its budget. */
 ar_status ar_program_device(ar_device **device, const ar_common *common);
 /* Progress bar, JSON lines or nothing on stderr, and Ctrl-C as cancelling. */

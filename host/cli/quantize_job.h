@@ -9,7 +9,7 @@ typedef struct ar_quantize_request {
     const char *model, *out;
     ar_option_list calib; /* files; none = sampled from the model */
     const char *report;   /* NULL = none */
-    bool resume, allow_float;
+    bool resume, allow_float, strict;
     ar_output_plan plan;
     ar_method_options options; /* of the method that is run */
 } ar_quantize_request;

@@ -237,7 +237,8 @@ ar_status ar__gguf_open_bytes(ar_weights *w, ar_config *config, ar_tokenizer **t
 
 /* A file being written; the first failure stays in status, and later calls do nothing. */
 typedef struct ar__gguf_out {
-    ar_writer *w; /* NULL = bytes are counted only */
+    ar_writer *w;            /* NULL = bytes are counted only */
+    struct ar__text *memory; /* they go there, if there is one */
     ar_status status;
     uint64_t field_count, bytes; /* put so far */
 } ar__gguf_out;
@@ -248,6 +249,16 @@ void ar__gguf_put_string(ar__gguf_out *o, const char *text, size_t bytes);
 ar_status ar__gguf_accepts(const ar_open_model *m);
 /* All key-values of the file of a model that is accepted. */
 ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32_t file_type);
+
+/* ---- fmt_gguf_ids.c ---- */
+
+/* The tokenizer of the file that this model would become; NULL where it has none. Errors: those of
+ * ar__gguf_put_fields. */
+ar_status ar__gguf_tokenizer_as_written(ar_tokenizer **t, const ar_open_model *m, const ar_output_plan *plan);
+/* A line if that gives other ids than the model's own, with the first text and why. */
+ar_status ar__gguf_remarks(ar_notes *notes, const ar_open_model *m, const ar_output_plan *plan);
+/* CHECK unless the tokenizer read back gives the ids that the one written gives. */
+ar_status ar__gguf_verify_tokenizer(const char *path, const ar_tokenizer *read, const ar_write_source *src);
 
 /* ---- fmt_gguf_template.c ---- */
 

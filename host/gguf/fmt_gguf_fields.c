@@ -10,6 +10,7 @@
 
 void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes) {
     if (o->status == AR_OK && o->w) o->status = ar_writer_write(o->w, src, bytes);
+    if (o->status == AR_OK && o->memory) o->status = ar__text_append(o->memory, src, bytes);
     o->bytes += bytes;
 }
 

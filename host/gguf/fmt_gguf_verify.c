@@ -144,6 +144,7 @@ ar_status ar__gguf_verify(const char *path, const ar_write_source *src) {
         if (rows && ar__gguf_is_rounded(e)) rows += ar__gguf_row_count(e);
         AR_GO(ar__source_advance(src, ar__gguf_value_count(e)));
     }
+    AR_GO(ar__gguf_verify_tokenizer(path, tokenizer, src));
 done:
     ar_weights_close(&w);
     ar_tokenizer_close(tokenizer);

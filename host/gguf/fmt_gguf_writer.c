@@ -251,6 +251,7 @@ const ar_format ar__format_gguf = {
     .verify = ar__gguf_verify,
     .size = size,
     .accepts = ar__gguf_accepts_weights,
+    .remarks = ar__gguf_remarks,
     .has_types = true,
     .holds_floats = true,
     .holds_supers = true,

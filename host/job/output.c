@@ -106,6 +106,14 @@ ar_status ar__output_accepts(const ar_output_plan *plan, const ar_open_model *m)
     return AR_OK;
 }
 
+ar_status ar__output_remarks(ar_notes *notes, const ar_output_plan *plan, const ar_open_model *m) {
+    for (int32_t i = 0; i < plan->format_count; i++) {
+        const ar_format *f = ar_format_find(plan->formats[i]);
+        if (f->remarks) AR_TRY(f->remarks(notes, m, plan));
+    }
+    return AR_OK;
+}
+
 ar_status ar__output_check(const ar_output_plan *plan, const char *out, const char *model_path) {
     if (!out[0]) return ar__fail(AR_ERR_IO, "the output's name is empty, expected a file or folder");
     AR_TRY(check_around(out));

@@ -20,6 +20,8 @@ ar_status ar__output_beside(char **path, const char *out, const char *suffix);
 ar_status ar__output_check(const ar_output_plan *plan, const char *out, const char *model_path);
 /* Whether every format of the plan can hold this model at all. Errors: those of ar_format.accepts. */
 ar_status ar__output_accepts(const ar_output_plan *plan, const ar_open_model *m);
+/* What the outputs would do otherwise than the model, a line each: ar_format.remarks of every format. */
+ar_status ar__output_remarks(ar_notes *notes, const ar_output_plan *plan, const ar_open_model *m);
 /* None of the places is, or holds, something else that the run reads. Errors: IO. */
 ar_status ar__output_check_inputs(const ar_output_plan *plan, const char *out, const ar_input *inputs,
                                   int32_t count);

@@ -182,6 +182,15 @@ convert)
     cmp m.gguf again.gguf || die "the second GGUF file differs"
     run 1 convert m.gguf -o nowhere/x; says 'does not exist'
     run 3 convert /dev/null -o x.gguf
+    # ids that GGUF would change: a remark with the cause, or with --strict an error before the work
+    cp -r "$model" other
+    sed 's/"byte_fallback": *true/"byte_fallback": false/' "$model/tokenizer.json" >other/tokenizer.json
+    run 5 convert other -o o.gguf --strict; says 'GGUF cannot say: no byte fallback (--strict)'
+    run 5 quantize other -o o.gguf --method rtn --strict; says 'other ids for .* of .* texts, first for'
+    [ -e o.gguf ] && die 'written all the same'
+    run 0 convert other -o o.gguf; says 'note: other: as a GGUF file it gives other ids'
+    run 0 convert "$model" -o o.gguf --strict
+    rm -r o.gguf other
     only again.gguf back err m.gguf out
     ;;
 model)
