@@ -1,4 +1,5 @@
 /* The format fake, and what all Hugging Face folders share: replacing an older folder, shards, refusals. */
+#include <dirent.h>
 #include "write_source.h"
 #include <cjson/cJSON.h>
 #include <sys/stat.h>
@@ -84,6 +85,14 @@ static ar_status failing_linear(void *ctx, ar_qlinear **q, int32_t block, int32_
     return source_linear(ctx, q, block, i);
 }
 
+static int entries(const char *folder) {
+    struct dirent **list;
+    int n = scandir(folder, &list, NULL, NULL);
+    for (int i = 0; i < n; i++) free(list[i]);
+    if (n >= 0) free(list);
+    return n - 2;
+}
+
 static void a_folder_is_replaced_whole_or_not_at_all(void **state) {
     (void)state;
     char *folder = temp_folder();
@@ -91,17 +100,20 @@ static void a_folder_is_replaced_whole_or_not_at_all(void **state) {
     source_open(&t, in_folder(folder, "model"), &odd, &four);
     const ar_format *f = ar_format_find("fake");
     assert_ok(f->write(in_folder(folder, "out"), &t.src));
-    put_text(in_folder(folder, "out/mine.txt"), "mine");
+    put_text(in_folder(folder, "out/merges.txt"), "of an older output");
     t.src.linear = failing_linear; /* fails in the middle: the old folder stays, and nothing else */
     assert_int_equal(f->write(in_folder(folder, "out"), &t.src), AR_ERR_CHECK);
-    assert_true(ar_path_exists(in_folder(folder, "out/mine.txt")));
-    assert_false(ar_path_exists(in_folder(folder, "out.writing")));
+    assert_true(ar_path_exists(in_folder(folder, "out/merges.txt")));
+    assert_int_equal(entries(folder), 2);
     t.src.linear = source_linear;
     assert_ok(f->verify(in_folder(folder, "out"), &t.src));
     assert_ok(f->write(in_folder(folder, "out//"), &t.src)); /* a slash at the end changes nothing */
-    assert_false(ar_path_exists(in_folder(folder, "out/mine.txt")));
-    assert_false(ar_path_exists(in_folder(folder, "out.replaced")));
+    assert_false(ar_path_exists(in_folder(folder, "out/merges.txt")));
+    assert_int_equal(entries(folder), 2);
     assert_ok(f->verify(in_folder(folder, "out"), &t.src));
+    put_text(in_folder(folder, "out/mine.txt"), "mine"); /* what somebody put there is not lost */
+    assert_error(f->write(in_folder(folder, "out"), &t.src), AR_ERR_IO, "found mine.txt");
+    assert_true(ar_path_exists(in_folder(folder, "out/mine.txt")));
     source_close(&t);
     temp_remove(folder);
 }
@@ -115,7 +127,7 @@ static void only_model_folders_are_replaced(void **state) {
     assert_ok(ar_dir_create(in_folder(folder, "full")));
     put_text(in_folder(folder, "full/letter.txt"), "dear");
     put_text(in_folder(folder, "file"), "dear");
-    assert_error(f->write(in_folder(folder, "full"), &t.src), AR_ERR_IO, "no config.json");
+    assert_error(f->write(in_folder(folder, "full"), &t.src), AR_ERR_IO, "found letter.txt");
     assert_error(f->write(in_folder(folder, "file"), &t.src), AR_ERR_IO, "found a file");
     assert_error(f->write(in_folder(folder, "model"), &t.src), AR_ERR_IO, "the model itself");
     assert_error(f->write(in_folder(folder, "file/out"), &t.src), AR_ERR_IO, "file");

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PATH_BYTES   4096
 #define MAX_LINKS    40 /* as Linux follows */
 #define MAX_TRIES    1000
 #define OPEN_FOLDERS 16 /* descriptors nftw may hold */
@@ -102,56 +103,45 @@ static bool is_descriptor(const struct stat *link) {
     return S_ISLNK(link->st_mode) && stat("/proc/self/", &proc) == 0 && proc.st_dev == link->st_dev;
 }
 
-/* *target = where the link leads. */
-static ar_status follow(char **target, const char *link) {
-    char text[4096], *folder = NULL, *name = NULL;
-    ssize_t n = readlink(link, text, sizeof text - 1);
-    *target = NULL;
-    if (n < 0) return ar__fail(AR_ERR_IO, "%s: cannot follow the link: %s", link, strerror(errno));
-    text[n] = '\0';
-    if (text[0] == '/') {
-        *target = ar__alloc((size_t)n + 1, 1);
-        if (*target) memcpy(*target, text, (size_t)n + 1);
-        return *target ? AR_OK : AR_ERR_MEMORY;
+/* Puts where a link leads in its place. */
+static ar_status follow(char path[PATH_BYTES]) {
+    char target[PATH_BYTES];
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n < 0) return io_error("follow the link", path);
+    target[n] = '\0';
+    const char *slash = strrchr(path, '/');
+    size_t kept = target[0] == '/' || !slash ? 0 : (size_t)(slash - path) + 1;
+    if (kept + (size_t)n >= PATH_BYTES)
+        return ar__fail(AR_ERR_IO, "%s: leads to a path that is too long", path);
+    memcpy(path + kept, target, (size_t)n + 1);
+    return AR_OK;
+}
+
+/* Without memory of its own, so that asking can fail for what the path is alone. */
+static ar_status resolve(char end[PATH_BYTES], const char *path) {
+    if (strlen(path) >= PATH_BYTES) return ar__fail(AR_ERR_IO, "%.200s…: is too long a path", path);
+    strcpy(end, path);
+    for (int32_t i = 0; i <= MAX_LINKS; i++) {
+        struct stat link;
+        if (lstat(end, &link) != 0 || !S_ISLNK(link.st_mode) || is_descriptor(&link)) return AR_OK;
+        AR_TRY(follow(end));
     }
-    ar_status status = ar__path_split(&folder, &name, link);
-    if (status == AR_OK) status = ar_path_join(target, folder, text);
-    free(folder);
-    free(name);
-    return status;
+    return ar__fail(AR_ERR_IO, "%s: found more than %d links, expected an end of them", path, MAX_LINKS);
 }
 
 ar_status ar__path_resolve(char **resolved, const char *path) {
-    size_t bytes = strlen(path) + 1;
-    char *at = ar__alloc(bytes, 1);
+    char end[PATH_BYTES];
     *resolved = NULL;
-    if (!at) return AR_ERR_MEMORY;
-    memcpy(at, path, bytes);
-    for (int32_t i = 0; i <= MAX_LINKS; i++) {
-        struct stat link;
-        char *target;
-        if (lstat(at, &link) != 0 || !S_ISLNK(link.st_mode) || is_descriptor(&link)) {
-            *resolved = at;
-            return AR_OK;
-        }
-        ar_status status = follow(&target, at);
-        free(at);
-        AR_TRY(status);
-        at = target;
-    }
-    free(at);
-    return ar__fail(AR_ERR_IO, "%s: found more than %d links, expected an end of them", path, MAX_LINKS);
+    AR_TRY(resolve(end, path));
+    return ar_path_join(resolved, "", end);
 }
 
 bool ar__path_is_through(const char *path) {
     struct stat link, at;
-    char *end = NULL;
-    if (ar__path_resolve(&end, path) != AR_OK) return false;
-    bool through =
-        lstat(end, &link) == 0 &&
-        (is_descriptor(&link) || (stat(end, &at) == 0 && !S_ISREG(at.st_mode) && !S_ISDIR(at.st_mode)));
-    free(end);
-    return through;
+    char end[PATH_BYTES];
+    if (resolve(end, path) != AR_OK) return false;
+    return lstat(end, &link) == 0 &&
+           (is_descriptor(&link) || (stat(end, &at) == 0 && !S_ISREG(at.st_mode) && !S_ISDIR(at.st_mode)));
 }
 
 /* The number of a descriptor of this very process that path names; -1 = none. */
@@ -167,13 +157,11 @@ static int own_descriptor(const char *path) {
 
 ar_status ar__path_open_through(int *fd, const char *path) {
     struct stat link;
-    char *end = NULL;
-    AR_TRY(ar__path_resolve(&end, path));
+    char end[PATH_BYTES];
+    AR_TRY(resolve(end, path));
     int own = lstat(end, &link) == 0 && is_descriptor(&link) ? own_descriptor(end) : -1;
     *fd = own >= 0 ? fcntl(own, F_DUPFD_CLOEXEC, 0) : open(end, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    int code = errno;
-    free(end);
-    return *fd >= 0 ? AR_OK : ar__fail(AR_ERR_IO, "%s: cannot open for writing: %s", path, strerror(code));
+    return *fd >= 0 ? AR_OK : io_error("open for writing", path);
 }
 
 /* ---- folders ---- */

@@ -453,7 +453,12 @@ done:
 
 ar_status ar__hf_folder_write(const char *path, const ar_write_source *src, const ar_hf_layout *layout) {
     AR_TRY(ar__hf_folder_check(path, src->model->path));
-    char *temporary;
+    char *temporary, *around, *name;
+    ar_status made = ar__path_split(&around, &name, path);
+    if (made == AR_OK) made = ar_dir_create(around);
+    free(around);
+    free(name);
+    AR_TRY(made);
     AR_TRY(ar__dir_create_new(&temporary, path, ".writing"));
     folder f = {.src = src, .layout = layout, .path = temporary};
     ar_status status = AR_OK;
