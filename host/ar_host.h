@@ -424,6 +424,9 @@ typedef struct ar_format {
     ar_status (*verify)(const char *path, const ar_write_source *src);
     /* What write would write, without doing so. */
     ar_status (*size)(ar_output_size *size, const ar_write_source *src);
+    /* Seconds that rounding takes in write, measured with a few rows of all that it rounds itself; NULL = it
+     * rounds nothing. */
+    ar_status (*rounding)(double *seconds, const ar_write_source *src);
     /* What write would refuse after all the work: UNSUPPORTED names what of this model the format cannot
      * hold, FORMAT what it would quantize itself and cannot; NULL = any model will do. */
     ar_status (*accepts)(const ar_open_model *m, const ar_output_plan *plan);

@@ -206,10 +206,11 @@ ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device,
 
 /* Progress and cancelling; every field optional. */
 typedef struct ar_progress_event {
-    const char *stage; /* "calibrate", "tune", "block", "write", "eval" */
+    const char *stage; /* "measure", "calibrate", "tune", "block", "write", "eval" */
     int32_t block, block_count, step, step_count;
     double loss_first, loss_best, loss_last, tokens_per_s, seconds;
     uint64_t device_bytes;
+    double job_share, job_seconds_left; /* of the whole job, as far as it is known; 0 and 0 = it is not */
 } ar_progress_event;
 typedef struct ar_observer {
     void (*progress)(void *ctx, const ar_progress_event *event);
@@ -393,6 +394,21 @@ typedef enum ar_method_needs {
     AR_NEEDS_SAMPLES = 1,      /* calibration samples */
     AR_NEEDS_LOSS_GRADIENT = 2 /* the gradient of the model's own loss on them */
 } ar_method_needs;
+/* What a run takes, as measured with the model's first blocks; seconds of a block, unless it says more. */
+typedef struct ar_quant_cost {
+    int32_t tuned_blocks, steps, batch; /* tuned, the first of the model; steps of one; samples of a step */
+    int32_t micro_batches;              /* of a step */
+    int32_t measured;                   /* samples it was measured with */
+    bool is_streamed;               /* each batch is written to the device: both chains do not fit there */
+    double flops;                   /* of the tuning of all blocks */
+    double start;                   /* before the first block */
+    double tuned_block, tuned_lead; /* tuned; of that before the first step */
+    double step;                    /* of a block, with its share of held-out passes */
+    double other_block;             /* rounded to nearest, or float */
+    double walked_block;            /* tuned by an earlier run: what follows sees it */
+    uint64_t device_bytes;          /* the device's high-water mark */
+} ar_quant_cost;
+
 /* What writers store of an option: under this key, after its rule. */
 typedef struct ar_stored_option {
     const char *option, *key; /* NULL = no more */
@@ -417,6 +433,11 @@ struct ar_method {
      * cannot be and what would have no effect, and puts what will be done in the place of what was wished,
      * remarking on it to observer (NULL = to nobody). NULL = any values will do. */
     ar_status (*settle)(ar_method_options *o, const ar_observer *observer);
+    /* What run would take with these arguments, and the device's memory with it; nothing is delivered. A few
+     * of the samples are looked at, whose ids may be any. Stage "measure" is told once the most memory is in
+     * use. Errors: as run's. */
+    ar_status (*measure)(ar_quant_cost *cost, const ar_model *model, ar_device *device,
+                         const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer);
 };
 /* NULL if there is no such method. Index form: NULL past the end. */
 const ar_method *ar_method_find(const char *name);

@@ -237,6 +237,7 @@ static void every_methods_rows_are_sound(void **state) {
     (void)state;
     for (int32_t k = 0; ar_method_at(k); k++) {
         const ar_method *m = ar_method_at(k);
+        assert_true(m->run && m->measure);
         ar_method_options o;
         assert_true(m->option_count <= AR_MAX_OPTIONS);
         ar_method_options_init(&o, m);

@@ -161,7 +161,7 @@ static double unit_loss(const unit_fixture *f, ar_device *device) {
         for (int i = 0; i < LINEARS; i++) q[k][i].supers = k * LINEARS + i;
         tuned[k] = (ar__tuned_block){&f->weights[k], skip, schemes, NULL, q[k]};
     }
-    ar__tune_unit unit = {tuned, frozen, TUNED, FROZEN, &f->input, &f->target, &samples, &f->float_input};
+    ar__tune_unit unit = {tuned, frozen, TUNED, FROZEN, &f->input, &f->target, &samples, &f->float_input, 3};
     const ar__goal goal = {&shifting, &ar__loss_block_mse};
     desc.iters = 1;
     desc.batch = SAMPLES;

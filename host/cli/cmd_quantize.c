@@ -6,7 +6,7 @@ typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report;
     ar_option_list calib;
     int64_t bits, group;
-    bool sym, asym, resume, widen, allow_float, strict, has_method, has_group, has_calib;
+    bool sym, asym, resume, widen, allow_float, strict, dry_run, has_method, has_group, has_calib;
 } job_options;
 
 /* ---- options to descriptors ---- */
@@ -132,6 +132,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->resume = o->resume;
     r->allow_float = o->allow_float;
     r->strict = o->strict;
+    r->dry_run = o->dry_run;
     AR_TRY(take_calib(&r->calib, &o->calib));
     return make_options(r, o, offers);
 }
@@ -168,6 +169,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          "calibration text, or .jsonl of conversations or texts; several by several --calib; or sampled from "
          "the model (default)",
          0, 0, &o.has_calib},
+        {"--dry-run", AR_OPT_FLAG, &o.dry_run, NULL, "say what it would do and take, and stop there", 0, 0,
+         NULL},
         {"--resume", AR_OPT_FLAG, &o.resume, NULL, "continue OUT.part", 0, 0, NULL},
         {"--report", AR_OPT_STRING, &o.report, "FILE", "write an HTML report", 0, 0, NULL},
     };

@@ -3,7 +3,6 @@
 #include "output.h"
 #include "part.h"
 #include "quantize_job.h"
-#include "tokenizer.h"
 #include "workplace.h"
 #include <cjson/cJSON.h>
 #include <dirent.h>
@@ -20,7 +19,9 @@ typedef struct job {
     ar_device *device;
     ar_method_options options; /* the method's, settled for the samples there are */
     ar_samples samples;
-    ar_observer observer;
+    ar_observer program, observer; /* the second tells the first, with the time left */
+    ar_job_clock clock;
+    ar_job_cost cost;
     ar_workplace place;
     ar_part part;
     double start;
@@ -137,15 +138,6 @@ static ar_status source_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t
     return ar__part_linear(&j->part, &j->model->model.blocks[block], q, i);
 }
 
-/* A string of unknown bytes, such as a path. */
-static ar_status add_text(cJSON *o, const char *name, const char *text) {
-    char *copy = NULL;
-    AR_TRY(ar__utf8_repair(&copy, text, strlen(text)));
-    cJSON_AddStringToObject(o, name, copy);
-    free(copy);
-    return AR_OK;
-}
-
 static ar_status list_files(const job *j, cJSON *files) {
     for (int32_t i = 0; i < j->r->plan.format_count; i++) {
         const char *name = j->r->plan.formats[i];
@@ -157,7 +149,7 @@ static ar_status list_files(const job *j, cJSON *files) {
             cJSON *row = cJSON_CreateObject();
             cJSON_AddItemToArray(files, row);
             cJSON_AddStringToObject(row, "format", name);
-            status = add_text(row, "path", path);
+            status = ar__quantize_add_text(row, "path", path);
             cJSON_AddNumberToObject(row, "bytes", (double)bytes);
         } else {
             printf("%s: %s, %s, read back and compared\n", name, path,
@@ -220,6 +212,7 @@ static ar_status print_json(const job *j, const char *method, const ar_memory_st
     cJSON_AddNumberToObject(o, "seconds", ar__now_s() - j->start);
     cJSON_AddNumberToObject(o, "device_high_water", (double)memory->high_water);
     cJSON_AddNumberToObject(o, "device_budget", (double)memory->budget);
+    cJSON_AddNumberToObject(o, "host_high_water", (double)j->clock.host_bytes);
     text = cJSON_Print(o);
     if (text) puts(text);
 done:
@@ -228,13 +221,17 @@ done:
     return status;
 }
 
+static ar_write_source source_of(job *j) {
+    return (ar_write_source){.model = j->model,
+                             .plan = &j->r->plan,
+                             .linear = source_linear,
+                             .scheme = choose,
+                             .ctx = j,
+                             .options = &j->options};
+}
+
 static ar_status write_outputs(job *j) {
-    ar_write_source src = {.model = j->model,
-                           .plan = &j->r->plan,
-                           .linear = source_linear,
-                           .scheme = choose,
-                           .ctx = j,
-                           .options = &j->options};
+    ar_write_source src = source_of(j);
     const char *method = j->options.method->name;
     ar_status status = AR_OK;
     ar_memory_stats memory;
@@ -275,12 +272,16 @@ static ar_status check_places(const job *j, const char *part_dir) {
 }
 
 /* The options become what is done with the samples there are: it is what the files and the report say. */
-static ar_status settle_samples(job *j) {
-    ar_method_options *o = &j->options;
-    if (!needs_samples(j)) return AR_OK;
-    ar_method_options_put(o, "samples", j->samples.count);
-    ar_method_options_put(o, "seqlen", j->samples.T);
-    return o->method->settle ? o->method->settle(o, &j->observer) : AR_OK;
+static ar_status settle_options(ar_method_options *o, const ar_samples *s, const ar_observer *observer) {
+    ar_method_options_put(o, "samples", s->count);
+    ar_method_options_put(o, "seqlen", s->T);
+    return o->method->settle ? o->method->settle(o, observer) : AR_OK;
+}
+
+static void wished_samples(ar_samples *s, const job *j) {
+    s->count = (int32_t)ar_method_options_get(&j->options, "samples");
+    s->T = (int32_t)ar_method_options_get(&j->options, "seqlen");
+    if (s->T > j->model->model.max_tokens) s->T = j->model->model.max_tokens;
 }
 
 static void tell_calibration(const ar_option_list *files, int32_t count, int32_t T) {
@@ -291,9 +292,9 @@ static void tell_calibration(const ar_option_list *files, int32_t count, int32_t
 
 static ar_status make_samples(job *j) {
     if (!needs_samples(j)) return AR_OK;
-    int32_t count = (int32_t)ar_method_options_get(&j->options, "samples"),
-            T = (int32_t)ar_method_options_get(&j->options, "seqlen");
-    if (T > j->model->model.max_tokens) T = j->model->model.max_tokens;
+    ar_samples wished = {0};
+    wished_samples(&wished, j);
+    int32_t count = wished.count, T = wished.T;
     const ar_option_list *files = &j->r->calib;
     if (!j->common.quiet) tell_calibration(files, count, T);
     ar_status status = ar_calib_make(&j->samples, j->model, j->device, files->text, files->count, count, T,
@@ -303,7 +304,7 @@ static ar_status make_samples(job *j) {
     if (status == AR_ERR_UNSUPPORTED || status == AR_ERR_DEVICE_MEMORY)
         return ar_program_blame(status, files->count ? "--calib" : "--calib FILE");
     AR_TRY(status);
-    return settle_samples(j);
+    return settle_options(&j->options, &j->samples, &j->observer);
 }
 
 /* What the device reports as its memory may vary from run to run, and the budget decides how a step is cut.
@@ -317,15 +318,64 @@ static ar_status keep_budget(job *j, const char *part_dir) {
     return AR_OK;
 }
 
+static ar_quant_desc desc_of(job *j, const char *part_dir) {
+    return (ar_quant_desc){.scheme = j->r->plan.scheme,
+                           .choose = choose,
+                           .choose_ctx = j,
+                           .spill_dir = part_dir,
+                           .options = &j->options};
+}
+
 static ar_status run_method(job *j, const char *part_dir) {
     ar_sink sink = {sink_block, sink_finished, sink_load, j};
-    ar_quant_desc desc = {.scheme = j->r->plan.scheme,
-                          .choose = choose,
-                          .choose_ctx = j,
-                          .spill_dir = part_dir,
-                          .options = &j->options};
+    ar_quant_desc desc = desc_of(j, part_dir);
     return j->options.method->run(&j->model->model, j->device, needs_samples(j) ? &j->samples : NULL, &desc,
                                   &sink, &j->observer);
+}
+
+/* Blocks are finished in order, damaged ones aside, which are found when the state is opened. */
+static bool state_finished(void *ctx, int32_t block) { return block < ar__part_count(ctx); }
+
+/* Says what is going to be done, which a quiet run does not. Samples that are still to be drawn count as what
+ * was asked for. */
+static ar_status say_plan(job *j, char *part_dir) {
+    ar_method_options settled = j->options;
+    ar_samples samples = j->samples;
+    ar_write_source src = source_of(j);
+    ar_quant_desc desc = desc_of(j, part_dir);
+    src.options = desc.options = &settled;
+    if (needs_samples(j) && !samples.ids) {
+        wished_samples(&samples, j);
+        AR_TRY(settle_options(&settled, &samples, NULL));
+    }
+    ar_job work = {.src = &src,
+                   .device = j->device,
+                   .desc = &desc,
+                   .samples = needs_samples(j) ? &samples : NULL,
+                   .finished = j->r->resume ? state_finished : NULL,
+                   .ctx = part_dir};
+    if (j->program.progress) j->program.progress(j->program.ctx, &(ar_progress_event){.stage = "measure"});
+    ar_status status = ar_job_cost_make(&j->cost, &work, &j->program);
+    ar_program_progress_end(&j->common);
+    AR_TRY(status);
+    j->cost.before = ar__now_s() - j->start;
+    if (j->r->dry_run && j->common.json) return ar__quantize_print_plan_json(j->r, &work, &j->cost);
+    return ar__quantize_print_plan(j->r->dry_run ? stdout : stderr, j->r, &work, &j->cost);
+}
+
+/* Samples that are drawn from the model take long: what that costs is said before. */
+static ar_status begin(job *j, char *part_dir) {
+    bool says = j->r->dry_run || !j->common.quiet;
+    if (j->r->calib.count > 0) AR_TRY(make_samples(j));
+    if (says) {
+        ar_status status = say_plan(j, part_dir);
+        if (status == AR_ERR_DEVICE_MEMORY && needs_samples(j) && j->r->calib.count == 0)
+            return ar_program_blame(status, "--calib FILE");
+        AR_TRY(status);
+    }
+    if (j->r->dry_run) return AR_OK;
+    ar_job_clock_start(&j->clock, &j->observer, &j->program, says ? &j->cost : NULL);
+    return j->r->calib.count > 0 ? AR_OK : make_samples(j);
 }
 
 static ar_status run_job(job *j) {
@@ -342,11 +392,13 @@ static ar_status run_job(job *j) {
     AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
     AR_GO(ar__quantize_kept_float(r, j->model));
     AR_GO(check_places(j, part_dir));
-    AR_GO(ar__workplace_open(&j->place, part_dir));
+    if (!r->dry_run) AR_GO(ar__workplace_open(&j->place, part_dir));
     AR_GO(keep_budget(j, part_dir));
     AR_GO(ar_program_device(&j->device, &j->common));
-    ar_program_observer(&j->observer, &j->common);
-    AR_GO(make_samples(j));
+    ar_program_observer(&j->program, &j->common);
+    ar_job_clock_start(&j->clock, &j->observer, &j->program, NULL);
+    AR_GO(begin(j, part_dir));
+    if (r->dry_run) goto done;
     AR_GO(make_manifest(j, &manifest));
     AR_GO(ar__part_open(&j->part, part_dir, &manifest, r->resume, &j->observer));
     ar_program_afterword("finished blocks are kept in %s; continue with --resume", part_dir);
@@ -372,6 +424,7 @@ ar_status ar_quantize_run(const ar_quantize_request *request) {
     ar__part_close(&j.part);
     ar__workplace_close(&j.place);
     ar_samples_deinit(&j.samples);
+    ar_job_cost_deinit(&j.cost);
     ar_device_close(j.device);
     ar_model_close(j.model);
     free(j.out);

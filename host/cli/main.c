@@ -1,6 +1,9 @@
 /* The program: finds the command, runs it, turns a status into one error line and an exit code. */
 #include "program.h"
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static const ar_command *const commands[] = {
 #define AR_COMMAND(name) &ar__command_##name,
@@ -22,7 +25,16 @@ static void print_help(FILE *out) {
             "5 a check failed, 130 interrupted.\n");
 }
 
+/* Large blocks go back to the system when they are freed, instead of lying about in the heap by chance: with
+ * glibc's threshold, which grows, one run took a quarter more memory than the next. */
+static void give_memory_back(void) {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
+
 int main(int argc, char **argv) {
+    give_memory_back();
     if (argc < 2) {
         print_help(stderr);
         return 2;

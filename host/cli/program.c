@@ -144,85 +144,11 @@ void ar_program_results_beside(const char *file) {
     (void)dup2(STDERR_FILENO, STDOUT_FILENO);
 }
 
-const char *ar_program_bytes(char *out, size_t out_bytes, uint64_t bytes) {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double v = (double)bytes;
-    size_t u = 0;
-    while (v >= 1024.0 && u < 4) {
-        v /= 1024.0;
-        u++;
-    }
-    snprintf(out, out_bytes, u == 0 ? "%.0f %s" : "%.2f %s", v, units[u]);
-    return out;
-}
-
-/* ---- progress ---- */
+/* ---- what a run tells ---- */
 
 static bool poll_interrupt(void *ctx) {
     (void)ctx;
     return interrupted;
-}
-
-/* A number, or null where JSON has no word for it. */
-static void print_number(const char *name, double value) {
-    if (isfinite(value))
-        fprintf(stderr, ",\"%s\":%.9g", name, value);
-    else
-        fprintf(stderr, ",\"%s\":null", name);
-}
-
-static void print_json_event(void *ctx, const ar_progress_event *e) {
-    (void)ctx;
-    fprintf(stderr, "{\"stage\":\"%s\",\"block\":%d,\"blocks\":%d,\"step\":%d,\"steps\":%d", e->stage,
-            (int)e->block, (int)e->block_count, (int)e->step, (int)e->step_count);
-    print_number("loss_first", e->loss_first);
-    print_number("loss_best", e->loss_best);
-    print_number("loss", e->loss_last);
-    print_number("tokens_per_s", e->tokens_per_s);
-    print_number("seconds", e->seconds);
-    fprintf(stderr, ",\"device_bytes\":%llu}\n", (unsigned long long)e->device_bytes);
-}
-
-static void add(char *line, size_t bytes, const char *format, ...) AR__PRINTF(3, 4);
-static void add(char *line, size_t bytes, const char *format, ...) {
-    size_t used = strlen(line);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line + used, bytes - used, format, args);
-    va_end(args);
-}
-
-/* Asked for every line: terminals change. A bar that is wrapped is not drawn over but left standing. */
-static int terminal_width(void) {
-    struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
-static void print_bar(void *ctx, const ar_progress_event *e) {
-    (void)ctx;
-    char bar[25], memory[16], line[400] = "";
-    double share = e->step_count > 0    ? (double)e->step / e->step_count
-                   : e->block_count > 0 ? (double)e->block / e->block_count
-                                        : 0.0;
-    int filled = (int)(share * 24.0);
-    memset(bar, '-', 24);
-    memset(bar, '#', (size_t)(filled < 0 ? 0 : filled > 24 ? 24 : filled));
-    bar[24] = '\0';
-    double left = e->seconds / (e->step > 0 ? e->step : 1) * (e->step_count - e->step);
-    if (strcmp(e->stage, "calibrate") == 0) {
-        add(line, sizeof line, "%s [%s] token %d/%d  %.0f tok/s  %.0f s left", e->stage, bar, (int)e->step,
-            (int)e->step_count, e->tokens_per_s, left);
-    } else if (e->step_count > 0 && e->tokens_per_s > 0.0) {
-        add(line, sizeof line, "%s [%s] block %d step %d/%d loss %.4g -> %.4g  %.0f tok/s  %.0f s left  %s",
-            e->stage, bar, (int)e->block, (int)e->step, (int)e->step_count, e->loss_first, e->loss_best,
-            e->tokens_per_s, left, ar_program_bytes(memory, sizeof memory, e->device_bytes));
-    } else {
-        add(line, sizeof line, "%s [%s] %d/%d", e->stage, bar, (int)(e->step_count > 0 ? e->step : e->block),
-            (int)(e->step_count > 0 ? e->step_count : e->block_count));
-        if (e->loss_last > 0) add(line, sizeof line, " ppl %.4f so far", exp(e->loss_last));
-    }
-    fprintf(stderr, "\r\033[K%.*s", terminal_width() - 1, line);
-    fflush(stderr);
 }
 
 static void print_warning(void *ctx, const char *line) {
@@ -230,17 +156,10 @@ static void print_warning(void *ctx, const char *line) {
     fprintf(stderr, "note: %s\n", line);
 }
 
-static const char *progress_kind(const ar_common *c) {
-    if (c->quiet) return "none";
-    return c->progress ? c->progress : isatty(2) ? "bar" : "none";
-}
-
 void ar_program_observer(ar_observer *o, const ar_common *common) {
-    const char *kind = progress_kind(common);
     *o = (ar_observer){.cancelled = poll_interrupt};
     if (!common->quiet) o->warn = print_warning;
-    if (strcmp(kind, "bar") == 0) o->progress = print_bar;
-    if (strcmp(kind, "json") == 0) o->progress = print_json_event;
+    ar_program_progress(o, common);
 }
 
 ar_status ar_program_blame(ar_status status, const char *options) {
@@ -254,8 +173,4 @@ ar_status ar_program_name_text(ar_status status, const char *name) {
     if (status == AR_OK || strncmp(ar_error(), "text: ", 6) != 0) return status;
     snprintf(reason, sizeof reason, "%s", ar_error() + 6);
     return ar__fail(status, "%s: %s", name, reason);
-}
-
-void ar_program_progress_end(const ar_common *common) {
-    if (strcmp(progress_kind(common), "bar") == 0) fprintf(stderr, "\r\033[K");
 }

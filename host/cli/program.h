@@ -67,8 +67,12 @@ ar_status ar_program_remarks(const ar_output_plan *plan, const ar_open_model *m,
 ar_status ar_program_device(ar_device **device, const ar_common *common);
 /* Progress bar, JSON lines or nothing on stderr, and Ctrl-C as cancelling. */
 void ar_program_observer(ar_observer *observer, const ar_common *common);
+/* progress.c: the first of these alone. */
+void ar_program_progress(ar_observer *observer, const ar_common *common);
 /* Ends a half-drawn progress bar's line. */
 void ar_program_progress_end(const ar_common *common);
+/* "42 s", "7 min", "1 h 05 min", "3 d 4 h" into a buffer of at least 24 bytes; returns it. */
+const char *ar_program_time(char *out, size_t out_bytes, double seconds);
 /* true after Ctrl-C (SIGINT or SIGTERM). */
 bool ar_program_interrupted(void);
 /* Writes out what stdout holds. Errors: IO, also where nobody reads the pipe that stdout is any more, and

@@ -1,19 +1,31 @@
 /* One run of `anyround quantize`, its options already understood. Shared by cmd_quantize*.c. */
 #ifndef AR_QUANTIZE_JOB_H
 #define AR_QUANTIZE_JOB_H
+#include "cost.h"
 #include "part.h"
 #include "program.h"
+#include <cjson/cJSON.h>
 
 typedef struct ar_quantize_request {
     const ar_common *common;
     const char *model, *out;
     ar_option_list calib; /* files; none = sampled from the model */
     const char *report;   /* NULL = none */
-    bool resume, allow_float, strict;
+    bool resume, allow_float, strict, dry_run;
     ar_output_plan plan;
     ar_method_options options; /* of the method that is run */
 } ar_quantize_request;
 ar_status ar_quantize_run(const ar_quantize_request *request);
+
+/* ---- cmd_quantize_plan.c ---- */
+
+/* A string of unknown bytes, such as a path. */
+ar_status ar__quantize_add_text(cJSON *o, const char *name, const char *text);
+ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const ar_job *job,
+                                  const ar_job_cost *cost);
+/* On stdout. */
+ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_job *job,
+                                       const ar_job_cost *cost);
 
 /* ---- cmd_quantize_float.c ---- */
 

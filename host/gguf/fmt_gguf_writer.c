@@ -243,6 +243,44 @@ done:
     return status;
 }
 
+#define MEASURED_VALUES  ((int64_t)1 << 17)
+#define MEASURED_SECONDS 0.2
+
+/* Seconds of rounding entry e, by its first rows. The first time reads the file. */
+static ar_status time_rounding(double *seconds, const ar__gguf_job *j, const ar__gguf_entry *e) {
+    int64_t rows = MEASURED_VALUES / e->dims[1] + 1, done = 0;
+    double start = 0.0, took = 0.0;
+    if (rows > e->dims[0]) rows = e->dims[0];
+    for (int32_t i = 0; took < MEASURED_SECONDS && done < e->dims[0]; i++) {
+        ar_qlinear q;
+        if (i == 1) start = ar__now_s();
+        ar_status status = ar__gguf_round_rows(&q, j, e, 0, rows);
+        ar_qlinear_deinit(&q);
+        AR_TRY(status);
+        if (i == 0) continue;
+        done += rows;
+        took = ar__now_s() - start;
+    }
+    *seconds = took * (double)e->dims[0] / (double)done;
+    return AR_OK;
+}
+
+static ar_status rounding(double *seconds, const ar_write_source *src) {
+    ar__gguf_job j = {.src = src};
+    ar_status status;
+    *seconds = 0.0;
+    AR_GO(ar__gguf_list(&j));
+    for (int64_t i = 0; i < j.count; i++) {
+        double took;
+        if (!ar__gguf_is_rounded(&j.entries[i])) continue;
+        AR_GO(time_rounding(&took, &j, &j.entries[i]));
+        *seconds += took;
+    }
+done:
+    free(j.entries);
+    return status;
+}
+
 const ar_format ar__format_gguf = {
     .name = "gguf",
     .help = "one file for llama.cpp: Q4_0 to Q8_0, Q2_K to Q6_K and their mixes, F16, BF16 or F32",
@@ -250,6 +288,7 @@ const ar_format ar__format_gguf = {
     .write = write,
     .verify = ar__gguf_verify,
     .size = size,
+    .rounding = rounding,
     .accepts = ar__gguf_accepts_weights,
     .remarks = ar__gguf_remarks,
     .has_types = true,

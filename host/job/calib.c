@@ -1,6 +1,7 @@
 /* Calibration samples: windows of texts (calib_windows.c), or sequences drawn from the float model itself,
  * which needs no data. */
 #include "calib.h"
+#include "calib_cost.h"
 #include "ar_error.h"
 #include "parallel.h"
 #include "session.h"
@@ -99,15 +100,8 @@ static int32_t batch_of(const ar_open_model *m, ar_device *device, int32_t count
     return B;
 }
 
-static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *device, int32_t count,
-                            int32_t T, uint64_t seed, const ar_observer *o) {
-    ar_status status = AR_OK;
-    int32_t B = batch_of(m, device, count, T);
-    drawing d = {.s = s, .m = m, .B = B, .sampling = {.temperature = 1.0f, .top_p = 1.0f, .seed = seed}};
-    AR_GO(samples_init(s, count, T));
-    d.logits = ar__alloc((size_t)B, (size_t)m->model.vocab * sizeof *d.logits);
-    if (!d.logits) AR_GO(AR_ERR_MEMORY);
-    status = ar__decoder_create(&d.decoder, m, device, B, &T);
+static ar_status create_decoder(drawing *d, ar_device *device, int32_t T) {
+    ar_status status = ar__decoder_create(&d->decoder, d->m, device, d->B, &T);
     if (status == AR_ERR_DEVICE_MEMORY) {
         char reason[400];
         snprintf(reason, sizeof reason, "%s", ar_error());
@@ -116,13 +110,68 @@ static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *de
             "sampling from the model itself needs all of it on the device (%s); a text file does not",
             reason);
     }
-    AR_GO(status);
-    ar__decoder_set_length(d.decoder, T);
+    if (status == AR_OK) ar__decoder_set_length(d->decoder, T);
+    return status;
+}
+
+static ar_status from_model(ar_samples *s, const ar_open_model *m, ar_device *device, int32_t count,
+                            int32_t T, uint64_t seed, const ar_observer *o) {
+    ar_status status = AR_OK;
+    int32_t B = batch_of(m, device, count, T);
+    drawing d = {.s = s, .m = m, .B = B, .sampling = {.temperature = 1.0f, .top_p = 1.0f, .seed = seed}};
+    AR_GO(samples_init(s, count, T));
+    d.logits = ar__alloc((size_t)B, (size_t)m->model.vocab * sizeof *d.logits);
+    if (!d.logits) AR_GO(AR_ERR_MEMORY);
+    AR_GO(create_decoder(&d, device, T));
     d.start = ar__now_s();
     for (int32_t first = 0; first < count; first += B) {
         d.first = first + B <= count ? first : count - B; /* the last batch overlaps; the same draws again */
         AR_GO(draw(&d, o));
     }
+done:
+    ar__decoder_destroy(d.decoder);
+    free(d.logits);
+    return status;
+}
+
+/* Steps at the beginning, in the middle and at the end: what attention sees grows. */
+static ar_status time_steps(double *mean, drawing *d, int32_t T) {
+    static const double weights[] = {1.0 / 6, 4.0 / 6, 1.0 / 6};
+    const int32_t at[] = {0, (T - 1) / 2, T - 1};
+    *mean = 0.0;
+    for (int32_t b = 0; b < d->B; b++) d->next[b] = given_token(d->m, d->sampling.seed, b, 0);
+    for (int32_t k = -1; k < 3; k++) { /* once more to warm up */
+        double start = ar__now_s();
+        d->t = at[k < 0 ? 0 : k];
+        AR_TRY(ar__decoder_step(d->decoder, d->logits, d->next, 1, d->t));
+        ar__parallel(d->B, choose_next, d);
+        if (k >= 0) *mean += weights[k] * (ar__now_s() - start);
+    }
+    return AR_OK;
+}
+
+ar_status ar__calib_measure(ar__calib_cost *cost, const ar_open_model *m, ar_device *device, int32_t count,
+                            int32_t T, const ar_observer *o) {
+    ar_status status = AR_OK;
+    int32_t B = batch_of(m, device, count, T);
+    drawing d = {.m = m, .B = B, .sampling = {.temperature = 1.0f, .top_p = 1.0f}};
+    double start = ar__now_s(), step = 0.0;
+    *cost = (ar__calib_cost){0};
+    d.logits = ar__alloc((size_t)B, (size_t)m->model.vocab * sizeof *d.logits);
+    if (!d.logits) AR_GO(AR_ERR_MEMORY);
+    AR_GO(create_decoder(&d, device, T));
+    cost->seconds = ar__now_s() - start;
+    AR_GO(time_steps(&step, &d, T));
+    cost->seconds += step * (T - 1) * ((count + B - 1) / B);
+    for (int32_t b = 0; b < m->model.block_count; b++) {
+        const ar_block *block = &m->model.blocks[b];
+        cost->cache_bytes += 4 * (uint64_t)B * (uint64_t)T * (uint64_t)block->kv_width;
+        for (int32_t i = 0; i < block->linear_count; i++)
+            cost->flops += 2.0 * (double)block->linears[i].O * (double)block->linears[i].I;
+    }
+    cost->flops += 2.0 * (double)m->model.vocab * (double)m->model.hidden;
+    cost->flops *= (double)count * (T - 1);
+    if (o && o->progress) o->progress(o->ctx, &(ar_progress_event){.stage = "measure"});
 done:
     ar__decoder_destroy(d.decoder);
     free(d.logits);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ABSENT_BYTES ((int64_t)4 << 20)
+
 /* ---- which samples, which positions ---- */
 
 ar_status ar__data_init(ar__data *d, ar_device *device, const ar__tune_unit *unit,
@@ -15,7 +17,8 @@ ar_status ar__data_init(ar__data *d, ar_device *device, const ar__tune_unit *uni
                     .float_input = unit->float_input,
                     .iters = desc->iters,
                     .T = unit->samples->T,
-                    .count = unit->samples->count};
+                    .count = unit->samples->count,
+                    .absent = desc->probe ? desc->probe->count - unit->samples->count : 0};
     AR_TRY(ar__sample_split_make(&d->split, desc, d->count));
     int32_t batch = d->split.batch, block = unit->tuned[0].weights->block->index;
     d->order = ar__alloc((size_t)d->iters * (size_t)batch, sizeof *d->order);
@@ -89,17 +92,35 @@ static ar_status shift_targets(ar__data *d, ar_tensor *y, int64_t row, int32_t i
     return AR_OK;
 }
 
+/* Rows of samples that are only to come: the device has them in memory, and was given them, all the same. */
+static ar_status fill_absent(ar__data *d, ar_tensor *t) {
+    int64_t width = d->input->width, at = (int64_t)d->count * d->T * width, end = ar_tensor_count(t),
+            step = ABSENT_BYTES / (int64_t)sizeof(float);
+    if (at == end) return AR_OK;
+    float *zeros = ar__alloc((size_t)step, sizeof *zeros);
+    ar_status status = zeros ? AR_OK : AR_ERR_MEMORY;
+    for (; status == AR_OK && at < end; at += step)
+        status = ar_tensor_write(t, zeros, at, end - at < step ? end - at : step);
+    free(zeros);
+    return status;
+}
+
 static ar_status make_activations(ar__data *d) {
-    int64_t width = d->input->width;
+    int64_t width = d->input->width, room = d->count + d->absent;
     if (!d->at.resident) {
         AR_TRY(make_streamed(d, &d->x_in, &d->y_in, &d->weight_in, d->at.micro));
         bool smaller = d->split.select == AR_SELECT_HELDOUT && d->held_part < d->at.micro;
         return smaller ? make_streamed(d, &d->x_held, &d->y_held, &d->weight_held, d->held_part) : AR_OK;
     }
-    AR_TRY(make(d, &d->x_all, AR_F32, 3, (const int64_t[]){d->count, d->T, width}, d->input->data));
-    AR_TRY(make(d, &d->y_all, AR_F32, 3, (const int64_t[]){d->count, d->T, width}, d->target->data));
+    AR_TRY(make(d, &d->x_all, AR_F32, 3, (const int64_t[]){room, d->T, width}, NULL));
+    AR_TRY(make(d, &d->y_all, AR_F32, 3, (const int64_t[]){room, d->T, width}, NULL));
+    AR_TRY(ar_tensor_write(d->x_all, d->input->data, 0, d->count * d->T * width));
+    AR_TRY(ar_tensor_write(d->y_all, d->target->data, 0, d->count * d->T * width));
+    AR_TRY(fill_absent(d, d->x_all));
+    AR_TRY(fill_absent(d, d->y_all));
     for (int32_t i = 0; i < d->count; i++) AR_TRY(shift_targets(d, d->y_all, (int64_t)i * d->T, i));
-    return make(d, &d->weight_all, AR_F32, 2, (const int64_t[]){d->count, d->T}, d->positions.weight);
+    AR_TRY(make(d, &d->weight_all, AR_F32, 2, (const int64_t[]){room, d->T}, NULL));
+    return ar_tensor_write(d->weight_all, d->positions.weight, 0, (int64_t)d->count * d->T);
 }
 
 ar_status ar__data_place(ar__data *d, const ar__arrangement *a) {

@@ -15,6 +15,7 @@ typedef struct ar__data {
     const ar_chain *input, *target, *float_input;
     ar_sample_split split;
     int32_t iters, T, count;
+    int32_t absent; /* samples that there is only room for on the device (ar__probe) */
     int32_t *order; /* (iters, batch) */
     ar__positions positions;
     float *row; /* (width): a target on its way to the device */

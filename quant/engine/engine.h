@@ -36,6 +36,7 @@ typedef struct ar__tune_desc {
     uint32_t taps;                    /* ar_method.taps */
     const ar_method_options *options; /* for the method's own ar__block_method: the engine reads none */
     bool searches; /* the start is a search in every scheme: taps of double-quantized ones are for all */
+    struct ar__probe *probe; /* NULL = tune */
 } ar__tune_desc;
 
 /* ---- tune.c: the tuning engine; methods configure it ---- */
@@ -58,6 +59,7 @@ typedef struct ar__tune_unit {
     const ar_chain *target;      /* the float chain behind the last block */
     const ar_samples *samples;   /* which positions count */
     const ar_chain *float_input; /* the float chain where `input` stands; NULL = input is that one */
+    int32_t block_count;         /* the model's, for progress */
 } ar__tune_unit;
 
 /* What stands in the weights' place, and what it lowers: trainable.h, loss.h. */
@@ -65,6 +67,24 @@ typedef struct ar__goal {
     const struct ar__trainable *trainable;
     const struct ar__loss *loss;
 } ar__goal;
+
+/* What a method does with a unit: fills the q of its tuned blocks, as ar__tune does. */
+typedef ar_status (*ar__block_method)(ar_block_report *report, float *history, const ar__tune_unit *unit,
+                                      ar_device *device, const ar__tune_desc *desc,
+                                      const ar_observer *observer);
+
+/* What ar__tune, given one as desc->probe, does instead of desc->iters steps, and what it took. */
+typedef struct ar__probe {
+    ar__block_method method; /* which calls ar__tune */
+    int32_t count;           /* of the samples there are to be: the device holds as much as with them */
+    bool is_timed;           /* else one step and one held-out pass, so that what is timed next is compiled */
+    double step, heldout;    /* seconds of one */
+    double data;             /* of preparing the data on the host */
+    double forward[2];       /* of a chain of one batch through the block, and of two */
+    double spent;            /* on steps, passes and chains timed */
+    int32_t micro_count;
+    bool is_resident;
+} ar__probe;
 
 /* Tunes one unit and delivers the kept state in its q. report and history (iters), which report->history
  * names, are the unit's. Errors: any. */
@@ -97,10 +117,6 @@ ar_status ar__sample_order(int32_t *order, int32_t iters, int32_t batch, int32_t
 
 /* ---- walk.c: the walk of all block-by-block methods ---- */
 
-/* What a method does with a unit: fills the q of its tuned blocks, as ar__tune does. */
-typedef ar_status (*ar__block_method)(ar_block_report *report, float *history, const ar__tune_unit *unit,
-                                      ar_device *device, const ar__tune_desc *desc,
-                                      const ar_observer *observer);
 /* How many blocks are tuned together, by how many the window moves on (what it does not move past is tuned
  * anew, from the start), and how many float blocks behind it the loss looks through: 1, 1, 0 is block by
  * block. */

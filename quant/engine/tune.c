@@ -315,6 +315,7 @@ static ar_status tell(tuner *t, const ar_observer *o, int32_t done, float *histo
     double seconds = ar__now_s() - start, scale = 1.0 / t->data.micro_count;
     ar_progress_event e = {.stage = "tune",
                            .block = t->first->index,
+                           .block_count = t->unit->block_count,
                            .step = done,
                            .step_count = t->iters,
                            .loss_first = history[0] * scale,
@@ -341,6 +342,48 @@ static ar_status run_steps(tuner *t, float *history, const ar_observer *o) {
         if ((step + 1) % show == 0) AR_TRY(tell(t, o, step + 1, history, start));
     }
     return t->select == AR_SELECT_HELDOUT ? run_heldout(t) : AR_OK;
+}
+
+/* ---- measuring ---- */
+
+#define PROBE_SECONDS 0.4
+#define PROBE_RUNS    64
+
+/* All that tuning needs is in memory now. */
+static ar_status tell_measured(const tuner *t, const ar_observer *o) {
+    if (!t->training.desc->probe || !o) return AR_OK;
+    if (o->progress) o->progress(o->ctx, &(ar_progress_event){.stage = "measure"});
+    return o->cancelled && o->cancelled(o->ctx) ? ar__fail(AR_ERR_INTERRUPTED, "interrupted while measuring")
+                                                : AR_OK;
+}
+
+static ar_status run_one_heldout(tuner *t, int32_t i) {
+    (void)i;
+    return run_heldout(t);
+}
+
+/* Seconds of a run, of as many as take half a second, and what they took is spent. */
+static ar_status time_runs(tuner *t, double *each, ar_status (*run)(tuner *t, int32_t i)) {
+    ar__probe *p = t->training.desc->probe;
+    int32_t most = p->is_timed ? PROBE_RUNS < t->iters ? PROBE_RUNS : t->iters : 1, done = 0;
+    double start = ar__now_s(), took = 0.0;
+    for (int32_t until = 1; done < most && took < PROBE_SECONDS; until *= 2) {
+        for (; done < until && done < most; done++) AR_TRY(run(t, done));
+        AR_TRY(ar_device_wait(t->device));
+        took = ar__now_s() - start;
+    }
+    *each = took / done;
+    p->spent += took;
+    return AR_OK;
+}
+
+static ar_status run_probe(tuner *t, const ar_observer *o) {
+    ar__probe *p = t->training.desc->probe;
+    p->micro_count = t->data.micro_count;
+    p->is_resident = t->data.at.resident;
+    if (t->select == AR_SELECT_HELDOUT) AR_TRY(time_runs(t, &p->heldout, run_one_heldout));
+    AR_TRY(time_runs(t, &p->step, run_step));
+    return tell_measured(t, o);
 }
 
 /* Losses of the report: means over the batch, whatever the micro-batches. */
@@ -388,15 +431,18 @@ ar_status ar__tune(ar_block_report *report, float *history, const ar__tune_unit 
     AR_GO(goal->trainable->check(desc));
     t.training = (ar__training){device, desc, &t.optimizer, false};
     if (t.iters > 0) {
+        double start = ar__now_s();
         AR_GO(ar__data_init(&t.data, device, unit, desc));
+        if (desc->probe) desc->probe->data = ar__now_s() - start;
         t.select = t.data.split.select;
         t.training.keeps_best = t.select != AR_SELECT_LAST;
         AR_GO(prepare_within_budget(&t));
-        AR_GO(run_steps(&t, history, observer));
+        AR_GO(desc->probe ? run_probe(&t, observer) : run_steps(&t, history, observer));
         AR_GO(fill_report(&t, report, history));
     } else {
         AR_GO(make_sites(&t));
         AR_GO(run_start(&t));
+        AR_GO(tell_measured(&t, observer));
     }
     for (int32_t i = 0; i < t.site_count; i++)
         if (t.sites[i].state) AR_GO(goal->trainable->deliver(t.sites[i].q, t.sites[i].state));

@@ -179,6 +179,7 @@ static ar_status run_method(walk *w, span *s, ar_block_report *report) {
                           .frozen_count = s->ahead,
                           .input = w->desc->no_quantized_input ? &w->x_float : &w->x_quant,
                           .target = &w->target,
+                          .block_count = w->model->block_count,
                           .samples = w->samples,
                           .float_input = &w->x_float};
     AR_GO(w->method(report, w->history, &unit, w->device, w->desc, w->observer));

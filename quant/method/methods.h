@@ -76,4 +76,9 @@ ar_status ar__tuning_settle(ar_method_options *o, const ar__tune_desc *desc, con
 ar_status ar__tuning_run(const ar_method *method, const ar__tune_desc *tune, ar__block_method unit,
                          const ar_model *model, ar_device *device, const ar_samples *samples,
                          const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer);
+/* ar_method.measure of one, of what ar__tuning_run would do. */
+ar_status ar__tuning_measure(ar_quant_cost *cost, const ar_method *method, const ar__tune_desc *tune,
+                             ar__block_method unit, const ar_model *model, ar_device *device,
+                             const ar_samples *samples, const ar_quant_desc *desc,
+                             const ar_observer *observer);
 #endif

@@ -135,20 +135,33 @@ static ar_status tune_unit(ar_block_report *report, float *history, const ar__tu
     return ar__tune(report, history, unit, &goal, device, desc, observer);
 }
 
-static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
-                     const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
+static ar__tune_desc describe_run(const ar_quant_desc *desc) {
     ar_method_options options;
     ar_method_options_init(&options, &ar__method_signround);
     if (desc->options) options = *desc->options;
     ar__tune_desc tune = describe(&options);
+    return tune;
+}
+
+static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
+                     const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
+    ar__tune_desc tune = describe_run(desc);
     return ar__tuning_run(&ar__method_signround, &tune, tune_unit, model, device, samples, desc, sink,
                           observer);
+}
+
+static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
+                         const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer) {
+    ar__tune_desc tune = describe_run(desc);
+    return ar__tuning_measure(cost, &ar__method_signround, &tune, tune_unit, model, device, samples, desc,
+                              observer);
 }
 
 #define COUNT(list) ((int32_t)(sizeof(list) / sizeof *(list)))
 const ar_method ar__method_signround = {.name = "signround",
                                         .help = "rounding and ranges tuned by signed gradient descent",
                                         .run = run,
+                                        .measure = measure,
                                         .needs = AR_NEEDS_SAMPLES,
                                         .taps = AR__TAP(importance),
                                         .options = rows,

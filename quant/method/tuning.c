@@ -1,5 +1,6 @@
 /* What methods of the tuning engine share: rows of options to the engine's description, what they come to for
  * so many samples, and the walk. */
+#include "measure.h"
 #include "methods.h"
 #include <stdio.h>
 
@@ -54,24 +55,48 @@ ar_status ar__tuning_settle(ar_method_options *o, const ar__tune_desc *desc, con
     return AR_OK;
 }
 
+/* *full = tune with what desc has of its own. *other: what is run instead, with *plain; or NULL. Without
+ * steps a method is what the first of its rows is then. */
+static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant_desc *plain,
+                          const ar_method *method, const ar__tune_desc *tune, const ar_samples *samples,
+                          const ar_quant_desc *desc) {
+    *other = desc->options ? ar_method_options_method(desc->options, NULL) : method;
+    *plain = *desc;
+    plain->options = NULL;
+    if (*other != method) return AR_OK;
+    *other = NULL;
+    if (!samples || samples->count < 1)
+        return ar__fail(AR_ERR_ARG, "%s needs calibration samples: found none", method->name);
+    *full = *tune;
+    full->scheme = desc->scheme;
+    full->choose = desc->choose;
+    full->choose_ctx = desc->choose_ctx;
+    full->spill_dir = desc->spill_dir;
+    full->spill_above_bytes = desc->spill_above_bytes;
+    full->taps = method->taps;
+    full->options = desc->options;
+    return AR_OK;
+}
+
 ar_status ar__tuning_run(const ar_method *method, const ar__tune_desc *tune, ar__block_method unit,
                          const ar_model *model, ar_device *device, const ar_samples *samples,
                          const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
-    ar__tune_desc full = *tune;
-    const ar_method *other = desc->options ? ar_method_options_method(desc->options, NULL) : method;
-    if (other != method) { /* no steps: what the first of its rows is then */
-        ar_quant_desc plain = *desc;
-        plain.options = NULL;
-        return other->run(model, device, samples, &plain, sink, observer);
-    }
-    if (!samples || samples->count < 1)
-        return ar__fail(AR_ERR_ARG, "%s needs calibration samples: found none", method->name);
-    full.scheme = desc->scheme;
-    full.choose = desc->choose;
-    full.choose_ctx = desc->choose_ctx;
-    full.spill_dir = desc->spill_dir;
-    full.spill_above_bytes = desc->spill_above_bytes;
-    full.taps = method->taps;
-    full.options = desc->options;
+    ar__tune_desc full;
+    ar_quant_desc plain;
+    const ar_method *other;
+    AR_TRY(complete(&full, &other, &plain, method, tune, samples, desc));
+    if (other) return other->run(model, device, samples, &plain, sink, observer);
     return ar__walk_blocks(model, device, samples, &full, sink, observer, unit);
+}
+
+ar_status ar__tuning_measure(ar_quant_cost *cost, const ar_method *method, const ar__tune_desc *tune,
+                             ar__block_method unit, const ar_model *model, ar_device *device,
+                             const ar_samples *samples, const ar_quant_desc *desc,
+                             const ar_observer *observer) {
+    ar__tune_desc full;
+    ar_quant_desc plain;
+    const ar_method *other;
+    AR_TRY(complete(&full, &other, &plain, method, tune, samples, desc));
+    if (other) return other->measure(cost, model, device, samples, &plain, observer);
+    return ar__measure(cost, model, device, samples, &full, unit, observer);
 }

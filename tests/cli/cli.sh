@@ -479,6 +479,10 @@ interrupt)
         { cat err >&2; die 'how to go on?'; }
     nothing_left o
     [ -d o.part ] || die 'the state was lost'
+    find o.part -type f -printf '%P %s %T@\n' | sort >before
+    run 0 "${command[@]}" -o o --resume --dry-run --json
+    grep -Eq '"finished_blocks":[[:space:]]*[1-9]' out || { cat out >&2; die 'no finished block'; }
+    find o.part -type f -printf '%P %s %T@\n' | sort | diff before - || die 'the plan changed the state'
     run 2 "${command[@]}" -o o --resume --vram 2G; says 'vram'
     # what a device reports as its memory may vary: the budget is the state's
     run 0 "${command[@]}" -o o --resume --json
@@ -732,6 +736,68 @@ kept_float) # what a format cannot hold is named in the remarks, the report and 
     done
     grep -qF "<td>280 of 280$(printf ', %s' "${names[@]}")</td>" r.html ||
         die 'the list of 280 is not whole' ;;
+dry_run) # says what it would do and take, and leaves nothing
+    for format in 'gguf q4_0' 'gguf q4_1' 'auto_round ' 'auto_round,gguf '; do
+        what=("${tiny[@]}" "${calib[@]}" --blocks 2 --group 32 --format ${format% *})
+        [ -z "${format#* }" ] || what+=(--type "${format#* }")
+        run 0 quantize "$model" -o o "${what[@]}" --dry-run --json
+        nothing_left o o.part
+        for key in '"dry_run":true' '"method":"signround"' '"blocks":3' '"tuned_blocks":2' '"steps":12' \
+            '"batch":2' '"samples":6' '"seqlen":32' '"tokens":1536' '"finished_blocks":0'; do
+            tr -d ' \t' <out | grep -q "^$key,\$" || { cat out >&2; die "expected $key"; }
+        done
+        for key in flops step_seconds seconds device_high_water device_budget disk_high_water; do
+            grep -Eq "\"$key\":[[:space:]]*[1-9]|\"$key\":[[:space:]]*0\.0*[1-9]" out ||
+                { cat out >&2; die "expected $key above 0"; }
+        done
+        sed -n 's/.*"bytes":[[:space:]]*\([0-9]*\).*/\1/p' out >said
+        high=$(grep '"device_high_water"' out)
+        run 0 quantize "$model" -o o "${what[@]}" --json
+        [ "$(grep '"device_high_water"' out)" = "$high" ] || die "expected $high, found $(cat out)"
+        sed -n 's/.*"bytes":[[:space:]]*\([0-9]*\).*/\1/p' out | paste said - >pairs
+        awk '$1 < 0.98 * $2 || $1 > 1.02 * $2 || NF != 2 { exit 1 }' pairs || { cat pairs >&2; die 'sizes'; }
+        case $format in gguf*) awk '$1 != $2 { exit 1 }' pairs || { cat pairs >&2; die 'the size'; } ;; esac
+        rm -r o
+    done
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --dry-run -q
+    [ ! -s err ] || { cat err >&2; die 'expected quiet'; }
+    grep -q '^plan: 3 blocks, 3 by signround in 12 steps of 2 x 32 tokens each$' out ||
+        { cat out >&2; die 'no plan'; }
+    grep -q '^time: about .* to draw samples from the model$' out || { cat out >&2; die 'no time'; }
+    grep -q '^memory: device .* of ' out || { cat out >&2; die 'no memory'; }
+    grep -q '^disk: o.gguf [0-9.]* MiB, while it runs at most ' out || { cat out >&2; die 'no disk'; }
+    run 0 quantize "$model" -o o.gguf --method rtn --dry-run
+    grep -q '^plan: 3 blocks, 3 rounded to nearest$' out || { cat out >&2; die 'no plan of rtn'; }
+    run 0 quantize "$model" -o o.gguf --type f16 --dry-run
+    grep -q '^plan: 3 blocks, 3 stored as floats$' out || { cat out >&2; die 'no plan of floats'; }
+    run 1 quantize "$model" -o absent/o.gguf --dry-run; says 'does not exist'
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" # a run says it too, on stderr
+    grep -q '^plan: 3 blocks, 3 by signround' err || { cat err >&2; die 'no plan before the run'; }
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" -q; [ ! -s err ] || die 'expected quiet'
+    rm o.gguf; only err out pairs said ;;
+progress) # over the whole job: its share never falls and ends at 1, its time left ends at 0
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --progress json
+    grep '^{' err >events
+    for stage in calibrate tune block write; do
+        grep -q "\"stage\":\"$stage\"" events || die "no $stage among the events"
+    done
+    grep '"stage":"tune"' events | grep -v '"blocks":3,' && die 'expected 3 blocks in every event'
+    grep -v measure events |
+        sed 's/.*"stage":"\([a-z]*\)".*"job":\([^,]*\),"seconds_left":\([^,]*\),.*/\2 \3 \1/' >job
+    awk '$1 < last || $1 > 1 || $2 < 0 { exit 1 } { last = $1; left = $2 }
+        END { exit last != 1 || left != 0 }' job || { cat job >&2; die 'shares and times'; }
+    awk '$3 == "tune" && $1 > 0 && $1 < 1 && $2 > 0 { n++ } END { exit n < 30 }' job ||
+        { cat job >&2; die 'tuning is not most of it'; }
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --progress bar
+    tr '\r' '\n' <err >bar
+    grep -q 'calibrate \[.*token [0-9]*/192, .* left, [0-9]* tok/s$' bar || { cat bar >&2; die 'no tokens'; }
+    grep -q 'tune \[#*-*\] block 2 of 3, step 6/12, [0-9]* s left, loss .* tok/s, ' bar ||
+        { cat bar >&2; die 'no blocks and steps'; }
+    grep -q 'write \[#*\] 100 %, 0 s left$' bar || { cat bar >&2; die 'no writing'; }
+    run 0 quantize "$model" -o o.gguf --method rtn --progress bar; tr '\r' '\n' <err >bar
+    grep -q 'block \[.*block 2 of 3, ' bar || { cat bar >&2; die 'no blocks of rtn'; }
+    run 0 convert "$model" -o m.gguf --progress bar; tr '\r' '\n' <err >bar
+    grep -q 'write \[#*\] 100 %' bar || { cat bar >&2; die 'no progress of convert'; } ;;
 self)
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" --calib self --progress json
     # drawing tells how many of the 6 x 32 tokens there are, sequences side by side, and how fast they come

@@ -1,0 +1,133 @@
+/* anyround quantize: what is going to be done and what it takes, as text and as JSON. */
+#include "output.h"
+#include "quantize_job.h"
+#include "tokenizer.h"
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double step_tokens(const ar_job *job, const ar_job_cost *c) {
+    return job->samples ? (double)c->quant.batch * job->samples->T : 0.0;
+}
+
+/* ---- text ---- */
+
+static void print_blocks(FILE *f, const ar_job *job, const ar_job_cost *c) {
+    const ar_quant_cost *q = &c->quant;
+    int32_t others = c->block_count - q->tuned_blocks;
+    fprintf(f, "plan: %d blocks", (int)c->block_count);
+    if (q->tuned_blocks > 0) {
+        fprintf(f, ", %d by %s", (int)q->tuned_blocks, job->src->options->method->name);
+        if (q->steps > 0)
+            fprintf(f, " in %d steps of %d x %d tokens each", (int)q->steps, (int)q->batch,
+                    (int)job->samples->T);
+        if (q->micro_batches > 1) fprintf(f, " (in %d parts, for the memory)", (int)q->micro_batches);
+    }
+    const char *rounded = job->desc->scheme.bits > 8 ? "stored as floats" : "rounded to nearest";
+    if (others > 0) fprintf(f, ", %d %s", (int)others, rounded);
+    if (c->finished > 0) fprintf(f, "; %d are finished", (int)c->finished);
+    fputc('\n', f);
+}
+
+static void print_work(FILE *f, const ar_job *job, const ar_job_cost *c) {
+    const ar_quant_cost *q = &c->quant;
+    char time[24], draw[24];
+    if (q->steps > 0)
+        fprintf(f, "work: %.0f tokens in steps, %.3g FLOPs; one step takes %.3g s\n",
+                step_tokens(job, c) * q->steps * q->tuned_blocks, c->flops, q->step);
+    fprintf(f, "time: about %s", ar_program_time(time, sizeof time, c->before + c->seconds));
+    if (c->calibrate > 0.0)
+        fprintf(f, ", %s of that to draw samples from the model",
+                ar_program_time(draw, sizeof draw, c->calibrate));
+    fputc('\n', f);
+}
+
+ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const ar_job *job,
+                                  const ar_job_cost *c) {
+    ar_memory_stats memory;
+    char device[16], budget[16], host[16], disk[16], size[16];
+    ar_device_memory(job->device, &memory);
+    print_blocks(f, job, c);
+    print_work(f, job, c);
+    fprintf(f, "memory: device %s of %s", ar_program_bytes(device, sizeof device, c->device_bytes),
+            ar_program_bytes(budget, sizeof budget, memory.budget));
+    if (c->host_bytes)
+        fprintf(f, "; host %s%s", ar_program_bytes(host, sizeof host, c->host_bytes),
+                c->host_holds_device ? ", the device's in it" : "");
+    fprintf(f, "\ndisk: ");
+    for (int32_t i = 0; i < r->plan.format_count; i++) {
+        char *path = NULL;
+        AR_TRY(ar__output_path(&path, &r->plan, r->out, i));
+        fprintf(f, "%s %s, ", path, ar_program_bytes(size, sizeof size, c->file_bytes[i]));
+        free(path);
+    }
+    fprintf(f, "while it runs at most %s\n", ar_program_bytes(disk, sizeof disk, c->disk_bytes));
+    return AR_OK;
+}
+
+/* ---- JSON ---- */
+
+ar_status ar__quantize_add_text(cJSON *o, const char *name, const char *text) {
+    char *copy = NULL;
+    AR_TRY(ar__utf8_repair(&copy, text, strlen(text)));
+    cJSON_AddStringToObject(o, name, copy);
+    free(copy);
+    return AR_OK;
+}
+
+static ar_status add_files(cJSON *files, const ar_quantize_request *r, const ar_job_cost *c) {
+    for (int32_t i = 0; i < r->plan.format_count; i++) {
+        char *path = NULL;
+        AR_TRY(ar__output_path(&path, &r->plan, r->out, i));
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddItemToArray(files, row);
+        cJSON_AddStringToObject(row, "format", r->plan.formats[i]);
+        ar_status status = ar__quantize_add_text(row, "path", path);
+        cJSON_AddNumberToObject(row, "bytes", (double)c->file_bytes[i]);
+        free(path);
+        AR_TRY(status);
+    }
+    return AR_OK;
+}
+
+ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_job *job,
+                                       const ar_job_cost *c) {
+    const ar_quant_cost *q = &c->quant;
+    ar_memory_stats memory;
+    cJSON *o = cJSON_CreateObject();
+    char *text = NULL;
+    ar_status status = AR_OK;
+    ar_device_memory(job->device, &memory);
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {{"blocks", c->block_count},
+                   {"tuned_blocks", q->tuned_blocks},
+                   {"finished_blocks", c->finished},
+                   {"steps", q->steps},
+                   {"batch", q->batch},
+                   {"micro_batches", q->micro_batches},
+                   {"samples", job->samples ? job->samples->count : 0},
+                   {"seqlen", job->samples ? job->samples->T : 0},
+                   {"tokens", step_tokens(job, c) * q->steps * q->tuned_blocks},
+                   {"flops", c->flops},
+                   {"step_seconds", q->step},
+                   {"calibrate_seconds", c->calibrate},
+                   {"write_seconds", c->write},
+                   {"seconds", c->before + c->seconds},
+                   {"device_high_water", (double)c->device_bytes},
+                   {"device_budget", (double)memory.budget},
+                   {"host_high_water", (double)c->host_bytes},
+                   {"disk_high_water", (double)c->disk_bytes}};
+    cJSON_AddBoolToObject(o, "dry_run", true);
+    cJSON_AddStringToObject(o, "method", job->src->options->method->name);
+    AR_GO(add_files(cJSON_AddArrayToObject(o, "files"), r, c));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        cJSON_AddNumberToObject(o, numbers[i].name, numbers[i].value);
+    text = cJSON_Print(o);
+    if (text) puts(text);
+done:
+    free(text);
+    cJSON_Delete(o);
+    return status;
+}

@@ -1,0 +1,9 @@
+/* Memory of this process. */
+#ifndef AR_HOST_MEMORY_H
+#define AR_HOST_MEMORY_H
+#include <stdint.h>
+
+/* Bytes of its own that are resident now: anonymous and shared ones (a software device's are among them),
+ * without pages of mapped files, which the system takes back when it likes. 0 = the system does not say. */
+uint64_t ar__host_memory(void);
+#endif

@@ -1,0 +1,51 @@
+/* How far a job is as a whole: its cost says what each part takes beside the others, the clock how fast this
+ * machine gets through them now. */
+#include "cost.h"
+#include "ar_error.h"
+#include "memory.h"
+#include <string.h>
+
+#define PRIOR 0.1 /* share of the job for which what was measured counts beside what has passed */
+
+/* Seconds of the cost that are done at this event; below 0 = it does not say. */
+static double done_at(const ar_job_cost *c, const ar_progress_event *e) {
+    double share = e->step_count > 0 ? (double)e->step / e->step_count : 0.0;
+    int32_t block = e->block < 0 ? 0 : e->block > c->block_count ? c->block_count : e->block;
+    if (strcmp(e->stage, "calibrate") == 0) return c->calibrate * share;
+    if (strcmp(e->stage, "tune") == 0) return c->until[block] + c->quant.tuned_lead + c->quant.step * e->step;
+    if (strcmp(e->stage, "block") == 0) return c->until[block];
+    if (strcmp(e->stage, "write") == 0) return c->until[c->block_count] + c->write * share;
+    return -1.0;
+}
+
+static void pass_on(void *ctx, const ar_progress_event *event) {
+    ar_job_clock *k = ctx;
+    ar_progress_event e = *event;
+    uint64_t now = ar__host_memory();
+    if (now > k->host_bytes) k->host_bytes = now;
+    double done = k->cost ? done_at(k->cost, &e) : -1.0, all = k->cost ? k->cost->seconds : 0.0;
+    if (done >= 0.0 && all > 0.0) {
+        if (done > all) done = all;
+        double pace = (ar__now_s() - k->start + PRIOR * all) / (done + PRIOR * all);
+        e.job_share = done / all;
+        e.job_seconds_left = (all - done) * pace;
+    }
+    if (k->to->progress) k->to->progress(k->to->ctx, &e);
+}
+
+static bool cancelled(void *ctx) {
+    const ar_observer *to = ((const ar_job_clock *)ctx)->to;
+    return to->cancelled && to->cancelled(to->ctx);
+}
+
+static void warn(void *ctx, const char *line) {
+    const ar_observer *to = ((const ar_job_clock *)ctx)->to;
+    if (to->warn) to->warn(to->ctx, line);
+}
+
+void ar_job_clock_start(ar_job_clock *clock, ar_observer *observer, const ar_observer *to,
+                        const ar_job_cost *cost) {
+    uint64_t most = clock->host_bytes;
+    *clock = (ar_job_clock){.to = to, .cost = cost, .start = ar__now_s(), .host_bytes = most};
+    *observer = (ar_observer){.progress = pass_on, .cancelled = cancelled, .warn = warn, .ctx = clock};
+}

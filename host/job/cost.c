@@ -1,0 +1,224 @@
+/* What quantizing a model takes; see cost.h. */
+#include "cost.h"
+#include "ar_error.h"
+#include "calib_cost.h"
+#include "formats.h"
+#include "memory.h"
+#include "output.h"
+#include "part.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define SPILL_BYTES  ((uint64_t)4 << 30) /* where ar_quant_desc says nothing else */
+#define HASH_PROBE   ((size_t)1 << 20)
+#define HASH_SECONDS 0.05
+#define WRITING      ((uint64_t)10 << 20) /* bytes of memory that a writer takes */
+#define SYNC         0.02                 /* seconds of a file's way to the disk, beside its bytes */
+#define DISK_RATE    3e8                  /* bytes a second */
+/* Storing and comparing a value takes as long as hashing so many bytes. */
+#define BYTES_A_VALUE 25.0
+
+typedef struct costing {
+    ar_job_cost *cost;
+    const ar_job *job;
+    const ar_observer *to;
+    uint64_t most; /* ar__host_memory */
+    double byte;   /* seconds to hash one */
+} costing;
+
+static void look_at_memory(void *ctx, const ar_progress_event *e) {
+    costing *c = ctx;
+    uint64_t now = ar__host_memory();
+    (void)e;
+    if (now > c->most) c->most = now;
+}
+
+static bool ask_cancelled(void *ctx) {
+    const ar_observer *to = ((const costing *)ctx)->to;
+    return to && to->cancelled && to->cancelled(to->ctx);
+}
+
+static ar_status time_hash(costing *c) {
+    uint8_t *data = ar__alloc(HASH_PROBE, 1);
+    if (!data) return AR_ERR_MEMORY;
+    memset(data, 1, HASH_PROBE);
+    double start = ar__now_s(), took = 0.0, bytes = 0.0;
+    volatile uint64_t hash = 1;
+    for (; took < HASH_SECONDS; took = ar__now_s() - start) {
+        hash = ar_hash64(hash, data, HASH_PROBE);
+        bytes += (double)HASH_PROBE;
+    }
+    c->byte = took / bytes;
+    free(data);
+    return AR_OK;
+}
+
+/* ---- samples ---- */
+
+/* Ids for the measuring where the samples are still to be drawn: any will do. */
+static ar_status make_ids(ar_samples *made, const ar_job *job) {
+    const ar_samples *s = job->samples;
+    *made = *s;
+    if (s->ids) return AR_OK;
+    made->ids = ar__alloc((size_t)s->count * (size_t)s->T, sizeof *made->ids);
+    if (!made->ids) return AR_ERR_MEMORY;
+    for (int64_t i = 0; i < (int64_t)s->count * s->T; i++)
+        made->ids[i] = (int32_t)(ar_random_unit(1, 2, (uint64_t)i) * (double)job->src->model->model.vocab);
+    return AR_OK;
+}
+
+static uint64_t chain_bytes(const ar_job *job) {
+    const ar_samples *s = job->samples;
+    return s ? 4 * (uint64_t)s->count * (uint64_t)s->T * (uint64_t)job->src->model->model.hidden : 0;
+}
+
+/* Three chains: what both models give before a block, and the float one behind it. */
+static bool spills(const ar_job *job) {
+    uint64_t above = job->desc->spill_above_bytes ? job->desc->spill_above_bytes : SPILL_BYTES;
+    return job->desc->spill_dir && chain_bytes(job) > above;
+}
+
+/* ---- memory ---- */
+
+static bool shares_memory(const ar_device *device) {
+    return ar_device_get_facts(device)->kind == AR_DEVICE_CPU;
+}
+
+/* What was measured had a few samples on the host, and on the device room for all. */
+static void add_memory(costing *c, uint64_t few_rows, uint64_t calib_most, uint64_t cache_bytes) {
+    ar_job_cost *cost = c->cost;
+    const ar_job *job = c->job;
+    cost->host_holds_device = shares_memory(job->device);
+    cost->device_bytes = cost->quant.device_bytes;
+    if (!c->most) return; /* the system does not say */
+    uint64_t width = 4 * (uint64_t)job->src->model->model.hidden;
+    uint64_t more = chain_bytes(job) > few_rows * width ? chain_bytes(job) - few_rows * width : 0;
+    cost->host_bytes = c->most + (spills(job) ? 0 : 3 * more);
+    if (cost->host_holds_device) calib_most += cache_bytes;
+    if (calib_most > cost->host_bytes) cost->host_bytes = calib_most;
+}
+
+/* ---- disk ---- */
+
+/* The state of a block as it lies in OUT.part: a byte for every code, scales and zero points, losses. */
+static uint64_t state_bytes(const ar_job *job, const ar_block *block, int32_t steps) {
+    uint64_t sum = 4 * (uint64_t)steps + 1024;
+    for (int32_t i = 0; i < block->linear_count; i++) {
+        const ar_linear *lin = &block->linears[i];
+        ar_scheme s = job->desc->scheme;
+        if (job->desc->choose && !job->desc->choose(job->desc->choose_ctx, block, i, &s)) continue;
+        uint64_t groups = (uint64_t)(lin->O * ar_scheme_groups(&s, lin->I));
+        sum += (uint64_t)(lin->O * lin->I) + groups * (s.super != AR_SUPER_NONE ? 2 : 3);
+        if (s.zero == AR_ZERO_F16MIN && s.super == AR_SUPER_NONE) sum += 2 * groups;
+    }
+    return sum;
+}
+
+static ar_status add_disk(costing *c) {
+    const ar_job *job = c->job;
+    const ar_model *m = &job->src->model->model;
+    uint64_t state = 0, files = 0, spilled = spills(job) ? 3 * chain_bytes(job) : 0;
+    double values = 0.0, seconds;
+    for (int32_t b = 0; b < m->block_count; b++)
+        state += state_bytes(job, &m->blocks[b], b < c->cost->quant.tuned_blocks ? c->cost->quant.steps : 0);
+    for (int32_t i = 0; i < job->src->plan->format_count; i++) {
+        const ar_format *f = ar_format_find(job->src->plan->formats[i]);
+        ar_output_size size;
+        AR_TRY(ar__output_size(&size, job->src, i));
+        c->cost->file_bytes[i] = size.bytes;
+        files += size.bytes;
+        values += (double)size.values;
+        if (!f->rounding) continue;
+        AR_TRY(f->rounding(&seconds, job->src));
+        c->cost->write += seconds;
+    }
+    c->cost->write += values * BYTES_A_VALUE * c->byte + (double)files / DISK_RATE + SYNC;
+    c->cost->disk_bytes = state + (files > spilled ? files : spilled);
+    return AR_OK;
+}
+
+/* ---- time ---- */
+
+static bool is_finished(const ar_job *job, int32_t b) { return job->finished && job->finished(job->ctx, b); }
+
+/* The model's files are hashed before the first block. */
+static double hash_seconds(const costing *c) {
+    const ar_weights *w = &c->job->src->model->weights;
+    double bytes = 0.0;
+    for (int64_t i = 0; i < w->vtable->count(w->impl); i++)
+        bytes += (double)w->vtable->at(w->impl, i)->file_bytes;
+    return bytes * c->byte;
+}
+
+static ar_status add_time(costing *c) {
+    ar_job_cost *cost = c->cost;
+    const ar_quant_cost *q = &cost->quant;
+    const ar_model *m = &c->job->src->model->model;
+    double at = cost->calibrate + hash_seconds(c) + q->start;
+    cost->block_count = m->block_count;
+    cost->until = ar__alloc((size_t)m->block_count + 1, sizeof *cost->until);
+    if (!cost->until) return AR_ERR_MEMORY;
+    for (int32_t b = 0; b < m->block_count; b++) {
+        bool tuned = b < q->tuned_blocks, finished = is_finished(c->job, b);
+        double disk = SYNC + (double)state_bytes(c->job, &m->blocks[b], tuned ? q->steps : 0) *
+                                 (c->byte + 1 / DISK_RATE);
+        cost->until[b] = at;
+        cost->finished += finished;
+        if (finished)
+            at += tuned ? q->walked_block : 0.0;
+        else
+            at += (tuned ? q->tuned_block : q->other_block) + disk;
+    }
+    cost->until[m->block_count] = at;
+    cost->seconds = at + cost->write;
+    return AR_OK;
+}
+
+/* ---- all of it ---- */
+
+/* Drawing the samples comes first, since its memory is given back before the tuning. */
+static ar_status measure_calibration(costing *c, uint64_t *most, uint64_t *cache_bytes,
+                                     const ar_observer *own) {
+    const ar_samples *s = c->job->samples;
+    ar__calib_cost drawn;
+    if (!s || s->ids) return AR_OK;
+    AR_TRY(ar__calib_measure(&drawn, c->job->src->model, c->job->device, s->count, s->T, own));
+    c->cost->calibrate = drawn.seconds;
+    c->cost->flops = drawn.flops;
+    *cache_bytes = drawn.cache_bytes;
+    *most = c->most;
+    c->most = 0;
+    return AR_OK;
+}
+
+ar_status ar_job_cost_make(ar_job_cost *cost, const ar_job *job, const ar_observer *observer) {
+    ar_status status;
+    costing c = {.cost = cost, .job = job, .to = observer};
+    ar_observer own = {.progress = look_at_memory, .cancelled = ask_cancelled, .ctx = &c};
+    const ar_model *m = &job->src->model->model;
+    const ar_method *method = job->src->options->method;
+    ar_quant_desc desc = *job->desc;
+    ar_samples samples = {0};
+    uint64_t calib_most = 0, cache_bytes = 0;
+    *cost = (ar_job_cost){0};
+    AR_GO(time_hash(&c));
+    AR_GO(measure_calibration(&c, &calib_most, &cache_bytes, &own));
+    if (job->samples) AR_GO(make_ids(&samples, job));
+    desc.spill_dir = NULL; /* few samples spill nothing */
+    AR_GO(method->measure(&cost->quant, m, job->device, job->samples ? &samples : NULL, &desc, &own));
+    look_at_memory(&c, NULL);
+    cost->flops += cost->quant.flops;
+    add_memory(&c, (uint64_t)cost->quant.measured * (uint64_t)samples.T, calib_most, cache_bytes);
+    AR_GO(add_disk(&c));
+    AR_GO(add_time(&c));
+    if (c.most && ar__host_memory() + WRITING > cost->host_bytes)
+        cost->host_bytes = ar__host_memory() + WRITING;
+done:
+    if (job->samples && !job->samples->ids) free(samples.ids);
+    return status;
+}
+
+void ar_job_cost_deinit(ar_job_cost *cost) {
+    free(cost->until);
+    *cost = (ar_job_cost){0};
+}

@@ -1,0 +1,174 @@
+/* What quantizing takes; see measure.h. Everything is done twice: the first time compiles and warms up. */
+#include "measure.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Seconds of each block of the walk, as its sink hears them. */
+typedef struct block_times {
+    double seconds[2];
+} block_times;
+
+static ar_status hear(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                      const ar_block_report *report) {
+    (void)linears;
+    if (block->index < 2) ((block_times *)ctx)->seconds[block->index] = report->seconds;
+    return AR_OK;
+}
+
+/* ---- pieces ---- */
+
+/* The chain of the unit's first `count` samples through its block. */
+static ar_status time_forward(double *seconds, const ar__tune_unit *u, ar_device *device, int32_t count,
+                              int32_t batch) {
+    int32_t T = u->samples->T;
+    ar_chain in = *u->input, out = {.fd = -1};
+    const ar_block_weights *w = u->tuned[0].weights;
+    in.rows = (int64_t)count * T;
+    AR_TRY(ar_chain_init(&out, in.rows, in.width, NULL, 0));
+    double start = ar__now_s();
+    ar_status status = ar_chain_forward(&out, &in, device, w->block, &w->hook, T, batch);
+    *seconds = ar__now_s() - start;
+    ar_chain_deinit(&out);
+    return status;
+}
+
+static ar_status tune_probed(ar_block_report *report, float *history, const ar__tune_unit *unit,
+                             ar_device *device, const ar__tune_desc *desc, const ar_observer *observer) {
+    ar__probe *p = desc->probe;
+    for (int32_t k = 0; k < 2 && p->is_timed; k++) {
+        int32_t count = (k + 1) * desc->batch;
+        if (count > unit->samples->count) count = unit->samples->count;
+        AR_TRY(time_forward(&p->forward[k], unit, device, count, desc->batch));
+        p->spent += p->forward[k];
+    }
+    return p->method(report, history, unit, device, desc, observer);
+}
+
+/* ---- the cost of it all ---- */
+
+/* Of one token in one pass of a block of sequences of T tokens: products, and attention over all before it.
+ */
+static double flops_of(const ar_block *b, int32_t T) {
+    double sum = 2.0 * T * b->heads * b->head_dim;
+    for (int32_t i = 0; i < b->linear_count; i++)
+        sum += 2.0 * (double)b->linears[i].O * (double)b->linears[i].I;
+    return sum;
+}
+
+/* Seconds of `count` samples through a block, by those of one batch and of two: recording, and each batch. */
+static double forward_of(const ar__probe *p, double count, double batch) {
+    double each = p->forward[1] - p->forward[0];
+    if (each > p->forward[1] / 2 || p->count < 2 * batch) each = p->forward[1] / 2;
+    if (each < p->forward[1] / 4) each = p->forward[1] / 4;
+    return p->forward[1] + each * (count / batch - 2.0);
+}
+
+typedef struct taken {
+    ar_sample_split split;
+    int32_t few;  /* samples measured with */
+    double embed; /* seconds of those */
+    block_times times;
+    ar__probe probe;
+} taken;
+
+static void add_up(ar_quant_cost *c, const taken *t, const ar_model *model, const ar_samples *s,
+                   const ar__tune_desc *d) {
+    const ar__probe *p = &t->probe;
+    int32_t chains = d->no_quantized_input ? 1 : 2, every = d->iters / 16 < 1 ? 1 : d->iters / 16;
+    double batch = t->split.batch, rows = s->T, more = s->count - t->few;
+    double passes = t->split.select == AR_SELECT_HELDOUT ? (d->iters + every - 1) / every + 1 : 0.0;
+    double all = forward_of(p, s->count, batch), few = forward_of(p, t->few, batch);
+    double fixed = t->times.seconds[0] - p->spent - chains * few;
+    if (fixed < 0.0) fixed = 0.0;
+    *c = (ar_quant_cost){.steps = d->iters,
+                         .batch = t->split.batch,
+                         .micro_batches = p->micro_count,
+                         .measured = t->few,
+                         .is_streamed = !p->is_resident,
+                         .other_block = t->times.seconds[1],
+                         .start = t->embed * s->count / t->few * chains};
+    c->tuned_blocks =
+        d->block_limit > 0 && d->block_limit < model->block_count ? d->block_limit : model->block_count;
+    if (d->iters > 0) c->step = p->step + p->heldout * passes / d->iters;
+    c->tuned_lead = fixed + all + p->data * more / t->few;
+    c->tuned_block = c->tuned_lead + c->step * d->iters + (chains - 1) * all;
+    c->walked_block = t->times.seconds[1] + chains * all;
+    for (int32_t b = 0; b < c->tuned_blocks; b++)
+        c->flops += flops_of(&model->blocks[b], s->T) * rows *
+                    (chains * (double)s->count + 3.0 * d->iters * batch + passes * t->split.held);
+}
+
+static ar_status measure_rtn(ar_quant_cost *c, const ar_model *two, ar_device *device,
+                             const ar__tune_desc *desc, const ar_observer *observer) {
+    block_times times = {0};
+    ar_sink sink = {.block = hear, .ctx = &times};
+    for (int32_t i = 0; i < 2; i++) AR_TRY(ar__walk_blocks(two, device, NULL, desc, &sink, observer, NULL));
+    *c = (ar_quant_cost){.other_block = times.seconds[two->block_count - 1]};
+    return AR_OK;
+}
+
+static ar_status measure_tuned(taken *t, const ar_model *two, ar_device *device, const ar_samples *few,
+                               const ar__tune_desc *desc, ar__block_method method,
+                               const ar_observer *observer) {
+    ar__tune_desc d = *desc;
+    ar_sink sink = {.block = hear, .ctx = &t->times};
+    ar_chain chain = {.fd = -1};
+    d.probe = &t->probe;
+    d.block_limit = 1;
+    d.batch = t->split.batch;
+    d.heldout = t->split.held;
+    d.select = t->split.select;
+    AR_TRY(ar_chain_init(&chain, (int64_t)few->count * few->T, two->hidden, NULL, 0));
+    double start = ar__now_s();
+    ar_status status = ar_chain_embed(&chain, two, few);
+    t->embed = ar__now_s() - start;
+    ar_chain_deinit(&chain);
+    AR_TRY(status);
+    for (int32_t i = 0; i < 2; i++) {
+        t->probe = (ar__probe){.method = method, .count = t->probe.count, .is_timed = i == 1};
+        AR_TRY(ar__walk_blocks(two, device, few, &d, &sink, observer, tune_probed));
+    }
+    return AR_OK;
+}
+
+/* Its own events and warnings are nobody's business but this one's. */
+typedef struct quiet {
+    const ar_observer *to;
+} quiet;
+
+static void tell_measure(void *ctx, const ar_progress_event *e) {
+    const ar_observer *to = ((const quiet *)ctx)->to;
+    if (to->progress && strcmp(e->stage, "measure") == 0) to->progress(to->ctx, e);
+}
+
+static bool ask_cancelled(void *ctx) {
+    const ar_observer *to = ((const quiet *)ctx)->to;
+    return to->cancelled && to->cancelled(to->ctx);
+}
+
+ar_status ar__measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
+                      const ar_samples *samples, const ar__tune_desc *desc, ar__block_method method,
+                      const ar_observer *observer) {
+    quiet q = {observer};
+    ar_observer own = {.progress = tell_measure, .cancelled = ask_cancelled, .ctx = &q};
+    const ar_observer *o = observer ? &own : NULL;
+    ar_model two = *model;
+    ar_memory_stats memory;
+    if (two.block_count > 2) two.block_count = 2;
+    if (method) {
+        taken t = {0};
+        ar_samples few = *samples;
+        AR_TRY(ar__sample_split_make(&t.split, desc, samples->count));
+        int32_t wanted = t.split.batch + (t.split.held > t.split.batch ? t.split.held : t.split.batch);
+        if (few.count > wanted) few.count = wanted;
+        t.few = few.count;
+        t.probe.count = samples->count;
+        AR_TRY(measure_tuned(&t, &two, device, &few, desc, method, o));
+        add_up(cost, &t, model, samples, desc);
+    } else {
+        AR_TRY(measure_rtn(cost, &two, device, desc, o));
+    }
+    ar_device_memory(device, &memory);
+    cost->device_bytes = memory.high_water;
+    return AR_OK;
+}

@@ -1,0 +1,76 @@
+/* host/job/clock.c: what of a job is done at each event, and the time left at the pace so far. */
+#include "ar_error.h"
+#include "cost.h"
+#include "temp_files.h"
+#include <math.h>
+
+static ar_progress_event last;
+static int told;
+
+static void keep(void *ctx, const ar_progress_event *e) {
+    assert_ptr_equal(ctx, &told);
+    last = *e;
+    told++;
+}
+
+/* 10 s of drawing, two tuned blocks of 2 + 5 x 4 + 3 s, two others of 1 s, 8 s of writing. */
+static double until[] = {10, 35, 60, 61, 62};
+static const ar_job_cost cost = {.quant = {.tuned_lead = 2, .step = 4},
+                                 .calibrate = 10,
+                                 .write = 8,
+                                 .seconds = 70,
+                                 .until = until,
+                                 .block_count = 4};
+
+static void every_event_tells_the_share_of_the_job(void **state) {
+    (void)state;
+    static const struct {
+        ar_progress_event event;
+        double done;
+    } cases[] = {{{.stage = "calibrate", .step = 96, .step_count = 192}, 5},
+                 {{.stage = "calibrate", .step = 192, .step_count = 192}, 10},
+                 {{.stage = "tune", .block = 0, .step = 1, .step_count = 5}, 16},
+                 {{.stage = "tune", .block = 1, .step = 5, .step_count = 5}, 57},
+                 {{.stage = "block", .block = 2}, 60},
+                 {{.stage = "block", .block = 4}, 62},
+                 {{.stage = "write", .step = 25, .step_count = 100}, 64},
+                 {{.stage = "write", .step = 100, .step_count = 100}, 70}};
+    const ar_observer to = {.progress = keep, .ctx = &told};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ar_job_clock clock = {0};
+        ar_observer o;
+        ar_job_clock_start(&clock, &o, &to, &cost);
+        clock.start -= 2 * cases[i].done; /* twice as long as was thought */
+        o.progress(o.ctx, &cases[i].event);
+        assert_string_equal(last.stage, cases[i].event.stage);
+        assert_true(fabs(last.job_share - cases[i].done / 70) < 1e-9);
+        /* a tenth of the job weighs what was measured beside what has passed */
+        double pace = (2 * cases[i].done + 7) / (cases[i].done + 7), left = (70 - cases[i].done) * pace;
+        assert_true(fabs(last.job_seconds_left - left) < 0.05 * left + 1e-9);
+    }
+    assert_int_equal(told, sizeof cases / sizeof *cases);
+}
+
+static void what_is_unknown_passes_as_it_is(void **state) {
+    (void)state;
+    const ar_observer to = {.progress = keep, .ctx = &told};
+    ar_job_clock clock = {0};
+    ar_observer o;
+    ar_job_clock_start(&clock, &o, &to, NULL);
+    o.progress(o.ctx, &(ar_progress_event){.stage = "tune", .step = 1, .step_count = 5});
+    assert_true(last.job_share == 0.0 && last.job_seconds_left == 0.0);
+    ar_job_clock_start(&clock, &o, &to, &cost);
+    o.progress(o.ctx, &(ar_progress_event){.stage = "eval", .step = 1, .step_count = 5});
+    assert_true(last.job_share == 0.0 && last.job_seconds_left == 0.0);
+    const ar_observer deaf = {0}; /* who asks nothing is told nothing */
+    ar_job_clock_start(&clock, &o, &deaf, &cost);
+    o.progress(o.ctx, &(ar_progress_event){.stage = "eval"});
+    o.warn(o.ctx, "line");
+    assert_false(o.cancelled(o.ctx));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_event_tells_the_share_of_the_job),
+                                       cmocka_unit_test(what_is_unknown_passes_as_it_is)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
