@@ -15,12 +15,12 @@ static void keep(void *ctx, const ar_progress_event *e) {
 
 /* 10 s of drawing, two tuned blocks of 2 + 5 x 4 + 3 s, two others of 1 s, 8 s of writing. */
 static double until[] = {10, 35, 60, 61, 62};
-static const ar_job_cost cost = {.quant = {.tuned_lead = 2, .step = 4},
-                                 .calibrate = 10,
-                                 .write = 8,
-                                 .seconds = 70,
-                                 .until = until,
-                                 .block_count = 4};
+static const ar__job_cost cost = {.quant = {.tuned_lead = 2, .step = 4},
+                                  .calibrate = 10,
+                                  .write = 8,
+                                  .seconds = 70,
+                                  .until = until,
+                                  .block_count = 4};
 
 static void every_event_tells_the_share_of_the_job(void **state) {
     (void)state;
@@ -37,9 +37,9 @@ static void every_event_tells_the_share_of_the_job(void **state) {
                  {{.stage = "write", .step = 100, .step_count = 100}, 70}};
     const ar_observer to = {.progress = keep, .ctx = &told};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        ar_job_clock clock = {0};
+        ar__job_clock clock = {0};
         ar_observer o;
-        ar_job_clock_start(&clock, &o, &to, &cost);
+        ar__job_clock_start(&clock, &o, &to, &cost);
         clock.start -= 2 * cases[i].done; /* twice as long as was thought */
         o.progress(o.ctx, &cases[i].event);
         assert_string_equal(last.stage, cases[i].event.stage);
@@ -54,16 +54,16 @@ static void every_event_tells_the_share_of_the_job(void **state) {
 static void what_is_unknown_passes_as_it_is(void **state) {
     (void)state;
     const ar_observer to = {.progress = keep, .ctx = &told};
-    ar_job_clock clock = {0};
+    ar__job_clock clock = {0};
     ar_observer o;
-    ar_job_clock_start(&clock, &o, &to, NULL);
+    ar__job_clock_start(&clock, &o, &to, NULL);
     o.progress(o.ctx, &(ar_progress_event){.stage = "tune", .step = 1, .step_count = 5});
     assert_true(last.job_share == 0.0 && last.job_seconds_left == 0.0);
-    ar_job_clock_start(&clock, &o, &to, &cost);
+    ar__job_clock_start(&clock, &o, &to, &cost);
     o.progress(o.ctx, &(ar_progress_event){.stage = "eval", .step = 1, .step_count = 5});
     assert_true(last.job_share == 0.0 && last.job_seconds_left == 0.0);
     const ar_observer deaf = {0}; /* who asks nothing is told nothing */
-    ar_job_clock_start(&clock, &o, &deaf, &cost);
+    ar__job_clock_start(&clock, &o, &deaf, &cost);
     o.progress(o.ctx, &(ar_progress_event){.stage = "eval"});
     o.warn(o.ctx, "line");
     assert_false(o.cancelled(o.ctx));

@@ -20,8 +20,8 @@ typedef struct job {
     ar_method_options options; /* the method's, settled for the samples there are */
     ar_samples samples;
     ar_observer program, observer; /* the second tells the first, with the time left */
-    ar_job_clock clock;
-    ar_job_cost cost;
+    ar__job_clock clock;
+    ar__job_cost cost;
     ar_workplace place;
     ar_part part;
     double start;
@@ -355,7 +355,7 @@ static ar_status say_plan(job *j, char *part_dir) {
                    .finished = j->r->resume ? state_finished : NULL,
                    .ctx = part_dir};
     if (j->program.progress) j->program.progress(j->program.ctx, &(ar_progress_event){.stage = "measure"});
-    ar_status status = ar_job_cost_make(&j->cost, &work, &j->program);
+    ar_status status = ar__job_cost_make(&j->cost, &work, &j->program);
     ar_program_progress_end(&j->common);
     AR_TRY(status);
     j->cost.before = ar__now_s() - j->start;
@@ -374,7 +374,7 @@ static ar_status begin(job *j, char *part_dir) {
         AR_TRY(status);
     }
     if (j->r->dry_run) return AR_OK;
-    ar_job_clock_start(&j->clock, &j->observer, &j->program, says ? &j->cost : NULL);
+    ar__job_clock_start(&j->clock, &j->observer, &j->program, says ? &j->cost : NULL);
     return j->r->calib.count > 0 ? AR_OK : make_samples(j);
 }
 
@@ -396,7 +396,7 @@ static ar_status run_job(job *j) {
     AR_GO(keep_budget(j, part_dir));
     AR_GO(ar_program_device(&j->device, &j->common));
     ar_program_observer(&j->program, &j->common);
-    ar_job_clock_start(&j->clock, &j->observer, &j->program, NULL);
+    ar__job_clock_start(&j->clock, &j->observer, &j->program, NULL);
     AR_GO(begin(j, part_dir));
     if (r->dry_run) goto done;
     AR_GO(make_manifest(j, &manifest));
@@ -424,7 +424,7 @@ ar_status ar_quantize_run(const ar_quantize_request *request) {
     ar__part_close(&j.part);
     ar__workplace_close(&j.place);
     ar_samples_deinit(&j.samples);
-    ar_job_cost_deinit(&j.cost);
+    ar__job_cost_deinit(&j.cost);
     ar_device_close(j.device);
     ar_model_close(j.model);
     free(j.out);

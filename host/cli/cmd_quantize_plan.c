@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double step_tokens(const ar_job *job, const ar_job_cost *c) {
+static double step_tokens(const ar_job *job, const ar__job_cost *c) {
     return job->samples ? (double)c->quant.batch * job->samples->T : 0.0;
 }
 
 /* ---- text ---- */
 
-static void print_blocks(FILE *f, const ar_job *job, const ar_job_cost *c) {
+static void print_blocks(FILE *f, const ar_job *job, const ar__job_cost *c) {
     const ar_quant_cost *q = &c->quant;
     int32_t others = c->block_count - q->tuned_blocks;
     fprintf(f, "plan: %d blocks", (int)c->block_count);
@@ -29,7 +29,7 @@ static void print_blocks(FILE *f, const ar_job *job, const ar_job_cost *c) {
     fputc('\n', f);
 }
 
-static void print_work(FILE *f, const ar_job *job, const ar_job_cost *c) {
+static void print_work(FILE *f, const ar_job *job, const ar__job_cost *c) {
     const ar_quant_cost *q = &c->quant;
     char time[24], draw[24];
     if (q->steps > 0)
@@ -43,7 +43,7 @@ static void print_work(FILE *f, const ar_job *job, const ar_job_cost *c) {
 }
 
 ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const ar_job *job,
-                                  const ar_job_cost *c) {
+                                  const ar__job_cost *c) {
     ar_memory_stats memory;
     char device[16], budget[16], host[16], disk[16], size[16];
     ar_device_memory(job->device, &memory);
@@ -75,7 +75,7 @@ ar_status ar__quantize_add_text(cJSON *o, const char *name, const char *text) {
     return AR_OK;
 }
 
-static ar_status add_files(cJSON *files, const ar_quantize_request *r, const ar_job_cost *c) {
+static ar_status add_files(cJSON *files, const ar_quantize_request *r, const ar__job_cost *c) {
     for (int32_t i = 0; i < r->plan.format_count; i++) {
         char *path = NULL;
         AR_TRY(ar__output_path(&path, &r->plan, r->out, i));
@@ -91,7 +91,7 @@ static ar_status add_files(cJSON *files, const ar_quantize_request *r, const ar_
 }
 
 ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_job *job,
-                                       const ar_job_cost *c) {
+                                       const ar__job_cost *c) {
     const ar_quant_cost *q = &c->quant;
     ar_memory_stats memory;
     cJSON *o = cJSON_CreateObject();

@@ -22,10 +22,10 @@ ar_status ar_quantize_run(const ar_quantize_request *request);
 /* A string of unknown bytes, such as a path. */
 ar_status ar__quantize_add_text(cJSON *o, const char *name, const char *text);
 ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const ar_job *job,
-                                  const ar_job_cost *cost);
+                                  const ar__job_cost *cost);
 /* On stdout. */
 ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_job *job,
-                                       const ar_job_cost *cost);
+                                       const ar__job_cost *cost);
 
 /* ---- cmd_quantize_float.c ---- */
 

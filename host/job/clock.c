@@ -8,7 +8,7 @@
 #define PRIOR 0.1 /* share of the job for which what was measured counts beside what has passed */
 
 /* Seconds of the cost that are done at this event; below 0 = it does not say. */
-static double done_at(const ar_job_cost *c, const ar_progress_event *e) {
+static double done_at(const ar__job_cost *c, const ar_progress_event *e) {
     double share = e->step_count > 0 ? (double)e->step / e->step_count : 0.0;
     int32_t block = e->block < 0 ? 0 : e->block > c->block_count ? c->block_count : e->block;
     if (strcmp(e->stage, "calibrate") == 0) return c->calibrate * share;
@@ -19,7 +19,7 @@ static double done_at(const ar_job_cost *c, const ar_progress_event *e) {
 }
 
 static void pass_on(void *ctx, const ar_progress_event *event) {
-    ar_job_clock *k = ctx;
+    ar__job_clock *k = ctx;
     ar_progress_event e = *event;
     uint64_t now = ar__host_memory();
     if (now > k->host_bytes) k->host_bytes = now;
@@ -34,18 +34,18 @@ static void pass_on(void *ctx, const ar_progress_event *event) {
 }
 
 static bool cancelled(void *ctx) {
-    const ar_observer *to = ((const ar_job_clock *)ctx)->to;
+    const ar_observer *to = ((const ar__job_clock *)ctx)->to;
     return to->cancelled && to->cancelled(to->ctx);
 }
 
 static void warn(void *ctx, const char *line) {
-    const ar_observer *to = ((const ar_job_clock *)ctx)->to;
+    const ar_observer *to = ((const ar__job_clock *)ctx)->to;
     if (to->warn) to->warn(to->ctx, line);
 }
 
-void ar_job_clock_start(ar_job_clock *clock, ar_observer *observer, const ar_observer *to,
-                        const ar_job_cost *cost) {
+void ar__job_clock_start(ar__job_clock *clock, ar_observer *observer, const ar_observer *to,
+                         const ar__job_cost *cost) {
     uint64_t most = clock->host_bytes;
-    *clock = (ar_job_clock){.to = to, .cost = cost, .start = ar__now_s(), .host_bytes = most};
+    *clock = (ar__job_clock){.to = to, .cost = cost, .start = ar__now_s(), .host_bytes = most};
     *observer = (ar_observer){.progress = pass_on, .cancelled = cancelled, .warn = warn, .ctx = clock};
 }

@@ -19,7 +19,7 @@
 #define BYTES_A_VALUE 25.0
 
 typedef struct costing {
-    ar_job_cost *cost;
+    ar__job_cost *cost;
     const ar_job *job;
     const ar_observer *to;
     uint64_t most; /* ar__host_memory */
@@ -86,7 +86,7 @@ static bool shares_memory(const ar_device *device) {
 
 /* What was measured had a few samples on the host, and on the device room for all. */
 static void add_memory(costing *c, uint64_t few_rows, uint64_t calib_most, uint64_t cache_bytes) {
-    ar_job_cost *cost = c->cost;
+    ar__job_cost *cost = c->cost;
     const ar_job *job = c->job;
     cost->host_holds_device = shares_memory(job->device);
     cost->device_bytes = cost->quant.device_bytes;
@@ -151,7 +151,7 @@ static double hash_seconds(const costing *c) {
 }
 
 static ar_status add_time(costing *c) {
-    ar_job_cost *cost = c->cost;
+    ar__job_cost *cost = c->cost;
     const ar_quant_cost *q = &cost->quant;
     const ar_model *m = &c->job->src->model->model;
     double at = cost->calibrate + hash_seconds(c) + q->start;
@@ -191,7 +191,7 @@ static ar_status measure_calibration(costing *c, uint64_t *most, uint64_t *cache
     return AR_OK;
 }
 
-ar_status ar_job_cost_make(ar_job_cost *cost, const ar_job *job, const ar_observer *observer) {
+ar_status ar__job_cost_make(ar__job_cost *cost, const ar_job *job, const ar_observer *observer) {
     ar_status status;
     costing c = {.cost = cost, .job = job, .to = observer};
     ar_observer own = {.progress = look_at_memory, .cancelled = ask_cancelled, .ctx = &c};
@@ -200,7 +200,7 @@ ar_status ar_job_cost_make(ar_job_cost *cost, const ar_job *job, const ar_observ
     ar_quant_desc desc = *job->desc;
     ar_samples samples = {0};
     uint64_t calib_most = 0, cache_bytes = 0;
-    *cost = (ar_job_cost){0};
+    *cost = (ar__job_cost){0};
     AR_GO(time_hash(&c));
     AR_GO(measure_calibration(&c, &calib_most, &cache_bytes, &own));
     if (job->samples) AR_GO(make_ids(&samples, job));
@@ -218,7 +218,7 @@ done:
     return status;
 }
 
-void ar_job_cost_deinit(ar_job_cost *cost) {
+void ar__job_cost_deinit(ar__job_cost *cost) {
     free(cost->until);
-    *cost = (ar_job_cost){0};
+    *cost = (ar__job_cost){0};
 }

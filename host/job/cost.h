@@ -12,7 +12,7 @@ typedef struct ar_job {
     void *ctx;
 } ar_job;
 
-typedef struct ar_job_cost {
+typedef struct ar__job_cost {
     ar_quant_cost quant;
     int32_t finished;                 /* blocks that an earlier run finished */
     double flops;                     /* of the tuning, and of drawing the samples */
@@ -24,22 +24,22 @@ typedef struct ar_job_cost {
     bool host_holds_device;            /* the device's memory is the host's, and within host_bytes */
     uint64_t file_bytes[8];            /* of each format */
     uint64_t disk_bytes; /* most at a time: the files, the state beside them, activations that are spilled */
-} ar_job_cost;
+} ar__job_cost;
 
-/* Measures what has to be measured on the device; nothing is written. ar_job_cost_deinit is due even after a
+/* Measures what has to be measured on the device; nothing is written. ar__job_cost_deinit is due even after a
  * failure. Errors: those of the method's run and of drawing samples; INTERRUPTED. */
-ar_status ar_job_cost_make(ar_job_cost *cost, const ar_job *job, const ar_observer *observer);
-void ar_job_cost_deinit(ar_job_cost *cost);
+ar_status ar__job_cost_make(ar__job_cost *cost, const ar_job *job, const ar_observer *observer);
+void ar__job_cost_deinit(ar__job_cost *cost);
 
 /* An observer that passes on what it hears, with the whole job's share and the time left, and keeps the most
  * memory of the host that there was. */
-typedef struct ar_job_clock {
+typedef struct ar__job_clock {
     const ar_observer *to;
-    const ar_job_cost *cost; /* NULL = unknown: events pass as they are */
+    const ar__job_cost *cost; /* NULL = unknown: events pass as they are */
     double start;
     uint64_t host_bytes;
-} ar_job_clock;
+} ar__job_clock;
 /* Begins now. clock, to and cost outlive the observer. */
-void ar_job_clock_start(ar_job_clock *clock, ar_observer *observer, const ar_observer *to,
-                        const ar_job_cost *cost);
+void ar__job_clock_start(ar__job_clock *clock, ar_observer *observer, const ar_observer *to,
+                         const ar__job_cost *cost);
 #endif

@@ -39,7 +39,7 @@ static const ar_option_row rows[] = {
      .rule = scale_rule},
     {.name = "minmax", .preset = 1, .help = "tune codes only, not the scales", .record = "minmax"},
     AR__ROW_QUANTIZED_INPUT,
-    AR__ROWS_OF_SELECTION(AR_LOSS_ROOT_SHIFT, "root+shift"),
+    AR__ROWS_OF_SELECTION(AR_LOSS_SHIFT, "shift"),
     AR__ROWS_OF_SAMPLES(128, 2048),
 };
 

@@ -5,14 +5,16 @@ FLOAT.gguf is an f16 file, CALIB and TEST are texts. Both sides calibrate on CAL
 llama-imatrix. Each RUN is METHOD:TYPE:SEED, METHOD one of ours or llama; TYPE a GGUF type, or w2g32 for a
 folder of 2 bits in groups of 32. One line a run: perplexity and KL divergence to FLOAT, its 99.9 % quantile
 and the mean at positions 0-7, on 20 windows of TEST, --protocol window (all positions) and llamacpp.
-Files stay in AR_INTEROP_DIR. Takes minutes a run: by hand, not in any tier. """
+Files stay in AR_INTEROP_DIR; AR_RECIPE is samples,tokens,steps,batch (64,128,60,8). Takes minutes a run: by
+hand, not in any tier. """
 import os
 import sys
 import time
 
 import peer
 
-SAMPLES, TOKENS, STEPS, WINDOWS = 64, 128, 60, 20
+SAMPLES, TOKENS, STEPS, BATCH = (int(n) for n in os.environ.get("AR_RECIPE", "64,128,60,8").split(","))
+WINDOWS = 20
 
 
 def theirs(model, calib, kind, out, work):
@@ -28,7 +30,7 @@ def ours(program, model, calib, method, kind, seed, out):
              else ["--type", kind])
     program("quantize", model, "-o", out, *shape, "--method", method, "--calib", calib, "--samples",
             str(SAMPLES), "--seqlen", str(TOKENS), "--seed", seed,
-            *([] if method == "search" else ["--iters", str(STEPS)]))
+            *([] if method == "search" else ["--iters", str(STEPS), "--batch", str(BATCH)]))
 
 
 def main():
