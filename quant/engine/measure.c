@@ -98,11 +98,13 @@ static void add_up(ar_quant_cost *c, const taken *t, const ar_model *model, cons
                     (chains * (double)s->count + 3.0 * d->iters * batch + passes * t->split.held);
 }
 
-static ar_status measure_rtn(ar_quant_cost *c, const ar_model *two, ar_device *device,
-                             const ar__tune_desc *desc, const ar_observer *observer) {
+/* Without samples there are no chains: blocks differ by their weights alone. */
+static ar_status measure_weights(ar_quant_cost *c, const ar_model *two, ar_device *device,
+                                 const ar__tune_desc *desc, ar__block_method method,
+                                 const ar_observer *observer) {
     block_times times = {0};
     ar_sink sink = {.block = hear, .ctx = &times};
-    for (int32_t i = 0; i < 2; i++) AR_TRY(ar__walk_blocks(two, device, NULL, desc, &sink, observer, NULL));
+    for (int32_t i = 0; i < 2; i++) AR_TRY(ar__walk_blocks(two, device, NULL, desc, &sink, observer, method));
     *c = (ar_quant_cost){.other_block = times.seconds[two->block_count - 1]};
     return AR_OK;
 }
@@ -155,7 +157,7 @@ ar_status ar__measure(ar_quant_cost *cost, const ar_model *model, ar_device *dev
     ar_model two = *model;
     ar_memory_stats memory;
     if (two.block_count > 2) two.block_count = 2;
-    if (method) {
+    if (method && samples) {
         taken t = {0};
         ar_samples few = *samples;
         AR_TRY(ar__sample_split_make(&t.split, desc, samples->count));
@@ -166,7 +168,7 @@ ar_status ar__measure(ar_quant_cost *cost, const ar_model *model, ar_device *dev
         AR_TRY(measure_tuned(&t, &two, device, &few, desc, method, o));
         add_up(cost, &t, model, samples, desc);
     } else {
-        AR_TRY(measure_rtn(cost, &two, device, desc, o));
+        AR_TRY(measure_weights(cost, &two, device, desc, method, o));
     }
     ar_device_memory(device, &memory);
     cost->device_bytes = memory.high_water;

@@ -4,8 +4,8 @@
 #define AR_QUANT_MEASURE_H
 #include "engine.h"
 
-/* cost of ar__walk_blocks(model, device, samples, desc, ..., method), whose method calls ar__tune; method
- * NULL = every block is rounded to nearest, and samples may be NULL. desc says what samples->count comes to
+/* cost of ar__walk_blocks(model, device, samples, desc, ..., method): with samples a method that calls
+ * ar__tune; without, any, NULL = every block is rounded to nearest. desc says what samples->count comes to
  * (ar__sample_split_make). Tells observer stage "measure" when the most memory is in use. Errors: those of
  * the walk, INTERRUPTED. */
 ar_status ar__measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,

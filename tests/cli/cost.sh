@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # cost.sh PROGRAM DEVICE: what `quantize --dry-run` says of the demo model is what a run then takes: device
-# and host memory (RssAnon + RssShmem) and disk within 10 %, with room for all and with little; time within
-# 30 % in one of three tries, since other work may come and go on this machine. With the model AR_REAL_MODEL
-# the same of the first two blocks of that. Exit 77 = skipped.
+# and host memory (RssAnon + RssShmem) within 10 %, with room for all and with little; time within 30 % and
+# disk within 10 % in one of three tries, since other work may come and go on this machine and since the
+# moment when state and files lie side by side is short. With the model AR_REAL_MODEL the same of the first
+# two blocks of that. Exit 77 = skipped.
 set -u
 . "$(dirname "$0")/peak_memory.sh"
 program=$1
@@ -49,11 +50,12 @@ compare() {
         [ -z "$(ls -d o* 2>/dev/null)" ] || { echo "WRONG $name: a plan wrote"; failed=1; }
         watch_disk "$program" quantize "$@" -o o.out --device "$device" --json ||
             { cat run.err; echo "WRONG $name: exit $?"; failed=1; return; }
-        local said took
+        local said took disk
         said=$(figure plan.json seconds) took=$(figure run.json seconds)
-        echo "$name: $said s expected, $took s"
-        within 0.3 "$said" "$took" && break
-        [ $try != 3 ] || { echo "WRONG $name: time"; failed=1; }
+        disk=$(figure plan.json disk_high_water)
+        echo "$name: $said s expected, $took s; $disk bytes of disk expected, $peak_disk"
+        within 0.3 "$said" "$took" && within 0.1 "$disk" "$peak_disk" && break
+        [ $try != 3 ] || { echo "WRONG $name: time or disk"; failed=1; }
     done
     local key
     for key in device_high_water host_high_water; do
@@ -61,18 +63,17 @@ compare() {
     done
     near "$name: the file" 0.1 "$(sed -n 's/.*"bytes":[[:space:]]*\([0-9]*\).*/\1/p' plan.json)" \
         "$(sed -n 's/.*"bytes":[[:space:]]*\([0-9]*\).*/\1/p' run.json)"
-    near "$name: disk" 0.1 "$(figure plan.json disk_high_water)" "$peak_disk"
 }
 
-demo=("$root/examples/demo-model" --calib "$text" --samples 48)
-compare 'demo model' "${demo[@]}" --seqlen 128 --iters 40 --type q4_0
-compare 'two blocks' "${demo[@]}" --seqlen 128 --iters 40 --blocks 2 --type q4_1
-compare 'a folder' "${demo[@]}" --seqlen 128 --iters 20 --format auto_round
+demo=("$root/examples/demo-model" --calib "$text" --samples 32)
+compare 'demo model' "${demo[@]}" --seqlen 64 --iters 24 --type q4_0
+compare 'two blocks' "${demo[@]}" --seqlen 64 --iters 24 --blocks 2 --type q4_1
+compare 'a folder' "${demo[@]}" --seqlen 64 --iters 16 --format auto_round
 compare 'little memory' "${demo[@]}" --seqlen 256 --iters 6 --blocks 1 --vram 34M
 grep -q '"micro_batches":[[:space:]]*4,' plan.json || { echo 'WRONG: expected a step in 4 parts'; failed=1; }
-compare 'drawn samples' "$root/examples/demo-model" --samples 64 --seqlen 128 --iters 20
+compare 'drawn samples' "$root/examples/demo-model" --samples 32 --seqlen 64 --iters 16
 if [ -n "${AR_REAL_MODEL:-}" ]; then
-    compare 'real model' "$AR_REAL_MODEL" --calib "$text" --samples 24 --seqlen 128 --iters 20 --blocks 2 \
+    compare 'real model' "$AR_REAL_MODEL" --calib "$text" --samples 24 --seqlen 128 --iters 16 --blocks 2 \
         --type q4_0
 fi
 exit $failed

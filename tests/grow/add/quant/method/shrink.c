@@ -1,4 +1,5 @@
 /* shrink: round to nearest within a share of every group's range; what lies outside is clipped. */
+#include "measure.h"
 #include "methods.h"
 #include <stdlib.h>
 
@@ -41,15 +42,27 @@ static ar_status shrink_unit(ar_block_report *report, float *history, const ar__
     return AR_OK;
 }
 
+static ar__tune_desc describe(const ar_quant_desc *desc, ar_method_options *options) {
+    ar_method_options_init(options, &ar__method_shrink);
+    if (desc->options) *options = *desc->options;
+    return (ar__tune_desc){
+        .scheme = desc->scheme, .choose = desc->choose, .choose_ctx = desc->choose_ctx, .options = options};
+}
+
 static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
     ar_method_options options;
+    ar__tune_desc walk = describe(desc, &options);
     (void)samples;
-    ar_method_options_init(&options, &ar__method_shrink);
-    if (desc->options) options = *desc->options;
-    ar__tune_desc walk = {
-        .scheme = desc->scheme, .choose = desc->choose, .choose_ctx = desc->choose_ctx, .options = &options};
     return ar__walk_blocks(model, device, NULL, &walk, sink, observer, shrink_unit);
+}
+
+static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
+                         const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer) {
+    ar_method_options options;
+    ar__tune_desc walk = describe(desc, &options);
+    (void)samples;
+    return ar__measure(cost, model, device, NULL, &walk, shrink_unit, observer);
 }
 
 static const ar_stored_option stored[] = {{"shrink", "shrink_factor"}, {NULL, NULL}};
@@ -57,6 +70,7 @@ static const ar_stored_option stored[] = {{"shrink", "shrink_factor"}, {NULL, NU
 const ar_method ar__method_shrink = {.name = "shrink",
                                      .help = "round to nearest in a share of the range",
                                      .run = run,
+                                     .measure = measure,
                                      .needs = AR_NEEDS_NOTHING,
                                      .options = rows,
                                      .option_count = 1,
