@@ -28,6 +28,10 @@ static ar_status write_folder(const char *path, const ar_write_source *src) {
     return ar__packed_write(path, src, &nibbles);
 }
 
+static ar_status size(ar_output_size *to, const ar_write_source *src) {
+    return ar__packed_size(to, src, &nibbles);
+}
+
 static ar_status read(ar_packed_config *c, const ar_json *q) {
     c->packing = &packing;
     c->method = "nibbles";
@@ -42,4 +46,5 @@ const ar_format ar__format_nibbles = {.name = "nibbles",
                                       .verify = ar__packed_verify,
                                       .accepts = ar__packed_accepts_linears,
                                       .quant_method = "nibbles",
-                                      .read_config = read};
+                                      .read_config = read,
+                                      .size = size};
