@@ -18,6 +18,14 @@ ar_status ar__check_scales(const ar_block_weights *weights, const bool *skip, co
 ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range,
                          const ar_fq_state *st, const ar_fq_desc *fq);
 
+/* ---- recompute.c ---- */
+
+/* Computes the first, the last and a row between of q again on the host and compares: within f32's roundings.
+ * Arguments as ar__read_codes has them, range never NULL for double-quantized structures. The null device is
+ * not asked. Errors: CHECK names the row and column; the device's, MEMORY. */
+ar_status ar__recompute(const ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range,
+                        const ar_fq_state *st, const ar_fq_desc *fq);
+
 /* ---- block.c ---- */
 
 /* A device tensor full of zeros. */

@@ -60,14 +60,15 @@ ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, c
     AR_GO(ar_tensor_read(codes, words, 0, word_count));
     AR_GO(ar_tensor_read(sz, host, 0, groups * 4));
     for (int64_t i = 0; i < elems; i++) q->codes[i] = (uint8_t)(words[i / 4] >> (8 * (i % 4)));
-    if (!super) {
+    if (super) {
+        start = ar__alloc((size_t)groups, 4 * sizeof *start);
+        if (!start) AR_GO(AR_ERR_MEMORY);
+        AR_GO(ar_tensor_read(made ? made : range, start, 0, groups * 4));
+        take_super(q, host, start);
+    } else {
         take_plain(q, host);
-        goto done;
     }
-    start = ar__alloc((size_t)groups, 4 * sizeof *start);
-    if (!start) AR_GO(AR_ERR_MEMORY);
-    AR_GO(ar_tensor_read(made ? made : range, start, 0, groups * 4));
-    take_super(q, host, start);
+    AR_GO(ar__recompute(q, device, W, made ? made : range, st, fq));
 done:
     free(host);
     free(start);

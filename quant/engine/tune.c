@@ -417,6 +417,17 @@ static ar_status fill_report(tuner *t, ar_block_report *report, float *history) 
     return AR_OK;
 }
 
+/* Losses were finite, so one of them is the least: a device says so unless it does not compute. */
+static ar_status check_best(const tuner *t, const ar_block_report *r) {
+    bool chosen = t->select != AR_SELECT_LAST;
+    if ((!chosen || isfinite(r->loss_best)) && isfinite(r->heldout_best) && r->best_step >= 0) return AR_OK;
+    return ar__fail(
+        AR_ERR_CHECK,
+        "%s: found a best loss of %g, held out %g, at step %d, expected finite losses and a step of "
+        "0 to %d: the device computes wrongly",
+        t->first->name, r->loss_best, r->heldout_best, (int)r->best_step, (int)t->iters);
+}
+
 ar_status ar__tune(ar_block_report *report, float *history, const ar__tune_unit *unit, const ar__goal *goal,
                    ar_device *device, const ar__tune_desc *desc, const ar_observer *observer) {
     ar_status status = AR_OK;
@@ -439,6 +450,7 @@ ar_status ar__tune(ar_block_report *report, float *history, const ar__tune_unit 
         AR_GO(prepare_within_budget(&t));
         AR_GO(desc->probe ? run_probe(&t, observer) : run_steps(&t, history, observer));
         AR_GO(fill_report(&t, report, history));
+        AR_GO(check_best(&t, report));
     } else {
         AR_GO(make_sites(&t));
         AR_GO(run_start(&t));
