@@ -73,69 +73,70 @@ typedef struct refusal {
     const char *first, *second; /* both are in the text */
 } refusal;
 
+static const refusal refusals[] = {
+    {{"gptq", NULL, 5, 0, -1, false}, "gptq", "5 bits"},
+    {{"auto_round", NULL, 7, 0, -1, false}, "auto_round", "7 bits"},
+    {{"fake,gptq", NULL, 6, 0, -1, false}, "gptq", "6 bits"},
+    {{"gptq", NULL, 9, 0, -1, false}, "bits", "found 9"},
+    {{"gptq", NULL, -4, 0, -1, false}, "bits", "found -4"},
+    {{"gptq", NULL, 1, 0, -1, false}, "bits", "found 1"},
+    {{"gptq", NULL, 4, 8, -1, false}, "gptq", "groups of 8"},
+    {{"auto_round", NULL, 4, 15, -1, false}, "auto_round", "groups of 15"},
+    {{"gptq", NULL, 4, -2, -1, false}, "group", "found -2"},
+    {{"awq1", NULL, 0, 0, -1, false}, "awq1", "compressed_tensors"},
+    {{"awq", NULL, 8, 0, -1, false}, "awq", "8 bits"},
+    {{"auto_round_awq", NULL, 3, 0, -1, false}, "auto_round_awq", "3 bits"},
+    {{"awq,compressed_tensors", NULL, 8, 0, -1, false}, "format awq", "8 bits"},
+    {{"compressed_tensors", NULL, 3, 0, -1, false}, "compressed_tensors", "3 bits"},
+    {{"gptq_v2", NULL, 5, 0, -1, false}, "gptq_v2", "5 bits"},
+    {{"awq", NULL, 4, 8, -1, false}, "awq", "groups of 8"},
+    {{"gguf,awq", "q4_1", 0, 0, 0, false}, "gguf", "awq"},
+    {{"GPTQ", NULL, 0, 0, -1, false}, "'GPTQ'", "gptq"},
+    {{"gpt", NULL, 0, 0, -1, false}, "'gpt'", "gptq"},
+    {{"", NULL, 0, 0, -1, false}, "format", "found nothing"},
+    {{",gptq", NULL, 0, 0, -1, false}, "format", "found ''"},
+    {{"gptq,,fake", NULL, 0, 0, -1, false}, "format", "found ''"},
+    {{"gptq,gptq", NULL, 0, 0, -1, false}, "gptq", "twice"},
+    {{"gptq,fake,gptq", NULL, 0, 0, -1, false}, "gptq", "twice"},
+    {{"auto_round", "q4_0", 0, 0, -1, false}, "type q4_0", "auto_round"},
+    {{"gptq", NULL, 3, 0, -1, true}, "widening", "gguf"},
+    {{"gguf", "q7_k", 0, 0, -1, false}, "type", "q7_k"},
+    {{"gguf", "q4_k_m", 4, 0, -1, false}, "q4_k_m", "no effect"},
+    {{"gguf", "q6_k", 0, 32, -1, false}, "q6_k", "no effect"},
+    {{"gguf", "q2_k", 0, 0, 0, false}, "q2_k", "no effect"},
+    {{"gguf,gptq", "q4_k_m", 0, 0, -1, false}, "gptq", "q4_k_m"},
+    {{"gguf", "q5_0", 4, 0, -1, false}, "q5_0", "widened"},
+    {{"gguf", "bf16", 5, 0, -1, false}, "bf16", "no effect"},
+    {{"gguf", NULL, 4, 48, -1, false}, "gguf", "groups of 48"},
+    {{"gguf,fake", "q4_1", 0, 16, -1, false}, "gguf", "groups of 16"},
+    {{"gguf", "q4_0", 3, 0, -1, false}, "q4_0", "found 3"},
+    {{"gguf", NULL, 3, 0, -1, false}, "q4_0", "found 3"},
+    {{"gguf", "q4_0", 8, 0, -1, true}, "q4_0", "found 8"},
+    {{"gguf", "q4_0", 4, 0, -1, true}, "widening", "q4_0"},
+    {{"gguf", NULL, 6, 0, 0, false}, "gguf", "6 bits, asymmetric"},
+    {{"gguf", "q8_0", 0, 0, 0, false}, "q8_0", "found asymmetric"},
+    {{"gguf", "q4_0", 0, 0, 0, false}, "q4_0", "found asymmetric"},
+    {{"gguf", "q4_1", 0, 0, 1, false}, "q4_1", "found symmetric"},
+    {{"gguf,gptq", "q4_1", 0, 0, 0, false}, "gguf", "gptq"},
+    {{"auto_round,gguf", "q4_1", 0, 0, -1, false}, "auto_round", "gguf"},
+    {{"gguf", "f16", 4, 0, -1, false}, "f16", "no effect"},
+    {{"gguf", "f32", 0, 32, -1, false}, "f32", "no effect"},
+    {{"gguf", "f16", 0, 0, 1, false}, "f16", "no effect"},
+    {{"gguf,gptq", "f16", 0, 0, -1, false}, "gptq", "type f16"},
+    {{"fake,gguf", "f32", 0, 0, -1, false}, "fake", "type f32"},
+};
+
 static void what_cannot_agree_is_named(void **state) {
     (void)state;
-    const refusal cases[] = {
-        {{"gptq", NULL, 5, 0, -1, false}, "gptq", "5 bits"},
-        {{"auto_round", NULL, 7, 0, -1, false}, "auto_round", "7 bits"},
-        {{"fake,gptq", NULL, 6, 0, -1, false}, "gptq", "6 bits"},
-        {{"gptq", NULL, 9, 0, -1, false}, "bits", "found 9"},
-        {{"gptq", NULL, -4, 0, -1, false}, "bits", "found -4"},
-        {{"gptq", NULL, 1, 0, -1, false}, "bits", "found 1"},
-        {{"gptq", NULL, 4, 8, -1, false}, "gptq", "groups of 8"},
-        {{"auto_round", NULL, 4, 15, -1, false}, "auto_round", "groups of 15"},
-        {{"gptq", NULL, 4, -2, -1, false}, "group", "found -2"},
-        {{"awq1", NULL, 0, 0, -1, false}, "awq1", "compressed_tensors"},
-        {{"awq", NULL, 8, 0, -1, false}, "awq", "8 bits"},
-        {{"auto_round_awq", NULL, 3, 0, -1, false}, "auto_round_awq", "3 bits"},
-        {{"awq,compressed_tensors", NULL, 8, 0, -1, false}, "format awq", "8 bits"},
-        {{"compressed_tensors", NULL, 3, 0, -1, false}, "compressed_tensors", "3 bits"},
-        {{"gptq_v2", NULL, 5, 0, -1, false}, "gptq_v2", "5 bits"},
-        {{"awq", NULL, 4, 8, -1, false}, "awq", "groups of 8"},
-        {{"gguf,awq", "q4_1", 0, 0, 0, false}, "gguf", "awq"},
-        {{"GPTQ", NULL, 0, 0, -1, false}, "'GPTQ'", "gptq"},
-        {{"gpt", NULL, 0, 0, -1, false}, "'gpt'", "gptq"},
-        {{"", NULL, 0, 0, -1, false}, "format", "found nothing"},
-        {{",gptq", NULL, 0, 0, -1, false}, "format", "found ''"},
-        {{"gptq,,fake", NULL, 0, 0, -1, false}, "format", "found ''"},
-        {{"gptq,gptq", NULL, 0, 0, -1, false}, "gptq", "twice"},
-        {{"gptq,fake,gptq", NULL, 0, 0, -1, false}, "gptq", "twice"},
-        {{"auto_round", "q4_0", 0, 0, -1, false}, "type q4_0", "auto_round"},
-        {{"gptq", NULL, 3, 0, -1, true}, "widening", "gguf"},
-        {{"gguf", "q7_k", 0, 0, -1, false}, "type", "q7_k"},
-        {{"gguf", "q4_k_m", 4, 0, -1, false}, "q4_k_m", "no effect"},
-        {{"gguf", "q6_k", 0, 32, -1, false}, "q6_k", "no effect"},
-        {{"gguf", "q2_k", 0, 0, 0, false}, "q2_k", "no effect"},
-        {{"gguf,gptq", "q4_k_m", 0, 0, -1, false}, "gptq", "q4_k_m"},
-        {{"gguf", "q5_0", 4, 0, -1, false}, "q5_0", "widened"},
-        {{"gguf", "bf16", 5, 0, -1, false}, "bf16", "no effect"},
-        {{"gguf", NULL, 4, 48, -1, false}, "gguf", "groups of 48"},
-        {{"gguf,fake", "q4_1", 0, 16, -1, false}, "gguf", "groups of 16"},
-        {{"gguf", "q4_0", 3, 0, -1, false}, "q4_0", "found 3"},
-        {{"gguf", NULL, 3, 0, -1, false}, "q4_0", "found 3"},
-        {{"gguf", "q4_0", 8, 0, -1, true}, "q4_0", "found 8"},
-        {{"gguf", "q4_0", 4, 0, -1, true}, "widening", "q4_0"},
-        {{"gguf", NULL, 6, 0, 0, false}, "gguf", "6 bits, asymmetric"},
-        {{"gguf", "q8_0", 0, 0, 0, false}, "q8_0", "found asymmetric"},
-        {{"gguf", "q4_0", 0, 0, 0, false}, "q4_0", "found asymmetric"},
-        {{"gguf", "q4_1", 0, 0, 1, false}, "q4_1", "found symmetric"},
-        {{"gguf,gptq", "q4_1", 0, 0, 0, false}, "gguf", "gptq"},
-        {{"auto_round,gguf", "q4_1", 0, 0, -1, false}, "auto_round", "gguf"},
-        {{"gguf", "f16", 4, 0, -1, false}, "f16", "no effect"},
-        {{"gguf", "f32", 0, 32, -1, false}, "f32", "no effect"},
-        {{"gguf", "f16", 0, 0, 1, false}, "f16", "no effect"},
-        {{"gguf,gptq", "f16", 0, 0, -1, false}, "gptq", "type f16"},
-        {{"fake,gguf", "f32", 0, 0, -1, false}, "fake", "type f32"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         ar_output_plan p;
-        ar_status status = ar_output_plan_make(&p, &cases[i].request);
-        bool named =
-            status != AR_OK && strstr(ar_error(), cases[i].first) && strstr(ar_error(), cases[i].second);
+        ar_status status = ar_output_plan_make(&p, &refusals[i].request);
+        bool named = status != AR_OK && strstr(ar_error(), refusals[i].first) &&
+                     strstr(ar_error(), refusals[i].second);
         assert_true(p.faults != 0 && p.faults < 1u << AR_REQUEST_FIELDS);
         if (status != AR_ERR_USAGE || !named)
-            fail_msg("case %zu (%s): found %d \"%s\", expected %s and %s", i, cases[i].request.formats,
-                     (int)status, status ? ar_error() : "ok", cases[i].first, cases[i].second);
+            fail_msg("case %zu (%s): found %d \"%s\", expected %s and %s", i, refusals[i].request.formats,
+                     (int)status, status ? ar_error() : "ok", refusals[i].first, refusals[i].second);
     }
 }
 
