@@ -148,7 +148,8 @@ typedef struct ar_open_model {
     ar_config config;
     ar_tokenizer *tokenizer;
     ar_weights weights;
-    ar_notes notes; /* for the user */
+    ar_notes notes;       /* for the user */
+    bool lacks_tokenizer; /* it has one in a form that is not read here */
     char *path;
     /* The chat template, malloc'ed, or NULL where there is none; NULL = as a folder keeps it. */
     ar_status (*read_template)(char **text, const char *path);
@@ -165,6 +166,7 @@ typedef struct ar_family {
     const char *name;                 /* the row in families.def */
     const char *model_types;          /* space-separated config.json model_type values: "llama mistral" */
     const char *architecture;         /* of config.json's "architectures": "LlamaForCausalLM" */
+    const char *tokenizer_class;      /* of folders that do not say it: "LlamaTokenizer" */
     const struct ar__names *names;    /* of the tensors outside its blocks, and where those begin */
     const struct ar__gguf_arch *gguf; /* what it is as a GGUF file; NULL = GGUF has no architecture for it */
     bool gguf_slides; /* of the families of one architecture: files with a window are this one's */

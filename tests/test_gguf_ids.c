@@ -103,6 +103,23 @@ static void what_gguf_cannot_say_is_remarked(void **state) {
     }
 }
 
+/* A file without a tokenizer is said to be one; where the model has one that is not read, none is written. */
+static void a_missing_tokenizer_is_said(void **state) {
+    (void)state;
+    gguf_source s;
+    ar_notes notes = {0};
+    gguf_write_folder(folder, &gguf_small);
+    gguf_open_source(&s, folder, NULL, (ar_output_request){.type = "q4_0", .sym = -1});
+    assert_ok(ar__format_gguf.remarks(&notes, &s.model, &s.plan));
+    assert_int_equal(notes.count, 1);
+    assert_non_null(strstr(notes.lines[0], "has no tokenizer"));
+    ar_notes_deinit(&notes);
+    assert_ok(ar__format_gguf.accepts(&s.model, &s.plan));
+    s.model.lacks_tokenizer = true;
+    assert_error(ar__format_gguf.accepts(&s.model, &s.plan), AR_ERR_UNSUPPORTED, "not read here");
+    gguf_close_source(&s);
+}
+
 static void remarks_survive_every_failed_allocation(void **state) {
     (void)state;
     gguf_source s;
@@ -125,7 +142,7 @@ static void remarks_survive_every_failed_allocation(void **state) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {T(what_gguf_can_say_is_not_remarked),
-                                       T(what_gguf_cannot_say_is_remarked),
+                                       T(what_gguf_cannot_say_is_remarked), T(a_missing_tokenizer_is_said),
                                        T(remarks_survive_every_failed_allocation)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,7 +150,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_device *device = NULL;
     AR_GO(ar_program_model(&m, argv[1], &common));
     if (!m->tokenizer)
-        AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path));
+        AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path));
     AR_GO(ar_program_device(&device, &common));
     AR_GO(o.chat ? ar_run_chat(m, device, &o, &common) : run_text(m, device, &o, &common));
 done:

@@ -17,6 +17,7 @@ static void write_config(ar_json *root, const ar_open_model *m) {
 const ar_family ar__family_mistral = {.name = "mistral",
                                       .model_types = "mistral",
                                       .architecture = "MistralForCausalLM",
+                                      .tokenizer_class = "LlamaTokenizer",
                                       .names = &ar__llama_names,
                                       .gguf = &ar__llama_gguf,
                                       .gguf_slides = true,

@@ -69,6 +69,7 @@ static const ar__names names = {
 const ar_family ar__family_opt = {.name = "opt",
                                   .model_types = "opt",
                                   .architecture = "OPTForCausalLM",
+                                  .tokenizer_class = "GPT2Tokenizer",
                                   .names = &names,
                                   .config = config,
                                   .block = block};

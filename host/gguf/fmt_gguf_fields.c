@@ -260,6 +260,11 @@ ar_status ar__gguf_accepts(const ar_open_model *m) {
         return ar__fail(AR_ERR_UNSUPPORTED,
                         "%s: found model family \"%s\", which GGUF has no architecture for", m->path,
                         c->family);
+    if (m->lacks_tokenizer)
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "%s: its tokenizer is in a form that is not read here, and the GGUF file would have "
+                        "none",
+                        m->path);
     if (!arch->has_rope_freqs && strcmp(c->rope_scaling.kind, "llama3") == 0)
         return ar__fail(AR_ERR_UNSUPPORTED, "%s: found llama3 rotary scaling, which GGUF's %s does not have",
                         m->path, arch->name);

@@ -244,7 +244,8 @@ ar_status ar__gguf_remarks(ar_notes *notes, const ar_open_model *m, const ar_out
     ar_tokenizer *file = NULL;
     char causes[400];
     ar_status status = AR_OK;
-    if (!m->tokenizer) return AR_OK;
+    if (!m->tokenizer)
+        return ar__note(notes, "%s: has no tokenizer: the GGUF file will have none either", m->path);
     AR_TRY(ar__gguf_tokenizer_as_written(&file, m, plan));
     c.file = file;
     if (file) AR_GO(compare_all(&c));

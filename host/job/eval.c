@@ -150,7 +150,7 @@ static ar_status make_lines(task *t, const ar_open_model *m, const char *text, s
 static ar_status make_task(task *t, const ar_open_model *m, const char *text, size_t bytes,
                            const ar_eval_desc *d) {
     if (!m->tokenizer)
-        return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected tokenizer.json", m->path);
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path);
     int32_t T = d->window > 0 ? d->window : d->protocol == AR_PROTOCOL_LINES ? m->model.max_tokens : 512;
     if (T > m->model.max_tokens) T = m->model.max_tokens;
     if (T < 2) return ar__fail(AR_ERR_USAGE, "window: found %d, expected at least 2", (int)T);

@@ -96,13 +96,14 @@ done:
     return status;
 }
 
-/* A model without tokenizer.json is legal: it has no tokenizer. */
+/* A model without a tokenizer is legal. */
 static ar_status open_tokenizer(ar_open_model *m) {
     char *path = NULL, *config_path = NULL;
     ar_status status;
-    AR_GO(ar_path_join(&path, m->path, "tokenizer.json"));
-    if (!ar_path_exists(path)) goto done;
-    AR_GO(ar_tokenizer_open(&m->tokenizer, path));
+    AR_GO(ar__tokenizer_open_folder(&m->tokenizer, &path, &m->notes, m->path,
+                                    ar__family_of(&m->config)->tokenizer_class));
+    m->lacks_tokenizer = path && !m->tokenizer;
+    if (!m->tokenizer) goto done;
     AR_GO(check_rows(m, path));
     AR_GO(ar_path_join(&config_path, m->path, "tokenizer_config.json"));
     AR_GO(read_special(m, config_path));

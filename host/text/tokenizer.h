@@ -12,6 +12,10 @@
  *   tokenizer_stages.c  tokenizer.json: normalizer, pre_tokenizer, decoder
  *   tokenizer_post.c    tokenizer.json: post_processor, what stands around a text
  *   tokenizer_build.c   the same object from GGUF's arrays
+ *   tokenizer_files.c   the tokenizer of a folder, whichever files it is in
+ *   tokenizer_spm.c     SentencePiece's model
+ *   tokenizer_gpt2.c    GPT-2's vocab.json and merges.txt
+ *   tokenizer_list.c    tokens on their way from those
  *   tokenizer_write.c   the object as a tokenizer.json
  *   tokenizer_utf8.c    UTF-8, the byte-level alphabet, growing text */
 #ifndef AR_TOKENIZER_H
@@ -213,6 +217,15 @@ void ar__bpe_deinit(ar__bpe *w); /* all but ids */
 ar_status ar__stages_parse(ar_tokenizer *t, const ar_json *root, const char *what);
 /* The post_processor, when all tokens are known. */
 ar_status ar__stages_parse_post(ar_tokenizer *t, const ar_json *root, const char *what);
+
+/* ---- tokenizer_files.c ---- */
+
+/* A folder's tokenizer, from tokenizer.json, tokenizer.model (SentencePiece BPE), or vocab.json with
+ * merges.txt (GPT-2's; class: whose pre-split, where tokenizer_config.json does not say). *path: the file
+ * that was taken, to be freed even after a failure, or NULL; *t = NULL where there is none, or, with a
+ * remark, none that is read here. */
+ar_status ar__tokenizer_open_folder(ar_tokenizer **t, char **path, ar_notes *notes, const char *folder,
+                                    const char *class);
 
 /* ---- tokenizer_write.c ---- */
 

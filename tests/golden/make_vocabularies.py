@@ -2,12 +2,14 @@
 """Writes vocabularies/: five vocabularies of the kinds that published models have, and what Hugging Face's
 tokenizers library (0.23.3) makes of tricky lines and of a whole text with them.
 
-    python3 make_vocabularies.py         needs tokenizers; ten seconds; the same bytes every time
+    python3 make_vocabularies.py      needs tokenizers, sentencepiece; ten seconds; the same bytes every time
 
   NAME.json          the tokenizer, about 800 tokens
   NAME.cases.json    lines: text, special (are added tokens looked for in it), ids, and what the ids decode
                      to, with special tokens and without;
                      whole: of the repository's LICENSE, the number of ids, how many are unk, their FNV-1a
+  spm.model          llama2's tokens as SentencePiece keeps them
+  spm.cases.json     the ids that SentencePiece (0.2.3) itself gives for the lines, and of LICENSE as above
 A merge is the most frequent pair, the first in order of text among equals, over the words of LICENSE and
 SAMPLE. make_tokenizers.py makes smaller ones with more odd settings.
 """
@@ -15,6 +17,8 @@ import collections
 import json
 import pathlib
 
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as pb
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -95,7 +99,7 @@ def byte_level(split, normalizer=None, ignore_merges=False, added=()):
     return t
 
 
-def sentencepiece(legacy):
+def metaspace(legacy):
     """With byte fallback; as Llama 2's folder has it, a mark before every stretch of text (legacy), or before
     the first word alone."""
     words = collections.Counter()
@@ -144,14 +148,42 @@ def write(name, t):
         '{"whole":' + whole + ',\n"lines":[\n' + ",\n".join(rows) + "\n]}\n")
 
 
+def write_sentencepiece(t):
+    """The vocabulary of a Tokenizer as tokenizer.model: a score for every token, that of its first merge."""
+    data = json.loads(t.to_str())["model"]
+    ranks = {}
+    for rank, (left, right) in enumerate(data["merges"]):
+        ranks.setdefault(left + right, rank)
+    kinds = {"<unk>": 2, "<s>": 3, "</s>": 3}
+    m = pb.ModelProto()
+    for token, i in sorted(data["vocab"].items(), key=lambda item: item[1]):
+        kind = kinds.get(token, 6 if 3 <= i < 259 else 1)
+        score = 0 if kind > 1 else -float(ranks.get(token, len(ranks) + i))
+        m.pieces.add(piece=token, score=score, type=kind)
+    m.trainer_spec.model_type = 2
+    m.trainer_spec.vocab_size = len(m.pieces)
+    m.trainer_spec.byte_fallback = True
+    m.normalizer_spec.name = "identity"
+    m.normalizer_spec.add_dummy_prefix = True
+    m.normalizer_spec.remove_extra_whitespaces = False
+    (OUT / "spm.model").write_bytes(m.SerializeToString(deterministic=True))
+    s = sentencepiece.SentencePieceProcessor(model_file=str(OUT / "spm.model"))
+    rows = [json.dumps({"text": text, "ids": s.encode(text)}, separators=(",", ":")) for text in LINES]
+    ids = s.encode(LICENSE)
+    whole = json.dumps({"count": len(ids), "unk": ids.count(0), "fnv": fnv(ids)})
+    text = '{"whole":' + whole + ',\n"lines":[\n' + ",\n".join(rows) + "\n]}\n"
+    (OUT / "spm.cases.json").write_text(text)
+
+
 def main():
     OUT.mkdir(exist_ok=True)
     write("gpt2", byte_level(None))
     write("llama3", byte_level(WORDS % "\\p{N}{1,3}", ignore_merges=True))
     write("qwen2", byte_level(WORDS % "\\p{N}", normalizers.NFC(),
                               added=[AddedToken("<tool>", normalized=False)]))
-    write("llama2", sentencepiece(legacy=True))
-    write("metaspace", sentencepiece(legacy=False))
+    write("llama2", metaspace(legacy=True))
+    write("metaspace", metaspace(legacy=False))
+    write_sentencepiece(metaspace(legacy=True))
 
 
 main()
