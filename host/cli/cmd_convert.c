@@ -4,6 +4,7 @@
 #include "workplace.h"
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct convert_options {
     const char *out, *type, *format;
@@ -16,15 +17,22 @@ static const char *own_type(const ar_open_model *m) {
     return strcmp(type, "F16") == 0 ? "f16" : strcmp(type, "BF16") == 0 ? "bf16" : "f32";
 }
 
+/* Whichever case it is written in. */
+static ar_status find_type(const char **type, const char *name) {
+    static const char *const types[] = {"f32", "f16", "bf16"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        *type = types[i];
+        if (strcasecmp(types[i], name) == 0) return AR_OK;
+    }
+    return ar__fail(AR_ERR_USAGE,
+                    "--type: found '%s', expected f32, f16 or bf16 (quantize writes the others)", name);
+}
+
 static ar_status make_plan(ar_output_plan *plan, const convert_options *o, const ar_open_model *m) {
     size_t n = strlen(o->out);
     bool gguf_name = n > 5 && strcmp(o->out + n - 5, ".gguf") == 0;
-    const char *type = o->type ? o->type : own_type(m), *format = o->format   ? o->format
-                                                                  : gguf_name ? "gguf"
-                                                                              : "hf";
-    if (strcmp(type, "f32") != 0 && strcmp(type, "f16") != 0 && strcmp(type, "bf16") != 0)
-        return ar__fail(AR_ERR_USAGE,
-                        "--type: found '%s', expected f32, f16 or bf16 (quantize writes the others)", type);
+    const char *format = o->format ? o->format : gguf_name ? "gguf" : "hf", *type;
+    AR_TRY(find_type(&type, o->type ? o->type : own_type(m)));
     const ar_format *f = ar_format_find(format);
     if (!f || !f->holds_floats)
         return ar__fail(AR_ERR_USAGE, "--format: found '%s', expected gguf or hf", format);

@@ -21,7 +21,7 @@ static const ar__gguf_mix mixes[] = {
 
 const ar__gguf_mix *ar__gguf_mix_find(const char *name) {
     for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++)
-        if (strcmp(mixes[i].name, name) == 0) return &mixes[i];
+        if (strcasecmp(mixes[i].name, name) == 0) return &mixes[i];
     return NULL;
 }
 
