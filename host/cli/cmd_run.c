@@ -5,13 +5,50 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MAX_PROMPT ((size_t)64 << 20)
 
 /* ---- one text ---- */
 
-/* -p, or what -f names. */
+/* A pipe or a file; a terminal or /dev/null gives no prompt. */
+static bool stdin_gives(void) {
+    struct stat info;
+    return fstat(0, &info) == 0 &&
+           (S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode) || S_ISSOCK(info.st_mode));
+}
+
+/* All of stdin but the newline at its end, which echo adds. */
+static ar_status read_stdin(char **text, size_t *bytes) {
+    size_t capacity = 1 << 16, used = 0;
+    char *buffer = ar__alloc(capacity, 1);
+    while (buffer) {
+        used += fread(buffer + used, 1, capacity - 1 - used, stdin);
+        if (used < capacity - 1) break;
+        char *grown = capacity < MAX_PROMPT ? ar__alloc(capacity * 2, 1) : NULL;
+        if (grown) memcpy(grown, buffer, used);
+        free(buffer);
+        if (capacity >= MAX_PROMPT)
+            return ar__fail(AR_ERR_FORMAT, "stdin: found more than %zu bytes, expected at most that",
+                            MAX_PROMPT);
+        buffer = grown;
+        capacity *= 2;
+    }
+    if (!buffer) return AR_ERR_MEMORY;
+    if (used > 0 && buffer[used - 1] == '\n') used--;
+    buffer[used] = '\0';
+    *text = buffer;
+    *bytes = used;
+    return AR_OK;
+}
+
+static bool from_stdin(const ar_run_options *o) {
+    return o->file ? strcmp(o->file, "-") == 0 : !o->prompt && stdin_gives();
+}
+
+/* TEXT, -p, what -f names, or what stdin gives. */
 static ar_status read_prompt(char **text, size_t *bytes, const ar_run_options *o) {
+    if (from_stdin(o)) return read_stdin(text, bytes);
     if (o->file) return ar_file_read_text(text, bytes, o->file, MAX_PROMPT);
     *bytes = o->prompt ? strlen(o->prompt) : 0;
     *text = ar__alloc(*bytes + 1, 1);
@@ -27,19 +64,22 @@ static ar_status encode_prompt(int32_t **ids, int64_t *count, const ar_open_mode
     size_t bytes = 0;
     *ids = NULL;
     AR_TRY(read_prompt(&text, &bytes, o));
-    ar_status status =
-        ar_program_name_text(ar_tokenizer_encode_text(m->tokenizer, ids, count, text, bytes, true),
-                             o->file ? o->file : "--prompt");
+    ar_status status = ar_program_name_text(
+        ar_tokenizer_encode_text(m->tokenizer, ids, count, text, bytes, true), from_stdin(o) ? "stdin"
+                                                                               : o->file     ? o->file
+                                                                                             : "--prompt");
     free(text);
     if (status == AR_OK && *count < 1)
-        status = ar__fail(AR_ERR_USAGE,
-                          "the model's texts do not begin with BOS: expected a prompt (-p TEXT or -f FILE)");
+        status =
+            ar__fail(AR_ERR_USAGE,
+                     "the model's texts do not begin with BOS: expected a prompt (TEXT, -p TEXT or -f FILE)");
     return status;
 }
 
 static ar_status print_json(const ar_generation *gen) {
     char *raw = NULL, *text = NULL;
     size_t bytes = 0;
+    static const char *const stops[] = {"end", "count", "context", "interrupt"};
     double tps = ar_tokens_per_s(gen->decoded, gen->decode_s);
     AR_TRY(ar_tokenizer_decode(gen->m->tokenizer, &raw, &bytes, gen->ids, gen->count, true, true));
     ar_status status = ar__utf8_repair(&text, raw, bytes); /* tokens may end or begin within a character */
@@ -50,6 +90,7 @@ static ar_status print_json(const ar_generation *gen) {
     cJSON_AddStringToObject(r, "text", text);
     cJSON_AddNumberToObject(r, "prompt_tokens", (double)gen->prompt_count);
     cJSON_AddNumberToObject(r, "context", ar_session_context(gen->session));
+    cJSON_AddStringToObject(r, "stop", stops[gen->stop]);
     cJSON_AddNumberToObject(r, "prefill_tps", ar_tokens_per_s(gen->prefilled, gen->prefill_s));
     cJSON_AddNumberToObject(r, "decode_tps", tps);
     cJSON_AddNumberToObject(r, "decode_gbs", 1e-9 * tps * (double)ar_session_weight_bytes(gen->session));
@@ -120,7 +161,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     const ar_option options[] = {
         {"--prompt|-p", AR_OPT_STRING, &o.prompt, "TEXT", "what to continue; with -i the first message", 0, 0,
          NULL},
-        {"--file|-f", AR_OPT_STRING, &o.file, "FILE", "the same from a file", 0, 0, NULL},
+        {"--file|-f", AR_OPT_STRING, &o.file, "FILE",
+         "the same from a file, - = stdin (so it is where stdin is a pipe)", 0, 0, NULL},
         {"--count|-n", AR_OPT_INT, &o.count, "N", "tokens to generate at most (128)", 1, 1 << 24, NULL},
         {"--context|-c", AR_OPT_INT, &o.context, "N",
          "tokens the caches hold (what is needed; -i: what fits)", 2, 1 << 24, NULL},
@@ -142,8 +184,10 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     };
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
-                         &positional, 1, 1));
+                         &positional, 1, 2));
     if (common.help) return AR_OK;
+    if (positional == 2 && o.prompt) return ar__fail(AR_ERR_USAGE, "TEXT and --prompt: expected one of them");
+    if (positional == 2) o.prompt = argv[2];
     AR_TRY(check_options(&o, &common, sampled));
     ar_status status = AR_OK;
     ar_open_model *m = NULL;
@@ -159,4 +203,5 @@ done:
     return status;
 }
 
-const ar_command ar__command_run = {"run", "generate text", "MODEL -p TEXT | -f FILE | -i [options]", run};
+const ar_command ar__command_run = {"run", "generate text", "MODEL [TEXT | -p TEXT | -f FILE | -i] [options]",
+                                    run};

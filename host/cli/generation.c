@@ -62,6 +62,7 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
     ar_text_stream stream = {.started = shown_from > 0};
     gen->prompt_count = gen->count;
     gen->decoded = 0;
+    gen->stop = end < gen->count + max_new ? AR_STOP_CONTEXT : AR_STOP_COUNT;
     double t0 = ar__now_s();
     AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
     gen->prefill_s = ar__now_s() - t0;
@@ -71,7 +72,9 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
     while (gen->count < end && !ar_program_interrupted()) {
         int32_t id;
         AR_TRY(choose(gen, &id));
-        if (ar_config_ends(&gen->m->config, id) || id == gen->turn_end) break;
+        bool ends = ar_config_ends(&gen->m->config, id) || id == gen->turn_end;
+        if (ends) gen->stop = AR_STOP_END;
+        if (ends) break;
         gen->ids[gen->count++] = id;
         AR_TRY(stream_id(gen, &stream, id));
         if (gen->count == end) break;
@@ -79,6 +82,7 @@ ar_status ar_generation_run(ar_generation *gen, int64_t max_new, int64_t shown_f
         AR_TRY(ar_session_logits(gen->session, gen->logits, gen->ids, gen->count));
         gen->decoded++;
     }
+    if (gen->count < end && ar_program_interrupted()) gen->stop = AR_STOP_INTERRUPT;
     gen->decode_s = ar__now_s() - t0;
     return stream_id(gen, &stream, -1);
 }
@@ -89,4 +93,10 @@ void ar_generation_report(const ar_generation *gen) {
     fprintf(stderr, "prefill %lld tokens, %.1f tokens/s; decode %lld tokens, %.1f tokens/s, %.2f GB/s\n",
             (long long)gen->prefilled, ar_tokens_per_s(gen->prefilled, gen->prefill_s),
             (long long)(gen->count - gen->prompt_count), tps, 1e-9 * tps * bytes);
+    if (gen->stop == AR_STOP_COUNT)
+        fprintf(stderr, "stopped after %lld tokens (-n N allows more)\n",
+                (long long)(gen->count - gen->prompt_count));
+    if (gen->stop == AR_STOP_CONTEXT)
+        fprintf(stderr, "stopped because the context of %d tokens is full (-c N, at most the model's %d)\n",
+                (int)ar_session_context(gen->session), (int)gen->m->model.max_tokens);
 }

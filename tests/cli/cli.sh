@@ -189,7 +189,7 @@ convert)
     run 5 quantize other -o o.gguf --method rtn --strict; says 'other ids for .* of .* texts, first for'
     [ -e o.gguf ] && die 'written all the same'
     run 0 convert other -o o.gguf; says 'note: other: as a GGUF file it gives other ids'
-    run 0 convert "$model" -o o.gguf --strict
+    run 0 convert "$model" -o o.gguf --strict --type BF16; grep -q ', bf16,' out || die 'not bf16'
     rm -r o.gguf other
     only again.gguf back err m.gguf out
     ;;
@@ -954,6 +954,24 @@ generate)
     printf 'ROMEO:' >prompt.txt
     run 0 run "$model" -f prompt.txt -n 12 --greedy -q; cmp out greedy ||
         die 'a prompt from a file gives another text'
+    # the prompt as an argument, and from stdin where that is a pipe or a file
+    run 0 run "$model" 'ROMEO:' -n 12 --greedy -q; cmp out greedy || die 'a prompt as an argument'
+    echo 'ROMEO:' | "$program" run "$model" -n 12 --greedy -q >out; cmp out greedy ||
+        die 'a prompt from a pipe'
+    run 0 run "$model" -n 12 --greedy -q <prompt.txt; cmp out greedy || die 'a prompt from a redirection'
+    run 0 run "$model" -n 12 --greedy -q -f - <prompt.txt; cmp out greedy || die 'a prompt from -'
+    printf 'a\377' | "$program" run "$model" -n 1 2>err; says 'stdin: byte 1: found 0xff'
+    run 0 run "$model" -n 3 --greedy -q </dev/null # no prompt: from BOS on
+    echo not this | "$program" run "$model" -p 'ROMEO:' -n 12 --greedy -q >out; cmp out greedy ||
+        die 'stdin beside -p'
+    run 2 run "$model" TEXT -p TEXT; says 'TEXT and --prompt'
+    run 2 run "$model" TEXT MORE
+    # why it stopped
+    run 0 run "$model" -p 'ROMEO:' -n 5 --greedy; says 'stopped after 5 tokens (-n N'
+    run 0 run "$model" -p 'ROMEO:' -n 50 -c 12 --greedy; says 'the context of 12 tokens is full'
+    run 0 run "$model" -p 'ROMEO:' -n 5 --greedy --json -q; grep -q '"stop":"count"' out || die 'no count'
+    run 0 run "$model" -p 'ROMEO:' -n 50 -c 12 --greedy --json -q; grep -q '"stop":"context"' out ||
+        die 'no context'
     run 0 run "$model" -p 'ROMEO:' -n 12 --top-k 1 -q; cmp out greedy ||
         die 'the most likely of one is not the most likely'
     run 0 run "$model" -p 'ROMEO:' -n 12 --greedy --repeat-penalty 5 -q; ! cmp -s out greedy ||
