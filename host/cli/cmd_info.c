@@ -1,6 +1,7 @@
-/* anyround info: tensors, types, sizes and configuration of any model we read, and what lies in a
+/* anyround info: tensors, types, sizes, configuration and metadata of any model we read, and what lies in a
  * .safetensors file by itself. */
 #include "fmt_packed.h"
+#include "info_metadata.h"
 #include "program.h"
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
@@ -71,6 +72,15 @@ static ar_status show_bare(const char *path, const ar_common *common, cJSON *lis
     ar_status status = ar_safetensors_open(&st, path);
     if (status == AR_OK && list) status = add_object(list, &o, &tensors, path);
     if (status == AR_OK && !list) printf("%s: a safetensors file\n", path);
+    if (status == AR_OK) {
+        cJSON *metadata = cJSON_CreateObject();
+        ar_info_add_safetensors(metadata, st);
+        if (!list && !common->quiet) ar_info_print_metadata(metadata);
+        if (list)
+            cJSON_AddItemToObject(o, "metadata", metadata);
+        else
+            cJSON_Delete(metadata);
+    }
     for (int64_t i = 0; status == AR_OK && i < ar_safetensors_count(st); i++) {
         const ar_st_tensor *t = ar_safetensors_at(st, i);
         if (list)
@@ -125,7 +135,7 @@ static int32_t sliding_count(const ar_config *c) {
 }
 
 static void print_text(const char *path, const ar_open_model *m, const ar_packed_config *packed,
-                       const ar_common *common) {
+                       const cJSON *metadata, const ar_common *common) {
     const ar_config *c = &m->config;
     contents sum = {0};
     int64_t count = m->weights.vtable->count(m->weights.impl);
@@ -136,6 +146,7 @@ static void print_text(const char *path, const ar_open_model *m, const ar_packed
     if (c->window > 0) printf(", window %d in %d layers", (int)c->window, (int)sliding_count(c));
     printf("\n");
     if (packed->json) print_packed(packed);
+    if (!common->quiet) ar_info_print_metadata(metadata);
     for (int64_t i = 0; i < count; i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
         print_tensor(&sum, w->name, w->type, w->dim_count, w->dims, w->file_bytes, common);
@@ -143,8 +154,9 @@ static void print_text(const char *path, const ar_open_model *m, const ar_packed
     print_sum(&sum);
 }
 
+/* Takes the metadata over. */
 static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m,
-                           const ar_packed_config *packed) {
+                           const ar_packed_config *packed, cJSON **metadata) {
     const ar_config *c = &m->config;
     cJSON *o = NULL, *tensors = NULL;
     AR_TRY(add_object(list, &o, &tensors, path));
@@ -156,6 +168,8 @@ static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m
     cJSON_AddNumberToObject(o, "window", c->window);
     cJSON_AddNumberToObject(o, "sliding_layers", sliding_count(c));
     if (packed->json) add_packed(o, packed);
+    cJSON_AddItemToObject(o, "metadata", *metadata);
+    *metadata = NULL;
     for (int64_t i = 0; i < m->weights.vtable->count(m->weights.impl); i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
         add_tensor(tensors, w->name, w->type, w->dim_count, w->dims, w->file_bytes);
@@ -166,10 +180,13 @@ static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m
 static ar_status show_model(const char *path, const ar_common *common, cJSON *list) {
     ar_open_model *m = NULL;
     ar_packed_config packed = {0};
+    cJSON *metadata = NULL;
     ar_status status = ar_program_model(&m, path, common);
     if (status == AR_OK) status = read_packed(&packed, m);
-    if (status == AR_OK && list) status = list_json(list, path, m, &packed);
-    if (status == AR_OK && !list) print_text(path, m, &packed, common);
+    if (status == AR_OK) status = ar_info_metadata(&metadata, m);
+    if (status == AR_OK && list) status = list_json(list, path, m, &packed, &metadata);
+    if (status == AR_OK && !list) print_text(path, m, &packed, metadata, common);
+    cJSON_Delete(metadata);
     ar__packed_config_close(&packed);
     ar_model_close(m);
     return status;
@@ -193,5 +210,6 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     return status;
 }
 
-const ar_command ar__command_info = {"info", "tensors, types, sizes and configuration of model files",
+const ar_command ar__command_info = {"info",
+                                     "tensors, types, sizes, configuration and metadata of model files",
                                      "MODEL|FILE.safetensors… [options]", run};

@@ -502,3 +502,9 @@ const char *ar_safetensors_metadata_at(const ar_safetensors *st, const char **va
     *value = st->metadata[i].value;
     return st->metadata[i].key;
 }
+
+const char *ar__safetensors_metadata_at(const ar_safetensors *st, int64_t i, const char **key) {
+    if (i < 0 || i >= st->metadata_count) return NULL;
+    *key = st->metadata[i].key;
+    return st->metadata[i].value;
+}

@@ -820,6 +820,16 @@ info)
     run 0 info packed/model.safetensors "$model"; grep -q 'q_proj.qweight *I32' out ||
         die 'no tensor of the bare file'
     run 0 info packed/model.safetensors --json; grep -q '"I32"' out || die 'no type in the JSON'
+    # what files say besides: config.json, __metadata__, GGUF's key-values
+    run 0 info "$model"; grep -q 'config.json: hidden_size  *[0-9]' out || die 'no config.json'
+    grep -q '__metadata__: format  *"pt"' out || die 'no __metadata__'
+    run 0 info packed/model.safetensors; grep -q '^  format  *"pt"$' out || die 'no metadata of the bare file'
+    run 0 convert "$model" -o m.gguf -q
+    run 0 info m.gguf; grep -q 'general.architecture  *"llama"' out || die 'no key-value'
+    grep -q 'tokenizer.ggml.tokens  *"[0-9]* texts"' out || die 'no length of a long list'
+    run 0 info m.gguf -q; grep -q general out && die 'metadata although quiet'
+    run 0 info m.gguf --json; grep -q '"general.architecture":.*"llama"' out || die 'no key-value in the JSON'
+    run 0 info "$model" --json; grep -q '"config.json":' out || die 'no config.json in the JSON'
     head -c 99 packed/model.safetensors >cut.safetensors
     run 3 info cut.safetensors; says 'cut.safetensors' ;;
 bench)

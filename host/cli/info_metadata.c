@@ -1,0 +1,183 @@
+/* anyround info: what a file says besides its tensors. GGUF's key-values; config.json and the safetensors'
+ * __metadata__ of a folder. Long lists are given by their length. */
+#include "info_metadata.h"
+#include "fmt_gguf.h"
+#include "fmt_safetensors.h"
+#include "tokenizer.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define LONG_LIST    32 /* elements; of longer ones only the number is told */
+#define CONFIG_BYTES ((size_t)16 << 20)
+#define SHOWN_BYTES  96 /* of a value, in text */
+
+/* ---- GGUF ---- */
+
+/* Text of a file, which may be any bytes. */
+static ar_status make_string(cJSON **made, const char *text, size_t bytes) {
+    char *repaired = NULL;
+    AR_TRY(ar__utf8_repair(&repaired, text, bytes));
+    *made = cJSON_CreateString(repaired);
+    free(repaired);
+    return *made ? AR_OK : AR_ERR_MEMORY;
+}
+
+static double load_int(const uint8_t *p, int32_t bytes, bool is_signed) {
+    uint64_t value = 0;
+    for (int32_t i = 0; i < bytes; i++) value |= (uint64_t)p[i] << 8 * i;
+    if (!is_signed) return (double)value;
+    int32_t unused = 64 - 8 * bytes;
+    return (double)((int64_t)(value << unused) >> unused);
+}
+
+static cJSON *make_scalar(ar__gguf_kind kind, const uint8_t *p) {
+    double wide;
+    switch (kind) {
+    case AR__GGUF_U8: return cJSON_CreateNumber(load_int(p, 1, false));
+    case AR__GGUF_I8: return cJSON_CreateNumber(load_int(p, 1, true));
+    case AR__GGUF_U16: return cJSON_CreateNumber(load_int(p, 2, false));
+    case AR__GGUF_I16: return cJSON_CreateNumber(load_int(p, 2, true));
+    case AR__GGUF_U32: return cJSON_CreateNumber(load_int(p, 4, false));
+    case AR__GGUF_I32: return cJSON_CreateNumber(load_int(p, 4, true));
+    case AR__GGUF_U64: return cJSON_CreateNumber(load_int(p, 8, false));
+    case AR__GGUF_I64: return cJSON_CreateNumber(load_int(p, 8, true));
+    case AR__GGUF_F32: return cJSON_CreateNumber((double)ar__gguf_load_f32(p));
+    case AR__GGUF_BOOL: return cJSON_CreateBool(p[0] != 0);
+    default: memcpy(&wide, p, sizeof wide); return cJSON_CreateNumber(wide);
+    }
+}
+
+static const char *kind_name(ar__gguf_kind kind) {
+    return kind == AR__GGUF_STRING                        ? "texts"
+           : kind == AR__GGUF_F32 || kind == AR__GGUF_F64 ? "real numbers"
+           : kind == AR__GGUF_BOOL                        ? "flags"
+                                                          : "integers";
+}
+
+static int32_t kind_bytes(ar__gguf_kind kind) {
+    switch (kind) {
+    case AR__GGUF_U8:
+    case AR__GGUF_I8:
+    case AR__GGUF_BOOL: return 1;
+    case AR__GGUF_U16:
+    case AR__GGUF_I16: return 2;
+    case AR__GGUF_U64:
+    case AR__GGUF_I64:
+    case AR__GGUF_F64: return 8;
+    default: return 4;
+    }
+}
+
+static ar_status make_list(cJSON **made, const ar__gguf_value *v) {
+    const uint8_t *p = v->data;
+    char text[64];
+    snprintf(text, sizeof text, "%llu %s", (unsigned long long)v->count, kind_name(v->element));
+    if (v->count > LONG_LIST) return make_string(made, text, strlen(text));
+    *made = cJSON_CreateArray();
+    for (uint64_t i = 0; i < v->count; i++) {
+        cJSON *item = NULL;
+        const char *string;
+        size_t bytes;
+        if (v->element == AR__GGUF_STRING) {
+            p = ar__gguf_string(&string, &bytes, p);
+            AR_TRY(make_string(&item, string, bytes));
+        } else {
+            item = make_scalar(v->element, p);
+            p += kind_bytes(v->element);
+        }
+        cJSON_AddItemToArray(*made, item);
+    }
+    return AR_OK;
+}
+
+static ar_status add_value(cJSON *o, const ar__gguf_value *v) {
+    cJSON *made = NULL;
+    char *key = NULL;
+    AR_TRY(ar__utf8_repair(&key, v->key, (size_t)v->key_bytes));
+    ar_status status = v->kind == AR__GGUF_ARRAY ? make_list(&made, v)
+                       : v->kind == AR__GGUF_STRING
+                           ? make_string(&made, (const char *)v->data, (size_t)v->count)
+                           : AR_OK;
+    if (status == AR_OK && !made) made = make_scalar(v->kind, v->data);
+    cJSON_AddItemToObject(o, key, made);
+    free(key);
+    return status;
+}
+
+static ar_status add_gguf(cJSON *o, const char *path) {
+    ar_file file = {0};
+    ar__gguf g = {0};
+    ar_status status;
+    AR_TRY(ar_file_open(&file, path));
+    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
+    for (int64_t i = 0; i < g.value_count; i++) AR_GO(add_value(o, &g.values[i]));
+done:
+    ar__gguf_deinit(&g);
+    ar_file_close(&file);
+    return status;
+}
+
+/* ---- folders and safetensors ---- */
+
+void ar_info_add_safetensors(cJSON *o, const ar_safetensors *st) {
+    const char *key, *value;
+    for (int64_t i = 0; (value = ar__safetensors_metadata_at(st, i, &key)) != NULL; i++)
+        if (!cJSON_HasObjectItem(o, key)) cJSON_AddStringToObject(o, key, value);
+}
+
+static ar_status add_folder(cJSON *o, const ar_open_model *m) {
+    char *path = NULL;
+    ar_json *config = NULL;
+    ar_safetensors *st = NULL;
+    ar_status status;
+    AR_GO(ar_path_join(&path, m->path, "config.json"));
+    AR_GO(ar_json_open(&config, path, CONFIG_BYTES));
+    cJSON_AddItemToObject(o, "config.json", config);
+    free(path);
+    AR_GO(ar_path_join(&path, m->path, "model.safetensors"));
+    if (!ar_path_exists(path)) {
+        free(path);
+        AR_GO(ar_path_join(&path, m->path, "model.safetensors.index.json"));
+    }
+    AR_GO(ar_safetensors_open(&st, path));
+    ar_info_add_safetensors(cJSON_AddObjectToObject(o, "__metadata__"), st);
+done:
+    ar_safetensors_close(st);
+    free(path);
+    return status;
+}
+
+ar_status ar_info_metadata(cJSON **made, const ar_open_model *m) {
+    *made = cJSON_CreateObject();
+    if (!*made) return AR_ERR_MEMORY;
+    return ar_path_is_dir(m->path) ? add_folder(*made, m) : add_gguf(*made, m->path);
+}
+
+/* ---- as text ---- */
+
+/* One line, cut. */
+static void print_value(const char *prefix, const cJSON *item) {
+    char *text = cJSON_PrintUnformatted(item), name[160];
+    snprintf(name, sizeof name, "%s%s", prefix, item->string ? item->string : "");
+    for (char *p = name; *p; p++)
+        if ((unsigned char)*p < 0x20) *p = '?';
+    size_t bytes = text ? strlen(text) : 0, shown = bytes;
+    if (shown > SHOWN_BYTES) {
+        shown = SHOWN_BYTES;
+        while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) shown--; /* not within a character */
+    }
+    printf("  %-52s %.*s%s\n", name, (int)shown, text ? text : "", shown < bytes ? "..." : "");
+    cJSON_free(text);
+}
+
+void ar_info_print_metadata(const cJSON *o) {
+    for (const cJSON *item = o->child; item; item = item->next) {
+        if (!cJSON_IsObject(item)) {
+            print_value("", item);
+            continue;
+        }
+        char prefix[80];
+        snprintf(prefix, sizeof prefix, "%s: ", item->string);
+        for (const cJSON *inner = item->child; inner; inner = inner->next) print_value(prefix, inner);
+    }
+}
