@@ -127,7 +127,7 @@ typedef struct ar_config {
         int32_t original_tokens;
         float attention, short_factors[AR_MAX_FACTORS], long_factors[AR_MAX_FACTORS];
     } rope_scaling;
-    int32_t bos, eos; /* -1 = none */
+    int32_t bos, eos, pad; /* -1 = none */
     /* Whichever of these comes ends a text: the ids of config.json, of a folder's generation_config.json and
      * tokenizer_config.json, GGUF's eos, eot and eom; without repetition, eos among them. */
     int32_t ends[AR_MAX_ENDS], end_count;
@@ -153,6 +153,8 @@ typedef struct ar_open_model {
     char *path;
     /* The chat template, malloc'ed, or NULL where there is none; NULL = as a folder keeps it. */
     ar_status (*read_template)(char **text, const char *path);
+    /* Its name or licence as its file keeps them, likewise; NULL = it is a folder. */
+    ar_status (*read_general)(char **text, const char *path, const char *name);
 } ar_open_model;
 ar_status ar_model_open(ar_open_model **m, const char *path);
 void ar_model_close(ar_open_model *m);

@@ -54,20 +54,6 @@ static const char *kind_name(ar__gguf_kind kind) {
                                                           : "integers";
 }
 
-static int32_t kind_bytes(ar__gguf_kind kind) {
-    switch (kind) {
-    case AR__GGUF_U8:
-    case AR__GGUF_I8:
-    case AR__GGUF_BOOL: return 1;
-    case AR__GGUF_U16:
-    case AR__GGUF_I16: return 2;
-    case AR__GGUF_U64:
-    case AR__GGUF_I64:
-    case AR__GGUF_F64: return 8;
-    default: return 4;
-    }
-}
-
 static ar_status make_list(cJSON **made, const ar__gguf_value *v) {
     const uint8_t *p = v->data;
     char text[64];
@@ -83,7 +69,7 @@ static ar_status make_list(cJSON **made, const ar__gguf_value *v) {
             AR_TRY(make_string(&item, string, bytes));
         } else {
             item = make_scalar(v->element, p);
-            p += kind_bytes(v->element);
+            p += ar__gguf_kind_bytes(v->element);
         }
         cJSON_AddItemToArray(*made, item);
     }

@@ -316,6 +316,13 @@ static ar_status read_bos(ar_config *c, const ar_json *root, const char *what) {
     return read_token(&c->bos, item, "bos_token_id", c->vocab, what);
 }
 
+/* Nothing is computed with it, and ids beyond the vocabulary are common: none then. */
+static void read_pad(ar_config *c, const ar_json *root) {
+    const cJSON *item = ar_json_get(root, "pad_token_id");
+    double value = cJSON_IsNumber(item) ? item->valuedouble : -1;
+    c->pad = value >= 0 && value < (double)c->vocab ? (int32_t)value : -1;
+}
+
 ar_status ar__config_read_ends(ar_config *c, const ar_json *root, const char *what) {
     const cJSON *item = ar_json_get(root, "eos_token_id"), *one;
     int32_t id;
@@ -376,6 +383,7 @@ static ar_status read_config(ar_config *c, const ar_json *root, const char *what
     AR_TRY(family->config(c, root, what));
     AR_TRY(read_bos(c, root, what));
     c->eos = -1;
+    read_pad(c, root);
     return ar__config_read_ends(c, root, what);
 }
 

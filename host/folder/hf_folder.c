@@ -2,6 +2,7 @@
 #include "hf_folder.h"
 #include "family.h"
 #include "hf_make.h"
+#include "model_card.h"
 #include "place.h"
 #include "tokenizer.h"
 #include <math.h>
@@ -301,10 +302,21 @@ static ar_status read_config(ar_json **root, const folder *f) {
     return status;
 }
 
+/* The card is not copied, for it speaks of the source; its licence goes on. */
+static ar_status add_license(cJSON *root, const folder *f) {
+    ar_notes values = {0};
+    if (!ar_path_is_dir(f->src->model->path) || ar_json_get(root, "license")) return AR_OK;
+    AR_TRY(ar__card_read(&values, f->src->model->path, "license"));
+    if (values.count > 0) cJSON_AddStringToObject(root, "license", values.lines[0]);
+    ar_notes_deinit(&values);
+    return AR_OK;
+}
+
 static ar_status write_config(const folder *f) {
     ar_status status = AR_OK;
     ar_json *root = NULL;
     AR_GO(read_config(&root, f));
+    AR_GO(add_license(root, f));
     AR_GO(f->layout->config(root, f->src, f->layout->ctx));
     AR_GO(write_json(f->path, "config.json", root));
     const cJSON *quantization = ar_json_get(root, "quantization_config");
@@ -378,16 +390,6 @@ done:
     return status;
 }
 
-static const char *const copied[] = {"generation_config.json",
-                                     "tokenizer.json",
-                                     "tokenizer_config.json",
-                                     "special_tokens_map.json",
-                                     "added_tokens.json",
-                                     "vocab.json",
-                                     "merges.txt",
-                                     "tokenizer.model",
-                                     "chat_template.jinja"};
-
 static ar_status write_all(folder *f) {
     AR_TRY(plan_entries(f));
     for (int32_t s = 0; s < f->shards; s++) AR_TRY(write_shard(f, s));
@@ -425,7 +427,7 @@ static ar_status text_bytes(const folder *f, uint64_t *bytes) {
     const ar_open_model *m = f->src->model;
     char *text = NULL;
     *bytes += 2 * CONFIG_MORE + file_bytes(m->path, "config.json");
-    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) *bytes += file_bytes(m->path, copied[i]);
+    for (size_t i = 0; ar__hf_copied[i]; i++) *bytes += file_bytes(m->path, ar__hf_copied[i]);
     if (ar_path_is_dir(m->path) || !m->tokenizer) return AR_OK;
     AR_TRY(ar__tokenizer_write(&text, m->tokenizer));
     *bytes += strlen(text);

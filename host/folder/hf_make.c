@@ -40,6 +40,16 @@ static void list_families(char *out, size_t bytes) {
     }
 }
 
+/* What the source says of itself, for whoever makes a GGUF file of the folder again. */
+static ar_status add_general(cJSON *o, const ar_open_model *m, const char *key, const char *name) {
+    char *text = NULL;
+    if (!m->read_general) return AR_OK;
+    AR_TRY(m->read_general(&text, m->path, name));
+    if (text) cJSON_AddStringToObject(o, key, text);
+    free(text);
+    return AR_OK;
+}
+
 ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
     const ar_config *c = &m->config;
     const ar_family *family = ar__family_of(c);
@@ -58,11 +68,12 @@ ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
     add_id(o, "bos_token_id", c->bos);
     add_ends(o, c);
     /* where it is missing some take an id of their own vocabulary */
-    cJSON_AddNullToObject(o, "pad_token_id");
+    add_id(o, "pad_token_id", c->pad);
     cJSON_AddBoolToObject(o, "tie_word_embeddings", c->tied);
     cJSON_AddNumberToObject(o, "vocab_size", (double)c->vocab);
     family->write_config(o, m);
-    return AR_OK;
+    AR_TRY(add_general(o, m, "model_name", "name"));
+    return add_general(o, m, "license", "license");
 }
 
 static void add_token(cJSON *o, const char *key, const ar_tokenizer *t, int32_t id) {
@@ -86,6 +97,7 @@ ar_status ar__hf_make_tokenizer_config(cJSON **root, const ar_open_model *m) {
     add_token(o, "bos_token", t, ar_tokenizer_bos(t));
     add_token(o, "eos_token", t, ar_tokenizer_eos(t));
     add_token(o, "unk_token", t, ar_tokenizer_unk(t));
+    if (m->config.pad >= 0) add_token(o, "pad_token", t, m->config.pad);
     cJSON_AddBoolToObject(o, "clean_up_tokenization_spaces", false);
     cJSON_AddNumberToObject(o, "model_max_length", m->config.max_tokens);
     cJSON_AddStringToObject(o, "tokenizer_class", "PreTrainedTokenizerFast");

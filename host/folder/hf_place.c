@@ -19,6 +19,11 @@ const char *const ar__hf_copied[] = {"generation_config.json",
                                      "merges.txt",
                                      "tokenizer.model",
                                      "chat_template.jinja",
+                                     "LICENSE",
+                                     "LICENSE.txt",
+                                     "LICENSE.md",
+                                     "NOTICE",
+                                     "USE_POLICY.md",
                                      NULL};
 
 /* Is this the name of a file that we write into a folder? */

@@ -73,6 +73,8 @@ static const struct {
                            {"i32", 4}, {"f32", 4}, {"bool", 1}, {"string", 8}, {"array", 12},
                            {"u64", 8}, {"i64", 8}, {"f64", 8}};
 
+uint32_t ar__gguf_kind_bytes(ar__gguf_kind kind) { return kinds[kind].bytes; }
+
 static ar_status take_kind(cursor *c, ar__gguf_kind *kind, const char *field) {
     uint32_t id = 0;
     AR_TRY(take32(c, &id, field));

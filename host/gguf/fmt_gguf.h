@@ -103,6 +103,8 @@ ar_status ar__gguf_text(const char **text, size_t *bytes, const ar__gguf *g, con
 bool ar__gguf_text_is(const char *text, size_t bytes, const char *expected);
 /* *v = NULL when missing. */
 ar_status ar__gguf_array(const ar__gguf_value **v, const ar__gguf *g, const char *key, ar__gguf_kind element);
+/* Bytes of a number of that kind; the least of a text or an array. */
+uint32_t ar__gguf_kind_bytes(ar__gguf_kind kind);
 /* The string at p of an array of strings; returns where the next one is. */
 const uint8_t *ar__gguf_string(const char **text, size_t *bytes, const uint8_t *p);
 
@@ -259,6 +261,14 @@ ar_status ar__gguf_tokenizer_as_written(ar_tokenizer **t, const ar_open_model *m
 ar_status ar__gguf_remarks(ar_notes *notes, const ar_open_model *m, const ar_output_plan *plan);
 /* CHECK unless the tokenizer read back gives the ids that the one written gives. */
 ar_status ar__gguf_verify_tokenizer(const char *path, const ar_tokenizer *read, const ar_write_source *src);
+
+/* ---- fmt_gguf_general.c ---- */
+
+/* general.* of the model, but for what says how the file is made: another GGUF file's as they are; licence,
+ * languages and tags of a folder's card, name and licence of its config.json. */
+ar_status ar__gguf_put_general(ar__gguf_out *o, const ar_open_model *m);
+/* The file's text general.NAME, malloc'ed; NULL where there is none. Errors: IO, FORMAT, MEMORY. */
+ar_status ar__gguf_general(char **text, const char *path, const char *name);
 
 /* ---- fmt_gguf_template.c ---- */
 

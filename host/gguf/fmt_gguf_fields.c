@@ -8,23 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void ar__gguf_put(ar__gguf_out *o, const void *src, size_t bytes) {
-    if (o->status == AR_OK && o->w) o->status = ar_writer_write(o->w, src, bytes);
-    if (o->status == AR_OK && o->memory) o->status = ar__text_append(o->memory, src, bytes);
-    o->bytes += bytes;
-}
-
-void ar__gguf_put_int(ar__gguf_out *o, uint64_t value, int32_t bytes) {
-    uint8_t raw[8];
-    ar__gguf_store(raw, value, bytes);
-    ar__gguf_put(o, raw, (size_t)bytes);
-}
-
-void ar__gguf_put_string(ar__gguf_out *o, const char *text, size_t bytes) {
-    ar__gguf_put_int(o, bytes, 8);
-    ar__gguf_put(o, text, bytes);
-}
-
 static void put_f32(ar__gguf_out *o, float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -282,6 +265,8 @@ ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32
     field_u32(o, "general.alignment", AR__GGUF_ALIGNMENT);
     field_u32(o, "general.file_type", file_type);
     if (src->plan->scheme.bits <= 8) field_u32(o, "general.quantization_version", AR__GGUF_QUANT_VERSION);
+    AR_TRY(ar__gguf_put_general(o, src->model));
     put_config(o, arch, &src->model->config);
+    if (src->model->config.pad >= 0) field_u32(o, "tokenizer.ggml.padding_token_id", src->model->config.pad);
     return put_tokenizer(o, src->model);
 }

@@ -380,6 +380,7 @@ ar_status ar__gguf_config(ar_config *c, const ar__gguf *g, const ar__gguf_tensor
     if (rope->freqs) AR_TRY(read_llama3_scaling(c, g, rope->freqs));
     AR_TRY(read_longrope(c, k, g, rope));
     AR_TRY(read_special(&c->bos, &eos, &unk, g, c->vocab));
+    AR_TRY(read_token(&c->pad, g, "tokenizer.ggml.padding_token_id", -1, c->vocab));
     return read_ends(c, eos, g);
 }
 

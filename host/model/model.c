@@ -47,7 +47,7 @@ static ar_status special_id(int32_t *id, const ar_tokenizer *t, const ar_json *r
 }
 
 static ar_status read_special(ar_open_model *m, const char *path) {
-    int32_t bos = m->config.bos, eos = m->config.eos, unk = -1;
+    int32_t bos = m->config.bos, eos = m->config.eos, unk = -1, pad = m->config.pad;
     ar_json *root = NULL;
     ar_status status = AR_OK;
     if (ar_path_exists(path)) {
@@ -55,7 +55,9 @@ static ar_status read_special(ar_open_model *m, const char *path) {
         AR_GO(special_id(&bos, m->tokenizer, root, "bos_token", bos, path));
         AR_GO(special_id(&eos, m->tokenizer, root, "eos_token", eos, path));
         AR_GO(special_id(&unk, m->tokenizer, root, "unk_token", unk, path));
+        AR_GO(special_id(&pad, m->tokenizer, root, "pad_token", pad, path));
     }
+    m->config.pad = pad;
     ar_tokenizer_set_special(m->tokenizer, bos, eos, unk);
     AR_GO(ar_config_add_end(&m->config, ar_tokenizer_eos(m->tokenizer), path));
 done:
@@ -139,6 +141,7 @@ static ar_status open_path(ar_open_model *m) {
         return ar__fail(AR_ERR_IO, "%s: found nothing there, expected a model", m->path);
     AR_TRY(ar__file_is_gguf(&is_gguf, m->path));
     if (is_gguf) m->read_template = ar__gguf_template;
+    if (is_gguf) m->read_general = ar__gguf_general;
     if (is_gguf) return ar_weights_open_gguf(&m->weights, &m->config, &m->tokenizer, m->path);
     return ar__file_is_no_model(m->path);
 }
