@@ -1,6 +1,6 @@
 /* group_search: the grid w = S c - M of every group with the smallest sum H (S c - M - w)^2 over round to
  * nearest (docs/methods.md, search). Candidates in order, strict improvement.
- *   kind 0 sym (Cheng 2025, arXiv 2512.04746): m the entry of largest |w|, S = fp16(-m / k'),
+ *   kind 0 sym (SignRoundV2, arXiv 2512.04746): m the entry of largest |w|, S = fp16(-m / k'),
  *     M = S (Q + 1)/2, k' = 2.9 .. 1.1 by -0.01 for two bits, else k (0.25 + 0.0075 n), n = 0..200, k = (Q +
  *   1)/2
  *   kind 1 integer zero point, 2 fp16 minimum: lo = min(0, min w) and hi = max(0, max w) times 1, .95 .. .3

@@ -1,5 +1,5 @@
 /* Grids by search, and soft codes on them with their true gradient (docs/methods.md, search and soft codes;
- * the softmax over neighbouring codes is that of Panferov 2026, arXiv 2604.18556, without its noise).
+ * the softmax over neighbouring codes is that of GSQ, arXiv 2604.18556, without its noise).
  * Kernels: group_search, super_grid, soft_start, soft_forward(_any), soft_step(_any). */
 #include "op.h"
 #include <math.h>

@@ -14,6 +14,12 @@ typedef enum ar_loss {
 } ar_loss;
 typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE_I16 } ar_state_kind;
 
+/* What stands in the weights' place, and what it lowers: trainable.h, loss.h. */
+typedef struct ar__goal {
+    const struct ar__trainable *trainable;
+    const struct ar__loss *loss;
+} ar__goal;
+
 /* What a method makes of its options for the walk and the engine. */
 typedef struct ar__tune_desc {
     ar_scheme scheme; /* this and choose, spill: as in ar_quant_desc */
@@ -35,6 +41,7 @@ typedef struct ar__tune_desc {
     int32_t block_limit;              /* tune this many blocks (0 = all); the rest is rtn */
     uint32_t taps;                    /* ar_method.taps */
     const ar_method_options *options; /* for the method's own ar__block_method: the engine reads none */
+    const ar__goal *goal;             /* for the same; ar__tune is told its own */
     bool searches; /* the start is a search in every scheme: taps of double-quantized ones are for all */
     struct ar__probe *probe; /* NULL = tune */
 } ar__tune_desc;
@@ -61,12 +68,6 @@ typedef struct ar__tune_unit {
     const ar_chain *float_input; /* the float chain where `input` stands; NULL = input is that one */
     int32_t block_count;         /* the model's, for progress */
 } ar__tune_unit;
-
-/* What stands in the weights' place, and what it lowers: trainable.h, loss.h. */
-typedef struct ar__goal {
-    const struct ar__trainable *trainable;
-    const struct ar__loss *loss;
-} ar__goal;
 
 /* What a method does with a unit: fills the q of its tuned blocks, as ar__tune does. */
 typedef ar_status (*ar__block_method)(ar_block_report *report, float *history, const ar__tune_unit *unit,

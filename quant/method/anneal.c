@@ -1,5 +1,5 @@
 /* anneal: soft codes annealed to hard ones block by block along their true gradient (engine/soft.c; after
- * GSQ, Panferov et al., arXiv 2604.18556, without its noise), from a searched grid. The walk, the losses and
+ * GSQ, arXiv 2604.18556, without its noise), from a searched grid. The walk, the losses and
  * the selection are SignRound's; held-out samples see the nearest codes, so that no step is kept that is
  * worse than the start. */
 #include "loss.h"
@@ -11,32 +11,10 @@ static double lr_rule(const ar_method_options *o, const ar_scheme *scheme);
 static double scale_rule(const ar_method_options *o, const ar_scheme *scheme);
 
 static const ar_option_row rows[] = {
-    {.name = "iters",
-     .kind = AR_VALUE_INT,
-     .preset = 200,
-     .lo = 0,
-     .hi = 5792,
-     .value = "N",
-     .help = "steps per block (200); 0 = search",
-     .record = "iters",
-     .zero_is = "search"},
+    AR__ROW_ITERS("search"),
     AR__ROW_BATCH,
-    {.name = "lr",
-     .kind = AR_VALUE_REAL,
-     .lo = 1e-9,
-     .hi = 10,
-     .value = "X",
-     .help = "first step of a weight among the codes (by steps and tokens)",
-     .record = "lr",
-     .rule = lr_rule},
-    {.name = "minmax_lr",
-     .kind = AR_VALUE_REAL,
-     .lo = 1e-9,
-     .hi = 10,
-     .value = "X",
-     .help = "first step of the factors of scales (0.04/iters)",
-     .record = "minmax_lr",
-     .rule = scale_rule},
+    {AR__RATE("lr"), .help = "first step of a weight among the codes (by steps and tokens)", .rule = lr_rule},
+    {AR__RATE("minmax_lr"), .help = "first step of the factors of scales (0.04/iters)", .rule = scale_rule},
     {.name = "minmax", .preset = 1, .help = "tune codes only, not the scales", .record = "minmax"},
     AR__ROW_QUANTIZED_INPUT,
     AR__ROWS_OF_SELECTION(AR_LOSS_SHIFT, "shift"),
@@ -54,14 +32,6 @@ static const ar_recipe recipes[] = {
      "1000",
      {{"batch", 8, NULL}, {"iters", 1000, NULL}, {"seqlen", 2048, NULL}, {"samples", 512, NULL}}},
 };
-
-static const ar_stored_option stored[] = {{"iters", "iters"},
-                                          {"lr", "lr"},
-                                          {"minmax_lr", "minmax_lr"},
-                                          {"samples", "nsamples"},
-                                          {"seqlen", "seqlen"},
-                                          {"batch", "batch_size"},
-                                          {NULL, NULL}};
 
 /* The whole way a place may go, in codes: with more steps and tokens a step's sign is more often right.
  * Measured: docs/methods.md. */
@@ -84,34 +54,24 @@ static ar_status settle(ar_method_options *o, const ar_observer *observer) {
     return ar__tuning_settle(o, &desc, observer);
 }
 
-static ar_status tune_unit(ar_block_report *report, float *history, const ar__tune_unit *unit,
-                           ar_device *device, const ar__tune_desc *desc, const ar_observer *observer) {
-    const ar__goal goal = {&ar__trainable_soft, &ar__loss_block_mse};
-    return ar__tune(report, history, unit, &goal, device, desc, observer);
+static ar__tune_desc describe(const ar_method_options *o) {
+    ar__tune_desc desc = ar__tuning_describe(o);
+    if (!(desc.lr > 0.0f)) desc.lr = (float)lr_rule(o, NULL);
+    if (!(desc.minmax_lr > 0.0f)) desc.minmax_lr = (float)scale_rule(o, NULL);
+    desc.searches = true;
+    return desc;
 }
 
-static ar__tune_desc describe_run(const ar_quant_desc *desc) {
-    ar_method_options options;
-    ar_method_options_init(&options, &ar__method_anneal);
-    if (desc->options) options = *desc->options;
-    ar__tune_desc tune = ar__tuning_describe(&options);
-    if (!(tune.lr > 0.0f)) tune.lr = (float)lr_rule(&options, NULL);
-    if (!(tune.minmax_lr > 0.0f)) tune.minmax_lr = (float)scale_rule(&options, NULL);
-    tune.searches = true;
-    return tune;
-}
+static const ar__tuning tuning = {&ar__method_anneal, {&ar__trainable_soft, &ar__loss_block_mse}, describe};
 
 static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
-    ar__tune_desc tune = describe_run(desc);
-    return ar__tuning_run(&ar__method_anneal, &tune, tune_unit, model, device, samples, desc, sink, observer);
+    return ar__tuning_run(&tuning, model, device, samples, desc, sink, observer);
 }
 
 static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
                          const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer) {
-    ar__tune_desc tune = describe_run(desc);
-    return ar__tuning_measure(cost, &ar__method_anneal, &tune, tune_unit, model, device, samples, desc,
-                              observer);
+    return ar__tuning_measure(cost, &tuning, model, device, samples, desc, observer);
 }
 
 #define COUNT(list) ((int32_t)(sizeof(list) / sizeof *(list)))
@@ -126,5 +86,5 @@ const ar_method ar__method_anneal = {.name = "anneal",
                                      .recipes = recipes,
                                      .recipe_count = COUNT(recipes),
                                      .recipe = "default",
-                                     .stored = stored,
+                                     .stored = ar__tuning_stored,
                                      .settle = settle};

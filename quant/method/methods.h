@@ -14,6 +14,13 @@
         .name = "quantized_input", .preset = 1, .help = "feed blocks from the float chain",                  \
         .record = "quantized_input"                                                                          \
     }
+#define AR__ROW_ITERS(zero)                                                                                  \
+    {                                                                                                        \
+        .name = "iters", .kind = AR_VALUE_INT, .preset = 200, .lo = 0, .hi = 5792, .value = "N",             \
+        .help = "steps per block (200); 0 = " zero, .record = "iters", .zero_is = zero                       \
+    }
+/* .help and .rule follow. */
+#define AR__RATE(row) .name = row, .kind = AR_VALUE_REAL, .lo = 1e-9, .hi = 10, .value = "X", .record = row
 #define AR__ROW_BATCH                                                                                        \
     {                                                                                                        \
         .name = "batch", .kind = AR_VALUE_INT, .preset = 8, .lo = 1, .hi = 4096, .value = "N",               \
@@ -65,20 +72,27 @@
 
 /* In the order of ar_select and ar_loss, NULL behind. */
 extern const char *const ar__select_names[], *const ar__loss_names[];
+/* What files keep of them. */
+extern const ar_stored_option ar__tuning_stored[];
 
 /* Values of the rows above and of iters, lr, minmax_lr, minmax: 0 where a method has no such row. */
 ar__tune_desc ar__tuning_describe(const ar_method_options *o);
 /* Puts select, heldout, batch and loss to what they come to; tells of a given one that changes. Errors:
  * USAGE. */
 ar_status ar__tuning_settle(ar_method_options *o, const ar__tune_desc *desc, const ar_observer *observer);
-/* ar_method.run of a method whose blocks `unit` tunes under tune, a description of desc->options; what desc
- * has of its own is filled in. Errors: also ARG without samples. */
-ar_status ar__tuning_run(const ar_method *method, const ar__tune_desc *tune, ar__block_method unit,
-                         const ar_model *model, ar_device *device, const ar_samples *samples,
-                         const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer);
-/* ar_method.measure of one, of what ar__tuning_run would do. */
-ar_status ar__tuning_measure(ar_quant_cost *cost, const ar_method *method, const ar__tune_desc *tune,
-                             ar__block_method unit, const ar_model *model, ar_device *device,
-                             const ar_samples *samples, const ar_quant_desc *desc,
+/* A method of the engine: what it tunes, and what its options describe. */
+typedef struct ar__tuning {
+    const ar_method *method;
+    ar__goal goal;
+    ar__tune_desc (*describe)(const ar_method_options *o);
+} ar__tuning;
+/* Its ar_method.run; what desc has of its own is filled in, and where its options come to another method that
+ * is run. Errors: also ARG without samples. */
+ar_status ar__tuning_run(const ar__tuning *t, const ar_model *model, ar_device *device,
+                         const ar_samples *samples, const ar_quant_desc *desc, const ar_sink *sink,
+                         const ar_observer *observer);
+/* Its ar_method.measure. */
+ar_status ar__tuning_measure(ar_quant_cost *cost, const ar__tuning *t, const ar_model *model,
+                             ar_device *device, const ar_samples *samples, const ar_quant_desc *desc,
                              const ar_observer *observer);
 #endif

@@ -6,34 +6,22 @@
 
 static const ar_option_row rows[] = {AR__ROW_QUANTIZED_INPUT, AR__ROWS_OF_SAMPLES(128, 2048)};
 
-static ar_status search_unit(ar_block_report *report, float *history, const ar__tune_unit *unit,
-                             ar_device *device, const ar__tune_desc *desc, const ar_observer *observer) {
-    const ar__goal goal = {&ar__trainable_soft, &ar__loss_block_mse};
-    return ar__tune(report, history, unit, &goal, device, desc, observer);
+static ar__tune_desc describe(const ar_method_options *o) {
+    ar__tune_desc desc = ar__tuning_describe(o); /* no iters: the start is the result */
+    desc.searches = true;
+    return desc;
 }
 
-static ar__tune_desc describe_run(const ar_quant_desc *desc) {
-    ar_method_options options;
-    ar_method_options_init(&options, &ar__method_search);
-    if (desc->options) options = *desc->options;
-    ar__tune_desc tune = ar__tuning_describe(&options);
-    tune.iters = 0; /* the start is the result */
-    tune.searches = true;
-    return tune;
-}
+static const ar__tuning tuning = {&ar__method_search, {&ar__trainable_soft, &ar__loss_block_mse}, describe};
 
 static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
-    ar__tune_desc tune = describe_run(desc);
-    return ar__tuning_run(&ar__method_search, &tune, search_unit, model, device, samples, desc, sink,
-                          observer);
+    return ar__tuning_run(&tuning, model, device, samples, desc, sink, observer);
 }
 
 static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
                          const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer) {
-    ar__tune_desc tune = describe_run(desc);
-    return ar__tuning_measure(cost, &ar__method_search, &tune, search_unit, model, device, samples, desc,
-                              observer);
+    return ar__tuning_measure(cost, &tuning, model, device, samples, desc, observer);
 }
 
 #define COUNT(list) ((int32_t)(sizeof(list) / sizeof *(list)))

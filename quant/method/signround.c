@@ -21,31 +21,10 @@ static double lr_rule(const ar_method_options *o, const ar_scheme *scheme);
 static double minmax_lr_rule(const ar_method_options *o, const ar_scheme *scheme);
 
 static const ar_option_row rows[] = {
-    {.name = "iters",
-     .kind = AR_VALUE_INT,
-     .preset = 200,
-     .lo = 0,
-     .hi = 5792,
-     .value = "N",
-     .help = "steps per block (200); 0 = rtn",
-     .record = "iters",
-     .zero_is = "rtn"},
+    AR__ROW_ITERS("rtn"),
     AR__ROW_BATCH,
-    {.name = "lr",
-     .kind = AR_VALUE_REAL,
-     .lo = 1e-9,
-     .hi = 10,
-     .value = "X",
-     .help = "step size of rounding offsets (1/iters)",
-     .record = "lr",
-     .rule = lr_rule},
-    {.name = "minmax_lr",
-     .kind = AR_VALUE_REAL,
-     .lo = 1e-9,
-     .hi = 10,
-     .value = "X",
-     .help = "step size of the range coefficients (= lr; K types lr/16)",
-     .record = "minmax_lr",
+    {AR__RATE("lr"), .help = "step size of rounding offsets (1/iters)", .rule = lr_rule},
+    {AR__RATE("minmax_lr"), .help = "step size of the range coefficients (= lr; K types lr/16)",
      .rule = minmax_lr_rule},
     {.name = "minmax", .preset = 1, .help = "tune rounding only, not the ranges", .record = "minmax"},
     AR__ROW_QUANTIZED_INPUT,
@@ -81,14 +60,6 @@ static const ar_recipe recipes[] = {
      "1000",
      {{"batch", 8, NULL}, {"iters", 1000, NULL}, {"seqlen", 2048, NULL}, {"samples", 512, NULL}}},
 };
-
-static const ar_stored_option stored[] = {{"iters", "iters"},
-                                          {"lr", "lr"},
-                                          {"minmax_lr", "minmax_lr"},
-                                          {"samples", "nsamples"},
-                                          {"seqlen", "seqlen"},
-                                          {"batch", "batch_size"},
-                                          {NULL, NULL}};
 
 /* ---- options to the engine's description ---- */
 
@@ -129,32 +100,17 @@ static ar_status settle(ar_method_options *o, const ar_observer *observer) {
 
 /* ---- the run ---- */
 
-static ar_status tune_unit(ar_block_report *report, float *history, const ar__tune_unit *unit,
-                           ar_device *device, const ar__tune_desc *desc, const ar_observer *observer) {
-    const ar__goal goal = {&ar__trainable_rounding, &ar__loss_block_mse};
-    return ar__tune(report, history, unit, &goal, device, desc, observer);
-}
-
-static ar__tune_desc describe_run(const ar_quant_desc *desc) {
-    ar_method_options options;
-    ar_method_options_init(&options, &ar__method_signround);
-    if (desc->options) options = *desc->options;
-    ar__tune_desc tune = describe(&options);
-    return tune;
-}
+static const ar__tuning tuning = {
+    &ar__method_signround, {&ar__trainable_rounding, &ar__loss_block_mse}, describe};
 
 static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
-    ar__tune_desc tune = describe_run(desc);
-    return ar__tuning_run(&ar__method_signround, &tune, tune_unit, model, device, samples, desc, sink,
-                          observer);
+    return ar__tuning_run(&tuning, model, device, samples, desc, sink, observer);
 }
 
 static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
                          const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer) {
-    ar__tune_desc tune = describe_run(desc);
-    return ar__tuning_measure(cost, &ar__method_signround, &tune, tune_unit, model, device, samples, desc,
-                              observer);
+    return ar__tuning_measure(cost, &tuning, model, device, samples, desc, observer);
 }
 
 #define COUNT(list) ((int32_t)(sizeof(list) / sizeof *(list)))
@@ -169,5 +125,5 @@ const ar_method ar__method_signround = {.name = "signround",
                                         .recipes = recipes,
                                         .recipe_count = COUNT(recipes),
                                         .recipe = "default",
-                                        .stored = stored,
+                                        .stored = ar__tuning_stored,
                                         .settle = settle};

@@ -8,6 +8,14 @@ const char *const ar__select_names[] = {"heldout", "batch", "last", NULL}, *cons
                                                                                "plain", "root", "shift",
                                                                                "root+shift", NULL};
 
+const ar_stored_option ar__tuning_stored[] = {{"iters", "iters"},
+                                              {"lr", "lr"},
+                                              {"minmax_lr", "minmax_lr"},
+                                              {"samples", "nsamples"},
+                                              {"seqlen", "seqlen"},
+                                              {"batch", "batch_size"},
+                                              {NULL, NULL}};
+
 ar__tune_desc ar__tuning_describe(const ar_method_options *o) {
     return (ar__tune_desc){.iters = (int32_t)ar_method_options_get(o, "iters"),
                            .batch = (int32_t)ar_method_options_get(o, "batch"),
@@ -55,19 +63,25 @@ ar_status ar__tuning_settle(ar_method_options *o, const ar__tune_desc *desc, con
     return AR_OK;
 }
 
-/* *full = tune with what desc has of its own. *other: what is run instead, with *plain; or NULL. Without
- * steps a method is what the first of its rows is then. */
+static ar_status tune_unit(ar_block_report *report, float *history, const ar__tune_unit *unit,
+                           ar_device *device, const ar__tune_desc *desc, const ar_observer *observer) {
+    return ar__tune(report, history, unit, desc->goal, device, desc, observer);
+}
+
+/* *full: what the engine is told; or *other: the method that the options come to, run as `plain` says. */
 static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant_desc *plain,
-                          const ar_method *method, const ar__tune_desc *tune, const ar_samples *samples,
-                          const ar_quant_desc *desc) {
-    *other = desc->options ? ar_method_options_method(desc->options, NULL) : method;
+                          const ar__tuning *t, const ar_samples *samples, const ar_quant_desc *desc) {
+    ar_method_options options;
+    ar_method_options_init(&options, t->method);
+    if (desc->options) options = *desc->options;
+    const ar_method *method = ar_method_options_method(&options, NULL);
+    *other = method != t->method ? method : NULL;
     *plain = *desc;
     plain->options = NULL;
-    if (*other != method) return AR_OK;
-    *other = NULL;
+    if (*other) return AR_OK;
     if (!samples || samples->count < 1)
         return ar__fail(AR_ERR_ARG, "%s needs calibration samples: found none", method->name);
-    *full = *tune;
+    *full = t->describe(&options);
     full->scheme = desc->scheme;
     full->choose = desc->choose;
     full->choose_ctx = desc->choose_ctx;
@@ -75,28 +89,28 @@ static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant
     full->spill_above_bytes = desc->spill_above_bytes;
     full->taps = method->taps;
     full->options = desc->options;
+    full->goal = &t->goal;
     return AR_OK;
 }
 
-ar_status ar__tuning_run(const ar_method *method, const ar__tune_desc *tune, ar__block_method unit,
-                         const ar_model *model, ar_device *device, const ar_samples *samples,
-                         const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
+ar_status ar__tuning_run(const ar__tuning *t, const ar_model *model, ar_device *device,
+                         const ar_samples *samples, const ar_quant_desc *desc, const ar_sink *sink,
+                         const ar_observer *observer) {
     ar__tune_desc full;
     ar_quant_desc plain;
     const ar_method *other;
-    AR_TRY(complete(&full, &other, &plain, method, tune, samples, desc));
+    AR_TRY(complete(&full, &other, &plain, t, samples, desc));
     if (other) return other->run(model, device, samples, &plain, sink, observer);
-    return ar__walk_blocks(model, device, samples, &full, sink, observer, unit);
+    return ar__walk_blocks(model, device, samples, &full, sink, observer, tune_unit);
 }
 
-ar_status ar__tuning_measure(ar_quant_cost *cost, const ar_method *method, const ar__tune_desc *tune,
-                             ar__block_method unit, const ar_model *model, ar_device *device,
-                             const ar_samples *samples, const ar_quant_desc *desc,
+ar_status ar__tuning_measure(ar_quant_cost *cost, const ar__tuning *t, const ar_model *model,
+                             ar_device *device, const ar_samples *samples, const ar_quant_desc *desc,
                              const ar_observer *observer) {
     ar__tune_desc full;
     ar_quant_desc plain;
     const ar_method *other;
-    AR_TRY(complete(&full, &other, &plain, method, tune, samples, desc));
+    AR_TRY(complete(&full, &other, &plain, t, samples, desc));
     if (other) return other->measure(cost, model, device, samples, &plain, observer);
-    return ar__measure(cost, model, device, samples, &full, unit, observer);
+    return ar__measure(cost, model, device, samples, &full, tune_unit, observer);
 }
