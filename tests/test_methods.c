@@ -264,6 +264,20 @@ static void every_methods_rows_are_sound(void **state) {
     }
 }
 
+/* Where a step's own loss is that of soft codes, it selects nothing. */
+static void soft_codes_are_never_selected_by_their_own_loss(void **state) {
+    ar_method_options o;
+    const ar_method *anneal = ar_method_find("anneal");
+    (void)state;
+    ar_method_options_init(&o, anneal);
+    ar_method_options_put(&o, "samples", 1);
+    assert_int_equal(anneal->settle(&o, NULL), AR_OK);
+    assert_true(ar_method_options_get(&o, "select") == AR_SELECT_LAST);
+    ar_method_options_put(&o, "select", AR_SELECT_BATCH);
+    assert_int_equal(anneal->settle(&o, NULL), AR_ERR_USAGE);
+    assert_non_null(strstr(ar_error(), "expected heldout or last"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(options_begin_as_their_rows_have_them),
                                        cmocka_unit_test(values_are_parsed_within_their_range),
@@ -273,6 +287,7 @@ int main(void) {
                                        cmocka_unit_test(a_method_checks_what_values_mean_together),
                                        cmocka_unit_test(the_state_records_what_decides_the_result),
                                        cmocka_unit_test(people_read_words_and_what_a_rule_gives),
-                                       cmocka_unit_test(every_methods_rows_are_sound)};
+                                       cmocka_unit_test(every_methods_rows_are_sound),
+                                       cmocka_unit_test(soft_codes_are_never_selected_by_their_own_loss)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,9 +112,9 @@ static void shifted_destroy(void *state) {
     free(s);
 }
 
-static const ar__trainable shifting = {"shifted",     shifted_check,   shifted_create,
-                                       shifted_start, shifted_replace, shifted_update,
-                                       shifted_keep,  shifted_deliver, shifted_destroy};
+static const ar__trainable shifting = {"shifted",       false,           shifted_check,  shifted_create,
+                                       shifted_start,   shifted_replace, shifted_update, shifted_keep,
+                                       shifted_deliver, shifted_destroy};
 
 typedef struct unit_fixture {
     ar_open_model *m;

@@ -3,6 +3,7 @@
 #include "output.h"
 #include "part.h"
 #include "quantize_job.h"
+#include "recheck.h"
 #include "workplace.h"
 #include <cjson/cJSON.h>
 #include <dirent.h>
@@ -230,12 +231,25 @@ static ar_write_source source_of(job *j) {
                              .options = &j->options};
 }
 
+/* Nothing of the state is worth to be continued. */
+static void drop_state(job *j, ar_status failed) {
+    char reason[1024];
+    snprintf(reason, sizeof reason, "%s", ar_error());
+    ar_status status = ar__part_remove(&j->part);
+    ar_program_afterword("%s", "");
+    if (status != AR_OK) fprintf(stderr, "note: %s\n", ar_error());
+    ar__fail(failed, "%s", reason);
+}
+
 static ar_status write_outputs(job *j) {
     ar_write_source src = source_of(j);
     const char *method = j->options.method->name;
     ar_status status = AR_OK;
     ar_memory_stats memory;
     char high[16], *staging = NULL;
+    status = ar__recheck_rows(&src);
+    if (status == AR_ERR_CHECK) drop_state(j, status);
+    AR_GO(status);
     AR_GO(ar_path_join(&staging, j->part.dir, "out"));
     status = ar__output_write(j->out, staging, &src, &j->observer);
     ar_program_progress_end(&j->common);
@@ -407,10 +421,7 @@ static ar_status run_job(job *j) {
     bool is_hopeless =
         status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
     if (status == AR_OK) status = write_outputs(j);
-    if (is_hopeless || (status == AR_ERR_FORMAT && !needs_samples(j))) {
-        (void)ar__part_remove(&j->part);
-        ar_program_afterword("%s", "");
-    }
+    if (is_hopeless || (status == AR_ERR_FORMAT && !needs_samples(j))) drop_state(j, status);
     AR_GO(status);
     AR_GO(ar__part_remove(&j->part));
 done:

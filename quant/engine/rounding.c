@@ -132,5 +132,5 @@ static void destroy(void *state) {
     free(r);
 }
 
-const ar__trainable ar__trainable_rounding = {"rounding", check, create,  start,  replace,
-                                              update,     keep,  deliver, destroy};
+const ar__trainable ar__trainable_rounding = {"rounding", false,  check, create,  start,
+                                              replace,    update, keep,  deliver, destroy};

@@ -167,5 +167,5 @@ static void destroy(void *state) {
     free(s);
 }
 
-const ar__trainable ar__trainable_soft = {"soft", check, create,  start,  replace,
-                                          update, keep,  deliver, destroy};
+const ar__trainable ar__trainable_soft = {"soft",  true,   check, create,  start,
+                                          replace, update, keep,  deliver, destroy};

@@ -22,6 +22,9 @@ typedef struct ar__training {
 /* In call order; `state` is the trainable's own, of any kind. training and site outlive it. */
 typedef struct ar__trainable {
     const char *name;
+    /* What the block sees during a step is not what would be delivered: a step's own loss selects nothing,
+     * and without held-out samples the last state is kept. */
+    bool is_soft;
     /* Errors: USAGE for what it cannot do under desc. */
     ar_status (*check)(const ar__tune_desc *desc);
     /* Tensors of one site, where tuning starts. On failure destroy is due for a *state that is not NULL. */

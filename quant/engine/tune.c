@@ -446,6 +446,7 @@ ar_status ar__tune(ar_block_report *report, float *history, const ar__tune_unit 
         AR_GO(ar__data_init(&t.data, device, unit, desc));
         if (desc->probe) desc->probe->data = ar__now_s() - start;
         t.select = t.data.split.select;
+        if (t.select == AR_SELECT_BATCH && goal->trainable->is_soft) t.select = AR_SELECT_LAST;
         t.training.keeps_best = t.select != AR_SELECT_LAST;
         AR_GO(prepare_within_budget(&t));
         AR_GO(desc->probe ? run_probe(&t, observer) : run_steps(&t, history, observer));

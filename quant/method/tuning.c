@@ -49,7 +49,7 @@ ar_status ar__tuning_settle(ar_method_options *o, const ar__tune_desc *desc, con
     AR_TRY(ar__sample_split_make(&split, desc, count));
     if (split.select != desc->select && tells)
         observer->warn(observer->ctx,
-                       "one sample leaves none to hold out: the step is selected by its own loss");
+                       "one sample leaves none to hold out: no held-out loss selects the step");
     if (split.batch < desc->batch && ar_method_options_given(o, "batch") && tells) {
         snprintf(line, sizeof line,
                  "--batch: %d samples a step, not %d: there are %d, and %d of them held out",

@@ -71,5 +71,5 @@ static void destroy(void *state) {
     free(r);
 }
 
-const ar__trainable ar__trainable_ranges = {"ranges", check, create,  start,  replace,
-                                            update,   keep,  deliver, destroy};
+const ar__trainable ar__trainable_ranges = {"ranges", false,  check, create,  start,
+                                            replace,  update, keep,  deliver, destroy};
