@@ -1,7 +1,7 @@
-/* A Vulkan loader with one device that can be listed and not opened, for cli.sh: what the program makes of
- * devices that nobody here has. Built as libvulkan.so.1, found through LD_LIBRARY_PATH. $AR_FAKE_VULKAN names
- * the device. Memory types: local, visible, coherent, cached, and z lazily allocated, p protected, d
- * device-coherent; the digit is the heap. */
+/* A Vulkan loader with one device that can be listed and not opened, for cases_devices.sh: what the program
+ * makes of devices that nobody here has. Built as libvulkan.so.1, found through LD_LIBRARY_PATH.
+ * $AR_FAKE_VULKAN names the device. Memory types: local, visible, coherent, cached, and z lazily allocated, p
+ * protected, d device-coherent; the digit is the heap. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

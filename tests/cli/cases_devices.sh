@@ -1,0 +1,142 @@
+# shellcheck shell=bash disable=SC2154 # what is used and not set is set by cli.sh
+# Devices: none, some that nobody here has, what is kept of them, whether they agree, how fast they are.
+
+case_no_device() {
+    mkdir empty
+    export VK_DRIVER_FILES=$dir/absent.json VK_ICD_FILENAMES=$dir/absent.json OCL_ICD_VENDORS=$dir/empty
+    for loaders in there absent; do
+        [ $loaders = there ] || hide libvulkan.so.1 libvulkan.so libOpenCL.so.1 libOpenCL.so
+        for command in devices 'devices -q' 'devices --json' "quantize $model -o o --method rtn" \
+            "eval $model --text $text" 'selftest' \
+            'devices --verbose' "run $model -p a --device vk" \
+            "quantize $model -o o --method rtn --device cl:0"; do
+            # shellcheck disable=SC2086 # words of their own
+            refused $command
+            case $command in *--device*) continue ;; esac
+            says 'vk: .*; cl: '
+            [ $loaders = there ] || says 'vk: no Vulkan loader (libvulkan) found; cl: no OpenCL loader'
+        done
+    done
+    nothing_left o
+}
+
+case_fake_devices() { # devices that nobody here has, from a Vulkan loader of our own
+    [ -f "$AR_FAKE/libvulkan.so.1" ] || die 'no fake Vulkan loader'
+    mkdir empty
+    export LD_LIBRARY_PATH=$AR_FAKE OCL_ICD_VENDORS=$dir/empty
+    # fake DEVICE MEMORY ACCESS
+    fake() {
+        AR_FAKE_VULKAN=$1 run 0 devices
+        { grep -q "^vk:0 *fake $1$" out && grep -q "$2, one binding" out && grep -q "$3, " out; } ||
+            { cat out >&2; die "expected $2 and $3"; }
+    }
+    fake mali '4.00 GiB (unified)' 'direct access'
+    fake adreno '6.00 GiB (unified)' 'direct access'
+    fake moltenvk '16.00 GiB (unified)' 'direct access'
+    fake v3d '4.00 GiB (unified)' 'direct access'
+    fake rdna '15.75 GiB' 'staged copies'
+    fake rebar '24.00 GiB' 'staged copies'
+    AR_FAKE_VULKAN=minimum run 0 devices; grep -q 'not usable: .*max_bindings is 4, at least 8' out ||
+        die 'expected 4 bindings to be refused'
+    export AR_FAKE_VULKAN=minimum # the only device, below the floor
+    refused quantize "$model" -o o --method rtn; says 'max_bindings is 4'
+    refused eval "$model" --text "$text" --device vk:0; says 'max_bindings is 4'
+    refused selftest; says 'max_bindings is 4'
+    nothing_left o
+    AR_FAKE_VULKAN=special run 0 devices; grep -q 'not usable: .*no usable memory type among 3' out ||
+        die 'expected special memory to be refused'
+}
+
+case_cache() { # kept by default, used when there; --no-cache neither reads nor writes it
+    devices
+    for device in "${devices[@]}"; do
+        export XDG_CACHE_HOME=$dir/cache/$device
+        mkdir -p "$XDG_CACHE_HOME"
+        kept=$XDG_CACHE_HOME/anyround
+        command=(quantize "$model" -o o.gguf --method rtn --device "$device" -q)
+        run 0 "${command[@]}" --no-cache; rm o.gguf
+        nothing_left "$kept"
+        run 0 "${command[@]}"; rm o.gguf
+        [ -n "$(find "$kept" -name "$device-*.bin" -size +0)" ] ||
+            die "no file of $device in the cache folder"
+        find "$kept" -printf '%P %i %s %T@\n' | sort >before
+        run 0 "${command[@]}"; rm o.gguf # what was not loaded would be compiled and stored anew
+        find "$kept" -printf '%P %i %s %T@\n' | sort >after
+        diff before after || die 'a second run changed the cache folder'
+        for file in "$kept"/*; do rm "$file" && mkfifo "$file"; done # who reads it waits for ever
+        timeout 60 "$program" "${command[@]}" --no-cache >out 2>err ||
+            { cat err >&2; die "exit $? with --no-cache"; }
+        for file in "$kept"/*; do [ -p "$file" ] || die "$file was written in spite of --no-cache"; done
+        rm o.gguf
+    done
+}
+
+case_pocl() { # its folder is named where it cannot be written, or is full
+    "$program" devices -q 2>/dev/null | grep -q 'Portable Computing' || skip 'no PoCL'
+    export POCL_CACHE_DIR=/proc/nowhere
+    refused eval "$model" --text "$text" --device cl; says 'PoCL needs a cache folder that it can write'
+    unshare -m true 2>/dev/null || skip 'no mount namespaces here'
+    mkdir small
+    for options in ro size=8k; do
+        # shellcheck disable=SC2016 # expanded by the inner shell
+        POCL_CACHE_DIR=$dir/small unshare -m bash -c 'mount -t tmpfs -o "$1" none "$POCL_CACHE_DIR" || exit 77
+            "$2" eval "$3" --text "$4" --device cl --no-cache -q' _ \
+            $options "$program" "$model" "$text" >out 2>err; code=$?
+        [ $code != 77 ] || skip 'no tmpfs here'
+        [ $code = 1 ] || { cat err >&2; die "exit $code, expected 1"; }
+        says 'CL_BUILD_PROGRAM_FAILURE.*PoCL needs a cache folder that it can write'
+    done
+}
+
+case_devices_agree() { # on round to nearest, but for ties
+    for device in vk cl; do
+        "$program" devices -q 2>/dev/null | grep -q "^$device:" || skip "no $device device"
+    done
+    data=${AR_SHARED:-$root/../shared}/data
+    for source in "$model" "$data/tinystories-656K-hf" "$data/stories260K-hf"; do
+        [ -f "$source/config.json" ] || continue
+        while read -r bits group scheme; do
+            for device in vk cl; do
+                run 0 quantize "$source" -o $device --method rtn --format fake --bits "$bits" \
+                    --group "$group" "--$scheme" --device $device -q
+            done
+            found=$("$AR_COMPARE" vk cl) || die "cannot compare W$bits g$group"
+            echo "$(basename "$source") W$bits g$group $scheme, vk and cl: $found"
+            awk -v share="${found##* }" 'BEGIN { exit !(share < 1e-4) }' || die 'expected a share below 1e-4'
+        done < <(printf '%s\n' {2,3,4,8}\ {32,128}\ asym '2 32 sym' '4 32 sym')
+    done
+}
+
+case_bench() {
+    run 2 bench; says '--tune'
+    run 2 bench --tune --dim 60 --heads 7; says 'heads that divide'
+    run 0 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --json
+    for key in format_version device driver api tune dim hidden seq batch us gflops; do
+        grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
+    done
+    awk -F: '/"(us|gflops)"/ { n += $2 + 0 > 0 } END { exit n != 2 }' out ||
+        { cat out >&2; die 'expected times above 0'; }
+    [ "$(grep -c '^device:' err)" = 1 ] || die 'remarks belong on stderr'
+    grep -q '"timing":[[:space:]]*"wall"' out || die 'a tuning step without its clock'
+    run 0 devices -q; expected=wall # of the device that auto takes
+    grep -m 1 plan: out | grep -q 'device timing' && expected=device
+    for device in auto null; do # null has no timestamps
+        [ $device = auto ] || expected=wall
+        run 0 bench --kernels --types Q4_0 --size 256 --n 64 --json -q --device $device
+        for key in timing us wall_us cpu_us gflops gbs percent_of_roof kernels launches copy_timing \
+            gflops_timing; do
+            grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
+        done
+        grep 'timing"' out | grep -qv ":[[:space:]]*\"$expected\"" &&
+            { cat out >&2; die "expected every time of $device by $expected"; }
+        awk -F: '/"(us|wall_us)"/ { gsub(/[^0-9.e+-]/, "", $2); t[n++] = $2 + 0 }
+            END { exit n < 3 || t[0] > 30 * t[1] || t[1] > 1000 * t[0] }' out ||
+            { cat out >&2; die 'the two clocks have different units'; }
+        run 0 bench --kernels --types Q4_0 --size 256 --n 64 -q --device $device
+        [ "$(grep -c "GB/s ($expected time), .* ($expected time)$\| us $expected " out)" = 2 ] ||
+            { cat out >&2; die "expected $expected times"; }
+    done
+    hide libopenblas.so.0
+    run 1 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --blas
+    says 'libopenblas.so.0 not found'
+}

@@ -1,0 +1,193 @@
+# shellcheck shell=bash disable=SC2154 # what is used and not set is set by cli.sh
+# What is asked for, and of what: options, formats and recipes, models and texts as they are found.
+
+case_usage() {
+    run 2 nonsense
+    run 2 quantize "$model"; says '-o OUT'
+    run 2 quantize "$model" -o o --bits 9; says 'from 2 to 8'
+    run 2 quantize "$model" -o o --frobnicate; says 'unknown option'
+    run 2 quantize "$model" -o o --method gptqq; says "expected rtn, signround, search or anneal"
+    run 2 quantize "$model" -o o --method rtn --iters 5; says 'no effect'
+    for flag in '--lr 1' '--no-minmax' '--samples 4' '--recipe light' '--calib x'; do
+        run 2 quantize "$model" -o o --method rtn $flag
+        says "^anyround: .*${flag%% *} has no effect with --method rtn"
+    done
+    run 2 quantize "$model" -o o --calib x --iters 0; says 'calib has no effect with --iters 0'
+    run 2 quantize "$model" -o o --recipe best --iters 0; says 'recipe has no effect with --iters 0'
+    run 2 quantize "$model" -o o --iters 5x; says "iters: found '5x', expected a whole number from 0 to 5792"
+    run 2 quantize "$model" -o o --iters 0 --samples 5; says 'samples has no effect with --iters 0'
+    run 2 quantize "$model" -o o --type f16 --lr 0.1; says 'lr has no effect with --type f16'
+    run 2 quantize "$model" -o o --type f16 --iters 5; says 'no effect'
+    run 2 quantize "$model" -o o --type f32 --method rtn; says 'no effect'
+    run 2 quantize "$model" -o o --type f16 --group 32; says 'no effect'
+    run 2 quantize "$model" -o o --recipe light --batch 2 --iters 5 --seqlen 32 --samples 4; says 'no effect'
+    run 2 quantize "$model" -o o --no-minmax --minmax-lr 0.1; says 'no effect'
+    run 2 quantize "$model" -o o --select last --heldout 2; says 'no effect'
+    run 2 quantize "$model" -o o --optimizer sgd; says 'one of sign, adam'
+    run 2 quantize "$model" -o o --optimizer adam --state i16; says 'expected auto or f32'
+    run 2 quantize "$model" -o o --method rtn --optimizer adam; says 'no effect'
+    run 2 quantize "$model" -o o --loss mse; says 'one of plain, root, shift, root+shift'
+    run 2 quantize "$model" -o o --loss shift --no-quantized-input --samples 4 --seqlen 16
+    says 'expected plain or root with --no-quantized-input'
+    run 2 quantize "$model" -o o --samples 8 --heldout 8; says 'found 8, expected fewer than the 8 samples'
+    run 2 quantize "$model" -o o --group 0; says 'found 0'
+    run 2 quantize "$model" -o o --sym --asym
+    run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
+    run 2 quantize "$model" -o o --vram lots; says 'such as 256M'
+    for bad in 0 -3 20000 soon 5x nan; do
+        run 2 eval "$model" --text "$text" --submit-ms "$bad"
+        says 'submit-ms.*from 1 to 10000'
+    done
+    run 2 run "$model" --submit-ms; says 'needs a value'
+    run 2 devices --variant gemn=gemm; says \
+        "found kernel 'gemn', expected one of gemm, gemv, attention_cached"
+    run 2 eval "$model" --text "$text" --variant gemm
+    says "variant gemm: found '', expected one of gemm_lanes, gemm"
+    run 2 selftest --variant gemv=gemv,gemm=fast; says "variant gemm: found 'fast'"
+    if "$program" devices -q | grep -q '^cl:'; then
+        run 2 selftest --device cl --variant gemm=gemm_lanes
+        says 'variant gemm=gemm_lanes: .* lacks what it needs, Vulkan'
+    fi
+    run 0 devices --variant attention_cached=attention_one,gemm=gemm
+    for asked in gemm=gemm attention_cached=attention_one; do
+        grep -q "kernel $asked: asked for" out || die "$asked is not in the plan"
+    done
+    run 0 devices --json -q; grep -q '"variants":' out || die 'no variants in devices --json'
+    run 0 devices --submit-ms 7 --json -q
+    grep -q '"submit_ms":[[:space:]]*7,' out && ! grep '"submit_ms"' out | grep -qv '[[:space:]]7,' ||
+        die '--submit-ms 7 is not in the plan'
+    for command in devices selftest info quantize convert eval run bench; do
+        run 0 $command --help; grep -q -- '--submit-ms N' out || die "$command --help without --submit-ms"
+    done
+    for size in 4GB 1.5g 2gib 512M 512mb 3Gi 1e9 1T 123456789B; do run 0 devices --vram $size -q; done
+    for bad in 0x10 0x10M inf nan ' 5G' 4GX 4XB 0 -1G '' 5Gbb; do
+        run 2 devices --vram "$bad"; says 'such as 256M, 1.5g or 2GB'
+    done
+    for bad in 0x10 0x1p3 ' 7' inf nan; do # in every option that takes a number, of commands and of methods
+        for option in --iters --lr --samples --minmax-lr --bits --seed --submit-ms; do
+            run 2 quantize "$model" -o o $option "$bad"; says "^anyround: .*${option#--}: found '$bad', exp"
+        done
+    done
+    run 2 selftest --kernel NOSUCH; says "holds 'NOSUCH' (--kernel)"
+    run 0 selftest --kernel half_check -q
+    run 2 quantize -o o; says 'found 0 arguments'
+    run 2 convert "$model"; says '-o DST'
+    run 2 convert "$model" -o o --type q4_0; says 'f32, f16 or bf16'
+    run 2 convert "$model" -o o --format gptq; says 'gguf or hf'
+    run 2 quantize "$model" -o o.gguf --embedding-type q9_k; says 'embedding-type'
+    run 2 eval "$model"; says '--text'
+    run 2 eval "$model" --text "$text" --protocol dream; says 'llamacpp'
+    run 2 eval "$model" --text "$text" --device cuda
+    run 2 run "$model" --greedy --temp 1; says 'no effect'
+    run 2 run "$model" --greedy --min-p 0.1; says 'no effect'
+    run 2 run "$model" -p a -f b; says 'one of them'
+    run 2 run "$model" -i --json; says 'no effect'
+    run 2 run "$model" -p a --system b; says 'no effect'
+    run 2 bench; says 'tune or --model'
+    run 0 bench --kernels --types Q4_0 --size 256 --n 1 --json -q; grep -q '"percent_of_roof"' out ||
+        die 'no percent_of_roof'
+    run 0 --help
+    run 0 quantize --help; grep -q -- --resume out || die 'help without --resume'
+    grep -q -- '--minmax-lr X' out || die "help without a method's option"
+    run 0 quantize --method signround --help
+    grep -q -- '--minmax-lr X' out || die "signround's help without its option"
+    run 0 quantize --method=rtn --help
+    ! grep -q -- '--minmax-lr' out || die "rtn's help with signround's option"
+    nothing_left o o.part
+}
+
+case_formats() {
+    run 2 quantize "$model" -o o --format gptq,gptq; says 'named twice'
+    run 2 quantize "$model" -o o --format tarball; says 'expected one of'
+    run 2 quantize "$model" -o o --format gptq --bits 5; says 'cannot store 5 bits (--format, --bits)'
+    run 2 quantize "$model" -o o --format awq,compressed_tensors --bits 8
+    says 'awq cannot store 8 bits (--format, --bits)'
+    run 2 quantize "$model" -o o.gguf --bits 3; says 'stores 4 bits'
+    says '(--type, --bits, --widen)'
+    run 2 quantize "$model" -o o.gguf --type q4_0 --asym; says 'symmetric'
+    run 2 quantize "$model" -o o.gguf --type q8_0 --bits 8 --asym
+    run 2 quantize "$model" -o o.gguf --group 48; says 'multiple of 32'
+    run 2 quantize "$model" -o o --format gguf,gptq --asym; says 'share no value'
+    run 2 quantize "$model" -o o --format gptq --type q4_0; says 'format gguf'
+    nothing_left o o.part o.gguf o.gguf.part
+}
+
+case_recipes() { # the tutorial's table, on a model of two tiny layers whose context is 40
+    tiny_model=$root/tests/golden/families/llama
+    while read -r recipe bits iters lr samples; do
+        run 0 quantize "$tiny_model" -o "$recipe-$bits" --recipe "$recipe" --bits "$bits" --group 32 \
+            --format auto_round -q
+        holds "$recipe-$bits" iters "$iters" lr "$lr" minmax_lr "$lr" nsamples "$samples" seqlen 40 \
+            batch_size 8
+    done < <(printf '%s\n' 'light 4 50 0.005 128' 'light 2 50 0.005 128' 'default 2 200 0.005 128' \
+        'best 4 1000 0.001 512' 'best 2 1000 0.002 512')
+    # options win, and a rate of the recipe belongs to its steps
+    run 0 quantize "$tiny_model" -o own --recipe light --iters 4 --samples 16 --seqlen 8 --minmax-lr 0.1 \
+        --group 32 --format auto_round -q
+    holds own iters 4 lr 0.25 minmax_lr 0.1 nsamples 16 seqlen 8 batch_size 8
+    # samples are as long as the recipe says where the context is longer
+    cp -r "$model" long && sed 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 4096/' \
+        "$model/config.json" >long/config.json
+    head -c 400 "$text" >short.txt
+    for recipe in light default best; do
+        run 2 quantize long -o o --recipe $recipe --calib short.txt; says 'at least one sample of 2048'
+    done
+    # and flags say what they say
+    flags=(quantize "$tiny_model" --iters 2 --samples 4 --seqlen 8 --batch 2 --group 32 --format fake -q)
+    run 0 "${flags[@]}" -o with --report with.html
+    run 0 "${flags[@]}" -o without --report without.html --no-minmax --no-quantized-input
+    for field in minmax 'quantized input'; do
+        grep -q "<td>$field</td><td>yes</td>" with.html || die "$field is not the default"
+        grep -q "<td>$field</td><td>no</td>" without.html || die "$field is not off"
+    done
+    run 0 "${flags[@]}" -o plain --loss plain --report plain.html --json
+    grep -q '"loss":.*"plain"' out || die 'the loss is not in the JSON'
+    grep -q '<td>loss</td><td>plain</td>' plain.html || die 'the loss is not in the report'
+    grep -q '<td>loss</td><td>shift</td>' with.html || die 'shift is not the default'
+    grep -q '<td>loss</td><td>plain</td>' without.html || die 'shift without quantized input'
+}
+
+case_model() {
+    run 1 info "$dir/absent"
+    mkdir bad && cp "$model"/* bad/
+    echo '{"model_type": "mamba"}' >bad/config.json
+    run 3 info bad; says mamba
+    sed 's/"hidden_size": *[0-9]*/"hidden_size": -4/' "$model/config.json" >bad/config.json
+    run 3 quantize bad -o o --method rtn; says hidden_size
+    cp "$model/config.json" bad/; head -c 100 "$model/model.safetensors" >bad/model.safetensors
+    run 3 info bad; says model.safetensors
+    cp "$model/model.safetensors" bad/; echo '{"model": {"type": "Unigram"}}' >bad/tokenizer.json
+    run 3 eval bad --text "$text"; says Unigram
+    echo 'not json' >bad/tokenizer.json
+    run 3 eval bad --text "$text"
+    nothing_left o o.part
+}
+
+case_text() {
+    printf 'fine \xff\xfe not fine' >broken.txt
+    run 3 eval "$model" --text broken.txt; says 'UTF-8'
+    run 1 eval "$model" --text absent.txt
+    printf 'too short' >short.txt
+    run 2 eval "$model" --text short.txt; says 'at least one window'
+    run 3 quantize "$model" -o o --calib broken.txt; says 'UTF-8'
+    nothing_left o o.part
+}
+
+case_convert() {
+    run 0 convert "$model" -o m.gguf
+    run 0 convert m.gguf -o back --format hf
+    run 0 convert back -o again.gguf
+    cmp m.gguf again.gguf || die "the second GGUF file differs"
+    run 1 convert m.gguf -o nowhere/x; says 'does not exist'
+    run 3 convert /dev/null -o x.gguf
+    # ids that GGUF would change: a remark with the cause, or with --strict an error before the work
+    cp -r "$model" other
+    sed 's/"byte_fallback": *true/"byte_fallback": false/' "$model/tokenizer.json" >other/tokenizer.json
+    run 5 convert other -o o.gguf --strict; says 'GGUF cannot say: no byte fallback (--strict)'
+    run 5 quantize other -o o.gguf --method rtn --strict; says 'other ids for .* of .* texts, first for'
+    [ -e o.gguf ] && die 'written all the same'
+    run 0 convert other -o o.gguf; says 'note: other: as a GGUF file it gives other ids'
+    run 0 convert "$model" -o o.gguf --strict --type BF16; grep -q ', bf16,' out || die 'not bf16'
+    rm -r o.gguf other
+    only again.gguf back err m.gguf out
+}

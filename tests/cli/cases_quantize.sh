@@ -1,0 +1,242 @@
+# shellcheck shell=bash disable=SC2154 # what is used and not set is set by cli.sh
+# What quantize reads, tells before, during and after, and refuses.
+
+case_not_finite() { # little-endian f32 into one weight of a layer, and of the embedding
+    spoil() { # NAME BYTES: element 5 of tensor NAME in the folder bad
+        local header begin
+        rm -rf bad && cp -r plain bad
+        header=$(od -An -tu8 -N8 bad/model.safetensors | tr -d ' ')
+        begin=$(head -c $((8 + header)) bad/model.safetensors | tail -c "$header" |
+            sed -n "s/.*\"$1\":{[^}]*\"data_offsets\":\[\([0-9]*\).*/\1/p")
+        [ -n "$begin" ] || die "no tensor $1"
+        printf %b "$2" | dd of=bad/model.safetensors bs=1 \
+            seek=$((8 + header + begin + 20)) conv=notrunc status=none
+    }
+    nan='\x00\x00\xc0\x7f' inf='\x00\x00\x80\x7f' million='\x00\x24\x74\x49'
+    q_proj=model.layers.1.self_attn.q_proj.weight
+    run 0 convert "$model" -o plain --format hf --type f32
+    spoil $q_proj "$nan"
+    for method in '--method rtn' '--recipe light --samples 4 --seqlen 32 --batch 2'; do
+        # shellcheck disable=SC2086 # several options
+        run 3 quantize bad -o o --format fake --bits 4 --group 32 $method -q
+        says "$q_proj: found NaN at row 0, column 5"
+        nothing_left o o.part
+    done
+    spoil $q_proj "$inf"
+    run 3 quantize bad -o o --format auto_round --method rtn -q; says "$q_proj: found Inf at row 0, column 5"
+    spoil $q_proj "$million"
+    run 3 quantize bad -o o.gguf --method rtn -q
+    says "$q_proj: found weights from row 0, column 0 on whose scale"
+    spoil model.embed_tokens.weight "$nan"
+    run 3 quantize bad -o o.gguf --method rtn -q; says 'token_embd.weight: found NaN at row 0, column 5'
+    spoil model.embed_tokens.weight "$million"
+    run 3 quantize bad -o o.gguf --embedding-type q4_0 --head-type q4_0 --method rtn -q
+    says 'token_embd.weight: found weights from row 0, column 0 on whose scale'
+    nothing_left o o.part o.gguf o.gguf.part
+    run 0 convert bad -o floats.gguf --type f32
+    spoil model.layers.1.input_layernorm.weight "$nan"
+    run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 \
+        --batch 2 -q
+    says 'model.layers.1: found NaN at token 0, column 0, expected finite activations'
+    nothing_left o o.part
+    run 3 eval bad --text "$text" --max-windows 1 -q; says 'model.layers.1: found NaN'
+    spoil model.layers.1.post_attention_layernorm.weight '\xe7\x84\x11\x55' # 1e13: activations near 1e23
+    run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 \
+        --batch 2 -q
+    says 'model.layers.1: found a loss of inf in the first of'
+    nothing_left o o.part
+    spoil model.norm.weight "$nan"
+    run 3 eval bad --text "$text" --max-windows 1 -q
+    says 'bad: found a loss of -*nan, expected finite logits'
+    run 3 eval bad --text "$text" --protocol llamacpp --max-windows 1 --save-logits logits -q
+    says 'bad: found a loss'
+    nothing_left logits logits.part
+    run 3 eval "$model" --ref bad --text "$text" --max-windows 1 -q; says 'bad: found a loss of -*nan'
+    run 3 run bad -p 'ROMEO:' -n 4 -q; says 'bad: found only NaN among the logits of token'
+}
+
+case_calib() { # several files, conversations; what the samples are is part of the state
+    quantize=(quantize "$model" -o o --format fake --group 32 --iters 1 --samples 4 --seqlen 32 --batch 2
+        --blocks 1)
+    printf '%s\n' '{"text": "The night is dark, and I am far from home. The night is long, my lord."}' \
+        '{"messages": [{"role": "user", "content": "Who is there in the dark, and far from home?"}]}' \
+        '{"text": "I am, and always was, a man of the night; the day is for others."}' >l.jsonl
+    head -c 3000 "$text" >a.txt
+    run 0 "${quantize[@]}" --calib a.txt --calib l.jsonl
+    says 'calibration: a.txt, l.jsonl, up to 4 samples of 32 tokens'
+    says 'no known chat template'
+    run 2 "${quantize[@]}" --calib a.txt --calib self; says 'found self beside a file'
+    printf '{"prompt": "a"}\n' >bad.jsonl
+    run 3 "${quantize[@]}" --calib bad.jsonl; says 'bad.jsonl: line 1: found neither messages nor text'
+    run 1 "${quantize[@]}" --calib a.txt --calib none.txt; says none.txt
+    nothing_left o.part
+}
+
+case_samples() { # what is done with fewer samples than the options speak of
+    few=(quantize "$model" --format auto_round --group 32 --iters 2 --seqlen 32)
+    head -c 400 "$text" >short.txt
+    run 2 "${few[@]}" -o o --calib short.txt --samples 64 --heldout 20
+    says 'found 20, expected fewer than the [1-9]* samples'
+    nothing_left o o.part
+    run 0 "${few[@]}" -o o "${calib[@]}" --samples 8 --batch 8 --report r.html
+    says 'note: --batch: 7 samples a step, not 8: there are 8, and 1 of them held out'
+    holds o batch_size 7
+    grep -q '<td>batch</td><td>7</td>' r.html || die 'expected the batch of 7 in the report'
+    run 0 "${few[@]}" -o p "${calib[@]}" --samples 8; holds p batch_size 7
+    ! grep -q batch err || die 'a remark about a batch that nobody asked for'
+    run 0 "${few[@]}" -o q "${calib[@]}" --samples 9 --heldout 3 --batch 6; holds q batch_size 6
+    ! grep -q batch err || die 'a remark about a batch that is what was asked for'
+    run 0 "${few[@]}" -o r "${calib[@]}" --samples 1; says 'note: one sample leaves none to hold out'
+    holds r batch_size 1
+    run 2 "${few[@]}" -o s "${calib[@]}" --samples 1 --heldout 1; says 'fewer than the 1 samples'
+    nothing_left s s.part
+}
+
+case_self() {
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --calib self --progress json
+    # drawing tells how many of the 6 x 32 tokens there are, sequences side by side, and how fast they come
+    grep '"stage":"calibrate"' err |
+        sed 's/.*"step":\([0-9]*\),"steps":\([0-9]*\),.*"tokens_per_s":\([0-9.e+]*\),.*/\1 \2 \3/' >told
+    awk '$1 < last || $1 % 6 || $2 != 192 || ($3 <= 0 && NR > 1) { exit 1 } { last = $1 }
+        END { exit last == 0 }' told || { cat told >&2; die 'expected tokens drawn, of 192'; }
+    run 0 run o.gguf -p 'ROMEO:' -n 12 --greedy
+    [ -s out ] || die 'no text'
+    run 0 info o.gguf --json; grep -q 'Q4_0' out || die 'info without Q4_0'
+}
+
+case_kept_float() { # what a format cannot hold is named in the remarks, the report and the config
+    keeps=(quantize "$model" -o o --method rtn --format auto_round --group 96)
+    what='18 of 21 linears (75 % of their weights) stay float: auto_round cannot hold groups of 96 there'
+    run 2 "${keeps[@]}" # most weights: refused, with the way out
+    says "$what; the largest group that fits all is 64: --group 64; --allow-float writes them as floats"
+    nothing_left o o.part
+    run 0 "${keeps[@]}" --allow-float --report r.html
+    names=()
+    for block in 0 1 2; do
+        for part in self_attn.{q,k,v,o}_proj mlp.{gate,up}_proj; do names+=("$block $part"); done
+    done
+    list=$(printf ', %s' "${names[@]}")
+    grep -qF "<td>layers kept float</td><td>18 of 21$list</td>" r.html ||
+        die "expected 18 of 21$list in the report"
+    [ "$(grep -c 'float' err)" = 1 ] || { cat err >&2; die 'expected one remark'; }
+    says "^note: $what; the largest group that fits all is 64: --group 64$"
+    for name in "${names[@]}"; do
+        key="\"model.layers.${name/ /.}\":{\"bits\":16,\"data_type\":\"float\"}"
+        tr -d ' \t\n' <o/config.json | grep -qF "$key" || die "expected $key in config.json"
+    done
+    ! grep -q 'down_proj' o/config.json || die 'down_proj is held'
+    run 2 quantize "$model" -o p.gguf --type f16 --allow-float; says 'allow-float has no effect'
+    run 0 quantize "$model" -o p --method rtn --format auto_round --report r.html
+    grep -qF '<td>layers kept float</td><td>0 of 21</td>' r.html || die 'expected nothing kept float'
+    # a list of any length
+    mkdir many && cp "$model"/tokenizer*.json many
+    sed -E 's/("hidden_size"): *[0-9]*/\1: 16/; s/("head_dim"): *[0-9]*/\1: 8/
+        s/("num_(attention|key_value)_heads"): *[0-9]*/\1: 2/
+        s/("intermediate_size"): *[0-9]*/\1: 16/; s/("num_hidden_layers"): *[0-9]*/\1: 40/' \
+        "$model/config.json" >many/config.json
+    "$AR_RANDOM_MODEL" many || die 'no model'
+    run 2 quantize many -o q --method rtn --format gptq
+    says '280 of 280 linears (100 % of their weights) stay float: gptq cannot hold groups of 128 there; --al'
+    run 0 quantize many -o q --method rtn --format gptq --report r.html -q --allow-float
+    names=()
+    for block in {0..39}; do
+        for part in self_attn.{q,k,v,o}_proj mlp.{gate,up,down}_proj; do
+            names+=("$block $part")
+        done
+    done
+    grep -qF "<td>280 of 280$(printf ', %s' "${names[@]}")</td>" r.html ||
+        die 'the list of 280 is not whole'
+}
+
+case_dry_run() { # says what it would do and take, and leaves nothing
+    for format in 'gguf q4_0' 'gguf q4_1' 'auto_round ' 'auto_round,gguf '; do
+        what=("${tiny[@]}" "${calib[@]}" --blocks 2 --group 32 --format ${format% *})
+        [ -z "${format#* }" ] || what+=(--type "${format#* }")
+        run 0 quantize "$model" -o o "${what[@]}" --dry-run --json
+        nothing_left o o.part
+        for key in '"dry_run":true' '"method":"signround"' '"blocks":3' '"tuned_blocks":2' '"steps":12' \
+            '"batch":2' '"samples":6' '"seqlen":32' '"tokens":1536' '"finished_blocks":0'; do
+            tr -d ' \t' <out | grep -q "^$key,\$" || { cat out >&2; die "expected $key"; }
+        done
+        for key in flops step_seconds seconds device_high_water device_budget disk_high_water; do
+            grep -Eq "\"$key\":[[:space:]]*[1-9]|\"$key\":[[:space:]]*0\.0*[1-9]" out ||
+                { cat out >&2; die "expected $key above 0"; }
+        done
+        sed -n 's/.*"bytes":[[:space:]]*\([0-9]*\).*/\1/p' out >said
+        high=$(grep '"device_high_water"' out)
+        run 0 quantize "$model" -o o "${what[@]}" --json
+        [ "$(grep '"device_high_water"' out)" = "$high" ] || die "expected $high, found $(cat out)"
+        sed -n 's/.*"bytes":[[:space:]]*\([0-9]*\).*/\1/p' out | paste said - >pairs
+        awk '$1 < 0.98 * $2 || $1 > 1.02 * $2 || NF != 2 { exit 1 }' pairs || { cat pairs >&2; die 'sizes'; }
+        case $format in gguf*) awk '$1 != $2 { exit 1 }' pairs || { cat pairs >&2; die 'the size'; } ;; esac
+        rm -r o
+    done
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --dry-run -q
+    [ ! -s err ] || { cat err >&2; die 'expected quiet'; }
+    grep -q '^plan: 3 blocks, 3 by signround in 12 steps of 2 x 32 tokens each$' out ||
+        { cat out >&2; die 'no plan'; }
+    grep -q '^time: about .* to draw samples from the model$' out || { cat out >&2; die 'no time'; }
+    grep -q '^memory: device .* of ' out || { cat out >&2; die 'no memory'; }
+    grep -q '^disk: o.gguf [0-9.]* MiB, while it runs at most ' out || { cat out >&2; die 'no disk'; }
+    run 0 quantize "$model" -o o.gguf --method rtn --dry-run
+    grep -q '^plan: 3 blocks, 3 rounded to nearest$' out || { cat out >&2; die 'no plan of rtn'; }
+    run 0 quantize "$model" -o o.gguf --type f16 --dry-run
+    grep -q '^plan: 3 blocks, 3 stored as floats$' out || { cat out >&2; die 'no plan of floats'; }
+    run 1 quantize "$model" -o absent/o.gguf --dry-run; says 'does not exist'
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" # a run says it too, on stderr
+    grep -q '^plan: 3 blocks, 3 by signround' err || { cat err >&2; die 'no plan before the run'; }
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" -q; [ ! -s err ] || die 'expected quiet'
+    rm o.gguf; only err out pairs said
+}
+
+case_progress() { # over the whole job: its share never falls and ends at 1, its time left ends at 0
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --progress json
+    grep '^{' err >events
+    for stage in calibrate tune block write; do
+        grep -q "\"stage\":\"$stage\"" events || die "no $stage among the events"
+    done
+    grep '"stage":"tune"' events | grep -v '"blocks":3,' && die 'expected 3 blocks in every event'
+    grep -v measure events |
+        sed 's/.*"stage":"\([a-z]*\)".*"job":\([^,]*\),"seconds_left":\([^,]*\),.*/\2 \3 \1/' >job
+    awk '$1 < last || $1 > 1 || $2 < 0 { exit 1 } { last = $1; left = $2 }
+        END { exit last != 1 || left != 0 }' job || { cat job >&2; die 'shares and times'; }
+    awk '$3 == "tune" && $1 > 0 && $1 < 1 && $2 > 0 { n++ } END { exit n < 30 }' job ||
+        { cat job >&2; die 'tuning is not most of it'; }
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" --progress bar
+    tr '\r' '\n' <err >bar
+    grep -q 'calibrate \[.*token [0-9]*/192, .* left, [0-9]* tok/s$' bar || { cat bar >&2; die 'no tokens'; }
+    grep -q 'tune \[#*-*\] block 2 of 3, step 6/12, [0-9]* s left, loss .* tok/s, ' bar ||
+        { cat bar >&2; die 'no blocks and steps'; }
+    grep -q 'write \[#*\] 100 %, 0 s left$' bar || { cat bar >&2; die 'no writing'; }
+    run 0 quantize "$model" -o o.gguf --method rtn --progress bar; tr '\r' '\n' <err >bar
+    grep -q 'block \[.*block 2 of 3, ' bar || { cat bar >&2; die 'no blocks of rtn'; }
+    run 0 convert "$model" -o m.gguf --progress bar; tr '\r' '\n' <err >bar
+    grep -q 'write \[#*\] 100 %' bar || { cat bar >&2; die 'no progress of convert'; }
+}
+
+case_report() {
+    run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
+    grep -q '<polyline' r.html || die 'no plot in the report'
+    grep -q '"device_high_water"' out || die 'no memory in the JSON'
+    grep -q '"samples":.*"6 x 32"' out || die 'no options in the JSON'
+    ! grep -q "$dir" r.html || die 'the report names the output path'
+    row() { grep -qE "<td>$1</td><td>$2</td>" r.html || die "no '$2' of $1 in $(grep "<td>$1<" r.html)"; }
+    # weights of the linears and of the embedding, which is the head too
+    bits=$(awk -v bytes="$(wc -c <o.gguf)" 'BEGIN { printf "%.2f", 8 * bytes / 2621440 }')
+    row output "o\.gguf \(gguf q4_0\), [0-9.]+ MiB, ${bits/./\\.} bits per weight"
+    row 'total time' '[0-9.]+ s'; row 'time in blocks' '[0-9.]+ s'; row 'layers kept float' '0 of 21'
+    row lr '0\.[0-9]+'; row 'minmax lr' '0\.[0-9]+'; row select heldout; row optimizer sign
+    row 'quantized input' yes; row weights '4 bits, groups of 32, symmetric'
+    row calibration "$(basename "$text"): [0-9]+ samples of [0-9]+ tokens"
+    ! grep -qE '[0-9a-f]{16}' r.html || die 'a hash in the report'
+    # the verdict is that of the blocks in the JSON
+    awk -F'[:,]' '/"heldout_first"/ { first = $2 } /"heldout_best"/ { share = $2 / first; n++
+            better += share < 1; logs += log(share); if (share > most) most = share }
+        END { printf "%.1f&nbsp;%%|<b>%d of %d</b>|keeps %.1f&nbsp;%%\n", 100 * exp(logs / n), better, n,
+              100 * most }' out | tr '|' '\n' >want
+    while read -r what; do grep -qF "$what" r.html || die "no '$what': $(grep verdict r.html)"; done <want
+    [ "$(grep -c '<tr><td>[0-2]</td>' r.html)" = 3 ] || die 'expected a row for each of three blocks'
+    run 0 quantize "$model" -o n.gguf --method rtn --report r.html -q
+    grep -q 'nothing was tuned' r.html || die 'no verdict on round to nearest'
+    ! grep -q '<polyline' r.html || die 'a plot without steps'
+}
