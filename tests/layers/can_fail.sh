@@ -87,4 +87,21 @@ printf '# %s\n' "$(printf '%0107d' 0)é" >long.md
 printf '# %s\n' "$(printf '%0108d' 0)é" >longer.md
 expect 'lines of 114, 110 and 111 columns' 'longer.md:1: 111 columns, expected at most 110' \
     'low/low.h:2: 114 columns, expected at most 110'
+fresh
+{ printf '# %s\n' {1..549}; echo; } >long.sh
+{ printf '# %s\n' {1..550}; echo; } >longer.sh
+cp longer.sh prose.md
+cp longer.sh CMakeLists.txt
+expect 'files of 550 and 551 lines' 'CMakeLists.txt: 551 lines, expected at most 550' \
+    'longer.sh: 551 lines, expected at most 550'
+fresh
+function_of() { # NAME LINES
+    printf 'int %s(int a,\n        int b);\nint %s(int a,\n        int b) {\n' "$1" "$1"
+    for ((i = 4; i < $2; i++)); do echo '    if (a > b) a--;'; done
+    printf '    return a;\n}\n'
+}
+function_of ar__long 60 >>high/top/three.c
+function_of ar__longer 61 >>high/top/three.c
+expect 'functions of 60 and 61 lines' \
+    'high/top/three.c:68: a function of 61 lines, expected at most 60'
 exit $failed

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# layers.sh NM BUILD [CIRCLES]: the rooms' order, circles and line lengths of the tree in the working folder,
-# whose objects are in BUILD. Prints what is wrong, one line each, and exits 1 then.
+# layers.sh NM BUILD [CIRCLES]: the rooms' order, circles, and how long lines, files and functions are, in the
+# working folder's tree, whose objects are in BUILD. Prints what is wrong, one line each, and exits 1 then.
 # BUILD/rooms.txt (cmake/rooms.cmake) says what a room stands on. Includes may go there and to the headers in
 # front of the floors below, calls there and to what those headers declare. tests/ may include everything.
 # CIRCLES lists the circles between files (over calls and includes) that are known, one a line, and may only
@@ -49,19 +49,43 @@ fronts() { # every name in a header that lies beside a floor's rooms
     done < <(grep -E '^[^/]+/[^/]+\.(h|def)$' "$work/sources")
 }
 
-long_lines() { # of the text files we write, in characters: bytes that go on with a character do not count
+texts() { # the text files we write
     find . \( -name .git -o -name 'build*' -o -path ./tests/fuzz/seeds \) -prune -o -type f \( \
         -name '*.[ch]' -o -name '*.comp' -o -name '*.def' -o -name '*.sh' -o -name '*.awk' -o -name '*.py' \
         -o -name '*.cmake' -o -name CMakeLists.txt -o -name '*.in' -o -name '*.map' -o -name '*.supp' \
         -o -name '*.md' -o -name bootstrap -o -name .gitignore -o -path ./.ci/run \) -print | sort |
-        xargs awk '{ text = $0; gsub(/[\200-\277]/, "", text) }
-            length(text) > 110 {
-                print FILENAME ":" FNR ": " length(text) " columns, expected at most 110"
-            }' |
         sed 's,^\./,,'
 }
 
+long_lines() { # in characters: bytes that go on with a character do not count
+    xargs awk '{ text = $0; gsub(/[\200-\277]/, "", text) }
+        length(text) > 110 {
+            print FILENAME ":" FNR ": " length(text) " columns, expected at most 110"
+        }' <"$work/texts"
+}
+
+long_files() { # of all but prose
+    grep -v '\.md$' "$work/texts" | xargs awk '
+        FNR == 1 { if (lines > 550) tell(); file = FILENAME }
+        { lines = FNR }
+        END { if (lines > 550) tell() }
+        function tell() { print file ": " lines " lines, expected at most 550" }'
+}
+
+long_functions() { # from the line of its name to its }, as clang-format lays C out
+    grep '\.[ch]$' "$work/texts" | xargs awk '
+        FNR == 1 { start = 0 }
+        /^[A-Za-z_]/ { name = FNR }
+        /^[^#]*\) \{$/ && !start { start = name }
+        /^}/ {
+            if (start && FNR - start >= 60)
+                print FILENAME ":" start ": a function of " FNR - start + 1 " lines, expected at most 60"
+            start = 0
+        }'
+}
+
 sources >"$work/sources"
+texts >"$work/texts"
 : >"$work/objects"
 : >"$work/compiled"
 {
@@ -80,6 +104,8 @@ sources >"$work/sources"
     comm -23 "$work/circles" "$work/known" | sed 's/^/a new circle: /'
     comm -13 "$work/circles" "$work/known" | sed "s,^,no circle any more (take it out of ${circles##*/}): ,"
     long_lines
+    long_files
+    long_functions
 } >"$work/wrong"
 cat "$work/wrong"
 printf '%s files, %s includes, %s calls, %s circles known\n' "$(wc -l <"$work/sources")" \
