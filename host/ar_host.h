@@ -237,10 +237,27 @@ typedef struct ar_storage {
     const char *const *extras;      /* names of the extra tensors it can hold, ended by NULL; NULL = none */
 } ar_storage;
 
+/* Types of single tensors of a GGUF file, before what the plan's type says: rules, of which the first that
+ * matches counts, or another file's. Begun empty; destroy takes NULL. */
+typedef struct ar_tensor_types ar_tensor_types;
+ar_status ar_tensor_types_create(ar_tensor_types **types); /* Errors: MEMORY. */
+void ar_tensor_types_destroy(ar_tensor_types *types);
+/* "REGEX=TYPE": tensors in whose name ("blk.3.attn_v.weight") the expression (PCRE2) is found. Errors: USAGE,
+ * MEMORY. */
+ar_status ar_tensor_types_add(ar_tensor_types *types, const char *rule);
+/* Rules of a text file, one a line; empty lines and those that begin with # do not count. Errors: IO, FORMAT,
+ * USAGE. */
+ar_status ar_tensor_types_read(ar_tensor_types *types, const char *path);
+/* The type of every tensor of another GGUF file of the same model, whose metadata are kept too. Errors: IO,
+ * FORMAT, UNSUPPORTED names what is not written here. */
+ar_status ar_tensor_types_like(ar_tensor_types *types, const char *path);
+uint64_t ar_tensor_types_hash(const ar_tensor_types *types); /* NULL = none: of nothing */
+
 typedef struct ar_output_plan {
     ar_scheme scheme;         /* tune under this; GGUF's K types choose per linear (ar_output_plan_choose) */
     char type[16];            /* --type for GGUF: "q4_0", "q4_k_m", … or "" */
     ar_qtype embedding, head; /* GGUF: types of the embedding and the head; AR_QT_COUNT = as the type says */
+    const ar_tensor_types *types; /* GGUF: of single tensors, before all; borrowed, NULL = none */
     const char *formats[8];
     int32_t format_count;
     uint32_t faults; /* after USAGE: what of the request cannot agree, bits 1 << ar_request_field */
@@ -336,6 +353,7 @@ typedef enum ar_request_field {
     AR_REQUEST_WIDEN,
     AR_REQUEST_EMBEDDING_TYPE,
     AR_REQUEST_HEAD_TYPE,
+    AR_REQUEST_TENSOR_TYPE,
     AR_REQUEST_FIELDS
 } ar_request_field;
 /* Resolves a request into one plan. Errors: USAGE says what cannot agree, and sets the plan's faults. */
@@ -343,6 +361,11 @@ ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *req
 /* GGUF's types of the embedding and of the head (with what is tied to it); NULL = as the plan's type says.
  * Errors: USAGE, with faults. */
 ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type);
+/* Types of single tensors, which plan borrows. Errors: USAGE where the plan is not of GGUF files of a
+ * quantized type alone, with faults. */
+ar_status ar_output_plan_types(ar_output_plan *plan, const ar_tensor_types *types);
+/* The plan of a file like another, whose types it borrows. Errors: USAGE. */
+ar_status ar_output_plan_like(ar_output_plan *plan, const ar_tensor_types *types);
 /* Whether every format of the plan can hold the extra tensors that `method` delivers (names ended by NULL;
  * NULL = none). Errors: USAGE names the format and the tensor. */
 ar_status ar_output_plan_extras(const ar_output_plan *plan, const char *method, const char *const *names);

@@ -4,7 +4,8 @@
 
 typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report;
-    ar_option_list calib;
+    const char *like, *type_file;
+    ar_option_list calib, tensor_types;
     int64_t bits, group;
     bool sym, asym, resume, widen, allow_float, strict, dry_run, has_method, has_group, has_calib;
 } job_options;
@@ -20,7 +21,11 @@ static void list_faults(char *list, size_t bytes, const ar_output_plan *plan, co
                                                   [AR_REQUEST_SYM] = o->sym ? "--sym" : "--asym",
                                                   [AR_REQUEST_WIDEN] = "--widen",
                                                   [AR_REQUEST_EMBEDDING_TYPE] = "--embedding-type",
-                                                  [AR_REQUEST_HEAD_TYPE] = "--head-type"};
+                                                  [AR_REQUEST_HEAD_TYPE] = "--head-type",
+                                                  [AR_REQUEST_TENSOR_TYPE] = o->like ? "--like"
+                                                                             : o->type_file
+                                                                                 ? "--tensor-type-file"
+                                                                                 : "--tensor-type"};
     *list = '\0';
     for (int32_t i = 0; i < AR_REQUEST_FIELDS; i++) {
         size_t used = strlen(list);
@@ -28,10 +33,37 @@ static void list_faults(char *list, size_t bytes, const ar_output_plan *plan, co
     }
 }
 
-static ar_status make_plan(ar_output_plan *plan, const job_options *o) {
+/* Fills types with what the options say of single tensors; nothing if they do not. */
+static ar_status make_types(ar_tensor_types **types, const job_options *o) {
+    if (o->like || o->type_file || o->tensor_types.count) AR_TRY(ar_tensor_types_create(types));
+    for (int32_t i = 0; i < o->tensor_types.count; i++)
+        AR_TRY(ar_tensor_types_add(*types, o->tensor_types.text[i]));
+    if (o->type_file) AR_TRY(ar_tensor_types_read(*types, o->type_file));
+    return o->like ? ar_tensor_types_like(*types, o->like) : AR_OK;
+}
+
+/* Another file says it all. */
+static ar_status check_like(const job_options *o) {
+    const char *other = o->type                 ? "--type"
+                        : o->format             ? "--format"
+                        : o->bits               ? "--bits"
+                        : o->has_group          ? "--group"
+                        : o->sym                ? "--sym"
+                        : o->asym               ? "--asym"
+                        : o->widen              ? "--widen"
+                        : o->embedding_type     ? "--embedding-type"
+                        : o->head_type          ? "--head-type"
+                        : o->tensor_types.count ? "--tensor-type"
+                        : o->type_file          ? "--tensor-type-file"
+                                                : NULL;
+    return other ? ar__fail(AR_ERR_USAGE, "%s has no effect with --like", other) : AR_OK;
+}
+
+static ar_status ask_plan(ar_output_plan *plan, const job_options *o, const ar_tensor_types *types) {
     size_t n = strlen(o->out);
     bool gguf_name = n > 5 && strcmp(o->out + n - 5, ".gguf") == 0;
     if (o->sym && o->asym) return ar__fail(AR_ERR_USAGE, "--sym and --asym: expected one of them");
+    if (o->like) return ar_output_plan_like(plan, types);
     ar_output_request request = {.formats = o->format              ? o->format
                                             : o->type || gguf_name ? "gguf"
                                                                    : "auto_round",
@@ -42,11 +74,18 @@ static ar_status make_plan(ar_output_plan *plan, const job_options *o) {
                                         : o->asym ? 0
                                                   : -1,
                                  .widen = o->widen};
-    ar_status status = ar_output_plan_make(plan, &request);
-    if (status == AR_OK) status = ar_output_plan_parts(plan, o->embedding_type, o->head_type);
-    if (status != AR_ERR_USAGE) return status;
+    AR_TRY(ar_output_plan_make(plan, &request));
+    AR_TRY(ar_output_plan_parts(plan, o->embedding_type, o->head_type));
+    return types ? ar_output_plan_types(plan, types) : AR_OK;
+}
+
+static ar_status make_plan(ar_quantize_request *r, const job_options *o) {
+    if (o->like) AR_TRY(check_like(o));
+    AR_TRY(make_types(&r->types, o));
+    ar_status status = ask_plan(&r->plan, o, r->types);
+    if (status != AR_ERR_USAGE || !r->plan.faults) return status;
     char list[160];
-    list_faults(list, sizeof list, plan, o);
+    list_faults(list, sizeof list, &r->plan, o);
     return ar_program_blame(status, list);
 }
 
@@ -124,11 +163,13 @@ static ar_status take_calib(ar_option_list *files, const ar_option_list *given) 
 static ar_status make_request(ar_quantize_request *r, const job_options *o, const ar_offers *offers) {
     if (!o->out) return ar__fail(AR_ERR_USAGE, "anyround quantize: -o OUT is needed");
     AR_TRY(find_method(o->method));
-    AR_TRY(make_plan(&r->plan, o));
+    AR_TRY(make_plan(r, o));
     if (o->has_group && o->group == 0)
         return ar__fail(AR_ERR_USAGE, "--group: found 0, expected a positive number, or -1 for whole rows");
     r->out = o->out;
     r->report = o->report;
+    r->like = o->like;
+    r->type_file = o->type_file;
     r->resume = o->resume;
     r->allow_float = o->allow_float;
     r->strict = o->strict;
@@ -159,6 +200,12 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          "GGUF type of the embedding (as llama-quantize has it)", 0, 0, NULL},
         {"--head-type", AR_OPT_STRING, &o.head_type, "T",
          "GGUF type of the head, and of an embedding tied to it (likewise)", 0, 0, NULL},
+        {"--tensor-type", AR_OPT_LIST, &o.tensor_types, "REGEX=TYPE",
+         "GGUF type of tensors whose name REGEX is found in; the first that is found counts", 0, 0, NULL},
+        {"--tensor-type-file", AR_OPT_STRING, &o.type_file, "FILE", "such rules from a file, one a line", 0,
+         0, NULL},
+        {"--like", AR_OPT_STRING, &o.like, "FILE.gguf",
+         "the types, metadata and size of another file of the same model", 0, 0, NULL},
         {"--format", AR_OPT_STRING, &o.format, "F[,F…]", formats, 0, 0, NULL},
         {"--widen", AR_OPT_FLAG, &o.widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
         {"--strict", AR_OPT_FLAG, &o.strict, NULL, "a tokenizer that changes ids is an error, not a remark",
@@ -185,6 +232,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_GO(make_request(&request, &o, &offers));
     AR_GO(ar_quantize_run(&request));
 done:
+    ar_tensor_types_destroy(request.types);
     ar__offers_free(&offers);
     return status;
 }

@@ -95,6 +95,9 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     ar__part_manifest_add(m, "model", "%016llx", (unsigned long long)input);
     ar__part_manifest_add(m, "method", "%s", j->options.method->name);
     ar__part_manifest_add(m, "formats", "%s%s%s", formats, j->r->plan.type[0] ? ":" : "", j->r->plan.type);
+    if (j->r->types)
+        ar__part_manifest_add(m, "tensor types", "%016llx",
+                              (unsigned long long)ar_tensor_types_hash(j->r->types));
     ar__part_manifest_add(m, "scheme", "bits %d group %d zero %d from %d", (int)s->bits, (int)s->group,
                           (int)s->zero, (int)s->zero_min);
     ar__part_manifest_add(m, "device", "%s %s", f->api, f->name);
@@ -273,11 +276,13 @@ done:
 /* The places of the run, all of them checked before any work. */
 static ar_status check_places(const job *j, const char *part_dir) {
     const ar_quantize_request *r = j->r;
-    ar_input inputs[1 + AR_OPTION_REPEATS] = {{j->model->path, "the model"}};
+    ar_input inputs[3 + AR_OPTION_REPEATS] = {{j->model->path, "the model"}};
     int32_t count = 1;
     for (int32_t i = 0; i < r->calib.count; i++)
         inputs[count++] = (ar_input){r->calib.text[i], "the calibration text"};
     AR_TRY(ar__output_check(&r->plan, j->out, j->model->path));
+    if (r->like) inputs[count++] = (ar_input){r->like, "the file to be like"};
+    if (r->type_file) inputs[count++] = (ar_input){r->type_file, "the types of tensors"};
     AR_TRY(ar__output_check_inputs(&r->plan, j->out, inputs, count));
     AR_TRY(ar__path_check_inputs(part_dir, true, inputs, count));
     if (r->report) AR_TRY(ar__output_check_beside("--report", r->report, &r->plan, j->out, part_dir));

@@ -101,11 +101,12 @@ static ar_status list_results(lines *l, const ar_run_record *run) {
 static ar_status name_float_layers(char **text, const ar_run_record *run) {
     const ar_model *m = &run->model->model;
     const ar_output_plan *plan = &run->request->plan;
+    ar_scheme scheme;
     int32_t kept = 0, total = 0;
     size_t bytes = 32, used;
     for (int32_t b = 0; b < m->block_count; b++)
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++, total++)
-            if (!ar_output_plan_holds(plan, m->blocks[b].linears[i].O, m->blocks[b].linears[i].I)) {
+            if (!ar_output_plan_choose(plan, &run->model->config, &m->blocks[b], i, &scheme)) {
                 kept++;
                 bytes += strlen(m->blocks[b].linears[i].name) + 16; /* the number and what divides */
             }
@@ -114,7 +115,7 @@ static ar_status name_float_layers(char **text, const ar_run_record *run) {
     used = (size_t)snprintf(*text, bytes, "%d of %d", (int)kept, (int)total);
     for (int32_t b = 0; b < m->block_count; b++)
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
-            if (!ar_output_plan_holds(plan, m->blocks[b].linears[i].O, m->blocks[b].linears[i].I))
+            if (!ar_output_plan_choose(plan, &run->model->config, &m->blocks[b], i, &scheme))
                 used += (size_t)snprintf(*text + used, bytes - used, ", %d %s", (int)b,
                                          m->blocks[b].linears[i].name);
     return AR_OK;

@@ -13,7 +13,9 @@ typedef struct ar_quantize_request {
     const char *report;   /* NULL = none */
     bool resume, allow_float, strict, dry_run;
     ar_output_plan plan;
-    ar_method_options options; /* of the method that is run */
+    ar_tensor_types *types;       /* of the plan; NULL = none */
+    const char *like, *type_file; /* where they come from; NULL = no such file */
+    ar_method_options options;    /* of the method that is run */
 } ar_quantize_request;
 ar_status ar_quantize_run(const ar_quantize_request *request);
 

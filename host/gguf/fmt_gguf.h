@@ -4,6 +4,7 @@
  *   fmt_gguf_blocks.c   tensor types and their blocks of 32
  *   fmt_gguf_kquants.c  their super-blocks of 256
  *   fmt_gguf_mix.c      which type each tensor gets, under the names of --type
+ *   fmt_gguf_types.c    types of single tensors, by rules or like another file (fmt_gguf_types.h)
  *   fmt_gguf_round.c    float rows to a type's codes by rounding: the embedding and the head
  *   fmt_gguf_names.c    tensor names and row order, both ways
  *   fmt_gguf_meta.c     key-values to a config and a tokenizer
@@ -119,6 +120,8 @@ void ar__gguf_store(uint8_t *p, uint64_t value, int32_t bytes);
 /* The type of this id: NULL for an id that never was one. Types that are known but not read have elems 0. */
 const ar__gguf_type *ar__gguf_type_of(int32_t id);
 const ar__gguf_type *ar__gguf_type_for(ar_qtype type);
+/* The storage type of this name in any case ("q4_k"); AR_QT_COUNT where we write no such type. */
+ar_qtype ar__gguf_type_named(const char *name);
 /* Bytes of a row of `width` elements, a multiple of the type's block. */
 int64_t ar__gguf_row_bytes(const ar__gguf_type *type, int64_t width);
 void ar__gguf_decode(float *dst, const ar__gguf_type *type, const uint8_t *src, int64_t count);
@@ -155,8 +158,9 @@ typedef struct ar__gguf_mix {
     int32_t file_type; /* general.file_type */
 } ar__gguf_mix;
 const ar__gguf_mix *ar__gguf_mix_find(const char *name); /* NULL for no such name */
-/* The storage type of this name in any case ("q4_k"); AR_QT_COUNT where we write no such type. */
-ar_qtype ar__gguf_type_named(const char *name);
+/* Of types like a file: its name of --type, or the first whose linears have the type of most of its weights.
+ */
+const ar__gguf_mix *ar__gguf_mix_like(const ar_tensor_types *types);
 
 /* A tensor as the rules see it. */
 typedef struct ar__gguf_place {
@@ -267,6 +271,8 @@ ar_status ar__gguf_verify_tokenizer(const char *path, const ar_tokenizer *read, 
 /* general.* of the model, but for what says how the file is made: another GGUF file's as they are; licence,
  * languages and tags of a folder's card, name and licence of its config.json. */
 ar_status ar__gguf_put_general(ar__gguf_out *o, const ar_open_model *m);
+/* All key-values of the file at path, but what it says of its own calibration (quantize.imatrix.*). */
+ar_status ar__gguf_copy_fields(ar__gguf_out *o, const char *path);
 /* The file's text general.NAME, malloc'ed; NULL where there is none. Errors: IO, FORMAT, MEMORY. */
 ar_status ar__gguf_general(char **text, const char *path, const char *name);
 

@@ -11,6 +11,7 @@
 #include "fmt_gguf.h"
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #define HALF (AR__GGUF_BLOCK / 2)
 
@@ -34,6 +35,13 @@ const ar__gguf_type *ar__gguf_type_of(int32_t id) {
 }
 
 const ar__gguf_type *ar__gguf_type_for(ar_qtype type) { return ar__gguf_type_of(ar_qtype_gguf_id(type)); }
+
+ar_qtype ar__gguf_type_named(const char *name) {
+    for (int32_t t = 0; t < AR_QT_COUNT; t++)
+        if (t != AR_QT_GROUP && t != AR_QT_IQ4_NL && strcasecmp(ar_qtype_name((ar_qtype)t), name) == 0)
+            return (ar_qtype)t;
+    return AR_QT_COUNT;
+}
 
 int64_t ar__gguf_row_bytes(const ar__gguf_type *type, int64_t width) {
     return width / type->elems * type->bytes;

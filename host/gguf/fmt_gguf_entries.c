@@ -1,5 +1,6 @@
 /* The tensors of a GGUF file to be: their names, types and shapes, and where their rows come from. */
 #include "fmt_gguf_entries.h"
+#include "fmt_gguf_types.h"
 #include "hf_folder.h"
 #include "parallel.h"
 #include <stdio.h>
@@ -109,7 +110,10 @@ static ar_status list_entries(ar__gguf_job *j) {
             AR_TRY(add_entry(j, name, hf_name, layer, i % 2 == 1));
     AR_TRY(add_global(j, "output_norm", false, false));
     AR_TRY(add_global(j, "output_norm", true, !arch->has_layer_norm));
-    return m->config.tied && !arch->repeats_head ? AR_OK : add_matrix(j, "output.weight");
+    bool repeats =
+        arch->repeats_head || (ar__tensor_types_file(j->src->plan->types) &&
+                               ar__tensor_type(j->src->plan->types, "output.weight") != AR_QT_COUNT);
+    return m->config.tied && !repeats ? AR_OK : add_matrix(j, "output.weight");
 }
 
 ar_status ar__gguf_read_rows(const ar__gguf_job *j, float *dst, const ar__gguf_entry *e, int64_t row,

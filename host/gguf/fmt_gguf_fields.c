@@ -3,6 +3,7 @@
 #include "chat.h"
 #include "family.h"
 #include "fmt_gguf.h"
+#include "fmt_gguf_types.h"
 #include "tokenizer.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,6 +261,8 @@ ar_status ar__gguf_accepts(const ar_open_model *m) {
 
 ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32_t file_type) {
     const ar__gguf_arch *arch = ar__gguf_arch_of(src->model->config.family);
+    const char *like = ar__tensor_types_file(src->plan->types);
+    if (like) return ar__gguf_copy_fields(o, like);
     field_text(o, "general.architecture", arch->name);
     field_text(o, "general.type", "model");
     field_u32(o, "general.alignment", AR__GGUF_ALIGNMENT);

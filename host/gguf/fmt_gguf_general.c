@@ -38,7 +38,15 @@ static const uint8_t *value_range(const uint8_t **from, const ar__gguf_value *v)
     return end;
 }
 
-static ar_status copy_values(ar__gguf_out *o, const char *path) {
+/* What its quantizer was calibrated with is not what ours is. */
+static bool is_kept_by_like(const ar__gguf_value *v) {
+    static const char start[] = "quantize.imatrix.";
+    return v->key_bytes < sizeof start - 1 || memcmp(v->key, start, sizeof start - 1) != 0;
+}
+
+static bool is_kept_general(const ar__gguf_value *v) { return is_general(v) && !is_own(v); }
+
+static ar_status copy_values(ar__gguf_out *o, const char *path, bool (*is_kept)(const ar__gguf_value *)) {
     ar_file file = {0};
     ar__gguf g = {0};
     ar_status status;
@@ -47,7 +55,7 @@ static ar_status copy_values(ar__gguf_out *o, const char *path) {
     for (int64_t i = 0; i < g.value_count; i++) {
         const ar__gguf_value *v = &g.values[i];
         const uint8_t *from, *end = value_range(&from, v);
-        if (!is_general(v) || is_own(v)) continue;
+        if (!is_kept(v)) continue;
         ar__gguf_put_string(o, v->key, (size_t)v->key_bytes);
         ar__gguf_put(o, from, (size_t)(end - from));
         o->field_count++;
@@ -57,6 +65,10 @@ done:
     ar__gguf_deinit(&g);
     ar_file_close(&file);
     return status;
+}
+
+ar_status ar__gguf_copy_fields(ar__gguf_out *o, const char *path) {
+    return copy_values(o, path, is_kept_by_like);
 }
 
 ar_status ar__gguf_general(char **text, const char *path, const char *name) {
@@ -135,7 +147,7 @@ ar_status ar__gguf_put_general(ar__gguf_out *o, const ar_open_model *m) {
                 {"general.tags", "tags", true}};
     bool license, put;
     if (!m->path || !ar_path_exists(m->path)) return AR_OK; /* made in memory */
-    if (!ar_path_is_dir(m->path)) return copy_values(o, m->path);
+    if (!ar_path_is_dir(m->path)) return copy_values(o, m->path, is_kept_general);
     AR_TRY(put_card(o, &license, "general.license", false, m->path, "license"));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         AR_TRY(put_card(o, &put, rows[i].key, rows[i].list, m->path, rows[i].name));

@@ -2,6 +2,7 @@
  * mixes types (llama.cpp, tools/quantize), so that files of one name have one size. Linears and the head are
  * what names and places of tensors say; widths that a type's blocks do not divide fall back to another. */
 #include "fmt_gguf.h"
+#include "fmt_gguf_types.h"
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -25,11 +26,14 @@ const ar__gguf_mix *ar__gguf_mix_find(const char *name) {
     return NULL;
 }
 
-ar_qtype ar__gguf_type_named(const char *name) {
-    for (int32_t t = 0; t < AR_QT_COUNT; t++)
-        if (t != AR_QT_GROUP && t != AR_QT_IQ4_NL && strcasecmp(ar_qtype_name((ar_qtype)t), name) == 0)
-            return (ar_qtype)t;
-    return AR_QT_COUNT;
+const ar__gguf_mix *ar__gguf_mix_like(const ar_tensor_types *types) {
+    int32_t file_type;
+    ar_qtype most = ar__tensor_types_most(&file_type, types);
+    for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++)
+        if (mixes[i].file_type == file_type && mixes[i].type == most) return &mixes[i];
+    for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++)
+        if (mixes[i].type == most) return &mixes[i];
+    return NULL;
 }
 
 /* ---- places ---- */
@@ -129,6 +133,8 @@ ar_qtype ar__gguf_plan_type(const ar_output_plan *plan, const ar_config *c, cons
     const ar__gguf_mix *mix = ar__gguf_mix_find(plan->type);
     role where = role_of(gguf_name);
     bool is_head = where == ROLE_HEAD || (where == ROLE_EMBEDDING && c->tied);
+    ar_qtype own = ar__tensor_type(plan->types, gguf_name);
+    if (own != AR_QT_COUNT) return ar__gguf_fitting_type(own, width);
     if (where == ROLE_EMBEDDING && plan->embedding != AR_QT_COUNT)
         return ar__gguf_fitting_type(plan->embedding, width);
     if (is_head && plan->head != AR_QT_COUNT) return ar__gguf_fitting_type(plan->head, width);

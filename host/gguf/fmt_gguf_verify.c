@@ -1,5 +1,5 @@
 /* A GGUF file read back: codes and values against what was to be written. */
-#include "fmt_gguf_entries.h"
+#include "fmt_gguf_types.h"
 #include "hf_folder.h"
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +175,7 @@ ar_status ar__gguf_accepts_weights(const ar_open_model *m, const ar_output_plan 
     ar__gguf_job j = {.src = &src};
     ar_status status;
     AR_GO(ar__gguf_list(&j));
+    AR_GO(ar__tensor_types_check(plan->types, j.entries, j.count, m->path));
     for (int64_t i = 0; i < j.count; i++)
         if (ar__gguf_is_rounded(&j.entries[i])) AR_GO(check_rounded(&j, &j.entries[i]));
 done:

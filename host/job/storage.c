@@ -1,6 +1,7 @@
 /* From a caller's wishes to one scheme that every requested format can store: the intersection of
  * their storage models. What cannot be expressed is wrong usage, naming the pair. */
 #include "fmt_gguf.h"
+#include "fmt_gguf_types.h"
 #include "formats.h"
 #include "output.h"
 #include <stdio.h>
@@ -245,19 +246,49 @@ ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type,
     return resolve_part(plan, &plan->head, AR_REQUEST_HEAD_TYPE, "the head", head_type);
 }
 
+ar_status ar_output_plan_types(ar_output_plan *plan, const ar_tensor_types *types) {
+    if (plan->format_count != 1 || !has_types(plan))
+        return blame(plan, AR_REQUEST_TENSOR_TYPE, FORMATS,
+                     ar__fail(AR_ERR_USAGE, "types of tensors are for format %s alone, found %s",
+                              typed_format(), plan->formats[0]));
+    if (plan->scheme.bits > 8)
+        return blame(plan, AR_REQUEST_TENSOR_TYPE, TYPE,
+                     ar__fail(AR_ERR_USAGE,
+                              "types of tensors: found type %s for the others, expected a quantized type",
+                              plan->type));
+    plan->types = types;
+    return AR_OK;
+}
+
+ar_status ar_output_plan_like(ar_output_plan *plan, const ar_tensor_types *types) {
+    AR_TRY(ar_output_plan_make(
+        plan,
+        &(ar_output_request){.formats = typed_format(), .type = ar__gguf_mix_like(types)->name, .sym = -1}));
+    return ar_output_plan_types(plan, types);
+}
+
+/* The scheme of a tensor's own type; blocks of 32 of the plan's type hold the plan's, which may have fewer
+ * bits and larger groups. */
+static bool choose_named(ar_scheme *scheme, const ar_output_plan *plan, const ar_config *config,
+                         const char *name, const ar_linear *lin) {
+    ar_qtype type = ar__gguf_plan_type(plan, config, name, lin->I);
+    if (plan->scheme.super == AR_SUPER_NONE && ar__gguf_mix_find(plan->type)->type == type)
+        return ar_output_plan_holds(plan, lin->O, lin->I);
+    return ar__gguf_scheme(scheme, type);
+}
+
 bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block,
                            int32_t i, ar_scheme *scheme) {
     const ar_linear *lin = &block->linears[i];
     char name[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME], wanted[AR__GGUF_HF_NAME];
     *scheme = plan->scheme;
-    if (!ar_output_plan_holds(plan, lin->O, lin->I)) return false;
-    if (plan->scheme.super == AR_SUPER_NONE) return true;
+    bool holds = ar_output_plan_holds(plan, lin->O, lin->I);
+    if (!plan->types && (!holds || plan->scheme.super == AR_SUPER_NONE)) return holds;
     const ar__gguf_arch *arch = ar__gguf_arch_of(config->family);
     if (!arch) return false;
     snprintf(wanted, sizeof wanted, "%s.%d.%s.weight", arch->layers, (int)block->index, lin->name);
     for (int32_t k = 0; ar__gguf_block_name(name, hf, arch, block->index, k); k++)
-        if (strcmp(hf, wanted) == 0)
-            return ar__gguf_scheme(scheme, ar__gguf_plan_type(plan, config, name, lin->I));
+        if (strcmp(hf, wanted) == 0) return choose_named(scheme, plan, config, name, lin);
     return false;
 }
 

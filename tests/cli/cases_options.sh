@@ -112,6 +112,55 @@ case_formats() {
     nothing_left o o.part o.gguf o.gguf.part
 }
 
+case_tensor_types() { # by rules, from a file, and like another file
+    has() { # FILE TENSOR TYPE
+        run 0 info "$1"
+        grep -Eq "$2[^ ]* +$3 " out || { cat out >&2; die "$2 of $1: expected $3"; }
+    }
+    run 0 quantize "$model" -o a.gguf --type q4_0 --tensor-type 'attn_v=q6_k' \
+        --tensor-type '^blk\.0\.ffn_(down|up)\.=Q2_K' --tensor-type 'blk.0=q5_1' --tensor-type embd=q8_0 \
+        --tensor-type 'blk.1.attn_k=f16' --method rtn -q
+    has a.gguf layers.1.self_attn.v_proj Q6_K
+    has a.gguf layers.0.self_attn.v_proj Q6_K # the first rule that matches
+    has a.gguf layers.0.mlp.up_proj Q2_K
+    has a.gguf layers.0.mlp.gate_proj Q5_1
+    has a.gguf layers.1.self_attn.k_proj F16
+    has a.gguf layers.1.mlp.down_proj Q4_0
+    has a.gguf embed_tokens Q8_0
+    run 0 eval a.gguf --text "$text" --max-windows 1 -q
+    printf '# a comment\n\n  attn_v=q6_k\t\r\n^blk\.0\.ffn_(down|up)\.=Q2_K\nblk.0=q5_1\nembd=q8_0\n%s\n' \
+        blk.1.attn_k=f16 >rules
+    run 0 quantize "$model" -o b.gguf --type q4_0 --tensor-type-file rules --method rtn -q
+    cmp a.gguf b.gguf || die 'rules of a file differ from those of options'
+    run 0 quantize "$model" -o c.gguf --like a.gguf --method rtn -q
+    cmp a.gguf c.gguf || die 'like a file, by the same method, is another file'
+    run 0 quantize "$model" -o d.gguf --like a.gguf --method anneal --iters 4 --batch 2 --samples 4 \
+        --seqlen 32 -q "${calib[@]}"
+    [ "$(stat -c %s a.gguf)" = "$(stat -c %s d.gguf)" ] || die 'like a file: another size'
+    has d.gguf layers.0.mlp.up_proj Q2_K
+    wrong() { run "$1" quantize "$model" -o w.gguf --method rtn -q "${@:3}"; says "$2"; }
+    wrong 2 "'embedding' is in no tensor's name" --tensor-type embedding=q4_0
+    wrong 2 'missing closing parenthesis at character 6' --tensor-type 'attn(=q4_0'
+    wrong 2 "found 'q9', expected f32" --tensor-type attn=q9
+    wrong 2 "found 'attn', expected REGEX=TYPE" --tensor-type attn
+    wrong 2 'expected a quantized type (--type, --tensor-type)' --tensor-type attn=q4_0 --type f16
+    wrong 2 'for format gguf alone, found auto_round (--format, --tensor-type)' --tensor-type attn=q4_0 \
+        --format auto_round
+    wrong 2 -- '--type has no effect with --like' --like a.gguf --type q4_0
+    echo attn_q >rules
+    wrong 2 "rules: tensor type: found 'attn_q'" --tensor-type-file rules
+    run 0 convert "$model" -o f.gguf --type f16
+    wrong 3 'f.gguf: found no quantized tensors' --like f.gguf
+    wrong 3 'expected that' --like "$text"
+    mkdir other && cp "$model"/tokenizer*.json other
+    sed -E 's/("hidden_size"): *[0-9]*/\1: 128/; s/("head_dim"): *[0-9]*/\1: 32/' \
+        "$model/config.json" >other/config.json
+    "${AR_RANDOM_MODEL:?}" other || die 'no other model'
+    run 0 quantize other -o other.gguf --method rtn -q
+    wrong 3 'other.gguf: tensor token_embd.weight: found (' --like other.gguf
+    nothing_left w.gguf w.gguf.part
+}
+
 case_recipes() { # the tutorial's table, on a model of two tiny layers whose context is 40
     tiny_model=$root/tests/golden/families/llama
     while read -r recipe bits iters lr samples; do

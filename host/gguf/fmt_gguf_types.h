@@ -1,0 +1,15 @@
+/* Inside host/gguf: ar_tensor_types, asked by name. */
+#ifndef AR_FMT_GGUF_TYPES_H
+#define AR_FMT_GGUF_TYPES_H
+#include "fmt_gguf_entries.h"
+
+/* The type of the tensor of this name; AR_QT_COUNT = nothing is said of it. types may be NULL. */
+ar_qtype ar__tensor_type(const ar_tensor_types *types, const char *gguf_name);
+/* The file that types are like, or NULL. */
+const char *ar__tensor_types_file(const ar_tensor_types *types);
+/* Of types like a file: the type of most of its quantized weights, and its general.file_type. */
+ar_qtype ar__tensor_types_most(int32_t *file_type, const ar_tensor_types *types);
+/* Errors: USAGE a rule that says nothing of any entry; FORMAT a file that has another tensor or lacks one. */
+ar_status ar__tensor_types_check(const ar_tensor_types *types, const ar__gguf_entry *entries, int64_t count,
+                                 const char *model);
+#endif
