@@ -258,6 +258,9 @@ typedef struct ar_output_plan {
     char type[16];            /* --type for GGUF: "q4_0", "q4_k_m", … or "" */
     ar_qtype embedding, head; /* GGUF: types of the embedding and the head; AR_QT_COUNT = as the type says */
     const ar_tensor_types *types; /* GGUF: of single tensors, before all; borrowed, NULL = none */
+    /* (blocks, AR_MAX_LINEARS): of every linear, agreeing with types; bits 0 = it stays float; borrowed,
+     * NULL = as the rest of the plan says */
+    const ar_scheme *schemes;
     const char *formats[8];
     int32_t format_count;
     uint32_t faults; /* after USAGE: what of the request cannot agree, bits 1 << ar_request_field */

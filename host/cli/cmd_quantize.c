@@ -1,13 +1,19 @@
 /* anyround quantize: the options, and what they mean together. The run itself is cmd_quantize_job.c. */
+#include "fmt_gguf.h"
 #include "quantize_job.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report;
     const char *like, *type_file;
+    const char *widths;
+    double bpw;
+    uint64_t size;
     ar_option_list calib, tensor_types;
     int64_t bits, group;
-    bool sym, asym, resume, widen, allow_float, strict, dry_run, has_method, has_group, has_calib;
+    bool sym, asym, resume, widen, allow_float, strict, dry_run, has_method, has_group, has_calib, has_bpw,
+        has_size;
 } job_options;
 
 /* ---- options to descriptors ---- */
@@ -42,45 +48,109 @@ static ar_status make_types(ar_tensor_types **types, const job_options *o) {
     return o->like ? ar_tensor_types_like(*types, o->like) : AR_OK;
 }
 
-/* Another file says it all. */
-static ar_status check_like(const job_options *o) {
-    const char *other = o->type                 ? "--type"
-                        : o->format             ? "--format"
-                        : o->bits               ? "--bits"
-                        : o->has_group          ? "--group"
-                        : o->sym                ? "--sym"
-                        : o->asym               ? "--asym"
-                        : o->widen              ? "--widen"
-                        : o->embedding_type     ? "--embedding-type"
-                        : o->head_type          ? "--head-type"
-                        : o->tensor_types.count ? "--tensor-type"
-                        : o->type_file          ? "--tensor-type-file"
-                                                : NULL;
-    return other ? ar__fail(AR_ERR_USAGE, "%s has no effect with --like", other) : AR_OK;
+/* The first of those that was given. */
+static const char *given(const job_options *o, const char *const *names) {
+    const struct {
+        const char *name;
+        bool on;
+    } list[] = {{"--type", o->type},
+                {"--format", o->format},
+                {"--bits", o->bits},
+                {"--group", o->has_group},
+                {"--sym", o->sym},
+                {"--asym", o->asym},
+                {"--widen", o->widen},
+                {"--embedding-type", o->embedding_type},
+                {"--head-type", o->head_type},
+                {"--tensor-type", o->tensor_types.count},
+                {"--tensor-type-file", o->type_file},
+                {"--like", o->like},
+                {"--types", o->widths},
+                {"--bpw", o->has_bpw},
+                {"--size", o->has_size}};
+    for (; *names; names++)
+        for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+            if (list[i].on && strcmp(list[i].name, *names) == 0) return *names;
+    return NULL;
+}
+
+/* What another file, or a budget, leaves nothing to say of. */
+static ar_status check_together(const job_options *o) {
+    static const char *const by_like[] = {"--type",
+                                          "--format",
+                                          "--bits",
+                                          "--group",
+                                          "--sym",
+                                          "--asym",
+                                          "--widen",
+                                          "--embedding-type",
+                                          "--head-type",
+                                          "--tensor-type",
+                                          "--tensor-type-file",
+                                          "--types",
+                                          "--bpw",
+                                          "--size",
+                                          NULL};
+    static const char *const by_budget[] = {"--bits", "--widen", "--tensor-type", "--tensor-type-file", NULL};
+    static const char *const without[] = {"--types", NULL};
+    bool budget = o->has_bpw || o->has_size;
+    const char *other = o->like ? given(o, by_like) : budget ? given(o, by_budget) : given(o, without);
+    if (o->has_bpw && o->has_size) return ar__fail(AR_ERR_USAGE, "--bpw and --size: expected one of them");
+    if (other && !o->like && !budget)
+        return ar__fail(AR_ERR_USAGE, "%s has no effect without --bpw or --size", other);
+    if (other)
+        return ar__fail(AR_ERR_USAGE, "%s has no effect with %s", other,
+                        o->like      ? "--like"
+                        : o->has_bpw ? "--bpw"
+                                     : "--size");
+    return AR_OK;
+}
+
+/* Of widths, the type that what is not allotted has: the nearest to the budget, or the middle one. */
+static const char *base_type(char type[16], const job_options *o) {
+    const char *widths = o->widths ? o->widths : AR_ALLOT_TYPES;
+    double nearest = INFINITY, wanted = o->has_bpw ? o->bpw : 4.0;
+    type[0] = '\0';
+    for (const char *at = widths; *at;) {
+        char name[16];
+        size_t n = strcspn(at, ",");
+        snprintf(name, sizeof name, "%.*s", (int)n, at);
+        ar_qtype t = ar__gguf_type_named(name);
+        double bits = t == AR_QT_COUNT ? INFINITY : 8.0 * ar_qtype_bytes(t) / ar_qtype_elems(t);
+        if (fabs(bits - wanted) < nearest) {
+            nearest = fabs(bits - wanted);
+            memcpy(type, name, sizeof name);
+        }
+        at += n + (at[n] == ',');
+    }
+    return type[0] ? type : NULL;
 }
 
 static ar_status ask_plan(ar_output_plan *plan, const job_options *o, const ar_tensor_types *types) {
     size_t n = strlen(o->out);
+    char base[16];
     bool gguf_name = n > 5 && strcmp(o->out + n - 5, ".gguf") == 0;
+    bool wants_gguf = o->format ? strcmp(o->format, "gguf") == 0 : gguf_name;
     if (o->sym && o->asym) return ar__fail(AR_ERR_USAGE, "--sym and --asym: expected one of them");
     if (o->like) return ar_output_plan_like(plan, types);
-    ar_output_request request = {.formats = o->format              ? o->format
-                                            : o->type || gguf_name ? "gguf"
-                                                                   : "auto_round",
-                                 .type = o->type,
-                                 .bits = (int32_t)o->bits,
-                                 .group = (int32_t)o->group,
-                                 .sym = o->sym    ? 1
-                                        : o->asym ? 0
-                                                  : -1,
-                                 .widen = o->widen};
+    ar_output_request request = {
+        .formats = o->format              ? o->format
+                   : o->type || gguf_name ? "gguf"
+                                          : "auto_round",
+        .type = o->type || !(o->has_bpw || o->has_size) || !wants_gguf ? o->type : base_type(base, o),
+        .bits = (int32_t)o->bits,
+        .group = (int32_t)o->group,
+        .sym = o->sym    ? 1
+               : o->asym ? 0
+                         : -1,
+        .widen = o->widen};
     AR_TRY(ar_output_plan_make(plan, &request));
     AR_TRY(ar_output_plan_parts(plan, o->embedding_type, o->head_type));
     return types ? ar_output_plan_types(plan, types) : AR_OK;
 }
 
 static ar_status make_plan(ar_quantize_request *r, const job_options *o) {
-    if (o->like) AR_TRY(check_like(o));
+    AR_TRY(check_together(o));
     AR_TRY(make_types(&r->types, o));
     ar_status status = ask_plan(&r->plan, o, r->types);
     if (status != AR_ERR_USAGE || !r->plan.faults) return status;
@@ -160,6 +230,21 @@ static ar_status take_calib(ar_option_list *files, const ar_option_list *given) 
     return AR_OK;
 }
 
+static ar_status make_budget(ar_quantize_request *r, const job_options *o) {
+    ar__allotment tried = {0};
+    const char *option = o->has_bpw ? "--bpw" : "--size";
+    r->allot = (ar__allot_request){o->widths, o->bpw, o->size};
+    ar_status status = ar__allot_widths(&tried, o->widths, &r->plan);
+    ar__allotment_deinit(&tried);
+    if (status == AR_ERR_USAGE) return ar_program_blame(status, o->widths ? "--types" : option);
+    AR_TRY(status);
+    if (r->calib.count == 0) return ar__fail(AR_ERR_USAGE, "%s needs --calib FILE to measure on", option);
+    if (!(r->options.method->needs & AR_NEEDS_SAMPLES))
+        return ar__fail(AR_ERR_USAGE, "%s is not for --method %s, which reads no samples", option,
+                        r->options.method->name);
+    return AR_OK;
+}
+
 static ar_status make_request(ar_quantize_request *r, const job_options *o, const ar_offers *offers) {
     if (!o->out) return ar__fail(AR_ERR_USAGE, "anyround quantize: -o OUT is needed");
     AR_TRY(find_method(o->method));
@@ -175,57 +260,73 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->strict = o->strict;
     r->dry_run = o->dry_run;
     AR_TRY(take_calib(&r->calib, &o->calib));
-    return make_options(r, o, offers);
+    AR_TRY(make_options(r, o, offers));
+    return o->has_bpw || o->has_size ? make_budget(r, o) : AR_OK;
+}
+
+/* The command's own options; returns how many. own: room for OWN_OPTIONS. */
+#define OWN_OPTIONS 32
+static int32_t list_options(ar_option *own, job_options *o, const char *methods, const char *formats) {
+    const ar_option rows[] = {
+        {"--out|-o", AR_OPT_STRING, &o->out, "OUT", "the file or folder to write", 0, 0, NULL},
+        {"--method", AR_OPT_STRING, &o->method, "M", methods, 0, 0, &o->has_method},
+        {"--bits", AR_OPT_INT, &o->bits, "N", "2..8 (4)", 2, 8, NULL},
+        {"--group", AR_OPT_INT, &o->group, "N", "weights sharing a scale, -1 = a whole row (128; GGUF: 32)",
+         -1, 1 << 20, &o->has_group},
+        {"--sym", AR_OPT_FLAG, &o->sym, NULL, "symmetric, signed scales (default)", 0, 0, NULL},
+        {"--asym", AR_OPT_FLAG, &o->asym, NULL, "asymmetric, with zero points", 0, 0, NULL},
+        {"--type", AR_OPT_STRING, &o->type, "T",
+         "GGUF type: q4_0 (default), q4_1, q5_0, q5_1, q8_0, q2_k[_s], q3_k_s|m|l, q4_k_s|m, q5_k_s|m, q6_k, "
+         "f16, bf16, f32",
+         0, 0, NULL},
+        {"--embedding-type", AR_OPT_STRING, &o->embedding_type, "T",
+         "GGUF type of the embedding (as llama-quantize has it)", 0, 0, NULL},
+        {"--head-type", AR_OPT_STRING, &o->head_type, "T",
+         "GGUF type of the head, and of an embedding tied to it (likewise)", 0, 0, NULL},
+        {"--tensor-type", AR_OPT_LIST, &o->tensor_types, "REGEX=TYPE",
+         "GGUF type of tensors whose name REGEX is found in; the first that is found counts", 0, 0, NULL},
+        {"--tensor-type-file", AR_OPT_STRING, &o->type_file, "FILE", "such rules from a file, one a line", 0,
+         0, NULL},
+        {"--like", AR_OPT_STRING, &o->like, "FILE.gguf",
+         "the types, metadata and size of another file of the same model", 0, 0, NULL},
+        {"--bpw", AR_OPT_REAL, &o->bpw, "X",
+         "bits per weight of the linears, scales included: more where they count most", 1, 16, &o->has_bpw},
+        {"--size", AR_OPT_SIZE, &o->size, "SIZE", "the same, so that the file has at most this size", 0, 0,
+         &o->has_size},
+        {"--types", AR_OPT_STRING, &o->widths, "T,T[,T…]",
+         "with those: GGUF types, or bits of folders, to choose from (all K types; all bits)", 0, 0, NULL},
+        {"--format", AR_OPT_STRING, &o->format, "F[,F…]", formats, 0, 0, NULL},
+        {"--widen", AR_OPT_FLAG, &o->widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
+        {"--strict", AR_OPT_FLAG, &o->strict, NULL, "a tokenizer that changes ids is an error, not a remark",
+         0, 0, NULL},
+        {"--allow-float", AR_OPT_FLAG, &o->allow_float, NULL,
+         "go on where most weights stay float, since the formats cannot hold them", 0, 0, NULL},
+        {"--calib", AR_OPT_LIST, &o->calib, "FILE|self",
+         "calibration text, or .jsonl of conversations or texts; several by several --calib; or sampled from "
+         "the model (default)",
+         0, 0, &o->has_calib},
+        {"--dry-run", AR_OPT_FLAG, &o->dry_run, NULL, "say what it would do and take, and stop there", 0, 0,
+         NULL},
+        {"--resume", AR_OPT_FLAG, &o->resume, NULL, "continue OUT.part", 0, 0, NULL},
+        {"--report", AR_OPT_STRING, &o->report, "FILE", "write an HTML report", 0, 0, NULL},
+    };
+    int32_t count = (int32_t)(sizeof rows / sizeof *rows);
+    memcpy(own, rows, sizeof rows);
+    return count;
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
     job_options o = {.method = DEFAULT_METHOD};
+    ar_option own[OWN_OPTIONS];
     char methods[160], formats[256];
     list_methods(methods, sizeof methods, " (default)");
     list_formats(formats, sizeof formats);
-    const ar_option own[] = {
-        {"--out|-o", AR_OPT_STRING, &o.out, "OUT", "the file or folder to write", 0, 0, NULL},
-        {"--method", AR_OPT_STRING, &o.method, "M", methods, 0, 0, &o.has_method},
-        {"--bits", AR_OPT_INT, &o.bits, "N", "2..8 (4)", 2, 8, NULL},
-        {"--group", AR_OPT_INT, &o.group, "N", "weights sharing a scale, -1 = a whole row (128; GGUF: 32)",
-         -1, 1 << 20, &o.has_group},
-        {"--sym", AR_OPT_FLAG, &o.sym, NULL, "symmetric, signed scales (default)", 0, 0, NULL},
-        {"--asym", AR_OPT_FLAG, &o.asym, NULL, "asymmetric, with zero points", 0, 0, NULL},
-        {"--type", AR_OPT_STRING, &o.type, "T",
-         "GGUF type: q4_0 (default), q4_1, q5_0, q5_1, q8_0, q2_k[_s], q3_k_s|m|l, q4_k_s|m, q5_k_s|m, q6_k, "
-         "f16, bf16, f32",
-         0, 0, NULL},
-        {"--embedding-type", AR_OPT_STRING, &o.embedding_type, "T",
-         "GGUF type of the embedding (as llama-quantize has it)", 0, 0, NULL},
-        {"--head-type", AR_OPT_STRING, &o.head_type, "T",
-         "GGUF type of the head, and of an embedding tied to it (likewise)", 0, 0, NULL},
-        {"--tensor-type", AR_OPT_LIST, &o.tensor_types, "REGEX=TYPE",
-         "GGUF type of tensors whose name REGEX is found in; the first that is found counts", 0, 0, NULL},
-        {"--tensor-type-file", AR_OPT_STRING, &o.type_file, "FILE", "such rules from a file, one a line", 0,
-         0, NULL},
-        {"--like", AR_OPT_STRING, &o.like, "FILE.gguf",
-         "the types, metadata and size of another file of the same model", 0, 0, NULL},
-        {"--format", AR_OPT_STRING, &o.format, "F[,F…]", formats, 0, 0, NULL},
-        {"--widen", AR_OPT_FLAG, &o.widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
-        {"--strict", AR_OPT_FLAG, &o.strict, NULL, "a tokenizer that changes ids is an error, not a remark",
-         0, 0, NULL},
-        {"--allow-float", AR_OPT_FLAG, &o.allow_float, NULL,
-         "go on where most weights stay float, since the formats cannot hold them", 0, 0, NULL},
-        {"--calib", AR_OPT_LIST, &o.calib, "FILE|self",
-         "calibration text, or .jsonl of conversations or texts; several by several --calib; or sampled from "
-         "the model (default)",
-         0, 0, &o.has_calib},
-        {"--dry-run", AR_OPT_FLAG, &o.dry_run, NULL, "say what it would do and take, and stop there", 0, 0,
-         NULL},
-        {"--resume", AR_OPT_FLAG, &o.resume, NULL, "continue OUT.part", 0, 0, NULL},
-        {"--report", AR_OPT_STRING, &o.report, "FILE", "write an HTML report", 0, 0, NULL},
-    };
     int positional;
     ar_offers offers = {0};
     ar_quantize_request request = {.common = &common};
     ar_status status = AR_OK;
-    AR_GO(ar__offers_make(&offers, own, (int32_t)(sizeof own / sizeof *own), argc, argv));
+    AR_GO(ar__offers_make(&offers, own, list_options(own, &o, methods, formats), argc, argv));
     AR_GO(ar_args_parse(self, &common, offers.options, offers.option_count, argc, argv, &positional, 1, 1));
     if (common.help) goto done;
     request.model = argv[1];

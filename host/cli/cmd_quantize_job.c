@@ -13,7 +13,9 @@
 #define HASH_BYTES ((uint64_t)16 << 20) /* between looks at Ctrl-C */
 
 typedef struct job {
-    const ar_quantize_request *r;
+    const ar_quantize_request *r; /* own */
+    ar_quantize_request own;      /* whose plan the allotment completes */
+    ar__allotment allotment;
     char *out; /* what r->out leads to */
     ar_common common;
     ar_open_model *model;
@@ -95,6 +97,9 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     ar__part_manifest_add(m, "model", "%016llx", (unsigned long long)input);
     ar__part_manifest_add(m, "method", "%s", j->options.method->name);
     ar__part_manifest_add(m, "formats", "%s%s%s", formats, j->r->plan.type[0] ? ":" : "", j->r->plan.type);
+    if (j->allotment.schemes)
+        ar__part_manifest_add(m, "allotment", "%016llx",
+                              (unsigned long long)ar__allotment_hash(&j->allotment, &j->model->model));
     if (j->r->types)
         ar__part_manifest_add(m, "tensor types", "%016llx",
                               (unsigned long long)ar_tensor_types_hash(j->r->types));
@@ -194,6 +199,7 @@ static ar_status write_report(const job *j) {
                                                 .options = &j->options,
                                                 .samples = &j->samples,
                                                 .part = &j->part,
+                                                .allotment = j->allotment.schemes ? &j->allotment : NULL,
                                                 .start = j->start});
 }
 
@@ -382,10 +388,28 @@ static ar_status say_plan(job *j, char *part_dir) {
     return ar__quantize_print_plan(j->r->dry_run ? stdout : stderr, j->r, &work, &j->cost);
 }
 
+/* The widths of linears, where a budget is to decide them. */
+static ar_status allot(job *j) {
+    char text[200];
+    const ar__allot_request *request = &j->r->allot;
+    if (!(request->bpw > 0.0) && !request->bytes) return AR_OK;
+    AR_TRY(ar__allot_widths(&j->allotment, request->widths, &j->own.plan));
+    ar_status status =
+        ar__allot(&j->allotment, &j->own.plan, request, j->model, j->device, &j->samples, &j->program);
+    ar_program_progress_end(&j->common);
+    if (status == AR_ERR_USAGE) return ar_program_blame(status, request->bpw > 0.0 ? "--bpw" : "--size");
+    AR_TRY(status);
+    ar__allotment_text(text, sizeof text, &j->allotment);
+    if (!j->common.quiet)
+        fprintf(stderr, "widths: %s; KL divergence %.4g if rounded alone\n", text, j->allotment.kl);
+    return AR_OK;
+}
+
 /* Samples that are drawn from the model take long: what that costs is said before. */
 static ar_status begin(job *j, char *part_dir) {
     bool says = j->r->dry_run || !j->common.quiet;
     if (j->r->calib.count > 0) AR_TRY(make_samples(j));
+    AR_TRY(allot(j));
     if (says) {
         ar_status status = say_plan(j, part_dir);
         if (status == AR_ERR_DEVICE_MEMORY && needs_samples(j) && j->r->calib.count == 0)
@@ -435,8 +459,10 @@ done:
 }
 
 ar_status ar_quantize_run(const ar_quantize_request *request) {
-    job j = {.r = request, .common = *request->common, .options = request->options, .start = ar__now_s()};
+    job j = {.own = *request, .common = *request->common, .options = request->options, .start = ar__now_s()};
+    j.r = &j.own;
     ar_status status = run_job(&j);
+    ar__allotment_deinit(&j.allotment);
     ar__part_close(&j.part);
     ar__workplace_close(&j.place);
     ar_samples_deinit(&j.samples);

@@ -148,7 +148,13 @@ static void list_settings(lines *l, const ar_run_record *run) {
     ar_memory_stats memory;
     line(l, "model", "%s", base_name(run->model->path));
     line(l, "method", "%s", method->name);
-    list_scheme(l, &run->request->plan.scheme);
+    if (run->allotment) {
+        char widths[200];
+        ar__allotment_text(widths, sizeof widths, run->allotment);
+        line(l, "weights", "%s", widths);
+    } else {
+        list_scheme(l, &run->request->plan.scheme);
+    }
     if (run->samples->ids) list_samples(l, run);
     for (int32_t i = 0; i < method->option_count && l->count + 4 < MOST_LINES; i++) {
         if (!method->options[i].record) continue;

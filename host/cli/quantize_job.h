@@ -1,6 +1,7 @@
 /* One run of `anyround quantize`, its options already understood. Shared by cmd_quantize*.c. */
 #ifndef AR_QUANTIZE_JOB_H
 #define AR_QUANTIZE_JOB_H
+#include "allot.h"
 #include "cost.h"
 #include "part.h"
 #include "program.h"
@@ -14,6 +15,7 @@ typedef struct ar_quantize_request {
     bool resume, allow_float, strict, dry_run;
     ar_output_plan plan;
     ar_tensor_types *types;       /* of the plan; NULL = none */
+    ar__allot_request allot;      /* bpw and bytes 0 = none */
     const char *like, *type_file; /* where they come from; NULL = no such file */
     ar_method_options options;    /* of the method that is run */
 } ar_quantize_request;
@@ -46,7 +48,8 @@ typedef struct ar_run_record {
     const ar_method_options *options; /* settled for the samples there are */
     const ar_samples *samples;        /* none: ids NULL */
     const ar_part *part;
-    double start; /* ar__now_s() */
+    const ar__allotment *allotment; /* NULL = the plan says it all */
+    double start;                   /* ar__now_s() */
 } ar_run_record;
 /* Writes request->report. */
 ar_status ar__quantize_report(const ar_run_record *run);

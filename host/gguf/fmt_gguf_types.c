@@ -72,6 +72,11 @@ static ar_status compile(rule *r) {
                     (const char *)reason, (size_t)at + 1);
 }
 
+ar_status ar__tensor_types_set(ar_tensor_types *types, const char *name, ar_qtype type) {
+    rule *added;
+    return add(&added, types, name, strlen(name), type);
+}
+
 ar_status ar_tensor_types_add(ar_tensor_types *types, const char *text) {
     const char *equals = strrchr(text, '=');
     rule *added;

@@ -3,6 +3,8 @@
 #define AR_FMT_GGUF_TYPES_H
 #include "fmt_gguf_entries.h"
 
+/* The tensor of this name has this type. Errors: MEMORY. */
+ar_status ar__tensor_types_set(ar_tensor_types *types, const char *name, ar_qtype type);
 /* The type of the tensor of this name; AR_QT_COUNT = nothing is said of it. types may be NULL. */
 ar_qtype ar__tensor_type(const ar_tensor_types *types, const char *gguf_name);
 /* The file that types are like, or NULL. */

@@ -1,5 +1,6 @@
 /* Perplexity, KL divergence and top-1 agreement on a text, block by block, so that a model larger than the
  * device (and a reference beside it) can be measured. Protocols: docs/architecture.md, section 11. */
+#include "allot.h"
 #include "ar_error.h"
 #include "eval_figures.h"
 #include "logits_file.h"
@@ -325,6 +326,34 @@ static ar_status run_head(evaluation *e, const ar_chain *x, const ar_chain *x_re
                        x->rows - row < rows ? x->rows - row : rows));
 done:
     pass_deinit(&p);
+    return status;
+}
+
+ar_status ar__chains_kl(double *kl, const ar_model *m, ar_device *device, const ar_chain *chains,
+                        int32_t count, const ar_chain *ref) {
+    ar_status status = AR_OK;
+    head_pass p = {0};
+    int64_t rows = LOGIT_BYTES / (m->vocab * 4);
+    if (rows < 1) rows = 1;
+    if (rows > ref->rows) rows = ref->rows;
+    int32_t *labels = ar__alloc((size_t)rows, sizeof *labels);
+    if (!labels) return AR_ERR_MEMORY;
+    AR_GO(pass_init(&p, m, m, device, rows));
+    AR_GO(ar_tensor_write(p.labels, labels, 0, rows));
+    for (int32_t i = 0; i < count; i++) {
+        kl[i] = 0.0;
+        for (int64_t row = 0; row < ref->rows; row += rows) {
+            int64_t n = ref->rows - row < rows ? ref->rows - row : rows;
+            AR_GO(ar_tensor_write(p.m.x, chains[i].data + row * ref->width, 0, n * ref->width));
+            AR_GO(ar_tensor_write(p.ref.x, ref->data + row * ref->width, 0, n * ref->width));
+            AR_GO(ar_graph_run(p.graph));
+            AR_GO(ar_tensor_read(p.kl, p.host, 0, n));
+            for (int64_t k = 0; k < n; k++) kl[i] += (double)p.host[k] / (double)ref->rows;
+        }
+    }
+done:
+    pass_deinit(&p);
+    free(labels);
     return status;
 }
 

@@ -281,7 +281,8 @@ bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, 
                            int32_t i, ar_scheme *scheme) {
     const ar_linear *lin = &block->linears[i];
     char name[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME], wanted[AR__GGUF_HF_NAME];
-    *scheme = plan->scheme;
+    *scheme = plan->schemes ? plan->schemes[(int64_t)block->index * AR_MAX_LINEARS + i] : plan->scheme;
+    if (plan->schemes) return scheme->bits > 0;
     bool holds = ar_output_plan_holds(plan, lin->O, lin->I);
     if (!plan->types && (!holds || plan->scheme.super == AR_SUPER_NONE)) return holds;
     const ar__gguf_arch *arch = ar__gguf_arch_of(config->family);

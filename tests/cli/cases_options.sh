@@ -161,6 +161,45 @@ case_tensor_types() { # by rules, from a file, and like another file
     nothing_left w.gguf w.gguf.part
 }
 
+case_budget() { # bits where they count, in a file and in a folder
+    mkdir small && cp "$model"/tokenizer*.json small
+    sed -E 's/("hidden_size"): *[0-9]*/\1: 64/; s/("head_dim"): *[0-9]*/\1: 32/
+        s/("num_(attention|key_value)_heads"): *[0-9]*/\1: 2/
+        s/("intermediate_size"): *[0-9]*/\1: 96/' "$model/config.json" >small/config.json
+    "${AR_RANDOM_MODEL:?}" small || die 'no model'
+    budget=(quantize small --method search --samples 2 --seqlen 32 "${calib[@]}")
+    run 0 "${budget[@]}" -o a.gguf --bpw 5 --types q8_0,q4_0,q5_0 --report r.html
+    says 'widths: .* x q4_0, .* x q5_0.*; \(4.9[5-9][0-9]\|5.000\) bits per weight'
+    grep -q 'x q5_0' r.html || die 'no widths in the report'
+    run 0 "${budget[@]}" -o b.gguf --bpw 5 --types q4_0,q5_0,q8_0 -q
+    cmp a.gguf b.gguf || die 'the same budget gives another file'
+    run 0 "${budget[@]}" -o c.gguf --size 172K --types q4_0,q5_0 -q
+    bytes=$(stat -c %s c.gguf)
+    [ "$bytes" -le 176128 ] && [ "$bytes" -ge 175247 ] || die "$bytes bytes of 172K"
+    run 0 "${budget[@]}" -o f --format auto_round --asym --group 32 --bpw 3.7 --types 3,4 -q
+    run 0 eval f --text "$text" --max-windows 1 -q
+    run 0 info f
+    for block in 0 1 2; do # q, k and v are fused by loaders, gate and up too
+        for parts in '[qkv]_proj' '(gate|up)_proj'; do
+            [ "$(grep -E "layers\.$block\..*$parts" out | awk '{ print $2 }' | sort -u | wc -l)" = 1 ] ||
+                die "$parts of block $block differ"
+        done
+    done
+    grep -q auto_round3g32 out && grep -q auto_round4g32 out || die 'expected 3 and 4 bits'
+    wrong() { run "$1" "${budget[@]}" -o w.gguf -q "${@:3}"; says "$2"; }
+    wrong 2 'found 4, expected at least 4.5, which q4_0 everywhere takes (--bpw)' --bpw 4 --types q4_0,q8_0
+    wrong 2 'expected at least .*, which q4_0 everywhere takes (--size)' --size 10K --types q4_0,q8_0
+    wrong 2 "found 'q9', expected q4_0 to q8_0 or q2_k to q6_k (--types)" --bpw 3 --types q2_k,q9
+    wrong 2 'found 1, expected at least two' --bpw 3 --types q2_k
+    wrong 2 -- '--bpw and --size: expected one' --bpw 3 --size 1M
+    wrong 2 -- '--types has no effect without --bpw or --size' --types q2_k,q3_k
+    wrong 2 -- '--bits has no effect with --bpw' --bpw 3 --bits 4
+    wrong 2 -- '--bpw is not for --method rtn' --bpw 3 --method rtn --samples 4
+    run 2 quantize "$model" -o w.gguf --bpw 3; says 'needs --calib FILE'
+    run 2 "${budget[@]}" -o w --format awq --bpw 3; says 'format awq has one for all linears'
+    nothing_left w w.gguf w.gguf.part w.part
+}
+
 case_recipes() { # the tutorial's table, on a model of two tiny layers whose context is 40
     tiny_model=$root/tests/golden/families/llama
     while read -r recipe bits iters lr samples; do
