@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo: quantizes the bundled model to 4 and to 2 bits, by rounding to nearest and by SignRound, and shows
+# The demo: quantizes the bundled model to 4 and to 2 bits, by rounding to nearest and tuned, and shows
 # what each costs in perplexity and in KL divergence on a text that the model has never seen.
 #   examples/demo.sh PROGRAM FOLDER [OPTION...] options go to every command: --device cl, --device vk:1, ...
 set -euo pipefail
@@ -10,7 +10,7 @@ options=("$@")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 model=$here/demo-model
 text=$here/demo-heldout.txt
-light=(--method signround --recipe light --seqlen 256) # 50 steps per block
+light=(--recipe light --seqlen 256) # 50 steps per block
 rm -rf "$out"
 mkdir -p "$out"
 
@@ -43,20 +43,20 @@ step "4 bits (GGUF q4_0), rounding to nearest"
 run quantize "$model" -o "$out/rtn-q4_0.gguf" --method rtn --type q4_0 --format gguf
 row "4 bits q4_0, nearest" "$out/rtn-q4_0.gguf"
 
-step "4 bits (GGUF q4_0), SignRound"
-run quantize "$model" -o "$out/signround-q4_0.gguf" --type q4_0 --format gguf "${light[@]}"
-row "4 bits q4_0, SignRound" "$out/signround-q4_0.gguf"
+step "4 bits (GGUF q4_0), tuned"
+run quantize "$model" -o "$out/tuned-q4_0.gguf" --type q4_0 --format gguf "${light[@]}"
+row "4 bits q4_0, tuned" "$out/tuned-q4_0.gguf"
 
 step "2 bits, groups of 32 (AutoRound), rounding to nearest"
 run quantize "$model" -o "$out/rtn-2bit" --method rtn --bits 2 --group 32 --format auto_round
 row "2 bits g32, nearest" "$out/rtn-2bit"
 
-step "2 bits, groups of 32 (AutoRound), SignRound"
-run quantize "$model" -o "$out/signround-2bit" --bits 2 --group 32 --format auto_round "${light[@]}"
-row "2 bits g32, SignRound" "$out/signround-2bit"
+step "2 bits, groups of 32 (AutoRound), tuned"
+run quantize "$model" -o "$out/tuned-2bit" --bits 2 --group 32 --format auto_round "${light[@]}"
+row "2 bits g32, tuned" "$out/tuned-2bit"
 
 step "the 4-bit model speaks"
-run run "$out/signround-q4_0.gguf" -p $'ROMEO:\nThe night' -n 60 --seed 7
+run run "$out/tuned-q4_0.gguf" -p $'ROMEO:\nThe night' -n 60 --seed 7
 
 step "the four against the original, on $(basename "$text")"
 cat "$out/table"

@@ -190,7 +190,7 @@ static ar_status make_options(ar_quantize_request *r, const job_options *o, cons
     return AR_OK;
 }
 
-#define DEFAULT_METHOD "signround"
+#define DEFAULT_METHOD "anneal"
 
 /* "rtn or signround (default)" */
 static void list_methods(char *list, size_t bytes, const char *mark) {

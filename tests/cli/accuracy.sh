@@ -35,8 +35,8 @@ signround() { # BITS GROUP SYM KL KLBAND PPL PPLBAND : mean of two seeds
     local seed out kl=0 p=0
     head -c 132166 "$text" >"$dir/head.txt" # 64 windows and less than another
     for seed in 42 1; do
-        "$program" quantize "$data/tinystories-656K-hf" -o "$dir/m" --format fake --bits "$1" \
-            --group "$2" "--$3" --device "$device" -q \
+        "$program" quantize "$data/tinystories-656K-hf" -o "$dir/m" --method signround --format fake \
+            --bits "$1" --group "$2" "--$3" --device "$device" -q \
             --calib "$dir/head.txt" --samples 64 --seqlen 512 --iters 200 --batch 8 --select batch \
             --loss plain --seed $seed >/dev/null || failed=1
         out=$("$program" eval "$dir/m" --text "$text" --ref "$data/tinystories-656K-hf" --skip-windows 64 \

@@ -12,10 +12,11 @@ case_usage() {
         run 2 quantize "$model" -o o --method rtn $flag
         says "^anyround: .*${flag%% *} has no effect with --method rtn"
     done
-    run 2 quantize "$model" -o o --calib x --iters 0; says 'calib has no effect with --iters 0'
-    run 2 quantize "$model" -o o --recipe best --iters 0; says 'recipe has no effect with --iters 0'
+    nearest=(--method signround --iters 0)
+    run 2 quantize "$model" -o o --calib x "${nearest[@]}"; says 'calib has no effect with --iters 0'
+    run 2 quantize "$model" -o o --recipe best "${nearest[@]}"; says 'recipe has no effect with --iters 0'
     run 2 quantize "$model" -o o --iters 5x; says "iters: found '5x', expected a whole number from 0 to 5792"
-    run 2 quantize "$model" -o o --iters 0 --samples 5; says 'samples has no effect with --iters 0'
+    run 2 quantize "$model" -o o "${nearest[@]}" --samples 5; says 'samples has no effect with --iters 0'
     run 2 quantize "$model" -o o --type f16 --lr 0.1; says 'lr has no effect with --type f16'
     run 2 quantize "$model" -o o --type f16 --iters 5; says 'no effect'
     run 2 quantize "$model" -o o --type f32 --method rtn; says 'no effect'
@@ -23,8 +24,8 @@ case_usage() {
     run 2 quantize "$model" -o o --recipe light --batch 2 --iters 5 --seqlen 32 --samples 4; says 'no effect'
     run 2 quantize "$model" -o o --no-minmax --minmax-lr 0.1; says 'no effect'
     run 2 quantize "$model" -o o --select last --heldout 2; says 'no effect'
-    run 2 quantize "$model" -o o --optimizer sgd; says 'one of sign, adam'
-    run 2 quantize "$model" -o o --optimizer adam --state i16; says 'expected auto or f32'
+    run 2 quantize "$model" -o o --method signround --optimizer sgd; says 'one of sign, adam'
+    run 2 quantize "$model" -o o --method signround --optimizer adam --state i16; says 'expected auto or f32'
     run 2 quantize "$model" -o o --method rtn --optimizer adam; says 'no effect'
     run 2 quantize "$model" -o o --loss mse; says 'one of plain, root, shift, root+shift'
     run 2 quantize "$model" -o o --loss shift --no-quantized-input --samples 4 --seqlen 16
@@ -200,18 +201,18 @@ case_budget() { # bits where they count, in a file and in a folder
     nothing_left w w.gguf w.gguf.part w.part
 }
 
-case_recipes() { # the tutorial's table, on a model of two tiny layers whose context is 40
+case_recipes() { # as methods have them, on a model of two tiny layers whose context is 40
     tiny_model=$root/tests/golden/families/llama
     while read -r recipe bits iters lr samples; do
-        run 0 quantize "$tiny_model" -o "$recipe-$bits" --recipe "$recipe" --bits "$bits" --group 32 \
-            --format auto_round -q
+        run 0 quantize "$tiny_model" -o "$recipe-$bits" --method signround --recipe "$recipe" --bits "$bits" \
+            --group 32 --format auto_round -q
         holds "$recipe-$bits" iters "$iters" lr "$lr" minmax_lr "$lr" nsamples "$samples" seqlen 40 \
             batch_size 8
     done < <(printf '%s\n' 'light 4 50 0.005 128' 'light 2 50 0.005 128' 'default 2 200 0.005 128' \
         'best 4 1000 0.001 512' 'best 2 1000 0.002 512')
     # options win, and a rate of the recipe belongs to its steps
-    run 0 quantize "$tiny_model" -o own --recipe light --iters 4 --samples 16 --seqlen 8 --minmax-lr 0.1 \
-        --group 32 --format auto_round -q
+    run 0 quantize "$tiny_model" -o own --method signround --recipe light --iters 4 --samples 16 --seqlen 8 \
+        --minmax-lr 0.1 --group 32 --format auto_round -q
     holds own iters 4 lr 0.25 minmax_lr 0.1 nsamples 16 seqlen 8 batch_size 8
     # samples are as long as the recipe says where the context is longer
     cp -r "$model" long && sed 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 4096/' \

@@ -3,10 +3,10 @@
 
 case_rtn_is_iters_0() {
     run 0 quantize "$model" -o a.gguf --method rtn
-    run 0 quantize "$model" -o b.gguf --iters 0
+    run 0 quantize "$model" -o b.gguf --method signround --iters 0
     cmp a.gguf b.gguf || die 'files differ'
     run 0 quantize "$model" -o a --method rtn --format auto_round --bits 2 --group 32 --asym
-    run 0 quantize "$model" -o b --iters 0 --format auto_round --bits 2 --group 32 --asym
+    run 0 quantize "$model" -o b --method signround --iters 0 --format auto_round --bits 2 --group 32 --asym
     diff -r a b || die 'folders differ'
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# demo.sh PROGRAM: examples/demo.sh shows what it is meant to show. SignRound costs less KL than rounding to
+# demo.sh PROGRAM: examples/demo.sh shows what it is meant to show. Tuning costs less KL than rounding to
 # nearest at both widths, at 2 bits at most 0.6 of it; the model speaks; model and text are small. Exit 77 =
 # skipped.
 set -u
@@ -45,8 +45,8 @@ awk '
     END {
         if (rows != 5) { print rows + 0 " rows, expected 5"; failed = 1 }
         if (kl["half precision"] > 1e-3) { print "the original differs from itself"; failed = 1 }
-        below("4 bits q4_0, SignRound", "4 bits q4_0, nearest", 0.999)
-        below("2 bits g32, SignRound", "2 bits g32, nearest", 0.6)
+        below("4 bits q4_0, tuned", "4 bits q4_0, nearest", 0.999)
+        below("2 bits g32, tuned", "2 bits g32, nearest", 0.6)
         exit failed
     }' "$dir/demo/table" || die 'the table is not what the demo promises'
 echo ok

@@ -21,8 +21,9 @@ measure() { # measure FIELD MODEL REFERENCE
 }
 tuned() { # tuned MODEL LOSS...: its KL
     rm -rf tuned
-    "$program" quantize "$1" -o tuned --format fake --bits 2 --group 32 --asym --calib seen.txt --samples 32 \
-        --seqlen 64 --iters 40 -q "${@:2}" >/dev/null 2>err || { cat err >&2; die "exit $?"; }
+    "$program" quantize "$1" -o tuned --method signround --format fake --bits 2 --group 32 --asym \
+        --calib seen.txt --samples 32 --seqlen 64 --iters 40 -q "${@:2}" \
+            >/dev/null 2>err || { cat err >&2; die "exit $?"; }
     measure kl tuned "$1"
 }
 holds() { # holds TEXT CONDITION: of awk

@@ -32,7 +32,7 @@ def work_dir():
     return path
 
 
-def run(command, env=None, timeout=1800):
+def run(command, env=None, timeout=7200):
     """stdout and stderr of a command that must succeed."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           env={**os.environ, **(env or {})}, timeout=timeout)
