@@ -507,6 +507,16 @@ typedef void (*ar_selftest_fn)(void *ctx, const ar_selftest_result *result);
  * as "resident(2"; USAGE when it means none. */
 ar_status ar_selftest(ar_device *device, const char *filter, int32_t repeat, uint64_t seed,
                       ar_selftest_fn report, void *ctx);
+/* Whether the device computes at all: two dispatches and what they wrote. Dispatches that succeed without
+ * effect are found, as some drivers' do after a fault. The null device, which computes nothing, is not asked.
+ * Errors: CHECK names device, found and expected; those of the device. */
+ar_status ar_device_pulse(ar_device *device);
+/* From here on nothing that the device computes is believed unseen: its pulse is taken at once, and each
+ * kernel is tried before it is first used, on small inputs against the scalar reference, when a graph with it
+ * is built, whose errors are then these too. What was tried is remembered in cache_dir (NULL = nowhere) for
+ * this device, driver, plan and set of kernels. Trying opens the device a second time; it takes nothing of
+ * the memory budget. Errors: CHECK names device, kernel, found and expected; those of the device. */
+ar_status ar_device_check(ar_device *device, const char *cache_dir);
 
 #ifdef __cplusplus
 }

@@ -350,7 +350,7 @@ static void print_json(const results *all, const ar_device *device) {
 ar_status ar_bench_kernels(const ar_bench_kernels_options *o, const ar_common *common) {
     ar_device *device = NULL;
     results *all = ar__alloc(1, sizeof *all);
-    ar_status status = all ? ar_program_device(&device, common) : AR_ERR_MEMORY;
+    ar_status status = all ? ar_program_device(&device, common, false) : AR_ERR_MEMORY;
     if (status == AR_OK) status = measure_all(all, device, o);
     if (status == AR_OK && common->json) print_json(all, device);
     if (status == AR_OK && !common->json) print_lines(all, device);

@@ -58,7 +58,7 @@ static ar_status start(opened *o, double *seconds, const ar_bench_model_options 
         return ar__fail(AR_ERR_USAGE, "--layers: found %lld, expected at most the model's %lld",
                         (long long)b->layers, (long long)o->m->config.layers);
     if (b->layers) o->m->model.block_count = (int32_t)b->layers;
-    AR_TRY(ar_program_device(&o->device, common));
+    AR_TRY(ar_program_device(&o->device, common, false));
     AR_TRY(ar_session_create(&o->session, o->m, o->device, (int32_t)wanted));
     if (!*logits && !(*logits = ar__alloc((size_t)o->m->model.vocab, sizeof **logits))) return AR_ERR_MEMORY;
     make_ids(ids, FIRST_PROMPT, o->m->model.vocab, 12345);

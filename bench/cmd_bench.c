@@ -162,7 +162,7 @@ static ar_status bench_tune(const bench_options *o, const ar_common *common) {
             "--dim %d, --heads %d, --kv-heads %d: expected heads that divide dim into multiples of 4",
             (int)o->dim, (int)o->heads, (int)o->kv_heads);
     AR_GO(ar_random_model_open(&m, &config, (uint64_t)common->seed));
-    AR_GO(ar_program_device(&device, common));
+    AR_GO(ar_program_device(&device, common, false));
     if (o->blas) AR_GO(ar_blas_sgemm_flops(&before, 1024, (int32_t)o->threads, 5));
     AR_GO(time_steps(&seconds, m, device, o));
     if (o->blas) AR_GO(ar_blas_sgemm_flops(&after, 1024, (int32_t)o->threads, 5));

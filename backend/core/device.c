@@ -96,7 +96,7 @@ static ar_status parse_select(const char **api, int32_t *index, const char *sele
         *index = (int32_t)strtol(digits, NULL, 10);
         return AR_OK;
     }
-    return ar__fail(AR_ERR_USAGE, "device: found \"%s\", expected auto, vk, vk:N, cl, cl:N or null", select);
+    return ar__fail(AR_ERR_USAGE, "device: found \"%s\", expected auto, vk, vk:N, cl or cl:N", select);
 }
 
 /* Fills everything of a zeroed device; on failure the caller closes what there is. */
@@ -155,6 +155,7 @@ done:
 
 void ar_device_close(ar_device *device) {
     if (!device) return;
+    if (device->checker_close) device->checker_close(device->checker);
     if (device->drv) {
         ar__pipelines_destroy(device);
         ar__memory_destroy(device);

@@ -59,6 +59,7 @@ void ar__memory_free(ar_device *device, ar__slice *slice);
 
 typedef struct ar__memory ar__memory;
 typedef struct ar__pipelines ar__pipelines;
+typedef struct ar__checker ar__checker; /* selftest/check.c */
 struct ar_device {
     const ar__driver *driver;
     ar__drv *drv;
@@ -67,6 +68,10 @@ struct ar_device {
     ar_memory_stats memory_stats;
     ar__memory *memory;
     ar__pipelines *pipelines;
+    /* Asked before a pipeline of the kernel is made; NULL = nobody asks. */
+    ar_status (*first_use)(ar__checker *checker, ar_device *device, ar__kernel_id kernel);
+    void (*checker_close)(ar__checker *checker); /* NULL = it is another's */
+    ar__checker *checker;
 };
 
 /* ---- tensor.c, graph.c ---- */

@@ -69,6 +69,7 @@ ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar_
     if (p->used * 2 >= p->capacity) AR_TRY(grow(p));
     entry *e = find(p, id, key);
     if (!e->pipeline) {
+        if (device->first_use) AR_TRY(device->first_use(device->checker, device, id));
         AR_TRY(device->driver->pipeline_create(device->drv, &e->pipeline, kernel, key));
         e->id = id;
         memcpy(e->specs, key, sizeof key);

@@ -50,10 +50,11 @@ static ar_status run_weight(ar__st *st, const ref_fq *f, const ar_fq_desc *desc,
     if (f->mm) AR_TRY(ar__st_state(st, &state.mm, type, 3, pairs, f->mm));
     AR_TRY(ar_graph_temp(st->g, &range, AR_F32, 3, pairs));
     AR_TRY(ar_op_group_range(st->g, range, W, &desc->scheme));
-    AR_TRY(ar_op_fake_quant(st->g, &Wq, &sz, W, range, &state, desc));
     AR_TRY(ar_op_fq_codes(st->g, &codes, &sz2, W, range, &state, desc));
-    AR_TRY(ar_op_fq_grad(st->g, &dv, &dmm, dW, W, range, sz, &state, desc));
-    ar_tensor *kept[] = {range, Wq, sz, codes, dv, dmm};
+    st->is_empty = st->is_forward;
+    if (!st->is_forward) AR_TRY(ar_op_fake_quant(st->g, &Wq, &sz, W, range, &state, desc));
+    if (!st->is_forward) AR_TRY(ar_op_fq_grad(st->g, &dv, &dmm, dW, W, range, sz, &state, desc));
+    ar_tensor *kept[] = {range, Wq, sz, sz2, codes, dv, dmm};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) ar_graph_keep(st->g, kept[i]);
     AR_TRY(ar__st_run(st));
     AR_TRY(expected_stores(st, f, &ref, &want_Wq, &want_sz, &want_codes));
@@ -62,6 +63,7 @@ static ar_status run_weight(ar__st *st, const ref_fq *f, const ar_fq_desc *desc,
     for (int64_t g = 0; g < f->O * groups; g++)
         want_dmm[2 * g] = ref.dmin[g], want_dmm[2 * g + 1] = ref.dmax[g];
     AR_TRY(ar__st_same(st, "group_range", range, want_range));
+    AR_TRY(ar__st_same(st, "fq_scale", sz2, want_sz));
     AR_TRY(ar__st_same(st, "fq_scale", sz, want_sz));
     bool any = f->I % 4 != 0 || (groups > 1 && f->G % 4 != 0); /* the general kernels */
     AR_TRY(ar__st_same(st, any ? "fq_forward_any" : "fq_forward", Wq, want_Wq));

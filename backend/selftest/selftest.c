@@ -33,8 +33,7 @@ static void name_case(char *text, size_t bytes, const ar__st_case *c) {
         used += snprintf(text + used, bytes - (size_t)used, i + 1 < last ? "%d, " : "%d)", c->p[i]);
 }
 
-/* Runs the case as st says and counts a failure. Errors: DEVICE_LOST, MEMORY; others are results. */
-static ar_status try_case(ar__st *st, const ar__st_case *c, int32_t *failures) {
+ar_status ar__st_try(ar__st *st, const ar__st_case *c, int32_t *failures) {
     ar_status status = run_case(st, c);
     if (status == AR_ERR_DEVICE_LOST || status == AR_ERR_MEMORY) return status;
     if (status != AR_OK) ar__st_report(st, c->kernels, INFINITY, c->bound, ar_error());
@@ -42,7 +41,7 @@ static ar_status try_case(ar__st *st, const ar__st_case *c, int32_t *failures) {
     return AR_OK;
 }
 
-static bool covers(const ar__st_case *c, ar__kernel_id kernel) {
+bool ar__st_names(const ar__st_case *c, ar__kernel_id kernel) {
     const char *name = ar__kernels[kernel].name;
     size_t bytes = strlen(name);
     for (const char *at = c->kernels; (at = strstr(at, name)); at += bytes)
@@ -51,10 +50,10 @@ static bool covers(const ar__st_case *c, ar__kernel_id kernel) {
 }
 
 bool ar__st_covers(const ar__st_case *c, ar__kernel_id kernel) {
-    bool is_covered = covers(c, kernel);
+    bool is_covered = ar__st_names(c, kernel);
     for (int32_t i = 0; i < ar__variant_count && !is_covered; i++)
         for (int32_t k = 0; k < ar__variant_count && ar__variants[i].kernel == kernel; k++)
-            if (ar__variants[k].family == ar__variants[i].family && covers(c, ar__variants[k].kernel))
+            if (ar__variants[k].family == ar__variants[i].family && ar__st_names(c, ar__variants[k].kernel))
                 is_covered = true;
     return is_covered;
 }
@@ -80,7 +79,7 @@ static ar_status try_variants(const ar__st *first, const ar__st_case *c, int32_t
     ar_device *device = first->device;
     const ar_plan plan = device->plan;
     ar__st st = *first;
-    AR_TRY(try_case(&st, c, failures));
+    AR_TRY(ar__st_try(&st, c, failures));
     for (int32_t i = 0; i < ar__variant_count; i++) {
         char test[128];
         if (!wants_variant(device, c, i)) continue;
@@ -88,7 +87,7 @@ static ar_status try_variants(const ar__st *first, const ar__st_case *c, int32_t
         st = *first;
         st.test = test;
         ar__plan_use(&device->plan, &device->facts, ar__variants[i].kernel);
-        ar_status status = try_case(&st, c, failures);
+        ar_status status = ar__st_try(&st, c, failures);
         device->plan = plan;
         if (status != AR_OK) return status;
     }

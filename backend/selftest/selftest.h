@@ -17,8 +17,9 @@ typedef struct ar__st {
     const char *test;
     ar_selftest_fn report;
     void *ctx;
-    bool failed;   /* some comparison of the run failed */
-    bool is_empty; /* the loss had no elements: nothing has a gradient */
+    bool failed;     /* some comparison of the run failed */
+    bool is_forward; /* gradients are left out */
+    bool is_empty;   /* the loss had no elements: nothing has a gradient */
     ar_tensor *tensors[AR__ST_HELD];
     void *arrays[AR__ST_HELD];
     int32_t tensor_count, array_count;
@@ -33,7 +34,20 @@ typedef struct ar__st_case {
 extern const ar__st_case ar__st_cases[];
 extern const int32_t ar__st_case_count;
 
-/* Whether c names the kernel, or another one of its family. */
+/* Runs the case as st says and counts a failure. Errors: DEVICE_LOST, MEMORY; others are results. */
+ar_status ar__st_try(ar__st *st, const ar__st_case *c, int32_t *failures);
+
+/* What ar_device_check runs: checks.def. */
+typedef struct ar__st_check {
+    bool is_forward;
+    ar__st_case c;
+} ar__st_check;
+extern const ar__st_check ar__st_checks[];
+extern const int32_t ar__st_check_count;
+
+/* Whether c names the kernel. */
+bool ar__st_names(const ar__st_case *c, ar__kernel_id kernel);
+/* The same, or another one of its family. */
 bool ar__st_covers(const ar__st_case *c, ar__kernel_id kernel);
 
 /* ar_selftest over some rows only, or over changed ones. Each runs under the device's plan, then once more

@@ -78,11 +78,16 @@ ar_status ar__st_loss(ar__st *st, ar_tensor **loss, double **dy, ar_tensor *y, c
     int64_t N = ar_tensor_dim(y, 0), I = ar_tensor_dim(y, 1);
     double *target_ref = NULL;
     ar_tensor *target = NULL;
+    if (st->is_forward) { /* of nothing */
+        AR_TRY(ar__st_doubles(st, dy, NULL, N * I));
+        AR_TRY(ar__st_leaf(st, &y, &target_ref, 0, I, 1.0f));
+        N = 0;
+    }
     st->is_empty = N * I == 0;
     AR_TRY(ar__st_leaf(st, &target, &target_ref, N, I, 1.0f));
     ar_tensor_set_needs_grad(target, false);
     AR_TRY(ar_op_mse(st->g, loss, y, target, NULL));
-    AR_TRY(ar__st_doubles(st, dy, NULL, N * I));
+    if (!st->is_forward) AR_TRY(ar__st_doubles(st, dy, NULL, N * I));
     ref_mse_grad(*dy, y_ref, target_ref, NULL, (int)N, (int)I);
     return AR_OK;
 }

@@ -112,7 +112,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     AR_GO(check_places(path, o));
     AR_GO(ar_program_model(&m, path, common));
     if (o->ref) AR_GO(ar_program_model(&ref, o->ref, common));
-    AR_GO(ar_program_device(&device, common));
+    AR_GO(ar_program_device(&device, common, true));
     ar_program_observer(&observer, common);
     status = ar_eval_text(&r, m, ref, device, (const char *)text.data, (size_t)text.bytes, &desc, &observer);
     ar_program_progress_end(common);

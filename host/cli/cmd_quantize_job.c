@@ -437,7 +437,7 @@ static ar_status run_job(job *j) {
     AR_GO(check_places(j, part_dir));
     if (!r->dry_run) AR_GO(ar__workplace_open(&j->place, part_dir));
     AR_GO(keep_budget(j, part_dir));
-    AR_GO(ar_program_device(&j->device, &j->common));
+    AR_GO(ar_program_device(&j->device, &j->common, true));
     ar_program_observer(&j->program, &j->common);
     ar__job_clock_start(&j->clock, &j->observer, &j->program, NULL);
     AR_GO(begin(j, part_dir));

@@ -129,6 +129,7 @@ static ar_status run_text(const ar_open_model *m, ar_device *device, const ar_ru
     memcpy(gen.ids, ids, (size_t)count * sizeof *ids);
     gen.count = count;
     AR_GO(ar_generation_run(&gen, o->count, 0));
+    AR_GO(ar_device_pulse(device)); /* still */
     AR_GO(print_result(&gen, o, common));
     if (ar_program_interrupted())
         status = ar__fail(AR_ERR_INTERRUPTED, "stopped after %lld tokens",
@@ -195,7 +196,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_GO(ar_program_model(&m, argv[1], &common));
     if (!m->tokenizer)
         AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path));
-    AR_GO(ar_program_device(&device, &common));
+    AR_GO(ar_program_device(&device, &common, true));
     AR_GO(o.chat ? ar_run_chat(m, device, &o, &common) : run_text(m, device, &o, &common));
 done:
     ar_device_close(device);

@@ -61,7 +61,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_TRY(ar_args_parse(self, &common, options, 2, argc, argv, &positional, 0, 0));
     if (common.help) return AR_OK;
     ar_device *device = NULL;
-    AR_TRY(ar_program_device(&device, &common));
+    AR_TRY(ar_program_device(&device, &common, false));
     tally t = {.common = &common, .rows = common.json ? cJSON_CreateArray() : NULL};
     ar_status status = ar_selftest(device, kernel, (int32_t)repeat, (uint64_t)common.seed, report, &t);
     if (status != AR_ERR_USAGE) report_skipped(&t, device, kernel);

@@ -122,7 +122,11 @@ ar_status ar_program_model(ar_open_model **m, const char *path, const ar_common 
     return AR_OK;
 }
 
-ar_status ar_program_device(ar_device **device, const ar_common *common) {
+ar_status ar_program_device(ar_device **device, const ar_common *common, bool believed) {
+    if (believed && strcmp(common->device, "null") == 0)
+        return ar__fail(AR_ERR_USAGE,
+                        "--device: found null, which computes nothing and is for tests, expected "
+                        "auto, vk, vk:N, cl or cl:N");
     char *cache = common->no_cache ? NULL : cache_folder();
     ar_device_desc desc = {.select = common->device,
                            .memory_budget = common->vram,
@@ -130,6 +134,7 @@ ar_status ar_program_device(ar_device **device, const ar_common *common) {
                            .variants = common->variants,
                            .cache_dir = cache};
     ar_status status = ar_device_open(device, &desc);
+    if (status == AR_OK && believed) status = ar_device_check(*device, cache);
     free(cache);
     if (status == AR_OK && !common->quiet) {
         const ar_device_facts *f = ar_device_get_facts(*device);

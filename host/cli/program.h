@@ -63,8 +63,9 @@ ar_status ar_program_model(ar_open_model **m, const char *path, const ar_common 
  * the first of it, where that is not allowed (strict). */
 ar_status ar_program_remarks(const ar_output_plan *plan, const ar_open_model *m, bool strict,
                              const ar_common *common);
-/* Opens the device the common options name, with the user's cache folder. *memory = its budget. */
-ar_status ar_program_device(ar_device **device, const ar_common *common);
+/* Opens the device the common options name, with the user's cache folder. believed: what it computes is used,
+ * so it is checked (ar_device_check), and the null device is refused. */
+ar_status ar_program_device(ar_device **device, const ar_common *common, bool believed);
 /* Progress bar, JSON lines or nothing on stderr, and Ctrl-C as cancelling. */
 void ar_program_observer(ar_observer *observer, const ar_common *common);
 /* progress.c: the first of these alone. */

@@ -414,6 +414,7 @@ ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_
         AR_GO(ar__logits_file_open(&e.save, desc->save_logits, &e.task.samples, (int32_t)m->model.vocab));
     for (int32_t first = 0, count = e.task.samples.count; first < count; first += e.part)
         AR_GO(run_part(&e, first, count - first < e.part ? count - first : e.part));
+    AR_GO(ar_device_pulse(device)); /* still */
     if (e.saves) AR_GO(ar__logits_file_commit(&e.save));
     ar__figures_result(r, &e.figures);
     r->windows = e.task.samples.count;

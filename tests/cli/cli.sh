@@ -62,6 +62,12 @@ devices() { # the devices there are, as $devices: one of each kind
     done
     [ ${#devices[@]} -gt 0 ] || skip 'no device'
 }
+faulty() { # OpenCL by way of a driver that fails as AR_FAULT says, and no other
+    [ -n "${AR_FAULTY:-}" ] || skip 'no faulty driver was built'
+    AR_FAULTY_ICD=$(cat "$AR_POCL_ICD")
+    export OCL_ICD_VENDORS=$AR_FAULTY AR_FAULTY_ICD VK_DRIVER_FILES=$dir/absent VK_ICD_FILENAMES=$dir/absent
+    "$program" devices -q 2>/dev/null | grep -q '^cl:' || skip 'no PoCL'
+}
 microseconds() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
 

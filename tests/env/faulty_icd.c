@@ -1,0 +1,105 @@
+/* An OpenCL driver in front of another one (AR_FAULTY_ICD names its library) whose devices fail on demand. It
+ * changes two entries of that driver's table and hands out its objects. AR_FAULT says how:
+ *   nothing          every dispatch succeeds without effect
+ *   nothing:KERNEL   those of this kernel do
+ *   nothing@N        those from the N-th on do
+ *   lost@N           the N-th dispatch, and what follows, fails with CL_OUT_OF_RESOURCES
+ *   memory@N         the N-th buffer is refused
+ * AR_FAULT_COUNT names a file for "DISPATCHES BUFFERS", written at the end. */
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl_icd.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cl_icd_dispatch original; /* the driver's entries as they were */
+static long dispatches, buffers;
+
+/* The N of AR_FAULT=NAME@N; 0 = another fault. */
+static long number_of(const char *name) {
+    const char *fault = getenv("AR_FAULT");
+    size_t n = strlen(name);
+    return fault && strncmp(fault, name, n) == 0 && fault[n] == '@' ? strtol(fault + n + 1, NULL, 10) : 0;
+}
+
+static int is_without_effect(cl_kernel kernel) {
+    const char *fault = getenv("AR_FAULT");
+    char name[128] = "";
+    long from = number_of("nothing");
+    if (!fault || strncmp(fault, "nothing", 7) != 0) return 0;
+    if (from) return dispatches >= from;
+    if (fault[7] != ':') return 1;
+    original.clGetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, sizeof name - 1, name, NULL);
+    return strcmp(name, fault + 8) == 0;
+}
+
+static cl_int CL_API_CALL enqueue(cl_command_queue queue, cl_kernel kernel, cl_uint dims,
+                                  const size_t *offset, const size_t *global, const size_t *local,
+                                  cl_uint wait_count, const cl_event *wait, cl_event *event) {
+    long lost = number_of("lost");
+    dispatches++;
+    if (lost && dispatches >= lost) return CL_OUT_OF_RESOURCES;
+    if (!is_without_effect(kernel))
+        return original.clEnqueueNDRangeKernel(queue, kernel, dims, offset, global, local, wait_count, wait,
+                                               event);
+    return event ? original.clEnqueueMarkerWithWaitList(queue, wait_count, wait, event) : CL_SUCCESS;
+}
+
+static cl_mem CL_API_CALL create_buffer(cl_context context, cl_mem_flags flags, size_t bytes, void *data,
+                                        cl_int *code) {
+    if (++buffers != number_of("memory")) return original.clCreateBuffer(context, flags, bytes, data, code);
+    if (code) *code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    return NULL;
+}
+
+__attribute__((destructor)) static void tell(void) {
+    const char *path = getenv("AR_FAULT_COUNT");
+    FILE *f = path ? fopen(path, "w") : NULL;
+    if (f) fprintf(f, "%ld %ld\n", dispatches, buffers);
+    if (f) fclose(f);
+}
+
+/* ---- what the loader asks for ---- */
+
+typedef cl_int(CL_API_CALL *get_platforms)(cl_uint, cl_platform_id *, cl_uint *);
+typedef void *(CL_API_CALL *get_function)(const char *);
+cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *platforms, cl_uint *count);
+
+static void find(void *function, const char *name) {
+    const char *path = getenv("AR_FAULTY_ICD");
+    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL,
+         *found = library ? dlsym(library, name) : NULL;
+    if (!found) fprintf(stderr, "AR_FAULTY_ICD=%s: %s not found\n", path ? path : "", name);
+    memcpy(function, &found, sizeof found);
+}
+
+cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *platforms, cl_uint *count) {
+    get_function function = NULL;
+    get_platforms get = NULL;
+    cl_platform_id first = NULL;
+    find(&function, "clGetExtensionFunctionAddress");
+    void *found = function ? function("clIcdGetPlatformIDsKHR") : NULL;
+    memcpy(&get, &found, sizeof get);
+    if (!get || get(1, &first, NULL) != CL_SUCCESS) return CL_PLATFORM_NOT_FOUND_KHR;
+    cl_icd_dispatch *table = NULL; /* every object of the driver's begins with it */
+    memcpy(&table, first, sizeof table);
+    if (!original.clGetPlatformIDs) {
+        original = *table;
+        table->clEnqueueNDRangeKernel = enqueue;
+        table->clCreateBuffer = create_buffer;
+    }
+    return get(capacity, platforms, count);
+}
+
+void *CL_API_CALL clGetExtensionFunctionAddress(const char *name) {
+    void *function = NULL;
+    if (strcmp(name, "clIcdGetPlatformIDsKHR") == 0) {
+        get_platforms own = clIcdGetPlatformIDsKHR;
+        memcpy(&function, &own, sizeof function);
+        return function;
+    }
+    get_function get = NULL;
+    find(&get, "clGetExtensionFunctionAddress");
+    return get ? get(name) : NULL;
+}
