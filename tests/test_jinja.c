@@ -69,43 +69,63 @@ static void results_equal_jinja2s(void **state) {
 }
 
 /* Templates that would never end, or end in too much. */
+#define LONG                                                                                                 \
+    "{% set n = namespace(s='0123456789') %}{% for i in range(17) %}{% set n.s = n.s ~ n.s %}{% endfor %}"
+static const char *const hungry[][2] = {
+    {"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "no end after"},
+    {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "in each other"},
+    {"{% macro f() %}{{ g() }}{% endmacro %}{% macro g() %}{{ f() ~ f() }}{% endmacro %}{{ f() }}",
+     "in each other"},
+    {"{{ 'abcdefghabcdefghabcdefghabcdefghabcdefghabcdefgh' * 99999999999 }}", "found more than 256 MiB"},
+    {"{{ '' * 999999999999999999 }}", "no end after"},
+    {"{{ [0] * 99999999999 }}", "found more than 256 MiB"},
+    {"{% set n = namespace(s='0123456789') %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor "
+     "%}",
+     "found "},
+    {"{% set n = namespace(s='0123456789') %}{% for i in range(20) %}{% set n.s = n.s ~ n.s %}{% endfor "
+     "%}"
+     "{% for i in range(99999) %}{{ 'x' in n.s }}{% endfor %}",
+     "no end after"},
+    {"{% set n = namespace(s='a') %}{% for i in range(20) %}{% set n.s = n.s ~ n.s %}{% endfor %}"
+     "{{ (n.s[:500000] ~ 'b') in n.s }}",
+     "no end after"},
+    {"{% set n = namespace(l=[]) %}{% for i in range(9999) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l }}",
+     "levels deep"},
+    {"{% set n = namespace(l=[]) %}{% for i in range(9999) %}{% set n.l = [n.l] %}{% endfor %}{{ "
+     "n.l|tojson }}",
+     "levels deep"},
+    {"{% set n = namespace(l=[], m=[]) %}{% for i in range(9999) %}{% set n.l = [n.l] %}{% set n.m = "
+     "[n.m] %}"
+     "{% endfor %}{{ n.l == n.m }}",
+     "levels deep"},
+    {"{{ range(100001) }}", "at most 100000"},
+    {"{{ 9223372036854775807 + 1 }}", "63 bits"},
+    {"{{ 3 ** 99 }}", "63 bits"},
+    {"{{ -9223372036854775807 * 3 }}", "63 bits"},
+    {"{{ 99999999999999999999 }}", "a smaller number"},
+    {"{{ strftime_now('%999999c') }}", "a date of more"},
+    {"{{ '1'|indent(999999999999) }}", "found more than 256 MiB"},
+    {LONG "{% for i in range(99999) %}{% if n.s.count('0') %}{% endif %}{% endfor %}", "no end after"},
+    {LONG "{% for i in range(99999) %}{% if n.s is sameas n.s %}{% endif %}{% endfor %}", "no end after"},
+    {LONG "{% for i in range(99999) %}{% if n.s.isdigit() %}{% endif %}{% endfor %}", "no end after"},
+    {LONG "{% for i in range(99999) %}{% if n.s.startswith(n.s) %}{% endif %}{% endfor %}", "no end after"},
+    {LONG "{% for i in range(99999) %}{% if n.s.removeprefix(n.s) %}{% endif %}{% endfor %}", "no end after"},
+    {"{% set s = ' ' * 1000000 %}{% for i in range(99999) %}{% if s|int %}{% endif %}{% endfor %}",
+     "no end after"},
+    {"{% set s = ' ' * 1000000 %}{% for i in range(99999) %}{% if s|float %}{% endif %}{% endfor %}",
+     "no end after"},
+    {"{{ ('x' * 1000000).strip('y' * 1000000 ~ 'x') }}", "no end after"},
+    {"{{ ('x' * 1000000)|trim('y' * 1000000 ~ 'x') }}", "no end after"},
+    {LONG "{% set d = {n.s ~ 1: 1, n.s ~ 2: 2, n.s ~ 3: 3, n.s ~ 4: 4} %}{% set k = n.s ~ 5 %}"
+          "{% for i in range(99999) %}{% if k in d %}{% endif %}{% endfor %}",
+     "no end after"},
+    {LONG "{{ range(99999)|map(attribute=n.s)|list }}", "no end after"},
+    {"{{ ('a' * 1000)|map(attribute='0.' * 50000 ~ '0')|list }}", "no end after"},
+};
+#undef LONG
+
 static void work_and_memory_are_bounded(void **state) {
     (void)state;
-    static const char *const hungry[][2] = {
-        {"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "no end after"},
-        {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "in each other"},
-        {"{% macro f() %}{{ g() }}{% endmacro %}{% macro g() %}{{ f() ~ f() }}{% endmacro %}{{ f() }}",
-         "in each other"},
-        {"{{ 'abcdefghabcdefghabcdefghabcdefghabcdefghabcdefgh' * 99999999999 }}", "found more than 256 MiB"},
-        {"{{ '' * 999999999999999999 }}", "no end after"},
-        {"{{ [0] * 99999999999 }}", "found more than 256 MiB"},
-        {"{% set n = namespace(s='0123456789') %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor "
-         "%}",
-         "found "},
-        {"{% set n = namespace(s='0123456789') %}{% for i in range(20) %}{% set n.s = n.s ~ n.s %}{% endfor "
-         "%}"
-         "{% for i in range(99999) %}{{ 'x' in n.s }}{% endfor %}",
-         "no end after"},
-        {"{% set n = namespace(s='a') %}{% for i in range(20) %}{% set n.s = n.s ~ n.s %}{% endfor %}"
-         "{{ (n.s[:500000] ~ 'b') in n.s }}",
-         "no end after"},
-        {"{% set n = namespace(l=[]) %}{% for i in range(9999) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l }}",
-         "levels deep"},
-        {"{% set n = namespace(l=[]) %}{% for i in range(9999) %}{% set n.l = [n.l] %}{% endfor %}{{ "
-         "n.l|tojson }}",
-         "levels deep"},
-        {"{% set n = namespace(l=[], m=[]) %}{% for i in range(9999) %}{% set n.l = [n.l] %}{% set n.m = "
-         "[n.m] %}"
-         "{% endfor %}{{ n.l == n.m }}",
-         "levels deep"},
-        {"{{ range(100001) }}", "at most 100000"},
-        {"{{ 9223372036854775807 + 1 }}", "63 bits"},
-        {"{{ 3 ** 99 }}", "63 bits"},
-        {"{{ -9223372036854775807 * 3 }}", "63 bits"},
-        {"{{ 99999999999999999999 }}", "a smaller number"},
-        {"{{ strftime_now('%999999c') }}", "a date of more"},
-        {"{{ '1'|indent(999999999999) }}", "found more than 256 MiB"},
-    };
     ar__jvalue context = make_context(NULL);
     for (size_t i = 0; i < sizeof hungry / sizeof *hungry; i++) {
         char *text;

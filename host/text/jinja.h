@@ -27,6 +27,7 @@
 typedef struct ar__jarena {
     struct ar__jchunk *chunks;
     size_t total;
+    uint64_t touched; /* bytes that work on its values looked at or made: ar__jwork */
 } ar__jarena;
 /* Zeroed, aligned for anything; NULL with the error set: MEMORY, also beyond AR__J_MAX_BYTES. */
 void *ar__jtake(ar__jarena *a, size_t count, size_t each);

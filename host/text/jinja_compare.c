@@ -51,7 +51,7 @@ static ar_status equal_values(bool *equal, ar__jrun *r, const ar__jvalue *a, con
     case AR__J_UNDEFINED:
     case AR__J_NONE: *equal = true; return AR_OK;
     case AR__J_STRING:
-        AR_TRY(ar__jstep(r, a->as.string.bytes / 64));
+        AR_TRY(ar__jwork(r, a->as.string.bytes));
         *equal = ar__jstring_equal(a->as.string, b->as.string);
         return AR_OK;
     case AR__J_LIST:
@@ -84,7 +84,7 @@ ar_status ar__jorder(int *order, ar__jrun *r, const ar__jvalue *a, const ar__jva
         return AR_OK;
     }
     if (a->kind == AR__J_STRING && b->kind == AR__J_STRING) {
-        AR_TRY(ar__jstep(r, a->as.string.bytes / 64));
+        AR_TRY(ar__jwork(r, a->as.string.bytes));
         *order = order_bytes(a->as.string, b->as.string);
         return AR_OK;
     }
@@ -107,9 +107,8 @@ ar_status ar__jorder(int *order, ar__jrun *r, const ar__jvalue *a, const ar__jva
 ar_status ar__jdict_find(ar__jvalue **value, ar__jrun *r, const ar__jvalue *dict, const ar__jvalue *key) {
     *value = NULL;
     if (key->kind != AR__J_STRING && key->kind != AR__J_NONE && !ar__jis_number(key)) return AR_OK;
-    AR_TRY(ar__jstep(r, dict->as.dict->count / 8));
-    *value = ar__jdict_key(dict->as.dict, key);
-    return AR_OK;
+    *value = ar__jdict_key(dict->as.dict, key, &r->arena.touched);
+    return ar__jstep(r, 1);
 }
 
 ar_status ar__jcontains(bool *in, ar__jrun *r, const ar__jvalue *of, const ar__jvalue *item) {
@@ -158,6 +157,7 @@ ar_status ar__jiterate(const ar__jlist **list, ar__jrun *r, const ar__jvalue *v)
     case AR__J_UNDEFINED: AR_TRY(ar__jlist_make(&made, &r->arena, AR__J_LIST, 0)); break;
     case AR__J_STRING: AR_TRY(characters(&made, r, v->as.string)); break;
     case AR__J_DICT:
+        AR_TRY(ar__jstep(r, v->as.dict->count));
         AR_TRY(ar__jlist_make(&made, &r->arena, AR__J_LIST, v->as.dict->count));
         for (size_t i = 0; i < v->as.dict->count; i++)
             AR_TRY(ar__jlist_push(&made, &r->arena, v->as.dict->pairs[i].key));
@@ -172,7 +172,7 @@ ar_status ar__jlength(int64_t *n, ar__jrun *r, const ar__jvalue *v) {
     switch (v->kind) {
     case AR__J_UNDEFINED: *n = 0; return AR_OK;
     case AR__J_STRING:
-        AR_TRY(ar__jstep(r, v->as.string.bytes / 64));
+        AR_TRY(ar__jwork(r, v->as.string.bytes));
         *n = (int64_t)ar__jstring_length(v->as.string);
         return AR_OK;
     case AR__J_LIST:
@@ -186,6 +186,7 @@ ar_status ar__jlength(int64_t *n, ar__jrun *r, const ar__jvalue *v) {
 ar_status ar__jdict_items(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, ar__jkind kind) {
     if (of->kind != AR__J_DICT)
         return ar__jfail(r, AR_ERR_FORMAT, "found items of %s, expected a dict", ar__jkind_name(of->kind));
+    AR_TRY(ar__jstep(r, of->as.dict->count));
     AR_TRY(ar__jlist_make(v, &r->arena, kind, of->as.dict->count));
     for (size_t i = 0; i < of->as.dict->count; i++) {
         ar__jvalue pair;

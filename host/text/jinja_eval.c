@@ -79,7 +79,6 @@ static ar_status eval_items(ar__jvalue *v, ar__jrun *r, const ar__jnode *n) {
             AR_TRY(ar__jeval(&item, r, p->b));
             if (key.kind != AR__J_STRING && key.kind != AR__J_NONE && !ar__jis_number(&key))
                 return ar__jfail(r, AR_ERR_UNSUPPORTED, "found %s as a key", ar__jkind_name(key.kind));
-            AR_TRY(ar__jstep(r, v->as.dict->count / 8));
             AR_TRY(ar__jdict_put(v, &r->arena, key, item));
         }
         return AR_OK;

@@ -22,9 +22,9 @@ static ar_status trim(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, const ar
     ar__jvalue chars = ar__jarg(args, 0, "chars", none);
     ar__jstring s, which;
     AR_TRY(ar__jstr(&s, r, of));
-    AR_TRY(ar__jstep(r, s.bytes / 64));
     if (chars.kind != AR__J_NONE) AR_TRY(ar__jstr(&which, r, &chars));
-    *v = text_of(ar__jstring_strip(s, chars.kind == AR__J_NONE ? NULL : &which, AR__J_LEFT | AR__J_RIGHT));
+    AR_TRY(ar__jstring_strip(&s, r, s, chars.kind == AR__J_NONE ? NULL : &which, AR__J_LEFT | AR__J_RIGHT));
+    *v = text_of(s);
     return AR_OK;
 }
 
@@ -167,30 +167,32 @@ static ar_status to_json(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, const
 
 /* ---- numbers ---- */
 
-/* A text as Python's float reads it; false if it is none. */
-static bool read_real(double *x, ar__jstring s) {
+/* A text as Python's float reads it; *is = false if it is none. */
+static ar_status read_real(double *x, bool *is, ar__jrun *r, ar__jstring s) {
     char text[64], *end;
-    s = ar__jstring_strip(s, NULL, AR__J_LEFT | AR__J_RIGHT);
-    if (s.bytes == 0 || s.bytes >= sizeof text) return false;
+    *is = false;
+    AR_TRY(ar__jstring_strip(&s, r, s, NULL, AR__J_LEFT | AR__J_RIGHT));
+    if (s.bytes == 0 || s.bytes >= sizeof text) return AR_OK;
     memcpy(text, s.data, s.bytes);
     text[s.bytes] = '\0';
-    if (strspn(text, "0123456789+-.eE") != s.bytes) return false;
+    if (strspn(text, "0123456789+-.eE") != s.bytes) return AR_OK;
     *x = strtod(text, &end);
-    return *end == '\0';
+    *is = *end == '\0';
+    return AR_OK;
 }
 
 static ar_status to_int(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, const ar__jargs *args) {
-    double x;
+    double x = 0;
+    bool is = of->kind == AR__J_FLOAT;
     ar__jvalue base = ar__jarg(args, 1, "base", ar__jint(10));
     if (base.kind != AR__J_INT || base.as.integer != 10)
         return ar__jfail(r, AR_ERR_UNSUPPORTED, "found int with another base than 10");
     if (of->kind == AR__J_UNDEFINED) return ar__jis_undefined(r, of);
     *v = ar__jarg(args, 0, "default", ar__jint(0));
     if (of->kind == AR__J_BOOL || of->kind == AR__J_INT) return *v = ar__jint(ar__jinteger(of)), AR_OK;
-    if (of->kind == AR__J_FLOAT)
-        x = of->as.real;
-    else if (of->kind != AR__J_STRING || !read_real(&x, of->as.string))
-        return AR_OK;
+    if (is) x = of->as.real;
+    if (of->kind == AR__J_STRING) AR_TRY(read_real(&x, &is, r, of->as.string));
+    if (!is) return AR_OK;
     if (fabs(x) < 9e15)
         *v = ar__jint((int64_t)x);
     else if (isfinite(x))
@@ -200,10 +202,12 @@ static ar_status to_int(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, const 
 
 static ar_status to_float(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, const ar__jargs *args) {
     double x = 0;
+    bool is = false;
     if (of->kind == AR__J_UNDEFINED) return ar__jis_undefined(r, of);
     *v = ar__jarg(args, 0, "default", ar__jreal(0));
     if (ar__jis_number(of)) *v = ar__jreal(ar__jnumber(of));
-    if (of->kind == AR__J_STRING && read_real(&x, of->as.string)) *v = ar__jreal(x);
+    if (of->kind == AR__J_STRING) AR_TRY(read_real(&x, &is, r, of->as.string));
+    if (is) *v = ar__jreal(x);
     return AR_OK;
 }
 

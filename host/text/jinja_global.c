@@ -45,7 +45,7 @@ static ar_status filled(ar__jvalue *v, ar__jrun *r, const ar__jargs *args, ar__j
             if (kind == AR__J_NAMESPACE && pair->key.kind == AR__J_STRING && pair->key.as.string.bytes &&
                 pair->key.as.string.data[0] == '_')
                 return ar__jfail(r, AR_ERR_FORMAT, "namespace: found a name that begins with _");
-            AR_TRY(ar__jstep(r, v->as.dict->count / 8 + 1));
+            AR_TRY(ar__jstep(r, 1));
             AR_TRY(ar__jdict_put(v, &r->arena, pair->key, pair->value));
         }
     return AR_OK;

@@ -4,7 +4,7 @@
 #include "jinja.h"
 
 #define AR__J_MAX_BYTES  ((size_t)256 << 20) /* of memory, by template and by rendering */
-#define AR__J_MAX_STEPS  10000000 /* nodes looked at, plus a share of the bytes and items worked on */
+#define AR__J_MAX_STEPS  10000000 /* nodes and items looked at, plus one for every 64 bytes worked on */
 #define AR__J_MAX_DEPTH  200      /* of a template's brackets and blocks, and of values shown */
 #define AR__J_MAX_NESTED 600      /* evaluations inside each other, macros' included */
 #define AR__J_MAX_RANGE  100000   /* jinja2's sandbox's */
@@ -160,8 +160,10 @@ typedef struct ar__jargs {
 
 /* An error at the line that is being rendered. FORMAT, ARG or UNSUPPORTED. */
 ar_status ar__jfail(const ar__jrun *r, ar_status code, const char *format, ...) AR__PRINTF(3, 4);
-/* Counts work. */
+/* Counts work: steps, and bytes touched. Whatever takes a time that grows with a text or a list counts it,
+ * and no remainder is dropped, for a template may ask for the same thing ten million times. */
 ar_status ar__jstep(ar__jrun *r, size_t work);
+ar_status ar__jwork(ar__jrun *r, size_t bytes);
 const char *ar__jkind_name(ar__jkind kind); /* as Python names the type */
 ar__jvalue ar__jundefined(ar__jstring name);
 ar__jvalue ar__jreal(double x);
@@ -170,8 +172,8 @@ bool ar__jstring_equal(ar__jstring a, ar__jstring b);
 bool ar__jis_number(const ar__jvalue *v); /* bool too, as in Python */
 double ar__jnumber(const ar__jvalue *v);
 int64_t ar__jinteger(const ar__jvalue *v); /* of a bool or an int */
-ar__jvalue *ar__jdict_key(const ar__jdict *dict,
-                          const ar__jvalue *key); /* its value; NULL if there is none */
+/* The key's value, NULL if there is none; *touched grows by what was compared. */
+ar__jvalue *ar__jdict_key(const ar__jdict *dict, const ar__jvalue *key, uint64_t *touched);
 ar_status ar__jargs_make(ar__jargs *args, ar__jrun *r);
 /* Argument i, or the one of this name; `fallback` where neither is given. */
 ar__jvalue ar__jarg(const ar__jargs *args, size_t i, const char *name, ar__jvalue fallback);
@@ -198,8 +200,11 @@ size_t ar__jstring_length(ar__jstring s); /* characters */
 ar__jstring ar__jstring_part(ar__jstring s, size_t from, size_t to);
 #define AR__J_LEFT  1
 #define AR__J_RIGHT 2
+/* Without white space there; for a template's own text, whose length bounds the work. */
+ar__jstring ar__jstring_trim(ar__jstring s, int sides);
 /* chars: which ones go; NULL = white space. */
-ar__jstring ar__jstring_strip(ar__jstring s, const ar__jstring *chars, int sides);
+ar_status ar__jstring_strip(ar__jstring *out, ar__jrun *r, ar__jstring s, const ar__jstring *chars,
+                            int sides);
 /* Where `what` first stands at or after `from`, in bytes; SIZE_MAX = nowhere. */
 ar_status ar__jstring_find(size_t *at, ar__jrun *r, ar__jstring s, ar__jstring what, size_t from);
 ar_status ar__jstring_find_last(size_t *at, ar__jrun *r, ar__jstring s, ar__jstring what);

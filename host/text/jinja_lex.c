@@ -60,13 +60,13 @@ static void pass_space(lexer *l) {
  * that takes white space before it on its line along. */
 static size_t text_end(const lexer *l, size_t from, size_t to, char sign, bool strips) {
     ar__jstring text = {l->text + from, to - from};
-    if (sign == '-') return from + ar__jstring_strip(text, NULL, AR__J_RIGHT).bytes;
+    if (sign == '-') return from + ar__jstring_trim(text, AR__J_RIGHT).bytes;
     if (sign == '+' || !strips) return to;
     size_t line = to;
     while (line > from && l->text[line - 1] != '\n') line--;
     if (line == from && !l->line_starts) return to;
     ar__jstring rest = {l->text + line, to - line};
-    return ar__jstring_strip(rest, NULL, AR__J_RIGHT).bytes ? to : line;
+    return ar__jstring_trim(rest, AR__J_RIGHT).bytes ? to : line;
 }
 
 /* Past the end of a tag: "%}" and its kin, with what they take along. false if it is not one. */
@@ -91,9 +91,9 @@ static ar_status comment(lexer *l) {
 static bool is_word_tag(const lexer *l, size_t at, const char *word, size_t *after) {
     ar__jstring rest = {l->text + at, l->bytes - at};
     size_t n = strlen(word);
-    rest = ar__jstring_strip(rest, NULL, AR__J_LEFT);
+    rest = ar__jstring_trim(rest, AR__J_LEFT);
     if (rest.bytes < n || memcmp(rest.data, word, n) != 0) return false;
-    rest = ar__jstring_strip((ar__jstring){rest.data + n, rest.bytes - n}, NULL, AR__J_LEFT);
+    rest = ar__jstring_trim((ar__jstring){rest.data + n, rest.bytes - n}, AR__J_LEFT);
     *after = l->bytes - rest.bytes;
     if (rest.bytes && (rest.data[0] == '-' || rest.data[0] == '+')) rest.data++, rest.bytes--;
     return rest.bytes >= 2 && memcmp(rest.data, "%}", 2) == 0;

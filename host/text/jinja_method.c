@@ -25,8 +25,9 @@ static ar_status stripped(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, cons
     ar__jvalue chars = ar__jarg(args, 0, "", none);
     ar__jstring which;
     if (chars.kind != AR__J_NONE) AR_TRY(text_argument(&which, r, args, 0, ""));
-    AR_TRY(ar__jstep(r, of->as.string.bytes / 64));
-    *v = text_of(ar__jstring_strip(of->as.string, chars.kind == AR__J_NONE ? NULL : &which, sides));
+    ar__jstring s;
+    AR_TRY(ar__jstring_strip(&s, r, of->as.string, chars.kind == AR__J_NONE ? NULL : &which, sides));
+    *v = text_of(s);
     return AR_OK;
 }
 
@@ -82,6 +83,7 @@ static ar_status ends(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, const ar
         if (part->kind != AR__J_STRING)
             return ar__jfail(r, AR_ERR_FORMAT, "startswith, endswith: found %s, expected a string",
                              ar__jkind_name(part->kind));
+        AR_TRY(ar__jwork(r, part->as.string.bytes + 8));
         has = has || has_end(of->as.string, part->as.string, start);
     }
     *v = ar__jbool(has);
@@ -216,9 +218,10 @@ static ar_status isdigit_(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, cons
 }
 
 static ar_status isspace_(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, const ar__jargs *args) {
+    ar__jstring rest;
     (void)args;
-    AR_TRY(ar__jstep(r, of->as.string.bytes / 64));
-    *v = ar__jbool(of->as.string.bytes && ar__jstring_strip(of->as.string, NULL, AR__J_LEFT).bytes == 0);
+    AR_TRY(ar__jstring_strip(&rest, r, of->as.string, NULL, AR__J_LEFT));
+    *v = ar__jbool(of->as.string.bytes && rest.bytes == 0);
     return AR_OK;
 }
 
@@ -343,6 +346,7 @@ ar_status ar__jcall_method(ar__jvalue *v, ar__jrun *r, const ar__jmethod *m, con
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         if (methods[i].of != m->of.kind || !ar__jis(m->name, methods[i].name)) continue;
         AR_TRY(ar__jargs_check(r, args, m->name, methods[i].least, methods[i].most, methods[i].names));
+        if (m->of.kind == AR__J_STRING) AR_TRY(ar__jwork(r, m->of.as.string.bytes)); /* once through it */
         return methods[i].run(v, r, &m->of, args);
     }
     return ar__jfail(r, AR_ERR_UNSUPPORTED, "found an unknown method");

@@ -201,6 +201,7 @@ static ar_status repeat(ar__jvalue *v, ar__jrun *r, const ar__jvalue *of, int64_
     for (; count > 0; count--) {
         AR_TRY(ar__jstep(r, 1));
         if (text) AR_TRY(ar__jbuild_string(&made, of->as.string));
+        if (!text) AR_TRY(ar__jstep(r, of->as.list->count));
         for (size_t i = 0; !text && i < of->as.list->count; i++)
             AR_TRY(ar__jlist_push(v, &r->arena, of->as.list->items[i]));
     }

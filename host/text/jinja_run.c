@@ -13,7 +13,6 @@ static ar_status scope_open(ar__jscope *scope, ar__jrun *r, ar__jscope *outer) {
 }
 
 static ar_status scope_put(ar__jrun *r, ar__jstring name, ar__jvalue value) {
-    AR_TRY(ar__jstep(r, r->scope->names.as.dict->count / 8));
     return ar__jdict_put(&r->scope->names, &r->arena, ar__jtext(name.data, name.bytes), value);
 }
 

@@ -20,6 +20,7 @@ static ar_status follow(ar__jvalue *v, ar__jrun *r, const ar__jvalue *item, cons
         ar__jvalue key = ar__jtext(rest.data, n), of = *v;
         int64_t place = 0;
         size_t digits = 0;
+        AR_TRY(ar__jwork(r, 64 + n));
         for (; digits < n && rest.data[digits] >= '0' && rest.data[digits] <= '9' && digits < 10; digits++)
             place = 10 * place + (rest.data[digits] - '0');
         if (n > 0 && digits == n) key = ar__jint(place);
@@ -339,6 +340,7 @@ ar_status ar__jfilter(ar__jvalue *v, ar__jrun *r, ar__jstring name, const ar__jv
                       const ar__jargs *args) {
     char quote[AR__QUOTE_BYTES];
     bool known;
+    AR_TRY(ar__jstep(r, 1));
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
         if (!ar__jis(name, filters[i].name)) continue;
         if (filters[i].names)

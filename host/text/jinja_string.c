@@ -7,7 +7,7 @@
 
 ar_status ar__jbuild_add(ar__jbuild *b, const char *text, size_t bytes) {
     if (bytes == 0) return AR_OK;
-    AR_TRY(ar__jstep(b->r, bytes / 64));
+    AR_TRY(ar__jwork(b->r, bytes + 4)); /* much text is made byte by byte */
     if (b->capacity - b->bytes < bytes) {
         size_t capacity = 2 * (b->bytes + bytes) + 32;
         char *grown = ar__jtake(&b->r->arena, capacity, 1);
@@ -59,7 +59,7 @@ static size_t same_bytes(const char *p, ar__jstring what) {
 /* From `from` on, or from the end backwards. Comparing is counted as it goes: it may take the product of
  * both lengths. */
 static ar_status find(size_t *at, ar__jrun *r, ar__jstring s, ar__jstring what, size_t from, bool last) {
-    size_t work = 0, places = s.bytes < what.bytes + from ? 0 : s.bytes - what.bytes - from + 1;
+    size_t places = s.bytes < what.bytes + from ? 0 : s.bytes - what.bytes - from + 1, work = 0;
     *at = SIZE_MAX;
     for (size_t i = 0; i < places; i++) {
         size_t place = last ? places - 1 - i : from + i, same = same_bytes(s.data + place, what);
@@ -69,11 +69,11 @@ static ar_status find(size_t *at, ar__jrun *r, ar__jstring s, ar__jstring what, 
             break;
         }
         if (work > 1 << 16) {
-            AR_TRY(ar__jstep(r, work / 64));
+            AR_TRY(ar__jwork(r, work));
             work = 0;
         }
     }
-    return ar__jstep(r, work / 64);
+    return ar__jwork(r, work);
 }
 
 ar_status ar__jstring_find(size_t *at, ar__jrun *r, ar__jstring s, ar__jstring what, size_t from) {
@@ -84,27 +84,56 @@ ar_status ar__jstring_find_last(size_t *at, ar__jrun *r, ar__jstring s, ar__jstr
     return find(at, r, s, what, 0, true);
 }
 
-static bool goes(ar__jstring s, size_t at, size_t step, const ar__jstring *chars) {
+/* Is the character at s.data[at] among chars? *touched grows by what was looked at. */
+static bool goes(ar__jstring s, size_t at, size_t step, const ar__jstring *chars, uint64_t *touched) {
+    *touched += 8 * step; /* characters are decoded: dearer than comparing bytes */
     if (!chars) return ar__jis_space(ar__utf8_char(s.data + at, &step));
     ar__jstring one = {s.data + at, step};
     for (size_t i = 0, n; i < chars->bytes; i += n) {
         ar__utf8_char(chars->data + i, &n);
+        *touched += 8 * n;
         if (ar__jstring_equal(one, (ar__jstring){chars->data + i, n})) return true;
     }
     return false;
 }
 
-ar__jstring ar__jstring_strip(ar__jstring s, const ar__jstring *chars, int sides) {
+static ar_status counted(ar__jrun *r, uint64_t *touched) {
+    size_t bytes = (size_t)*touched;
+    *touched = 0;
+    return ar__jwork(r, bytes);
+}
+
+/* Counted by the character: with many chars it may take the product of both lengths. */
+ar_status ar__jstring_strip(ar__jstring *out, ar__jrun *r, ar__jstring s, const ar__jstring *chars,
+                            int sides) {
     size_t from = 0, to = s.bytes, step;
+    uint64_t touched = 0;
     while (sides & AR__J_LEFT && from < to) {
         ar__utf8_char(s.data + from, &step);
-        if (!goes(s, from, step, chars)) break;
+        if (!goes(s, from, step, chars, &touched)) break;
         from += step;
+        AR_TRY(counted(r, &touched));
     }
     while (sides & AR__J_RIGHT && to > from) {
         size_t last = to - 1;
         while (last > from && ((uint8_t)s.data[last] & 0xc0) == 0x80) last--;
-        if (!goes(s, last, to - last, chars)) break;
+        if (!goes(s, last, to - last, chars, &touched)) break;
+        to = last;
+        AR_TRY(counted(r, &touched));
+    }
+    *out = (ar__jstring){s.data + from, to - from};
+    return counted(r, &touched);
+}
+
+ar__jstring ar__jstring_trim(ar__jstring s, int sides) {
+    size_t from = 0, to = s.bytes, step;
+    uint64_t touched = 0;
+    for (; sides & AR__J_LEFT && from < to && goes(s, from, 1, NULL, &touched); from += step)
+        ar__utf8_char(s.data + from, &step);
+    while (sides & AR__J_RIGHT && to > from) {
+        size_t last = to - 1;
+        while (last > from && ((uint8_t)s.data[last] & 0xc0) == 0x80) last--;
+        if (!goes(s, last, to - last, NULL, &touched)) break;
         to = last;
     }
     return (ar__jstring){s.data + from, to - from};
@@ -127,7 +156,7 @@ static ar_status add_letter(ar__jbuild *b, uint32_t c, letter_case to) {
 }
 
 static ar_status add_case(ar__jbuild *b, ar__jstring s, letter_case to) {
-    AR_TRY(ar__jstep(b->r, s.bytes / 4));
+    AR_TRY(ar__jwork(b->r, 16 * s.bytes));
     for (size_t at = 0, step; at < s.bytes; at += step)
         AR_TRY(add_letter(b, ar__utf8_char(s.data + at, &step), to));
     return AR_OK;
@@ -144,7 +173,7 @@ static bool begins_word(char c) { return strchr("-({[<", c) != NULL; }
 /* Every word's first character upper, the rest lower. */
 static ar_status title(ar__jbuild *b, ar__jstring s, bool words) {
     bool inside = false;
-    AR_TRY(ar__jstep(b->r, s.bytes / 4));
+    AR_TRY(ar__jwork(b->r, 16 * s.bytes));
     for (size_t at = 0, step; at < s.bytes; at += step) {
         uint32_t c = ar__utf8_char(s.data + at, &step);
         AR_TRY(add_letter(b, c, inside ? LOWER : words ? UPPER : TITLE));
@@ -195,23 +224,25 @@ ar_status ar__jstring_replace(ar__jstring *out, ar__jrun *r, ar__jstring s, ar__
     return AR_OK;
 }
 
-/* Words between white space: the next one behind *at. false at the end. */
-static bool next_word(ar__jstring *word, ar__jstring s, size_t *at) {
-    ar__jstring rest = ar__jstring_strip((ar__jstring){s.data + *at, s.bytes - *at}, NULL, AR__J_LEFT);
+/* Words between white space: the next one behind *at; empty at the end. */
+static ar_status next_word(ar__jstring *word, ar__jrun *r, ar__jstring s, size_t *at) {
+    ar__jstring rest;
     size_t n = 0, step;
+    AR_TRY(ar__jstring_strip(&rest, r, (ar__jstring){s.data + *at, s.bytes - *at}, NULL, AR__J_LEFT));
     while (n < rest.bytes && !ar__jis_space(ar__utf8_char(rest.data + n, &step))) n += step;
     *word = (ar__jstring){rest.data, n};
     *at = s.bytes - rest.bytes + n;
-    return n > 0;
+    return AR_OK;
 }
 
 static ar_status split_words(ar__jvalue *list, ar__jrun *r, ar__jstring s, int64_t count) {
     ar__jstring word;
     for (size_t at = 0;; count -= count > 0) {
         size_t was = at;
-        if (!next_word(&word, s, &at)) return AR_OK;
+        AR_TRY(next_word(&word, r, s, &at));
+        if (word.bytes == 0) return AR_OK;
         if (count == 0)
-            word = ar__jstring_strip((ar__jstring){s.data + was, s.bytes - was}, NULL, AR__J_LEFT);
+            AR_TRY(ar__jstring_strip(&word, r, (ar__jstring){s.data + was, s.bytes - was}, NULL, AR__J_LEFT));
         AR_TRY(ar__jlist_push(list, &r->arena, ar__jtext(word.data, word.bytes)));
         AR_TRY(ar__jstep(r, 1));
         if (count == 0) return AR_OK;
@@ -229,7 +260,7 @@ static void reverse(ar__jlist *list) {
 ar_status ar__jstring_split(ar__jvalue *list, ar__jrun *r, ar__jstring s, const ar__jstring *separator,
                             int64_t count, bool last) {
     AR_TRY(ar__jlist_make(list, &r->arena, AR__J_LIST, 0));
-    AR_TRY(ar__jstep(r, s.bytes / 64));
+    AR_TRY(ar__jwork(r, s.bytes));
     if (separator && separator->bytes == 0)
         return ar__jfail(r, AR_ERR_FORMAT, "split: found an empty separator");
     if (!separator && last && count >= 0)
@@ -252,7 +283,7 @@ ar_status ar__jstring_split(ar__jvalue *list, ar__jrun *r, ar__jstring s, const 
 
 ar_status ar__jstring_lines(ar__jvalue *list, ar__jrun *r, ar__jstring s, bool keep_ends) {
     AR_TRY(ar__jlist_make(list, &r->arena, AR__J_LIST, 0));
-    AR_TRY(ar__jstep(r, s.bytes / 16));
+    AR_TRY(ar__jwork(r, 4 * s.bytes));
     size_t from = 0;
     for (size_t at = 0, step; at < s.bytes;) {
         uint32_t c = ar__utf8_char(s.data + at, &step);

@@ -83,6 +83,7 @@ ar_status ar__jtest(bool *truth, ar__jrun *r, ar__jstring name, const ar__jvalue
     char op = comparison(name);
     bool binary = op || ar__jis(name, "sameas") || ar__jis(name, "divisibleby");
     *truth = false;
+    AR_TRY(ar__jstep(r, 1));
     if (binary && given + args->named.as.dict->count != 1)
         return ar__jfail(r, AR_ERR_FORMAT, "is %s: found %zu arguments, expected 1",
                          ar__quote(quote, name.data, name.bytes), given);
@@ -90,7 +91,10 @@ ar_status ar__jtest(bool *truth, ar__jrun *r, ar__jstring name, const ar__jvalue
                            : given ? &args->given.as.list->items[0]
                                    : &args->named.as.dict->pairs[0].value;
     if (op) return ar__jcompare(truth, r, op, of, by);
-    if (ar__jis(name, "sameas")) return *truth = same_object(of, by), AR_OK;
+    if (ar__jis(name, "sameas")) {
+        if (of->kind == AR__J_STRING) AR_TRY(ar__jwork(r, of->as.string.bytes));
+        return *truth = same_object(of, by), AR_OK;
+    }
     if (ar__jis(name, "divisibleby") || ar__jis(name, "odd") || ar__jis(name, "even"))
         return divisible(truth, r, name, of, by);
     if (ar__jis(name, "lower") || ar__jis(name, "upper")) return cased(truth, r, of, ar__jis(name, "upper"));

@@ -56,9 +56,15 @@ ar_status ar__jfail(const ar__jrun *r, ar_status code, const char *format, ...) 
 }
 
 ar_status ar__jstep(ar__jrun *r, size_t work) {
-    if (work > AR__J_MAX_STEPS || (r->steps += (int64_t)work) > AR__J_MAX_STEPS)
+    if (work > AR__J_MAX_STEPS ||
+        (r->steps += (int64_t)work) + (int64_t)(r->arena.touched / 64) > AR__J_MAX_STEPS)
         return ar__jfail(r, AR_ERR_FORMAT, "found no end after %d steps", AR__J_MAX_STEPS);
     return AR_OK;
+}
+
+ar_status ar__jwork(ar__jrun *r, size_t bytes) {
+    r->arena.touched += bytes;
+    return ar__jstep(r, 0);
 }
 
 /* ---- making values ---- */
@@ -121,15 +127,20 @@ static bool same_key(const ar__jvalue *a, const ar__jvalue *b) {
     return a->kind == b->kind;
 }
 
-ar__jvalue *ar__jdict_key(const ar__jdict *dict, const ar__jvalue *key) {
-    for (size_t i = 0; i < dict->count; i++)
-        if (same_key(&dict->pairs[i].key, key)) return &dict->pairs[i].value;
+ar__jvalue *ar__jdict_key(const ar__jdict *dict, const ar__jvalue *key, uint64_t *touched) {
+    for (size_t i = 0; i < dict->count; i++) {
+        const ar__jvalue *one = &dict->pairs[i].key;
+        bool texts = key->kind == AR__J_STRING && one->kind == AR__J_STRING;
+        *touched += 8; /* texts of different lengths are told apart by them */
+        if (texts && key->as.string.bytes == one->as.string.bytes) *touched += key->as.string.bytes;
+        if (same_key(one, key)) return &dict->pairs[i].value;
+    }
     return NULL;
 }
 
 ar_status ar__jdict_put(ar__jvalue *v, ar__jarena *a, ar__jvalue key, ar__jvalue value) {
     ar__jdict *dict = v->as.dict;
-    ar__jvalue *there = ar__jdict_key(dict, &key);
+    ar__jvalue *there = ar__jdict_key(dict, &key, &a->touched);
     if (there) {
         *there = value;
         return AR_OK;
