@@ -296,55 +296,54 @@ static cJSON *json_parts(const timing *t) {
     cJSON *list = cJSON_CreateArray();
     for (int32_t i = 0; i < t->part_count; i++) {
         cJSON *j = cJSON_CreateObject();
-        cJSON_AddStringToObject(j, "name", t->parts[i].name);
-        cJSON_AddNumberToObject(j, "launches", t->parts[i].launches);
-        cJSON_AddNumberToObject(j, "us", t->parts[i].seconds * 1e6);
-        cJSON_AddItemToArray(list, j);
+        ar_json_add_string(j, "name", t->parts[i].name);
+        ar_json_add_number(j, "launches", t->parts[i].launches);
+        ar_json_add_number(j, "us", t->parts[i].seconds * 1e6);
+        ar_json_push(list, j);
     }
     return list;
 }
 
 static cJSON *json_row(const results *all, const ar_device *device, const row *r) {
     cJSON *j = cJSON_CreateObject();
-    cJSON_AddStringToObject(j, "kernel", kernel_of(device, r));
-    cJSON_AddStringToObject(j, "dtype", r->dtype);
-    cJSON_AddNumberToObject(j, "m", (double)r->m);
-    cJSON_AddNumberToObject(j, "n", (double)r->n);
-    cJSON_AddNumberToObject(j, "k", (double)r->k);
-    cJSON_AddStringToObject(j, "status", r->status == AR_OK ? "ok" : "failed");
+    ar_json_add_string(j, "kernel", kernel_of(device, r));
+    ar_json_add_string(j, "dtype", r->dtype);
+    ar_json_add_number(j, "m", (double)r->m);
+    ar_json_add_number(j, "n", (double)r->n);
+    ar_json_add_number(j, "k", (double)r->k);
+    ar_json_add_string(j, "status", r->status == AR_OK ? "ok" : "failed");
     if (r->status != AR_OK) {
-        cJSON_AddStringToObject(j, "reason", r->reason);
+        ar_json_add_string(j, "reason", r->reason);
         return j;
     }
-    cJSON_AddStringToObject(j, "timing", clock_of(r->time.is_wall));
-    cJSON_AddNumberToObject(j, "us", r->time.seconds * 1e6);
-    cJSON_AddNumberToObject(j, "wall_us", r->time.wall_seconds * 1e6);
-    cJSON_AddNumberToObject(j, "cpu_us", r->time.cpu_seconds * 1e6);
-    cJSON_AddNumberToObject(j, "gflops", r->flops / r->time.seconds * 1e-9);
-    cJSON_AddNumberToObject(j, "gbs", r->bytes / r->time.seconds * 1e-9);
-    cJSON_AddNumberToObject(j, "percent_of_roof", percent(all, r));
-    cJSON_AddItemToObject(j, "kernels", json_parts(&r->time));
+    ar_json_add_string(j, "timing", clock_of(r->time.is_wall));
+    ar_json_add_number(j, "us", r->time.seconds * 1e6);
+    ar_json_add_number(j, "wall_us", r->time.wall_seconds * 1e6);
+    ar_json_add_number(j, "cpu_us", r->time.cpu_seconds * 1e6);
+    ar_json_add_number(j, "gflops", r->flops / r->time.seconds * 1e-9);
+    ar_json_add_number(j, "gbs", r->bytes / r->time.seconds * 1e-9);
+    ar_json_add_number(j, "percent_of_roof", percent(all, r));
+    ar_json_put(j, "kernels", json_parts(&r->time));
     return j;
 }
 
-static void print_json(const results *all, const ar_device *device) {
+static ar_status print_json(const results *all, const ar_device *device) {
     const ar_device_facts *f = ar_device_get_facts(device);
     cJSON *j = cJSON_CreateObject(), *peaks = cJSON_CreateObject(), *rows = cJSON_CreateArray();
-    cJSON_AddNumberToObject(j, "format_version", 1);
-    cJSON_AddStringToObject(j, "device", f->name);
-    cJSON_AddStringToObject(j, "driver", f->driver);
-    cJSON_AddStringToObject(j, "api", f->api);
-    cJSON_AddNumberToObject(peaks, "copy_gbs", all->copy_bytes_s * 1e-9);
-    cJSON_AddStringToObject(peaks, "copy_timing", clock_of(all->copy_is_wall));
-    cJSON_AddNumberToObject(peaks, "gflops", all->flops_s * 1e-9);
-    cJSON_AddStringToObject(peaks, "gflops_timing", clock_of(all->flops_is_wall));
-    cJSON_AddItemToObject(j, "peaks", peaks);
-    for (int32_t i = 0; i < all->count; i++) cJSON_AddItemToArray(rows, json_row(all, device, &all->rows[i]));
-    cJSON_AddItemToObject(j, "rows", rows);
-    char *text = cJSON_Print(j);
-    if (text) puts(text);
-    free(text);
+    ar_json_add_number(j, "format_version", 1);
+    ar_json_add_string(j, "device", f->name);
+    ar_json_add_string(j, "driver", f->driver);
+    ar_json_add_string(j, "api", f->api);
+    ar_json_add_number(peaks, "copy_gbs", all->copy_bytes_s * 1e-9);
+    ar_json_add_string(peaks, "copy_timing", clock_of(all->copy_is_wall));
+    ar_json_add_number(peaks, "gflops", all->flops_s * 1e-9);
+    ar_json_add_string(peaks, "gflops_timing", clock_of(all->flops_is_wall));
+    ar_json_put(j, "peaks", peaks);
+    for (int32_t i = 0; i < all->count; i++) ar_json_push(rows, json_row(all, device, &all->rows[i]));
+    ar_json_put(j, "rows", rows);
+    ar_status status = ar_program_json(j, true);
     cJSON_Delete(j);
+    return status;
 }
 
 ar_status ar_bench_kernels(const ar_bench_kernels_options *o, const ar_common *common) {
@@ -352,7 +351,7 @@ ar_status ar_bench_kernels(const ar_bench_kernels_options *o, const ar_common *c
     results *all = ar__alloc(1, sizeof *all);
     ar_status status = all ? ar_program_device(&device, common, false) : AR_ERR_MEMORY;
     if (status == AR_OK) status = measure_all(all, device, o);
-    if (status == AR_OK && common->json) print_json(all, device);
+    if (status == AR_OK && common->json) status = print_json(all, device);
     if (status == AR_OK && !common->json) print_lines(all, device);
     free(all);
     ar_device_close(device);

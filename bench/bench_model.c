@@ -136,34 +136,32 @@ done:
 
 static ar_status print_json(const result *r, const ar_bench_model_options *b, const ar_device_facts *f) {
     cJSON *root = cJSON_CreateObject(), *one;
-    cJSON_AddStringToObject(root, "device", f->name);
-    cJSON_AddStringToObject(root, "api", f->api);
-    cJSON_AddStringToObject(root, "model", b->model);
-    cJSON_AddStringToObject(root, "timing", "wall");
-    cJSON_AddNumberToObject(root, "layers", b->layers ? (double)b->layers : r->layers);
+    ar_json_add_string(root, "device", f->name);
+    ar_json_add_string(root, "api", f->api);
+    ar_json_add_string(root, "model", b->model);
+    ar_json_add_string(root, "timing", "wall");
+    ar_json_add_number(root, "layers", b->layers ? (double)b->layers : r->layers);
     if (b->pp) {
-        one = cJSON_AddObjectToObject(root, "pp");
-        cJSON_AddNumberToObject(one, "n", (double)b->pp);
-        cJSON_AddNumberToObject(one, "tps", r->pp.mean);
-        cJSON_AddNumberToObject(one, "stddev", r->pp.deviation);
+        one = ar_json_add_object(root, "pp");
+        ar_json_add_number(one, "n", (double)b->pp);
+        ar_json_add_number(one, "tps", r->pp.mean);
+        ar_json_add_number(one, "stddev", r->pp.deviation);
     }
     if (b->tg) {
-        one = cJSON_AddObjectToObject(root, "tg");
-        cJSON_AddNumberToObject(one, "n", (double)b->tg);
-        cJSON_AddNumberToObject(one, "tps", r->tg.mean);
-        cJSON_AddNumberToObject(one, "stddev", r->tg.deviation);
-        cJSON_AddNumberToObject(one, "gbs", 1e-9 * r->tg.mean * (double)r->weight_bytes);
+        one = ar_json_add_object(root, "tg");
+        ar_json_add_number(one, "n", (double)b->tg);
+        ar_json_add_number(one, "tps", r->tg.mean);
+        ar_json_add_number(one, "stddev", r->tg.deviation);
+        ar_json_add_number(one, "gbs", 1e-9 * r->tg.mean * (double)r->weight_bytes);
     }
-    one = cJSON_AddObjectToObject(root, "first_token");
-    cJSON_AddNumberToObject(one, "found_s", r->cold_s);
-    cJSON_AddNumberToObject(one, "warm_s", r->warm_s);
-    cJSON_AddNumberToObject(root, "weight_bytes", (double)r->weight_bytes);
-    cJSON_AddNumberToObject(root, "device_high_water", (double)r->device_high_water);
-    char *text = cJSON_Print(root);
-    if (text) puts(text);
-    free(text);
+    one = ar_json_add_object(root, "first_token");
+    ar_json_add_number(one, "found_s", r->cold_s);
+    ar_json_add_number(one, "warm_s", r->warm_s);
+    ar_json_add_number(root, "weight_bytes", (double)r->weight_bytes);
+    ar_json_add_number(root, "device_high_water", (double)r->device_high_water);
+    ar_status status = ar_program_json(root, true);
     cJSON_Delete(root);
-    return text ? AR_OK : AR_ERR_MEMORY;
+    return status;
 }
 
 static void print_row(const char *name, const char *size, double parameters, const char *api,

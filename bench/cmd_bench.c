@@ -101,8 +101,8 @@ static ar_status time_steps(double *median, const ar_open_model *m, ar_device *d
     return status;
 }
 
-static void print_result(const ar_device *device, const bench_options *o, const ar_common *common,
-                         double seconds, double flops, double blas) {
+static ar_status print_result(const ar_device *device, const bench_options *o, const ar_common *common,
+                              double seconds, double flops, double blas) {
     const ar_device_facts *f = ar_device_get_facts(device);
     if (!common->json) {
         printf("tuning step, dim %d, hidden %d, seq %d, batch %d: %.1f ms (wall clock), %.2f GFLOP, %.2f "
@@ -112,29 +112,28 @@ static void print_result(const ar_device *device, const bench_options *o, const 
         if (o->blas)
             printf("OpenBLAS sgemm 1024^3 on %d threads: %.2f GFLOP/s; ratio %.4f\n", (int)o->threads,
                    blas * 1e-9, flops / seconds / blas);
-        return;
+        return AR_OK;
     }
     cJSON *r = cJSON_CreateObject(), *row = cJSON_CreateObject();
-    cJSON_AddNumberToObject(r, "format_version", 1);
-    cJSON_AddStringToObject(r, "device", f->name);
-    cJSON_AddStringToObject(r, "driver", f->driver);
-    cJSON_AddStringToObject(r, "api", f->api);
-    cJSON_AddNumberToObject(row, "dim", (double)o->dim);
-    cJSON_AddNumberToObject(row, "hidden", (double)o->hidden);
-    cJSON_AddNumberToObject(row, "seq", (double)o->seq);
-    cJSON_AddNumberToObject(row, "batch", (double)o->batch);
-    cJSON_AddStringToObject(row, "timing", "wall");
-    cJSON_AddNumberToObject(row, "us", seconds * 1e6);
-    cJSON_AddNumberToObject(row, "gflops", flops / seconds * 1e-9);
+    ar_json_add_number(r, "format_version", 1);
+    ar_json_add_string(r, "device", f->name);
+    ar_json_add_string(r, "driver", f->driver);
+    ar_json_add_string(r, "api", f->api);
+    ar_json_add_number(row, "dim", (double)o->dim);
+    ar_json_add_number(row, "hidden", (double)o->hidden);
+    ar_json_add_number(row, "seq", (double)o->seq);
+    ar_json_add_number(row, "batch", (double)o->batch);
+    ar_json_add_string(row, "timing", "wall");
+    ar_json_add_number(row, "us", seconds * 1e6);
+    ar_json_add_number(row, "gflops", flops / seconds * 1e-9);
     if (o->blas) {
-        cJSON_AddNumberToObject(row, "blas_gflops", blas * 1e-9);
-        cJSON_AddNumberToObject(row, "ratio_to_blas", flops / seconds / blas);
+        ar_json_add_number(row, "blas_gflops", blas * 1e-9);
+        ar_json_add_number(row, "ratio_to_blas", flops / seconds / blas);
     }
-    cJSON_AddItemToObject(r, "tune", row);
-    char *text = cJSON_Print(r);
-    if (text) puts(text);
-    free(text);
+    ar_json_put(r, "tune", row);
+    ar_status status = ar_program_json(r, true);
     cJSON_Delete(r);
+    return status;
 }
 
 static ar_status bench_tune(const bench_options *o, const ar_common *common) {
@@ -166,7 +165,7 @@ static ar_status bench_tune(const bench_options *o, const ar_common *common) {
     if (o->blas) AR_GO(ar_blas_sgemm_flops(&before, 1024, (int32_t)o->threads, 5));
     AR_GO(time_steps(&seconds, m, device, o));
     if (o->blas) AR_GO(ar_blas_sgemm_flops(&after, 1024, (int32_t)o->threads, 5));
-    print_result(device, o, common, seconds, step_flops(m, o), before > after ? before : after);
+    status = print_result(device, o, common, seconds, step_flops(m, o), before > after ? before : after);
 done:
     ar_device_close(device);
     ar_random_model_close(m);

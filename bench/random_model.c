@@ -97,7 +97,7 @@ ar_status ar_random_model_open(ar_open_model **out, const ar_config *config, uin
     if (!m) return AR_ERR_MEMORY;
     m->config = *config;
     m->path = strdup("random model");
-    ar_status status = make_weights(m, seed);
+    ar_status status = m->path ? make_weights(m, seed) : ar__fail(AR_ERR_MEMORY, "no memory for a model");
     if (status == AR_OK) status = ar_family_bind(m);
     if (status != AR_OK)
         ar_random_model_close(m);

@@ -70,6 +70,23 @@ ar_status ar_json_bool_or(bool *out, const ar_json *obj, const char *key, bool f
 ar_status ar_json_string_or(const char **out, const ar_json *obj, const char *key, const char *fallback,
                             const char *what);
 const ar_json *ar_json_get(const ar_json *obj, const char *key); /* exact case; NULL if missing */
+/* ---- json_make.c: trees that are written; none that lacks something is printed ---- */
+
+/* These add to an object or a list and return what was added, which belongs to it, NULL where memory ran out.
+ * Any argument but the key may be NULL from an earlier failure: nobody has to look before ar_json_print,
+ * which then fails. `item` is owned from the call on, and freed where it cannot be added. */
+ar_json *ar_json_put(ar_json *object, const char *key, ar_json *item);
+ar_json *ar_json_push(ar_json *list, ar_json *item);
+ar_json *ar_json_add_object(ar_json *object, const char *key);
+ar_json *ar_json_add_list(ar_json *object, const char *key);
+void ar_json_add_string(ar_json *object, const char *key, const char *text);
+void ar_json_add_number(ar_json *object, const char *key, double number);
+void ar_json_add_bool(ar_json *object, const char *key, bool truth);
+void ar_json_add_null(ar_json *object, const char *key);
+/* Was everything added that was to be? Of NULL: no. */
+bool ar_json_is_whole(const ar_json *root);
+/* root as text, free(); `indented` over lines, or on one. MEMORY, also where root is not whole. */
+ar_status ar_json_print(char **text, const ar_json *root, bool indented, const char *what);
 
 /* ---- fmt_safetensors.c ---- */
 

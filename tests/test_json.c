@@ -1,4 +1,4 @@
-/* host/file/json.c: what cJSON does not check, and the typed lookups. */
+/* host/file/json.c and json_make.c: what cJSON does not check, the typed lookups, trees that are written. */
 #include "temp_files.h"
 #include <cjson/cJSON.h>
 
@@ -166,11 +166,67 @@ static void equal_keys_are_found_among_many(void **state) {
     free(text);
 }
 
+/* ---- trees that are written ---- */
+
+static int left; /* requests until one fails; < 0: none does */
+
+static void *failing_malloc(size_t bytes) { return left-- == 0 ? NULL : malloc(bytes); }
+
+static ar_json *make_tree(void) {
+    cJSON *root = cJSON_CreateObject(), *list = ar_json_add_list(root, "list"), *alone = cJSON_CreateArray();
+    ar_json_add_string(root, "text", "one");
+    ar_json_add_number(ar_json_add_object(ar_json_push(list, cJSON_CreateObject()), "inner"), "deep", 2);
+    ar_json_add_bool(root, "truth", true);
+    ar_json_add_null(ar_json_push(list, cJSON_CreateObject()), "nothing");
+    ar_json_push(alone, cJSON_CreateString("three"));
+    ar_json_put(root, "alone", alone);
+    return root;
+}
+
+static void a_tree_that_lacks_something_is_not_printed(void **state) {
+    (void)state;
+    const char whole[] = "{\"list\":[{\"inner\":{\"deep\":2}},{\"nothing\":null}],\"text\":\"one\","
+                         "\"truth\":true,\"alone\":[\"three\"]}";
+    cJSON_Hooks hooks = {.malloc_fn = failing_malloc, .free_fn = free};
+    int failed = 0;
+    cJSON_InitHooks(&hooks);
+    for (int n = 0;; n++) {
+        char *text;
+        left = n;
+        ar_json *root = make_tree();
+        assert_int_equal(ar_json_is_whole(root), left >= 0);
+        ar_status status = ar_json_print(&text, root, false, "t.json");
+        ar_json_close(root);
+        if (status == AR_OK) assert_string_equal(text, whole);
+        free(text);
+        if (left >= 0) break; /* there were fewer */
+        assert_error(status, AR_ERR_MEMORY, "t.json");
+        failed++;
+    }
+    cJSON_InitHooks(NULL);
+    assert_true(failed > 20);
+}
+
+static void nothing_is_no_tree(void **state) {
+    (void)state;
+    char *text;
+    assert_error(ar_json_print(&text, NULL, true, "t.json"), AR_ERR_MEMORY, "t.json");
+    assert_null(text);
+    assert_null(ar_json_put(NULL, "key", cJSON_CreateNull()));
+    assert_null(ar_json_push(NULL, cJSON_CreateNull()));
+    assert_null(ar_json_add_object(NULL, "key"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_last_of_equal_keys_counts), cmocka_unit_test(equal_keys_are_found_among_many),
-        cmocka_unit_test(json_takes_valid_text),         cmocka_unit_test(json_rejects_every_proper_prefix),
-        cmocka_unit_test(json_rejects_hostile_text),     cmocka_unit_test(json_caps_depth_and_values),
-        cmocka_unit_test(json_open_names_the_file),      cmocka_unit_test(lookups_check_type_and_range)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_last_of_equal_keys_counts),
+                                       cmocka_unit_test(equal_keys_are_found_among_many),
+                                       cmocka_unit_test(json_takes_valid_text),
+                                       cmocka_unit_test(json_rejects_every_proper_prefix),
+                                       cmocka_unit_test(json_rejects_hostile_text),
+                                       cmocka_unit_test(json_caps_depth_and_values),
+                                       cmocka_unit_test(json_open_names_the_file),
+                                       cmocka_unit_test(lookups_check_type_and_range),
+                                       cmocka_unit_test(a_tree_that_lacks_something_is_not_printed),
+                                       cmocka_unit_test(nothing_is_no_tree)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

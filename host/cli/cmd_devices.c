@@ -33,13 +33,13 @@ static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usa
 static void add_variants(cJSON *d, const ar_device_facts *f, const ar_plan *p) {
     ar_variant_choice choices[AR_MAX_FAMILIES];
     int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
-    cJSON *list = cJSON_AddArrayToObject(d, "variants");
+    cJSON *list = ar_json_add_list(d, "variants");
     for (int32_t i = 0; i < count; i++) {
         cJSON *c = cJSON_CreateObject();
-        cJSON_AddStringToObject(c, "kernel", choices[i].family);
-        cJSON_AddStringToObject(c, "variant", choices[i].variant);
-        cJSON_AddStringToObject(c, "why", choices[i].why);
-        cJSON_AddItemToArray(list, c);
+        ar_json_add_string(c, "kernel", choices[i].family);
+        ar_json_add_string(c, "variant", choices[i].variant);
+        ar_json_add_string(c, "why", choices[i].why);
+        ar_json_push(list, c);
     }
 }
 
@@ -47,24 +47,24 @@ static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar
     cJSON *d = cJSON_CreateObject();
     char id[24];
     snprintf(id, sizeof id, "%s:%d", f->api, (int)f->index);
-    cJSON_AddStringToObject(d, "device", id);
-    cJSON_AddStringToObject(d, "name", f->name);
-    cJSON_AddStringToObject(d, "vendor", f->vendor);
-    cJSON_AddStringToObject(d, "driver", f->driver);
-    cJSON_AddStringToObject(d, "version", f->version);
-    cJSON_AddStringToObject(d, "kind", kinds[f->kind]);
-    cJSON_AddNumberToObject(d, "memory_bytes", (double)f->memory_bytes);
-    cJSON_AddNumberToObject(d, "max_binding_bytes", (double)f->max_binding_bytes);
-    cJSON_AddBoolToObject(d, "usable", usable == AR_OK);
+    ar_json_add_string(d, "device", id);
+    ar_json_add_string(d, "name", f->name);
+    ar_json_add_string(d, "vendor", f->vendor);
+    ar_json_add_string(d, "driver", f->driver);
+    ar_json_add_string(d, "version", f->version);
+    ar_json_add_string(d, "kind", kinds[f->kind]);
+    ar_json_add_number(d, "memory_bytes", (double)f->memory_bytes);
+    ar_json_add_number(d, "max_binding_bytes", (double)f->max_binding_bytes);
+    ar_json_add_bool(d, "usable", usable == AR_OK);
     if (usable == AR_OK) {
-        cJSON_AddNumberToObject(d, "vector_width", p->vw);
-        cJSON_AddNumberToObject(d, "submit_ms", p->submit_ms);
-        cJSON_AddStringToObject(d, "reasons", p->reasons);
+        ar_json_add_number(d, "vector_width", p->vw);
+        ar_json_add_number(d, "submit_ms", p->submit_ms);
+        ar_json_add_string(d, "reasons", p->reasons);
         add_variants(d, f, p);
     } else {
-        cJSON_AddStringToObject(d, "reason", ar_error());
+        ar_json_add_string(d, "reason", ar_error());
     }
-    cJSON_AddItemToArray(list, d);
+    ar_json_push(list, d);
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
@@ -89,9 +89,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
             print_text(&facts[i], &plan, usable);
     }
     if (list) {
-        char *text = cJSON_Print(list);
-        if (text) puts(text);
-        free(text);
+        ar_status printed = ar_program_json(list, true);
+        if (status == AR_OK) status = printed;
         cJSON_Delete(list);
     }
     free(facts);

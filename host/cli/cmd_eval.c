@@ -61,30 +61,29 @@ static void add_reference(cJSON *o, const ar_eval_result *r) {
                 {"ppl_ratio", r->ppl_ratio},
                 {"ppl_ratio_error", r->ppl_ratio_error}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        cJSON_AddItemToObject(o, rows[i].name, number(rows[i].value));
-    cJSON *at = cJSON_AddArrayToObject(o, "kl_at");
-    for (int i = 0; at && i < AR_EVAL_FIRST; i++) cJSON_AddItemToArray(at, number(r->kl_at[i]));
+        ar_json_put(o, rows[i].name, number(rows[i].value));
+    cJSON *at = ar_json_add_list(o, "kl_at");
+    for (int i = 0; at && i < AR_EVAL_FIRST; i++) ar_json_push(at, number(r->kl_at[i]));
 }
 
-static void print_result(const ar_eval_result *r, const ar_common *common) {
+static ar_status print_result(const ar_eval_result *r, const ar_common *common) {
     if (!common->json) {
         printf("ppl %.5f +- %.5f  nll %.6f +- %.6f  (%lld tokens in %d windows)\n", r->ppl, r->ppl_error,
                r->nll, r->nll_error, (long long)r->tokens, (int)r->windows);
         if (r->has_ref) print_reference(r);
-        return;
+        return AR_OK;
     }
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "ppl", r->ppl);
-    cJSON_AddNumberToObject(o, "ppl_error", r->ppl_error);
-    cJSON_AddNumberToObject(o, "nll", r->nll);
-    cJSON_AddNumberToObject(o, "nll_error", r->nll_error);
-    cJSON_AddNumberToObject(o, "tokens", (double)r->tokens);
-    cJSON_AddNumberToObject(o, "windows", r->windows);
+    ar_json_add_number(o, "ppl", r->ppl);
+    ar_json_add_number(o, "ppl_error", r->ppl_error);
+    ar_json_add_number(o, "nll", r->nll);
+    ar_json_add_number(o, "nll_error", r->nll_error);
+    ar_json_add_number(o, "tokens", (double)r->tokens);
+    ar_json_add_number(o, "windows", r->windows);
     if (r->has_ref) add_reference(o, r);
-    char *text = cJSON_PrintUnformatted(o);
-    if (text) puts(text);
-    free(text);
+    ar_status status = ar_program_json(o, false);
     cJSON_Delete(o);
+    return status;
 }
 
 /* What is written is none of what is read. */
@@ -118,7 +117,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     ar_program_progress_end(common);
     ar_program_results_beside(o->save_logits);
     status = ar_program_name_text(status, o->text);
-    if (status == AR_OK) print_result(&r, common);
+    if (status == AR_OK) status = print_result(&r, common);
 done:
     ar_device_close(device);
     ar_model_close(ref);

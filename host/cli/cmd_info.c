@@ -38,22 +38,21 @@ static void print_sum(const contents *c) {
 
 static void add_tensor(cJSON *tensors, const char *name, const char *type, int32_t dim_count,
                        const int64_t *dims, uint64_t bytes) {
-    cJSON *t = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(t, "dims");
-    cJSON_AddStringToObject(t, "name", name);
-    cJSON_AddStringToObject(t, "type", type);
-    for (int32_t d = 0; d < dim_count; d++) cJSON_AddItemToArray(list, cJSON_CreateNumber((double)dims[d]));
-    cJSON_AddNumberToObject(t, "bytes", (double)bytes);
-    cJSON_AddItemToArray(tensors, t);
+    cJSON *t = cJSON_CreateObject(), *list = ar_json_add_list(t, "dims");
+    ar_json_add_string(t, "name", name);
+    ar_json_add_string(t, "type", type);
+    for (int32_t d = 0; d < dim_count; d++) ar_json_push(list, cJSON_CreateNumber((double)dims[d]));
+    ar_json_add_number(t, "bytes", (double)bytes);
+    ar_json_push(tensors, t);
 }
 
 /* A new object of the list with the path, which may be any bytes, and room for tensors. */
 static ar_status add_object(cJSON *list, cJSON **o, cJSON **tensors, const char *path) {
     char *text = NULL;
     AR_TRY(ar__utf8_repair(&text, path, strlen(path)));
-    *o = cJSON_CreateObject();
-    cJSON_AddItemToArray(list, *o);
-    *tensors = cJSON_AddArrayToObject(*o, "tensors");
-    cJSON_AddStringToObject(*o, "path", text);
+    *o = ar_json_push(list, cJSON_CreateObject());
+    *tensors = ar_json_add_list(*o, "tensors");
+    ar_json_add_string(*o, "path", text);
     free(text);
     return AR_OK;
 }
@@ -75,9 +74,9 @@ static ar_status show_bare(const char *path, const ar_common *common, cJSON *lis
     if (status == AR_OK) {
         cJSON *metadata = cJSON_CreateObject();
         ar_info_add_safetensors(metadata, st);
-        if (!list && !common->quiet) ar_info_print_metadata(metadata);
+        if (!list && !common->quiet) status = ar_info_print_metadata(metadata);
         if (list)
-            cJSON_AddItemToObject(o, "metadata", metadata);
+            ar_json_put(o, "metadata", metadata);
         else
             cJSON_Delete(metadata);
     }
@@ -119,13 +118,13 @@ static void print_packed(const ar_packed_config *c) {
 }
 
 static void add_packed(cJSON *o, const ar_packed_config *c) {
-    cJSON *q = cJSON_AddObjectToObject(o, "quantization");
-    cJSON_AddStringToObject(q, "method", c->method);
-    cJSON_AddNumberToObject(q, "bits", c->scheme.bits);
-    cJSON_AddNumberToObject(q, "group", c->scheme.group);
-    cJSON_AddBoolToObject(q, "sym", c->scheme.sym);
-    cJSON_AddBoolToObject(q, "desc_act", c->desc_act);
-    cJSON_AddNumberToObject(q, "overrides", c->override_count);
+    cJSON *q = ar_json_add_object(o, "quantization");
+    ar_json_add_string(q, "method", c->method);
+    ar_json_add_number(q, "bits", c->scheme.bits);
+    ar_json_add_number(q, "group", c->scheme.group);
+    ar_json_add_bool(q, "sym", c->scheme.sym);
+    ar_json_add_bool(q, "desc_act", c->desc_act);
+    ar_json_add_number(q, "overrides", c->override_count);
 }
 
 static int32_t sliding_count(const ar_config *c) {
@@ -134,8 +133,8 @@ static int32_t sliding_count(const ar_config *c) {
     return count;
 }
 
-static void print_text(const char *path, const ar_open_model *m, const ar_packed_config *packed,
-                       const cJSON *metadata, const ar_common *common) {
+static ar_status print_text(const char *path, const ar_open_model *m, const ar_packed_config *packed,
+                            const cJSON *metadata, const ar_common *common) {
     const ar_config *c = &m->config;
     contents sum = {0};
     int64_t count = m->weights.vtable->count(m->weights.impl);
@@ -146,12 +145,13 @@ static void print_text(const char *path, const ar_open_model *m, const ar_packed
     if (c->window > 0) printf(", window %d in %d layers", (int)c->window, (int)sliding_count(c));
     printf("\n");
     if (packed->json) print_packed(packed);
-    if (!common->quiet) ar_info_print_metadata(metadata);
+    if (!common->quiet) AR_TRY(ar_info_print_metadata(metadata));
     for (int64_t i = 0; i < count; i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
         print_tensor(&sum, w->name, w->type, w->dim_count, w->dims, w->file_bytes, common);
     }
     print_sum(&sum);
+    return AR_OK;
 }
 
 /* Takes the metadata over. */
@@ -160,15 +160,15 @@ static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m
     const ar_config *c = &m->config;
     cJSON *o = NULL, *tensors = NULL;
     AR_TRY(add_object(list, &o, &tensors, path));
-    cJSON_AddStringToObject(o, "family", c->family);
-    cJSON_AddNumberToObject(o, "layers", c->layers);
-    cJSON_AddNumberToObject(o, "hidden", (double)c->hidden);
-    cJSON_AddNumberToObject(o, "vocab", (double)c->vocab);
-    cJSON_AddNumberToObject(o, "context", c->max_tokens);
-    cJSON_AddNumberToObject(o, "window", c->window);
-    cJSON_AddNumberToObject(o, "sliding_layers", sliding_count(c));
+    ar_json_add_string(o, "family", c->family);
+    ar_json_add_number(o, "layers", c->layers);
+    ar_json_add_number(o, "hidden", (double)c->hidden);
+    ar_json_add_number(o, "vocab", (double)c->vocab);
+    ar_json_add_number(o, "context", c->max_tokens);
+    ar_json_add_number(o, "window", c->window);
+    ar_json_add_number(o, "sliding_layers", sliding_count(c));
     if (packed->json) add_packed(o, packed);
-    cJSON_AddItemToObject(o, "metadata", *metadata);
+    ar_json_put(o, "metadata", *metadata);
     *metadata = NULL;
     for (int64_t i = 0; i < m->weights.vtable->count(m->weights.impl); i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
@@ -185,7 +185,7 @@ static ar_status show_model(const char *path, const ar_common *common, cJSON *li
     if (status == AR_OK) status = read_packed(&packed, m);
     if (status == AR_OK) status = ar_info_metadata(&metadata, m);
     if (status == AR_OK && list) status = list_json(list, path, m, &packed, &metadata);
-    if (status == AR_OK && !list) print_text(path, m, &packed, metadata, common);
+    if (status == AR_OK && !list) status = print_text(path, m, &packed, metadata, common);
     cJSON_Delete(metadata);
     ar__packed_config_close(&packed);
     ar_model_close(m);
@@ -201,11 +201,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_status status = AR_OK;
     for (int i = 1; status == AR_OK && i <= positional; i++)
         status = (is_bare(argv[i]) ? show_bare : show_model)(argv[i], &common, list);
-    if (status == AR_OK && list) {
-        char *text = cJSON_Print(list);
-        if (text) puts(text);
-        free(text);
-    }
+    if (status == AR_OK && list) status = ar_program_json(list, true);
     cJSON_Delete(list);
     return status;
 }

@@ -155,11 +155,10 @@ static ar_status list_files(const job *j, cJSON *files) {
         uint64_t bytes = ar__output_bytes(path);
         ar_status status = AR_OK;
         if (files) {
-            cJSON *row = cJSON_CreateObject();
-            cJSON_AddItemToArray(files, row);
-            cJSON_AddStringToObject(row, "format", name);
+            cJSON *row = ar_json_push(files, cJSON_CreateObject());
+            ar_json_add_string(row, "format", name);
             status = ar__quantize_add_text(row, "path", path);
-            cJSON_AddNumberToObject(row, "bytes", (double)bytes);
+            ar_json_add_number(row, "bytes", (double)bytes);
         } else {
             printf("%s: %s, %s, read back and compared\n", name, path,
                    ar_program_bytes(size, sizeof size, bytes));
@@ -177,15 +176,14 @@ static ar_status list_blocks(const job *j, cJSON *rows) {
         float *history = NULL;
         AR_TRY(ar__part_report(&j->part, &r, &history, b));
         free(history);
-        cJSON *row = cJSON_CreateObject();
-        cJSON_AddItemToArray(rows, row);
-        cJSON_AddNumberToObject(row, "block", r.block);
-        cJSON_AddNumberToObject(row, "loss_first", r.loss_first);
-        cJSON_AddNumberToObject(row, "loss_best", r.loss_best);
-        cJSON_AddNumberToObject(row, "heldout_first", r.heldout_first);
-        cJSON_AddNumberToObject(row, "heldout_best", r.heldout_best);
-        cJSON_AddNumberToObject(row, "step", r.best_step);
-        cJSON_AddNumberToObject(row, "seconds", r.seconds);
+        cJSON *row = ar_json_push(rows, cJSON_CreateObject());
+        ar_json_add_number(row, "block", r.block);
+        ar_json_add_number(row, "loss_first", r.loss_first);
+        ar_json_add_number(row, "loss_best", r.loss_best);
+        ar_json_add_number(row, "heldout_first", r.heldout_first);
+        ar_json_add_number(row, "heldout_best", r.heldout_best);
+        ar_json_add_number(row, "step", r.best_step);
+        ar_json_add_number(row, "seconds", r.seconds);
     }
     return AR_OK;
 }
@@ -208,25 +206,22 @@ static void list_options(const job *j, cJSON *o) {
     const char *name = NULL;
     char value[160];
     for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);)
-        cJSON_AddStringToObject(o, name, value);
+        ar_json_add_string(o, name, value);
 }
 
 static ar_status print_json(const job *j, const char *method, const ar_memory_stats *memory) {
     cJSON *o = cJSON_CreateObject();
-    char *text = NULL;
     ar_status status = AR_OK;
-    cJSON_AddStringToObject(o, "method", method);
-    list_options(j, cJSON_AddObjectToObject(o, "options"));
-    AR_GO(list_files(j, cJSON_AddArrayToObject(o, "files")));
-    AR_GO(list_blocks(j, cJSON_AddArrayToObject(o, "blocks")));
-    cJSON_AddNumberToObject(o, "seconds", ar__now_s() - j->start);
-    cJSON_AddNumberToObject(o, "device_high_water", (double)memory->high_water);
-    cJSON_AddNumberToObject(o, "device_budget", (double)memory->budget);
-    cJSON_AddNumberToObject(o, "host_high_water", (double)j->clock.host_bytes);
-    text = cJSON_Print(o);
-    if (text) puts(text);
+    ar_json_add_string(o, "method", method);
+    list_options(j, ar_json_add_object(o, "options"));
+    AR_GO(list_files(j, ar_json_add_list(o, "files")));
+    AR_GO(list_blocks(j, ar_json_add_list(o, "blocks")));
+    ar_json_add_number(o, "seconds", ar__now_s() - j->start);
+    ar_json_add_number(o, "device_high_water", (double)memory->high_water);
+    ar_json_add_number(o, "device_budget", (double)memory->budget);
+    ar_json_add_number(o, "host_high_water", (double)j->clock.host_bytes);
+    AR_GO(ar_program_json(o, true));
 done:
-    free(text);
     cJSON_Delete(o);
     return status;
 }

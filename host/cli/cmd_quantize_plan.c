@@ -70,7 +70,7 @@ ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const a
 ar_status ar__quantize_add_text(cJSON *o, const char *name, const char *text) {
     char *copy = NULL;
     AR_TRY(ar__utf8_repair(&copy, text, strlen(text)));
-    cJSON_AddStringToObject(o, name, copy);
+    ar_json_add_string(o, name, copy);
     free(copy);
     return AR_OK;
 }
@@ -79,11 +79,10 @@ static ar_status add_files(cJSON *files, const ar_quantize_request *r, const ar_
     for (int32_t i = 0; i < r->plan.format_count; i++) {
         char *path = NULL;
         AR_TRY(ar__output_path(&path, &r->plan, r->out, i));
-        cJSON *row = cJSON_CreateObject();
-        cJSON_AddItemToArray(files, row);
-        cJSON_AddStringToObject(row, "format", r->plan.formats[i]);
+        cJSON *row = ar_json_push(files, cJSON_CreateObject());
+        ar_json_add_string(row, "format", r->plan.formats[i]);
         ar_status status = ar__quantize_add_text(row, "path", path);
-        cJSON_AddNumberToObject(row, "bytes", (double)c->file_bytes[i]);
+        ar_json_add_number(row, "bytes", (double)c->file_bytes[i]);
         free(path);
         AR_TRY(status);
     }
@@ -95,7 +94,6 @@ ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_jo
     const ar_quant_cost *q = &c->quant;
     ar_memory_stats memory;
     cJSON *o = cJSON_CreateObject();
-    char *text = NULL;
     ar_status status = AR_OK;
     ar_device_memory(job->device, &memory);
     const struct {
@@ -119,15 +117,13 @@ ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_jo
                    {"device_budget", (double)memory.budget},
                    {"host_high_water", (double)c->host_bytes},
                    {"disk_high_water", (double)c->disk_bytes}};
-    cJSON_AddBoolToObject(o, "dry_run", true);
-    cJSON_AddStringToObject(o, "method", job->src->options->method->name);
-    AR_GO(add_files(cJSON_AddArrayToObject(o, "files"), r, c));
+    ar_json_add_bool(o, "dry_run", true);
+    ar_json_add_string(o, "method", job->src->options->method->name);
+    AR_GO(add_files(ar_json_add_list(o, "files"), r, c));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        cJSON_AddNumberToObject(o, numbers[i].name, numbers[i].value);
-    text = cJSON_Print(o);
-    if (text) puts(text);
+        ar_json_add_number(o, numbers[i].name, numbers[i].value);
+    AR_GO(ar_program_json(o, true));
 done:
-    free(text);
     cJSON_Delete(o);
     return status;
 }

@@ -85,21 +85,19 @@ static ar_status print_json(const ar_generation *gen) {
     ar_status status = ar__utf8_repair(&text, raw, bytes); /* tokens may end or begin within a character */
     free(raw);
     AR_TRY(status);
-    cJSON *r = cJSON_CreateObject(), *ids = cJSON_AddArrayToObject(r, "ids");
-    for (int64_t i = 0; i < gen->count; i++) cJSON_AddItemToArray(ids, cJSON_CreateNumber(gen->ids[i]));
-    cJSON_AddStringToObject(r, "text", text);
-    cJSON_AddNumberToObject(r, "prompt_tokens", (double)gen->prompt_count);
-    cJSON_AddNumberToObject(r, "context", ar_session_context(gen->session));
-    cJSON_AddStringToObject(r, "stop", stops[gen->stop]);
-    cJSON_AddNumberToObject(r, "prefill_tps", ar_tokens_per_s(gen->prefilled, gen->prefill_s));
-    cJSON_AddNumberToObject(r, "decode_tps", tps);
-    cJSON_AddNumberToObject(r, "decode_gbs", 1e-9 * tps * (double)ar_session_weight_bytes(gen->session));
-    char *out = cJSON_PrintUnformatted(r);
-    if (out) puts(out);
-    free(out);
+    cJSON *r = cJSON_CreateObject(), *ids = ar_json_add_list(r, "ids");
+    for (int64_t i = 0; i < gen->count; i++) ar_json_push(ids, cJSON_CreateNumber(gen->ids[i]));
+    ar_json_add_string(r, "text", text);
+    ar_json_add_number(r, "prompt_tokens", (double)gen->prompt_count);
+    ar_json_add_number(r, "context", ar_session_context(gen->session));
+    ar_json_add_string(r, "stop", stops[gen->stop]);
+    ar_json_add_number(r, "prefill_tps", ar_tokens_per_s(gen->prefilled, gen->prefill_s));
+    ar_json_add_number(r, "decode_tps", tps);
+    ar_json_add_number(r, "decode_gbs", 1e-9 * tps * (double)ar_session_weight_bytes(gen->session));
     free(text);
+    status = ar_program_json(r, false);
     cJSON_Delete(r);
-    return out ? AR_OK : AR_ERR_MEMORY;
+    return status;
 }
 
 static ar_status print_result(const ar_generation *gen, const ar_run_options *o, const ar_common *common) {

@@ -18,12 +18,12 @@ static void report(void *ctx, const ar_selftest_result *r) {
         t->failed++;
     if (t->rows) {
         cJSON *row = cJSON_CreateObject();
-        cJSON_AddStringToObject(row, "kernel", r->kernel);
-        cJSON_AddStringToObject(row, "test", r->test);
-        cJSON_AddNumberToObject(row, "error", r->error);
-        cJSON_AddNumberToObject(row, "bound", r->bound);
-        cJSON_AddBoolToObject(row, "passed", r->passed);
-        cJSON_AddItemToArray(t->rows, row);
+        ar_json_add_string(row, "kernel", r->kernel);
+        ar_json_add_string(row, "test", r->test);
+        ar_json_add_number(row, "error", r->error);
+        ar_json_add_number(row, "bound", r->bound);
+        ar_json_add_bool(row, "passed", r->passed);
+        ar_json_push(t->rows, row);
     } else if (!r->passed || t->common->verbose) {
         printf("%-4s %-18s %-40s error %.3g, bound %.3g %s\n", r->passed ? "ok" : "FAIL", r->kernel, r->test,
                r->error, r->bound, r->detail);
@@ -39,10 +39,10 @@ static void report_skipped(const tally *t, const ar_device *device, const char *
         if (filter && !strstr(v->variant, filter)) continue;
         if (t->rows) {
             cJSON *row = cJSON_CreateObject();
-            cJSON_AddStringToObject(row, "kernel", v->variant);
-            cJSON_AddStringToObject(row, "variant_of", v->family);
-            cJSON_AddStringToObject(row, "skipped", v->why);
-            cJSON_AddItemToArray(t->rows, row);
+            ar_json_add_string(row, "kernel", v->variant);
+            ar_json_add_string(row, "variant_of", v->family);
+            ar_json_add_string(row, "skipped", v->why);
+            ar_json_push(t->rows, row);
         } else {
             printf("skip %-18s a variant of %s: %s\n", v->variant, v->family, v->why);
         }
@@ -66,9 +66,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_status status = ar_selftest(device, kernel, (int32_t)repeat, (uint64_t)common.seed, report, &t);
     if (status != AR_ERR_USAGE) report_skipped(&t, device, kernel);
     if (t.rows) {
-        char *text = cJSON_Print(t.rows);
-        if (text) puts(text);
-        free(text);
+        ar_status printed = ar_program_json(t.rows, true);
+        if (status == AR_OK) status = printed;
         cJSON_Delete(t.rows);
     } else if (status != AR_ERR_USAGE) {
         printf("%lld passed, %lld failed\n", (long long)t.passed, (long long)t.failed);

@@ -66,12 +66,13 @@ static ar_status make_list(cJSON **made, const ar__gguf_value *v) {
         size_t bytes;
         if (v->element == AR__GGUF_STRING) {
             p = ar__gguf_string(&string, &bytes, p);
-            AR_TRY(make_string(&item, string, bytes));
+            ar_status status = make_string(&item, string, bytes);
+            if (status != AR_OK) return cJSON_Delete(*made), *made = NULL, status;
         } else {
             item = make_scalar(v->element, p);
             p += ar__gguf_kind_bytes(v->element);
         }
-        cJSON_AddItemToArray(*made, item);
+        ar_json_push(*made, item);
     }
     return AR_OK;
 }
@@ -85,7 +86,7 @@ static ar_status add_value(cJSON *o, const ar__gguf_value *v) {
                            ? make_string(&made, (const char *)v->data, (size_t)v->count)
                            : AR_OK;
     if (status == AR_OK && !made) made = make_scalar(v->kind, v->data);
-    cJSON_AddItemToObject(o, key, made);
+    if (status == AR_OK) ar_json_put(o, key, made);
     free(key);
     return status;
 }
@@ -108,7 +109,7 @@ done:
 void ar_info_add_safetensors(cJSON *o, const ar_safetensors *st) {
     const char *key, *value;
     for (int64_t i = 0; (value = ar__safetensors_metadata_at(st, i, &key)) != NULL; i++)
-        if (!cJSON_HasObjectItem(o, key)) cJSON_AddStringToObject(o, key, value);
+        if (!ar_json_get(o, key)) ar_json_add_string(o, key, value);
 }
 
 static ar_status add_folder(cJSON *o, const ar_open_model *m) {
@@ -118,7 +119,7 @@ static ar_status add_folder(cJSON *o, const ar_open_model *m) {
     ar_status status;
     AR_GO(ar_path_join(&path, m->path, "config.json"));
     AR_GO(ar_json_open(&config, path, CONFIG_BYTES));
-    cJSON_AddItemToObject(o, "config.json", config);
+    ar_json_put(o, "config.json", config);
     free(path);
     AR_GO(ar_path_join(&path, m->path, "model.safetensors"));
     if (!ar_path_exists(path)) {
@@ -126,7 +127,7 @@ static ar_status add_folder(cJSON *o, const ar_open_model *m) {
         AR_GO(ar_path_join(&path, m->path, "model.safetensors.index.json"));
     }
     AR_GO(ar_safetensors_open(&st, path));
-    ar_info_add_safetensors(cJSON_AddObjectToObject(o, "__metadata__"), st);
+    ar_info_add_safetensors(ar_json_add_object(o, "__metadata__"), st);
 done:
     ar_safetensors_close(st);
     free(path);
@@ -142,28 +143,31 @@ ar_status ar_info_metadata(cJSON **made, const ar_open_model *m) {
 /* ---- as text ---- */
 
 /* One line, cut. */
-static void print_value(const char *prefix, const cJSON *item) {
-    char *text = cJSON_PrintUnformatted(item), name[160];
+static ar_status print_value(const char *prefix, const cJSON *item) {
+    char *text, name[160];
+    AR_TRY(ar_json_print(&text, item, false, item->string ? item->string : prefix));
     snprintf(name, sizeof name, "%s%s", prefix, item->string ? item->string : "");
     for (char *p = name; *p; p++)
         if ((unsigned char)*p < 0x20) *p = '?';
-    size_t bytes = text ? strlen(text) : 0, shown = bytes;
+    size_t bytes = strlen(text), shown = bytes;
     if (shown > SHOWN_BYTES) {
         shown = SHOWN_BYTES;
         while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) shown--; /* not within a character */
     }
-    printf("  %-52s %.*s%s\n", name, (int)shown, text ? text : "", shown < bytes ? "..." : "");
-    cJSON_free(text);
+    printf("  %-52s %.*s%s\n", name, (int)shown, text, shown < bytes ? "..." : "");
+    free(text);
+    return AR_OK;
 }
 
-void ar_info_print_metadata(const cJSON *o) {
+ar_status ar_info_print_metadata(const cJSON *o) {
     for (const cJSON *item = o->child; item; item = item->next) {
         if (!cJSON_IsObject(item)) {
-            print_value("", item);
+            AR_TRY(print_value("", item));
             continue;
         }
         char prefix[80];
         snprintf(prefix, sizeof prefix, "%s: ", item->string);
-        for (const cJSON *inner = item->child; inner; inner = inner->next) print_value(prefix, inner);
+        for (const cJSON *inner = item->child; inner; inner = inner->next) AR_TRY(print_value(prefix, inner));
     }
+    return AR_OK;
 }

@@ -9,5 +9,5 @@ ar_status ar_info_metadata(cJSON **made, const ar_open_model *m);
 /* Adds the texts of __metadata__. */
 void ar_info_add_safetensors(cJSON *o, const ar_safetensors *st);
 /* A line each. */
-void ar_info_print_metadata(const cJSON *o);
+ar_status ar_info_print_metadata(const cJSON *o);
 #endif

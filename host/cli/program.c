@@ -80,6 +80,14 @@ ar_status ar_program_flush(void) {
     return AR_OK;
 }
 
+ar_status ar_program_json(const ar_json *root, bool indented) {
+    char *text;
+    AR_TRY(ar_json_print(&text, root, indented, "the result"));
+    puts(text);
+    free(text);
+    return AR_OK;
+}
+
 bool ar_program_reader_gone(void) { return reader_gone; }
 
 /* $XDG_CACHE_HOME/anyround, else ~/.cache/anyround; NULL when neither is known. free(). */

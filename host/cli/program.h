@@ -76,6 +76,8 @@ void ar_program_progress_end(const ar_common *common);
 const char *ar_program_time(char *out, size_t out_bytes, double seconds);
 /* true after Ctrl-C (SIGINT or SIGTERM). */
 bool ar_program_interrupted(void);
+/* Prints the tree, over lines or on one. Errors: MEMORY, also where something could not be added to it. */
+ar_status ar_program_json(const ar_json *root, bool indented);
 /* Writes out what stdout holds. Errors: IO, also where nobody reads the pipe that stdout is any more, and
  * then ar_program_reader_gone says so: the program has been told enough, and ends quietly with exit 0. */
 ar_status ar_program_flush(void);

@@ -17,26 +17,26 @@ static void shortest(char text[32], float value) {
 void ar__config_add_float(cJSON *o, const char *key, float value) {
     char text[32];
     shortest(text, value);
-    cJSON_AddRawToObject(o, key, text);
+    ar_json_put(o, key, cJSON_CreateRaw(text));
 }
 
 static void add_factors(cJSON *o, const char *key, const float *factors, int32_t count) {
-    cJSON *list = cJSON_AddArrayToObject(o, key);
+    cJSON *list = ar_json_add_list(o, key);
     for (int32_t i = 0; i < count; i++) {
         char text[32];
         shortest(text, factors[i]);
-        cJSON_AddItemToArray(list, cJSON_CreateRaw(text));
+        ar_json_push(list, cJSON_CreateRaw(text));
     }
 }
 
 static void add_rope(cJSON *o, const ar_config *c) {
     ar__config_add_float(o, "rope_theta", c->rope_theta);
     if (!c->rope_scaling.kind[0]) {
-        cJSON_AddNullToObject(o, "rope_scaling");
+        ar_json_add_null(o, "rope_scaling");
         return;
     }
-    cJSON *scaling = cJSON_AddObjectToObject(o, "rope_scaling");
-    cJSON_AddStringToObject(scaling, "rope_type", c->rope_scaling.kind);
+    cJSON *scaling = ar_json_add_object(o, "rope_scaling");
+    ar_json_add_string(scaling, "rope_type", c->rope_scaling.kind);
     if (strcmp(c->rope_scaling.kind, "longrope") == 0) {
         ar__config_add_float(scaling, "attention_factor", c->rope_scaling.attention);
         add_factors(scaling, "short_factor", c->rope_scaling.short_factors, c->rotary / 2);
@@ -47,26 +47,26 @@ static void add_rope(cJSON *o, const ar_config *c) {
     if (strcmp(c->rope_scaling.kind, "llama3") != 0) return;
     ar__config_add_float(scaling, "low_freq_factor", c->rope_scaling.low_freq);
     ar__config_add_float(scaling, "high_freq_factor", c->rope_scaling.high_freq);
-    cJSON_AddNumberToObject(scaling, "original_max_position_embeddings", c->rope_scaling.original_tokens);
+    ar_json_add_number(scaling, "original_max_position_embeddings", c->rope_scaling.original_tokens);
 }
 
 void ar__config_add_window(ar_json *o, const ar_config *c) {
     if (c->window > 0)
-        cJSON_AddNumberToObject(o, "sliding_window", c->window);
+        ar_json_add_number(o, "sliding_window", c->window);
     else
-        cJSON_AddNullToObject(o, "sliding_window");
+        ar_json_add_null(o, "sliding_window");
 }
 
 void ar__config_add_layer_windows(ar_json *o, const ar_config *c) {
     int32_t first = 0;
     ar__config_add_window(o, c);
     while (first < c->layers && ar_config_window(c, first) == 0) first++;
-    cJSON_AddBoolToObject(o, "use_sliding_window", c->window > 0);
-    cJSON_AddNumberToObject(o, "max_window_layers", first);
-    cJSON *types = cJSON_AddArrayToObject(o, "layer_types");
+    ar_json_add_bool(o, "use_sliding_window", c->window > 0);
+    ar_json_add_number(o, "max_window_layers", first);
+    cJSON *types = ar_json_add_list(o, "layer_types");
     for (int32_t i = 0; i < c->layers; i++)
-        cJSON_AddItemToArray(
-            types, cJSON_CreateString(ar_config_window(c, i) > 0 ? "sliding_attention" : "full_attention"));
+        ar_json_push(types,
+                     cJSON_CreateString(ar_config_window(c, i) > 0 ? "sliding_attention" : "full_attention"));
 }
 
 static bool has_bias(const ar_open_model *m, const char *linear) {
@@ -78,16 +78,16 @@ static bool has_bias(const ar_open_model *m, const char *linear) {
 
 void ar__config_add_decoder(ar_json *o, const ar_open_model *m) {
     const ar_config *c = &m->config;
-    cJSON_AddBoolToObject(o, "attention_bias", has_bias(m, "self_attn.q_proj"));
-    cJSON_AddBoolToObject(o, "mlp_bias", has_bias(m, "mlp.down_proj"));
-    cJSON_AddStringToObject(o, "hidden_act", "silu");
-    cJSON_AddNumberToObject(o, "hidden_size", (double)c->hidden);
-    cJSON_AddNumberToObject(o, "intermediate_size", (double)c->intermediate);
-    cJSON_AddNumberToObject(o, "max_position_embeddings", c->max_tokens);
-    cJSON_AddNumberToObject(o, "num_hidden_layers", c->layers);
-    cJSON_AddNumberToObject(o, "num_attention_heads", c->heads);
-    cJSON_AddNumberToObject(o, "num_key_value_heads", c->kv_heads);
-    cJSON_AddNumberToObject(o, "head_dim", c->head_dim);
+    ar_json_add_bool(o, "attention_bias", has_bias(m, "self_attn.q_proj"));
+    ar_json_add_bool(o, "mlp_bias", has_bias(m, "mlp.down_proj"));
+    ar_json_add_string(o, "hidden_act", "silu");
+    ar_json_add_number(o, "hidden_size", (double)c->hidden);
+    ar_json_add_number(o, "intermediate_size", (double)c->intermediate);
+    ar_json_add_number(o, "max_position_embeddings", c->max_tokens);
+    ar_json_add_number(o, "num_hidden_layers", c->layers);
+    ar_json_add_number(o, "num_attention_heads", c->heads);
+    ar_json_add_number(o, "num_key_value_heads", c->kv_heads);
+    ar_json_add_number(o, "head_dim", c->head_dim);
     ar__config_add_float(o, "rms_norm_eps", c->rms_eps);
     add_rope(o, c);
     if (c->rotary > 0 && c->rotary < c->head_dim)

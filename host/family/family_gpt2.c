@@ -46,13 +46,13 @@ static ar_status config(ar_config *c, const ar_json *root, const char *what) {
 static void write_config(ar_json *root, const ar_open_model *m) {
     const ar_config *c = &m->config;
     /* the only activation a file without names can mean */
-    cJSON_AddStringToObject(root, "activation_function", "gelu_new");
+    ar_json_add_string(root, "activation_function", "gelu_new");
     ar__config_add_float(root, "layer_norm_epsilon", c->rms_eps);
-    cJSON_AddNumberToObject(root, "n_embd", (double)c->hidden);
-    cJSON_AddNumberToObject(root, "n_head", c->heads);
-    cJSON_AddNumberToObject(root, "n_inner", (double)c->intermediate);
-    cJSON_AddNumberToObject(root, "n_layer", c->layers);
-    cJSON_AddNumberToObject(root, "n_positions", c->max_tokens);
+    ar_json_add_number(root, "n_embd", (double)c->hidden);
+    ar_json_add_number(root, "n_head", c->heads);
+    ar_json_add_number(root, "n_inner", (double)c->intermediate);
+    ar_json_add_number(root, "n_layer", c->layers);
+    ar_json_add_number(root, "n_positions", c->max_tokens);
 }
 
 static void block(ar__layout *layout, const ar_config *c, int32_t index) {

@@ -39,9 +39,8 @@ static void write_config(ar_json *root, const ar_open_model *m) {
     const ar_config *c = &m->config;
     ar__config_add_decoder(root, m);
     ar__config_add_window(root, c);
-    cJSON_AddNumberToObject(root, "original_max_position_embeddings",
-                            c->rope_scaling.original_tokens ? c->rope_scaling.original_tokens
-                                                            : c->max_tokens);
+    ar_json_add_number(root, "original_max_position_embeddings",
+                       c->rope_scaling.original_tokens ? c->rope_scaling.original_tokens : c->max_tokens);
 }
 
 static void block(ar__layout *layout, const ar_config *c, int32_t index) {

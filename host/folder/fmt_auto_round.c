@@ -6,13 +6,13 @@
 #include <string.h>
 
 static void add_extra_config(cJSON *list, const char *name, const ar_scheme *scheme) {
-    cJSON *row = cJSON_AddObjectToObject(list, name);
+    cJSON *row = ar_json_add_object(list, name);
     if (scheme) {
         ar__packed_add_scheme(row, scheme);
         return;
     }
-    cJSON_AddNumberToObject(row, "bits", 16);
-    cJSON_AddStringToObject(row, "data_type", "float");
+    ar_json_add_number(row, "bits", 16);
+    ar_json_add_string(row, "data_type", "float");
 }
 
 /* The shortest decimal that is the float: 0.005, not 0.004999999888. */
@@ -22,21 +22,21 @@ static void add_float(cJSON *config, const char *key, float value) {
         snprintf(text, sizeof text, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value) break;
     }
-    cJSON_AddNumberToObject(config, key, strtod(text, NULL));
+    ar_json_add_number(config, key, strtod(text, NULL));
 }
 
 /* "model.layers" */
 static void add_blocks_name(cJSON *c, const ar_block *block) {
     char name[AR_HF_NAME];
     snprintf(name, sizeof name, "%.*s", (int)(strrchr(block->name, '.') - block->name), block->name);
-    cJSON_AddStringToObject(c, "block_name_to_quantize", name);
+    ar_json_add_string(c, "block_name_to_quantize", name);
 }
 
 static void describe(cJSON *c, const ar_write_source *src, const char *packing_format) {
     ar__packed_add_scheme(c, &src->plan->scheme);
-    cJSON_AddStringToObject(c, "quant_method", "auto-round");
-    cJSON_AddStringToObject(c, "data_type", "int");
-    cJSON_AddStringToObject(c, "packing_format", packing_format);
+    ar_json_add_string(c, "quant_method", "auto-round");
+    ar_json_add_string(c, "data_type", "int");
+    ar_json_add_string(c, "packing_format", packing_format);
     add_blocks_name(c, &src->model->model.blocks[0]);
     ar__packed_add_others(c, "extra_config", src, add_extra_config);
     const ar_method_options *o = src->options;

@@ -3,15 +3,15 @@
 
 /* zero_point says that qzeros counts, which it always does: the symmetric scheme's are all 8. */
 static void describe(cJSON *c, const ar_write_source *src) {
-    cJSON_AddStringToObject(c, "quant_method", "awq");
-    cJSON_AddStringToObject(c, "version", "gemm");
-    cJSON_AddNumberToObject(c, "bits", src->plan->scheme.bits);
-    cJSON_AddNumberToObject(c, "group_size", src->plan->scheme.group);
-    cJSON_AddBoolToObject(c, "zero_point", true);
-    cJSON *list = cJSON_AddArrayToObject(c, "modules_to_not_convert");
+    ar_json_add_string(c, "quant_method", "awq");
+    ar_json_add_string(c, "version", "gemm");
+    ar_json_add_number(c, "bits", src->plan->scheme.bits);
+    ar_json_add_number(c, "group_size", src->plan->scheme.group);
+    ar_json_add_bool(c, "zero_point", true);
+    cJSON *list = ar_json_add_list(c, "modules_to_not_convert");
     ar__packed_add_head(list, src);
     ar__packed_each_other(list, src, ar__packed_add_float);
-    cJSON_AddStringToObject(c, "provider", "anyround");
+    ar_json_add_string(c, "provider", "anyround");
 }
 
 static const ar_packed_format awq = {.name = "awq",

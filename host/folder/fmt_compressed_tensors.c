@@ -5,28 +5,28 @@
 #include <stdio.h>
 
 static void describe_weights(cJSON *weights, const ar_scheme *s) {
-    cJSON_AddNumberToObject(weights, "num_bits", s->bits);
-    cJSON_AddStringToObject(weights, "type", "int");
-    cJSON_AddBoolToObject(weights, "symmetric", s->zero == AR_ZERO_SYM);
+    ar_json_add_number(weights, "num_bits", s->bits);
+    ar_json_add_string(weights, "type", "int");
+    ar_json_add_bool(weights, "symmetric", s->zero == AR_ZERO_SYM);
     if (s->group > 0)
-        cJSON_AddNumberToObject(weights, "group_size", s->group);
+        ar_json_add_number(weights, "group_size", s->group);
     else
-        cJSON_AddNullToObject(weights, "group_size");
-    cJSON_AddStringToObject(weights, "strategy", s->group > 0 ? "group" : "channel");
-    cJSON_AddNullToObject(weights, "block_structure");
-    cJSON_AddBoolToObject(weights, "dynamic", false);
-    cJSON_AddNullToObject(weights, "actorder");
+        ar_json_add_null(weights, "group_size");
+    ar_json_add_string(weights, "strategy", s->group > 0 ? "group" : "channel");
+    ar_json_add_null(weights, "block_structure");
+    ar_json_add_bool(weights, "dynamic", false);
+    ar_json_add_null(weights, "actorder");
 }
 
 /* The group of linears under this scheme; a new one has no targets yet. */
 static cJSON *group_of(cJSON *groups, const char *name, const ar_scheme *s) {
     cJSON *group = cJSON_GetObjectItemCaseSensitive(groups, name);
     if (group) return group;
-    group = cJSON_AddObjectToObject(groups, name);
-    cJSON_AddArrayToObject(group, "targets");
-    describe_weights(cJSON_AddObjectToObject(group, "weights"), s);
-    cJSON_AddNullToObject(group, "input_activations");
-    cJSON_AddNullToObject(group, "output_activations");
+    group = ar_json_add_object(groups, name);
+    ar_json_add_list(group, "targets");
+    describe_weights(ar_json_add_object(group, "weights"), s);
+    ar_json_add_null(group, "input_activations");
+    ar_json_add_null(group, "output_activations");
     return group;
 }
 
@@ -40,17 +40,17 @@ static void add_group(cJSON *groups, const char *name, const ar_scheme *scheme) 
 }
 
 static void describe(cJSON *c, const ar_write_source *src) {
-    cJSON_AddStringToObject(c, "quant_method", "compressed-tensors");
-    cJSON_AddStringToObject(c, "format", "pack-quantized");
-    cJSON_AddStringToObject(c, "quantization_status", "compressed");
-    cJSON *groups = cJSON_AddObjectToObject(c, "config_groups");
+    ar_json_add_string(c, "quant_method", "compressed-tensors");
+    ar_json_add_string(c, "format", "pack-quantized");
+    ar_json_add_string(c, "quantization_status", "compressed");
+    cJSON *groups = ar_json_add_object(c, "config_groups");
     cJSON *first = group_of(groups, "group_0", &src->plan->scheme);
     ar__packed_add_float(cJSON_GetObjectItemCaseSensitive(first, "targets"), "Linear", NULL);
     ar__packed_each_other(groups, src, add_group);
-    cJSON *list = cJSON_AddArrayToObject(c, "ignore");
+    cJSON *list = ar_json_add_list(c, "ignore");
     ar__packed_add_head(list, src);
     ar__packed_each_other(list, src, ar__packed_add_float);
-    cJSON_AddNullToObject(c, "kv_cache_scheme");
+    ar_json_add_null(c, "kv_cache_scheme");
 }
 
 static const ar_packed_format compressed = {.name = "compressed_tensors",

@@ -34,7 +34,7 @@ static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx
     cJSON_DeleteItemFromObjectCaseSensitive(root, "quantization_config");
     const char *key = cJSON_GetObjectItemCaseSensitive(root, "dtype") ? "dtype" : "torch_dtype";
     cJSON_DeleteItemFromObjectCaseSensitive(root, key);
-    cJSON_AddStringToObject(root, key, "float32");
+    ar_json_add_string(root, key, "float32");
     return AR_OK;
 }
 
@@ -52,6 +52,7 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     ar_weights w = {0};
     AR_TRY(ar_weights_open_safetensors(&w, path));
     ar_status status = ar__hf_verify_linears(&w, path, src, false);
+    if (status == AR_OK) status = ar__hf_verify_copies(path, src);
     ar_weights_close(&w);
     return status;
 }

@@ -13,19 +13,19 @@ static void add_dynamic(cJSON *list, const char *name, const ar_scheme *scheme) 
         key[n++] = *name;
     }
     memcpy(key + n, "$", 2);
-    cJSON *row = cJSON_AddObjectToObject(list, key);
+    cJSON *row = ar_json_add_object(list, key);
     if (scheme) ar__packed_add_scheme(row, scheme);
 }
 
 static void describe(cJSON *c, const ar_write_source *src, const char *checkpoint_format) {
     ar__packed_add_scheme(c, &src->plan->scheme);
-    cJSON_AddStringToObject(c, "quant_method", "gptq");
-    cJSON_AddStringToObject(c, "checkpoint_format", checkpoint_format);
-    cJSON_AddBoolToObject(c, "desc_act", false);
-    cJSON_AddBoolToObject(c, "true_sequential", false);
-    cJSON_AddNumberToObject(c, "damp_percent", 0.01);
-    cJSON_AddBoolToObject(c, "lm_head", false);
-    cJSON_AddStringToObject(c, "provider", "anyround");
+    ar_json_add_string(c, "quant_method", "gptq");
+    ar_json_add_string(c, "checkpoint_format", checkpoint_format);
+    ar_json_add_bool(c, "desc_act", false);
+    ar_json_add_bool(c, "true_sequential", false);
+    ar_json_add_number(c, "damp_percent", 0.01);
+    ar_json_add_bool(c, "lm_head", false);
+    ar_json_add_string(c, "provider", "anyround");
     ar__packed_add_others(c, "dynamic", src, add_dynamic);
 }
 

@@ -28,7 +28,7 @@ static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx
     (void)src;
     cJSON_DeleteItemFromObjectCaseSensitive(root, "quantization_config");
     cJSON_DeleteItemFromObjectCaseSensitive(root, key);
-    cJSON_AddStringToObject(root, key, ctx);
+    ar_json_add_string(root, key, ctx);
     return AR_OK;
 }
 
@@ -103,6 +103,7 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     const ar_weights *from = &src->model->weights;
     for (int64_t i = 0; status == AR_OK && i < from->vtable->count(from->impl); i++)
         status = verify_tensor(&w, src, i, path, k == 0 ? AR_F32 : k == 1 ? AR_F16 : AR_BF16);
+    if (status == AR_OK) status = ar__hf_verify_copies(path, src);
     ar_weights_close(&w);
     return status;
 }

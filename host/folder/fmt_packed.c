@@ -116,14 +116,14 @@ void ar__packed_add_others(cJSON *c, const char *key, const ar_write_source *src
                            void (*add)(cJSON *list, const char *name, const ar_scheme *scheme)) {
     cJSON *list = cJSON_CreateObject();
     ar__packed_each_other(list, src, add);
-    if (list && list->child)
-        cJSON_AddItemToObject(c, key, list);
-    else
+    if (ar_json_is_whole(list) && !list->child)
         cJSON_Delete(list);
+    else
+        ar_json_put(c, key, list);
 }
 
 void ar__packed_add_float(cJSON *list, const char *name, const ar_scheme *scheme) {
-    if (!scheme) cJSON_AddItemToArray(list, cJSON_CreateString(name));
+    if (!scheme) ar_json_push(list, cJSON_CreateString(name));
 }
 
 void ar__packed_add_head(cJSON *list, const ar_write_source *src) {
@@ -132,17 +132,17 @@ void ar__packed_add_head(cJSON *list, const ar_write_source *src) {
 }
 
 void ar__packed_add_scheme(cJSON *c, const ar_scheme *s) {
-    cJSON_AddNumberToObject(c, "bits", s->bits);
-    cJSON_AddNumberToObject(c, "group_size", s->group);
-    cJSON_AddBoolToObject(c, "sym", s->zero == AR_ZERO_SYM);
+    ar_json_add_number(c, "bits", s->bits);
+    ar_json_add_number(c, "group_size", s->group);
+    ar_json_add_bool(c, "sym", s->zero == AR_ZERO_SYM);
 }
 
 static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx) {
     const char *key = cJSON_GetObjectItemCaseSensitive(root, "dtype") ? "dtype" : "torch_dtype";
     cJSON_DeleteItemFromObjectCaseSensitive(root, key);
-    cJSON_AddStringToObject(root, key, "float16");
+    ar_json_add_string(root, key, "float16");
     cJSON_DeleteItemFromObjectCaseSensitive(root, "quantization_config");
-    ((const ar_packed_format *)ctx)->describe(cJSON_AddObjectToObject(root, "quantization_config"), src);
+    ((const ar_packed_format *)ctx)->describe(ar_json_add_object(root, "quantization_config"), src);
     return AR_OK;
 }
 
@@ -228,6 +228,7 @@ ar_status ar__packed_verify(const char *path, const ar_write_source *src) {
     ar_weights w = {0};
     AR_TRY(ar_weights_open_packed(&w, path));
     ar_status status = ar__hf_verify_linears(&w, path, src, true);
+    if (status == AR_OK) status = ar__hf_verify_copies(path, src);
     ar_weights_close(&w);
     return status;
 }

@@ -270,28 +270,6 @@ done:
 
 /* ---- the small files ---- */
 
-static ar_status write_text(const char *dir, const char *name, const char *text) {
-    ar_status status = AR_OK;
-    ar_writer *w = NULL;
-    char *path = NULL;
-    AR_GO(ar_path_join(&path, dir, name));
-    AR_GO(ar_writer_open(&w, path));
-    AR_GO(ar_writer_write(w, text, strlen(text)));
-    AR_GO(ar_writer_commit(&w));
-done:
-    ar_writer_abort(&w);
-    free(path);
-    return status;
-}
-
-static ar_status write_json(const char *dir, const char *name, const cJSON *root) {
-    char *text = cJSON_Print(root);
-    if (!text) return ar__fail(AR_ERR_MEMORY, "cannot print %s", name);
-    ar_status status = write_text(dir, name, text);
-    free(text);
-    return status;
-}
-
 /* config.json's root: the source folder's, or made for a source that is a file. */
 static ar_status read_config(ar_json **root, const folder *f) {
     char *path = NULL;
@@ -307,7 +285,7 @@ static ar_status add_license(cJSON *root, const folder *f) {
     ar_notes values = {0};
     if (!ar_path_is_dir(f->src->model->path) || ar_json_get(root, "license")) return AR_OK;
     AR_TRY(ar__card_read(&values, f->src->model->path, "license"));
-    if (values.count > 0) cJSON_AddStringToObject(root, "license", values.lines[0]);
+    if (values.count > 0) ar_json_add_string(root, "license", values.lines[0]);
     ar_notes_deinit(&values);
     return AR_OK;
 }
@@ -318,9 +296,9 @@ static ar_status write_config(const folder *f) {
     AR_GO(read_config(&root, f));
     AR_GO(add_license(root, f));
     AR_GO(f->layout->config(root, f->src, f->layout->ctx));
-    AR_GO(write_json(f->path, "config.json", root));
+    AR_GO(ar__hf_write_json(f->path, "config.json", root));
     const cJSON *quantization = ar_json_get(root, "quantization_config");
-    if (quantization) AR_GO(write_json(f->path, "quantization_config.json", quantization));
+    if (quantization) AR_GO(ar__hf_write_json(f->path, "quantization_config.json", quantization));
 done:
     ar_json_close(root);
     return status;
@@ -334,9 +312,9 @@ static ar_status make_tokenizer_files(const folder *f) {
     ar_status status;
     if (!m->tokenizer) return AR_OK;
     AR_GO(ar__tokenizer_write(&text, m->tokenizer));
-    AR_GO(write_text(f->path, "tokenizer.json", text));
+    AR_GO(ar__hf_write_text(f->path, "tokenizer.json", text));
     AR_GO(ar__hf_make_tokenizer_config(&root, m));
-    AR_GO(write_json(f->path, "tokenizer_config.json", root));
+    AR_GO(ar__hf_write_json(f->path, "tokenizer_config.json", root));
 done:
     free(text);
     cJSON_Delete(root);
@@ -345,48 +323,28 @@ done:
 
 static ar_status write_index(const folder *f) {
     if (f->shards == 1) return AR_OK;
-    cJSON *root = cJSON_CreateObject(), *meta = cJSON_AddObjectToObject(root, "metadata"),
-          *map = cJSON_AddObjectToObject(root, "weight_map");
+    cJSON *root = cJSON_CreateObject(), *meta = ar_json_add_object(root, "metadata"),
+          *map = ar_json_add_object(root, "weight_map");
     ar_status status = AR_OK;
     char shard[64], prefix[AR_HF_NAME], name[AR_HF_NAME + 32];
-    cJSON_AddNumberToObject(meta, "total_size", (double)f->total);
+    ar_json_add_number(meta, "total_size", (double)f->total);
     for (int64_t i = 0; status == AR_OK && i < f->count; i++) {
         const entry *e = &f->entries[i];
         ar_hf_tensors t = {0};
         shard_name(f, shard, e->shard);
         if (e->block < 0) {
-            cJSON_AddStringToObject(map, e->weight->name, shard);
+            ar_json_add_string(map, e->weight->name, shard);
             continue;
         }
         status = declared(f, e, &t);
         ar__hf_linear_name(prefix, block_of(f, e), e->linear);
         for (int32_t k = 0; k < t.count; k++) {
             snprintf(name, sizeof name, "%s.%s", prefix, t.list[k].suffix);
-            cJSON_AddStringToObject(map, name, shard);
+            ar_json_add_string(map, name, shard);
         }
     }
-    if (status == AR_OK) status = write_json(f->path, "model.safetensors.index.json", root);
+    if (status == AR_OK) status = ar__hf_write_json(f->path, "model.safetensors.index.json", root);
     cJSON_Delete(root);
-    return status;
-}
-
-static ar_status copy_file(const char *from_dir, const char *to_dir, const char *name) {
-    ar_status status = AR_OK;
-    char *from = NULL, *to = NULL;
-    ar_file in = {0};
-    ar_writer *w = NULL;
-    AR_GO(ar_path_join(&from, from_dir, name));
-    if (!ar_path_exists(from)) goto done;
-    AR_GO(ar_path_join(&to, to_dir, name));
-    AR_GO(ar_file_open(&in, from));
-    AR_GO(ar_writer_open(&w, to));
-    AR_GO(ar_writer_write(w, in.data, (size_t)in.bytes));
-    AR_GO(ar_writer_commit(&w));
-done:
-    ar_writer_abort(&w);
-    ar_file_close(&in);
-    free(from);
-    free(to);
     return status;
 }
 
@@ -396,8 +354,7 @@ static ar_status write_all(folder *f) {
     AR_TRY(write_index(f));
     bool from_folder = ar_path_is_dir(f->src->model->path);
     if (!from_folder) AR_TRY(make_tokenizer_files(f));
-    for (size_t i = 0; from_folder && ar__hf_copied[i]; i++)
-        AR_TRY(copy_file(f->src->model->path, f->path, ar__hf_copied[i]));
+    if (from_folder) AR_TRY(ar__hf_copy_files(f->path, f->src));
     return write_config(f); /* last: without it the folder is no model */
 }
 

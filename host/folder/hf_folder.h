@@ -63,6 +63,14 @@ ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *
  */
 ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
                                 bool codes);
+/* Files of the folder dir; read back, CHECK names the first byte that differs. */
+ar_status ar__hf_write_text(const char *dir, const char *name, const char *text);
+ar_status ar__hf_write_json(const char *dir, const char *name, const cJSON *root);
+/* Takes over the files ar__hf_copied that the source, a folder, has. */
+ar_status ar__hf_copy_files(const char *path, const ar_write_source *src);
+/* CHECK unless the files taken over from a source that is a folder (ar__hf_copied) are in path as they are
+ * there. */
+ar_status ar__hf_verify_copies(const char *path, const ar_write_source *src);
 /* Compares values read back with those they were rounded from, to F32, F16 or BF16. CHECK names the first
  * difference. */
 ar_status ar__hf_compare_rounded(const float *got, const float *from, int64_t count, ar_dtype dtype,

@@ -9,9 +9,9 @@
 
 static void add_id(cJSON *o, const char *key, int32_t id) {
     if (id >= 0)
-        cJSON_AddNumberToObject(o, key, id);
+        ar_json_add_number(o, key, id);
     else
-        cJSON_AddNullToObject(o, key);
+        ar_json_add_null(o, key);
 }
 
 /* One number, or a list where there are more: eos first. */
@@ -20,10 +20,10 @@ static void add_ends(cJSON *o, const ar_config *c) {
         add_id(o, "eos_token_id", c->eos);
         return;
     }
-    cJSON *list = cJSON_AddArrayToObject(o, "eos_token_id");
-    cJSON_AddItemToArray(list, cJSON_CreateNumber(c->eos));
+    cJSON *list = ar_json_add_list(o, "eos_token_id");
+    ar_json_push(list, cJSON_CreateNumber(c->eos));
     for (int32_t i = 0; i < c->end_count; i++)
-        if (c->ends[i] != c->eos) cJSON_AddItemToArray(list, cJSON_CreateNumber(c->ends[i]));
+        if (c->ends[i] != c->eos) ar_json_push(list, cJSON_CreateNumber(c->ends[i]));
 }
 
 /* "llama, mistral or gpt2": the families that can. */
@@ -45,7 +45,7 @@ static ar_status add_general(cJSON *o, const ar_open_model *m, const char *key, 
     char *text = NULL;
     if (!m->read_general) return AR_OK;
     AR_TRY(m->read_general(&text, m->path, name));
-    if (text) cJSON_AddStringToObject(o, key, text);
+    if (text) ar_json_add_string(o, key, text);
     free(text);
     return AR_OK;
 }
@@ -62,15 +62,14 @@ ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
                         c->family, known);
     }
     cJSON *o = *root = cJSON_CreateObject();
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(o, "architectures"),
-                         cJSON_CreateString(family->architecture));
-    cJSON_AddStringToObject(o, "model_type", c->family);
+    ar_json_push(ar_json_add_list(o, "architectures"), cJSON_CreateString(family->architecture));
+    ar_json_add_string(o, "model_type", c->family);
     add_id(o, "bos_token_id", c->bos);
     add_ends(o, c);
     /* where it is missing some take an id of their own vocabulary */
     add_id(o, "pad_token_id", c->pad);
-    cJSON_AddBoolToObject(o, "tie_word_embeddings", c->tied);
-    cJSON_AddNumberToObject(o, "vocab_size", (double)c->vocab);
+    ar_json_add_bool(o, "tie_word_embeddings", c->tied);
+    ar_json_add_number(o, "vocab_size", (double)c->vocab);
     family->write_config(o, m);
     AR_TRY(add_general(o, m, "model_name", "name"));
     return add_general(o, m, "license", "license");
@@ -79,9 +78,9 @@ ar_status ar__hf_make_config(cJSON **root, const ar_open_model *m) {
 static void add_token(cJSON *o, const char *key, const ar_tokenizer *t, int32_t id) {
     const char *text = ar_tokenizer_token(t, id, NULL);
     if (text)
-        cJSON_AddStringToObject(o, key, text);
+        ar_json_add_string(o, key, text);
     else
-        cJSON_AddNullToObject(o, key);
+        ar_json_add_null(o, key);
 }
 
 ar_status ar__hf_make_tokenizer_config(cJSON **root, const ar_open_model *m) {
@@ -92,16 +91,16 @@ ar_status ar__hf_make_tokenizer_config(cJSON **root, const ar_open_model *m) {
     cJSON *o = *root = cJSON_CreateObject();
     int32_t before;
     ar_tokenizer_prefix(&before, t);
-    cJSON_AddBoolToObject(o, "add_bos_token", before > 0);
-    cJSON_AddBoolToObject(o, "add_eos_token", ar_tokenizer_appends(t));
+    ar_json_add_bool(o, "add_bos_token", before > 0);
+    ar_json_add_bool(o, "add_eos_token", ar_tokenizer_appends(t));
     add_token(o, "bos_token", t, ar_tokenizer_bos(t));
     add_token(o, "eos_token", t, ar_tokenizer_eos(t));
     add_token(o, "unk_token", t, ar_tokenizer_unk(t));
     if (m->config.pad >= 0) add_token(o, "pad_token", t, m->config.pad);
-    cJSON_AddBoolToObject(o, "clean_up_tokenization_spaces", false);
-    cJSON_AddNumberToObject(o, "model_max_length", m->config.max_tokens);
-    cJSON_AddStringToObject(o, "tokenizer_class", "PreTrainedTokenizerFast");
-    if (template) cJSON_AddStringToObject(o, "chat_template", template);
+    ar_json_add_bool(o, "clean_up_tokenization_spaces", false);
+    ar_json_add_number(o, "model_max_length", m->config.max_tokens);
+    ar_json_add_string(o, "tokenizer_class", "PreTrainedTokenizerFast");
+    if (template) ar_json_add_string(o, "chat_template", template);
     free(template);
     return AR_OK;
 }

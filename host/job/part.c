@@ -64,12 +64,10 @@ static ar_status write_manifest(const ar_part *p, const ar_part_manifest *m) {
     char *path = NULL, *text = NULL, sum[20];
     ar_writer *w = NULL;
     cJSON *o = cJSON_CreateObject();
-    bool whole = o != NULL;
     snprintf(sum, sizeof sum, "%016llx", (unsigned long long)hash_manifest(m));
-    for (int32_t i = 0; i < m->count; i++)
-        whole = whole && cJSON_AddStringToObject(o, m->fields[i].name, m->fields[i].value);
-    text = whole && cJSON_AddStringToObject(o, CHECKSUM, sum) ? cJSON_Print(o) : NULL;
-    if (!text) AR_GO(ar__fail(AR_ERR_MEMORY, "cannot print the manifest"));
+    for (int32_t i = 0; i < m->count; i++) ar_json_add_string(o, m->fields[i].name, m->fields[i].value);
+    ar_json_add_string(o, CHECKSUM, sum);
+    AR_GO(ar_json_print(&text, o, true, "manifest.json"));
     AR_GO(ar_path_join(&path, p->dir, "manifest.json"));
     AR_GO(ar_writer_open(&w, path));
     AR_GO(ar_writer_write(w, text, strlen(text)));

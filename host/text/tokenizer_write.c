@@ -5,21 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cJSON *stage(cJSON *list, const char *type) {
+static cJSON *typed(const char *type) {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "type", type);
-    if (list) cJSON_AddItemToArray(list, o);
+    ar_json_add_string(o, "type", type);
     return o;
 }
 
+static cJSON *stage(cJSON *list, const char *type) { return ar_json_push(list, typed(type)); }
+
 static cJSON *sequence(cJSON **list, const char *name) {
-    cJSON *o = stage(NULL, "Sequence");
-    *list = cJSON_AddArrayToObject(o, name);
+    cJSON *o = typed("Sequence");
+    *list = ar_json_add_list(o, name);
     return o;
 }
 
 static void add_pattern(cJSON *o, const char *kind, const char *pattern) {
-    cJSON_AddStringToObject(cJSON_AddObjectToObject(o, "pattern"), kind, pattern);
+    ar_json_add_string(ar_json_add_object(o, "pattern"), kind, pattern);
 }
 
 /* ---- stages ---- */
@@ -32,11 +33,11 @@ static cJSON *make_normalizer(const ar_tokenizer *t) {
         if (step->kind == AR__NORM_NFC) {
             stage(list, "NFC");
         } else if (step->kind == AR__NORM_PREPEND) {
-            cJSON_AddStringToObject(stage(list, "Prepend"), "prepend", step->to);
+            ar_json_add_string(stage(list, "Prepend"), "prepend", step->to);
         } else {
             cJSON *replace = stage(list, "Replace");
             add_pattern(replace, "String", step->from);
-            cJSON_AddStringToObject(replace, "content", step->to);
+            ar_json_add_string(replace, "content", step->to);
         }
     }
     return o;
@@ -44,9 +45,9 @@ static cJSON *make_normalizer(const ar_tokenizer *t) {
 
 static void add_byte_level(cJSON *list, bool prefix, bool regex) {
     cJSON *o = stage(list, "ByteLevel");
-    cJSON_AddBoolToObject(o, "add_prefix_space", prefix);
-    cJSON_AddBoolToObject(o, "trim_offsets", true);
-    cJSON_AddBoolToObject(o, "use_regex", regex);
+    ar_json_add_bool(o, "add_prefix_space", prefix);
+    ar_json_add_bool(o, "trim_offsets", true);
+    ar_json_add_bool(o, "use_regex", regex);
 }
 
 /* By the pre-split's name: GPT-2's words belong to ByteLevel, others are a Split before it. */
@@ -64,12 +65,12 @@ static ar_status make_pre_tokenizer(cJSON **made, const ar_tokenizer *t) {
             "tokenizer: found a pre-split without a name, expected one that llama.cpp has a name for");
     bool words = strcmp(t->pre.name, "gpt-2") == 0, digits = strcmp(t->pre.name, "smollm") == 0;
     *made = sequence(&list, "pretokenizers");
-    if (digits) cJSON_AddBoolToObject(stage(list, "Digits"), "individual_digits", true);
+    if (digits) ar_json_add_bool(stage(list, "Digits"), "individual_digits", true);
     for (int32_t i = 0; !words && !digits && i < AR__PRE_PATTERNS && patterns[i]; i++) {
         cJSON *split = stage(list, "Split");
         add_pattern(split, "Regex", patterns[i]);
-        cJSON_AddStringToObject(split, "behavior", "Isolated");
-        cJSON_AddBoolToObject(split, "invert", false);
+        ar_json_add_string(split, "behavior", "Isolated");
+        ar_json_add_bool(split, "invert", false);
     }
     add_byte_level(list, t->pre.byte_prefix, words || digits);
     return AR_OK;
@@ -84,54 +85,54 @@ static cJSON *make_decoder(const ar_tokenizer *t) {
     if (t->decoder.space) {
         cJSON *replace = stage(list, "Replace");
         add_pattern(replace, "String", AR__SPACE);
-        cJSON_AddStringToObject(replace, "content", " ");
+        ar_json_add_string(replace, "content", " ");
     }
     if (t->decoder.byte_fallback) stage(list, "ByteFallback");
     stage(list, "Fuse");
     if (t->decoder.strip > 0 || t->decoder.drop_first_space) {
         cJSON *strip = stage(list, "Strip");
-        cJSON_AddStringToObject(strip, "content", " ");
-        cJSON_AddNumberToObject(strip, "start", t->decoder.strip > 0 ? t->decoder.strip : 1);
-        cJSON_AddNumberToObject(strip, "stop", 0);
+        ar_json_add_string(strip, "content", " ");
+        ar_json_add_number(strip, "start", t->decoder.strip > 0 ? t->decoder.strip : 1);
+        ar_json_add_number(strip, "stop", 0);
     }
     return o;
 }
 
 static cJSON *template_item(const char *kind, const char *id, int type_id) {
-    cJSON *item = cJSON_CreateObject(), *o = cJSON_AddObjectToObject(item, kind);
-    cJSON_AddStringToObject(o, "id", id);
-    cJSON_AddNumberToObject(o, "type_id", type_id);
+    cJSON *item = cJSON_CreateObject(), *o = ar_json_add_object(item, kind);
+    ar_json_add_string(o, "id", id);
+    ar_json_add_number(o, "type_id", type_id);
     return item;
 }
 
 /* A sequence of a template with what stands around it. */
 static void add_sequence(cJSON *list, const ar_tokenizer *t, const char *name, int type_id) {
     for (int32_t i = 0; i < t->prefix_count; i++)
-        cJSON_AddItemToArray(list, template_item("SpecialToken", t->tokens[t->prefix[i]].text, type_id));
-    cJSON_AddItemToArray(list, template_item("Sequence", name, type_id));
+        ar_json_push(list, template_item("SpecialToken", t->tokens[t->prefix[i]].text, type_id));
+    ar_json_push(list, template_item("Sequence", name, type_id));
     if (t->appends && t->eos >= 0)
-        cJSON_AddItemToArray(list, template_item("SpecialToken", t->tokens[t->eos].text, type_id));
+        ar_json_push(list, template_item("SpecialToken", t->tokens[t->eos].text, type_id));
 }
 
 static void add_special(cJSON *specials, const ar_tokenizer *t, int32_t id) {
     const char *text = t->tokens[id].text;
-    if (cJSON_HasObjectItem(specials, text)) return;
-    cJSON *token = cJSON_AddObjectToObject(specials, text);
-    cJSON_AddStringToObject(token, "id", text);
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(token, "ids"), cJSON_CreateNumber(id));
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(token, "tokens"), cJSON_CreateString(text));
+    if (ar_json_get(specials, text)) return;
+    cJSON *token = ar_json_add_object(specials, text);
+    ar_json_add_string(token, "id", text);
+    ar_json_push(ar_json_add_list(token, "ids"), cJSON_CreateNumber(id));
+    ar_json_push(ar_json_add_list(token, "tokens"), cJSON_CreateString(text));
 }
 
 /* What stands around a text. */
 static cJSON *make_post_processor(const ar_tokenizer *t) {
     bool appends = t->appends && t->eos >= 0;
     if (t->prefix_count == 0 && !appends) return cJSON_CreateNull();
-    cJSON *o = stage(NULL, "TemplateProcessing");
-    cJSON *single = cJSON_AddArrayToObject(o, "single"), *pair = cJSON_AddArrayToObject(o, "pair");
+    cJSON *o = typed("TemplateProcessing");
+    cJSON *single = ar_json_add_list(o, "single"), *pair = ar_json_add_list(o, "pair");
     add_sequence(single, t, "A", 0);
     add_sequence(pair, t, "A", 0);
     add_sequence(pair, t, "B", 1);
-    cJSON *specials = cJSON_AddObjectToObject(o, "special_tokens");
+    cJSON *specials = ar_json_add_object(o, "special_tokens");
     for (int32_t i = 0; i < t->prefix_count; i++) add_special(specials, t, t->prefix[i]);
     if (appends) add_special(specials, t, t->eos);
     return o;
@@ -154,14 +155,14 @@ static cJSON *make_added(const ar_tokenizer *t) {
         const ar__added *a = token->added ? find_added(t, id) : NULL;
         if (!a) continue;
         cJSON *o = cJSON_CreateObject();
-        cJSON_AddNumberToObject(o, "id", id);
-        cJSON_AddStringToObject(o, "content", token->text);
-        cJSON_AddBoolToObject(o, "single_word", a->single_word);
-        cJSON_AddBoolToObject(o, "lstrip", a->lstrip);
-        cJSON_AddBoolToObject(o, "rstrip", a->rstrip);
-        cJSON_AddBoolToObject(o, "normalized", a->normalized);
-        cJSON_AddBoolToObject(o, "special", a->special);
-        cJSON_AddItemToArray(list, o);
+        ar_json_add_number(o, "id", id);
+        ar_json_add_string(o, "content", token->text);
+        ar_json_add_bool(o, "single_word", a->single_word);
+        ar_json_add_bool(o, "lstrip", a->lstrip);
+        ar_json_add_bool(o, "rstrip", a->rstrip);
+        ar_json_add_bool(o, "normalized", a->normalized);
+        ar_json_add_bool(o, "special", a->special);
+        ar_json_push(list, o);
     }
     return list;
 }
@@ -185,41 +186,32 @@ static cJSON *make_merges(const ar_tokenizer *t) {
             item = cJSON_CreateString(joined.data);
         }
         free(joined.data);
-        if (!item) {
-            cJSON_Delete(list);
-            return NULL;
-        }
-        cJSON_AddItemToArray(list, item);
+        ar_json_push(list, item);
     }
     return list;
 }
 
 static cJSON *make_model(const ar_tokenizer *t) {
-    cJSON *o = stage(NULL, "BPE"), *merges = make_merges(t);
-    cJSON_AddNullToObject(o, "dropout");
+    cJSON *o = typed("BPE");
+    ar_json_add_null(o, "dropout");
     if (t->unk >= 0)
-        cJSON_AddStringToObject(o, "unk_token", t->tokens[t->unk].text);
+        ar_json_add_string(o, "unk_token", t->tokens[t->unk].text);
     else
-        cJSON_AddNullToObject(o, "unk_token");
-    cJSON_AddNullToObject(o, "continuing_subword_prefix");
-    cJSON_AddNullToObject(o, "end_of_word_suffix");
-    cJSON_AddBoolToObject(o, "fuse_unk", t->fuse_unk);
-    cJSON_AddBoolToObject(o, "byte_fallback", t->byte_fallback);
-    cJSON_AddBoolToObject(o, "ignore_merges", t->ignore_merges);
-    cJSON *vocab = cJSON_AddObjectToObject(o, "vocab");
+        ar_json_add_null(o, "unk_token");
+    ar_json_add_null(o, "continuing_subword_prefix");
+    ar_json_add_null(o, "end_of_word_suffix");
+    ar_json_add_bool(o, "fuse_unk", t->fuse_unk);
+    ar_json_add_bool(o, "byte_fallback", t->byte_fallback);
+    ar_json_add_bool(o, "ignore_merges", t->ignore_merges);
+    cJSON *vocab = ar_json_add_object(o, "vocab");
     for (int32_t id = 0; id < t->vocab; id++)
-        if (t->tokens[id].text) cJSON_AddItemToObject(vocab, t->tokens[id].text, cJSON_CreateNumber(id));
-    if (merges)
-        cJSON_AddItemToObject(o, "merges", merges);
-    else {
-        cJSON_Delete(o);
-        o = NULL;
-    }
+        if (t->tokens[id].text) ar_json_put(vocab, t->tokens[id].text, cJSON_CreateNumber(id));
+    ar_json_put(o, "merges", make_merges(t));
     return o;
 }
 
 ar_status ar__tokenizer_write(char **json, const ar_tokenizer *t) {
-    cJSON *pre = NULL, *root, *model;
+    cJSON *pre = NULL, *root;
     *json = NULL;
     for (int32_t id = 0; id < t->vocab; id++)
         if (t->tokens[id].text && strlen(t->tokens[id].text) != t->tokens[id].bytes)
@@ -227,17 +219,16 @@ ar_status ar__tokenizer_write(char **json, const ar_tokenizer *t) {
                             (int)id);
     AR_TRY(make_pre_tokenizer(&pre, t));
     root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "version", "1.0");
-    cJSON_AddNullToObject(root, "truncation");
-    cJSON_AddNullToObject(root, "padding");
-    cJSON_AddItemToObject(root, "added_tokens", make_added(t));
-    cJSON_AddItemToObject(root, "normalizer", make_normalizer(t));
-    cJSON_AddItemToObject(root, "pre_tokenizer", pre);
-    cJSON_AddItemToObject(root, "post_processor", make_post_processor(t));
-    cJSON_AddItemToObject(root, "decoder", make_decoder(t));
-    model = make_model(t);
-    if (model) cJSON_AddItemToObject(root, "model", model);
-    if (model) *json = cJSON_Print(root);
+    ar_json_add_string(root, "version", "1.0");
+    ar_json_add_null(root, "truncation");
+    ar_json_add_null(root, "padding");
+    ar_json_put(root, "added_tokens", make_added(t));
+    ar_json_put(root, "normalizer", make_normalizer(t));
+    ar_json_put(root, "pre_tokenizer", pre);
+    ar_json_put(root, "post_processor", make_post_processor(t));
+    ar_json_put(root, "decoder", make_decoder(t));
+    ar_json_put(root, "model", make_model(t));
+    ar_status status = ar_json_print(json, root, true, "tokenizer.json");
     cJSON_Delete(root);
-    return *json ? AR_OK : ar__fail(AR_ERR_MEMORY, "cannot print a tokenizer");
+    return status;
 }

@@ -104,4 +104,11 @@ function_of ar__long 60 >>high/top/three.c
 function_of ar__longer 61 >>high/top/three.c
 expect 'functions of 60 and 61 lines' \
     'high/top/three.c:68: a function of 61 lines, expected at most 60'
+fresh
+cp low/base/one.c low/base/json_make.c
+for file in low/base/json_make.c high/top/three.c; do
+    printf '/* cJSON_AddNullToObject(o, "key"); */\n' >>$file
+done
+sed -i 's/ar__one/ar__made/' low/base/json_make.c
+expect 'JSON that is made unchecked' 'high/top/three.c:4: cJSON_AddNullToObject, expected one of json_make.c'
 exit $failed

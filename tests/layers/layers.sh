@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# layers.sh NM BUILD [CIRCLES]: the rooms' order, circles, and how long lines, files and functions are, in the
-# working folder's tree, whose objects are in BUILD. Prints what is wrong, one line each, and exits 1 then.
+# layers.sh NM BUILD [CIRCLES]: the rooms' order, circles, how long lines, files and functions are, and JSON
+# that is made without looking for failures, in the working folder's tree, whose objects are in BUILD. Prints
+# what is wrong, one line each, and exits 1 then.
 # BUILD/rooms.txt (cmake/rooms.cmake) says what a room stands on. Includes may go there and to the headers in
 # front of the floors below, calls there and to what those headers declare. tests/ may include everything.
 # CIRCLES lists the circles between files (over calls and includes) that are known, one a line, and may only
@@ -84,6 +85,12 @@ long_functions() { # from the line of its name to its }, as clang-format lays C 
         }'
 }
 
+unchecked_json() { # what is added to a tree may fail: one file looks
+    xargs grep -nE '\bcJSON_(Add|Print|Insert)[A-Za-z]*\(' /dev/null <"$work/sources" |
+        grep -v '/json_make\.c:' |
+        sed 's/^\([^:]*:[0-9]*\):.*\(cJSON_[A-Za-z]*\).*/\1: \2, expected one of json_make.c/' || true
+}
+
 sources >"$work/sources"
 texts >"$work/texts"
 : >"$work/objects"
@@ -106,6 +113,7 @@ texts >"$work/texts"
     long_lines
     long_files
     long_functions
+    unchecked_json
 } >"$work/wrong"
 cat "$work/wrong"
 printf '%s files, %s includes, %s calls, %s circles known\n' "$(wc -l <"$work/sources")" \
