@@ -4,7 +4,7 @@
 case_believed() { # a device that takes every dispatch and computes nothing, or one kernel not
     faulty
     plain=(quantize "$model" -o o.gguf --method rtn -q)
-    tuned=(quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" -q)
+    tuned=(quantize "$model" -o o.gguf --method signround "${tiny[@]}" "${calib[@]}" -q)
     evaluate=(eval "$model" --text "$text" --window 32 --max-windows 2 -q)
     generate=(run "$model" -p 'ROMEO: what is' -n 2 -q)
     # wrong FAULT ARGUMENT...: refused, and no result

@@ -55,11 +55,6 @@ case_not_finite() { # little-endian f32 into one weight of a layer, and of the e
     run 3 run bad -p 'ROMEO:' -n 4 -q; says 'bad: found only NaN among the logits of token'
 }
 
-case_recheck() { # a device that computes nothing gives no file, and no state to go on from
-    run 5 quantize "$model" -o o.gguf --method rtn --device null -q; says 'does not stand for its weights'
-    nothing_left o.gguf o.gguf.part
-}
-
 case_calib() { # several files, conversations; what the samples are is part of the state
     quantize=(quantize "$model" -o o --format fake --group 32 --iters 1 --samples 4 --seqlen 32 --batch 2
         --blocks 1)
