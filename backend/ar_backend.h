@@ -282,6 +282,8 @@ ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const a
                        const ar_tensor *step, int32_t B);
 /* sums[i] += sum_n x[n, i]^2, rows in order.   sums (I)  x (N, I). No gradient. */
 ar_status ar_op_square_sums(ar_graph *g, ar_tensor *sums, const ar_tensor *x);
+/* H += x^T x, rows in order: the Gram matrix of x's columns.   H (I, I)  x (N, I). No gradient. */
+ar_status ar_op_gram(ar_graph *g, ar_tensor *H, const ar_tensor *x);
 /* Every 4-byte word of dst = word. */
 ar_status ar_op_fill(ar_graph *g, ar_tensor *dst, uint32_t word);
 /* dst = src, element for element (both 4-byte types, same count). dst may be a device tensor. */

@@ -51,6 +51,19 @@ static void every_event_tells_the_share_of_the_job(void **state) {
     assert_int_equal(told, sizeof cases / sizeof *cases);
 }
 
+static void a_method_without_steps_tells_its_linears(void **state) {
+    (void)state;
+    const ar_observer to = {.progress = keep, .ctx = &told};
+    ar__job_cost own = cost;
+    ar__job_clock clock = {0};
+    ar_observer o;
+    own.quant.tuned_lead = 22;
+    own.quant.step = 0;
+    ar__job_clock_start(&clock, &o, &to, &own);
+    o.progress(o.ctx, &(ar_progress_event){.stage = "tune", .block = 1, .step = 3, .step_count = 4});
+    assert_true(fabs(last.job_share - (35 + 22 * 0.75) / 70) < 1e-9);
+}
+
 static void what_is_unknown_passes_as_it_is(void **state) {
     (void)state;
     const ar_observer to = {.progress = keep, .ctx = &told};
@@ -71,6 +84,7 @@ static void what_is_unknown_passes_as_it_is(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_event_tells_the_share_of_the_job),
+                                       cmocka_unit_test(a_method_without_steps_tells_its_linears),
                                        cmocka_unit_test(what_is_unknown_passes_as_it_is)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

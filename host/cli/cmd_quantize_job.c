@@ -123,12 +123,13 @@ static ar_status sink_block(void *ctx, const ar_block *block, ar_qlinear *const 
                             const ar_block_report *r) {
     job *j = ctx;
     AR_TRY(ar__part_write(&j->part, block, linears, r));
-    if (j->common.quiet || r->step_count == 0) return AR_OK;
+    if (j->common.quiet || (r->step_count == 0 && !(r->loss_first > 0.0))) return AR_OK;
     char memory[16];
     ar_program_progress_end(&j->common);
     fprintf(stderr, "block %d: loss %.6g -> %.6g", (int)r->block, r->loss_first, r->loss_best);
     if (r->heldout_first > 0.0) fprintf(stderr, ", held out %.6g -> %.6g", r->heldout_first, r->heldout_best);
-    fprintf(stderr, " (step %d), %.1f s, device memory %s\n", (int)r->best_step, r->seconds,
+    if (r->step_count > 0) fprintf(stderr, " (step %d)", (int)r->best_step);
+    fprintf(stderr, ", %.1f s, device memory %s\n", r->seconds,
             ar_program_bytes(memory, sizeof memory, r->device_bytes));
     return AR_OK;
 }

@@ -12,7 +12,9 @@ static double done_at(const ar__job_cost *c, const ar_progress_event *e) {
     double share = e->step_count > 0 ? (double)e->step / e->step_count : 0.0;
     int32_t block = e->block < 0 ? 0 : e->block > c->block_count ? c->block_count : e->block;
     if (strcmp(e->stage, "calibrate") == 0) return c->calibrate * share;
-    if (strcmp(e->stage, "tune") == 0) return c->until[block] + c->quant.tuned_lead + c->quant.step * e->step;
+    bool has_steps = c->quant.step > 0.0; /* else a method tells its linears as it is done with them */
+    if (strcmp(e->stage, "tune") == 0)
+        return c->until[block] + c->quant.tuned_lead * (has_steps ? 1.0 : share) + c->quant.step * e->step;
     if (strcmp(e->stage, "block") == 0) return c->until[block];
     if (strcmp(e->stage, "write") == 0) return c->until[c->block_count] + c->write * share;
     return -1.0;

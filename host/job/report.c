@@ -61,6 +61,9 @@ static void put_plot(page *p, const ar_block_report *r) {
         (int)r->block, r->loss_first, r->loss_best, (int)r->step_count);
 }
 
+/* Neither tuned step by step nor told apart from round to nearest by an error. */
+static bool is_rounded(const ar_block_report *r) { return r->step_count == 0 && !(r->loss_first > 0.0); }
+
 /* What is left of round to nearest's loss: on samples set aside where there are any, else on the batches. */
 static double share_left(const ar_block_report *r) {
     bool held = r->heldout_first > 0.0;
@@ -74,7 +77,7 @@ static void put_verdict(page *p, const ar_block_report *blocks, int32_t count) {
     double logs = 0, most = 0;
     bool held = false;
     for (int32_t b = 0; b < count; b++) {
-        if (blocks[b].step_count == 0) continue;
+        if (is_rounded(&blocks[b])) continue;
         double share = share_left(&blocks[b]);
         tuned++;
         better += share < 1.0;
@@ -100,7 +103,7 @@ static void put_verdict(page *p, const ar_block_report *blocks, int32_t count) {
 
 static void put_row(page *p, const ar_block_report *r) {
     bool held = r->heldout_first > 0.0;
-    if (r->step_count == 0) {
+    if (is_rounded(r)) {
         put(p,
             "<tr><td>%d</td><td colspan=\"3\">rounded to nearest</td><td class=\"wide\"></td>"
             "<td class=\"wide\"></td><td></td><td>%.1f</td></tr>\n",
@@ -116,7 +119,7 @@ static void put_row(page *p, const ar_block_report *r) {
 
 static void put_blocks(page *p, const ar_block_report *blocks, int32_t count) {
     bool any = false;
-    for (int32_t b = 0; b < count; b++) any = any || blocks[b].step_count > 0;
+    for (int32_t b = 0; b < count; b++) any = any || !is_rounded(&blocks[b]);
     if (!any) return;
     put(p, "<h2>Blocks</h2>\n<div class=\"scroll\"><table class=\"blocks\"><tr><th>block</th>"
            "<th>loss, nearest</th><th>loss, tuned</th><th>left</th><th class=\"wide\">first batch</th>"
@@ -124,7 +127,8 @@ static void put_blocks(page *p, const ar_block_report *blocks, int32_t count) {
     for (int32_t b = 0; b < count; b++) put_row(p, &blocks[b]);
     put(p, "</table></div>\n<p class=\"note\">Loss: the error of the block's outputs, on samples set aside "
            "where there are any, else on batches. Nearest: this block rounded to nearest behind the blocks "
-           "tuned before it. Step: the one whose state was kept.</p>\n");
+           "tuned before it. Step: the one whose state was kept; where there were none, losses are the mean "
+           "square errors of the outputs of the block's linears.</p>\n");
 }
 
 static ar_status put_plots(page *p, const ar_part *part, int32_t count) {

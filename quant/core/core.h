@@ -43,8 +43,31 @@ void ar__weight_name(char out[AR__WEIGHT_NAME], const ar_block *block, int32_t i
 /* Errors: FORMAT if an activation of c, which `what` gave, is NaN or infinite; it names the first. */
 ar_status ar__chain_check(const ar_chain *c, const char *what);
 
+/* ---- dense.c: matrices of doubles in host memory, row after row ---- */
+
+/* C (m, n) -= A B, where a_row and a_col are the distances of A's (m, K) rows and columns: C's rows are ldc
+ * apart, those of B (K, n) ldb. C overlaps neither. Sums in the order of K, by fours. */
+void ar__dense_subtract(double *C, int64_t ldc, const double *A, int64_t a_row, int64_t a_col,
+                        const double *B, int64_t ldb, int64_t m, int64_t n, int64_t K);
+/* LAPACK as it is installed, OpenBLAS's first; all NULL = none. */
+typedef struct ar__lapack {
+    void *library;
+    void (*potrf)(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t uplo_bytes);
+    void (*trtri)(const char *uplo, const char *diag, const int *n, double *a, const int *lda, int *info,
+                  size_t uplo_bytes, size_t diag_bytes);
+} ar__lapack;
+/* Errors: UNSUPPORTED if there is none. */
+ar_status ar__lapack_open(ar__lapack *l);
+void ar__lapack_close(ar__lapack *l); /* also of zeros */
+/* A (n, n), symmetric and positive definite, becomes U, upper triangular with a positive diagonal and zeros
+ * below, of which U^T U is A's inverse; by lapack, or our own algebra if that is NULL. Errors: FORMAT, in
+ * which `what` is said to be singular; MEMORY. */
+ar_status ar__dense_inverse_root(double *A, int64_t n, const ar__lapack *lapack, const char *what);
+
 /* ---- scheme.c, scheme_super.c ---- */
 
+/* Scale, rounded to fp16, and zero point of a plain group whose weights span [lo, hi], lo <= 0 <= hi. */
+void ar__group_grid(float *s, float *zp, const ar_scheme *scheme, float lo, float hi);
 /* fp16 bits of the scale, and where min is not NULL of the minimum, of a plain group whose weights span
  * range[0] <= 0 <= range[1], nothing tuned. */
 void ar__group_scale(uint16_t *scale, uint16_t *min, const ar_scheme *scheme, const float range[2]);

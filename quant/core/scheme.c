@@ -93,8 +93,7 @@ void ar_qlinear_dequant(float *dst, const ar_qlinear *q) {
         }
 }
 
-/* Scale and zero point of one group with the range [lo, hi], lo <= 0 <= hi. */
-static void scale_of(float *s, float *zp, const ar_scheme *scheme, float lo, float hi) {
+void ar__group_grid(float *s, float *zp, const ar_scheme *scheme, float lo, float hi) {
     float Q = (float)((1 << scheme->bits) - 1);
     if (scheme->zero == AR_ZERO_SYM) {
         float M = (float)(1 << (scheme->bits - 1)), top = (-lo > hi ? -lo : hi) / M;
@@ -109,7 +108,7 @@ static void scale_of(float *s, float *zp, const ar_scheme *scheme, float lo, flo
 
 void ar__group_scale(uint16_t *scale, uint16_t *min, const ar_scheme *scheme, const float range[2]) {
     float s, zp;
-    scale_of(&s, &zp, scheme, range[0], range[1]);
+    ar__group_grid(&s, &zp, scheme, range[0], range[1]);
     *scale = ar_f32_to_f16(s);
     if (min) *min = ar_f32_to_f16(-zp * s);
 }
@@ -128,7 +127,7 @@ ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W) {
                 lo = fminf(lo, W[i]);
                 hi = fmaxf(hi, W[i]);
             }
-            scale_of(&s, &zp, &q->scheme, lo, hi);
+            ar__group_grid(&s, &zp, &q->scheme, lo, hi);
             for (int64_t i = from; i < end; i++)
                 q->codes[i] = (uint8_t)fminf(fmaxf(rintf(W[i] / s) + zp, 0.0f), Q);
             q->scales[group] = ar_f32_to_f16(s);

@@ -6,7 +6,7 @@ case_usage() {
     run 2 quantize "$model"; says '-o OUT'
     run 2 quantize "$model" -o o --bits 9; says 'from 2 to 8'
     run 2 quantize "$model" -o o --frobnicate; says 'unknown option'
-    run 2 quantize "$model" -o o --method gptqq; says "expected rtn, signround, search or anneal"
+    run 2 quantize "$model" -o o --method gptqq; says "expected rtn, signround, search, anneal or gptq"
     run 2 quantize "$model" -o o --method rtn --iters 5; says 'no effect'
     for flag in '--lr 1' '--no-minmax' '--samples 4' '--recipe light' '--calib x'; do
         run 2 quantize "$model" -o o --method rtn $flag
@@ -27,6 +27,10 @@ case_usage() {
     run 2 quantize "$model" -o o --method signround --optimizer sgd; says 'one of sign, adam'
     run 2 quantize "$model" -o o --method signround --optimizer adam --state i16; says 'expected auto or f32'
     run 2 quantize "$model" -o o --method rtn --optimizer adam; says 'no effect'
+    run 2 quantize "$model" -o o --method rtn --act-order; says 'act-order has no effect'
+    run 2 quantize "$model" -o o --method gptq --iters 5; says 'iters has no effect with --method gptq'
+    run 2 quantize "$model" -o o --method gptq --static-groups; says 'no effect without --grid range'
+    run 2 quantize "$model" -o o --method gptq --damp -1; says 'expected a number from 0 to 10'
     run 2 quantize "$model" -o o --loss mse; says 'one of plain, root, shift, root+shift'
     run 2 quantize "$model" -o o --loss shift --no-quantized-input --samples 4 --seqlen 16
     says 'expected plain or root with --no-quantized-input'

@@ -240,3 +240,39 @@ case_report() {
     grep -q 'nothing was tuned' r.html || die 'no verdict on round to nearest'
     ! grep -q '<polyline' r.html || die 'a plot without steps'
 }
+
+# one setting one file, on from where it was killed, K types; figures of both devices within 2 %
+case_gptq() {
+    devices
+    local few=("${calib[@]}" --samples 6 --seqlen 32)
+    for device in "${devices[@]}"; do
+        command=(quantize "$model" --method gptq --act-order "${few[@]}" --format "auto_round,gguf" --bits 4
+            --group 32 --device "$device")
+        run 0 "${command[@]}" -o a --report a.html
+        grep -q '^block 0: loss [0-9.e-]* -> [0-9.e-]*, ' err || { cat err >&2; die 'no losses'; }
+        grep -q 'Tuning leaves' a.html || die 'no losses in the report'
+        run 0 "${command[@]}" -o b --dry-run; grep -q '^plan: 3 blocks, 3 by gptq$' out || die 'no plan'
+        run 0 "${command[@]}" -o b --json
+        grep -q '"act_order":[[:space:]]*"1"' out || { cat out >&2; die 'no options in --json'; }
+        diff -r a b || die "two runs of one setting differ on $device"
+        "$program" "${command[@]}" -o c >/dev/null 2>&1 &
+        pid=$!
+        for _ in $(seq 600); do [ -f c.part/block-00000.safetensors ] && break; sleep 0.01; done
+        kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
+        if [ -d c.part ]; then
+            run 2 "${command[@]}" -o c --resume --damp 0.02; says 'damp'
+            run 0 "${command[@]}" -o c --resume
+        fi
+        diff -r a c || die "what was resumed differs on $device"
+        run 0 eval a/auto_round --ref "$model" --text "$text" --device "$device" --json -q
+        sed -n 's/.*"kl":[[:space:]]*\([0-9.e-]*\).*/\1/p' out >>kl
+        run 0 quantize "$model" --method gptq "${few[@]}" --type q4_k_m -o k.gguf --device "$device"
+        rm -rf a b c k.gguf
+    done
+    awk 'NR == 1 { a = $1 } { bad += $1 > a * 1.02 || $1 < a / 1.02 } END { exit bad || !NR }' kl ||
+        { cat kl >&2; die 'the devices disagree'; }
+    run 2 quantize "$model" -o o --method gptq "${few[@]}" --type q4_k_m --grid range
+    says 'double-quantized types have searched scales only'
+    run 3 quantize "$model" -o o --method gptq "${calib[@]}" --samples 1 --seqlen 8 --damp 0 --bits 4
+    says "q_proj.weight: found its inputs' Gram matrix singular at input [0-9]*, expected more damping"
+}
