@@ -289,6 +289,20 @@ typedef struct ar_write_memo {
 } ar_write_memo;
 void ar_write_memo_deinit(ar_write_memo *memo);
 
+/* What a quantized file says of its own making: GGUF keys anyround.*, anyround.json in folders. Texts that
+ * are not known are empty. */
+typedef struct ar_passport {
+    char version[64], method[64];  /* of the program; of quantize */
+    char options[512];             /* "iters 200, batch 8": what decided the result */
+    char calibration[64];          /* a hash of the calibration ids */
+    bool is_measured;              /* what follows is known: evaluated against the float model */
+    char text[128], text_hash[64]; /* the text's name, and a hash of it */
+    double window, windows;        /* tokens of a window; how many there were, from the text's start */
+    double kl, top1, ppl, ref_ppl; /* as in ar_eval_result */
+} ar_passport;
+/* Of a model's file or folder; *found = false where it has none. Errors: IO, FORMAT, MEMORY. */
+ar_status ar_passport_read(ar_passport *p, bool *found, const char *path);
+
 /* Everything a writer may use. linear() gives the quantized weights of a block from OUT.part. */
 typedef struct ar_write_source {
     const ar_open_model *model;
@@ -300,8 +314,11 @@ typedef struct ar_write_source {
     bool (*scheme)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *ctx;
     const ar_method_options *options; /* of the method that was run; NULL = nothing is said of it */
-    ar_write_progress *progress;      /* NULL = nobody asks */
-    ar_write_memo *memo;              /* NULL = nothing is kept: verify computes all anew */
+    const ar_passport *passport;      /* what the files say of themselves; NULL = nothing */
+    /* Measures what was written at path for its passport; NULL = nothing is measured. */
+    ar_status (*measure)(void *ctx, ar_passport *p, const char *path);
+    ar_write_progress *progress; /* NULL = nobody asks */
+    ar_write_memo *memo;         /* NULL = nothing is kept: verify computes all anew */
 } ar_write_source;
 
 typedef struct ar_format {

@@ -7,7 +7,7 @@
 typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report;
     const char *like, *type_file;
-    const char *widths;
+    const char *widths, *eval;
     double bpw;
     uint64_t size;
     ar_option_list calib, tensor_types;
@@ -161,7 +161,7 @@ static ar_status make_plan(ar_quantize_request *r, const job_options *o) {
 
 /* An option that would change nothing is an error, not a surprise. */
 static ar_status check_float(const job_options *o, const ar_offers *offers, const char *type) {
-    const char *unused = o->has_method ? "--method" : ar__offers_given(offers);
+    const char *unused = o->eval ? "--eval" : o->has_method ? "--method" : ar__offers_given(offers);
     if (!unused && o->has_calib) unused = "--calib";
     if (!unused && o->allow_float) unused = "--allow-float";
     return unused ? ar__fail(AR_ERR_USAGE, "%s has no effect with --type %s", unused, type) : AR_OK;
@@ -253,6 +253,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
         return ar__fail(AR_ERR_USAGE, "--group: found 0, expected a positive number, or -1 for whole rows");
     r->out = o->out;
     r->report = o->report;
+    r->eval = o->eval;
     r->like = o->like;
     r->type_file = o->type_file;
     r->resume = o->resume;
@@ -308,6 +309,9 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
         {"--dry-run", AR_OPT_FLAG, &o->dry_run, NULL, "say what it would do and take, and stop there", 0, 0,
          NULL},
         {"--resume", AR_OPT_FLAG, &o->resume, NULL, "continue OUT.part", 0, 0, NULL},
+        {"--eval", AR_OPT_STRING, &o->eval, "FILE",
+         "measure what is written against MODEL on this text; it is kept in the file (see verify)", 0, 0,
+         NULL},
         {"--report", AR_OPT_STRING, &o->report, "FILE", "write an HTML report", 0, 0, NULL},
     };
     int32_t count = (int32_t)(sizeof rows / sizeof *rows);

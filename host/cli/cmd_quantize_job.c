@@ -2,6 +2,7 @@
  * written, read back and compared; --resume continues it. */
 #include "output.h"
 #include "part.h"
+#include "passport_measure.h"
 #include "quantize_job.h"
 #include "recheck.h"
 #include "workplace.h"
@@ -27,6 +28,7 @@ typedef struct job {
     ar__job_cost cost;
     ar_workplace place;
     ar_part part;
+    ar_passport passport;
     double start;
 } job;
 
@@ -76,18 +78,20 @@ static ar_status hash_model(uint64_t *hash, const char *path) {
     return status;
 }
 
+static uint64_t hash_ids(const job *j) {
+    return ar_hash64(0xcbf29ce484222325u, j->samples.ids,
+                     (size_t)j->samples.count * (size_t)j->samples.T * sizeof(int32_t));
+}
+
 static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     const ar_scheme *s = &j->r->plan.scheme;
     const ar_device_facts *f = ar_device_get_facts(j->device);
     const ar_plan *p = ar_device_get_plan(j->device);
     ar_memory_stats memory;
-    uint64_t input = 0, ids = 0xcbf29ce484222325u;
+    uint64_t input = 0;
     char formats[128] = "", value[160];
     const char *name = NULL;
     AR_TRY(hash_model(&input, j->model->path));
-    if (j->samples.ids)
-        ids =
-            ar_hash64(ids, j->samples.ids, (size_t)j->samples.count * (size_t)j->samples.T * sizeof(int32_t));
     ar_device_memory(j->device, &memory);
     for (int32_t i = 0; i < j->r->plan.format_count; i++) {
         strncat(formats, i ? "," : "", sizeof formats - strlen(formats) - 1);
@@ -113,7 +117,7 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);)
         ar__part_manifest_add(m, name, "%s", value);
     if (!needs_samples(j)) return AR_OK;
-    ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)ids);
+    ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)hash_ids(j));
     return AR_OK;
 }
 
@@ -227,8 +231,34 @@ done:
     return status;
 }
 
+static ar_status measure(void *ctx, ar_passport *p, const char *path) {
+    job *j = ctx;
+    ar_program_progress_end(&j->common);
+    return ar__passport_measure(p, path, j->model, j->device, j->r->eval, &j->program);
+}
+
+/* What the files say of themselves, but for figures. */
+static void make_passport(job *j) {
+    ar_passport *p = &j->passport;
+    const char *name = NULL;
+    char value[160];
+    p->is_measured = j->r->eval != NULL;
+    p->options[0] = '\0';
+    snprintf(p->version, sizeof p->version, "%s", ar_version());
+    snprintf(p->method, sizeof p->method, "%s", j->options.method->name);
+    for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);) {
+        size_t used = strlen(p->options);
+        snprintf(p->options + used, sizeof p->options - used, "%s%s %s", used ? ", " : "", name, value);
+    }
+    if (j->samples.ids)
+        snprintf(p->calibration, sizeof p->calibration, "%016llx", (unsigned long long)hash_ids(j));
+}
+
 static ar_write_source source_of(job *j) {
-    return (ar_write_source){.model = j->model,
+    make_passport(j);
+    return (ar_write_source){.passport = &j->passport,
+                             .measure = j->r->eval ? measure : NULL,
+                             .model = j->model,
                              .plan = &j->r->plan,
                              .linear = source_linear,
                              .scheme = choose,
@@ -278,11 +308,12 @@ done:
 /* The places of the run, all of them checked before any work. */
 static ar_status check_places(const job *j, const char *part_dir) {
     const ar_quantize_request *r = j->r;
-    ar_input inputs[3 + AR_OPTION_REPEATS] = {{j->model->path, "the model"}};
+    ar_input inputs[4 + AR_OPTION_REPEATS] = {{j->model->path, "the model"}};
     int32_t count = 1;
     for (int32_t i = 0; i < r->calib.count; i++)
         inputs[count++] = (ar_input){r->calib.text[i], "the calibration text"};
     AR_TRY(ar__output_check(&r->plan, j->out, j->model->path));
+    if (r->eval) inputs[count++] = (ar_input){r->eval, "the text to measure on"};
     if (r->like) inputs[count++] = (ar_input){r->like, "the file to be like"};
     if (r->type_file) inputs[count++] = (ar_input){r->type_file, "the types of tensors"};
     AR_TRY(ar__output_check_inputs(&r->plan, j->out, inputs, count));
@@ -431,6 +462,7 @@ static ar_status run_job(job *j) {
     AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
     AR_GO(ar__quantize_kept_float(r, j->model));
     AR_GO(check_places(j, part_dir));
+    if (r->eval) AR_GO(ar__passport_text(&j->passport, r->eval, j->model));
     if (!r->dry_run) AR_GO(ar__workplace_open(&j->place, part_dir));
     AR_GO(keep_budget(j, part_dir));
     AR_GO(ar_program_device(&j->device, &j->common, true));

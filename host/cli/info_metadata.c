@@ -3,6 +3,7 @@
 #include "info_metadata.h"
 #include "fmt_gguf.h"
 #include "fmt_safetensors.h"
+#include "passport.h"
 #include "tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -112,15 +113,26 @@ void ar_info_add_safetensors(cJSON *o, const ar_safetensors *st) {
         if (!ar_json_get(o, key)) ar_json_add_string(o, key, value);
 }
 
+/* A file of the folder under its name; nothing where there is none and it need not be. */
+static ar_status add_json(cJSON *o, const ar_open_model *m, const char *name, bool optional) {
+    char *path = NULL;
+    ar_json *root = NULL;
+    ar_status status;
+    AR_GO(ar_path_join(&path, m->path, name));
+    if (optional && !ar_path_exists(path)) goto done;
+    AR_GO(ar_json_open(&root, path, CONFIG_BYTES));
+    ar_json_put(o, name, root);
+done:
+    free(path);
+    return status;
+}
+
 static ar_status add_folder(cJSON *o, const ar_open_model *m) {
     char *path = NULL;
-    ar_json *config = NULL;
     ar_safetensors *st = NULL;
     ar_status status;
-    AR_GO(ar_path_join(&path, m->path, "config.json"));
-    AR_GO(ar_json_open(&config, path, CONFIG_BYTES));
-    ar_json_put(o, "config.json", config);
-    free(path);
+    AR_GO(add_json(o, m, "config.json", false));
+    AR_GO(add_json(o, m, AR__PASSPORT_FILE, true));
     AR_GO(ar_path_join(&path, m->path, "model.safetensors"));
     if (!ar_path_exists(path)) {
         free(path);

@@ -12,6 +12,7 @@ typedef struct ar_quantize_request {
     const char *model, *out;
     ar_option_list calib; /* files; none = sampled from the model */
     const char *report;   /* NULL = none */
+    const char *eval;     /* the text that the files are measured on; NULL = they are not */
     bool resume, allow_float, strict, dry_run;
     ar_output_plan plan;
     ar_tensor_types *types;       /* of the plan; NULL = none */

@@ -28,7 +28,7 @@ const char *const ar__hf_copied[] = {"generation_config.json",
 
 /* Is this the name of a file that we write into a folder? */
 static bool is_written_name(const char *name) {
-    static const char *const others[] = {"config.json", "quantization_config.json",
+    static const char *const others[] = {"config.json", "quantization_config.json", "anyround.json",
                                          "model.safetensors.index.json", "model.safetensors"};
     int shard, count, end = 0;
     for (size_t i = 0; ar__hf_copied[i]; i++)

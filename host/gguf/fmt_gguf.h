@@ -13,6 +13,7 @@
  *   fmt_gguf_writer.c   the format "gguf" of formats.def
  *   fmt_gguf_verify.c   what it wrote, read back
  *   fmt_gguf_fields.c   the key-values it writes
+ *   fmt_gguf_passport.c those that say how the file was made
  * Everything is little-endian. */
 #ifndef AR_FMT_GGUF_H
 #define AR_FMT_GGUF_H
@@ -271,7 +272,16 @@ ar_status ar__gguf_verify_tokenizer(const char *path, const ar_tokenizer *read, 
 /* general.* of the model, but for what says how the file is made: another GGUF file's as they are; licence,
  * languages and tags of a folder's card, name and licence of its config.json. */
 ar_status ar__gguf_put_general(ar__gguf_out *o, const ar_open_model *m);
-/* All key-values of the file at path, but what it says of its own calibration (quantize.imatrix.*). */
+/* ---- fmt_gguf_passport.c ---- */
+
+void ar__gguf_put_passport(ar__gguf_out *o, const ar_passport *p);
+/* Puts a passport's numbers into a written file that has their keys. Errors: IO, FORMAT. */
+ar_status ar__gguf_stamp(const char *path, const ar_passport *p);
+/* *found = false where the file has no such keys. Errors: IO, FORMAT. */
+ar_status ar__gguf_passport(ar_passport *p, bool *found, const char *path);
+
+/* All key-values of the file at path, but what it says of its own making (quantize.imatrix.*,
+ * anyround.*). */
 ar_status ar__gguf_copy_fields(ar__gguf_out *o, const char *path);
 /* The file's text general.NAME, malloc'ed; NULL where there is none. Errors: IO, FORMAT, MEMORY. */
 ar_status ar__gguf_general(char **text, const char *path, const char *name);

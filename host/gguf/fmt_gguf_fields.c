@@ -262,7 +262,11 @@ ar_status ar__gguf_accepts(const ar_open_model *m) {
 ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32_t file_type) {
     const ar__gguf_arch *arch = ar__gguf_arch_of(src->model->config.family);
     const char *like = ar__tensor_types_file(src->plan->types);
-    if (like) return ar__gguf_copy_fields(o, like);
+    if (like) {
+        AR_TRY(ar__gguf_copy_fields(o, like));
+        if (src->passport) ar__gguf_put_passport(o, src->passport);
+        return o->status;
+    }
     field_text(o, "general.architecture", arch->name);
     field_text(o, "general.type", "model");
     field_u32(o, "general.alignment", AR__GGUF_ALIGNMENT);
@@ -271,5 +275,7 @@ ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32
     AR_TRY(ar__gguf_put_general(o, src->model));
     put_config(o, arch, &src->model->config);
     if (src->model->config.pad >= 0) field_u32(o, "tokenizer.ggml.padding_token_id", src->model->config.pad);
-    return put_tokenizer(o, src->model);
+    AR_TRY(put_tokenizer(o, src->model));
+    if (src->passport) ar__gguf_put_passport(o, src->passport);
+    return o->status;
 }

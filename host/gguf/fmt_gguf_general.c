@@ -38,10 +38,13 @@ static const uint8_t *value_range(const uint8_t **from, const ar__gguf_value *v)
     return end;
 }
 
-/* What its quantizer was calibrated with is not what ours is. */
+static bool begins(const ar__gguf_value *v, const char *start) {
+    return v->key_bytes >= strlen(start) && memcmp(v->key, start, strlen(start)) == 0;
+}
+
+/* What it says of its own making is not what ours is. */
 static bool is_kept_by_like(const ar__gguf_value *v) {
-    static const char start[] = "quantize.imatrix.";
-    return v->key_bytes < sizeof start - 1 || memcmp(v->key, start, sizeof start - 1) != 0;
+    return !begins(v, "quantize.imatrix.") && !begins(v, "anyround.");
 }
 
 static bool is_kept_general(const ar__gguf_value *v) { return is_general(v) && !is_own(v); }

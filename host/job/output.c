@@ -1,8 +1,10 @@
 /* Outputs of a run; see output.h. */
 #include "output.h"
 #include "ar_error.h"
+#include "fmt_gguf.h"
 #include "formats.h"
 #include "hf_folder.h"
+#include "passport.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -238,6 +240,15 @@ static double work_of(const ar_output_size *s) {
     return 2.0 * (double)s->values + AR_ROUNDING_WORK * (double)s->rounded;
 }
 
+/* What the file at path says of itself, once it can be measured. */
+static ar_status stamp(const char *path, const ar_write_source *src, const ar_format *f) {
+    if (!src->passport) return AR_OK;
+    ar_passport passport = *src->passport;
+    if (src->measure) AR_TRY(src->measure(src->ctx, &passport, path));
+    if (f->is_folder) return ar__passport_write(path, &passport);
+    return src->measure ? ar__gguf_stamp(path, &passport) : AR_OK;
+}
+
 /* Writes format i and compares it; its part of the work is done then, however much of it was told. */
 static ar_status write_format(const char *staging, const ar_write_source *src, int32_t i,
                               ar_write_progress *progress) {
@@ -259,6 +270,7 @@ static ar_status write_format(const char *staging, const ar_write_source *src, i
     AR_GO(ar_path_join(&path, staging, f->name));
     AR_GO(f->write(path, &source));
     AR_GO(f->verify(path, &source));
+    AR_GO(stamp(path, src, f));
     progress->done = end;
     AR_GO(ar__source_advance(&source, 0));
 done:

@@ -1,0 +1,110 @@
+/* The passport of a GGUF file: keys anyround.*, numbers as F32. Those of an evaluation are known once the
+ * file can be read, so they are put in afterwards, at their places. */
+#include "fmt_gguf.h"
+#include "passport.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KEY 64
+
+static void name_key(char key[KEY], const ar__passport_row *row) {
+    snprintf(key, KEY, "anyround.%s%s", row->is_figure ? "measured." : "", row->name);
+}
+
+static uint32_t bits_of(double number) {
+    float value = (float)number;
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+void ar__gguf_put_passport(ar__gguf_out *o, const ar_passport *p) {
+    int32_t count;
+    const ar__passport_row *rows = ar__passport_rows(&count);
+    char key[KEY];
+    for (int32_t i = 0; i < count; i++) {
+        if (rows[i].is_figure && !p->is_measured) continue;
+        name_key(key, &rows[i]);
+        ar__gguf_put_string(o, key, strlen(key));
+        ar__gguf_put_int(o, rows[i].is_text ? AR__GGUF_STRING : AR__GGUF_F32, 4);
+        if (rows[i].is_text) {
+            const char *text = ar__passport_word(p, &rows[i]);
+            ar__gguf_put_string(o, text, strlen(text));
+        } else {
+            ar__gguf_put_int(o, bits_of(ar__passport_number(p, &rows[i])), 4);
+        }
+        o->field_count++;
+    }
+}
+
+ar_status ar__gguf_passport(ar_passport *p, bool *found, const char *path) {
+    int32_t count;
+    const ar__passport_row *rows = ar__passport_rows(&count);
+    ar_file file = {0};
+    ar__gguf g = {0};
+    char key[KEY];
+    ar_status status;
+    *p = (ar_passport){0};
+    *found = false;
+    AR_TRY(ar_file_open(&file, path));
+    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
+    for (int32_t i = 0; i < count; i++) {
+        const char *text = NULL;
+        size_t bytes = 0;
+        float number = 0.0f;
+        name_key(key, &rows[i]);
+        if (!ar__gguf_find(&g, key)) continue;
+        if (rows[i].is_text)
+            AR_GO(ar__gguf_text(&text, &bytes, &g, key));
+        else
+            AR_GO(ar__gguf_real(&number, &g, key, 0.0f, 0.0, 1e30));
+        ar__passport_take(p, &rows[i], text, bytes, (double)number);
+        *found = true;
+    }
+done:
+    ar__gguf_deinit(&g);
+    ar_file_close(&file);
+    return status;
+}
+
+/* Where the numbers stand in the file: offsets (rows), 0 = not there. */
+static ar_status find_numbers(uint64_t *offsets, const ar__passport_row *rows, int32_t count,
+                              const char *path) {
+    ar_file file = {0};
+    ar__gguf g = {0};
+    char key[KEY];
+    ar_status status;
+    AR_TRY(ar_file_open(&file, path));
+    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
+    for (int32_t i = 0; i < count; i++) {
+        name_key(key, &rows[i]);
+        const ar__gguf_value *v = ar__gguf_find(&g, key);
+        offsets[i] = v && v->kind == AR__GGUF_F32 ? (uint64_t)(v->data - file.data) : 0;
+    }
+done:
+    ar__gguf_deinit(&g);
+    ar_file_close(&file);
+    return status;
+}
+
+ar_status ar__gguf_stamp(const char *path, const ar_passport *p) {
+    int32_t count;
+    const ar__passport_row *rows = ar__passport_rows(&count);
+    uint64_t offsets[32] = {0};
+    AR_TRY(find_numbers(offsets, rows, count, path));
+    int fd = open(path, O_WRONLY | O_CLOEXEC), code = 0;
+    if (fd < 0) return ar__fail(AR_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    for (int32_t i = 0; i < count && code == 0; i++) {
+        uint8_t bytes[4];
+        if (!offsets[i]) continue;
+        ar__gguf_store(bytes, bits_of(ar__passport_number(p, &rows[i])), 4);
+        if (pwrite(fd, bytes, sizeof bytes, (off_t)offsets[i]) != (ssize_t)sizeof bytes)
+            code = errno ? errno : EIO;
+    }
+    if (code == 0 && fsync(fd) != 0) code = errno;
+    if (close(fd) != 0 && code == 0) code = errno;
+    return code == 0 ? AR_OK : ar__fail(AR_ERR_IO, "%s: cannot write: %s", path, strerror(code));
+}
