@@ -14,7 +14,9 @@ typedef struct ar_file {
     char *path;
 } ar_file; /* read-only mapping */
 /* Errors: IO (missing, unreadable, not a regular file), FORMAT (a Git LFS pointer stands there instead). A
- * zero-byte file is legal: data is then not NULL. */
+ * zero-byte file is legal: data is then not NULL. Where another process makes the file shorter while it is
+ * mapped, whoever reads what is gone gets SIGBUS, as with any mapping; so it is where its disk fails. The
+ * library catches no signals: a program that wants more than to be ended must (host/cli/ends.c does). */
 ar_status ar_file_open(ar_file *f, const char *path);
 void ar_file_close(ar_file *f);
 /* Reads a small text file whole, NUL-terminated, at most max_bytes (FORMAT beyond, and for a Git LFS
@@ -41,6 +43,29 @@ ar_status ar_dir_remove(const char *path);                           /* recursiv
 /* 64-bit FNV-1a, for manifests; CRC-32 (zlib's) for checks against published figures. */
 uint64_t ar_hash64(uint64_t seed, const void *data, size_t bytes);
 uint32_t ar_crc32(uint32_t crc, const void *data, size_t bytes);
+
+/* ---- snapshot.c ---- */
+
+/* The files that something is made from, as they were before they were read: device, inode, size and time of
+ * the last change. What was made of files that changed meanwhile is made of nothing that ever was. All zero =
+ * no files. */
+typedef struct ar_snapshot {
+    struct ar__seen *files;
+    int32_t count, capacity;
+} ar_snapshot;
+/* Before path is opened: a file, or of a folder the files that a model has there (weights, *.json, templates,
+ * tokenizers, the model card). What does not exist is left to who opens it. Errors: IO (a folder that cannot
+ * be listed), MEMORY. */
+ar_status ar_snapshot_add(ar_snapshot *s, const char *path);
+/* Whether they all are what they were, and a folder has no further ones; s may be NULL. Errors: IO names the
+ * first that is not and what became of it; MEMORY. */
+ar_status ar_snapshot_check(const ar_snapshot *s);
+/* How something ended that read them: IO of ar_snapshot_check where a file changed, for then status,
+ * whichever it is but INTERRUPTED, follows from that; else status, with its error's text. */
+ar_status ar_snapshot_end(ar_status status, const ar_snapshot *s);
+/* Path of file i, folders not counted, in the order of adding and below a folder of names; NULL = no more. */
+const char *ar_snapshot_file(const ar_snapshot *s, int32_t i);
+void ar_snapshot_deinit(ar_snapshot *s);
 
 /* ---- notes.c ---- */
 

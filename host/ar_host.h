@@ -151,6 +151,7 @@ typedef struct ar_open_model {
     ar_notes notes;       /* for the user */
     bool lacks_tokenizer; /* it has one in a form that is not read here */
     char *path;
+    ar_snapshot files; /* what it was opened from, as it was before */
     /* The chat template, malloc'ed, or NULL where there is none; NULL = as a folder keeps it. */
     ar_status (*read_template)(char **text, const char *path);
     /* Its name or licence as its file keeps them, likewise; NULL = it is a folder. */
@@ -319,6 +320,7 @@ typedef struct ar_write_source {
     ar_status (*measure)(void *ctx, ar_passport *p, const char *path);
     ar_write_progress *progress; /* NULL = nobody asks */
     ar_write_memo *memo;         /* NULL = nothing is kept: verify computes all anew */
+    const ar_snapshot *texts;    /* what else the linears were made from; NULL = nothing */
 } ar_write_source;
 
 typedef struct ar_format {
@@ -424,10 +426,11 @@ typedef struct ar_eval_desc {
     ar_protocol protocol;
     int32_t window; /* tokens; 0 = 512, capped by the context */
     int32_t skip_windows,
-        max_windows;         /* windows or documents left out at the start; counted after that (0 = all) */
-    int32_t batch;           /* 0 = 8, fewer where those were more than 16384 tokens */
-    const char *save_logits; /* AR_PROTOCOL_LLAMACPP: also writes the logits of every counted position here,
-                                in llama-perplexity's format (docs/formats.md); NULL = nowhere */
+        max_windows;          /* windows or documents left out at the start; counted after that (0 = all) */
+    int32_t batch;            /* 0 = 8, fewer where those were more than 16384 tokens */
+    const char *save_logits;  /* AR_PROTOCOL_LLAMACPP: also writes the logits of every counted position here,
+                                 in llama-perplexity's format (docs/formats.md); NULL = nowhere */
+    const ar_snapshot *texts; /* of the file that the text is from; NULL = of none */
 } ar_eval_desc;
 #define AR_EVAL_FIRST 8 /* positions at a window's start that are also reported apart */
 typedef struct ar_eval_result {

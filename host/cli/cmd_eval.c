@@ -99,14 +99,17 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     ar_open_model *m = NULL, *ref = NULL;
     ar_device *device = NULL;
     ar_file text = {0};
+    ar_snapshot texts = {0};
     ar_observer observer;
     ar_eval_result r;
     ar_eval_desc desc = {.window = (int32_t)o->window,
                          .skip_windows = (int32_t)o->skip_windows,
                          .max_windows = (int32_t)o->max_windows,
                          .batch = (int32_t)o->batch,
-                         .save_logits = o->save_logits};
+                         .save_logits = o->save_logits,
+                         .texts = &texts};
     AR_GO(parse_protocol(&desc.protocol, o->protocol));
+    AR_GO(ar_snapshot_add(&texts, o->text));
     AR_GO(ar_file_open(&text, o->text));
     AR_GO(check_places(path, o));
     AR_GO(ar_program_model(&m, path, common));
@@ -123,6 +126,7 @@ done:
     ar_model_close(ref);
     ar_model_close(m);
     ar_file_close(&text);
+    ar_snapshot_deinit(&texts);
     return status;
 }
 

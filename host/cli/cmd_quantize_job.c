@@ -7,7 +7,6 @@
 #include "recheck.h"
 #include "workplace.h"
 #include <cjson/cJSON.h>
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +22,7 @@ typedef struct job {
     ar_device *device;
     ar_method_options options; /* the method's, settled for the samples there are */
     ar_samples samples;
+    ar_snapshot texts;             /* what the samples are from */
     ar_observer program, observer; /* the second tells the first, with the time left */
     ar__job_clock clock;
     ar__job_cost cost;
@@ -54,28 +54,16 @@ static ar_status hash_file(uint64_t *hash, const char *path) {
     return status;
 }
 
-static int not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
-
-/* Every regular file of the model, in name order. */
-static ar_status hash_model(uint64_t *hash, const char *path) {
+/* The files that the model was opened from, with their names where it is a folder. */
+static ar_status hash_model(uint64_t *hash, const ar_open_model *m) {
+    const char *path;
     *hash = 0xcbf29ce484222325u;
-    if (!ar_path_is_dir(path)) return hash_file(hash, path);
-    struct dirent **list = NULL;
-    int n = scandir(path, &list, not_hidden, alphasort);
-    if (n < 0) return ar__fail(AR_ERR_IO, "%s: cannot list the folder", path);
-    ar_status status = AR_OK;
-    for (int i = 0; i < n; i++) {
-        char *file = NULL;
-        if (status == AR_OK) status = ar_path_join(&file, path, list[i]->d_name);
-        if (status == AR_OK && !ar_path_is_dir(file)) {
-            *hash = ar_hash64(*hash, list[i]->d_name, strlen(list[i]->d_name));
-            status = hash_file(hash, file);
-        }
-        free(file);
-        free(list[i]);
+    for (int32_t i = 0; (path = ar_snapshot_file(&m->files, i)); i++) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        if (ar_path_is_dir(m->path)) *hash = ar_hash64(*hash, name, strlen(name));
+        AR_TRY(hash_file(hash, path));
     }
-    free(list);
-    return status;
+    return ar_snapshot_check(&m->files);
 }
 
 static uint64_t hash_ids(const job *j) {
@@ -91,7 +79,7 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     uint64_t input = 0;
     char formats[128] = "", value[160];
     const char *name = NULL;
-    AR_TRY(hash_model(&input, j->model->path));
+    AR_TRY(hash_model(&input, j->model));
     ar_device_memory(j->device, &memory);
     for (int32_t i = 0; i < j->r->plan.format_count; i++) {
         strncat(formats, i ? "," : "", sizeof formats - strlen(formats) - 1);
@@ -126,6 +114,7 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
 static ar_status sink_block(void *ctx, const ar_block *block, ar_qlinear *const *linears,
                             const ar_block_report *r) {
     job *j = ctx;
+    AR_TRY(ar_snapshot_check(&j->model->files)); /* a state holds no block of anything but what it names */
     AR_TRY(ar__part_write(&j->part, block, linears, r));
     if (j->common.quiet || (r->step_count == 0 && !(r->loss_first > 0.0))) return AR_OK;
     char memory[16];
@@ -254,6 +243,11 @@ static void make_passport(job *j) {
         snprintf(p->calibration, sizeof p->calibration, "%016llx", (unsigned long long)hash_ids(j));
 }
 
+/* The end of some work, or IO where what it was made from changed meanwhile. */
+static ar_status end_of(const job *j, ar_status status) {
+    return ar_snapshot_end(ar_snapshot_end(status, &j->model->files), &j->texts);
+}
+
 static ar_write_source source_of(job *j) {
     make_passport(j);
     return (ar_write_source){.passport = &j->passport,
@@ -263,7 +257,8 @@ static ar_write_source source_of(job *j) {
                              .linear = source_linear,
                              .scheme = choose,
                              .ctx = j,
-                             .options = &j->options};
+                             .options = &j->options,
+                             .texts = &j->texts};
 }
 
 /* Nothing of the state is worth to be continued. */
@@ -282,7 +277,7 @@ static ar_status write_outputs(job *j) {
     ar_status status = AR_OK;
     ar_memory_stats memory;
     char high[16], *staging = NULL;
-    status = ar__recheck_rows(&src);
+    status = end_of(j, ar__recheck_rows(&src));
     if (status == AR_ERR_CHECK) drop_state(j, status);
     AR_GO(status);
     AR_GO(ar_path_join(&staging, j->part.dir, "out"));
@@ -349,6 +344,7 @@ static ar_status make_samples(job *j) {
     int32_t count = wished.count, T = wished.T;
     const ar_option_list *files = &j->r->calib;
     if (!j->common.quiet) tell_calibration(files, count, T);
+    for (int32_t i = 0; i < files->count; i++) AR_TRY(ar_snapshot_add(&j->texts, files->text[i]));
     ar_status status = ar_calib_make(&j->samples, j->model, j->device, files->text, files->count, count, T,
                                      (uint64_t)j->common.seed, &j->observer);
     ar_program_progress_end(&j->common);
@@ -473,7 +469,7 @@ static ar_status run_job(job *j) {
     AR_GO(make_manifest(j, &manifest));
     AR_GO(ar__part_open(&j->part, part_dir, &manifest, r->resume, &j->observer));
     ar_program_afterword("finished blocks are kept in %s; continue with --resume", part_dir);
-    status = run_method(j, part_dir);
+    status = end_of(j, run_method(j, part_dir));
     ar_program_progress_end(&j->common);
     bool is_hopeless =
         status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
@@ -494,6 +490,7 @@ ar_status ar_quantize_run(const ar_quantize_request *request) {
     ar__part_close(&j.part);
     ar__workplace_close(&j.place);
     ar_samples_deinit(&j.samples);
+    ar_snapshot_deinit(&j.texts);
     ar__job_cost_deinit(&j.cost);
     ar_device_close(j.device);
     ar_model_close(j.model);

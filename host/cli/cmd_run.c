@@ -126,7 +126,7 @@ static ar_status run_text(const ar_open_model *m, ar_device *device, const ar_ru
     AR_GO(ar_generation_init(&gen, m, device, o, common, context));
     memcpy(gen.ids, ids, (size_t)count * sizeof *ids);
     gen.count = count;
-    AR_GO(ar_generation_run(&gen, o->count, 0));
+    AR_GO(ar_snapshot_end(ar_generation_run(&gen, o->count, 0), &m->files));
     AR_GO(ar_device_pulse(device)); /* still */
     AR_GO(print_result(&gen, o, common));
     if (ar_program_interrupted())
@@ -195,7 +195,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     if (!m->tokenizer)
         AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path));
     AR_GO(ar_program_device(&device, &common, true));
-    AR_GO(o.chat ? ar_run_chat(m, device, &o, &common) : run_text(m, device, &o, &common));
+    status = o.chat ? ar_run_chat(m, device, &o, &common) : run_text(m, device, &o, &common);
+    AR_GO(ar_snapshot_end(status, &m->files));
 done:
     ar_device_close(device);
     ar_model_close(m);

@@ -1,67 +1,12 @@
-/* What all commands share: opening the device, progress, signals, exit codes. */
+/* What all commands share: the reader of stdout, opening models and the device, what a run tells. */
 #include "program.h"
 #include "output.h"
 #include "place.h"
 #include <errno.h>
-#include <math.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
-
-/* Atomic: a signal may reach any thread, and OpenCL's and Vulkan's drivers have threads. */
-static atomic_bool interrupted;
-
-static void on_signal(int number) {
-    interrupted = true;
-    signal(number, SIG_DFL); /* a second one ends the program at once */
-}
-
-void ar_program_catch_signals(void) {
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write */
-}
-
-void ar_program_release_signals(void) {
-    interrupted = false;
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-}
-
-bool ar_program_interrupted(void) { return interrupted; }
-
-static char afterword[4300]; /* as long as any path and what is said of it */
-
-void ar_program_afterword(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(afterword, sizeof afterword, format, args);
-    va_end(args);
-}
-
-void ar_program_print_failure(ar_status status) {
-    fprintf(stderr, "anyround: %s: %s\n", ar_status_text(status), ar_error());
-    if (afterword[0]) fprintf(stderr, "%s\n", afterword);
-}
-
-int ar_program_exit_code(ar_status status) {
-    switch (status) {
-    case AR_OK: return 0;
-    case AR_ERR_USAGE: return 2;
-    case AR_ERR_FORMAT:
-    case AR_ERR_UNSUPPORTED: return 3;
-    case AR_ERR_NO_DEVICE: return 4;
-    case AR_ERR_CHECK: return 5;
-    case AR_ERR_INTERRUPTED: return 130;
-    default: return 1;
-    }
-}
 
 /* ---- the reader of stdout ---- */
 
@@ -161,7 +106,7 @@ void ar_program_results_beside(const char *file) {
 
 static bool poll_interrupt(void *ctx) {
     (void)ctx;
-    return interrupted;
+    return ar_program_interrupted();
 }
 
 static void print_warning(void *ctx, const char *line) {

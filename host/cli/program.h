@@ -72,6 +72,8 @@ void ar_program_observer(ar_observer *observer, const ar_common *common);
 void ar_program_progress(ar_observer *observer, const ar_common *common);
 /* Ends a half-drawn progress bar's line. */
 void ar_program_progress_end(const ar_common *common);
+/* Whether there is one; a signal's handler may ask. */
+bool ar_program_bar_stands(void);
 /* "42 s", "7 min", "1 h 05 min", "3 d 4 h" into a buffer of at least 24 bytes; returns it. */
 const char *ar_program_time(char *out, size_t out_bytes, double seconds);
 /* true after Ctrl-C (SIGINT or SIGTERM). */
@@ -82,6 +84,8 @@ ar_status ar_program_json(const ar_json *root, bool indented);
  * then ar_program_reader_gone says so: the program has been told enough, and ends quietly with exit 0. */
 ar_status ar_program_flush(void);
 bool ar_program_reader_gone(void);
+/* Ctrl-C, writes that fail, and a mapped file that shrinks while it is read: that ends the program as an
+ * error of reading does, with one line that names the file, and exit 1. */
 void ar_program_catch_signals(void);
 /* Ctrl-C ends the program again, and one that was caught is forgotten. */
 void ar_program_release_signals(void);

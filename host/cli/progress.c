@@ -1,6 +1,7 @@
 /* Progress on stderr: a bar over the whole job, or a line of JSON for every event. */
 #include "program.h"
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -138,10 +139,15 @@ static int width_left(void) {
     return !is_known ? (int)sizeof(line) : size.ws_col > 0 ? size.ws_col - 1 : 79;
 }
 
+static volatile sig_atomic_t bar_stands; /* in the cursor's line */
+
+bool ar_program_bar_stands(void) { return bar_stands; }
+
 static void print_bar(void *ctx, const ar_progress_event *e) {
     (void)ctx;
     line l = {.used = 0};
     describe(&l, e);
+    bar_stands = true;
     fprintf(stderr, "\r\033[K%.*s", width_left(), l.text);
     fflush(stderr);
 }
@@ -161,4 +167,5 @@ void ar_program_progress(ar_observer *o, const ar_common *common) {
 
 void ar_program_progress_end(const ar_common *common) {
     if (strcmp(progress_kind(common), "bar") == 0) fprintf(stderr, "\r\033[K");
+    bar_stands = false;
 }

@@ -1,6 +1,6 @@
 /* Files: read-only mappings, files that appear only when complete, hashes.
- * A mapped file that another process truncates while it is read raises SIGBUS, as with any mmap: not handled
- * here. */
+ * A mapped file that another process truncates while it is read raises SIGBUS, as with any mmap: that is the
+ * program's to catch (host/cli/ends.c). */
 #include "ar_host.h"
 #include "ar_error.h"
 #include "place.h"

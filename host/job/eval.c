@@ -394,6 +394,13 @@ static void cut_into_parts(evaluation *e, int32_t batch) {
     e->progress.count = (int32_t)(((int64_t)count + e->part - 1) / e->part) * blocks;
 }
 
+/* The end of an evaluation, or IO where what it read changed meanwhile. */
+static ar_status end_of(ar_status status, const evaluation *e, const ar_eval_desc *desc) {
+    status = ar_snapshot_end(status, &e->m->files);
+    status = ar_snapshot_end(status, e->ref ? &e->ref->files : NULL);
+    return ar_snapshot_end(status, desc->texts);
+}
+
 ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
                        const char *text, size_t bytes, const ar_eval_desc *desc,
                        const ar_observer *observer) {
@@ -415,10 +422,12 @@ ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_
     for (int32_t first = 0, count = e.task.samples.count; first < count; first += e.part)
         AR_GO(run_part(&e, first, count - first < e.part ? count - first : e.part));
     AR_GO(ar_device_pulse(device)); /* still */
+    AR_GO(end_of(status, &e, desc));
     if (e.saves) AR_GO(ar__logits_file_commit(&e.save));
     ar__figures_result(r, &e.figures);
     r->windows = e.task.samples.count;
 done:
+    if (status != AR_OK) status = end_of(status, &e, desc);
     ar__logits_file_abort(&e.save);
     ar__figures_deinit(&e.figures);
     task_deinit(&e.task);

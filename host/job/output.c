@@ -312,6 +312,7 @@ ar_status ar__output_write(const char *out, const char *staging, const ar_write_
     AR_TRY(ar_dir_remove(staging));
     AR_TRY(ar_dir_create(staging));
     ar_status status = write_staged(staging, src, observer);
+    status = ar_snapshot_end(ar_snapshot_end(status, &src->model->files), src->texts);
     if (status == AR_OK) status = place_all(out, staging, src);
     if (status == AR_OK) return ar_dir_remove(staging);
     char reason[512];

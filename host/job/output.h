@@ -37,7 +37,8 @@ ar_status ar__output_size(ar_output_size *size, const ar_write_source *src, int3
 /* Writes every format of src->plan below the folder `staging` (on the file system of `out`; what is there is
  * removed), reads all of them back, and moves them to their places when all are right. On failure nothing
  * stands at these places that was not there before, and `staging` is gone. Errors: CHECK; INTERRUPTED;
- * those of the formats; UNSUPPORTED names an extra tensor that a format cannot hold. */
+ * those of the formats; UNSUPPORTED names an extra tensor that a format cannot hold; IO names a file of the
+ * model or of src->texts that changed since it was opened. */
 ar_status ar__output_write(const char *out, const char *staging, const ar_write_source *src,
                            const ar_observer *observer);
 #endif

@@ -151,6 +151,7 @@ ar_status ar_model_open(ar_open_model **m, const char *path) {
     ar_open_model *made = ar__alloc(1, sizeof *made);
     if (!made) return AR_ERR_MEMORY;
     ar_status status = ar_path_join(&made->path, "", path);
+    if (status == AR_OK) status = ar_snapshot_add(&made->files, path);
     if (status == AR_OK) status = open_path(made);
     if (status == AR_OK) status = ar__notes_move(&made->notes, &made->weights.notes);
     if (status == AR_OK) status = ar_family_bind(made);
@@ -167,6 +168,7 @@ void ar_model_close(ar_open_model *m) {
     ar_tokenizer_close(m->tokenizer);
     ar_weights_close(&m->weights);
     ar_notes_deinit(&m->notes);
+    ar_snapshot_deinit(&m->files);
     free(m->path);
     free(m);
 }

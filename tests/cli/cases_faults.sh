@@ -64,3 +64,81 @@ case_believed() { # a device that takes every dispatch and computes nothing, or 
     run 2 selftest --device cuda; ! grep -q null err || die 'null is offered'
     nothing_left o.gguf o.gguf.part
 }
+
+# meanwhile N CHANGE ARGUMENT...: the run stops before dispatch N, CHANGE happens, and it goes on; exit 1.
+meanwhile() {
+    local at=$1 change=$2 id found
+    shift 2
+    AR_FAULT=stop@$at "$program" "$@" >out 2>err &
+    id=$!
+    until grep -q '^State:[[:space:]]*T' /proc/$id/status 2>/dev/null; do
+        kill -0 $id 2>/dev/null || { cat err >&2; die "ended before dispatch $at: anyround $*"; }
+        sleep 0.02
+    done
+    eval "$change"
+    kill -CONT $id
+    wait $id
+    found=$?
+    [ $found = 1 ] || { cat err >&2; die "exit $found, expected 1: anyround $* ($change)"; }
+    [ "$(grep -c '^anyround: ' err)" = 1 ] || { cat err >&2; die "expected one error line: anyround $*"; }
+    [ ! -s out ] || { cat out >&2; die "a result of what had changed: $change"; }
+}
+# What a run with warm caches dispatches.
+dispatches() {
+    AR_FAULT_COUNT=$dir/count run 0 "$@"
+    cut -d ' ' -f 1 count
+}
+
+case_changes() { # files that change while they are read: nothing of it gets a name, or is resumed
+    faulty
+    again() { rm -rf m && cp -r "$model" m && cp "$text" t.txt; }
+    # spoil FILE: a few weights become others
+    spoil() { dd if="$text" of="$1" bs=1 seek=3000000 count=64 conv=notrunc status=none; }
+    again
+    tuned=(quantize m -o o.gguf "${tiny[@]}" --calib t.txt -q)
+    run 0 "${tuned[@]}"
+    n=$(dispatches "${tuned[@]}")
+    mv o.gguf whole.gguf
+    late=$((n * 5 / 6)) # two of three blocks are finished
+    # resumed WORD: with the changed file it is refused, with the old one nothing of the change is left
+    resumed() {
+        says "$1"; says 'continue with --resume'
+        nothing_left o.gguf
+        [ -f o.gguf.part/block-00001.safetensors ] || die 'no finished blocks'
+        "$program" "${tuned[@]}" --resume >out 2>err && die "resumed in spite of $1"
+        says 'cannot resume, model\|m/model.safetensors: '
+        again
+        run 0 "${tuned[@]}" --resume
+        cmp o.gguf whole.gguf || die "another file after $1"
+        rm o.gguf
+    }
+    meanwhile $late 'spoil m/model.safetensors' "${tuned[@]}"; resumed 'm/model.safetensors: was written to'
+    meanwhile $late 'cp m/model.safetensors new; spoil new; mv new m/model.safetensors' "${tuned[@]}"
+    resumed 'm/model.safetensors: was replaced'
+    meanwhile $late 'echo >>m/config.json' "${tuned[@]}"; resumed 'm/config.json: grew'
+    meanwhile $late 'echo {} >m/added_tokens.json' "${tuned[@]}"; resumed 'm/added_tokens.json: appeared'
+    meanwhile $late 'truncate -s 100000 m/model.safetensors' "${tuned[@]}"
+    resumed 'm/model.safetensors: .*shrank'
+    meanwhile $late 'echo more >>t.txt' "${tuned[@]}"; says 't.txt: grew'
+    nothing_left o.gguf; rm -r o.gguf.part; again
+    meanwhile 2 'spoil m/model.safetensors' quantize m -o o.gguf --method rtn -q
+    says 'm/model.safetensors: was written to'
+    nothing_left o.gguf; again
+    # what is no part of a model may change, such as what this run tells
+    "$program" quantize m -o o.gguf --method rtn 2>m/log >m/out || die 'its own log stopped a run'
+    evaluate=(eval m --ref "$model" --text t.txt --window 32 --max-windows 2 -q)
+    for change in 'touch m/config.json' 'echo >>t.txt' 'spoil m/model.safetensors' \
+        'mv m/model.safetensors new' 'truncate -s 5000 m/model.safetensors'; do
+        again
+        meanwhile 1 "$change" "${evaluate[@]}"
+        says 'm/model.safetensors: \|m/config.json: \|t.txt: '
+    done
+    again
+    meanwhile 1 'touch m/model.safetensors' eval m --text t.txt --window 32 --max-windows 2 -q \
+        --protocol llamacpp --save-logits l
+    nothing_left l
+    for change in 'touch m/model.safetensors' 'truncate -s 5000 m/model.safetensors'; do
+        again
+        meanwhile 1 "$change" run m -p a -n 2 --json -q; says 'm/model.safetensors: '
+    done
+}

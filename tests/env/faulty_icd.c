@@ -3,12 +3,14 @@
  *   nothing          every dispatch succeeds without effect
  *   nothing:KERNEL   those of this kernel do
  *   nothing@N        those from the N-th on do
+ *   stop@N           the process stops (SIGSTOP) before the N-th, so that something can happen meanwhile
  *   lost@N           the N-th dispatch, and what follows, fails with CL_OUT_OF_RESOURCES
  *   memory@N         the N-th buffer is refused
  * AR_FAULT_COUNT names a file for "DISPATCHES BUFFERS", written at the end. */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl_icd.h>
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,7 @@ static cl_int CL_API_CALL enqueue(cl_command_queue queue, cl_kernel kernel, cl_u
                                   cl_uint wait_count, const cl_event *wait, cl_event *event) {
     long lost = number_of("lost");
     dispatches++;
+    if (dispatches == number_of("stop")) raise(SIGSTOP);
     if (lost && dispatches >= lost) return CL_OUT_OF_RESOURCES;
     if (!is_without_effect(kernel))
         return original.clEnqueueNDRangeKernel(queue, kernel, dims, offset, global, local, wait_count, wait,
