@@ -211,6 +211,8 @@ typedef struct ar_progress_event {
     double loss_first, loss_best, loss_last, tokens_per_s, seconds;
     uint64_t device_bytes;
     double job_share, job_seconds_left; /* of the whole job, as far as it is known; 0 and 0 = it is not */
+    int32_t window, window_count;       /* "tune": the walk's; blocks from `block` on that it tunes: */
+    int32_t tuned_count;
 } ar_progress_event;
 typedef struct ar_observer {
     void (*progress)(void *ctx, const ar_progress_event *event);
@@ -285,6 +287,30 @@ struct ar_stored {
 };
 void ar_stored_deinit(ar_stored *s);
 
+/* ---- windows of blocks (quant/engine/windows.c) ---- */
+
+/* How many blocks are tuned together, by how many the window moves on, and how many float blocks behind it
+ * its loss looks through (arXiv 2411.03934); 1, 1, 0 = block by block. */
+typedef struct ar_window {
+    int32_t blocks, stride, ahead; /* 1 <= stride <= blocks, 0 <= ahead */
+} ar_window;
+/* One window. What it tunes and does not deliver a later one goes on with. */
+typedef struct ar_window_span {
+    int32_t first, count; /* tuned: these blocks */
+    int32_t ahead;        /* frozen, behind them */
+    int32_t done;         /* delivered, of count; 0 = the next one begins here too */
+    bool is_tuned;        /* else the one block is rounded to nearest */
+} ar_window_span;
+/* Window `index` (w with 0 blocks = 1, 1, 0) of a model of `blocks` blocks, of which the first `limit` are
+ * tuned (0 = all); no window reaches past those, nor looks past the last block. Where they overlap, windows
+ * of stride, 2 stride, ... blocks come before the first whole one, so that every block is in as many. false
+ * past the last one. */
+bool ar_window_at(ar_window_span *s, const ar_window *w, int32_t blocks, int32_t limit, int32_t index);
+/* In how many windows a block is, at most. */
+int32_t ar_window_visits(const ar_window *w);
+/* What a step of it takes, in blocks tuned alone. */
+double ar_window_work(const ar_window_span *s);
+
 typedef struct ar_block_report {
     int32_t block;
     double loss_first, loss_best, heldout_first, heldout_best, seconds;
@@ -292,6 +318,7 @@ typedef struct ar_block_report {
     const float *history; /* loss of every step, step_count long; NULL for rtn */
     int32_t step_count;
     uint64_t device_bytes; /* high-water mark so far */
+    ar_window_span window; /* that delivered it, whose the losses are; count 0 = rtn */
 } ar_block_report;
 
 /* Where a method delivers a finished block. linears[i] is NULL where choose said so (stays float). */
@@ -302,6 +329,12 @@ typedef struct ar_sink {
     bool (*finished)(void *ctx, int32_t block);
     ar_status (*load)(void *ctx, const ar_block *block, ar_qlinear **linears);
     void *ctx;
+    /* Where windows overlap: what window `window` (ar_window_at) left of a block that the next one goes on
+     * with, told before any block that it delivers; and, of an earlier run, what is left so: *found = false
+     * if it is gone. Of the windows before the one before it nothing is asked any more. NULL = nothing is
+     * kept: a resumed walk tunes from the first window on. */
+    ar_status (*visited)(void *ctx, int32_t window, const ar_block *block, ar_qlinear *const *linears);
+    ar_status (*revisit)(void *ctx, bool *found, int32_t window, const ar_block *block, ar_qlinear **linears);
 } ar_sink;
 
 /* ---- methods ---- */
@@ -396,18 +429,25 @@ typedef enum ar_method_needs {
 } ar_method_needs;
 /* What a run takes, as measured with the model's first blocks; seconds of a block, unless it says more. */
 typedef struct ar_quant_cost {
-    int32_t tuned_blocks, steps, batch; /* tuned, the first of the model; steps of one; samples of a step */
+    int32_t tuned_blocks, steps, batch; /* tuned, the first of the model; steps of a window; samples of one */
+    ar_window window;                   /* of the tuned ones; 0 blocks = 1, 1, 0 */
     int32_t micro_batches;              /* of a step */
     int32_t measured;                   /* samples it was measured with */
-    bool is_streamed;               /* each batch is written to the device: both chains do not fit there */
-    double flops;                   /* of the tuning of all blocks */
-    double start;                   /* before the first block */
-    double tuned_block, tuned_lead; /* tuned; of that before the first step */
-    double step;                    /* of a block, with its share of held-out passes */
-    double other_block;             /* rounded to nearest, or float */
-    double walked_block;            /* tuned by an earlier run: what follows sees it */
-    uint64_t device_bytes;          /* the device's high-water mark */
+    bool is_streamed;      /* each batch is written to the device: both chains do not fit there */
+    double flops;          /* of the tuning of all blocks */
+    double start;          /* before the first block */
+    double tuned_lead;     /* of a whole window, before the first step */
+    double step;           /* of a whole window, with its share of held-out passes */
+    double behind;         /* of each block that it delivers: the chain behind that */
+    double work;           /* ar_window_work of that window */
+    double other_block;    /* rounded to nearest, or float */
+    double walked_block;   /* tuned by an earlier run: what follows sees it */
+    uint64_t device_bytes; /* the device's high-water mark */
+    uint64_t visit_bytes;  /* of a block that a later window goes on with, on the host */
 } ar_quant_cost;
+/* Seconds of a tuned window: before its first step, of a step, and in all. */
+void ar_quant_cost_window(double *lead, double *step, double *all, const ar_quant_cost *c,
+                          const ar_window_span *s);
 
 /* What writers store of an option: under this key, after its rule. */
 typedef struct ar_stored_option {

@@ -328,7 +328,8 @@ static inline void oracle_behind_dump(ar_device *device, const oracle_story *s, 
     const ar_st_tensor *first = ar_safetensors_find(d->file, "first");
     const int32_t blocks = s->m->model.block_count;
     const char *orders = oracle_dump_data(d, "order", "I32", blocks, s->of->batch);
-    ar_sink sink = {oracle_keep, oracle_finished, oracle_dump_load, &d->kept};
+    ar_sink sink = {
+        .block = oracle_keep, .finished = oracle_finished, .load = oracle_dump_load, .ctx = &d->kept};
     oracle_random random;
     assert_non_null(first);
     assert_string_equal(first->dtype, "F64");
@@ -373,7 +374,7 @@ static inline void oracle_behind_tuned_block(ar_device *device, const oracle_sto
     oracle_random random;
     int32_t *order = calloc((size_t)s->of->iters, ORACLE_BATCH * sizeof *order);
     oracle_sink kept = {.keeps = true};
-    ar_sink sink = {oracle_keep, oracle_finished, oracle_load, &kept};
+    ar_sink sink = {.block = oracle_keep, .finished = oracle_finished, .load = oracle_load, .ctx = &kept};
     ar__tune_desc desc = {.scheme = oracle_scheme(run->setting),
                           .iters = s->of->iters,
                           .batch = s->of->batch,

@@ -15,11 +15,14 @@ static void keep(void *ctx, const ar_progress_event *e) {
 
 /* 10 s of drawing, two tuned blocks of 2 + 5 x 4 + 3 s, two others of 1 s, 8 s of writing. */
 static double until[] = {10, 35, 60, 61, 62};
-static const ar__job_cost cost = {.quant = {.tuned_lead = 2, .step = 4},
+static double from[] = {10, 35};
+static const ar__job_cost cost = {.quant = {.tuned_lead = 2, .step = 4, .tuned_blocks = 2},
                                   .calibrate = 10,
                                   .write = 8,
                                   .seconds = 70,
                                   .until = until,
+                                  .window_from = from,
+                                  .window_count = 2,
                                   .block_count = 4};
 
 static void every_event_tells_the_share_of_the_job(void **state) {
@@ -30,7 +33,7 @@ static void every_event_tells_the_share_of_the_job(void **state) {
     } cases[] = {{{.stage = "calibrate", .step = 96, .step_count = 192}, 5},
                  {{.stage = "calibrate", .step = 192, .step_count = 192}, 10},
                  {{.stage = "tune", .block = 0, .step = 1, .step_count = 5}, 16},
-                 {{.stage = "tune", .block = 1, .step = 5, .step_count = 5}, 57},
+                 {{.stage = "tune", .block = 1, .step = 5, .step_count = 5, .window = 1}, 57},
                  {{.stage = "block", .block = 2}, 60},
                  {{.stage = "block", .block = 4}, 62},
                  {{.stage = "write", .step = 25, .step_count = 100}, 64},
@@ -60,8 +63,31 @@ static void a_method_without_steps_tells_its_linears(void **state) {
     own.quant.tuned_lead = 22;
     own.quant.step = 0;
     ar__job_clock_start(&clock, &o, &to, &own);
-    o.progress(o.ctx, &(ar_progress_event){.stage = "tune", .block = 1, .step = 3, .step_count = 4});
+    o.progress(o.ctx,
+               &(ar_progress_event){.stage = "tune", .block = 1, .step = 3, .step_count = 4, .window = 1});
     assert_true(fabs(last.job_share - (35 + 22 * 0.75) / 70) < 1e-9);
+}
+
+/* Windows of two blocks that move by one: block 0 alone, 0 and 1, 1 alone; a lead of 2 s for two blocks. */
+static void windows_tell_the_share_of_the_job(void **state) {
+    (void)state;
+    static double ends[] = {0, 40, 60}, begins[] = {0, 15, 40};
+    static const ar__job_cost windows = {
+        .quant = {.tuned_lead = 2, .step = 4, .tuned_blocks = 2, .work = 2, .window = {2, 1, 0}},
+        .seconds = 60,
+        .until = ends,
+        .window_from = begins,
+        .window_count = 3,
+        .block_count = 2};
+    static const double done[] = {1 + 2 * 3, 15 + 2 + 4 * 3, 40 + 1 + 2 * 3};
+    const ar_observer to = {.progress = keep, .ctx = &told};
+    for (int32_t i = 0; i < 3; i++) {
+        ar__job_clock clock = {0};
+        ar_observer o;
+        ar__job_clock_start(&clock, &o, &to, &windows);
+        o.progress(o.ctx, &(ar_progress_event){.stage = "tune", .step = 3, .step_count = 5, .window = i});
+        assert_true(fabs(last.job_share - done[i] / 60) < 1e-9);
+    }
 }
 
 static void what_is_unknown_passes_as_it_is(void **state) {
@@ -85,6 +111,7 @@ static void what_is_unknown_passes_as_it_is(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_event_tells_the_share_of_the_job),
                                        cmocka_unit_test(a_method_without_steps_tells_its_linears),
+                                       cmocka_unit_test(windows_tell_the_share_of_the_job),
                                        cmocka_unit_test(what_is_unknown_passes_as_it_is)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

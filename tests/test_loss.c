@@ -138,7 +138,7 @@ static void tune_first(outcome *o, const chains *c, ar_device *device, const ar_
         CHECK_OK(ar_qlinear_init(&q[i], &schemes[i], block->linears[i].O, block->linears[i].I));
         list[i] = &q[i];
     }
-    ar__tuned_block tuned = {&c->weights, skip, schemes, NULL, q};
+    ar__tuned_block tuned = {.weights = &c->weights, .skip = skip, .schemes = schemes, .q = q};
     ar__tune_unit unit = {.tuned = &tuned,
                           .tuned_count = 1,
                           .input = &c->input,

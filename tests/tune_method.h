@@ -22,6 +22,9 @@ static inline void tune_options(ar_method_options *o, const ar__tune_desc *d) {
     ar_method_options_put(o, "state", d->state);
     ar_method_options_put(o, "seed", (double)d->seed);
     ar_method_options_put(o, "blocks", d->block_limit);
+    if (d->window.blocks > 0) ar_method_options_put(o, "window_blocks", d->window.blocks);
+    ar_method_options_put(o, "stride", d->window.stride);
+    ar_method_options_put(o, "lookahead", d->window.ahead);
 }
 
 static inline ar_status tune_rounding(ar_block_report *report, float *history, const ar__tune_unit *unit,

@@ -119,7 +119,11 @@ static ar_status sink_block(void *ctx, const ar_block *block, ar_qlinear *const 
     if (j->common.quiet || (r->step_count == 0 && !(r->loss_first > 0.0))) return AR_OK;
     char memory[16];
     ar_program_progress_end(&j->common);
-    fprintf(stderr, "block %d: loss %.6g -> %.6g", (int)r->block, r->loss_first, r->loss_best);
+    const ar_window_span *at = &r->window;
+    fprintf(stderr, "block %d", (int)r->block);
+    if (at->count > 1) fprintf(stderr, ", of %d to %d", (int)at->first, (int)(at->first + at->count - 1));
+    if (at->ahead > 0) fprintf(stderr, ", seen behind %d", (int)(at->first + at->count + at->ahead - 1));
+    fprintf(stderr, ": loss %.6g -> %.6g", r->loss_first, r->loss_best);
     if (r->heldout_first > 0.0) fprintf(stderr, ", held out %.6g -> %.6g", r->heldout_first, r->heldout_best);
     if (r->step_count > 0) fprintf(stderr, " (step %d)", (int)r->best_step);
     fprintf(stderr, ", %.1f s, device memory %s\n", r->seconds,
@@ -131,6 +135,15 @@ static bool sink_finished(void *ctx, int32_t block) { return ar__part_finished(&
 
 static ar_status sink_load(void *ctx, const ar_block *block, ar_qlinear **list) {
     return ar__part_load(&((job *)ctx)->part, block, list);
+}
+
+static ar_status sink_visited(void *ctx, int32_t window, const ar_block *block, ar_qlinear *const *list) {
+    return ar__part_visited(&((job *)ctx)->part, window, block, list);
+}
+
+static ar_status sink_revisit(void *ctx, bool *found, int32_t window, const ar_block *block,
+                              ar_qlinear **list) {
+    return ar__part_revisit(&((job *)ctx)->part, found, window, block, list);
 }
 
 /* ---- output ---- */
@@ -178,6 +191,10 @@ static ar_status list_blocks(const job *j, cJSON *rows) {
         ar_json_add_number(row, "heldout_best", r.heldout_best);
         ar_json_add_number(row, "step", r.best_step);
         ar_json_add_number(row, "seconds", r.seconds);
+        if (r.window.count == 0) continue; /* rounded to nearest */
+        ar_json_add_number(row, "window_first", r.window.first);
+        ar_json_add_number(row, "window_blocks", r.window.count);
+        ar_json_add_number(row, "lookahead", r.window.ahead);
     }
     return AR_OK;
 }
@@ -375,7 +392,7 @@ static ar_quant_desc desc_of(job *j, const char *part_dir) {
 }
 
 static ar_status run_method(job *j, const char *part_dir) {
-    ar_sink sink = {sink_block, sink_finished, sink_load, j};
+    ar_sink sink = {sink_block, sink_finished, sink_load, j, sink_visited, sink_revisit};
     ar_quant_desc desc = desc_of(j, part_dir);
     return j->options.method->run(&j->model->model, j->device, needs_samples(j) ? &j->samples : NULL, &desc,
                                   &sink, &j->observer);

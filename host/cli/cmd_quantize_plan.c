@@ -6,6 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Windows of blocks that are tuned: as many as there are such blocks, if each is by itself. */
+static int32_t tuned_windows(const ar__job_cost *c) {
+    ar_window_span s;
+    int32_t i = 0;
+    if (c->quant.tuned_blocks == 0) return 0;
+    while (ar_window_at(&s, &c->quant.window, c->block_count, c->quant.tuned_blocks, i) && s.is_tuned) i++;
+    return i;
+}
+
 static double step_tokens(const ar_job *job, const ar__job_cost *c) {
     return job->samples ? (double)c->quant.batch * job->samples->T : 0.0;
 }
@@ -14,10 +23,13 @@ static double step_tokens(const ar_job *job, const ar__job_cost *c) {
 
 static void print_blocks(FILE *f, const ar_job *job, const ar__job_cost *c) {
     const ar_quant_cost *q = &c->quant;
-    int32_t others = c->block_count - q->tuned_blocks;
+    int32_t others = c->block_count - q->tuned_blocks,
+            most = q->window.blocks < q->tuned_blocks ? q->window.blocks : q->tuned_blocks;
     fprintf(f, "plan: %d blocks", (int)c->block_count);
     if (q->tuned_blocks > 0) {
         fprintf(f, ", %d by %s", (int)q->tuned_blocks, job->src->options->method->name);
+        if (most > 1) fprintf(f, ", in %d windows of %d", (int)tuned_windows(c), (int)most);
+        if (q->window.ahead > 0) fprintf(f, ", seen through %d more", (int)q->window.ahead);
         if (q->steps > 0)
             fprintf(f, " in %d steps of %d x %d tokens each", (int)q->steps, (int)q->batch,
                     (int)job->samples->T);
@@ -34,7 +46,7 @@ static void print_work(FILE *f, const ar_job *job, const ar__job_cost *c) {
     char time[24], draw[24];
     if (q->steps > 0)
         fprintf(f, "work: %.0f tokens in steps, %.3g FLOPs; one step takes %.3g s\n",
-                step_tokens(job, c) * q->steps * q->tuned_blocks, c->flops, q->step);
+                step_tokens(job, c) * q->steps * tuned_windows(c), c->flops, q->step);
     fprintf(f, "time: about %s", ar_program_time(time, sizeof time, c->before + c->seconds));
     if (c->calibrate > 0.0)
         fprintf(f, ", %s of that to draw samples from the model",
@@ -107,7 +119,8 @@ ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_jo
                    {"micro_batches", q->micro_batches},
                    {"samples", job->samples ? job->samples->count : 0},
                    {"seqlen", job->samples ? job->samples->T : 0},
-                   {"tokens", step_tokens(job, c) * q->steps * q->tuned_blocks},
+                   {"windows", tuned_windows(c)},
+                   {"tokens", step_tokens(job, c) * q->steps * tuned_windows(c)},
                    {"flops", c->flops},
                    {"step_seconds", q->step},
                    {"calibrate_seconds", c->calibrate},

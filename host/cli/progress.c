@@ -49,6 +49,9 @@ static void print_json_event(void *ctx, const ar_progress_event *e) {
     (void)ctx;
     fprintf(stderr, "{\"stage\":\"%s\",\"block\":%d,\"blocks\":%d,\"step\":%d,\"steps\":%d", e->stage,
             (int)e->block, (int)e->block_count, (int)e->step, (int)e->step_count);
+    if (e->window_count > 0)
+        fprintf(stderr, ",\"window\":%d,\"windows\":%d,\"window_blocks\":%d", (int)e->window,
+                (int)e->window_count, (int)e->tuned_count);
     print_number("loss_first", e->loss_first);
     print_number("loss_best", e->loss_best);
     print_number("loss", e->loss_last);
@@ -64,6 +67,8 @@ static void print_json_event(void *ctx, const ar_progress_event *e) {
 /* Of the whole job, or of the stage where that is all that is known. */
 static double share_of(const ar_progress_event *e) {
     if (e->job_share > 0.0) return e->job_share;
+    if (e->step_count > 0 && e->window_count > 0)
+        return (e->window + (double)e->step / e->step_count) / e->window_count;
     if (e->step_count > 0 && e->block_count > 0)
         return (e->block + (double)e->step / e->step_count) / e->block_count;
     if (e->step_count > 0) return (double)e->step / e->step_count;
@@ -113,7 +118,10 @@ static void describe(line *l, const ar_progress_event *e) {
     }
     draw_bar(bar, share_of(e));
     add(l, "%s [%s] ", e->stage, bar);
-    if (strcmp(e->stage, "tune") == 0)
+    if (strcmp(e->stage, "tune") == 0 && e->tuned_count > 1)
+        add(l, "blocks %d-%d of %d, step %d/%d", (int)e->block + 1, (int)(e->block + e->tuned_count),
+            (int)e->block_count, (int)e->step, (int)e->step_count);
+    else if (strcmp(e->stage, "tune") == 0)
         add(l, "block %d of %d, step %d/%d", (int)e->block + 1, (int)e->block_count, (int)e->step,
             (int)e->step_count);
     else if (strcmp(e->stage, "calibrate") == 0)

@@ -7,14 +7,24 @@
 
 #define PRIOR 0.1 /* share of the job for which what was measured counts beside what has passed */
 
+/* Seconds of the cost that are done so many steps into a window of blocks. */
+static double done_in_window(const ar__job_cost *c, const ar_progress_event *e) {
+    ar_window_span s;
+    double lead, step, all;
+    if (e->window < 0 || e->window >= c->window_count) return -1.0;
+    ar_window_at(&s, &c->quant.window, c->block_count, c->quant.tuned_blocks, e->window);
+    ar_quant_cost_window(&lead, &step, &all, &c->quant, &s);
+    bool has_steps = step > 0.0; /* else a method tells its linears as it is done with them */
+    if (!has_steps) lead *= e->step_count > 0 ? (double)e->step / e->step_count : 0.0;
+    return c->window_from[e->window] + lead + step * e->step;
+}
+
 /* Seconds of the cost that are done at this event; below 0 = it does not say. */
 static double done_at(const ar__job_cost *c, const ar_progress_event *e) {
     double share = e->step_count > 0 ? (double)e->step / e->step_count : 0.0;
     int32_t block = e->block < 0 ? 0 : e->block > c->block_count ? c->block_count : e->block;
     if (strcmp(e->stage, "calibrate") == 0) return c->calibrate * share;
-    bool has_steps = c->quant.step > 0.0; /* else a method tells its linears as it is done with them */
-    if (strcmp(e->stage, "tune") == 0)
-        return c->until[block] + c->quant.tuned_lead * (has_steps ? 1.0 : share) + c->quant.step * e->step;
+    if (strcmp(e->stage, "tune") == 0) return done_in_window(c, e);
     if (strcmp(e->stage, "block") == 0) return c->until[block];
     if (strcmp(e->stage, "write") == 0) return c->until[c->block_count] + c->write * share;
     return -1.0;

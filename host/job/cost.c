@@ -72,7 +72,15 @@ static uint64_t chain_bytes(const ar_job *job) {
     return s ? 4 * (uint64_t)s->count * (uint64_t)s->T * (uint64_t)job->src->model->model.hidden : 0;
 }
 
-/* Three chains: what both models give before a block, and the float one behind it. */
+/* What both models give before a window, the float one behind it, and before the next if that lies within. */
+static uint64_t chain_count(const ar_window *w) { return w->ahead > 0 || w->stride < w->blocks ? 4 : 3; }
+
+/* Blocks that a later window goes on with, at most. */
+static uint64_t visited_blocks(const ar_quant_cost *q) {
+    int32_t left = q->window.blocks - q->window.stride;
+    return (uint64_t)(left < q->tuned_blocks ? left : q->tuned_blocks);
+}
+
 static bool spills(const ar_job *job) {
     uint64_t above = job->desc->spill_above_bytes ? job->desc->spill_above_bytes : SPILL_BYTES;
     return job->desc->spill_dir && chain_bytes(job) > above;
@@ -93,7 +101,8 @@ static void add_memory(costing *c, uint64_t few_rows, uint64_t calib_most, uint6
     if (!c->most) return; /* the system does not say */
     uint64_t width = 4 * (uint64_t)job->src->model->model.hidden;
     uint64_t more = chain_bytes(job) > few_rows * width ? chain_bytes(job) - few_rows * width : 0;
-    cost->host_bytes = c->most + (spills(job) ? 0 : 3 * more);
+    cost->host_bytes = c->most + (spills(job) ? 0 : chain_count(&cost->quant.window) * more);
+    cost->host_bytes += visited_blocks(&cost->quant) * cost->quant.visit_bytes;
     if (cost->host_holds_device) calib_most += cache_bytes;
     if (calib_most > cost->host_bytes) cost->host_bytes = calib_most;
 }
@@ -117,10 +126,12 @@ static uint64_t state_bytes(const ar_job *job, const ar_block *block, int32_t st
 static ar_status add_disk(costing *c) {
     const ar_job *job = c->job;
     const ar_model *m = &job->src->model->model;
-    uint64_t state = 0, files = 0, spilled = spills(job) ? 3 * chain_bytes(job) : 0;
+    const ar_quant_cost *q = &c->cost->quant;
+    uint64_t spilled = spills(job) ? chain_count(&q->window) * chain_bytes(job) : 0;
+    uint64_t state = 2 * visited_blocks(q) * q->visit_bytes, files = 0; /* of two windows at a time */
     double values = 0.0, seconds;
     for (int32_t b = 0; b < m->block_count; b++)
-        state += state_bytes(job, &m->blocks[b], b < c->cost->quant.tuned_blocks ? c->cost->quant.steps : 0);
+        state += state_bytes(job, &m->blocks[b], b < q->tuned_blocks ? q->steps : 0);
     for (int32_t i = 0; i < job->src->plan->format_count; i++) {
         const ar_format *f = ar_format_find(job->src->plan->formats[i]);
         ar_output_size size;
@@ -150,26 +161,45 @@ static double hash_seconds(const costing *c) {
     return bytes * c->byte;
 }
 
+/* Seconds to keep a block. */
+static double disk_seconds(const costing *c, int32_t block, int32_t steps) {
+    double bytes = (double)state_bytes(c->job, &c->job->src->model->model.blocks[block], steps);
+    return SYNC + bytes * (c->byte + 1 / DISK_RATE);
+}
+
+/* Of one window; it moves until of the blocks that it delivers. */
+static double window_seconds(costing *c, const ar_window_span *s, double at) {
+    ar__job_cost *cost = c->cost;
+    const ar_quant_cost *q = &cost->quant;
+    double lead, step, tuned, other = s->is_tuned ? q->walked_block : 0.0;
+    bool finished = is_finished(c->job, s->first); /* a window that delivers nothing too */
+    ar_quant_cost_window(&lead, &step, &tuned, q, s);
+    for (int32_t k = 1; k < s->done; k++) finished = is_finished(c->job, s->first + k) && finished;
+    double seconds = finished ? other * s->done : s->is_tuned ? tuned : q->other_block;
+    for (int32_t k = 0; k < s->done && !finished; k++)
+        seconds += disk_seconds(c, s->first + k, s->is_tuned ? q->steps : 0);
+    for (int32_t k = 0; k < s->done; k++) cost->until[s->first + k + 1] = at + seconds;
+    cost->finished += finished ? s->done : 0;
+    return seconds;
+}
+
 static ar_status add_time(costing *c) {
     ar__job_cost *cost = c->cost;
     const ar_quant_cost *q = &cost->quant;
     const ar_model *m = &c->job->src->model->model;
     double at = cost->calibrate + hash_seconds(c) + q->start;
+    ar_window_span s;
     cost->block_count = m->block_count;
     cost->until = ar__alloc((size_t)m->block_count + 1, sizeof *cost->until);
-    if (!cost->until) return AR_ERR_MEMORY;
-    for (int32_t b = 0; b < m->block_count; b++) {
-        bool tuned = b < q->tuned_blocks, finished = is_finished(c->job, b);
-        double disk = SYNC + (double)state_bytes(c->job, &m->blocks[b], tuned ? q->steps : 0) *
-                                 (c->byte + 1 / DISK_RATE);
-        cost->until[b] = at;
-        cost->finished += finished;
-        if (finished)
-            at += tuned ? q->walked_block : 0.0;
-        else
-            at += (tuned ? q->tuned_block : q->other_block) + disk;
+    cost->window_from = ar__alloc(2 * (size_t)m->block_count + 1, sizeof *cost->window_from);
+    if (!cost->until || !cost->window_from) return AR_ERR_MEMORY;
+    cost->until[0] = at;
+    for (int32_t i = 0; ar_window_at(&s, &q->window, m->block_count, q->tuned_blocks, i); i++) {
+        s.is_tuned = q->tuned_blocks > 0 && s.is_tuned;
+        cost->window_from[i] = at;
+        cost->window_count += s.is_tuned;
+        at += window_seconds(c, &s, at);
     }
-    cost->until[m->block_count] = at;
     cost->seconds = at + cost->write;
     return AR_OK;
 }
@@ -220,5 +250,6 @@ done:
 
 void ar__job_cost_deinit(ar__job_cost *cost) {
     free(cost->until);
+    free(cost->window_from);
     *cost = (ar__job_cost){0};
 }

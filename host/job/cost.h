@@ -19,7 +19,8 @@ typedef struct ar__job_cost {
     double calibrate, write, seconds; /* drawing the samples; writing, reading back; all that is left to do */
     double before;                    /* set by the caller: seconds that passed until now */
     double *until;                    /* (blocks + 1): seconds before each block, drawing included */
-    int32_t block_count;
+    double *window_from;              /* (windows): before each window of tuned blocks */
+    int32_t block_count, window_count;
     uint64_t device_bytes, host_bytes; /* most at a time; host: ar__host_memory, 0 = unknown */
     bool host_holds_device;            /* the device's memory is the host's, and within host_bytes */
     uint64_t file_bytes[8];            /* of each format */

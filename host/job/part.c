@@ -36,8 +36,7 @@ static uint64_t hash_manifest(const ar_part_manifest *m) {
     return hash;
 }
 
-static void remark(const ar_part *p, const char *format, ...) AR__PRINTF(2, 3);
-static void remark(const ar_part *p, const char *format, ...) {
+void ar__part_remark(const ar_part *p, const char *format, ...) {
     char line[600];
     va_list args;
     if (!p->observer || !p->observer->warn) return;
@@ -147,10 +146,10 @@ static ar_status look_at_state(const ar_part *p, bool *goes_on, const ar_part_ma
     ar_status status = root ? compare_manifest(p, root, manifest) : AR_OK;
     ar_json_close(root);
     int32_t kept = ar__part_count(p->dir);
-    if (!root && !exists && kept == 0) remark(p, "%s: no state to resume, starts anew", p->dir);
+    if (!root && !exists && kept == 0) ar__part_remark(p, "%s: no state to resume, starts anew", p->dir);
     if (!root && (exists || kept > 0))
-        remark(p, "%s/manifest.json is %s: written anew, each of %d blocks is checked", p->dir,
-               exists ? "damaged" : "missing", (int)kept);
+        ar__part_remark(p, "%s/manifest.json is %s: written anew, each of %d blocks is checked", p->dir,
+                        exists ? "damaged" : "missing", (int)kept);
     return status;
 }
 
@@ -268,9 +267,11 @@ static ar_status say_all(ar_st_writer *w, uint64_t *hash, const ar_block *block,
     char text[400], name[160];
     snprintf(text, sizeof text, "%d", (int)block->index);
     AR_TRY(say(w, hash, "block", text));
-    snprintf(text, sizeof text, "%.17g %.17g %.17g %.17g %.17g %d %llu", report->loss_first,
+    const ar_window_span *at = &report->window;
+    snprintf(text, sizeof text, "%.17g %.17g %.17g %.17g %.17g %d %llu %d %d %d %d", report->loss_first,
              report->loss_best, report->heldout_first, report->heldout_best, report->seconds,
-             (int)report->best_step, (unsigned long long)report->device_bytes);
+             (int)report->best_step, (unsigned long long)report->device_bytes, (int)at->first, (int)at->count,
+             (int)at->ahead, (int)at->done);
     AR_TRY(say(w, hash, "report", text));
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (!linears[i]) continue;
@@ -302,13 +303,12 @@ static ar_status declare_block(ar_st_writer *w, uint64_t *hash, const ar_block *
                    (size_t)report->step_count * sizeof(float));
 }
 
-ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears,
-                         const ar_block_report *report) {
+ar_status ar__part_file_write(const ar_part *p, const char *path, const ar_block *block,
+                              ar_qlinear *const *linears, const ar_block_report *report) {
     ar_status status = AR_OK;
-    char *path = NULL, sum[20];
+    char sum[20];
     uint64_t hash = p->salt;
     ar_st_writer *w = NULL;
-    AR_GO(block_path(p, &path, block->index));
     AR_GO(ar_st_writer_create(&w));
     AR_GO(say_all(w, &hash, block, linears, report));
     AR_GO(declare_block(w, &hash, block, linears, report));
@@ -328,6 +328,14 @@ ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *co
     AR_GO(ar_st_writer_finish(&w));
 done:
     ar_st_writer_abort(&w);
+    return status;
+}
+
+ar_status ar__part_write(const ar_part *p, const ar_block *block, ar_qlinear *const *linears,
+                         const ar_block_report *report) {
+    char *path = NULL;
+    AR_TRY(block_path(p, &path, block->index));
+    ar_status status = ar__part_file_write(p, path, block, linears, report);
     free(path);
     return status;
 }
@@ -407,14 +415,11 @@ static ar_status seen_file(struct stat **file, ar_part_seen *seen, int32_t block
     return AR_OK;
 }
 
-/* Errors: CHECK for a damaged file. Each is read whole once, and again only where it is another file. */
-static ar_status open_block(const ar_part *p, ar_safetensors **st, int32_t block) {
-    char *path = NULL;
-    struct stat at, *seen = NULL;
+ar_status ar__part_file_open(const ar_part *p, ar_safetensors **st, const char *path, struct stat *seen,
+                             int32_t block) {
+    struct stat at;
     ar_status status = AR_OK;
     *st = NULL;
-    AR_TRY(block_path(p, &path, block));
-    AR_GO(seen_file(&seen, p->seen, block));
     if (stat(path, &at) != 0) AR_GO(ar__fail(AR_ERR_IO, "%s: cannot stat: %s", path, strerror(errno)));
     status = ar_safetensors_open(st, path);
     bool damaged = status == AR_ERR_FORMAT ||
@@ -426,6 +431,16 @@ done:
         ar_safetensors_close(*st);
         *st = NULL;
     }
+    return status;
+}
+
+static ar_status open_block(const ar_part *p, ar_safetensors **st, int32_t block) {
+    char *path = NULL;
+    struct stat *seen = NULL;
+    *st = NULL;
+    AR_TRY(block_path(p, &path, block));
+    ar_status status = seen_file(&seen, p->seen, block);
+    if (status == AR_OK) status = ar__part_file_open(p, st, path, seen, block);
     free(path);
     return status;
 }
@@ -450,17 +465,22 @@ bool ar__part_finished(const ar_part *p, int32_t block) {
     if (status == AR_OK)
         ar_safetensors_close(st);
     else if (ar_path_exists(path))
-        remark(p, "%s: the block is done again", ar_error());
+        ar__part_remark(p, "%s: the block is done again", ar_error());
     free(path);
     return status == AR_OK;
+}
+
+ar_status ar__part_file_load(ar_qlinear **list, const ar_safetensors *st, const ar_block *block) {
+    ar_status status = AR_OK;
+    for (int32_t i = 0; status == AR_OK && i < block->linear_count; i++)
+        status = load_linear(st, &block->linears[i], &list[i]);
+    return status;
 }
 
 ar_status ar__part_load(const ar_part *p, const ar_block *block, ar_qlinear **list) {
     ar_safetensors *st = NULL;
     AR_TRY(open_block(p, &st, block->index));
-    ar_status status = AR_OK;
-    for (int32_t i = 0; status == AR_OK && i < block->linear_count; i++)
-        status = load_linear(st, &block->linears[i], &list[i]);
+    ar_status status = ar__part_file_load(list, st, block);
     ar_safetensors_close(st);
     return status;
 }
@@ -481,11 +501,13 @@ ar_status ar__part_report(const ar_part *p, ar_block_report *r, float **history,
     ar_status status = AR_OK;
     const char *text = ar_safetensors_metadata(st, "report");
     unsigned long long bytes = 0;
-    int best = 0;
-    if (!text || sscanf(text, "%lf %lf %lf %lf %lf %d %llu", &r->loss_first, &r->loss_best, &r->heldout_first,
-                        &r->heldout_best, &r->seconds, &best, &bytes) != 7)
+    int best = 0, at[4];
+    if (!text || sscanf(text, "%lf %lf %lf %lf %lf %d %llu %d %d %d %d", &r->loss_first, &r->loss_best,
+                        &r->heldout_first, &r->heldout_best, &r->seconds, &best, &bytes, &at[0], &at[1],
+                        &at[2], &at[3]) != 11)
         AR_GO(ar__fail(AR_ERR_FORMAT, "state: block %d: report missing or damaged", (int)block));
     r->best_step = best;
+    r->window = (ar_window_span){at[0], at[1], at[2], at[3], at[1] > 0};
     r->device_bytes = bytes;
     const ar_st_tensor *h = ar_safetensors_find(st, "history");
     if (h && strcmp(h->dtype, "F32") == 0 && h->dim_count == 1 && h->bytes > 0) {

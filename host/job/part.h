@@ -3,6 +3,7 @@
  * all it says; that of a block begins with the manifest's, so that it vouches for the run too. */
 #ifndef AR_PART_H
 #define AR_PART_H
+#include "ar_error.h"
 #include "ar_host.h"
 #include <sys/stat.h>
 
@@ -51,6 +52,23 @@ ar_status ar__part_load(const ar_part *p, const ar_block *block, ar_qlinear **li
 ar_status ar__part_linear(const ar_part *p, const ar_block *block, ar_qlinear **q, int32_t i);
 /* Report of a finished block; history is malloc'ed (NULL for rtn). */
 ar_status ar__part_report(const ar_part *p, ar_block_report *report, float **history, int32_t block);
+/* part_windows.c: ar_sink.visited and revisit, a file a block, of the last two windows. A damaged one is
+ * remarked and not found. */
+ar_status ar__part_visited(const ar_part *p, int32_t window, const ar_block *block,
+                           ar_qlinear *const *linears);
+ar_status ar__part_revisit(const ar_part *p, bool *found, int32_t window, const ar_block *block,
+                           ar_qlinear **linears);
 /* Removes all that is in the folder: the result is complete. */
 ar_status ar__part_remove(ar_part *p);
+
+/* ---- for part_windows.c: files of blocks by their paths ---- */
+
+void ar__part_remark(const ar_part *p, const char *format, ...) AR__PRINTF(2, 3);
+ar_status ar__part_file_write(const ar_part *p, const char *path, const ar_block *block,
+                              ar_qlinear *const *linears, const ar_block_report *report);
+/* Errors: CHECK for a damaged file. One that was seen before, *seen, is read whole only where it is another.
+ */
+ar_status ar__part_file_open(const ar_part *p, ar_safetensors **st, const char *path, struct stat *seen,
+                             int32_t block);
+ar_status ar__part_file_load(ar_qlinear **list, const ar_safetensors *st, const ar_block *block);
 #endif

@@ -64,6 +64,24 @@ static void put_plot(page *p, const ar_block_report *r) {
 /* Neither tuned step by step nor told apart from round to nearest by an error. */
 static bool is_rounded(const ar_block_report *r) { return r->step_count == 0 && !(r->loss_first > 0.0); }
 
+/* What the losses are, where blocks were tuned together or seen through others. */
+static void put_windows(page *p, const ar_block_report *blocks, int32_t count) {
+    int32_t most = 0, ahead = 0;
+    bool again = false;
+    for (int32_t b = 0; b < count; b++) {
+        const ar_window_span *s = &blocks[b].window;
+        most = s->count > most ? s->count : most;
+        ahead = s->ahead > ahead ? s->ahead : ahead;
+        again = again || s->done < s->count;
+    }
+    if (most < 2 && ahead == 0) return;
+    put(p, "<p class=\"note\">Up to %d blocks were tuned together", (int)most);
+    if (ahead > 0) put(p, ", their error seen behind up to %d blocks more", (int)ahead);
+    put(p, ": losses are those of the window that delivered the block%s.</p>\n",
+        again ? ", which goes on from where the windows before left it; its loss there stands for nearest's"
+              : "");
+}
+
 /* What is left of round to nearest's loss: on samples set aside where there are any, else on the batches. */
 static double share_left(const ar_block_report *r) {
     bool held = r->heldout_first > 0.0;
@@ -129,6 +147,7 @@ static void put_blocks(page *p, const ar_block_report *blocks, int32_t count) {
            "where there are any, else on batches. Nearest: this block rounded to nearest behind the blocks "
            "tuned before it. Step: the one whose state was kept; where there were none, losses are the mean "
            "square errors of the outputs of the block's linears.</p>\n");
+    put_windows(p, blocks, count);
 }
 
 static ar_status put_plots(page *p, const ar_part *part, int32_t count) {

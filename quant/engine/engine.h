@@ -39,6 +39,7 @@ typedef struct ar__tune_desc {
     const char *spill_dir;
     uint64_t spill_above_bytes;
     int32_t block_limit;              /* tune this many blocks (0 = all); the rest is rtn */
+    ar_window window;                 /* 0 blocks = 1, 1, 0 */
     uint32_t taps;                    /* ar_method.taps */
     const ar_method_options *options; /* for the method's own ar__block_method: the engine reads none */
     const ar__goal *goal;             /* for the same; ar__tune is told its own */
@@ -54,6 +55,8 @@ typedef struct ar__tuned_block {
     const ar_scheme *schemes;        /* per linear */
     const ar__taps *taps;            /* what they saw of its linears' inputs; NULL = nothing */
     ar_qlinear *q;                   /* per linear: the result, initialised where !skip[i] */
+    ar_qlinear *const *before;       /* per linear: where an earlier unit left it; NULL = this is the first */
+    bool goes_on;                    /* a later unit is to go on from q, which gets extras for that */
 } ar__tuned_block;
 
 /* One unit of tuning: blocks tuned together, and float blocks behind them through which their error is seen
@@ -67,6 +70,7 @@ typedef struct ar__tune_unit {
     const ar_samples *samples;   /* which positions count */
     const ar_chain *float_input; /* the float chain where `input` stands; NULL = input is that one */
     int32_t block_count;         /* the model's, for progress */
+    int32_t window, window_count;
 } ar__tune_unit;
 
 /* What a method does with a unit: fills the q of its tuned blocks, as ar__tune does. */
@@ -85,6 +89,8 @@ typedef struct ar__probe {
     double spent;            /* on steps, passes and chains timed */
     int32_t micro_count;
     bool is_resident;
+    bool goes_on;         /* results have what a later unit goes on from */
+    uint64_t visit_bytes; /* of one block's */
 } ar__probe;
 
 /* Tunes one unit and delivers the kept state in its q. report and history (iters), which report->history
@@ -118,18 +124,9 @@ ar_status ar__sample_order(int32_t *order, int32_t iters, int32_t batch, int32_t
 
 /* ---- walk.c: the walk of all block-by-block methods ---- */
 
-/* How many blocks are tuned together, by how many the window moves on (what it does not move past is tuned
- * anew, from the start), and how many float blocks behind it the loss looks through: 1, 1, 0 is block by
- * block. */
-typedef struct ar__window {
-    int32_t blocks, stride, ahead; /* 1 <= stride <= blocks, 0 <= ahead */
-} ar__window;
-/* As ar__walk_blocks, window by window; each block is delivered once, with its last window's report. Errors:
- * also ARG for a window out of bounds. */
-ar_status ar__walk_windows(const ar_model *model, ar_device *device, const ar_samples *samples,
-                           const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
-                           ar__block_method method, const ar__window *window);
-/* Walks the blocks: float chain, quantized chain, tune (method NULL = rtn), deliver to sink. */
+/* Walks the blocks, desc->window at a time: float chain, quantized chain, tune (method NULL = rtn), deliver
+ * to sink. A block that is in several windows is tuned on in each from where the one before left it, and
+ * delivered once, by the last. Errors: also ARG for a window out of bounds. */
 ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples,
                           const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
                           ar__block_method method);

@@ -1,5 +1,5 @@
-/* What quantizing takes, measured: the walk over a model's first two blocks, one of them tuned for a few
- * steps as if there were all the samples, the other rounded to nearest. */
+/* What quantizing takes, measured: the walk over a model's first window and the block behind it, the window
+ * tuned for a few steps as if there were all the samples, the other rounded to nearest. */
 #ifndef AR_QUANT_MEASURE_H
 #define AR_QUANT_MEASURE_H
 #include "engine.h"

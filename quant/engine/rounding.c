@@ -34,14 +34,21 @@ ar_fq_desc ar__linear_units(const ar__tune_desc *d, const ar_scheme *scheme) {
                                      : m_div};
 }
 
-/* The farthest multiple that sign steps reach. */
-static double reach_of(const ar__tune_desc *d) { return 0.5 * d->iters * (d->iters + 1.0); }
+/* The farthest multiple that sign steps reach, in all windows of a block. */
+static double reach_of(const ar__tune_desc *d) {
+    return 0.5 * d->iters * (d->iters + 1.0) * ar_window_visits(&d->window);
+}
+
+/* The most steps that stay within the counts. */
+static int32_t most_iters(const ar__tune_desc *d) {
+    return (int32_t)(sqrt(0.25 + 2.0 * (double)COUNTED / ar_window_visits(&d->window)) - 0.5);
+}
 
 static ar_status check(const ar__tune_desc *d) {
     double reach = reach_of(d);
     if (reach > (double)COUNTED)
-        return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most 5792 (24-bit counts)",
-                        (int)d->iters);
+        return ar__fail(AR_ERR_USAGE, "iters: found %d, expected at most %d (24-bit counts)", (int)d->iters,
+                        (int)most_iters(d));
     if (d->state == AR_STATE_I16 && reach > 32767.0)
         return ar__fail(AR_ERR_USAGE, "16-bit state: %d iterations reach %.0f, expected at most 32767",
                         (int)d->iters, reach);
@@ -116,10 +123,25 @@ static ar_status keep(void *state, ar_graph *g, const ar_tensor *improved) {
     return AR_OK;
 }
 
+static const ar_fq_state *delivered_state(const rounding *r) {
+    return r->training->keeps_best ? &r->kept : &r->now;
+}
+
 static ar_status deliver(ar_qlinear *q, const void *state) {
     const rounding *r = state;
-    const ar_fq_state *st = r->training->keeps_best ? &r->kept : &r->now;
-    return ar__read_codes(q, r->training->device, r->weight, r->range, st, &r->fq);
+    return ar__read_codes(q, r->training->device, r->weight, r->range, delivered_state(r), &r->fq);
+}
+
+static ar_status leave(ar_qlinear *q, const void *state) {
+    const ar_fq_state *st = delivered_state(state);
+    AR_TRY(ar__leave_tensor(q, "offsets", st->v));
+    return st->mm ? ar__leave_tensor(q, "ranges", st->mm) : AR_OK;
+}
+
+static ar_status resume(void *state, const ar_qlinear *q) {
+    rounding *r = state;
+    AR_TRY(ar__resume_tensor(r->now.v, q, "offsets"));
+    return r->now.mm ? ar__resume_tensor(r->now.mm, q, "ranges") : AR_OK;
 }
 
 static void destroy(void *state) {
@@ -132,5 +154,5 @@ static void destroy(void *state) {
     free(r);
 }
 
-const ar__trainable ar__trainable_rounding = {"rounding", false,  check, create,  start,
-                                              replace,    update, keep,  deliver, destroy};
+const ar__trainable ar__trainable_rounding = {"rounding", false, check,   create, start,  replace,
+                                              update,     keep,  deliver, leave,  resume, destroy};

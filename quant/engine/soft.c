@@ -159,6 +159,35 @@ done:
     return status;
 }
 
+/* ---- from one unit to another ---- */
+
+static ar_status leave(ar_qlinear *q, const void *state) {
+    const soft *s = state;
+    AR_TRY(ar__leave_tensor(q, "places", s->kept_u ? s->kept_u : s->now.u));
+    return ar__leave_tensor(q, "factors", s->kept_ab ? s->kept_ab : s->ab);
+}
+
+/* Decided places are soft again, at their codes; momenta start at 0. */
+static ar_status resume(void *state, const ar_qlinear *q) {
+    soft *s = state;
+    ar_status status = AR_OK;
+    int64_t places = ar_tensor_count(s->now.u), factors = ar_tensor_count(s->ab);
+    float *u = ar__alloc((size_t)places, sizeof *u), *ab = ar__alloc((size_t)factors, sizeof *ab);
+    if (!u || !ab) AR_GO(AR_ERR_MEMORY);
+    AR_GO(ar__resume_tensor(s->now.u, q, "places"));
+    AR_GO(ar__resume_tensor(s->ab, q, "factors"));
+    AR_GO(ar_tensor_read(s->now.u, u, 0, places));
+    AR_GO(ar_tensor_read(s->ab, ab, 0, factors));
+    for (int64_t i = 0; i < places; i++) u[i] = u[i] >= 512.0f ? u[i] - 512.0f : u[i];
+    for (int64_t i = 0; i < factors; i += 4) ab[i + 2] = ab[i + 3] = 0.0f;
+    AR_GO(ar_tensor_write(s->now.u, u, 0, places));
+    AR_GO(ar_tensor_write(s->ab, ab, 0, factors));
+done:
+    free(u);
+    free(ab);
+    return status;
+}
+
 static void destroy(void *state) {
     soft *s = state;
     if (!s) return;
@@ -167,5 +196,5 @@ static void destroy(void *state) {
     free(s);
 }
 
-const ar__trainable ar__trainable_soft = {"soft",  true,   check, create,  start,
-                                          replace, update, keep,  deliver, destroy};
+const ar__trainable ar__trainable_soft = {"soft", true, check,   create, start,  replace,
+                                          update, keep, deliver, leave,  resume, destroy};

@@ -40,12 +40,20 @@ typedef struct ar__trainable {
     ar_status (*keep)(void *state, ar_graph *g, const ar_tensor *improved);
     /* Fills the initialised q. */
     ar_status (*deliver)(ar_qlinear *q, const void *state);
+    /* Where windows overlap: what another unit is to go on from becomes extras of the delivered q; and, after
+     * start, a state goes on from there, its optimizer anew. */
+    ar_status (*leave)(ar_qlinear *q, const void *state);
+    ar_status (*resume)(void *state, const ar_qlinear *q);
     void (*destroy)(void *state);
 } ar__trainable;
 
 #define AR_TRAINABLE(name) extern const ar__trainable ar__trainable_##name;
 #include "trainables.def"
 #undef AR_TRAINABLE
+/* For leave and resume: a tensor of a state as an extra, and back. Errors: FORMAT where q has none like it.
+ */
+ar_status ar__leave_tensor(ar_qlinear *q, const char *name, const ar_tensor *t);
+ar_status ar__resume_tensor(ar_tensor *t, const ar_qlinear *q, const char *name);
 /* The rows by index; NULL past the end. */
 const ar__trainable *ar__trainable_at(int32_t index);
 #endif

@@ -18,6 +18,8 @@
 typedef struct site {
     ar__site site;
     ar_qlinear *q;
+    const ar_qlinear *before; /* where an earlier unit left it; NULL = nowhere */
+    bool goes_on;
     void *state;
     ar_tensor *acc; /* micro-batches: the sum of dW */
 } site;
@@ -172,7 +174,7 @@ static ar_status record_heldout(tuner *t) {
     return ar_graph_build(t->held_end);
 }
 
-/* What the trainable computes before the first step. */
+/* What the trainable computes before the first step, or where an earlier unit left it. */
 static ar_status run_start(tuner *t) {
     ar_status status = AR_OK;
     ar_graph *g = NULL;
@@ -182,6 +184,8 @@ static ar_status run_start(tuner *t) {
     AR_GO(ar_graph_build(g));
     AR_GO(ar_graph_run(g));
     AR_GO(ar_device_wait(t->device));
+    for (int32_t i = 0; i < t->site_count; i++)
+        if (t->sites[i].before) AR_GO(t->goal->trainable->resume(t->sites[i].state, t->sites[i].before));
 done:
     ar_graph_destroy(g);
     return status;
@@ -259,7 +263,10 @@ static ar_status list_sites(tuner *t, bool *any) {
             if (b->skip[i]) continue;
             const ar_tensor *importance = ar__taps_at(b->taps, AR__TAP_importance, i);
             t->sites[k * AR_MAX_LINEARS + i] =
-                (site){.site = {b->weights->linears[i], importance, b->schemes[i]}, .q = &b->q[i]};
+                (site){.site = {b->weights->linears[i], importance, b->schemes[i]},
+                       .q = &b->q[i],
+                       .before = b->before ? b->before[i] : NULL,
+                       .goes_on = b->goes_on};
             *any = true;
         }
     }
@@ -323,7 +330,10 @@ static ar_status tell(tuner *t, const ar_observer *o, int32_t done, float *histo
                            .loss_last = history[done - 1] * scale,
                            .tokens_per_s = (double)done * t->data.split.batch * t->data.T / seconds,
                            .seconds = seconds,
-                           .device_bytes = memory.current};
+                           .device_bytes = memory.current,
+                           .window = t->unit->window,
+                           .window_count = t->unit->window_count,
+                           .tuned_count = t->unit->tuned_count};
     o->progress(o->ctx, &e);
     return AR_OK;
 }
@@ -428,6 +438,17 @@ static ar_status check_best(const tuner *t, const ar_block_report *r) {
         t->first->name, r->loss_best, r->heldout_best, (int)r->best_step, (int)t->iters);
 }
 
+static ar_status deliver(tuner *t) {
+    const ar__trainable *trainable = t->goal->trainable;
+    for (int32_t i = 0; i < t->site_count; i++) {
+        const site *s = &t->sites[i];
+        if (!s->state) continue;
+        AR_TRY(trainable->deliver(s->q, s->state));
+        if (s->goes_on) AR_TRY(trainable->leave(s->q, s->state));
+    }
+    return AR_OK;
+}
+
 ar_status ar__tune(ar_block_report *report, float *history, const ar__tune_unit *unit, const ar__goal *goal,
                    ar_device *device, const ar__tune_desc *desc, const ar_observer *observer) {
     ar_status status = AR_OK;
@@ -457,8 +478,7 @@ ar_status ar__tune(ar_block_report *report, float *history, const ar__tune_unit 
         AR_GO(run_start(&t));
         AR_GO(tell_measured(&t, observer));
     }
-    for (int32_t i = 0; i < t.site_count; i++)
-        if (t.sites[i].state) AR_GO(goal->trainable->deliver(t.sites[i].q, t.sites[i].state));
+    AR_GO(deliver(&t));
 done:
     drop_device(&t);
     ar__data_deinit(&t.data);

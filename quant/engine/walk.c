@@ -1,9 +1,15 @@
 /* The walk over a model's blocks that every block-by-block method shares: float chain, quantized chain, the
  * method's work on a window of blocks, delivery to the sink, resuming. Only the window's blocks are on the
- * device. */
+ * device; what an overlapping window leaves for the next one waits on the host. */
 #include "engine.h"
 #include <stdlib.h>
 #include <string.h>
+
+/* Where a window left a block that the next one goes on with. */
+typedef struct visit {
+    ar_qlinear *list[AR_MAX_LINEARS]; /* owned; NULL = stays float */
+    bool is_left;
+} visit;
 
 typedef struct walk {
     const ar_model *model;
@@ -13,7 +19,12 @@ typedef struct walk {
     const ar_sink *sink;
     const ar_observer *observer;
     ar__block_method method;
-    ar__window window;
+    ar_window window;
+    int32_t window_count; /* that are tuned */
+    int32_t start;        /* where windows overlap: those before this one were finished in an earlier run */
+    visit *visits;        /* (block_count) */
+    bool *asked, *known;  /* (block_count): the sink about a block, and what it said */
+    double grown;         /* seconds of windows that delivered nothing */
     ar_chain x_float, x_quant,
         target;    /* inputs of the window's first block; the float chain behind its last */
     ar_chain next; /* the float chain where the next window begins, if inside this one */
@@ -49,31 +60,35 @@ typedef struct slot {
     bool loaded; /* list is the sink's, not q */
 } slot;
 
-/* The window that begins at block `first`. */
+/* A window at work. */
 typedef struct span {
-    int32_t first, count, ahead, done; /* blocks at work, frozen behind them, delivered by this window */
-    bool tuned, finished;              /* by the method, else round to nearest; in an earlier run */
-    slot *slots;                       /* (count + ahead) */
+    ar_window_span at;
+    int32_t index;
+    bool finished; /* in an earlier run */
+    slot *slots;   /* (count + ahead) */
 } span;
 
+/* Asked once: a damaged block is remarked. */
 static bool is_finished(const walk *w, int32_t b) {
-    return w->sink->finished && w->sink->finished(w->sink->ctx, b);
+    if (!w->sink->finished) return false;
+    if (!w->asked[b]) w->known[b] = w->sink->finished(w->sink->ctx, b);
+    w->asked[b] = true;
+    return w->known[b];
 }
 
-/* A window ends before a block that is finished, or that is not tuned. */
-static void plan_span(span *s, const walk *w, int32_t first) {
-    int32_t blocks = w->model->block_count, limit = w->desc->block_limit;
-    int32_t end = limit > 0 && limit < blocks ? limit : blocks;
-    *s = (span){.first = first, .count = 1, .done = 1, .finished = is_finished(w, first)};
-    s->tuned = w->method && first < end && !s->finished;
-    if (!s->tuned) return;
-    while (s->count < w->window.blocks && first + s->count < end && !is_finished(w, first + s->count))
-        s->count++;
-    s->ahead = blocks - first - s->count;
-    if (s->ahead > w->window.ahead) s->ahead = w->window.ahead;
-    /* nothing lies behind a window that could not be filled: it delivers all it has */
-    s->done = s->count < w->window.blocks || first + s->count == end ? s->count : w->window.stride;
+static bool span_at(const walk *w, ar_window_span *s, int32_t index) {
+    bool more = ar_window_at(s, &w->window, w->model->block_count, w->desc->block_limit, index);
+    s->is_tuned = s->is_tuned && w->method;
+    return more;
 }
+
+static bool delivers_finished(const walk *w, const ar_window_span *s) {
+    bool all = true;
+    for (int32_t k = 0; k < s->done; k++) all = is_finished(w, s->first + k) && all;
+    return all;
+}
+
+static bool overlaps(const walk *w) { return w->window.stride < w->window.blocks; }
 
 static void plan_slot(slot *t, const walk *w, const span *s, const ar_block *block) {
     const ar__tune_desc *d = w->desc;
@@ -81,19 +96,20 @@ static void plan_slot(slot *t, const walk *w, const span *s, const ar_block *blo
     for (int32_t i = 0; i < block->linear_count; i++) {
         t->schemes[i] = d->scheme;
         t->skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &t->schemes[i]);
-        if (s->tuned && !t->skip[i])
+        if (s->at.is_tuned && !s->finished && !t->skip[i])
             t->taps_of[i] = ar__taps_of(d->taps, d->searches ? NULL : &t->schemes[i]);
     }
 }
 
 static ar_status init_slots(span *s, const walk *w) {
-    s->slots = ar__alloc((size_t)(s->count + s->ahead), sizeof *s->slots);
+    int32_t total = s->at.count + s->at.ahead;
+    s->slots = ar__alloc((size_t)total, sizeof *s->slots);
     if (!s->slots) return AR_ERR_MEMORY;
-    for (int32_t k = 0; k < s->count + s->ahead; k++) {
+    for (int32_t k = 0; k < total; k++) {
         slot *t = &s->slots[k];
-        const ar_block *block = &w->model->blocks[s->first + k];
+        const ar_block *block = &w->model->blocks[s->at.first + k];
         t->block = block;
-        if (k >= s->count) {
+        if (k >= s->at.count) {
             AR_TRY(ar_block_weights_init(&t->weights, block, w->device));
             continue;
         }
@@ -104,7 +120,7 @@ static ar_status init_slots(span *s, const walk *w) {
 }
 
 static void deinit_slots(span *s) {
-    for (int32_t k = 0; s->slots && k < s->count + s->ahead; k++) {
+    for (int32_t k = 0; s->slots && k < s->at.count + s->at.ahead; k++) {
         slot *t = &s->slots[k];
         ar__taps_deinit(&t->taps);
         ar_block_weights_deinit(&t->weights);
@@ -138,13 +154,13 @@ static ar_status float_block(const walk *w, ar_chain *out, const ar_chain *in, s
 /* target = the float chain behind the window; next = where the next one begins, where that lies before. */
 static ar_status float_chain(walk *w, span *s) {
     if (!w->samples) return AR_OK;
-    int32_t total = s->count + s->ahead;
-    if (s->done < total && !w->next.data)
+    int32_t total = s->at.count + s->at.ahead, done = s->at.done;
+    if (done > 0 && done < total && !w->next.data)
         AR_TRY(ar_chain_init(&w->next, w->target.rows, w->target.width, w->desc->spill_dir,
                              w->desc->spill_above_bytes));
     for (int32_t k = 0; k < total; k++) {
         AR_TRY(float_block(w, &w->target, k ? &w->target : &w->x_float, &s->slots[k]));
-        if (k + 1 == s->done && s->done < total)
+        if (k + 1 == done && done < total)
             memcpy(w->next.data, w->target.data,
                    (size_t)w->target.rows * (size_t)w->target.width * sizeof(float));
     }
@@ -165,23 +181,35 @@ static ar_status init_results(slot *t) {
 
 static ar_status run_method(walk *w, span *s, ar_block_report *report) {
     ar_status status = AR_OK;
-    ar__tuned_block *tuned = ar__alloc((size_t)s->count, sizeof *tuned);
-    const ar_block_weights **frozen = ar__alloc((size_t)s->ahead + 1, sizeof *frozen);
+    const ar_window_span *at = &s->at;
+    const ar__probe *probe = w->desc->probe;
+    ar__tuned_block *tuned = ar__alloc((size_t)at->count, sizeof *tuned);
+    const ar_block_weights **frozen = ar__alloc((size_t)at->ahead + 1, sizeof *frozen);
     if (!tuned || !frozen) AR_GO(AR_ERR_MEMORY);
-    for (int32_t k = 0; k < s->count; k++) {
+    for (int32_t k = 0; k < at->count; k++) {
         slot *t = &s->slots[k];
-        tuned[k] = (ar__tuned_block){&t->weights, t->skip, t->schemes, &t->taps, t->q};
+        const visit *v = &w->visits[at->first + k];
+        tuned[k] = (ar__tuned_block){.weights = &t->weights,
+                                     .skip = t->skip,
+                                     .schemes = t->schemes,
+                                     .taps = &t->taps,
+                                     .q = t->q,
+                                     .before = v->is_left ? v->list : NULL,
+                                     .goes_on = k >= at->done || (probe && probe->goes_on)};
     }
-    for (int32_t k = 0; k < s->ahead; k++) frozen[k] = &s->slots[s->count + k].weights;
+    for (int32_t k = 0; k < at->ahead; k++) frozen[k] = &s->slots[at->count + k].weights;
     ar__tune_unit unit = {.tuned = tuned,
                           .frozen = frozen,
-                          .tuned_count = s->count,
-                          .frozen_count = s->ahead,
+                          .tuned_count = at->count,
+                          .frozen_count = at->ahead,
                           .input = w->desc->no_quantized_input ? &w->x_float : &w->x_quant,
                           .target = &w->target,
                           .block_count = w->model->block_count,
+                          .window = s->index,
+                          .window_count = w->window_count,
                           .samples = w->samples,
                           .float_input = &w->x_float};
+    report->window = *at;
     AR_GO(w->method(report, w->history, &unit, w->device, w->desc, w->observer));
 done:
     free(tuned);
@@ -193,26 +221,87 @@ done:
  * when rounded to nearest is refused before the tuning, whose ranges are never wider: it would only meet
  * losses that are not finite. */
 static ar_status quantize_span(walk *w, span *s, ar_block_report *report) {
-    for (int32_t k = 0; k < s->count; k++) {
+    for (int32_t k = 0; k < s->at.count; k++) {
         slot *t = &s->slots[k];
         AR_TRY(init_results(t));
-        AR_TRY(s->tuned ? ar__check_scales(&t->weights, t->skip, t->schemes, w->device)
-                        : ar__rtn_block(t->q, &t->weights, t->skip, w->device));
+        AR_TRY(s->at.is_tuned ? ar__check_scales(&t->weights, t->skip, t->schemes, w->device)
+                              : ar__rtn_block(t->q, &t->weights, t->skip, w->device));
     }
-    if (s->tuned) AR_TRY(run_method(w, s, report));
-    for (int32_t k = 0; k < s->count; k++) AR_TRY(check_scales(s->slots[k].list, s->slots[k].block));
+    if (s->at.is_tuned) AR_TRY(run_method(w, s, report));
+    for (int32_t k = 0; k < s->at.count; k++) AR_TRY(check_scales(s->slots[k].list, s->slots[k].block));
     return AR_OK;
 }
 
+/* ---- what overlapping windows leave ---- */
+
+static void drop_visit(visit *v) {
+    for (int32_t i = 0; i < AR_MAX_LINEARS; i++) ar_qlinear_free(v->list[i]);
+    *v = (visit){.is_left = false};
+}
+
+/* The result of a block that is not delivered yet becomes where the next window begins. */
+static ar_status keep_visit(walk *w, slot *t, int32_t index) {
+    visit *v = &w->visits[t->block->index];
+    drop_visit(v);
+    for (int32_t i = 0; i < t->block->linear_count; i++) {
+        if (!t->list[i]) continue;
+        v->list[i] = ar__alloc(1, sizeof *v->list[i]);
+        if (!v->list[i]) return AR_ERR_MEMORY;
+        *v->list[i] = t->q[i];
+        t->q[i] = (ar_qlinear){.codes = NULL};
+        t->list[i] = NULL;
+    }
+    v->is_left = true;
+    return w->sink->visited ? w->sink->visited(w->sink->ctx, index, t->block, v->list) : AR_OK;
+}
+
+/* *found: the state has all that window `index` goes on with. */
+static ar_status load_visits(walk *w, bool *found, int32_t index) {
+    ar_window_span s, before;
+    *found = true;
+    if (index == 0 || !span_at(w, &s, index) || !s.is_tuned) return AR_OK;
+    span_at(w, &before, index - 1);
+    for (int32_t b = s.first; *found && b < before.first + before.count; b++) {
+        visit *v = &w->visits[b];
+        *found = false;
+        if (w->sink->revisit)
+            AR_TRY(w->sink->revisit(w->sink->ctx, found, index - 1, &w->model->blocks[b], v->list));
+        v->is_left = true;
+    }
+    for (int32_t b = s.first; !*found && b < before.first + before.count; b++) drop_visit(&w->visits[b]);
+    return AR_OK;
+}
+
+/* The last window behind finished blocks for which the state has what it goes on with. */
+static ar_status find_start(walk *w) {
+    ar_window_span s;
+    int32_t behind = 0;
+    bool found = false;
+    while (span_at(w, &s, w->start) && s.is_tuned && delivers_finished(w, &s)) {
+        w->start++;
+        behind += s.done;
+    }
+    for (; !found; w->start -= !found) AR_TRY(load_visits(w, &found, w->start));
+    span_at(w, &s, w->start);
+    if (s.first < behind && w->observer && w->observer->warn)
+        w->observer->warn(w->observer->ctx, "the state lacks what overlapping windows go on with: blocks are "
+                                            "tuned again from where it has that");
+    return AR_OK;
+}
+
+/* ---- windows ---- */
+
 /* Moves both chains past what the window delivers. */
 static ar_status advance_chains(walk *w, span *s) {
-    for (int32_t k = 0; k < s->done && !w->desc->no_quantized_input; k++) {
+    int32_t done = s->at.done;
+    if (!w->samples || done == 0 || s->at.first + done >= w->model->block_count) return AR_OK;
+    for (int32_t k = 0; k < done && !w->desc->no_quantized_input; k++) {
         slot *t = &s->slots[k];
         AR_TRY(replace_weights(&t->weights, t->list));
         AR_TRY(ar_chain_forward(&w->x_quant, &w->x_quant, w->device, t->block, &t->weights.hook,
                                 w->samples->T, w->batch));
     }
-    ar_chain swap = w->x_float, *behind = s->done < s->count + s->ahead ? &w->next : &w->target;
+    ar_chain swap = w->x_float, *behind = done < s->at.count + s->at.ahead ? &w->next : &w->target;
     w->x_float = *behind;
     *behind = swap;
     return AR_OK;
@@ -223,32 +312,46 @@ static ar_status deliver(walk *w, span *s, ar_block_report *report, double secon
     ar_memory_stats memory;
     ar_device_memory(w->device, &memory);
     report->device_bytes = memory.high_water;
-    report->seconds = seconds / s->done;
-    for (int32_t k = 0; k < s->done; k++) {
-        report->block = s->first + k;
+    w->grown += seconds;
+    for (int32_t k = s->at.done; k < s->at.count; k++) AR_TRY(keep_visit(w, &s->slots[k], s->index));
+    for (int32_t k = 0; k < s->at.done; k++) {
+        report->block = s->at.first + k;
+        report->seconds = w->grown / s->at.done;
         AR_TRY(w->sink->block(w->sink->ctx, s->slots[k].block, s->slots[k].list, report));
+        drop_visit(&w->visits[report->block]);
     }
+    if (s->at.done > 0) w->grown = 0.0;
     return AR_OK;
 }
 
-/* *done: how many blocks the window was past. */
-static ar_status walk_window(walk *w, int32_t first, int32_t *done) {
+static ar_status walk_finished(walk *w, int32_t block) {
     ar_status status = AR_OK;
-    ar_block_report report = {.block = first};
-    span s;
-    double start = ar__now_s();
-    plan_span(&s, w, first);
-    *done = s.done;
-    if (s.finished && !w->samples) return AR_OK;
+    span s = {.at = {.first = block, .count = 1, .done = 1}, .finished = true};
+    if (!w->samples) return AR_OK;
     AR_GO(init_slots(&s, w));
     AR_GO(float_chain(w, &s));
-    s.slots[0].loaded = s.finished;
-    if (s.finished)
-        AR_GO(w->sink->load(w->sink->ctx, s.slots[0].block, s.slots[0].list));
-    else
-        AR_GO(quantize_span(w, &s, &report));
-    if (w->samples && first + s.done < w->model->block_count) AR_GO(advance_chains(w, &s));
-    if (!s.finished) AR_GO(deliver(w, &s, &report, ar__now_s() - start));
+    s.slots[0].loaded = true;
+    AR_GO(w->sink->load(w->sink->ctx, s.slots[0].block, s.slots[0].list));
+    AR_GO(advance_chains(w, &s));
+done:
+    deinit_slots(&s);
+    return status;
+}
+
+static ar_status walk_window(walk *w, const ar_window_span *at, int32_t index) {
+    ar_status status = AR_OK;
+    ar_block_report report = {.block = at->first};
+    span s = {.at = *at, .index = index};
+    double start = ar__now_s();
+    if (overlaps(w) && at->is_tuned ? index < w->start : delivers_finished(w, at)) {
+        for (int32_t k = 0; k < at->done; k++) AR_TRY(walk_finished(w, at->first + k));
+        return AR_OK;
+    }
+    AR_GO(init_slots(&s, w));
+    AR_GO(float_chain(w, &s));
+    AR_GO(quantize_span(w, &s, &report));
+    AR_GO(advance_chains(w, &s));
+    AR_GO(deliver(w, &s, &report, ar__now_s() - start));
 done:
     deinit_slots(&s);
     return status;
@@ -266,19 +369,53 @@ static ar_status init_chains(walk *w) {
     return AR_OK;
 }
 
-static ar_status check_window(const ar__window *v) {
+static ar_status check_window(const ar_window *v) {
     if (v->blocks >= 1 && v->stride >= 1 && v->stride <= v->blocks && v->ahead >= 0) return AR_OK;
     return ar__fail(AR_ERR_ARG,
                     "window: found %d blocks, stride %d, %d ahead, expected 1 <= stride <= blocks",
                     (int)v->blocks, (int)v->stride, (int)v->ahead);
 }
 
-ar_status ar__walk_windows(const ar_model *model, ar_device *device, const ar_samples *samples,
-                           const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
-                           ar__block_method method, const ar__window *window) {
+static ar_status init_walk(walk *w) {
+    ar_window_span s;
+    size_t blocks = (size_t)w->model->block_count + 1;
+    w->x_float.fd = w->x_quant.fd = w->target.fd = w->next.fd = -1;
+    w->visits = ar__alloc(blocks, sizeof *w->visits);
+    w->asked = ar__alloc(blocks, sizeof *w->asked);
+    w->known = ar__alloc(blocks, sizeof *w->known);
+    if (!w->visits || !w->asked || !w->known) return AR_ERR_MEMORY;
+    if (w->desc->iters > 0 && !(w->history = ar__alloc((size_t)w->desc->iters, sizeof *w->history)))
+        return AR_ERR_MEMORY;
+    while (span_at(w, &s, w->window_count) && s.is_tuned) w->window_count++;
+    if (overlaps(w)) AR_TRY(find_start(w));
+    return w->samples ? init_chains(w) : AR_OK;
+}
+
+static void deinit_walk(walk *w) {
+    ar_chain_deinit(&w->x_float);
+    ar_chain_deinit(&w->x_quant);
+    ar_chain_deinit(&w->target);
+    ar_chain_deinit(&w->next);
+    for (int32_t b = 0; w->visits && b < w->model->block_count; b++) drop_visit(&w->visits[b]);
+    free(w->visits);
+    free(w->asked);
+    free(w->known);
+    free(w->history);
+}
+
+static void tell_blocks(const walk *w, const ar_window_span *s) {
+    const ar_observer *o = w->observer;
+    int32_t blocks = w->model->block_count;
+    for (int32_t k = 1; k <= s->done && o && o->progress; k++)
+        o->progress(o->ctx,
+                    &(ar_progress_event){.stage = "block", .block = s->first + k, .block_count = blocks});
+}
+
+ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples,
+                          const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
+                          ar__block_method method) {
     ar_status status = AR_OK;
-    int32_t done = 0;
-    AR_TRY(check_window(window));
+    ar_window_span s;
     walk w = {.model = model,
               .device = device,
               .samples = samples,
@@ -286,33 +423,19 @@ ar_status ar__walk_windows(const ar_model *model, ar_device *device, const ar_sa
               .sink = sink,
               .observer = observer,
               .method = method,
-              .window = *window,
+              .window = desc->window.blocks > 0 ? desc->window : (ar_window){1, 1, 0},
               .batch = desc->batch > 0 ? desc->batch : 8};
-    w.x_float.fd = w.x_quant.fd = w.target.fd = w.next.fd = -1;
-    if (desc->iters > 0 && !(w.history = ar__alloc((size_t)desc->iters, sizeof *w.history)))
-        return AR_ERR_MEMORY;
-    if (samples) AR_GO(init_chains(&w));
-    for (int32_t b = 0; b < model->block_count; b += done) {
-        if (desc->block_limit > 0 && b >= desc->block_limit)
+    AR_TRY(check_window(&w.window));
+    AR_GO(init_walk(&w));
+    for (int32_t i = 0; span_at(&w, &s, i); i++) {
+        if (desc->block_limit > 0 && s.first >= desc->block_limit)
             w.samples = NULL; /* rounding needs no activations */
-        if (cancelled(observer)) AR_GO(ar__fail(AR_ERR_INTERRUPTED, "interrupted before block %d", (int)b));
-        AR_GO(walk_window(&w, b, &done));
-        for (int32_t k = 1; k <= done && observer && observer->progress; k++)
-            observer->progress(
-                observer->ctx,
-                &(ar_progress_event){.stage = "block", .block = b + k, .block_count = model->block_count});
+        if (cancelled(observer))
+            AR_GO(ar__fail(AR_ERR_INTERRUPTED, "interrupted before block %d", (int)s.first));
+        AR_GO(walk_window(&w, &s, i));
+        tell_blocks(&w, &s);
     }
 done:
-    ar_chain_deinit(&w.x_float);
-    ar_chain_deinit(&w.x_quant);
-    ar_chain_deinit(&w.target);
-    ar_chain_deinit(&w.next);
-    free(w.history);
+    deinit_walk(&w);
     return status;
-}
-
-ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples,
-                          const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
-                          ar__block_method method) {
-    return ar__walk_windows(model, device, samples, desc, sink, observer, method, &(ar__window){1, 1, 0});
 }

@@ -17,6 +17,7 @@ static const ar_option_row rows[] = {
     {AR__RATE("minmax_lr"), .help = "first step of the factors of scales (0.04/iters)", .rule = scale_rule},
     {.name = "minmax", .preset = 1, .help = "tune codes only, not the scales", .record = "minmax"},
     AR__ROW_QUANTIZED_INPUT,
+    AR__ROWS_OF_WINDOWS,
     AR__ROWS_OF_SELECTION(AR_LOSS_SHIFT, "shift"),
     AR__ROWS_OF_SAMPLES(128, 2048),
 };

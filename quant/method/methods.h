@@ -19,6 +19,27 @@
         .name = "iters", .kind = AR_VALUE_INT, .preset = 200, .lo = 0, .hi = 5792, .value = "N",             \
         .help = "steps per block (200); 0 = " zero, .record = "iters", .zero_is = zero                       \
     }
+#define AR__ROWS_OF_WINDOWS                                                                                  \
+    {.name = "window_blocks",                                                                                \
+     .kind = AR_VALUE_INT,                                                                                   \
+     .preset = 1,                                                                                            \
+     .lo = 1,                                                                                                \
+     .hi = 1 << 20,                                                                                          \
+     .value = "K",                                                                                           \
+     .help = "blocks tuned together (1); all where the model has no more",                                   \
+     .record = "window_blocks"},                                                                             \
+        {.name = "stride",                                                                                   \
+         .kind = AR_VALUE_INT,                                                                               \
+         .lo = 1,                                                                                            \
+         .hi = 1 << 20,                                                                                      \
+         .value = "S",                                                                                       \
+         .help = "blocks that the window moves on by (K); fewer: windows overlap, and tune on",              \
+         .record = "stride"},                                                                                \
+    {                                                                                                        \
+        .name = "lookahead", .kind = AR_VALUE_INT, .lo = 0, .hi = 1 << 20, .value = "A",                     \
+        .help = "float blocks behind the window that its loss looks through, as far as there are any (0)",   \
+        .record = "lookahead"                                                                                \
+    }
 /* .help and .rule follow. */
 #define AR__RATE(row) .name = row, .kind = AR_VALUE_REAL, .lo = 1e-9, .hi = 10, .value = "X", .record = row
 #define AR__ROW_BATCH                                                                                        \

@@ -28,6 +28,7 @@ static const ar_option_row rows[] = {
      .rule = minmax_lr_rule},
     {.name = "minmax", .preset = 1, .help = "tune rounding only, not the ranges", .record = "minmax"},
     AR__ROW_QUANTIZED_INPUT,
+    AR__ROWS_OF_WINDOWS,
     AR__ROWS_OF_SELECTION(AR_LOSS_SHIFT, "shift"),
     {.name = "optimizer",
      .kind = AR_VALUE_CHOICE,

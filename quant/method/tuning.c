@@ -16,6 +16,15 @@ const ar_stored_option ar__tuning_stored[] = {{"iters", "iters"},
                                               {"batch", "batch_size"},
                                               {NULL, NULL}};
 
+/* A method without such options has 0 blocks, and none to settle. */
+static ar_window window_of(const ar_method_options *o) {
+    ar_window w = {(int32_t)ar_method_options_get(o, "window_blocks"),
+                   (int32_t)ar_method_options_get(o, "stride"),
+                   (int32_t)ar_method_options_get(o, "lookahead")};
+    if (w.stride == 0) w.stride = w.blocks;
+    return w;
+}
+
 ar__tune_desc ar__tuning_describe(const ar_method_options *o) {
     return (ar__tune_desc){.iters = (int32_t)ar_method_options_get(o, "iters"),
                            .batch = (int32_t)ar_method_options_get(o, "batch"),
@@ -27,13 +36,17 @@ ar__tune_desc ar__tuning_describe(const ar_method_options *o) {
                            .heldout = (int32_t)ar_method_options_get(o, "heldout"),
                            .loss = (ar_loss)ar_method_options_get(o, "loss"),
                            .seed = (uint64_t)ar_method_options_get(o, "seed"),
-                           .block_limit = (int32_t)ar_method_options_get(o, "blocks")};
+                           .block_limit = (int32_t)ar_method_options_get(o, "blocks"),
+                           .window = window_of(o)};
 }
 
 static ar_status check(const ar_method_options *o, const ar__tune_desc *desc) {
     if (desc->no_quantized_input && desc->loss & AR_LOSS_SHIFT && ar_method_options_given(o, "loss"))
         return ar__fail(AR_ERR_USAGE, "--loss: found %s, expected plain or root with --no-quantized-input",
                         ar__loss_names[desc->loss]);
+    if (desc->window.stride > desc->window.blocks)
+        return ar__fail(AR_ERR_USAGE, "--stride: found %d, expected at most the %d of --window-blocks",
+                        (int)desc->window.stride, (int)desc->window.blocks);
     if (desc->select != AR_SELECT_HELDOUT && ar_method_options_given(o, "heldout"))
         return ar__fail(AR_ERR_USAGE, "--heldout has no effect with --select %s",
                         ar__select_names[desc->select]);
@@ -60,6 +73,7 @@ ar_status ar__tuning_settle(ar_method_options *o, const ar__tune_desc *desc, con
     ar_method_options_put(o, "select", split.select);
     ar_method_options_put(o, "heldout", split.held);
     ar_method_options_put(o, "batch", split.batch);
+    ar_method_options_put(o, "stride", desc->window.stride);
     return AR_OK;
 }
 
@@ -93,6 +107,16 @@ static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant
     return AR_OK;
 }
 
+/* A window of more blocks than are tuned is one of all those. */
+static void tell_window(const ar_window *w, const ar_model *model, int32_t limit, const ar_observer *o) {
+    char line[160];
+    int32_t most = limit > 0 && limit < model->block_count ? limit : model->block_count;
+    if (w->blocks <= most || !o || !o->warn) return;
+    snprintf(line, sizeof line, "--window-blocks: %d blocks are tuned together, not %d: there are no more",
+             (int)most, (int)w->blocks);
+    o->warn(o->ctx, line);
+}
+
 ar_status ar__tuning_run(const ar__tuning *t, const ar_model *model, ar_device *device,
                          const ar_samples *samples, const ar_quant_desc *desc, const ar_sink *sink,
                          const ar_observer *observer) {
@@ -101,6 +125,7 @@ ar_status ar__tuning_run(const ar__tuning *t, const ar_model *model, ar_device *
     const ar_method *other;
     AR_TRY(complete(&full, &other, &plain, t, samples, desc));
     if (other) return other->run(model, device, samples, &plain, sink, observer);
+    tell_window(&full.window, model, full.block_limit, observer);
     return ar__walk_blocks(model, device, samples, &full, sink, observer, tune_unit);
 }
 

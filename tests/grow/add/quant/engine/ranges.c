@@ -61,6 +61,16 @@ static ar_status deliver(ar_qlinear *q, const void *state) {
                           r->training->keeps_best ? &r->kept : &r->now, &r->fq);
 }
 
+static ar_status leave(ar_qlinear *q, const void *state) {
+    const ranges *r = state;
+    return ar__leave_tensor(q, "ranges", r->training->keeps_best ? r->kept.mm : r->now.mm);
+}
+
+static ar_status resume(void *state, const ar_qlinear *q) {
+    ranges *r = state;
+    return ar__resume_tensor(r->now.mm, q, "ranges");
+}
+
 static void destroy(void *state) {
     ranges *r = state;
     if (!r) return;
@@ -71,5 +81,5 @@ static void destroy(void *state) {
     free(r);
 }
 
-const ar__trainable ar__trainable_ranges = {"ranges", false,  check, create,  start,
-                                            replace,  update, keep,  deliver, destroy};
+const ar__trainable ar__trainable_ranges = {"ranges", false, check,   create, start,  replace,
+                                            update,   keep,  deliver, leave,  resume, destroy};
