@@ -302,6 +302,13 @@ ar_status ar__gguf_parse(ar__gguf *g, const uint8_t *data, uint64_t bytes, const
     return status;
 }
 
+ar_status ar__gguf_map(ar__gguf *g, ar_file *file, const char *path) {
+    *g = (ar__gguf){0};
+    *file = (ar_file){0};
+    AR_TRY(ar_file_open(file, path));
+    return ar__gguf_parse(g, file->data, file->bytes, path);
+}
+
 void ar__gguf_deinit(ar__gguf *g) {
     free(g->values);
     free(g->tensors);

@@ -90,6 +90,9 @@ typedef struct ar__gguf {
 /* Checks and indexes a whole file; data is borrowed. Untrusted input: every range it hands out lies inside,
  * keys and names are unique, tensors lie one after the other. On failure *g holds nothing. */
 ar_status ar__gguf_parse(ar__gguf *g, const uint8_t *data, uint64_t bytes, const char *what);
+/* The same of the file at path, which stays mapped; both ends are due even after a failure. Errors: IO too.
+ */
+ar_status ar__gguf_map(ar__gguf *g, ar_file *file, const char *path);
 void ar__gguf_deinit(ar__gguf *g);
 
 const ar__gguf_value *ar__gguf_find(const ar__gguf *g, const char *key); /* NULL if missing */

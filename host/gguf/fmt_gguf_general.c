@@ -50,11 +50,10 @@ static bool is_kept_by_like(const ar__gguf_value *v) {
 static bool is_kept_general(const ar__gguf_value *v) { return is_general(v) && !is_own(v); }
 
 static ar_status copy_values(ar__gguf_out *o, const char *path, bool (*is_kept)(const ar__gguf_value *)) {
-    ar_file file = {0};
-    ar__gguf g = {0};
+    ar_file file;
+    ar__gguf g;
     ar_status status;
-    AR_TRY(ar_file_open(&file, path));
-    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
+    AR_GO(ar__gguf_map(&g, &file, path));
     for (int64_t i = 0; i < g.value_count; i++) {
         const ar__gguf_value *v = &g.values[i];
         const uint8_t *from, *end = value_range(&from, v);
@@ -75,16 +74,15 @@ ar_status ar__gguf_copy_fields(ar__gguf_out *o, const char *path) {
 }
 
 ar_status ar__gguf_general(char **text, const char *path, const char *name) {
-    ar_file file = {0};
-    ar__gguf g = {0};
+    ar_file file;
+    ar__gguf g;
     char key[64];
     const char *found = NULL;
     size_t bytes = 0;
     ar_status status;
     *text = NULL;
     snprintf(key, sizeof key, "general.%s", name);
-    AR_TRY(ar_file_open(&file, path));
-    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
+    AR_GO(ar__gguf_map(&g, &file, path));
     AR_GO(ar__gguf_text(&found, &bytes, &g, key));
     if (found && !memchr(found, 0, bytes)) *text = ar__alloc(bytes + 1, 1);
     if (*text) memcpy(*text, found, bytes);

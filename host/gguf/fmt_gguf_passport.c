@@ -43,14 +43,13 @@ void ar__gguf_put_passport(ar__gguf_out *o, const ar_passport *p) {
 ar_status ar__gguf_passport(ar_passport *p, bool *found, const char *path) {
     int32_t count;
     const ar__passport_row *rows = ar__passport_rows(&count);
-    ar_file file = {0};
-    ar__gguf g = {0};
+    ar_file file;
+    ar__gguf g;
     char key[KEY];
     ar_status status;
     *p = (ar_passport){0};
     *found = false;
-    AR_TRY(ar_file_open(&file, path));
-    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
+    AR_GO(ar__gguf_map(&g, &file, path));
     for (int32_t i = 0; i < count; i++) {
         const char *text = NULL;
         size_t bytes = 0;
@@ -73,12 +72,11 @@ done:
 /* Where the numbers stand in the file: offsets (rows), 0 = not there. */
 static ar_status find_numbers(uint64_t *offsets, const ar__passport_row *rows, int32_t count,
                               const char *path) {
-    ar_file file = {0};
-    ar__gguf g = {0};
+    ar_file file;
+    ar__gguf g;
     char key[KEY];
     ar_status status;
-    AR_TRY(ar_file_open(&file, path));
-    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
+    AR_GO(ar__gguf_map(&g, &file, path));
     for (int32_t i = 0; i < count; i++) {
         name_key(key, &rows[i]);
         const ar__gguf_value *v = ar__gguf_find(&g, key);

@@ -144,12 +144,11 @@ static ar_qtype find_most(const ar__gguf *g) {
 }
 
 ar_status ar_tensor_types_like(ar_tensor_types *types, const char *path) {
-    ar_file file = {0};
-    ar__gguf g = {0};
+    ar_file file;
+    ar__gguf g;
     int64_t alignment, file_type;
     ar_status status;
-    AR_TRY(ar_file_open(&file, path));
-    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
+    AR_GO(ar__gguf_map(&g, &file, path));
     AR_GO(ar__gguf_int(&alignment, &g, "general.alignment", AR__GGUF_ALIGNMENT, 1, INT32_MAX));
     if (alignment != AR__GGUF_ALIGNMENT)
         AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: general.alignment: found %d, expected %d", path,
