@@ -79,6 +79,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_status status = ar_device_list(facts, &count, MAX_DEVICES, notes, sizeof notes);
     if (count > MAX_DEVICES) count = MAX_DEVICES;
     cJSON *list = common.json ? cJSON_CreateArray() : NULL;
+    if (common.json && !list) status = ar__fail(AR_ERR_MEMORY, "no memory for a list");
     for (int32_t i = 0; status == AR_OK && i < count; i++) {
         ar_plan plan;
         ar_status usable = ar_plan_make_with(&plan, &facts[i], common.variants);

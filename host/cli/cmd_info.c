@@ -198,6 +198,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_TRY(ar_args_parse(self, &common, NULL, 0, argc, argv, &positional, 1, 4096));
     if (common.help) return AR_OK;
     cJSON *list = common.json ? cJSON_CreateArray() : NULL;
+    if (common.json && !list) return ar__fail(AR_ERR_MEMORY, "no memory for a list");
     ar_status status = AR_OK;
     for (int i = 1; status == AR_OK && i <= positional; i++)
         status = (is_bare(argv[i]) ? show_bare : show_model)(argv[i], &common, list);

@@ -63,7 +63,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_device *device = NULL;
     AR_TRY(ar_program_device(&device, &common, false));
     tally t = {.common = &common, .rows = common.json ? cJSON_CreateArray() : NULL};
-    ar_status status = ar_selftest(device, kernel, (int32_t)repeat, (uint64_t)common.seed, report, &t);
+    ar_status status = common.json && !t.rows ? ar__fail(AR_ERR_MEMORY, "no memory for a list") : AR_OK;
+    if (status == AR_OK)
+        status = ar_selftest(device, kernel, (int32_t)repeat, (uint64_t)common.seed, report, &t);
     if (status != AR_ERR_USAGE) report_skipped(&t, device, kernel);
     if (t.rows) {
         ar_status printed = ar_program_json(t.rows, true);

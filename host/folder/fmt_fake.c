@@ -52,6 +52,7 @@ static ar_status verify(const char *path, const ar_write_source *src) {
     ar_weights w = {0};
     AR_TRY(ar_weights_open_safetensors(&w, path));
     ar_status status = ar__hf_verify_linears(&w, path, src, false);
+    if (status == AR_OK) status = ar__hf_verify_floats(&w, path, src, NULL);
     if (status == AR_OK) status = ar__hf_verify_copies(path, src);
     ar_weights_close(&w);
     return status;

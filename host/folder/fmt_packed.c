@@ -228,6 +228,7 @@ ar_status ar__packed_verify(const char *path, const ar_write_source *src) {
     ar_weights w = {0};
     AR_TRY(ar_weights_open_packed(&w, path));
     ar_status status = ar__hf_verify_linears(&w, path, src, true);
+    if (status == AR_OK) status = ar__hf_verify_floats(&w, path, src, "F16");
     if (status == AR_OK) status = ar__hf_verify_copies(path, src);
     ar_weights_close(&w);
     return status;

@@ -1,8 +1,10 @@
-/* What is read back of a folder against what was to be written. */
+/* What is read back of a folder against what was to be written: every tensor, codes and floats. */
 #include "hf_folder.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define CHUNK_BYTES ((int64_t)8 << 20)
 
 ar_status ar__hf_compare_rounded(const float *got, const float *from, int64_t count, ar_dtype dtype,
                                  const char *path, const char *name) {
@@ -76,6 +78,67 @@ ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_
             AR_TRY(status);
             AR_TRY(ar__source_advance(src, m->blocks[b].linears[i].O * m->blocks[b].linears[i].I));
         }
+    }
+    return AR_OK;
+}
+
+/* ---- float tensors ---- */
+
+/* A Conv1D's float product (I, O) against the source's (O, I). */
+static ar_status verify_turned(const ar_weights *w, const ar_weights *from, int64_t i, const char *path,
+                               ar_dtype dtype) {
+    const ar_weight *t = from->vtable->at(from->impl, i);
+    int64_t O = t->dims[0], I = t->dims[1], index = ar_weights_find(w, t->name);
+    float *want = ar__alloc((size_t)O * 2 + 1, (size_t)I * sizeof *want), *got = want ? want + O * I : NULL;
+    ar_status status = want ? from->vtable->read(from->impl, want, i, 0, O) : AR_ERR_MEMORY;
+    float *row = want ? got + O * I : NULL; /* (I): one of want, put together from what was written */
+    if (status == AR_OK) status = w->vtable->read(w->impl, got, index, 0, I);
+    for (int64_t o = 0; status == AR_OK && o < O; o++) {
+        for (int64_t k = 0; k < I; k++) row[k] = got[k * O + o];
+        status = ar__hf_compare_rounded(row, want + o * I, I, dtype, path, t->name);
+    }
+    free(want);
+    return status;
+}
+
+/* Tensor i of the source, a float one, against what was written of it. */
+static ar_status verify_float(const ar_weights *w, const ar_write_source *src, int64_t i, const char *path,
+                              ar_dtype dtype) {
+    const ar_open_model *m = src->model;
+    const ar_weights *from = &m->weights;
+    const ar_weight *t = from->vtable->at(from->impl, i);
+    bool is_turned = ar__hf_is_turned(m, t->name);
+    int64_t index = ar_weights_find(w, t->name), rows = t->dim_count > 1 ? t->dims[0] : 1, width = 1;
+    for (int32_t d = t->dim_count > 1 ? 1 : 0; d < t->dim_count; d++) width *= t->dims[d];
+    if (index < 0) return ar__fail(AR_ERR_CHECK, "%s: tensor %s missing after writing", path, t->name);
+    if (is_turned) return verify_turned(w, from, i, path, dtype);
+    int64_t step = CHUNK_BYTES / (4 * width + 4) + 1;
+    if (step > rows) step = rows;
+    float *values = ar__alloc((size_t)step * 2, (size_t)width * sizeof *values);
+    ar_status status = values ? AR_OK : AR_ERR_MEMORY;
+    for (int64_t row = 0; row < rows && status == AR_OK; row += step) {
+        int64_t n = rows - row < step ? rows - row : step;
+        float *got = values + n * width;
+        status = from->vtable->read(from->impl, values, i, row, n);
+        if (status == AR_OK) status = w->vtable->read(w->impl, got, index, row, n);
+        if (status == AR_OK) status = ar__hf_compare_rounded(got, values, n * width, dtype, path, t->name);
+        if (status == AR_OK) status = ar__source_advance(src, n * width);
+    }
+    free(values);
+    return status;
+}
+
+ar_status ar__hf_verify_floats(const ar_weights *w, const char *path, const ar_write_source *src,
+                               const char *float_dtype) {
+    const ar_weights *from = &src->model->weights;
+    for (int64_t i = 0; i < from->vtable->count(from->impl); i++) {
+        const ar_weight *t = from->vtable->at(from->impl, i);
+        if (ar__hf_is_coded(src, t->name)) continue;
+        const char *dtype = ar__hf_float_dtype(t, float_dtype);
+        AR_TRY(verify_float(w, src, i, path,
+                            strcmp(dtype, "F32") == 0   ? AR_F32
+                            : strcmp(dtype, "F16") == 0 ? AR_F16
+                                                        : AR_BF16));
     }
     return AR_OK;
 }

@@ -39,10 +39,13 @@ typedef struct folder {
     uint64_t total;
 } folder;
 
+const char *ar__hf_float_dtype(const ar_weight *w, const char *wanted) {
+    bool plain = strcmp(w->type, "F32") == 0 || strcmp(w->type, "F16") == 0 || strcmp(w->type, "BF16") == 0;
+    return wanted ? wanted : plain ? w->type : "F32";
+}
+
 static const char *float_dtype(const folder *f, const entry *e) {
-    const char *own = e->weight->type;
-    bool plain = strcmp(own, "F32") == 0 || strcmp(own, "F16") == 0 || strcmp(own, "BF16") == 0;
-    return f->layout->float_dtype ? f->layout->float_dtype : plain ? own : "F32";
+    return ar__hf_float_dtype(e->weight, f->layout->float_dtype);
 }
 
 static int64_t element_count(const ar_weight *w) {
@@ -93,6 +96,13 @@ bool ar__hf_is_turned(const ar_open_model *m, const char *weight) {
     int32_t i = 0;
     const ar_block *b = m->config.is_conv1d ? find_linear(&m->model, &i, weight) : NULL;
     return b && !ar__family_is_transposed(b, i);
+}
+
+bool ar__hf_is_coded(const ar_write_source *src, const char *weight) {
+    int32_t i = 0;
+    const ar_block *b = find_linear(&src->model->model, &i, weight);
+    ar_scheme scheme;
+    return b && ar__source_scheme(&scheme, src, b, i);
 }
 
 /* What is quantized, and what else is turned round. */

@@ -55,6 +55,11 @@ void ar__hf_linear_name(char out[AR_HF_NAME], const ar_block *block, int32_t i);
 ar_status ar__hf_transpose(void **values, int64_t O, int64_t I);
 /* A float weight that a folder holds the other way round than the source: (I, O), a Conv1D's. */
 bool ar__hf_is_turned(const ar_open_model *m, const char *weight);
+/* Is the weight one that the source gives codes of? */
+bool ar__hf_is_coded(const ar_write_source *src, const char *weight);
+/* What a float tensor is stored as: `wanted`, or where that is NULL its own type, F32 where it has another.
+ */
+const char *ar__hf_float_dtype(const ar_weight *w, const char *wanted);
 /* CHECK unless tensor index of w holds the very values of q, or their transpose. */
 ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *name, const ar_qlinear *q,
                                 bool transposed);
@@ -71,6 +76,9 @@ ar_status ar__hf_copy_files(const char *path, const ar_write_source *src);
 /* CHECK unless the files taken over from a source that is a folder (ar__hf_copied) are in path as they are
  * there. */
 ar_status ar__hf_verify_copies(const char *path, const ar_write_source *src);
+/* The same for every tensor that has no codes, stored as ar__hf_float_dtype says of float_dtype. */
+ar_status ar__hf_verify_floats(const ar_weights *w, const char *path, const ar_write_source *src,
+                               const char *float_dtype);
 /* Compares values read back with those they were rounded from, to F32, F16 or BF16. CHECK names the first
  * difference. */
 ar_status ar__hf_compare_rounded(const float *got, const float *from, int64_t count, ar_dtype dtype,
