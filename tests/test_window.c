@@ -8,7 +8,7 @@
 #include "trainable.h"
 #include "tune_method.h"
 
-enum { T = 16, SAMPLES = 9, LINEARS = 7, LAYERS = 4, TUNED = 2, FROZEN = 2 };
+enum { T = 16, SAMPLES = 9, LINEARS = 7, LAYERS = 4, TUNED = 2, FROZEN = 2, WINDOWS = 8 };
 
 static const ar_config small = {SMALL_LLAMA,      .hidden = 32, .intermediate = 64,
                                 .layers = LAYERS, .heads = 4,   .head_dim = 8};
@@ -337,8 +337,8 @@ static double model_error(const outcome *o, ar_open_model *m, ar_device *device)
 }
 
 /* Past block `limit` (0 = none) blocks are rounded to nearest. */
-static void walk_as(ar_device *device, ar_open_model *m, const ar_window *window, int32_t limit,
-                    double nearest) {
+static double walk_as(ar_device *device, ar_open_model *m, const ar_window *window, int32_t limit,
+                      double nearest) {
     outcome o;
     ar_sink sink = {.block = collect, .ctx = &o};
     ar__tune_desc d = asym2;
@@ -363,28 +363,34 @@ static void walk_as(ar_device *device, ar_open_model *m, const ar_window *window
                   window->blocks, window->stride, window->ahead, error, nearest);
     assert_true(error < nearest);
     outcome_free(&o);
+    return error;
 }
 
 static void walks(ar_device *device, void *ctx) {
-    static const ar_window windows[] = {{1, 1, 0}, {2, 2, 0}, {2, 1, 0}, {1, 1, 1},
-                                        {2, 1, 1}, {3, 3, 0}, {9, 9, 9}, {3, 2, 0}};
+    static const ar_window windows[WINDOWS] = {{1, 1, 0}, {2, 2, 0}, {2, 1, 0}, {1, 1, 1},
+                                               {2, 1, 1}, {3, 3, 0}, {9, 9, 9}, {3, 2, 0}};
     ar_open_model *m;
     outcome nearest;
     ar_sink sink = {.block = collect, .ctx = &nearest};
-    (void)ctx;
     open_model(&m);
     memset(&nearest, 0, sizeof nearest);
     CHECK_OK(tune_method("rtn", &m->model, device, NULL, &asym2, &sink, NULL));
     double error = model_error(&nearest, m, device);
     tuned_by = &ar__trainable_rounding;
-    for (size_t k = 0; k < sizeof windows / sizeof *windows; k++) walk_as(device, m, &windows[k], 0, error);
+    double *first = ctx; /* what the first device came to */
+    for (int k = 0; k < WINDOWS; k++) {
+        double found = walk_as(device, m, &windows[k], 0, error);
+        if (first[k] == 0) first[k] = found;
+        assert_true(fabs(found - first[k]) < 0.02 * first[k]);
+    }
     walk_as(device, m, &windows[1], 3, error);
     outcome_free(&nearest);
     ar_random_model_close(m);
 }
-static void windows_deliver_every_block_once_and_beat_rtn(void **state) {
+static void windows_deliver_every_block_once_beat_rtn_and_agree_on_all_devices(void **state) {
+    double first[WINDOWS] = {0};
     (void)state;
-    check_each_device(walks, NULL);
+    check_each_device(walks, first);
 }
 
 /* What holds for any row of trainables.def. */
@@ -420,7 +426,7 @@ static void windows_out_of_bounds_are_refused(void **state) {
 int main(int argc, char **argv) { /* test_window [NAME]: the tests of that name only */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(offsets_of_two_blocks_have_the_gradients_of_central_differences_through_two_frozen),
-        cmocka_unit_test(windows_deliver_every_block_once_and_beat_rtn),
+        cmocka_unit_test(windows_deliver_every_block_once_beat_rtn_and_agree_on_all_devices),
         cmocka_unit_test(every_trainable_lowers_the_loss_of_a_window),
         cmocka_unit_test(windows_out_of_bounds_are_refused),
     };
