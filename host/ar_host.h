@@ -419,6 +419,22 @@ ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **
  */
 ar_status ar_weights_open_packed(ar_weights *w, const char *folder);
 
+/* ---- importance matrices: llama.cpp's imatrix files ---- */
+
+typedef struct ar_imatrix ar_imatrix;
+/* A GGUF file of type imatrix, or the older binary form. Errors: IO, FORMAT, MEMORY. */
+ar_status ar_imatrix_open(ar_imatrix **m, const char *path);
+void ar_imatrix_close(ar_imatrix *m); /* NULL is fine */
+/* dst (I) = the mean squares of linear i's inputs. Errors: FORMAT names what is missing, has another length
+ * or is no square. */
+ar_status ar_imatrix_linear(const ar_imatrix *m, float *dst, const ar_config *config, const ar_block *block,
+                            int32_t i);
+/* Writes the GGUF form of all linears of m, on samples made of `texts` (their names are kept). Errors: those
+ * of ar_chain_forward; UNSUPPORTED a family that GGUF has no names for; IO; INTERRUPTED. */
+ar_status ar_imatrix_write(const char *path, const ar_open_model *m, ar_device *device,
+                           const ar_samples *samples, const char *const *texts, int32_t text_count,
+                           const ar_observer *observer);
+
 /* ---- eval.c ---- */
 
 typedef enum ar_protocol { AR_PROTOCOL_WINDOW, AR_PROTOCOL_LINES, AR_PROTOCOL_LLAMACPP } ar_protocol;

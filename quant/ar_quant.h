@@ -416,6 +416,10 @@ typedef struct ar_quant_desc {
      * (a format cannot hold it). NULL = `scheme` for all. */
     bool (*choose)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *choose_ctx;
+    /* dst (I) = the mean squares of linear i's inputs, up to a factor, from elsewhere: in the place of those
+     * that are seen on samples, which a method of AR_NEEDS_MOMENTS then does without. NULL = seen. */
+    ar_status (*moments)(void *ctx, float *dst, const ar_block *block, int32_t i);
+    void *moments_ctx;
     const char *spill_dir;            /* activation chains larger than spill_above_bytes go here */
     uint64_t spill_above_bytes;       /* 0 = 4 GiB */
     const ar_method_options *options; /* of the method that is run; NULL = as its rows have them */
@@ -424,8 +428,9 @@ typedef struct ar_quant_desc {
 /* What a method wants besides weights. Bits. */
 typedef enum ar_method_needs {
     AR_NEEDS_NOTHING = 0,
-    AR_NEEDS_SAMPLES = 1,      /* calibration samples */
-    AR_NEEDS_LOSS_GRADIENT = 2 /* the gradient of the model's own loss on them */
+    AR_NEEDS_SAMPLES = 1,       /* calibration samples */
+    AR_NEEDS_LOSS_GRADIENT = 2, /* the gradient of the model's own loss on them */
+    AR_NEEDS_MOMENTS = 4 /* of samples only the moments of inputs: none are needed where those are given */
 } ar_method_needs;
 /* What a run takes, as measured with the model's first blocks; seconds of a block, unless it says more. */
 typedef struct ar_quant_cost {
@@ -459,6 +464,7 @@ struct ar_method {
     ar_status (*run)(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer);
     ar_method_needs needs;
+    bool searches; /* starts from a grid searched under moments of inputs, in every scheme; else in K types */
     uint32_t taps; /* what looks at inputs of linears on the way: bits, AR__TAP of rows of taps.def */
     const ar_option_row *options; /* (option_count), at most AR_MAX_OPTIONS */
     int32_t option_count;
@@ -482,6 +488,8 @@ struct ar_method {
 /* NULL if there is no such method. Index form: NULL past the end. */
 const ar_method *ar_method_find(const char *name);
 const ar_method *ar_method_at(int32_t index);
+/* Does it weigh errors under this scheme by the moments of inputs? */
+bool ar_method_weighs_inputs(const ar_method *method, const ar_scheme *scheme);
 
 /* Quantizes one weight on the device without tuning: q from W (host f32). Errors: as ar_qlinear_rtn; the
  * device's. */

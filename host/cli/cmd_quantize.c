@@ -7,7 +7,7 @@
 typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report;
     const char *like, *type_file;
-    const char *widths, *eval;
+    const char *widths, *eval, *imatrix;
     double bpw;
     uint64_t size;
     ar_option_list calib, tensor_types;
@@ -161,7 +161,10 @@ static ar_status make_plan(ar_quantize_request *r, const job_options *o) {
 
 /* An option that would change nothing is an error, not a surprise. */
 static ar_status check_float(const job_options *o, const ar_offers *offers, const char *type) {
-    const char *unused = o->eval ? "--eval" : o->has_method ? "--method" : ar__offers_given(offers);
+    const char *unused = o->imatrix      ? "--imatrix"
+                         : o->eval       ? "--eval"
+                         : o->has_method ? "--method"
+                                         : ar__offers_given(offers);
     if (!unused && o->has_calib) unused = "--calib";
     if (!unused && o->allow_float) unused = "--allow-float";
     return unused ? ar__fail(AR_ERR_USAGE, "%s has no effect with --type %s", unused, type) : AR_OK;
@@ -230,10 +233,22 @@ static ar_status take_calib(ar_option_list *files, const ar_option_list *given) 
     return AR_OK;
 }
 
+static ar_status check_imatrix(const ar_quantize_request *r, const job_options *o) {
+    const ar_method *method = r->options.method;
+    if (!o->imatrix) return AR_OK;
+    if (r->plan.scheme.bits > 8)
+        return ar__fail(AR_ERR_USAGE, "--imatrix has no effect with --type %s", r->plan.type);
+    if (!ar_method_weighs_inputs(method, &r->plan.scheme))
+        return ar__fail(AR_ERR_USAGE, "--imatrix has no effect with --method %s", method->name);
+    if (o->has_calib && (method->needs & AR_NEEDS_MOMENTS) && !o->has_bpw && !o->has_size)
+        return ar__fail(AR_ERR_USAGE, "--calib has no effect with --imatrix and --method %s", method->name);
+    return AR_OK;
+}
+
 static ar_status make_budget(ar_quantize_request *r, const job_options *o) {
     ar__allotment tried = {0};
     const char *option = o->has_bpw ? "--bpw" : "--size";
-    r->allot = (ar__allot_request){o->widths, o->bpw, o->size};
+    r->allot = (ar__allot_request){o->widths, o->bpw, o->size, NULL};
     ar_status status = ar__allot_widths(&tried, o->widths, &r->plan);
     ar__allotment_deinit(&tried);
     if (status == AR_ERR_USAGE) return ar_program_blame(status, o->widths ? "--types" : option);
@@ -254,6 +269,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->out = o->out;
     r->report = o->report;
     r->eval = o->eval;
+    r->imatrix = o->imatrix;
     r->like = o->like;
     r->type_file = o->type_file;
     r->resume = o->resume;
@@ -262,6 +278,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->dry_run = o->dry_run;
     AR_TRY(take_calib(&r->calib, &o->calib));
     AR_TRY(make_options(r, o, offers));
+    AR_TRY(check_imatrix(r, o));
     return o->has_bpw || o->has_size ? make_budget(r, o) : AR_OK;
 }
 
@@ -306,6 +323,8 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
          "calibration text, or .jsonl of conversations or texts; several by several --calib; or sampled from "
          "the model (default)",
          0, 0, &o->has_calib},
+        {"--imatrix", AR_OPT_STRING, &o->imatrix, "FILE",
+         "what inputs count, from llama.cpp's file (--method search then needs no calibration)", 0, 0, NULL},
         {"--dry-run", AR_OPT_FLAG, &o->dry_run, NULL, "say what it would do and take, and stop there", 0, 0,
          NULL},
         {"--resume", AR_OPT_FLAG, &o->resume, NULL, "continue OUT.part", 0, 0, NULL},

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_BYTES ((uint64_t)16 << 20) /* between looks at Ctrl-C */
-
 typedef struct job {
     const ar_quantize_request *r; /* own */
     ar_quantize_request own;      /* whose plan the allotment completes */
@@ -29,10 +27,36 @@ typedef struct job {
     ar_workplace place;
     ar_part part;
     ar_passport passport;
+    ar_imatrix *imatrix; /* NULL = moments are seen */
     double start;
 } job;
 
-static bool needs_samples(const job *j) { return j->options.method->needs & AR_NEEDS_SAMPLES; }
+static bool needs_samples(const job *j) {
+    ar_method_needs needs = j->options.method->needs;
+    bool given = j->imatrix && (needs & AR_NEEDS_MOMENTS) && !(j->r->allot.bpw > 0.0) && !j->r->allot.bytes;
+    return (needs & AR_NEEDS_SAMPLES) && !given;
+}
+
+static ar_status moments(void *ctx, float *dst, const ar_block *block, int32_t i) {
+    const job *j = ctx;
+    return ar_imatrix_linear(j->imatrix, dst, &j->model->config, block, i);
+}
+
+/* What a run of hours would stumble over. */
+static ar_status open_imatrix(job *j) {
+    ar_status status = AR_OK;
+    if (!j->r->imatrix) return AR_OK;
+    AR_TRY(ar_imatrix_open(&j->imatrix, j->r->imatrix));
+    for (int32_t b = 0; b < j->model->model.block_count && status == AR_OK; b++) {
+        const ar_block *block = &j->model->model.blocks[b];
+        for (int32_t i = 0; i < block->linear_count && status == AR_OK; i++) {
+            float *values = ar__alloc((size_t)block->linears[i].I, sizeof *values);
+            status = values ? moments(j, values, block, i) : AR_ERR_MEMORY;
+            free(values);
+        }
+    }
+    return status;
+}
 
 static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
     const job *j = ctx;
@@ -40,31 +64,6 @@ static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *schem
 }
 
 /* ---- what the result depends on ---- */
-
-static ar_status hash_file(uint64_t *hash, const char *path) {
-    ar_file f = {0};
-    ar_status status = ar_file_open(&f, path);
-    for (uint64_t at = 0; status == AR_OK && at < f.bytes; at += HASH_BYTES) {
-        *hash =
-            ar_hash64(*hash, f.data + at, (size_t)(f.bytes - at < HASH_BYTES ? f.bytes - at : HASH_BYTES));
-        if (ar_program_interrupted())
-            status = ar__fail(AR_ERR_INTERRUPTED, "interrupted while hashing %s", path);
-    }
-    ar_file_close(&f);
-    return status;
-}
-
-/* The files that the model was opened from, with their names where it is a folder. */
-static ar_status hash_model(uint64_t *hash, const ar_open_model *m) {
-    const char *path;
-    *hash = 0xcbf29ce484222325u;
-    for (int32_t i = 0; (path = ar_snapshot_file(&m->files, i)); i++) {
-        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-        if (ar_path_is_dir(m->path)) *hash = ar_hash64(*hash, name, strlen(name));
-        AR_TRY(hash_file(hash, path));
-    }
-    return ar_snapshot_check(&m->files);
-}
 
 static uint64_t hash_ids(const job *j) {
     return ar_hash64(0xcbf29ce484222325u, j->samples.ids,
@@ -76,10 +75,11 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     const ar_device_facts *f = ar_device_get_facts(j->device);
     const ar_plan *p = ar_device_get_plan(j->device);
     ar_memory_stats memory;
-    uint64_t input = 0;
+    uint64_t input = 0, moments_hash = 0xcbf29ce484222325u;
+    if (j->imatrix) AR_TRY(ar__quantize_hash_file(&moments_hash, j->r->imatrix));
     char formats[128] = "", value[160];
     const char *name = NULL;
-    AR_TRY(hash_model(&input, j->model));
+    AR_TRY(ar__quantize_hash_model(&input, j->model));
     ar_device_memory(j->device, &memory);
     for (int32_t i = 0; i < j->r->plan.format_count; i++) {
         strncat(formats, i ? "," : "", sizeof formats - strlen(formats) - 1);
@@ -104,6 +104,7 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     ar__part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
     for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);)
         ar__part_manifest_add(m, name, "%s", value);
+    if (j->imatrix) ar__part_manifest_add(m, "imatrix", "%016llx", (unsigned long long)moments_hash);
     if (!needs_samples(j)) return AR_OK;
     ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)hash_ids(j));
     return AR_OK;
@@ -320,11 +321,12 @@ done:
 /* The places of the run, all of them checked before any work. */
 static ar_status check_places(const job *j, const char *part_dir) {
     const ar_quantize_request *r = j->r;
-    ar_input inputs[4 + AR_OPTION_REPEATS] = {{j->model->path, "the model"}};
+    ar_input inputs[5 + AR_OPTION_REPEATS] = {{j->model->path, "the model"}};
     int32_t count = 1;
     for (int32_t i = 0; i < r->calib.count; i++)
         inputs[count++] = (ar_input){r->calib.text[i], "the calibration text"};
     AR_TRY(ar__output_check(&r->plan, j->out, j->model->path));
+    if (r->imatrix) inputs[count++] = (ar_input){r->imatrix, "the importance matrix"};
     if (r->eval) inputs[count++] = (ar_input){r->eval, "the text to measure on"};
     if (r->like) inputs[count++] = (ar_input){r->like, "the file to be like"};
     if (r->type_file) inputs[count++] = (ar_input){r->type_file, "the types of tensors"};
@@ -387,6 +389,8 @@ static ar_quant_desc desc_of(job *j, const char *part_dir) {
     return (ar_quant_desc){.scheme = j->r->plan.scheme,
                            .choose = choose,
                            .choose_ctx = j,
+                           .moments = j->imatrix ? moments : NULL,
+                           .moments_ctx = j,
                            .spill_dir = part_dir,
                            .options = &j->options};
 }
@@ -431,13 +435,15 @@ static ar_status say_plan(job *j, char *part_dir) {
 /* The widths of linears, where a budget is to decide them. */
 static ar_status allot(job *j) {
     char text[200];
-    const ar__allot_request *request = &j->r->allot;
-    if (!(request->bpw > 0.0) && !request->bytes) return AR_OK;
-    AR_TRY(ar__allot_widths(&j->allotment, request->widths, &j->own.plan));
+    ar__allot_request request = j->r->allot;
+    if (!(request.bpw > 0.0) && !request.bytes) return AR_OK;
+    make_passport(j);
+    request.passport = &j->passport;
+    AR_TRY(ar__allot_widths(&j->allotment, request.widths, &j->own.plan));
     ar_status status =
-        ar__allot(&j->allotment, &j->own.plan, request, j->model, j->device, &j->samples, &j->program);
+        ar__allot(&j->allotment, &j->own.plan, &request, j->model, j->device, &j->samples, &j->program);
     ar_program_progress_end(&j->common);
-    if (status == AR_ERR_USAGE) return ar_program_blame(status, request->bpw > 0.0 ? "--bpw" : "--size");
+    if (status == AR_ERR_USAGE) return ar_program_blame(status, request.bpw > 0.0 ? "--bpw" : "--size");
     AR_TRY(status);
     ar__allotment_text(text, sizeof text, &j->allotment);
     if (!j->common.quiet)
@@ -475,6 +481,7 @@ static ar_status run_job(job *j) {
     AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
     AR_GO(ar__quantize_kept_float(r, j->model));
     AR_GO(check_places(j, part_dir));
+    AR_GO(open_imatrix(j));
     if (r->eval) AR_GO(ar__passport_text(&j->passport, r->eval, j->model));
     if (!r->dry_run) AR_GO(ar__workplace_open(&j->place, part_dir));
     AR_GO(keep_budget(j, part_dir));
@@ -504,6 +511,7 @@ ar_status ar_quantize_run(const ar_quantize_request *request) {
     j.r = &j.own;
     ar_status status = run_job(&j);
     ar__allotment_deinit(&j.allotment);
+    ar_imatrix_close(j.imatrix);
     ar__part_close(&j.part);
     ar__workplace_close(&j.place);
     ar_samples_deinit(&j.samples);

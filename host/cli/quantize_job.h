@@ -12,6 +12,7 @@ typedef struct ar_quantize_request {
     const char *model, *out;
     ar_option_list calib; /* files; none = sampled from the model */
     const char *report;   /* NULL = none */
+    const char *imatrix;  /* moments of inputs from a file; NULL = they are seen */
     const char *eval;     /* the text that the files are measured on; NULL = they are not */
     bool resume, allow_float, strict, dry_run;
     ar_output_plan plan;
@@ -21,6 +22,14 @@ typedef struct ar_quantize_request {
     ar_method_options options;    /* of the method that is run */
 } ar_quantize_request;
 ar_status ar_quantize_run(const ar_quantize_request *request);
+
+/* ---- cmd_quantize_hash.c ---- */
+
+/* *hash goes on with a file's bytes. Errors: IO, INTERRUPTED. */
+ar_status ar__quantize_hash_file(uint64_t *hash, const char *path);
+/* Of the files that the model was opened from, with their names where it is a folder. Errors: the same, and
+ * those of ar_snapshot_check. */
+ar_status ar__quantize_hash_model(uint64_t *hash, const ar_open_model *m);
 
 /* ---- cmd_quantize_plan.c ---- */
 

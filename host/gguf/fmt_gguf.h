@@ -13,6 +13,7 @@
  *   fmt_gguf_writer.c   the format "gguf" of formats.def
  *   fmt_gguf_verify.c   what it wrote, read back
  *   fmt_gguf_fields.c   the key-values it writes
+ *   fmt_gguf_imatrix.c  importance matrices, both ways
  *   fmt_gguf_passport.c those that say how the file was made
  * Everything is little-endian. */
 #ifndef AR_FMT_GGUF_H
@@ -151,6 +152,12 @@ void ar__gguf_unpack_super(ar__gguf_block *b, ar_super super, const uint8_t *src
 void ar__gguf_pack_super(uint8_t *dst, ar_super super, const ar__gguf_block *b);
 void ar__gguf_decode_super(float *x, const ar_scheme *s, const uint8_t *src);
 
+/* ---- fmt_gguf_names.c, of linears ---- */
+
+/* "blk.3.attn_q.weight" of linear i of a block; false where GGUF has no name for it. */
+bool ar__gguf_linear_name(char name[AR__GGUF_NAME], const ar_config *config, const ar_block *block,
+                          int32_t i);
+
 /* ---- fmt_gguf_mix.c ---- */
 
 typedef enum ar__gguf_size { AR__MIX_PLAIN, AR__MIX_SMALL, AR__MIX_MEDIUM, AR__MIX_LARGE } ar__gguf_size;
@@ -275,6 +282,18 @@ ar_status ar__gguf_verify_tokenizer(const char *path, const ar_tokenizer *read, 
 /* general.* of the model, but for what says how the file is made: another GGUF file's as they are; licence,
  * languages and tags of a folder's card, name and licence of its config.json. */
 ar_status ar__gguf_put_general(ar__gguf_out *o, const ar_open_model *m);
+/* ---- fmt_gguf_imatrix.c ---- */
+
+/* Sums of squares of a tensor's inputs. */
+typedef struct ar__gguf_sums {
+    char name[AR__GGUF_NAME];
+    float *values; /* (count) */
+    int64_t count;
+} ar__gguf_sums;
+/* Writes them as an imatrix file. Errors: IO. */
+ar_status ar__gguf_put_imatrix(const char *path, const ar__gguf_sums *sums, int64_t count,
+                               const ar_samples *s, const char *const *texts, int32_t text_count);
+
 /* ---- fmt_gguf_passport.c ---- */
 
 void ar__gguf_put_passport(ar__gguf_out *o, const ar_passport *p);

@@ -122,3 +122,15 @@ int64_t ar__gguf_row_in_hf(int64_t row, int64_t head_rows) {
     int64_t in_head = row % head_rows;
     return row - in_head + in_head % 2 * (head_rows / 2) + in_head / 2;
 }
+
+bool ar__gguf_linear_name(char name[AR__GGUF_NAME], const ar_config *config, const ar_block *block,
+                          int32_t i) {
+    char hf[AR__GGUF_HF_NAME], wanted[AR__GGUF_HF_NAME];
+    const ar__gguf_arch *arch = ar__gguf_arch_of(config->family);
+    if (!arch) return false;
+    snprintf(wanted, sizeof wanted, "%s.%d.%s.weight", arch->layers, (int)block->index,
+             block->linears[i].name);
+    for (int32_t k = 0; ar__gguf_block_name(name, hf, arch, block->index, k); k++)
+        if (strcmp(hf, wanted) == 0) return true;
+    return false;
+}

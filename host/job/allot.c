@@ -3,7 +3,6 @@
 #include "ar_error.h"
 #include "fmt_gguf_types.h"
 #include "formats.h"
-#include "hf_folder.h"
 #include "output.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,6 +177,7 @@ typedef struct allotting {
     ar_output_plan *plan;
     const ar_open_model *m;
     ar__allot_unit *units;
+    const ar_passport *passport;
     int32_t count, *picked;
     uint64_t *bytes;
     double *cost;
@@ -198,14 +198,9 @@ static void take_plan(allotting *t) {
 }
 
 static ar_status name_type(const allotting *t, const ar_block *block, int32_t i, ar_qtype type) {
-    char name[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME], own[AR_HF_NAME];
-    const ar__gguf_arch *arch = ar__gguf_arch_of(t->m->config.family);
-    ar__hf_linear_name(own, block, i);
-    size_t bytes = strlen(own);
-    for (int32_t k = 0; arch && ar__gguf_block_name(name, hf, arch, block->index, k); k++)
-        if (strncmp(hf, own, bytes) == 0 && strcmp(hf + bytes, ".weight") == 0)
-            return ar__tensor_types_set(t->a->types, name, type);
-    return AR_OK;
+    char name[AR__GGUF_NAME];
+    if (!ar__gguf_linear_name(name, &t->m->config, block, i)) return AR_OK;
+    return ar__tensor_types_set(t->a->types, name, type);
 }
 
 static ar_status take_picked(allotting *t) {
@@ -240,7 +235,8 @@ static ar_status take_picked(allotting *t) {
 
 static ar_status size_now(uint64_t *bytes, allotting *t) {
     ar_output_size size;
-    ar_write_source src = {.model = t->m, .plan = t->plan, .scheme = choose, .ctx = t};
+    ar_write_source src = {
+        .model = t->m, .plan = t->plan, .scheme = choose, .ctx = t, .passport = t->passport};
     AR_TRY(ar__output_size(&size, &src, 0));
     *bytes = size.bytes;
     return AR_OK;
@@ -313,7 +309,7 @@ ar_status ar__allot(ar__allotment *a, ar_output_plan *plan, const ar__allot_requ
     ar_status status = AR_OK;
     size_t most = (size_t)m->model.block_count * AR_MAX_LINEARS, widths = (size_t)a->width_count;
     ar_samples cut = {0};
-    allotting t = {.a = a, .plan = plan, .m = m};
+    allotting t = {.a = a, .plan = plan, .m = m, .passport = request->passport};
     a->schemes = ar__alloc(most, sizeof *a->schemes);
     t.units = ar__alloc(most, sizeof *t.units);
     t.picked = ar__alloc(most, sizeof *t.picked);

@@ -48,9 +48,10 @@ ar_status ar__allot_measure(double *cost, const ar__allot_unit *units, int32_t u
 /* ---- allot.c ---- */
 
 typedef struct ar__allot_request {
-    const char *widths; /* "q2_k,q3_k" or "2,3,4"; NULL = all that the formats have */
-    double bpw;         /* bits per weight of the linears, with scales; 0 = bytes says it */
-    uint64_t bytes;     /* of the file or folder */
+    const char *widths;          /* "q2_k,q3_k" or "2,3,4"; NULL = all that the formats have */
+    double bpw;                  /* bits per weight of the linears, with scales; 0 = bytes says it */
+    uint64_t bytes;              /* of the file or folder */
+    const ar_passport *passport; /* that is in it; NULL = none */
 } ar__allot_request;
 
 typedef struct ar__allotment {

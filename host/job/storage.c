@@ -280,17 +280,12 @@ static bool choose_named(ar_scheme *scheme, const ar_output_plan *plan, const ar
 bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, const ar_block *block,
                            int32_t i, ar_scheme *scheme) {
     const ar_linear *lin = &block->linears[i];
-    char name[AR__GGUF_NAME], hf[AR__GGUF_HF_NAME], wanted[AR__GGUF_HF_NAME];
+    char name[AR__GGUF_NAME];
     *scheme = plan->schemes ? plan->schemes[(int64_t)block->index * AR_MAX_LINEARS + i] : plan->scheme;
     if (plan->schemes) return scheme->bits > 0;
     bool holds = ar_output_plan_holds(plan, lin->O, lin->I);
     if (!plan->types && (!holds || plan->scheme.super == AR_SUPER_NONE)) return holds;
-    const ar__gguf_arch *arch = ar__gguf_arch_of(config->family);
-    if (!arch) return false;
-    snprintf(wanted, sizeof wanted, "%s.%d.%s.weight", arch->layers, (int)block->index, lin->name);
-    for (int32_t k = 0; ar__gguf_block_name(name, hf, arch, block->index, k); k++)
-        if (strcmp(hf, wanted) == 0) return choose_named(scheme, plan, config, name, lin);
-    return false;
+    return ar__gguf_linear_name(name, config, block, i) && choose_named(scheme, plan, config, name, lin);
 }
 
 static ar_kept_float count_kept(const ar_output_plan *plan, const ar_open_model *m) {

@@ -25,6 +25,8 @@ typedef struct ar__tune_desc {
     ar_scheme scheme; /* this and choose, spill: as in ar_quant_desc */
     bool (*choose)(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme);
     void *choose_ctx;
+    ar_status (*moments)(void *ctx, float *dst, const ar_block *block, int32_t i); /* likewise */
+    void *moments_ctx;
     int32_t iters;       /* steps of a block; 0 = what the trainable starts from */
     int32_t batch;       /* samples per step, at most what is trained on; 0 = 8 */
     float lr, minmax_lr; /* 0 = ar__default_rate / iters; 0 = lr, lr/16 in double-quantized schemes */

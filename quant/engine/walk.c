@@ -144,15 +144,37 @@ static ar_status check_scales(ar_qlinear *const *list, const ar_block *block) {
 
 /* ---- the float chain ---- */
 
+/* Moments from elsewhere in the place of those that were seen, or would have been. */
+static ar_status take_moments(const walk *w, slot *t) {
+    for (int32_t i = 0; w->desc->moments && i < t->block->linear_count; i++) {
+        if (!(t->taps_of[i] & AR__TAP(importance))) continue;
+        float *moments = ar__alloc((size_t)t->block->linears[i].I, sizeof *moments);
+        if (!moments) return AR_ERR_MEMORY;
+        ar_status status = w->desc->moments(w->desc->moments_ctx, moments, t->block, i);
+        if (status == AR_OK) status = ar__importance_take(&t->taps, moments, i);
+        free(moments);
+        AR_TRY(status);
+    }
+    return AR_OK;
+}
+
+static ar_status moments_alone(const walk *w, slot *t) {
+    AR_TRY(ar__taps_init(&t->taps, w->device, t->block, &t->weights.hook, t->taps_of));
+    return take_moments(w, t);
+}
+
 /* out = block(in) on floats, and on the way what the method wants to see of it. */
 static ar_status float_block(const walk *w, ar_chain *out, const ar_chain *in, slot *t) {
     AR_TRY(ar__taps_init(&t->taps, w->device, t->block, &t->weights.hook, t->taps_of));
     AR_TRY(ar_chain_forward(out, in, w->device, t->block, ar__taps_hook(&t->taps), w->samples->T, w->batch));
-    return ar__taps_finish(&t->taps);
+    AR_TRY(ar__taps_finish(&t->taps));
+    return take_moments(w, t);
 }
 
 /* target = the float chain behind the window; next = where the next one begins, where that lies before. */
 static ar_status float_chain(walk *w, span *s) {
+    for (int32_t k = 0; !w->samples && w->desc->moments && k < s->at.count; k++)
+        AR_TRY(moments_alone(w, &s->slots[k]));
     if (!w->samples) return AR_OK;
     int32_t total = s->at.count + s->at.ahead, done = s->at.done;
     if (done > 0 && done < total && !w->next.data)

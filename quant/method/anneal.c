@@ -65,7 +65,7 @@ static ar__tune_desc describe(const ar_method_options *o) {
     ar__tune_desc desc = ar__tuning_describe(o);
     if (!(desc.lr > 0.0f)) desc.lr = (float)lr_rule(o, NULL);
     if (!(desc.minmax_lr > 0.0f)) desc.minmax_lr = (float)scale_rule(o, NULL);
-    desc.searches = true;
+    desc.searches = ar__method_anneal.searches;
     return desc;
 }
 
@@ -87,6 +87,7 @@ const ar_method ar__method_anneal = {.name = "anneal",
                                      .run = run,
                                      .measure = measure,
                                      .needs = AR_NEEDS_SAMPLES,
+                                     .searches = true,
                                      .taps = AR__TAP(importance),
                                      .options = rows,
                                      .option_count = COUNT(rows),

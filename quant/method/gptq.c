@@ -285,6 +285,8 @@ static ar_status describe(ar__tune_desc *full, ar_method_options *options, const
     full->scheme = desc->scheme;
     full->choose = desc->choose;
     full->choose_ctx = desc->choose_ctx;
+    full->moments = desc->moments;
+    full->moments_ctx = desc->moments_ctx;
     full->spill_dir = desc->spill_dir;
     full->spill_above_bytes = desc->spill_above_bytes;
     full->searches = ar_method_options_get(options, "grid") == GRID_SEARCH;
@@ -320,6 +322,7 @@ const ar_method ar__method_gptq = {.name = "gptq",
                                    .run = run,
                                    .measure = measure,
                                    .needs = AR_NEEDS_SAMPLES,
+                                   .searches = true, /* --grid search */
                                    .taps = AR__TAP(importance) | AR__TAP(gram),
                                    .options = rows,
                                    .option_count = COUNT(rows),

@@ -17,3 +17,8 @@ const ar_method *ar_method_find(const char *name) {
         if (strcmp(ar_method_at(i)->name, name) == 0) return ar_method_at(i);
     return NULL;
 }
+
+bool ar_method_weighs_inputs(const ar_method *method, const ar_scheme *scheme) {
+    uint32_t taps = method->searches ? method->taps : ar__taps_of(method->taps, scheme);
+    return taps & AR__TAP(importance);
+}

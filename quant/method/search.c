@@ -8,7 +8,7 @@ static const ar_option_row rows[] = {AR__ROW_QUANTIZED_INPUT, AR__ROWS_OF_SAMPLE
 
 static ar__tune_desc describe(const ar_method_options *o) {
     ar__tune_desc desc = ar__tuning_describe(o); /* no iters: the start is the result */
-    desc.searches = true;
+    desc.searches = ar__method_search.searches;
     return desc;
 }
 
@@ -32,7 +32,8 @@ const ar_method ar__method_search = {.name = "search",
                                      .help = "round to nearest on searched grids, weighted by the inputs",
                                      .run = run,
                                      .measure = measure,
-                                     .needs = AR_NEEDS_SAMPLES,
+                                     .needs = AR_NEEDS_SAMPLES | AR_NEEDS_MOMENTS,
+                                     .searches = true,
                                      .taps = AR__TAP(importance),
                                      .options = rows,
                                      .option_count = COUNT(rows),

@@ -93,12 +93,15 @@ static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant
     *plain = *desc;
     plain->options = NULL;
     if (*other) return AR_OK;
-    if (!samples || samples->count < 1)
+    bool is_seen = !desc->moments || !(method->needs & AR_NEEDS_MOMENTS);
+    if (is_seen && (!samples || samples->count < 1))
         return ar__fail(AR_ERR_ARG, "%s needs calibration samples: found none", method->name);
     *full = t->describe(&options);
     full->scheme = desc->scheme;
     full->choose = desc->choose;
     full->choose_ctx = desc->choose_ctx;
+    full->moments = desc->moments;
+    full->moments_ctx = desc->moments_ctx;
     full->spill_dir = desc->spill_dir;
     full->spill_above_bytes = desc->spill_above_bytes;
     full->taps = method->taps;

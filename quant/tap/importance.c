@@ -35,4 +35,11 @@ done:
     return status;
 }
 
+ar_status ar__importance_take(ar__taps *t, float *moments, int32_t i) {
+    ar_tensor *list = t->layers[AR__TAP_importance].list[i];
+    int64_t I = ar_tensor_count(list);
+    normalize(moments, I);
+    return ar_tensor_write(list, moments, 0, I);
+}
+
 const ar__tap ar__tap_importance = {"importance", applies, create, ar_op_square_sums, finish};

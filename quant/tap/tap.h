@@ -48,5 +48,8 @@ const ar_hook *ar__taps_hook(const ar__taps *t);
 ar_status ar__taps_finish(ar__taps *t);
 /* What a tap made of linear i's input; NULL where it was not wanted, or t is NULL. */
 const ar_tensor *ar__taps_at(const ar__taps *t, ar__tap_id k, int32_t i);
+/* Moments (I) of linear i's input from elsewhere, which are normalized in place, become what the tap
+ * importance, wanted there, made of it. Errors: the device's. */
+ar_status ar__importance_take(ar__taps *t, float *moments, int32_t i);
 void ar__taps_deinit(ar__taps *t); /* also of zeros */
 #endif

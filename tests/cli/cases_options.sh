@@ -236,6 +236,30 @@ case_passport() { # what files say of their quality, and whether it holds
     nothing_left w.gguf w.gguf.part
 }
 
+case_imatrix() { # what inputs count, written and taken
+    run 0 imatrix "$model" "${calib[@]}" -o i.gguf --samples 4 --seqlen 64 -q
+    size=(--method search --type q2_k -q)
+    run 0 quantize "$model" -o a.gguf "${size[@]}" --imatrix i.gguf
+    run 0 quantize "$model" -o b.gguf "${size[@]}" --samples 4 --seqlen 64 "${calib[@]}"
+    "$AR_COMPARE" a.gguf b.gguf >out && grep -q '^0 ' out || { cat out >&2; die 'read moments are others'; }
+    run 0 quantize "$model" -o c.gguf --type q4_0 --iters 2 --batch 2 --samples 4 --seqlen 32 "${calib[@]}" \
+        --imatrix i.gguf -q
+    wrong() { run "$1" quantize "$model" -o w.gguf -q "${@:3}"; says "$2"; }
+    wrong 2 'imatrix has no effect with --method rtn' --method rtn --imatrix i.gguf
+    wrong 2 'imatrix has no effect with --method signround' --method signround --type q4_0 --imatrix i.gguf
+    wrong 2 'imatrix has no effect with --type f16' --type f16 --imatrix i.gguf
+    wrong 2 'calib has no effect with --imatrix' --method search --imatrix i.gguf "${calib[@]}"
+    wrong 3 'a.gguf: general.type: found no imatrix' --method search --imatrix a.gguf
+    wrong 3 "$text: found" --method search --imatrix "$text"
+    wrong 1 'none: cannot open' --method search --imatrix none
+    head -c 3000 i.gguf >cut.gguf; wrong 3 'cut.gguf: ' --method search --imatrix cut.gguf
+    sed 's/attn_k/attn_j/g' i.gguf >j.gguf
+    wrong 3 'tensor blk.0.attn_k.weight: missing' --method search --imatrix j.gguf
+    run 2 imatrix "$model" -o i.gguf; says 'calib FILE and -o FILE are needed'
+    run 1 imatrix "$model" "${calib[@]}" -o "$text"; says 'calibration text'
+    nothing_left w.gguf w.gguf.part
+}
+
 case_recipes() { # as methods have them, on a model of two tiny layers whose context is 40
     tiny_model=$root/tests/golden/families/llama
     while read -r recipe bits iters lr samples; do
