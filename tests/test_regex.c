@@ -1,7 +1,7 @@
 /* host/text/tokenizer_regex*.c: regular expressions of tokenizer.json cut texts where Oniguruma does
  * (tests/golden/make_regex.py). Includes host's internal header, to split by a pattern alone.
  * With an argument it prints for every line of stdin, {"pattern":…,"text":…}, where the pieces end: what
- * tests/interop/regex.py compares with the tokenizers package. */
+ * tests/interop/patterns.py compares with the tokenizers package. */
 #include "temp_files.h"
 #include "tokenizer.h"
 #include <cjson/cJSON.h>

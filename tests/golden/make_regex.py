@@ -5,7 +5,7 @@
 
 Patterns are those by which published tokenizers cut words, and small ones for every piece of syntax. For
 each a list of texts and the byte offsets where pieces end; texts null: a pattern that is to be refused.
-tests/interop/regex.py compares far more texts.
+tests/interop/patterns.py compares far more texts.
 """
 import json
 import pathlib
