@@ -306,6 +306,7 @@ static ar_status write_outputs(job *j) {
     ar_program_results_beside(j->out);
     ar_program_results_beside(j->r->report);
     ar_device_memory(j->device, &memory);
+    if (j->r->is_quiet) goto done;
     if (j->common.json) AR_GO(print_json(j, method, &memory));
     if (j->common.json) goto done;
     AR_GO(list_files(j, NULL));
@@ -509,6 +510,7 @@ done:
 ar_status ar_quantize_run(const ar_quantize_request *request) {
     job j = {.own = *request, .common = *request->common, .options = request->options, .start = ar__now_s()};
     j.r = &j.own;
+    if (request->is_quiet) j.common.quiet = true;
     ar_status status = run_job(&j);
     ar__allotment_deinit(&j.allotment);
     ar_imatrix_close(j.imatrix);

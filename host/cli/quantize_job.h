@@ -15,6 +15,7 @@ typedef struct ar_quantize_request {
     const char *imatrix;  /* moments of inputs from a file; NULL = they are seen */
     const char *eval;     /* the text that the files are measured on; NULL = they are not */
     bool resume, allow_float, strict, dry_run;
+    bool is_quiet; /* part of something larger: nothing is said but errors, nor printed */
     ar_output_plan plan;
     ar_tensor_types *types;       /* of the plan; NULL = none */
     ar__allot_request allot;      /* bpw and bytes 0 = none */

@@ -1,8 +1,8 @@
 /* The HTML report; see report.h. */
 #include "report.h"
 #include "ar_error.h"
+#include "page.h"
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,54 +10,26 @@
 #define PLOT_W 360.0
 #define PLOT_H 140.0
 
-typedef struct page {
-    ar_writer *w;
-    ar_status status;
-} page;
-
-static void put(page *p, const char *format, ...) AR__PRINTF(2, 3);
-static void put(page *p, const char *format, ...) {
-    char text[1024];
-    va_list args;
-    if (p->status != AR_OK) return;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    p->status = ar_writer_write(p->w, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
-}
-
-static void put_escaped(page *p, const char *text) {
-    for (; *text; text++) {
-        const char *name = *text == '<'   ? "&lt;"
-                           : *text == '>' ? "&gt;"
-                           : *text == '&' ? "&amp;"
-                           : *text == '"' ? "&quot;"
-                                          : NULL;
-        if (name)
-            put(p, "%s", name);
-        else
-            put(p, "%c", *text);
-    }
-}
-
 /* Loss against step, linear axes, the first and best values written beside the curve. */
-static void put_plot(page *p, const ar_block_report *r) {
+static void put_plot(ar__page *p, const ar_block_report *r) {
     double lo = INFINITY, hi = -INFINITY;
     for (int32_t i = 0; i < r->step_count; i++) {
         lo = fmin(lo, (double)r->history[i]);
         hi = fmax(hi, (double)r->history[i]);
     }
     if (!(hi > lo)) hi = lo + (lo != 0.0 ? fabs(lo) : 1.0);
-    put(p,
+    ar__page_put(
+        p,
         "<figure><svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"loss of block %d by step\">"
         "<rect x=\"0\" y=\"0\" width=\"%.0f\" height=\"%.0f\" class=\"frame\"/><polyline points=\"",
         PLOT_W, PLOT_H, (int)r->block, PLOT_W, PLOT_H);
     for (int32_t i = 0; i < r->step_count; i++) {
         double x = r->step_count > 1 ? PLOT_W * i / (r->step_count - 1) : 0.0,
                y = PLOT_H * (hi - (double)r->history[i]) / (hi - lo);
-        put(p, "%.1f,%.1f ", x, 4.0 + y * (PLOT_H - 8.0) / PLOT_H);
+        ar__page_put(p, "%.1f,%.1f ", x, 4.0 + y * (PLOT_H - 8.0) / PLOT_H);
     }
-    put(p, "\"/></svg><figcaption>block %d: loss %.4g &rarr; %.4g over %d steps</figcaption></figure>\n",
+    ar__page_put(
+        p, "\"/></svg><figcaption>block %d: loss %.4g &rarr; %.4g over %d steps</figcaption></figure>\n",
         (int)r->block, r->loss_first, r->loss_best, (int)r->step_count);
 }
 
@@ -65,7 +37,7 @@ static void put_plot(page *p, const ar_block_report *r) {
 static bool is_rounded(const ar_block_report *r) { return r->step_count == 0 && !(r->loss_first > 0.0); }
 
 /* What the losses are, where blocks were tuned together or seen through others. */
-static void put_windows(page *p, const ar_block_report *blocks, int32_t count) {
+static void put_windows(ar__page *p, const ar_block_report *blocks, int32_t count) {
     int32_t most = 0, ahead = 0;
     bool again = false;
     for (int32_t b = 0; b < count; b++) {
@@ -75,9 +47,10 @@ static void put_windows(page *p, const ar_block_report *blocks, int32_t count) {
         again = again || s->done < s->count;
     }
     if (most < 2 && ahead == 0) return;
-    put(p, "<p class=\"note\">Up to %d blocks were tuned together", (int)most);
-    if (ahead > 0) put(p, ", their error seen behind up to %d blocks more", (int)ahead);
-    put(p, ": losses are those of the window that delivered the block%s.</p>\n",
+    ar__page_put(p, "<p class=\"note\">Up to %d blocks were tuned together", (int)most);
+    if (ahead > 0) ar__page_put(p, ", their error seen behind up to %d blocks more", (int)ahead);
+    ar__page_put(
+        p, ": losses are those of the window that delivered the block%s.</p>\n",
         again ? ", which goes on from where the windows before left it; its loss there stands for nearest's"
               : "");
 }
@@ -90,7 +63,7 @@ static double share_left(const ar_block_report *r) {
 }
 
 /* The whole run in one sentence. */
-static void put_verdict(page *p, const ar_block_report *blocks, int32_t count) {
+static void put_verdict(ar__page *p, const ar_block_report *blocks, int32_t count) {
     int32_t tuned = 0, better = 0, last = 0;
     double logs = 0, most = 0;
     bool held = false;
@@ -104,113 +77,86 @@ static void put_verdict(page *p, const ar_block_report *blocks, int32_t count) {
         most = fmax(most, share);
         held = held || blocks[b].heldout_first > 0.0;
     }
-    put(p, "<p class=\"verdict\">");
+    ar__page_put(p, "<p class=\"verdict\">");
     if (tuned == 0)
-        put(p, "Rounded to nearest: nothing was tuned.");
+        ar__page_put(p, "Rounded to nearest: nothing was tuned.");
     else if (better == 0)
-        put(p, "Tuning found nothing better than rounding to nearest.");
+        ar__page_put(p, "Tuning found nothing better than rounding to nearest.");
     else
-        put(p,
+        ar__page_put(
+            p,
             "Tuning leaves <b>%.1f&nbsp;%%</b> of the loss of rounding to nearest, on %s (geometric mean "
             "over blocks). It is lower in <b>%d of %d</b> blocks; block %d gains least and keeps "
             "%.1f&nbsp;%%.",
             100.0 * exp(logs / tuned), held ? "samples that were set aside" : "the batches it was tuned on",
             (int)better, (int)tuned, (int)last, 100.0 * most);
-    put(p, " Every file was read back and compared with the result, bit for bit.</p>\n");
+    ar__page_put(p, " Every file was read back and compared with the result, bit for bit.</p>\n");
 }
 
-static void put_row(page *p, const ar_block_report *r) {
+static void put_row(ar__page *p, const ar_block_report *r) {
     bool held = r->heldout_first > 0.0;
     if (is_rounded(r)) {
-        put(p,
-            "<tr><td>%d</td><td colspan=\"3\">rounded to nearest</td><td class=\"wide\"></td>"
-            "<td class=\"wide\"></td><td></td><td>%.1f</td></tr>\n",
-            (int)r->block, r->seconds);
+        ar__page_put(p,
+                     "<tr><td>%d</td><td colspan=\"3\">rounded to nearest</td><td class=\"wide\"></td>"
+                     "<td class=\"wide\"></td><td></td><td>%.1f</td></tr>\n",
+                     (int)r->block, r->seconds);
         return;
     }
-    put(p,
-        "<tr><td>%d</td><td>%.4g</td><td>%.4g</td><td>%.1f %%</td><td class=\"wide\">%.4g</td>"
-        "<td class=\"wide\">%.4g</td><td>%d</td><td>%.1f</td></tr>\n",
-        (int)r->block, held ? r->heldout_first : r->loss_first, held ? r->heldout_best : r->loss_best,
-        100.0 * share_left(r), r->loss_first, r->loss_best, (int)r->best_step, r->seconds);
+    ar__page_put(p,
+                 "<tr><td>%d</td><td>%.4g</td><td>%.4g</td><td>%.1f %%</td><td class=\"wide\">%.4g</td>"
+                 "<td class=\"wide\">%.4g</td><td>%d</td><td>%.1f</td></tr>\n",
+                 (int)r->block, held ? r->heldout_first : r->loss_first,
+                 held ? r->heldout_best : r->loss_best, 100.0 * share_left(r), r->loss_first, r->loss_best,
+                 (int)r->best_step, r->seconds);
 }
 
-static void put_blocks(page *p, const ar_block_report *blocks, int32_t count) {
+static void put_blocks(ar__page *p, const ar_block_report *blocks, int32_t count) {
     bool any = false;
     for (int32_t b = 0; b < count; b++) any = any || !is_rounded(&blocks[b]);
     if (!any) return;
-    put(p, "<h2>Blocks</h2>\n<div class=\"scroll\"><table class=\"blocks\"><tr><th>block</th>"
-           "<th>loss, nearest</th><th>loss, tuned</th><th>left</th><th class=\"wide\">first batch</th>"
-           "<th class=\"wide\">best batch</th><th>step</th><th>seconds</th></tr>\n");
+    ar__page_put(p,
+                 "<h2>Blocks</h2>\n<div class=\"scroll\"><table class=\"blocks\"><tr><th>block</th>"
+                 "<th>loss, nearest</th><th>loss, tuned</th><th>left</th><th class=\"wide\">first batch</th>"
+                 "<th class=\"wide\">best batch</th><th>step</th><th>seconds</th></tr>\n");
     for (int32_t b = 0; b < count; b++) put_row(p, &blocks[b]);
-    put(p, "</table></div>\n<p class=\"note\">Loss: the error of the block's outputs, on samples set aside "
+    ar__page_put(
+        p, "</table></div>\n<p class=\"note\">Loss: the error of the block's outputs, on samples set aside "
            "where there are any, else on batches. Nearest: this block rounded to nearest behind the blocks "
            "tuned before it. Step: the one whose state was kept; where there were none, losses are the mean "
            "square errors of the outputs of the block's linears.</p>\n");
     put_windows(p, blocks, count);
 }
 
-static ar_status put_plots(page *p, const ar_part *part, int32_t count) {
+static ar_status put_plots(ar__page *p, const ar_part *part, int32_t count) {
     bool any = false;
     for (int32_t b = 0; b < count; b++) {
         ar_block_report r;
         float *history = NULL;
         AR_TRY(ar__part_report(part, &r, &history, b));
-        if (history && !any) put(p, "<h2>Loss by step</h2>\n<div class=\"plots\">\n");
+        if (history && !any) ar__page_put(p, "<h2>Loss by step</h2>\n<div class=\"plots\">\n");
         if (history) put_plot(p, &r);
         any = any || history;
         free(history);
     }
-    if (any) put(p, "</div>\n");
+    if (any) ar__page_put(p, "</div>\n");
     return p->status;
 }
 
-static const char style[] =
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;"
-    "background:#fff}h1{overflow-wrap:anywhere;line-height:1.2;margin-bottom:0}"
-    "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid "
-    "#d5dae0;text-align:right;vertical-align:top}th:first-child,td:first-child{text-align:left}"
-    ".lines td{text-align:left;overflow-wrap:anywhere}.lines td:first-child{min-width:7rem;color:#5a6470}"
-    ".blocks{font-variant-numeric:tabular-nums;margin:0}.blocks "
-    "td{white-space:nowrap}.scroll{overflow-x:auto}.note,.by{color:#5a6470}.by{margin:0}"
-    ".verdict{font-size:1.1rem}"
-    ".plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:1rem}"
-    "figure{margin:0}svg{width:100%;display:block}"
-    ".frame{fill:#f5f7f9;stroke:#c9d0d8}polyline{fill:none;stroke:#0b62c4;stroke-width:1.5}"
-    "@media(max-width:600px){.wide{display:none}body{margin:1rem auto}td,th{padding:.25rem .4rem}"
-    ".blocks{font-size:13px;width:100%}}"
-    "@media(prefers-color-scheme:dark){body{color:#e6e9ed;background:#14171a}.frame{fill:#1d2226;stroke:#"
-    "3a424a}polyline{stroke:#6bb1ff}td,th{border-color:#333a41}"
-    ".note,.by,.lines td:first-child{color:#9aa5b1}}";
-
-static void put_lines(page *p, const ar_report_line *lines, int32_t count) {
-    put(p, "<table class=\"lines\">\n");
+static void put_lines(ar__page *p, const ar_report_line *lines, int32_t count) {
+    ar__page_put(p, "<table class=\"lines\">\n");
     for (int32_t i = 0; i < count; i++) {
-        put(p, "<tr><td>");
-        put_escaped(p, lines[i].name);
-        put(p, "</td><td>");
-        put_escaped(p, lines[i].value);
-        put(p, "</td></tr>\n");
+        ar__page_put(p, "<tr><td>");
+        ar__page_text(p, lines[i].name);
+        ar__page_put(p, "</td><td>");
+        ar__page_text(p, lines[i].value);
+        ar__page_put(p, "</td></tr>\n");
     }
-    put(p, "</table>\n");
-}
-
-static void put_head(page *p, const ar_report *r) {
-    put(p, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-           "content=\"width=device-width,initial-scale=1\"><title>");
-    put_escaped(p, r->title);
-    put(p, "</title><style>");
-    p->status = p->status == AR_OK ? ar_writer_write(p->w, style, sizeof style - 1) : p->status;
-    put(p, "</style></head><body><h1>");
-    put_escaped(p, r->title);
-    put(p, "</h1>\n<p class=\"by\">");
-    put_escaped(p, r->subtitle);
-    put(p, "</p>\n");
+    ar__page_put(p, "</table>\n");
 }
 
 ar_status ar__report_write(const char *path, const ar_report *r) {
     ar_status status = AR_OK;
-    page p = {0};
+    ar__page p = {0};
     ar_block_report *blocks = ar__alloc((size_t)r->block_count + 1, sizeof *blocks);
     if (!blocks) return AR_ERR_MEMORY;
     for (int32_t b = 0; b < r->block_count; b++) {
@@ -220,14 +166,14 @@ ar_status ar__report_write(const char *path, const ar_report *r) {
         free(history);
     }
     AR_GO(ar_writer_open(&p.w, path));
-    put_head(&p, r);
+    ar__page_begin(&p, r->title, r->subtitle);
     put_verdict(&p, blocks, r->block_count);
     put_lines(&p, r->results, r->result_count);
     put_blocks(&p, blocks, r->block_count);
     AR_GO(put_plots(&p, r->part, r->block_count));
-    put(&p, "<h2>Settings</h2>\n");
+    ar__page_put(&p, "<h2>Settings</h2>\n");
     put_lines(&p, r->settings, r->setting_count);
-    put(&p, "</body></html>\n");
+    ar__page_put(&p, "</body></html>\n");
     AR_GO(p.status);
     AR_GO(ar_writer_commit(&p.w));
 done:

@@ -2,7 +2,7 @@
 """Cuts random texts by the patterns of published tokenizers, and by random ones, with this project's splitter
 and with Hugging Face's tokenizers library, and compares where the pieces end.
 
-    python3 tests/interop/patterns.py TEST_REGEX [SEED]     TEST_REGEX: build/tests/test_regex; needs tokenizers
+    python3 tests/interop/patterns.py TEST_REGEX [SEED]  TEST_REGEX: build/tests/test_regex; needs tokenizers
 
 Exit 1 for a difference. Texts hold no characters that are newer than the older of the two Unicode tables.
 """

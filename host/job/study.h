@@ -1,0 +1,39 @@
+/* What a study found: one point per way of quantizing a model, and what follows from all of them. */
+#ifndef AR_STUDY_H
+#define AR_STUDY_H
+#include "ar_host.h"
+
+typedef struct ar__study_point {
+    char key[256];               /* settings and inputs: what a resumed study knows it by */
+    char method[32], layout[48]; /* "anneal", "q2_k" or "2 bits g32 asym" */
+    uint64_t bytes;              /* of the file or folder */
+    double bpw;                  /* of those, per weight of the model */
+    double kl, top1, ppl, ref_ppl, seconds;
+    double device_bytes; /* most at a time, while quantizing; 0 = unknown */
+    bool is_best;        /* no other is better in KL and no larger, but for .1 %: ar__study_judge */
+} ar__study_point;
+
+typedef struct ar__study {
+    ar__study_point *list;
+    int32_t count, room;
+} ar__study;
+void ar__study_deinit(ar__study *s);
+/* Errors: MEMORY. */
+ar_status ar__study_add(ar__study *s, const ar__study_point *p);
+const ar__study_point *ar__study_find(const ar__study *s, const char *key); /* NULL */
+/* Reads the lines of earlier runs; a last line that was cut off, and lines of others, do not count. Where
+ * there is no such file nothing is read. Errors: IO, MEMORY. */
+ar_status ar__study_read(ar__study *s, const char *path);
+/* Appends one line to the file, on the disk when it returns. Errors: IO, MEMORY. */
+ar_status ar__study_append(const char *path, const ar__study_point *p);
+/* Sorts by size, then KL, and marks the best. */
+void ar__study_judge(ar__study *s);
+/* ZeroQuant-V2's class of sensitivity (arXiv 2303.08302): 1 where perplexity rises by at most .1, 2 up to .5,
+ * else 3. */
+int32_t ar__study_class(const ar__study_point *p);
+/* The smallest of a class or a better one; NULL = none. */
+const ar__study_point *ar__study_smallest(const ar__study *s, int32_t class);
+/* One HTML page: size against KL, the table, in words what to take; no scripts, nothing loaded. Errors: IO,
+ * MEMORY. */
+ar_status ar__study_html(const char *path, const ar__study *s, const char *model, const char *text);
+#endif

@@ -1,0 +1,29 @@
+# shellcheck shell=bash disable=SC2154 # what is used and not set is set by cli.sh
+# The command study.
+
+case_study() { # one line a way, not done twice; what nothing beats, in words and as a page
+    study=(study "$model" "${calib[@]}" --text "$text" -o s.jsonl --samples 4 --seqlen 32 --iters 2
+        --max-windows 1 -q)
+    run 0 "${study[@]}" --types q4_0,q8_0 --methods rtn,search --html s.html
+    [ "$(wc -l <s.jsonl)" = 4 ] || die "$(wc -l <s.jsonl) lines"
+    grep -q '^the smallest with no loss that matters' out || { cat out >&2; die 'no advice'; }
+    [ "$(grep -c ' \*$' out)" = 2 ] || { cat out >&2; die 'not one of each size is the best'; }
+    grep -q '<polyline' s.html && grep -q '<circle' s.html || die 'no plot'
+    before=$(cksum <s.jsonl)
+    run 0 "${study[@]}" --types q4_0,q8_0 --methods rtn,search
+    [ "$(cksum <s.jsonl)" = "$before" ] || die 'what was done was done again'
+    printf '{"key":"cut' >>s.jsonl # killed while it wrote
+    run 0 quantize "$model" -o other.gguf --type q5_0 --method rtn -q
+    run 0 "${study[@]}" --bits 3,5 --groups 32 --schemes asym --methods anneal --also other.gguf
+    grep -q 'anneal  *3 bits g32 asym' out && grep -q 'anneal  *5 bits g32 asym' out || die 'no bits'
+    grep -q 'given  *other.gguf' out || die 'no other file'
+    run 0 "${study[@]}" --bits 3,5 --groups 32 --schemes asym --methods anneal --also other.gguf --budget 0.01
+    [ "$(grep -c '^{.*}$' s.jsonl)" = 7 ] && [ "$(wc -l <s.jsonl)" = 8 ] ||
+        die 'lines behind one that was cut off are lost'
+    nothing_left s.jsonl.work s.jsonl.work.part
+    run 2 "${study[@]}" --methods gptqq; says "found 'gptqq'"
+    run 2 "${study[@]}" --bits 9; says "found '9', expected numbers from 2 to 8"
+    run 2 "${study[@]}" --bits 4 --schemes odd; says 'expected sym or asym'
+    run 2 study "$model" -o s.jsonl; says 'are needed'
+    run 1 study "$model" "${calib[@]}" --text "$text" -o "$text"; says 'the text'
+}
