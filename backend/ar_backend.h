@@ -517,7 +517,8 @@ ar_status ar_device_pulse(ar_device *device);
  * kernel is tried before it is first used, on small inputs against the scalar reference, when a graph with it
  * is built, whose errors are then these too. What was tried is remembered in cache_dir (NULL = nowhere) for
  * this device, driver, plan and set of kernels. Trying opens the device a second time; it takes nothing of
- * the memory budget. Errors: CHECK names device, kernel, found and expected; those of the device. */
+ * the memory budget. Errors: CHECK names device, kernel, found and expected; those of the device (DEVICE,
+ * not DEVICE_MEMORY, where trying finds no memory: no smaller work would help). */
 ar_status ar_device_check(ar_device *device, const char *cache_dir);
 
 #ifdef __cplusplus

@@ -14,7 +14,7 @@ const ar__st_case ar__st_cases[] = {
 };
 const int32_t ar__st_case_count = (int32_t)(sizeof ar__st_cases / sizeof ar__st_cases[0]);
 
-static ar_status run_case(ar__st *st, const ar__st_case *c) {
+ar_status ar__st_case_run(ar__st *st, const ar__st_case *c) {
     ar_status status = ar_graph_create(&st->g, st->device);
     if (status == AR_OK) status = c->run(st, c->p);
     (void)ar_device_wait(st->device); /* a failed case may leave work behind; its error is reported already */
@@ -33,8 +33,9 @@ static void name_case(char *text, size_t bytes, const ar__st_case *c) {
         used += snprintf(text + used, bytes - (size_t)used, i + 1 < last ? "%d, " : "%d)", c->p[i]);
 }
 
-ar_status ar__st_try(ar__st *st, const ar__st_case *c, int32_t *failures) {
-    ar_status status = run_case(st, c);
+/* Runs the case as st says and counts a failure. Errors: DEVICE_LOST, MEMORY; others are results. */
+static ar_status try_case(ar__st *st, const ar__st_case *c, int32_t *failures) {
+    ar_status status = ar__st_case_run(st, c);
     if (status == AR_ERR_DEVICE_LOST || status == AR_ERR_MEMORY) return status;
     if (status != AR_OK) ar__st_report(st, c->kernels, INFINITY, c->bound, ar_error());
     *failures += st->failed;
@@ -79,7 +80,7 @@ static ar_status try_variants(const ar__st *first, const ar__st_case *c, int32_t
     ar_device *device = first->device;
     const ar_plan plan = device->plan;
     ar__st st = *first;
-    AR_TRY(ar__st_try(&st, c, failures));
+    AR_TRY(try_case(&st, c, failures));
     for (int32_t i = 0; i < ar__variant_count; i++) {
         char test[128];
         if (!wants_variant(device, c, i)) continue;
@@ -87,7 +88,7 @@ static ar_status try_variants(const ar__st *first, const ar__st_case *c, int32_t
         st = *first;
         st.test = test;
         ar__plan_use(&device->plan, &device->facts, ar__variants[i].kernel);
-        ar_status status = ar__st_try(&st, c, failures);
+        ar_status status = try_case(&st, c, failures);
         device->plan = plan;
         if (status != AR_OK) return status;
     }

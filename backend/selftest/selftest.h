@@ -34,8 +34,9 @@ typedef struct ar__st_case {
 extern const ar__st_case ar__st_cases[];
 extern const int32_t ar__st_case_count;
 
-/* Runs the case as st says and counts a failure. Errors: DEVICE_LOST, MEMORY; others are results. */
-ar_status ar__st_try(ar__st *st, const ar__st_case *c, int32_t *failures);
+/* Runs the case as st says; st->failed tells how its comparisons went. Errors: those of the ops and the
+ * device. */
+ar_status ar__st_case_run(ar__st *st, const ar__st_case *c);
 
 /* What ar_device_check runs: checks.def. */
 typedef struct ar__st_check {
