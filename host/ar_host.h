@@ -156,9 +156,18 @@ typedef struct ar_open_model {
     ar_status (*read_template)(char **text, const char *path);
     /* Its name or licence as its file keeps them, likewise; NULL = it is a folder. */
     ar_status (*read_general)(char **text, const char *path, const char *name);
+    struct ar_adapter *adapter; /* owned; added to every linear in evaluation and generation; NULL = none */
 } ar_open_model;
 ar_status ar_model_open(ar_open_model **m, const char *path);
 void ar_model_close(ar_open_model *m);
+/* Low-rank corrections y += B (A x) of a model's linears (LoRA, arXiv 2106.09685), as llama.cpp keeps them in
+ * GGUF files; untrusted input. Errors: FORMAT for a damaged file and one of another model, UNSUPPORTED for
+ * tensors outside linears of blocks and for families that GGUF does not know; IO. Close it, or let m own it.
+ */
+typedef struct ar_adapter ar_adapter;
+ar_status ar_adapter_open(ar_adapter **a, const char *path, const ar_open_model *m);
+ar_status ar_adapter_write(const char *path, const ar_adapter *a, const ar_open_model *m);
+void ar_adapter_close(ar_adapter *a);
 struct ar__names;
 struct ar__gguf_arch;
 struct ar__layout;

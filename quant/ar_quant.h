@@ -269,6 +269,10 @@ void ar_qlinear_dequant(float *dst, const ar_qlinear *q);
 /* Round to nearest on the host in f32; the scalar truth of the scheme. Errors: those of the two checks below.
  */
 ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W);
+/* quant/core/lowrank.c. A (O, rank) and B (rank, I) with the least ||E - A B|| of E (O, I): E's leading
+ * singular vectors, the root of the singular value in either. What the smaller side of E does not give is 0.
+ * The same on every device. Errors: SHAPE, MEMORY. (LoRC, arXiv 2303.08302) */
+ar_status ar_low_rank(float *A, float *B, const float *E, int64_t O, int64_t I, int64_t rank);
 /* quant/core/check.c. Whether rows [row, row + rows) of the weight called `what`, W (rows, I), can be
  * quantized. Errors: FORMAT names the first element that is NaN, infinite, or so large that no scheme of
  * these bits holds it. */

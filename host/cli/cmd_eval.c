@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct eval_options {
-    const char *text, *ref, *protocol, *save_logits;
+    const char *text, *ref, *lora, *protocol, *save_logits;
     int64_t window, skip_windows, max_windows, batch;
 } eval_options;
 
@@ -88,10 +88,13 @@ static ar_status print_result(const ar_eval_result *r, const ar_common *common) 
 
 /* What is written is none of what is read. */
 static ar_status check_places(const char *model, const eval_options *o) {
-    const ar_input inputs[] = {{model, "the model"}, {o->ref, "the reference model"}, {o->text, "the text"}};
+    const ar_input inputs[] = {{model, "the model"},
+                               {o->ref, "the reference model"},
+                               {o->text, "the text"},
+                               {o->lora, "the adapter"}};
     if (!o->save_logits) return AR_OK;
     AR_TRY(ar__output_check_file("--save-logits", o->save_logits, NULL));
-    return ar__path_check_inputs(o->save_logits, false, inputs, 3);
+    return ar__path_check_inputs(o->save_logits, false, inputs, 4);
 }
 
 static ar_status evaluate(const char *path, const eval_options *o, const ar_common *common) {
@@ -113,6 +116,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     AR_GO(ar_file_open(&text, o->text));
     AR_GO(check_places(path, o));
     AR_GO(ar_program_model(&m, path, common));
+    if (o->lora) AR_GO(ar_adapter_open(&m->adapter, o->lora, m));
     if (o->ref) AR_GO(ar_program_model(&ref, o->ref, common));
     AR_GO(ar_program_device(&device, common, true));
     ar_program_observer(&observer, common);
@@ -137,6 +141,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--text", AR_OPT_STRING, &o.text, "FILE", "the text (UTF-8)", 0, 0, NULL},
         {"--ref", AR_OPT_STRING, &o.ref, "MODEL", "also KL divergence and top-1 agreement with this model", 0,
          0, NULL},
+        {"--lora", AR_OPT_STRING, &o.lora, "FILE", "with this GGUF LoRA adapter (not the reference)", 0, 0,
+         NULL},
         {"--protocol", AR_OPT_STRING, &o.protocol, "P", "window (default), lines or llamacpp", 0, 0, NULL},
         {"--window", AR_OPT_INT, &o.window, "N", "tokens per window (512, at most the context)", 2, 1 << 24,
          NULL},
@@ -149,7 +155,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          "keep the logits as llama-perplexity's --kl-divergence-base does", 0, 0, NULL},
     };
     int positional;
-    AR_TRY(ar_args_parse(self, &common, options, 8, argc, argv, &positional, 1, 1));
+    AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
+                         &positional, 1, 1));
     if (common.help) return AR_OK;
     if (!o.text) return ar__fail(AR_ERR_USAGE, "anyround eval: --text FILE is needed");
     return evaluate(argv[1], &o, &common);

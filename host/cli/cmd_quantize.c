@@ -5,15 +5,15 @@
 #include <string.h>
 
 typedef struct job_options {
-    const char *out, *method, *type, *embedding_type, *head_type, *format, *report;
+    const char *out, *method, *type, *embedding_type, *head_type, *format, *report, *lorc;
     const char *like, *type_file;
     const char *widths, *eval, *imatrix;
     double bpw;
     uint64_t size;
     ar_option_list calib, tensor_types;
-    int64_t bits, group;
+    int64_t bits, group, lorc_rank;
     bool sym, asym, resume, widen, allow_float, strict, dry_run, has_method, has_group, has_calib, has_bpw,
-        has_size;
+        has_size, has_lorc_rank;
 } job_options;
 
 /* ---- options to descriptors ---- */
@@ -167,6 +167,7 @@ static ar_status check_float(const job_options *o, const ar_offers *offers, cons
                                          : ar__offers_given(offers);
     if (!unused && o->has_calib) unused = "--calib";
     if (!unused && o->allow_float) unused = "--allow-float";
+    if (!unused && o->lorc) unused = "--lorc";
     return unused ? ar__fail(AR_ERR_USAGE, "%s has no effect with --type %s", unused, type) : AR_OK;
 }
 
@@ -262,6 +263,8 @@ static ar_status make_budget(ar_quantize_request *r, const job_options *o) {
 
 static ar_status make_request(ar_quantize_request *r, const job_options *o, const ar_offers *offers) {
     if (!o->out) return ar__fail(AR_ERR_USAGE, "anyround quantize: -o OUT is needed");
+    if (o->has_lorc_rank && !o->lorc)
+        return ar__fail(AR_ERR_USAGE, "--lorc-rank has no effect without --lorc FILE");
     AR_TRY(find_method(o->method));
     AR_TRY(make_plan(r, o));
     if (o->has_group && o->group == 0)
@@ -270,6 +273,8 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->report = o->report;
     r->eval = o->eval;
     r->imatrix = o->imatrix;
+    r->lorc = o->lorc;
+    r->lorc_rank = (int32_t)o->lorc_rank;
     r->like = o->like;
     r->type_file = o->type_file;
     r->resume = o->resume;
@@ -332,6 +337,9 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
          "measure what is written against MODEL on this text; it is kept in the file (see verify)", 0, 0,
          NULL},
         {"--report", AR_OPT_STRING, &o->report, "FILE", "write an HTML report", 0, 0, NULL},
+        {"--lorc", AR_OPT_STRING, &o->lorc, "FILE",
+         "write a GGUF LoRA adapter of what quantizing leaves over, for eval and run --lora", 0, 0, NULL},
+        {"--lorc-rank", AR_OPT_INT, &o->lorc_rank, "N", "its rank (8)", 1, 4096, &o->has_lorc_rank},
     };
     int32_t count = (int32_t)(sizeof rows / sizeof *rows);
     memcpy(own, rows, sizeof rows);
@@ -340,7 +348,7 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
-    job_options o = {.method = DEFAULT_METHOD};
+    job_options o = {.method = DEFAULT_METHOD, .lorc_rank = 8};
     ar_option own[OWN_OPTIONS];
     char methods[160], formats[256];
     list_methods(methods, sizeof methods, " (default)");

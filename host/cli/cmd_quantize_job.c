@@ -1,5 +1,6 @@
 /* anyround quantize: one tuning run, one or several files. State lives in OUT.part until every file has been
  * written, read back and compared; --resume continues it. */
+#include "lorc.h"
 #include "output.h"
 #include "part.h"
 #include "passport_measure.h"
@@ -200,6 +201,18 @@ static ar_status list_blocks(const job *j, cJSON *rows) {
     return AR_OK;
 }
 
+static ar_status write_lorc(const job *j, const ar_write_source *src) {
+    double share = 0.0;
+    if (!j->r->lorc) return AR_OK;
+    ar_status status = ar__lorc_write(j->r->lorc, &share, src, j->r->lorc_rank, &j->observer);
+    ar_program_progress_end(&j->common);
+    AR_TRY(status);
+    if (!j->common.quiet)
+        fprintf(stderr, "%s: rank %d, leaves %.1f %% of the squares of W - W', read back and compared\n",
+                j->r->lorc, (int)j->r->lorc_rank, 100.0 * share);
+    return AR_OK;
+}
+
 static ar_status write_report(const job *j) {
     if (!j->r->report) return AR_OK;
     return ar__quantize_report(&(ar_run_record){.request = j->r,
@@ -302,6 +315,7 @@ static ar_status write_outputs(job *j) {
     status = ar__output_write(j->out, staging, &src, &j->observer);
     ar_program_progress_end(&j->common);
     AR_GO(status);
+    AR_GO(write_lorc(j, &src));
     AR_GO(write_report(j));
     ar_program_results_beside(j->out);
     ar_program_results_beside(j->r->report);
@@ -335,6 +349,8 @@ static ar_status check_places(const job *j, const char *part_dir) {
     AR_TRY(ar__path_check_inputs(part_dir, true, inputs, count));
     if (r->report) AR_TRY(ar__output_check_beside("--report", r->report, &r->plan, j->out, part_dir));
     if (r->report) AR_TRY(ar__path_check_inputs(r->report, false, inputs, count));
+    if (r->lorc) AR_TRY(ar__output_check_beside("--lorc", r->lorc, &r->plan, j->out, part_dir));
+    if (r->lorc) AR_TRY(ar__path_check_inputs(r->lorc, false, inputs, count));
     return ar__workplace_check(part_dir);
 }
 

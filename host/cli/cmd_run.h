@@ -4,7 +4,7 @@
 #include "program.h"
 
 typedef struct ar_run_options {
-    const char *prompt, *file, *system, *template_file;
+    const char *prompt, *file, *system, *template_file, *lora;
     int64_t count, context, top_k;
     double temperature, top_p, min_p, penalty;
     bool greedy, ids, chat;

@@ -14,6 +14,8 @@ typedef struct ar_quantize_request {
     const char *report;   /* NULL = none */
     const char *imatrix;  /* moments of inputs from a file; NULL = they are seen */
     const char *eval;     /* the text that the files are measured on; NULL = they are not */
+    const char *lorc;     /* the adapter to write; NULL = none */
+    int32_t lorc_rank;
     bool resume, allow_float, strict, dry_run;
     bool is_quiet; /* part of something larger: nothing is said but errors, nor printed */
     ar_output_plan plan;

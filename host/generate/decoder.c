@@ -2,6 +2,7 @@
  * their caches, final norm, head), one for every number of tokens a step may have, replayed. Embedding rows
  * and the cosines of the positions come from the host: they are small, and the matrix they are taken from
  * need not be on the device. */
+#include "adapter.h"
 #include "ar_error.h"
 #include "family.h"
 #include "resident.h"
@@ -38,11 +39,12 @@ struct ar_decoder {
     int32_t B, C;
     bool is_long; /* the frequencies of long sequences turn */
     ar_resident *blocks;
-    ar_tensor **caches; /* (2 layers): keys, values, (B, K, C, D) f16 */
-    ar_tensor *pos;     /* (1) */
-    ar_tensor *last;    /* (B): which rows of a step are the newest of their sequence */
-    ar_tensor *tail;    /* (B, hidden): those rows, for the head */
-    ar_tensor *logits;  /* (B, V), in head_graph */
+    ar__adapter_block *adapters; /* (layers); NULL = the model has none */
+    ar_tensor **caches;          /* (2 layers): keys, values, (B, K, C, D) f16 */
+    ar_tensor *pos;              /* (1) */
+    ar_tensor *last;             /* (B): which rows of a step are the newest of their sequence */
+    ar_tensor *tail;             /* (B, hidden): those rows, for the head */
+    ar_tensor *logits;           /* (B, V), in head_graph */
     ar_head head;
     ar_graph *head_graph;
     step steps[STEP_COUNT];
@@ -100,6 +102,24 @@ static ar_status record_logits(const ar_decoder *d, ar_graph *g, ar_tensor **log
     return AR_OK;
 }
 
+static ar_status write_held_back(void *ctx, ar_graph *g, ar_tensor **t) {
+    return ar__recorder_finish(ctx, g, t);
+}
+
+/* y of x through block b. */
+static ar_status record_block(ar_decoder *d, step *s, int32_t b, ar_tensor **y, ar_tensor *x) {
+    const ar_block *block = &d->m->model.blocks[b];
+    cached_block ctx = {d, s, b};
+    ar__recorder recorder;
+    ar__adapter_hook hook;
+    ar__recorder_init(&recorder, &d->blocks[b], attend, &ctx);
+    ar__adapter_hook_init(&hook, d->adapters ? &d->adapters[b] : NULL, &recorder.hook);
+    hook.write = write_held_back;
+    hook.write_ctx = &recorder;
+    AR_TRY(block->forward(block, s->graph, y, x, s->T, d->adapters ? &hook.hook : &recorder.hook));
+    return ar__recorder_finish(&recorder, s->graph, y);
+}
+
 static ar_status record_step(ar_decoder *d, step *s) {
     const ar_model *m = &d->m->model;
     ar_tensor *x = NULL, *tail = NULL;
@@ -108,11 +128,7 @@ static ar_status record_step(ar_decoder *d, step *s) {
     x = s->x;
     for (int32_t b = 0; b < m->block_count; b++) {
         ar_tensor *y = NULL;
-        cached_block ctx = {d, s, b};
-        ar__recorder recorder;
-        ar__recorder_init(&recorder, &d->blocks[b], attend, &ctx);
-        AR_TRY(m->blocks[b].forward(&m->blocks[b], s->graph, &y, x, s->T, &recorder.hook));
-        AR_TRY(ar__recorder_finish(&recorder, s->graph, &y));
+        AR_TRY(record_block(d, s, b, &y, x));
         x = y;
     }
     if (s->T == 1) {
@@ -174,8 +190,11 @@ static ar_status upload_blocks(ar_decoder *d) {
     const ar_model *m = &d->m->model;
     d->blocks = ar__alloc((size_t)m->block_count, sizeof *d->blocks);
     if (!d->blocks) return AR_ERR_MEMORY;
+    if (d->m->adapter && !(d->adapters = ar__alloc((size_t)m->block_count, sizeof *d->adapters)))
+        return AR_ERR_MEMORY;
     for (int32_t b = 0; b < m->block_count; b++) {
-        AR_TRY(ar__resident_init(&d->blocks[b], &m->blocks[b], d->device));
+        if (d->adapters) AR_TRY(ar__adapter_upload(&d->adapters[b], d->m->adapter, &m->blocks[b], d->device));
+        AR_TRY(ar__resident_init(&d->blocks[b], &m->blocks[b], d->device, d->m->adapter != NULL));
         d->weight_bytes += ar__resident_bytes(&d->blocks[b]);
     }
     return AR_OK;
@@ -279,6 +298,8 @@ void ar__decoder_destroy(ar_decoder *d) {
     ar_graph_destroy(d->head_graph);
     for (int32_t i = 0; i < STEP_COUNT; i++) drop_step(&d->steps[i]);
     for (int32_t b = 0; d->blocks && b < layers; b++) ar__resident_deinit(&d->blocks[b]);
+    for (int32_t b = 0; d->adapters && b < layers; b++) ar__adapter_drop(&d->adapters[b]);
+    free(d->adapters);
     for (int32_t i = 0; d->caches && i < 2 * layers; i++) ar_tensor_destroy(d->caches[i]);
     ar_tensor_destroy(d->pos);
     ar_tensor_destroy(d->last);

@@ -84,7 +84,7 @@ static ar_status probe_attention(void *ctx, ar_graph *g, ar_tensor **y, ar_tenso
     return like(g, y, q, ar_tensor_dim(q, 1));
 }
 
-static ar_status find_groups(ar_resident *r, ar_device *device) {
+static ar_status find_groups(ar_resident *r, ar_device *device, bool single) {
     probe p = {.r = r};
     ar_hook hook = {.linear = probe_linear,
                     .norm = probe_norm,
@@ -97,6 +97,7 @@ static ar_status find_groups(ar_resident *r, ar_device *device) {
     ar_graph *g = NULL;
     ar_tensor *x = NULL, *y = NULL;
     ar_status status;
+    if (single) hook.linears = NULL, hook.gated = NULL, hook.linear_add = NULL;
     AR_GO(ar_graph_create(&g, device));
     AR_GO(ar_graph_temp(g, &x, AR_F32, 2, (const int64_t[]){1, r->block->hidden}));
     AR_GO(r->block->forward(r->block, g, &y, x, 1, &hook));
@@ -161,10 +162,10 @@ done:
     return status;
 }
 
-ar_status ar__resident_init(ar_resident *r, const ar_block *block, ar_device *device) {
+ar_status ar__resident_init(ar_resident *r, const ar_block *block, ar_device *device, bool single) {
     ar_status status;
     *r = (ar_resident){.block = block};
-    AR_GO(find_groups(r, device));
+    AR_GO(find_groups(r, device, single));
     for (int32_t n = 0; n < r->group_count; n++) {
         bool split;
         AR_GO(upload_group(&r->groups[n], block, device, &split));

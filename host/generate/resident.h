@@ -23,8 +23,9 @@ typedef struct ar_resident {
     int32_t group_count;
     ar_tensor *norms[AR_MAX_NORMS], *norm_biases[AR_MAX_NORMS];
 } ar_resident;
-/* Reads, repacks and uploads. On failure *r holds nothing. */
-ar_status ar__resident_init(ar_resident *r, const ar_block *block, ar_device *device);
+/* Reads, repacks and uploads. single: products are asked for one by one, by a hook above the recorder's. On
+ * failure *r holds nothing. */
+ar_status ar__resident_init(ar_resident *r, const ar_block *block, ar_device *device, bool single);
 void ar__resident_deinit(ar_resident *r);
 uint64_t ar__resident_bytes(const ar_resident *r);
 

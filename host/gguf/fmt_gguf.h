@@ -15,6 +15,7 @@
  *   fmt_gguf_fields.c   the key-values it writes
  *   fmt_gguf_imatrix.c  importance matrices, both ways
  *   fmt_gguf_passport.c those that say how the file was made
+ *   fmt_gguf_lora.c     adapters, read and written
  * Everything is little-endian. */
 #ifndef AR_FMT_GGUF_H
 #define AR_FMT_GGUF_H

@@ -1,5 +1,6 @@
 /* Perplexity, KL divergence and top-1 agreement on a text, block by block, so that a model larger than the
  * device (and a reference beside it) can be measured. Protocols: docs/architecture.md, section 11. */
+#include "adapter.h"
 #include "allot.h"
 #include "ar_error.h"
 #include "eval_figures.h"
@@ -177,18 +178,32 @@ static void report(const progress *p) {
                            .stage = "eval", .block = p->done, .block_count = p->count, .loss_last = p->nll});
 }
 
-static ar_status run_body(ar_chain *c, const ar_model *m, ar_device *device, const ar_samples *s,
+/* c through block b of the model, with its adapter where it has one. */
+static ar_status run_block(ar_chain *c, const ar_open_model *m, int32_t b, ar_device *device, int32_t T,
+                           int32_t batch, upload_fn upload) {
+    const ar_block *block = &m->model.blocks[b];
+    ar_block_weights w;
+    ar__adapter_block parts;
+    ar__adapter_hook hook;
+    AR_TRY(upload(&w, block, device));
+    ar_status status = ar__adapter_upload(&parts, m->adapter, block, device);
+    ar__adapter_hook_init(&hook, &parts, &w.hook);
+    if (status == AR_OK)
+        status = ar_chain_forward(c, c, device, block, m->adapter ? &hook.hook : &w.hook, T, batch);
+    ar__adapter_drop(&parts);
+    ar_block_weights_deinit(&w);
+    return status;
+}
+
+static ar_status run_body(ar_chain *c, const ar_open_model *open, ar_device *device, const ar_samples *s,
                           int32_t batch, upload_fn upload, progress *p) {
+    const ar_model *m = &open->model;
     AR_TRY(ar_chain_init(c, (int64_t)s->count * s->T, m->hidden, NULL, 0));
     AR_TRY(ar_chain_embed(c, m, s));
     for (int32_t b = 0; b < m->block_count; b++) {
         if (p->o && p->o->cancelled && p->o->cancelled(p->o->ctx))
             return ar__fail(AR_ERR_INTERRUPTED, "interrupted in block %d", (int)b);
-        ar_block_weights w;
-        AR_TRY(upload(&w, &m->blocks[b], device));
-        ar_status status = ar_chain_forward(c, c, device, &m->blocks[b], &w.hook, s->T, batch);
-        ar_block_weights_deinit(&w);
-        AR_TRY(status);
+        AR_TRY(run_block(c, open, b, device, s->T, batch, upload));
         p->done++;
         report(p);
     }
@@ -371,10 +386,9 @@ static ar_status run_part(evaluation *e, int32_t first, int32_t count) {
     ar_chain x = {.fd = -1}, x_ref = {.fd = -1};
     int64_t offset = (int64_t)first * e->task.samples.T;
     const ar_samples s = {e->task.samples.ids + offset, count, e->task.samples.T};
-    AR_GO(run_body(&x, &e->m->model, e->device, &s, e->batch, ar_block_weights_init_stored, &e->progress));
+    AR_GO(run_body(&x, e->m, e->device, &s, e->batch, ar_block_weights_init_stored, &e->progress));
     if (e->ref)
-        AR_GO(run_body(&x_ref, &e->ref->model, e->device, &s, e->batch, ar_block_weights_init_stored,
-                       &e->progress));
+        AR_GO(run_body(&x_ref, e->ref, e->device, &s, e->batch, ar_block_weights_init_stored, &e->progress));
     AR_GO(run_head(e, &x, &x_ref, e->task.labels + offset));
     AR_GO(check_finite(e));
     if (e->figures.tokens > 0) e->progress.nll = e->figures.nll.sum / (double)e->figures.tokens;
@@ -447,7 +461,7 @@ ar_status ar_model_logits(float *logits, const ar_open_model *m, ar_device *devi
     if (!copy) return AR_ERR_MEMORY;
     memcpy(copy, ids, (size_t)count * sizeof *copy);
     ar_samples s = {copy, 1, (int32_t)count};
-    AR_GO(run_body(&x, &m->model, device, &s, 1, ar_block_weights_init, &(progress){0}));
+    AR_GO(run_body(&x, m, device, &s, 1, ar_block_weights_init, &(progress){0}));
     AR_GO(head_init(&h, &m->model, device, rows));
     AR_GO(ar_graph_create(&g, device));
     AR_GO(head_record(&h, g));

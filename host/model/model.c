@@ -165,6 +165,7 @@ ar_status ar_model_open(ar_open_model **m, const char *path) {
 void ar_model_close(ar_open_model *m) {
     if (!m) return;
     ar_family_unbind(m);
+    ar_adapter_close(m->adapter);
     ar_tokenizer_close(m->tokenizer);
     ar_weights_close(&m->weights);
     ar_notes_deinit(&m->notes);

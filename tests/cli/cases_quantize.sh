@@ -276,3 +276,36 @@ case_gptq() {
     run 3 quantize "$model" -o o --method gptq "${calib[@]}" --samples 1 --seqlen 8 --damp 0 --bits 4
     says "q_proj.weight: found its inputs' Gram matrix singular at input [0-9]*, expected more damping"
 }
+
+# for any method and format: what is left over brings a quantized model nearer; used by eval and run
+case_lorc() {
+    devices
+    run 2 quantize "$model" -o q --lorc-rank 4; says 'lorc-rank has no effect without --lorc'
+    run 2 quantize "$model" -o q.gguf --type f16 --lorc l.gguf; says 'lorc has no effect with --type f16'
+    run 1 quantize "$model" -o q --method rtn --lorc "$model/config.json"; says 'lies inside the model'
+    kl() { # MODEL [--lora FILE]
+        run 0 eval "$1" --ref "$model" --text "$text" --max-windows 4 --device "$device" --json -q "${@:2}"
+        sed -n 's/.*"kl":[[:space:]]*\([0-9.e-]*\).*/\1/p' out
+    }
+    for device in "${devices[@]}"; do
+        run 0 quantize "$model" -o q --method rtn --bits 2 --group 32 --asym --format auto_round,gptq \
+            --lorc l.gguf --device "$device"
+        grep -q "l.gguf: rank 8, leaves [0-9.]* % of the squares of W - W'" err || die 'no remark'
+        run 0 quantize "$model" -o k.gguf --method rtn --type q2_k --lorc k8.gguf --device "$device"
+        for pair in 'q/gptq l.gguf' 'k.gguf k8.gguf'; do
+            found="$(kl "${pair% *}") $(kl "${pair% *}" --lora "${pair#* }")"
+            echo "$device, ${pair% *}: KL divergence $found"
+            awk '{ exit !($2 < 0.95 * $1) }' <<<"$found" || die 'the adapter does not help'
+        done
+        run 0 run k.gguf -p 'ROMEO:' -n 24 --greedy --device "$device" --lora k8.gguf; mv out with
+        run 0 run k.gguf -p 'ROMEO:' -n 24 --greedy --device "$device"
+        ! cmp -s out with || die 'run heeds no adapter'
+        mv l.gguf "$device.gguf"
+        rm -rf q k.gguf k8.gguf
+    done
+    cmp "${devices[0]}.gguf" "$device.gguf" || die 'the adapters of two devices differ'
+    run 0 quantize "$model" -o q.gguf --method rtn --lorc l.gguf --lorc-rank 1
+    run 3 eval q.gguf --text "$text" --lora "$model/config.json"
+    run 3 eval q.gguf --text "$text" --lora q.gguf; says 'general.type: found model, expected adapter'
+    run 2 eval q.gguf --text "$text" --lora l.gguf --protocol llamacpp --save-logits l.gguf; says 'the adapter'
+}
