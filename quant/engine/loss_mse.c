@@ -6,4 +6,4 @@ static ar_status record(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_te
     return ar_op_mse(g, loss, y, target, weight);
 }
 
-const ar__loss ar__loss_block_mse = {"block_mse", record};
+const ar__loss ar__loss_block_mse = {"block_mse", record, false};

@@ -54,6 +54,9 @@ typedef struct ar__trainable {
  */
 ar_status ar__leave_tensor(ar_qlinear *q, const char *name, const ar_tensor *t);
 ar_status ar__resume_tensor(ar_tensor *t, const ar_qlinear *q, const char *name);
+/* weights.c: the first step of a weight where none is given, in root mean squares of its linear: all of them
+ * take it about half a step of its scale far. */
+double ar__weight_rate(int32_t iters, int32_t bits);
 /* The rows by index; NULL past the end. */
 const ar__trainable *ar__trainable_at(int32_t index);
 #endif

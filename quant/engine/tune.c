@@ -44,6 +44,8 @@ typedef struct recording {
     tuner *t;
     int32_t k;      /* of unit->tuned */
     bool gradients; /* record the updates as gradients complete */
+    const ar_tensor *position_weight;
+    ar_tensor **local; /* the sum of the linears' own losses so far, if the loss is of those; NULL = none */
 } recording;
 
 typedef struct grad_site {
@@ -64,6 +66,22 @@ static ar_status on_grad(ar_graph *g, ar_tensor *W, ar_tensor *dW, const void *c
     return ar_op_copy(g, at->site->acc, sum);
 }
 
+/* Adds the loss of one linear, y against what its float weights give of x, and cuts y off: what follows sees
+ * its values alone. */
+static ar_status record_local(const recording *r, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
+    const ar_block_weights *w = r->t->unit->tuned[r->k].weights;
+    ar_tensor *target = NULL, *loss = NULL, *sum = NULL, *cut = NULL;
+    const int64_t dims[] = {ar_tensor_dim(*y, 0), ar_tensor_dim(*y, 1)};
+    AR_TRY(ar_op_linear(g, &target, x, w->linears[i], w->biases[i]));
+    AR_TRY(r->t->goal->loss->record(g, &loss, *y, target, r->position_weight));
+    if (*r->local) AR_TRY(ar_op_add(g, &sum, *r->local, loss));
+    *r->local = sum ? sum : loss;
+    AR_TRY(ar_graph_temp(g, &cut, AR_F32, 2, dims));
+    AR_TRY(ar_op_copy(g, cut, *y));
+    *y = cut;
+    return AR_OK;
+}
+
 static ar_status tuned_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
     recording *r = ctx;
     const ar_block_weights *w = r->t->unit->tuned[r->k].weights;
@@ -73,7 +91,8 @@ static ar_status tuned_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, 
     grad_site at = {r->t, s, NULL};
     AR_TRY(r->t->goal->trainable->replace(s->state, g, &W, &at.memo, !r->gradients));
     if (r->gradients) AR_TRY(ar_graph_on_grad(g, W, on_grad, &at, sizeof at));
-    return ar_op_linear(g, y, x, W, w->biases[i]);
+    AR_TRY(ar_op_linear(g, y, x, W, w->biases[i]));
+    return r->local ? record_local(r, g, y, i, x) : AR_OK;
 }
 
 static ar_status float_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x) {
@@ -86,10 +105,12 @@ static ar_status float_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar
 static ar_status record_loss(tuner *t, ar_graph *g, ar_tensor **loss, bool held) {
     const ar__tune_unit *u = t->unit;
     ar__batch b = {0};
+    ar_tensor *local = NULL;
+    bool is_local = t->goal->loss->is_local;
     AR_TRY(ar__data_record(&t->data, g, &b, held));
     for (int32_t k = 0; k < u->tuned_count; k++) {
         const ar_block *block = u->tuned[k].weights->block;
-        recording r = {t, k, !held};
+        recording r = {t, k, !held, b.weight, is_local ? &local : NULL};
         ar_hook hook = {.linear = tuned_linear, .norm = float_norm, .ctx = &r};
         ar_tensor *y = NULL;
         AR_TRY(block->forward(block, g, &y, b.x, t->data.T, &hook));
@@ -101,7 +122,8 @@ static ar_status record_loss(tuner *t, ar_graph *g, ar_tensor **loss, bool held)
         AR_TRY(block->forward(block, g, &y, b.x, t->data.T, &u->frozen[k]->hook));
         b.x = y;
     }
-    return t->goal->loss->record(g, loss, b.x, b.target, b.weight);
+    *loss = local;
+    return is_local ? AR_OK : t->goal->loss->record(g, loss, b.x, b.target, b.weight);
 }
 
 static ar_status record_keep(tuner *t, ar_graph *g, const ar_tensor *improved) {

@@ -47,21 +47,19 @@
         .name = "batch", .kind = AR_VALUE_INT, .preset = 8, .lo = 1, .hi = 4096, .value = "N",               \
         .help = "samples per step, at most those not set aside (8)", .record = "batch"                       \
     }
-#define AR__ROWS_OF_SELECTION(loss, loss_name)                                                               \
+#define AR__ROWS_OF_CHOSEN_STEP                                                                              \
     {.name = "select",                                                                                       \
      .kind = AR_VALUE_CHOICE,                                                                                \
      .choice = ar__select_names,                                                                             \
      .value = "S",                                                                                           \
      .help = "which step is kept: heldout (default), batch or last",                                         \
      .record = "select"},                                                                                    \
-        {.name = "heldout",                                                                                  \
-         .kind = AR_VALUE_INT,                                                                               \
-         .lo = 1,                                                                                            \
-         .hi = AR_MAX_HELDOUT,                                                                               \
-         .value = "N",                                                                                       \
-         .help = "samples, of those, set aside to select the step (1/16, at most 8)",                        \
-         .record = " held out "},                                                                            \
     {                                                                                                        \
+        .name = "heldout", .kind = AR_VALUE_INT, .lo = 1, .hi = AR_MAX_HELDOUT, .value = "N",                \
+        .help = "samples, of those, set aside to select the step (1/16, at most 8)", .record = " held out "  \
+    }
+#define AR__ROWS_OF_SELECTION(loss, loss_name)                                                               \
+    AR__ROWS_OF_CHOSEN_STEP, {                                                                               \
         .name = "loss", .kind = AR_VALUE_CHOICE, .choice = ar__loss_names, .preset = loss, .value = "L",     \
         .help = "outlier positions: root (they weigh less), shift (they keep inherited errors), "            \
                 "root+shift or plain (" loss_name ")",                                                       \
