@@ -60,6 +60,22 @@ case_resume() {
     done
 }
 
+add_zeros() { # FILE BYTES: so many more in a safetensors file, as a tensor that is passed over
+    local header data text length i
+    header=$(od -An -tu8 -N8 "$1" | tr -d ' ')
+    data=$(($(stat -c %s "$1") - 8 - header))
+    text=$(head -c $((8 + header)) "$1" | tail -c "$header" | sed 's/}[[:space:]]*$//')
+    text="$text,\"model.layers.0.self_attn.rotary_emb.inv_freq\":{\"dtype\":\"U8\",\"shape\":[$2],"
+    text="$text\"data_offsets\":[$data,$((data + $2))]}}"
+    for ((i = 0, length = ${#text}; i < 8; i++, length >>= 8)); do
+        printf %b "$(printf '\\x%02x' $((length & 255)))"
+    done >large.tmp
+    printf %s "$text" >>large.tmp
+    tail -c "$data" "$1" >>large.tmp
+    truncate -s $((8 + ${#text} + data + $2)) large.tmp
+    mv large.tmp "$1"
+}
+
 case_interrupt() {
     command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 100 --lr 0.01 --format gptq,gguf --group 32)
     run 0 "${command[@]}" -o whole --json
@@ -84,7 +100,7 @@ case_interrupt() {
     [ "$(grep -c '"block":' out)" = "$blocks" ] || die "expected $blocks blocks in the JSON"
     nothing_left o.part
     # also while a large model is hashed
-    mkdir large && cp "$model"/* large && truncate -s 64G large/zeros.bin
+    mkdir large && cp "$model"/* large && add_zeros large/model.safetensors $((1 << 36))
     "$program" quantize large -o l.gguf --method rtn >out 2>err &
     pid=$!
     for _ in $(seq 600); do grep -q '^device:' err && break; sleep 0.1; done
