@@ -439,7 +439,8 @@ void ar_imatrix_close(ar_imatrix *m); /* NULL is fine */
 ar_status ar_imatrix_linear(const ar_imatrix *m, float *dst, const ar_config *config, const ar_block *block,
                             int32_t i);
 /* Writes the GGUF form of all linears of m, on samples made of `texts` (their names are kept). Errors: those
- * of ar_chain_forward; UNSUPPORTED a family that GGUF has no names for; IO; INTERRUPTED. */
+ * of ar_chain_forward; UNSUPPORTED a family that GGUF has no names for; IO, also where a file of the model
+ * changed meanwhile; CHECK for a device that computes nothing; INTERRUPTED. */
 ar_status ar_imatrix_write(const char *path, const ar_open_model *m, ar_device *device,
                            const ar_samples *samples, const char *const *texts, int32_t text_count,
                            const ar_observer *observer);

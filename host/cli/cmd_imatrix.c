@@ -24,8 +24,10 @@ static ar_status make(const char *path, const imatrix_options *o, const ar_commo
     ar_open_model *m = NULL;
     ar_device *device = NULL;
     ar_samples samples = {0};
+    ar_snapshot texts = {0};
     ar_observer observer;
     AR_GO(check_places(path, o));
+    for (int32_t i = 0; i < o->calib.count; i++) AR_GO(ar_snapshot_add(&texts, o->calib.text[i]));
     AR_GO(ar_program_model(&m, path, common));
     AR_GO(ar_program_device(&device, common, true));
     ar_program_observer(&observer, common);
@@ -33,13 +35,14 @@ static ar_status make(const char *path, const imatrix_options *o, const ar_commo
     status = ar_calib_make(&samples, m, device, o->calib.text, o->calib.count, (int32_t)o->samples, T,
                            (uint64_t)common->seed, &observer);
     if (status == AR_ERR_USAGE) status = ar_program_blame(status, "--seqlen");
-    AR_GO(status);
+    AR_GO(ar_snapshot_end(status, &texts));
     status = ar_imatrix_write(o->out, m, device, &samples, o->calib.text, o->calib.count, &observer);
     ar_program_progress_end(common);
     ar_program_results_beside(o->out);
     AR_GO(status);
     if (!common->quiet) printf("%s: %d samples of %d tokens\n", o->out, (int)samples.count, (int)samples.T);
 done:
+    ar_snapshot_deinit(&texts);
     ar_samples_deinit(&samples);
     ar_device_close(device);
     ar_model_close(m);

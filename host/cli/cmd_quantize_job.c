@@ -21,7 +21,7 @@ typedef struct job {
     ar_device *device;
     ar_method_options options; /* the method's, settled for the samples there are */
     ar_samples samples;
-    ar_snapshot texts;             /* what the samples are from */
+    ar_snapshot texts;             /* what the samples are from, and the importance matrix */
     ar_observer program, observer; /* the second tells the first, with the time left */
     ar__job_clock clock;
     ar__job_cost cost;
@@ -47,6 +47,7 @@ static ar_status moments(void *ctx, float *dst, const ar_block *block, int32_t i
 static ar_status open_imatrix(job *j) {
     ar_status status = AR_OK;
     if (!j->r->imatrix) return AR_OK;
+    AR_TRY(ar_snapshot_add(&j->texts, j->r->imatrix));
     AR_TRY(ar_imatrix_open(&j->imatrix, j->r->imatrix));
     for (int32_t b = 0; b < j->model->model.block_count && status == AR_OK; b++) {
         const ar_block *block = &j->model->model.blocks[b];

@@ -101,7 +101,8 @@ ar_status ar_imatrix_write(const char *path, const ar_open_model *m, ar_device *
     ar_chain c = {.fd = -1};
     making k = {.m = m, .list = ar__alloc((size_t)m->model.block_count * AR_MAX_LINEARS, sizeof *k.list)};
     if (!k.list) return AR_ERR_MEMORY;
-    AR_GO(look_at_all(&k, &c, device, samples, observer));
+    AR_GO(ar_snapshot_end(look_at_all(&k, &c, device, samples, observer), &m->files));
+    AR_GO(ar_device_pulse(device)); /* still */
     if (k.count == 0)
         AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: found model family \"%s\", which GGUF has no names for",
                        m->path, m->config.family));

@@ -86,25 +86,38 @@ meanwhile() {
 # What a run with warm caches dispatches.
 dispatches() {
     AR_FAULT_COUNT=$dir/count run 0 "$@"
-    cut -d ' ' -f 1 count
+    cut -d " " -f 1 "$dir/count"
+}
+
+# A model of two small blocks, as m.
+small_model() {
+    mkdir m && cp "$model"/tokenizer*.json m
+    sed -E 's/("hidden_size"): *[0-9]*/\1: 32/; s/("head_dim"): *[0-9]*/\1: 16/
+        s/("num_(attention|key_value)_heads"): *[0-9]*/\1: 2/
+        s/("intermediate_size"): *[0-9]*/\1: 32/; s/("num_hidden_layers"): *[0-9]*/\1: 2/' \
+        "$model/config.json" >m/config.json
+    "$AR_RANDOM_MODEL" m || die 'no model'
 }
 
 case_changes() { # files that change while they are read: nothing of it gets a name, or is resumed
     faulty
-    again() { rm -rf m && cp -r "$model" m && cp "$text" t.txt; }
+    small_model
+    mv m kept
+    again() { rm -rf m && cp -r kept m && cp "$text" t.txt; }
     # spoil FILE: a few weights become others
-    spoil() { dd if="$text" of="$1" bs=1 seek=3000000 count=64 conv=notrunc status=none; }
+    spoil() { dd if="$text" of="$1" bs=1 seek=60000 count=64 conv=notrunc status=none; }
     again
-    tuned=(quantize m -o o.gguf "${tiny[@]}" --calib t.txt -q)
+    tuned=(quantize m -o o.gguf --method signround --iters 2 --samples 2 --select last --seqlen 16 --batch 1
+        --calib t.txt -q)
     run 0 "${tuned[@]}"
     n=$(dispatches "${tuned[@]}")
     mv o.gguf whole.gguf
-    late=$((n * 5 / 6)) # two of three blocks are finished
+    late=$((n * 5 / 6)) # the first of two blocks is finished
     # resumed WORD: with the changed file it is refused, with the old one nothing of the change is left
     resumed() {
         says "$1"; says 'continue with --resume'
         nothing_left o.gguf
-        [ -f o.gguf.part/block-00001.safetensors ] || die 'no finished blocks'
+        [ -f o.gguf.part/block-00000.safetensors ] || die 'no finished blocks'
         "$program" "${tuned[@]}" --resume >out 2>err && die "resumed in spite of $1"
         says 'cannot resume, model\|m/model.safetensors: '
         again
@@ -117,7 +130,7 @@ case_changes() { # files that change while they are read: nothing of it gets a n
     resumed 'm/model.safetensors: was replaced'
     meanwhile $late 'echo >>m/config.json' "${tuned[@]}"; resumed 'm/config.json: grew'
     meanwhile $late 'echo {} >m/added_tokens.json' "${tuned[@]}"; resumed 'm/added_tokens.json: appeared'
-    meanwhile $late 'truncate -s 100000 m/model.safetensors' "${tuned[@]}"
+    meanwhile $late 'truncate -s 9000 m/model.safetensors' "${tuned[@]}"
     resumed 'm/model.safetensors: .*shrank'
     meanwhile $late 'echo more >>t.txt' "${tuned[@]}"; says 't.txt: grew'
     nothing_left o.gguf; rm -r o.gguf.part; again
@@ -126,7 +139,7 @@ case_changes() { # files that change while they are read: nothing of it gets a n
     nothing_left o.gguf; again
     # what is no part of a model may change, such as what this run tells
     "$program" quantize m -o o.gguf --method rtn 2>m/log >m/out || die 'its own log stopped a run'
-    evaluate=(eval m --ref "$model" --text t.txt --window 32 --max-windows 2 -q)
+    evaluate=(eval m --ref kept --text t.txt --window 32 --max-windows 2 -q)
     for change in 'touch m/config.json' 'echo >>t.txt' 'spoil m/model.safetensors' \
         'mv m/model.safetensors new' 'truncate -s 5000 m/model.safetensors'; do
         again
@@ -137,6 +150,12 @@ case_changes() { # files that change while they are read: nothing of it gets a n
     meanwhile 1 'touch m/model.safetensors' eval m --text t.txt --window 32 --max-windows 2 -q \
         --protocol llamacpp --save-logits l
     nothing_left l
+    meanwhile 1 'echo >>t.txt' imatrix m -o i.gguf --calib t.txt --samples 2 --seqlen 16 -q
+    says 't.txt: grew'
+    nothing_left i.gguf; again
+    meanwhile 9 'touch m/config.json' imatrix m -o i.gguf --calib t.txt --samples 2 --seqlen 16 -q
+    says 'm/config.json: was written to'
+    nothing_left i.gguf
     for change in 'touch m/model.safetensors' 'truncate -s 5000 m/model.safetensors'; do
         again
         meanwhile 1 "$change" run m -p a -n 2 --json -q; says 'm/model.safetensors: '
