@@ -108,7 +108,7 @@ case_together() { # two runs for one output: one of them works, the other says w
             run 0 quantize "${tuned[@]}" --format $format --select last --seed $seed -o $format-$seed
         done
     done
-    for i in 1 2 3 4 5 6; do
+    for ((i = 1; i <= ${AR_TEST_TIMES:-6}; i++)); do
         format=gguf; [ $((i % 2)) = 0 ] || format=auto_round
         both=(quantize "${tuned[@]}" --format $format --select last)
         "$program" "${both[@]}" --seed 1 -o both 2>first >&2 & one=$!

@@ -148,6 +148,12 @@ case_damaged() {
     begin; cp o.gguf.part/block-0000{0,1}.safetensors; again 'block-00001.*is done again'
     begin; turn o.gguf.part/manifest.json 40; again 'manifest.json is damaged: written anew, each of'
     begin; rm o.gguf.part/manifest.json; again 'manifest.json is missing: written anew, each of'
+    for ((i = 0; i < ${AR_TEST_TIMES:-0}; i++)); do # any byte of any file, cut or turned
+        begin; files=(o.gguf.part/block-0000{0,1}.safetensors o.gguf.part/manifest.json); file=${files[i % 3]}
+        at=$((i * 7919 % $(stat -c %s "$file")))
+        if [ $((i % 4)) = 3 ]; then truncate -s $at "$file"; else turn "$file" $at; fi
+        again "${file##*/}"
+    done
     begin; run 2 "${command[@]}" -o o.gguf --resume --seed 7; says "seed is '42' there, expected '7'"
     # what ends in the midst says how to go on, last of all
     begin; (ulimit -f 30; run 1 "${command[@]}" -o o.gguf --resume -q); says 'too large'
