@@ -307,6 +307,6 @@ case_lorc() {
     run 0 quantize "$model" -o q.gguf --method rtn --lorc l.gguf --lorc-rank 1
     run 3 eval q.gguf --text "$text" --lora "$model/config.json"
     run 3 eval q.gguf --text "$text" --lora q.gguf; says 'general.type: found model, expected adapter'
-    run 2 eval q.gguf --text "$text" --lora l.gguf --protocol llamacpp --save-logits l.gguf
+    run 1 eval q.gguf --text "$text" --lora l.gguf --protocol llamacpp --save-logits l.gguf
     says 'the adapter'
 }
