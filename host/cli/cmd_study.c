@@ -325,6 +325,20 @@ static void print_table(const study_job *j) {
     print_smallest(s, 2, "a small loss (class 2, at most .5 above)");
 }
 
+/* What is best and of which class too. */
+static ar_status print_json(const study_job *j) {
+    cJSON *o = cJSON_CreateObject(), *list = ar_json_add_list(o, "points");
+    for (int32_t i = 0; i < j->found.count; i++) {
+        const ar__study_point *p = &j->found.list[i];
+        cJSON *row = ar_json_push(list, ar__study_json(p));
+        ar_json_add_number(row, "class", ar__study_class(p));
+        ar_json_add_bool(row, "best", p->is_best);
+    }
+    ar_status status = ar_program_json(o, true);
+    cJSON_Delete(o);
+    return status;
+}
+
 static ar_status run_study(study_job *j) {
     ar_status status;
     AR_GO(make_grid(j));
@@ -337,7 +351,8 @@ static ar_status run_study(study_job *j) {
     AR_GO(try_all(j));
     ar__study_judge(&j->found);
     if (j->o->html) AR_GO(ar__study_html(j->o->html, &j->found, base_name(j->path), base_name(j->o->text)));
-    print_table(j);
+    if (j->common.json) AR_GO(print_json(j));
+    if (!j->common.json) print_table(j);
 done:
     return status;
 }

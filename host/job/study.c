@@ -93,11 +93,7 @@ ar_status ar__study_read(ar__study *s, const char *path) {
     return status;
 }
 
-/* Whether the last line has no end, since its writer was killed. */
-static bool is_cut_off(FILE *f) { return fseek(f, -1, SEEK_END) == 0 && fgetc(f) != '\n'; }
-
-ar_status ar__study_append(const char *path, const ar__study_point *p) {
-    char *text = NULL;
+ar_json *ar__study_json(const ar__study_point *p) {
     cJSON *o = cJSON_CreateObject();
     ar_json_add_string(o, "key", p->key);
     ar_json_add_string(o, "method", p->method);
@@ -108,6 +104,15 @@ ar_status ar__study_append(const char *path, const ar__study_point *p) {
         memcpy(&value, (const char *)p + numbers[i].offset, sizeof value);
         ar_json_add_number(o, numbers[i].name, value);
     }
+    return o;
+}
+
+/* Whether the last line has no end, since its writer was killed. */
+static bool is_cut_off(FILE *f) { return fseek(f, -1, SEEK_END) == 0 && fgetc(f) != '\n'; }
+
+ar_status ar__study_append(const char *path, const ar__study_point *p) {
+    char *text = NULL;
+    cJSON *o = ar__study_json(p);
     ar_status status = ar_json_print(&text, o, false, path);
     cJSON_Delete(o);
     AR_TRY(status);

@@ -24,6 +24,9 @@ const ar__study_point *ar__study_find(const ar__study *s, const char *key); /* N
 /* Reads the lines of earlier runs; a last line that was cut off, and lines of others, do not count. Where
  * there is no such file nothing is read. Errors: IO, MEMORY. */
 ar_status ar__study_read(ar__study *s, const char *path);
+/* A point as an object, as its line has it; the caller's. What it lacks for want of memory ar_json_print
+ * finds. */
+ar_json *ar__study_json(const ar__study_point *p);
 /* Appends one line to the file, on the disk when it returns. Errors: IO, MEMORY. */
 ar_status ar__study_append(const char *path, const ar__study_point *p);
 /* Sorts by size, then KL, and marks the best. */

@@ -10,6 +10,8 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     [ "$(grep -c ' \*$' out)" = 2 ] || { cat out >&2; die 'not one of each size is the best'; }
     grep -q '<polyline' s.html && grep -q '<circle' s.html || die 'no plot'
     before=$(cksum <s.jsonl)
+    run 0 "${study[@]}" --types q4_0 --methods rtn --json
+    grep -Eq '"best":[[:space:]]*true' out || { cat out >&2; die 'nothing is the best in JSON'; }
     run 0 "${study[@]}" --types q4_0,q8_0 --methods rtn,search
     [ "$(cksum <s.jsonl)" = "$before" ] || die 'what was done was done again'
     printf '{"key":"cut' >>s.jsonl # killed while it wrote
