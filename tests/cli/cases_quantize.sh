@@ -154,7 +154,7 @@ case_dry_run() { # says what it would do and take, and leaves nothing
         [ -z "${format#* }" ] || what+=(--type "${format#* }")
         run 0 quantize "$model" -o o "${what[@]}" --dry-run --json
         nothing_left o o.part
-        for key in '"dry_run":true' '"method":"anneal"' '"blocks":3' '"tuned_blocks":2' '"steps":12' \
+        for key in '"dry_run":true' '"method":"signround"' '"blocks":3' '"tuned_blocks":2' '"steps":12' \
             '"batch":2' '"samples":6' '"seqlen":32' '"tokens":1536' '"finished_blocks":0'; do
             tr -d ' \t' <out | grep -q "^$key,\$" || { cat out >&2; die "expected $key"; }
         done
@@ -173,7 +173,7 @@ case_dry_run() { # says what it would do and take, and leaves nothing
     done
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" --dry-run -q
     [ ! -s err ] || { cat err >&2; die 'expected quiet'; }
-    grep -q '^plan: 3 blocks, 3 by anneal in 12 steps of 2 x 32 tokens each$' out ||
+    grep -q '^plan: 3 blocks, 3 by signround in 12 steps of 2 x 32 tokens each$' out ||
         { cat out >&2; die 'no plan'; }
     grep -q '^time: about .* to draw samples from the model$' out || { cat out >&2; die 'no time'; }
     grep -q '^memory: device .* of ' out || { cat out >&2; die 'no memory'; }
@@ -184,7 +184,7 @@ case_dry_run() { # says what it would do and take, and leaves nothing
     grep -q '^plan: 3 blocks, 3 stored as floats$' out || { cat out >&2; die 'no plan of floats'; }
     run 1 quantize "$model" -o absent/o.gguf --dry-run; says 'does not exist'
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" # a run says it too, on stderr
-    grep -q '^plan: 3 blocks, 3 by anneal' err || { cat err >&2; die 'no plan before the run'; }
+    grep -q '^plan: 3 blocks, 3 by signround' err || { cat err >&2; die 'no plan before the run'; }
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" -q; [ ! -s err ] || die 'expected quiet'
     rm o.gguf; only err out pairs said
 }

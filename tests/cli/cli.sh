@@ -54,6 +54,11 @@ holds() {
         shift 2
     done
 }
+# same_weights A B: of every linear, whatever else the files say of themselves.
+same_weights() {
+    "${AR_COMPARE:?}" "$1" "$2" >compared 2>&1 || { cat compared >&2; die "cannot compare $1 and $2"; }
+    grep -q '^0 of' compared
+}
 devices() { # the devices there are, as $devices: one of each kind
     local device
     devices=()
@@ -71,7 +76,8 @@ faulty() { # OpenCL by way of a driver that fails as AR_FAULT says, and no other
 microseconds() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
 
-tiny=(--iters 12 --lr 0.01 --samples 6 --seqlen 32 --batch 2) # small steps, so that they are kept
+tiny=(--method "${AR_METHOD:-signround}" --iters 12 --lr 0.01 --samples 6 --seqlen 32
+    --batch 2) # small steps, so that they are kept
 calib=(--calib "$text")
 
 for file in "$root"/tests/cli/cases_*.sh; do
