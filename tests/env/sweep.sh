@@ -36,7 +36,8 @@ device() {
     export FAULT_LOAD
 }
 # Kernels that are compiled: mapped and linked once for all runs.
-kernels() {
+kernels() { # nothing without a device
+    FAULT_LOAD="${FAULT_LOAD:-}"
     FAULT_LOAD="${FAULT_LOAD%%|*}| $(find "${POCL_CACHE_DIR:-$base}" -name '*.so' -printf '%p ' 2>/dev/null)"
 }
 
