@@ -369,5 +369,5 @@ done:
     return status;
 }
 
-const ar_command ar__command_quantize = {"quantize", "quantize a model by rounding tuned with gradients",
+const ar_command ar__command_quantize = {"quantize", "quantize a model, tuned with gradients or not",
                                          "MODEL -o OUT [options]", run};

@@ -1,4 +1,5 @@
 /* anyround quantize: the files a result depends on, as its state knows them again. */
+#include "place.h"
 #include "quantize_job.h"
 #include <string.h>
 
@@ -21,7 +22,7 @@ ar_status ar__quantize_hash_model(uint64_t *hash, const ar_open_model *m) {
     const char *path;
     *hash = 0xcbf29ce484222325u;
     for (int32_t i = 0; (path = ar_snapshot_file(&m->files, i)); i++) {
-        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        const char *name = ar__path_name(path);
         if (ar_path_is_dir(m->path)) *hash = ar_hash64(*hash, name, strlen(name));
         AR_TRY(ar__quantize_hash_file(hash, path));
     }

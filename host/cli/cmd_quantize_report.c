@@ -31,11 +31,6 @@ static void line(lines *l, const char *name, const char *format, ...) {
 
 /* ---- what came out ---- */
 
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 /* "1 h 2 min", "3 min 4 s", "5.6 s" */
 static const char *duration(char *out, size_t bytes, double seconds) {
     long long s = (long long)(seconds + 0.5);
@@ -48,25 +43,15 @@ static const char *duration(char *out, size_t bytes, double seconds) {
     return out;
 }
 
-/* Weights of the model: those of linears, the embedding and a head of its own. */
-static double weights_of(const ar_model *m) {
-    double sum = (double)m->vocab * (double)m->hidden * (m->tied_head ? 1 : 2);
-    if (m->read_positions) sum += (double)m->max_tokens * (double)m->hidden;
-    for (int32_t b = 0; b < m->block_count; b++)
-        for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
-            sum += (double)m->blocks[b].linears[i].O * (double)m->blocks[b].linears[i].I;
-    return sum;
-}
-
 /* Bits per weight count all that is in a file: scales, what stays float, the tokenizer. */
 static ar_status list_outputs(lines *l, const ar_run_record *run) {
     const ar_output_plan *plan = &run->request->plan;
-    const double weights = weights_of(&run->model->model);
+    const double weights = ar__output_weights(&run->model->model);
     for (int32_t i = 0; i < plan->format_count; i++) {
         char *path = NULL, size[16];
         AR_TRY(ar__output_path(&path, plan, run->out, i));
         uint64_t bytes = ar__output_bytes(path);
-        line(l, "output", "%s (%s%s%s), %s, %.2f bits per weight", base_name(path), plan->formats[i],
+        line(l, "output", "%s (%s%s%s), %s, %.2f bits per weight", ar__path_name(path), plan->formats[i],
              plan->type[0] ? " " : "", plan->type, ar_program_bytes(size, sizeof size, bytes),
              8.0 * (double)bytes / weights);
         free(path);
@@ -88,7 +73,7 @@ static ar_status list_results(lines *l, const ar_run_record *run) {
     AR_TRY(list_outputs(l, run));
     line(l, "source size", "%s, %.1f million weights",
          ar_program_bytes(text, sizeof text, ar__output_bytes(run->model->path)),
-         weights_of(&run->model->model) / 1e6);
+         ar__output_weights(&run->model->model) / 1e6);
     line(l, run->request->resume ? "time since resuming" : "total time", "%s",
          duration(text, sizeof text, ar__now_s() - run->start));
     line(l, "time in blocks", "%s", duration(text, sizeof text, blocks));
@@ -137,7 +122,7 @@ static void list_samples(lines *l, const ar_run_record *run) {
     char more[32] = "";
     if (files->count > 1) snprintf(more, sizeof more, " and %d more", (int)files->count - 1);
     line(l, "calibration", "%s%s: %d samples of %d tokens",
-         files->count > 0 ? base_name(files->text[0]) : "sampled from the model itself", more,
+         files->count > 0 ? ar__path_name(files->text[0]) : "sampled from the model itself", more,
          (int)run->samples->count, (int)run->samples->T);
 }
 
@@ -146,7 +131,7 @@ static void list_settings(lines *l, const ar_run_record *run) {
     const ar_method *method = run->options->method;
     char text[LINE_BYTES];
     ar_memory_stats memory;
-    line(l, "model", "%s", base_name(run->model->path));
+    line(l, "model", "%s", ar__path_name(run->model->path));
     line(l, "method", "%s", method->name);
     if (run->allotment) {
         char widths[200];
@@ -179,7 +164,7 @@ ar_status ar__quantize_report(const ar_run_record *run) {
     list_settings(settings, run);
     snprintf(subtitle, sizeof subtitle, "quantized by anyround %s, method %s", ar_version(),
              run->options->method->name);
-    AR_GO(ar__report_write(run->request->report, &(ar_report){.title = base_name(run->out),
+    AR_GO(ar__report_write(run->request->report, &(ar_report){.title = ar__path_name(run->out),
                                                               .subtitle = subtitle,
                                                               .results = results->list,
                                                               .result_count = results->count,

@@ -144,7 +144,7 @@ static ar_status plan_way(ar_output_plan *plan, const way *w) {
     return ar_output_plan_make(plan, &r);
 }
 
-static ar_status take_options(ar_method_options *options, const study_job *j, const ar_method *method) {
+static void take_options(ar_method_options *options, const study_job *j, const ar_method *method) {
     const struct {
         const char *name;
         int64_t value;
@@ -153,7 +153,6 @@ static ar_status take_options(ar_method_options *options, const study_job *j, co
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         ar_method_options_put(options, rows[i].name, (double)rows[i].value);
     ar_method_options_put(options, "seed", (double)j->common.seed);
-    return AR_OK;
 }
 
 static double linears_of(const ar_model *m) {
@@ -164,16 +163,12 @@ static double linears_of(const ar_model *m) {
     return weights;
 }
 
-static double weights_of(const ar_model *m) {
-    return linears_of(m) + (double)m->vocab * (double)m->hidden * (m->tied_head ? 1.0 : 2.0);
-}
-
 /* Of bits that no packed folder here holds: codes and scales of the linears, all else as 16-bit floats. */
 static uint64_t bytes_of(const way *w, uint64_t file_bytes, const ar_model *m) {
     if (w->type[0] || packs(w)) return file_bytes;
     double bits =
         (double)w->bits + (16.0 + (w->sym ? 0.0 : (double)w->bits)) / (w->group > 0 ? w->group : 1e9);
-    return (uint64_t)(linears_of(m) * bits / 8.0 + 2.0 * (weights_of(m) - linears_of(m)));
+    return (uint64_t)(linears_of(m) * bits / 8.0 + 2.0 * (ar__output_weights(m) - linears_of(m)));
 }
 
 static ar_status measure_file(study_job *j, ar__study_point *p, const char *path) {
@@ -193,7 +188,7 @@ static ar_status measure_file(study_job *j, ar__study_point *p, const char *path
     p->ppl = r.ppl;
     p->ref_ppl = r.ref_ppl;
     p->bytes = ar__output_bytes(path);
-    p->bpw = 8.0 * (double)p->bytes / weights_of(&j->model->model);
+    p->bpw = 8.0 * (double)p->bytes / ar__output_weights(&j->model->model);
 done:
     ar_model_close(m);
     return status;
@@ -207,7 +202,7 @@ static ar_status try_way(study_job *j, ar__study_point *p, const way *w, const c
     const ar_method *method = ar_method_find(w->method);
     double start = ar__now_s();
     AR_TRY(plan_way(&r.plan, w));
-    AR_TRY(take_options(&r.options, j, method));
+    take_options(&r.options, j, method);
     if (method->needs & AR_NEEDS_SAMPLES) r.calib = j->o->calib;
     r.allow_float = true;
     snprintf(part, sizeof part, "%s.part", work);
@@ -216,7 +211,7 @@ static ar_status try_way(study_job *j, ar__study_point *p, const way *w, const c
     p->seconds = ar__now_s() - start;
     AR_GO(measure_file(j, p, work));
     p->bytes = bytes_of(w, p->bytes, &j->model->model);
-    p->bpw = 8.0 * (double)p->bytes / weights_of(&j->model->model);
+    p->bpw = 8.0 * (double)p->bytes / ar__output_weights(&j->model->model);
 done:
     if (ar_path_exists(work) && status == AR_OK) status = ar_dir_remove(work);
     return status;
@@ -278,11 +273,6 @@ static ar_status try_all(study_job *j) {
     return AR_OK;
 }
 
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 /* Files that others made. */
 static ar_status try_also(study_job *j) {
     for (int32_t i = 0; i < j->o->also.count; i++) {
@@ -290,7 +280,7 @@ static ar_status try_also(study_job *j) {
         ar__study_point p = {.method = "given"};
         uint64_t hash = j->inputs;
         if (!ar_path_is_dir(path)) AR_TRY(ar__quantize_hash_file(&hash, path));
-        snprintf(p.layout, sizeof p.layout, "%s", base_name(path));
+        snprintf(p.layout, sizeof p.layout, "%s", ar__path_name(path));
         snprintf(p.key, sizeof p.key, "given|%s|%016llx", p.layout, (unsigned long long)hash);
         if (ar__study_find(&j->found, p.key)) continue;
         AR_TRY(measure_file(j, &p, path));
@@ -350,7 +340,8 @@ static ar_status run_study(study_job *j) {
     AR_GO(try_also(j));
     AR_GO(try_all(j));
     ar__study_judge(&j->found);
-    if (j->o->html) AR_GO(ar__study_html(j->o->html, &j->found, base_name(j->path), base_name(j->o->text)));
+    if (j->o->html)
+        AR_GO(ar__study_html(j->o->html, &j->found, ar__path_name(j->path), ar__path_name(j->o->text)));
     if (j->common.json) AR_GO(print_json(j));
     if (!j->common.json) print_table(j);
 done:

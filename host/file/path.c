@@ -103,6 +103,11 @@ static bool is_descriptor(const struct stat *link) {
     return S_ISLNK(link->st_mode) && stat("/proc/self/", &proc) == 0 && proc.st_dev == link->st_dev;
 }
 
+const char *ar__path_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
 /* Puts where a link leads in its place. */
 static ar_status follow(char path[PATH_BYTES]) {
     char target[PATH_BYTES];

@@ -5,6 +5,8 @@
 
 /* ---- path.c ---- */
 
+/* What stands behind the last /, for people to read; all of it where that is nothing. */
+const char *ar__path_name(const char *path);
 /* The absolute path without links, also where the last name does not exist yet; NULL where nothing can be,
  * and where memory fails. free(). */
 char *ar__path_canonical(const char *path);

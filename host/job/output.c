@@ -204,6 +204,15 @@ ar_status ar__output_check_beside(const char *option, const char *file, const ar
     return AR_OK;
 }
 
+double ar__output_weights(const ar_model *m) {
+    double sum = (double)m->vocab * (double)m->hidden * (m->tied_head ? 1 : 2);
+    if (m->read_positions) sum += (double)m->max_tokens * (double)m->hidden;
+    for (int32_t b = 0; b < m->block_count; b++)
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++)
+            sum += (double)m->blocks[b].linears[i].O * (double)m->blocks[b].linears[i].I;
+    return sum;
+}
+
 /* ---- writing ---- */
 
 /* A format's source: what it cannot hold never reaches it. */

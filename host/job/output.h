@@ -10,6 +10,9 @@
 ar_status ar__output_path(char **path, const ar_output_plan *plan, const char *out, int32_t i);
 /* Of a file, or of all files of a folder but hidden ones; 0 where there is none. */
 uint64_t ar__output_bytes(const char *path);
+/* All linears, the embedding, a head of its own and learned positions: what bits per weight are counted by.
+ */
+double ar__output_weights(const ar_model *m);
 /* The folder OUTSUFFIX, for what is not finished; in the current folder where OUT is a device or a
  * descriptor, beside which nothing can be made. free(). */
 ar_status ar__output_beside(char **path, const char *out, const char *suffix);

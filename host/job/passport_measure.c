@@ -1,6 +1,7 @@
 /* Figures of a passport; see passport_measure.h. */
 #include "passport_measure.h"
 #include "ar_error.h"
+#include "place.h"
 #include "tokenizer.h"
 #include "utf8.h"
 #include <math.h>
@@ -14,13 +15,12 @@ static int32_t window_of(const ar_passport *p, const ar_open_model *m) {
 }
 
 ar_status ar__passport_text(ar_passport *p, const char *text_path, const ar_open_model *m) {
-    const char *slash = strrchr(text_path, '/');
     ar_file text = {0};
     int32_t *ids = NULL;
     int64_t count = 0;
     ar_status status;
     AR_TRY(ar_file_open(&text, text_path));
-    snprintf(p->text, sizeof p->text, "%s", slash ? slash + 1 : text_path);
+    snprintf(p->text, sizeof p->text, "%s", ar__path_name(text_path));
     snprintf(p->text_hash, sizeof p->text_hash, "%016llx",
              (unsigned long long)ar_hash64(0xcbf29ce484222325u, text.data, (size_t)text.bytes));
     AR_GO(ar__utf8_check((const char *)text.data, (size_t)text.bytes, text_path));

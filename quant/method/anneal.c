@@ -22,18 +22,6 @@ static const ar_option_row rows[] = {
     AR__ROWS_OF_SAMPLES(128, 2048),
 };
 
-static const ar_recipe recipes[] = {
-    {"light",
-     "50 steps",
-     {{"batch", 8, NULL}, {"iters", 50, NULL}, {"seqlen", 2048, NULL}, {"samples", 128, NULL}}},
-    {"default",
-     "200",
-     {{"batch", 8, NULL}, {"iters", 200, NULL}, {"seqlen", 2048, NULL}, {"samples", 128, NULL}}},
-    {"best",
-     "1000",
-     {{"batch", 8, NULL}, {"iters", 1000, NULL}, {"seqlen", 2048, NULL}, {"samples", 512, NULL}}},
-};
-
 /* The whole way a place may go, in codes: with more steps and tokens a step's sign is more often right.
  * Measured: docs/methods.md. */
 static double lr_rule(const ar_method_options *o, const ar_scheme *scheme) {
@@ -71,15 +59,7 @@ static ar__tune_desc describe(const ar_method_options *o) {
 
 static const ar__tuning tuning = {&ar__method_anneal, {&ar__trainable_soft, &ar__loss_block_mse}, describe};
 
-static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
-                     const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
-    return ar__tuning_run(&tuning, model, device, samples, desc, sink, observer);
-}
-
-static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
-                         const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer) {
-    return ar__tuning_measure(cost, &tuning, model, device, samples, desc, observer);
-}
+AR__TUNING_RUNS
 
 #define COUNT(list) ((int32_t)(sizeof(list) / sizeof *(list)))
 const ar_method ar__method_anneal = {.name = "anneal",
@@ -91,8 +71,8 @@ const ar_method ar__method_anneal = {.name = "anneal",
                                      .taps = AR__TAP(importance),
                                      .options = rows,
                                      .option_count = COUNT(rows),
-                                     .recipes = recipes,
-                                     .recipe_count = COUNT(recipes),
+                                     .recipes = ar__tuning_recipes,
+                                     .recipe_count = AR__TUNING_RECIPES,
                                      .recipe = "default",
                                      .stored = ar__tuning_stored,
                                      .settle = settle};

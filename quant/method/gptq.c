@@ -282,13 +282,7 @@ static ar_status describe(ar__tune_desc *full, ar_method_options *options, const
         return ar__fail(AR_ERR_ARG, "gptq needs calibration samples: found none");
     *full = ar__tuning_describe(options);
     full->batch = 8;
-    full->scheme = desc->scheme;
-    full->choose = desc->choose;
-    full->choose_ctx = desc->choose_ctx;
-    full->moments = desc->moments;
-    full->moments_ctx = desc->moments_ctx;
-    full->spill_dir = desc->spill_dir;
-    full->spill_above_bytes = desc->spill_above_bytes;
+    ar__tuning_take(full, desc);
     full->searches = ar_method_options_get(options, "grid") == GRID_SEARCH;
     full->taps = AR__TAP(importance); /* for the search; the Grams are of the quantized chain's inputs */
     full->options = options;

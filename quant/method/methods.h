@@ -93,6 +93,9 @@
 extern const char *const ar__select_names[], *const ar__loss_names[];
 /* What files keep of them. */
 extern const ar_stored_option ar__tuning_stored[];
+/* light, default and best, for rates that follow from the steps. */
+#define AR__TUNING_RECIPES 3
+extern const ar_recipe ar__tuning_recipes[AR__TUNING_RECIPES];
 
 /* Values of the rows above and of iters, lr, minmax_lr, minmax: 0 where a method has no such row. */
 ar__tune_desc ar__tuning_describe(const ar_method_options *o);
@@ -114,4 +117,17 @@ ar_status ar__tuning_run(const ar__tuning *t, const ar_model *model, ar_device *
 ar_status ar__tuning_measure(ar_quant_cost *cost, const ar__tuning *t, const ar_model *model,
                              ar_device *device, const ar_samples *samples, const ar_quant_desc *desc,
                              const ar_observer *observer);
+/* Defines both for a method whose ar__tuning is called `tuning`. */
+#define AR__TUNING_RUNS                                                                                      \
+    static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,                \
+                         const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {      \
+        return ar__tuning_run(&tuning, model, device, samples, desc, sink, observer);                        \
+    }                                                                                                        \
+    static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,                  \
+                             const ar_samples *samples, const ar_quant_desc *desc,                           \
+                             const ar_observer *observer) {                                                  \
+        return ar__tuning_measure(cost, &tuning, model, device, samples, desc, observer);                    \
+    }
+/* What a run has of its own, beside its options: scheme, choice, moments, spill. */
+void ar__tuning_take(ar__tune_desc *full, const ar_quant_desc *desc);
 #endif

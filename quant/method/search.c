@@ -14,15 +14,7 @@ static ar__tune_desc describe(const ar_method_options *o) {
 
 static const ar__tuning tuning = {&ar__method_search, {&ar__trainable_soft, &ar__loss_block_mse}, describe};
 
-static ar_status run(const ar_model *model, ar_device *device, const ar_samples *samples,
-                     const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer) {
-    return ar__tuning_run(&tuning, model, device, samples, desc, sink, observer);
-}
-
-static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
-                         const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer) {
-    return ar__tuning_measure(cost, &tuning, model, device, samples, desc, observer);
-}
+AR__TUNING_RUNS
 
 #define COUNT(list) ((int32_t)(sizeof(list) / sizeof *(list)))
 static const ar_recipe recipes[] = {

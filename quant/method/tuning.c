@@ -16,6 +16,18 @@ const ar_stored_option ar__tuning_stored[] = {{"iters", "iters"},
                                               {"batch", "batch_size"},
                                               {NULL, NULL}};
 
+const ar_recipe ar__tuning_recipes[AR__TUNING_RECIPES] = {
+    {"light",
+     "50 steps",
+     {{"batch", 8, NULL}, {"iters", 50, NULL}, {"seqlen", 2048, NULL}, {"samples", 128, NULL}}},
+    {"default",
+     "200",
+     {{"batch", 8, NULL}, {"iters", 200, NULL}, {"seqlen", 2048, NULL}, {"samples", 128, NULL}}},
+    {"best",
+     "1000",
+     {{"batch", 8, NULL}, {"iters", 1000, NULL}, {"seqlen", 2048, NULL}, {"samples", 512, NULL}}},
+};
+
 /* A method without such options has 0 blocks, and none to settle. */
 static ar_window window_of(const ar_method_options *o) {
     ar_window w = {(int32_t)ar_method_options_get(o, "window_blocks"),
@@ -82,6 +94,16 @@ static ar_status tune_unit(ar_block_report *report, float *history, const ar__tu
     return ar__tune(report, history, unit, desc->goal, device, desc, observer);
 }
 
+void ar__tuning_take(ar__tune_desc *full, const ar_quant_desc *desc) {
+    full->scheme = desc->scheme;
+    full->choose = desc->choose;
+    full->choose_ctx = desc->choose_ctx;
+    full->moments = desc->moments;
+    full->moments_ctx = desc->moments_ctx;
+    full->spill_dir = desc->spill_dir;
+    full->spill_above_bytes = desc->spill_above_bytes;
+}
+
 /* *full: what the engine is told; or *other: the method that the options come to, run as `plain` says. */
 static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant_desc *plain,
                           const ar__tuning *t, const ar_samples *samples, const ar_quant_desc *desc) {
@@ -97,13 +119,7 @@ static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant
     if (is_seen && (!samples || samples->count < 1))
         return ar__fail(AR_ERR_ARG, "%s needs calibration samples: found none", method->name);
     *full = t->describe(&options);
-    full->scheme = desc->scheme;
-    full->choose = desc->choose;
-    full->choose_ctx = desc->choose_ctx;
-    full->moments = desc->moments;
-    full->moments_ctx = desc->moments_ctx;
-    full->spill_dir = desc->spill_dir;
-    full->spill_above_bytes = desc->spill_above_bytes;
+    ar__tuning_take(full, desc);
     full->taps = method->taps;
     full->options = desc->options;
     full->goal = &t->goal;

@@ -2,18 +2,6 @@
 #include "zq.h"
 #include <math.h>
 
-const ar_recipe ar__zq_recipes[AR__ZQ_RECIPES] = {
-    {"light",
-     "50 steps",
-     {{"batch", 8, NULL}, {"iters", 50, NULL}, {"seqlen", 2048, NULL}, {"samples", 128, NULL}}},
-    {"default",
-     "200",
-     {{"batch", 8, NULL}, {"iters", 200, NULL}, {"seqlen", 2048, NULL}, {"samples", 128, NULL}}},
-    {"best",
-     "1000",
-     {{"batch", 8, NULL}, {"iters", 1000, NULL}, {"seqlen", 2048, NULL}, {"samples", 512, NULL}}},
-};
-
 static bool is_trained(const ar_method_options *o) { return ar_method_options_get(o, "minmax") != 0.0; }
 
 double ar__zq_rate(const ar_method_options *o, const ar_scheme *scheme) {
