@@ -85,8 +85,9 @@ static void put_verdict(ar__page *p, const ar_block_report *blocks, int32_t coun
     else
         ar__page_put(
             p,
-            "Tuning leaves <b>%.1f&nbsp;%%</b> of the loss of rounding to nearest, on %s (geometric mean "
-            "over blocks). It is lower in <b>%d of %d</b> blocks; block %d gains least and keeps "
+            "Tuning leaves <b>%.1f&nbsp;%%</b> of the loss of rounding to nearest on the grids that it "
+            "began from, on %s (geometric mean over blocks). It is lower in <b>%d of %d</b> blocks; block %d "
+            "gains least and keeps "
             "%.1f&nbsp;%%.",
             100.0 * exp(logs / tuned), held ? "samples that were set aside" : "the batches it was tuned on",
             (int)better, (int)tuned, (int)last, 100.0 * most);
@@ -121,8 +122,9 @@ static void put_blocks(ar__page *p, const ar_block_report *blocks, int32_t count
     for (int32_t b = 0; b < count; b++) put_row(p, &blocks[b]);
     ar__page_put(
         p, "</table></div>\n<p class=\"note\">Loss: the error of the block's outputs, on samples set aside "
-           "where there are any, else on batches. Nearest: this block rounded to nearest behind the blocks "
-           "tuned before it. Step: the one whose state was kept; where there were none, losses are the mean "
+           "where there are any, else on batches. Nearest: this block rounded to nearest, on the grids "
+           "that tuning began from (ranges of the weights, or searched), behind the blocks tuned before it. "
+           "Step: the one whose state was kept; where there were none, losses are the mean "
            "square errors of the outputs of the block's linears.</p>\n");
     put_windows(p, blocks, count);
 }
