@@ -237,8 +237,6 @@ static ar_status take_calib(ar_option_list *files, const ar_option_list *given) 
 static ar_status check_imatrix(const ar_quantize_request *r, const job_options *o) {
     const ar_method *method = r->options.method;
     if (!o->imatrix) return AR_OK;
-    if (r->plan.scheme.bits > 8)
-        return ar__fail(AR_ERR_USAGE, "--imatrix has no effect with --type %s", r->plan.type);
     if (!ar_method_weighs_inputs(method, &r->plan.scheme))
         return ar__fail(AR_ERR_USAGE, "--imatrix has no effect with --method %s", method->name);
     if (o->has_calib && (method->needs & AR_NEEDS_MOMENTS) && !o->has_bpw && !o->has_size)

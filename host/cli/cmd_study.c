@@ -273,13 +273,23 @@ static ar_status try_all(study_job *j) {
     return AR_OK;
 }
 
+/* Of all files of a model, and of what it is measured on. */
+static ar_status hash_given(uint64_t *hash, const study_job *j, const char *path) {
+    ar_open_model *m;
+    AR_TRY(ar_model_open(&m, path));
+    ar_status status = ar__quantize_hash_model(hash, m);
+    *hash = ar_hash64(*hash, &j->inputs, sizeof j->inputs);
+    ar_model_close(m);
+    return status;
+}
+
 /* Files that others made. */
 static ar_status try_also(study_job *j) {
     for (int32_t i = 0; i < j->o->also.count; i++) {
         const char *path = j->o->also.text[i];
         ar__study_point p = {.method = "given"};
-        uint64_t hash = j->inputs;
-        if (!ar_path_is_dir(path)) AR_TRY(ar__quantize_hash_file(&hash, path));
+        uint64_t hash;
+        AR_TRY(hash_given(&hash, j, path));
         snprintf(p.layout, sizeof p.layout, "%s", ar__path_name(path));
         snprintf(p.key, sizeof p.key, "given|%s|%016llx", p.layout, (unsigned long long)hash);
         if (ar__study_find(&j->found, p.key)) continue;
