@@ -2,8 +2,8 @@
 """real_quality.py PROGRAM FLOAT.gguf CALIB TEST RUN...: a public model's files beside llama-quantize's.
 
 FLOAT.gguf is an f16 file, CALIB and TEST are texts. Both sides calibrate on CALIB, llama-quantize through
-llama-imatrix. Each RUN is METHOD:TYPE:SEED, METHOD one of ours or llama; TYPE a GGUF type, or w2g32 for a
-folder of 2 bits in groups of 32. One line a run: perplexity and KL divergence to FLOAT, its 99.9 % quantile
+llama-imatrix. Each RUN is METHOD:TYPE:SEED[:OPTIONS], METHOD one of ours or llama; TYPE a GGUF type, or w2g32
+for a folder of 2 bits in groups of 32; OPTIONS more of ours, as "--blocks 6". One line a run: perplexity and KL divergence to FLOAT, its 99.9 % quantile
 and the mean at positions 0-7, on 20 windows of TEST, --protocol window (all positions) and llamacpp.
 Files stay in AR_INTEROP_DIR; AR_RECIPE is samples,tokens,steps,batch (64,128,60,8). Takes minutes a run: by
 hand, not in any tier. """
@@ -25,11 +25,11 @@ def theirs(model, calib, kind, out, work):
     peer.llama("llama-quantize", "--imatrix", imatrix, model, out, kind.upper(), "2")
 
 
-def ours(program, model, calib, method, kind, seed, out):
-    shape = (["--format", "auto_round", "--bits", "2", "--group", "32", "--asym"] if kind == "w2g32"
-             else ["--type", kind])
+def ours(program, model, calib, method, kind, seed, options, out):
+    shape = (["--format", "fake" if "--blocks" in options else "auto_round", "--bits", "2", "--group", "32",
+              "--asym"] if kind == "w2g32" else ["--type", kind])
     program("quantize", model, "-o", out, *shape, "--method", method, "--calib", calib, "--samples",
-            str(SAMPLES), "--seqlen", str(TOKENS), "--seed", seed,
+            str(SAMPLES), "--seqlen", str(TOKENS), "--seed", seed, *options,
             *([] if method == "search" else ["--iters", str(STEPS), "--batch", str(BATCH)]))
 
 
@@ -37,14 +37,16 @@ def main():
     program, model, calib, test = peer.Program(sys.argv[1], os.environ.get("AR_DEVICE", "cl")), *sys.argv[2:5]
     work = peer.work_dir()
     for text in sys.argv[5:]:
-        method, kind, seed = text.split(":")
-        out = os.path.join(work, f"{method}-{kind}-{seed}" + ("" if kind == "w2g32" else ".gguf"))
+        method, kind, seed, *more = text.split(":")
+        options = " ".join(more).split()
+        out = os.path.join(work, "".join([f"{method}-{kind}-{seed}", *options]) +
+                           ("" if kind == "w2g32" else ".gguf"))
         start = time.time()
         if not os.path.exists(out):
             if method == "llama":
                 theirs(model, calib, kind, out, work)
             else:
-                ours(program, model, calib, method, kind, seed, out)
+                ours(program, model, calib, method, kind, seed, options, out)
         took = time.time() - start
         line = [text, f"{took:.0f} s"]
         for protocol in ["window", "llamacpp"]:
