@@ -161,3 +161,58 @@ case_changes() { # files that change while they are read: nothing of it gets a n
         meanwhile 1 "$change" run m -p a -n 2 --json -q; says 'm/model.safetensors: '
     done
 }
+
+# each_lost WORKER WORKERS NAME TOTAL: in a folder of its own, command NAME with every submission lost in
+# turn; what it leaves is resumed, if it is a quantization.
+each_lost() {
+    local worker=$1 workers=$2 name=$3 total=$4 n code
+    declare -n arguments=$name
+    mkdir -p "w$worker" && cd "w$worker" || exit 1
+    export XDG_CACHE_HOME=$PWD/cache # no other test's
+    rm -rf cache && cp -r ../cache cache
+    for ((n = worker + 1; n <= total; n += workers)); do
+        [ "$name" != unseen ] || rm -f cache/anyround/checked-*
+        AR_FAULT=lost@$n "$program" "${arguments[@]}" >out 2>err
+        code=$?
+        [ $code = 1 ] || { cat err >&2; die "$name, submission $n lost: exit $code, expected 1"; }
+        [ "$(grep -c '^anyround: ' err)" = 1 ] || { cat err >&2; die "$name, $n: expected one error line"; }
+        [ ! -s out ] || { cat out >&2; die "$name: a result in spite of submission $n"; }
+        nothing_left o.gguf
+        case $name in evaluate | generate) continue ;; esac
+        if [ -f o.gguf.part/manifest.json ]; then
+            tail -n 1 err | grep -q 'continue with --resume' || die "$name, $n: does not say how to go on"
+        fi
+        "$program" "${arguments[@]}" --resume >out 2>err || { cat err >&2; die "$name, $n: not resumed"; }
+        cmp -s o.gguf "../$name.gguf" || die "$name: another file after submission $n was lost"
+        rm o.gguf
+    done
+}
+
+case_lost() { # every submission in turn, through whole commands
+    faulty
+    small_model
+    plain=(quantize ../m -o o.gguf --method rtn -q)
+    unseen=("${plain[@]}") # and every kernel tried
+    tuned=(quantize ../m -o o.gguf --method signround --iters 1 --samples 1 --select last --seqlen 8
+        --batch 1 --calib "$text" -q)
+    evaluate=(eval ../m --text "$text" --window 8 --max-windows 2 -q)
+    generate=(run ../m -p ab -n 2 --json -q)
+    mkdir first
+    shared=$XDG_CACHE_HOME
+    for name in plain unseen tuned evaluate generate; do
+        declare -n command=$name
+        cd "$dir/first" || exit 1
+        XDG_CACHE_HOME=$shared run 0 "${command[@]}" # compiles what is not in the cache yet
+        rm -rf o.gguf ../cache && mkdir ../cache && cp -r "$shared/anyround" ../cache
+        export XDG_CACHE_HOME=$dir/cache
+        [ $name != unseen ] || rm ../cache/anyround/checked-*
+        total=$(dispatches "${command[@]}")
+        cd "$dir" || exit 1
+        [ ! -f first/o.gguf ] || mv first/o.gguf $name.gguf
+        (each_lost 0 2 $name "$total") &
+        other=$!
+        (each_lost 1 2 $name "$total"); code=$?
+        wait $other && [ $code = 0 ] || exit 1
+        echo "$name: each of $total submissions was lost"
+    done
+}

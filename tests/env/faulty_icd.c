@@ -1,10 +1,11 @@
 /* An OpenCL driver in front of another one (AR_FAULTY_ICD names its library) whose devices fail on demand. It
- * changes two entries of that driver's table and hands out its objects. AR_FAULT says how:
+ * changes entries of that driver's table and hands out its objects. AR_FAULT says how:
  *   nothing          every dispatch succeeds without effect
  *   nothing:KERNEL   those of this kernel do
  *   nothing@N        those from the N-th on do
  *   stop@N           the process stops (SIGSTOP) before the N-th, so that something can happen meanwhile
- *   lost@N           the N-th dispatch, and what follows, fails with CL_OUT_OF_RESOURCES
+ *   lost@N           the N-th dispatch, and what follows, fails with CL_OUT_OF_RESOURCES; so do reads, writes
+ *                    and waiting from then on
  *   memory@N         the N-th buffer is refused
  * AR_FAULT_COUNT names a file for "DISPATCHES BUFFERS", written at the end. */
 #define CL_TARGET_OPENCL_VERSION 120
@@ -36,17 +37,41 @@ static int is_without_effect(cl_kernel kernel) {
     return strcmp(name, fault + 8) == 0;
 }
 
+static int is_lost(void) {
+    long lost = number_of("lost");
+    return lost && dispatches >= lost;
+}
+
 static cl_int CL_API_CALL enqueue(cl_command_queue queue, cl_kernel kernel, cl_uint dims,
                                   const size_t *offset, const size_t *global, const size_t *local,
                                   cl_uint wait_count, const cl_event *wait, cl_event *event) {
-    long lost = number_of("lost");
     dispatches++;
     if (dispatches == number_of("stop")) raise(SIGSTOP);
-    if (lost && dispatches >= lost) return CL_OUT_OF_RESOURCES;
+    if (is_lost()) return CL_OUT_OF_RESOURCES;
     if (!is_without_effect(kernel))
         return original.clEnqueueNDRangeKernel(queue, kernel, dims, offset, global, local, wait_count, wait,
                                                event);
     return event ? original.clEnqueueMarkerWithWaitList(queue, wait_count, wait, event) : CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL read_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, size_t offset,
+                                      size_t bytes, void *to, cl_uint wait_count, const cl_event *wait,
+                                      cl_event *event) {
+    return is_lost() ? CL_OUT_OF_RESOURCES
+                     : original.clEnqueueReadBuffer(queue, buffer, blocking, offset, bytes, to, wait_count,
+                                                    wait, event);
+}
+
+static cl_int CL_API_CALL write_buffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, size_t offset,
+                                       size_t bytes, const void *from, cl_uint wait_count,
+                                       const cl_event *wait, cl_event *event) {
+    return is_lost() ? CL_OUT_OF_RESOURCES
+                     : original.clEnqueueWriteBuffer(queue, buffer, blocking, offset, bytes, from, wait_count,
+                                                     wait, event);
+}
+
+static cl_int CL_API_CALL finish(cl_command_queue queue) {
+    return is_lost() ? CL_OUT_OF_RESOURCES : original.clFinish(queue);
 }
 
 static cl_mem CL_API_CALL create_buffer(cl_context context, cl_mem_flags flags, size_t bytes, void *data,
@@ -90,6 +115,9 @@ cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *plat
     if (!original.clGetPlatformIDs) {
         original = *table;
         table->clEnqueueNDRangeKernel = enqueue;
+        table->clEnqueueReadBuffer = read_buffer;
+        table->clEnqueueWriteBuffer = write_buffer;
+        table->clFinish = finish;
         table->clCreateBuffer = create_buffer;
     }
     return get(capacity, platforms, count);
