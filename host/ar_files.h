@@ -30,6 +30,11 @@ ar_status ar_writer_open(ar_writer **w, const char *path);
 ar_status ar_writer_write(ar_writer *w, const void *src, size_t bytes);
 ar_status ar_writer_seek(ar_writer *w, uint64_t offset); /* for formats whose header is known late */
 uint64_t ar_writer_offset(const ar_writer *w);
+/* Called before the first write: commit reads the file back and compares it with a hash of what was written,
+ * before it gets its name (IO where they differ; 64-bit FNV-1a, which tells any two files apart that differ
+ * in one byte). For files that nobody checks later. Not with seek (ARG); what is written through is not
+ * read. */
+void ar_writer_read_back(ar_writer *w);
 ar_status ar_writer_commit(ar_writer **w); /* also frees */
 void ar_writer_abort(ar_writer **w);       /* removes the temporary; NULL is fine */
 /* Renames a file or folder, replacing a file (or an empty folder) of that name, durably. A file moves to

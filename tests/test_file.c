@@ -99,6 +99,40 @@ static void writer_appears_only_at_commit(void **state) {
     assert_int_equal(entry_count(folder), 1);
 }
 
+/* The temporary file is not what was written: it does not get its name. */
+static void writer_reads_back_what_it_wrote(void **state) {
+    (void)state;
+    static uint8_t data[300000];
+    static const struct {
+        long at, bytes; /* the byte that is changed, or -1; how long the file is then */
+        const char *told;
+    } rows[] = {{-1, 300000, NULL},           {7, 300000, "other bytes"}, {299999, 300000, "other bytes"},
+                {-1, 299999, "299999 bytes"}, {-1, 0, "0 bytes"},         {-1, 300001, "300001 bytes"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char path[4300], temp[4400];
+        ar_writer *w;
+        snprintf(path, sizeof path, "%s", in_folder(folder, "back"));
+        snprintf(temp, sizeof temp, "%s.tmp-%ld-0", path, (long)getpid());
+        assert_ok(ar_writer_open(&w, path));
+        ar_writer_read_back(w);
+        assert_error(ar_writer_seek(w, 0), AR_ERR_ARG, "seek");
+        assert_ok(ar_writer_write(w, data, sizeof data)); /* more than the buffer: it is in the file now */
+        FILE *f = fopen(temp, "r+");
+        assert_non_null(f);
+        if (rows[i].at >= 0) assert_int_equal(fseek(f, rows[i].at, SEEK_SET) | (fputc(1, f) != 1), 0);
+        fclose(f);
+        assert_int_equal(truncate(temp, rows[i].bytes), 0);
+        if (rows[i].told)
+            assert_error(ar_writer_commit(&w), AR_ERR_IO, rows[i].told);
+        else
+            assert_ok(ar_writer_commit(&w));
+        assert_null(w);
+        assert_int_equal(ar_path_exists(path), !rows[i].told);
+        assert_int_equal(entry_count(folder), !rows[i].told);
+        remove(path);
+    }
+}
+
 /* Any split into writes and any seek order gives the bytes at their offsets. */
 static void writer_seek_places_bytes(void **state) {
     (void)state;
@@ -230,6 +264,7 @@ int main(void) {
                                        T(file_open_refuses_what_is_no_file),
                                        T(read_text_is_whole_and_capped),
                                        T(writer_appears_only_at_commit),
+                                       T(writer_reads_back_what_it_wrote),
                                        T(writer_seek_places_bytes),
                                        T(writer_reports_where_it_cannot_write),
                                        T(writer_leaves_nothing_when_writing_fails),

@@ -24,6 +24,8 @@ struct ar_writer {
     uint64_t flushed_offset; /* where the buffer's first byte goes */
     bool failed;             /* an earlier write failed: the file must not appear */
     bool through;            /* no regular file: written at once and in order, without a temporary one */
+    bool reads_back;
+    uint64_t hash; /* of what was written so far, where it is read back */
 };
 
 static ar_status io_error(const char *doing, const char *path) {
@@ -206,8 +208,11 @@ static ar_status writer_flush(ar_writer *w) {
     return write_at(w, w->buffer, bytes);
 }
 
+void ar_writer_read_back(ar_writer *w) { w->reads_back = !w->through; }
+
 ar_status ar_writer_write(ar_writer *w, const void *src, size_t bytes) {
     if (w->failed) return ar__fail(AR_ERR_IO, "%s: an earlier write failed", w->path);
+    if (w->reads_back) w->hash = ar_hash64(w->hash, src, bytes);
     if (bytes > WRITER_BUFFER_BYTES - w->buffered_bytes) AR_TRY(writer_flush(w));
     if (bytes >= WRITER_BUFFER_BYTES) return write_at(w, src, bytes);
     if (bytes > 0) memcpy(w->buffer + w->buffered_bytes, src, bytes);
@@ -222,6 +227,8 @@ ar_status ar_writer_seek(ar_writer *w, uint64_t offset) {
                         (unsigned long long)offset);
     if (w->through)
         return ar__fail(AR_ERR_IO, "%s: found no regular file, expected one to write out of order", w->path);
+    if (w->reads_back)
+        return ar__fail(AR_ERR_ARG, "%s: found a seek, expected a file that is read back in order", w->path);
     AR_TRY(writer_flush(w));
     w->flushed_offset = offset;
     return AR_OK;
@@ -253,6 +260,20 @@ static ar_status rename_to(const char *from, const char *to) {
     return sync_folder(to);
 }
 
+/* The temporary file holds what was written. FNV-1a tells any two texts apart that differ in one byte. */
+static ar_status compare_written(const ar_writer *w) {
+    ar_file f;
+    AR_TRY(ar_file_open(&f, w->temp_path));
+    ar_status status = AR_OK;
+    if (f.bytes != w->flushed_offset)
+        status = ar__fail(AR_ERR_IO, "%s: %llu bytes were read back, expected the %llu written", w->path,
+                          (unsigned long long)f.bytes, (unsigned long long)w->flushed_offset);
+    else if (f.bytes > 0 && ar_hash64(0, f.data, (size_t)f.bytes) != w->hash)
+        status = ar__fail(AR_ERR_IO, "%s: other bytes were read back than written", w->path);
+    ar_file_close(&f);
+    return status;
+}
+
 static ar_status writer_publish(ar_writer *w) {
     if (w->failed) return ar__fail(AR_ERR_IO, "%s: an earlier write failed", w->path);
     AR_TRY(writer_flush(w));
@@ -261,6 +282,7 @@ static ar_status writer_publish(ar_writer *w) {
     w->fd = -1;
     if (close(fd) != 0) return io_error("close", w->path);
     if (w->through) return AR_OK;
+    if (w->reads_back) AR_TRY(compare_written(w));
     AR_TRY(rename_to(w->temp_path, w->path));
     w->temp_path[0] = '\0';
     return AR_OK;
@@ -286,6 +308,7 @@ static ar_status copy_to(const char *from, const char *to) {
     ar_writer *w = NULL;
     AR_GO(ar_file_open(&in, from));
     AR_GO(ar_writer_open(&w, to));
+    ar_writer_read_back(w);
     AR_GO(ar_writer_write(w, in.data, (size_t)in.bytes));
     AR_GO(ar_writer_commit(&w));
     if (unlink(from) != 0) status = io_error("remove", from);

@@ -194,6 +194,7 @@ ar_status ar__gguf_put_imatrix(const char *path, const ar__gguf_sums *sums, int6
     float tokens = (float)s->count * (float)s->T;
     ar_status status;
     AR_GO(ar_writer_open(&o.w, path));
+    ar_writer_read_back(o.w);
     ar__gguf_put(&o, "GGUF", 4);
     ar__gguf_put_int(&o, AR__GGUF_VERSION, 4);
     ar__gguf_put_int(&o, 2 * (uint64_t)count, 8);

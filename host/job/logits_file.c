@@ -22,6 +22,7 @@ ar_status ar__logits_file_open(ar_logits_file *f, const char *path, const ar_sam
     f->row = ar__alloc(row_words(vocab), sizeof *f->row);
     if (!f->row) return AR_ERR_MEMORY;
     AR_GO(ar_writer_open(&f->w, path));
+    ar_writer_read_back(f->w);
     AR_GO(ar_writer_write(f->w, "_logits_", 8));
     AR_GO(ar_writer_write(f->w, head, sizeof head));
     AR_GO(ar_writer_write(f->w, windows->ids,

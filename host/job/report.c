@@ -168,6 +168,7 @@ ar_status ar__report_write(const char *path, const ar_report *r) {
         free(history);
     }
     AR_GO(ar_writer_open(&p.w, path));
+    ar_writer_read_back(p.w);
     ar__page_begin(&p, r->title, r->subtitle);
     put_verdict(&p, blocks, r->block_count);
     put_lines(&p, r->results, r->result_count);

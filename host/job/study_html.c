@@ -153,6 +153,7 @@ ar_status ar__study_html(const char *path, const ar__study *s, const char *model
     snprintf(subtitle, sizeof subtitle, "on %s; perplexity of the original %.4f", text,
              s->count ? s->list[0].ref_ppl : 0.0);
     AR_GO(ar_writer_open(&p.w, path));
+    ar_writer_read_back(p.w);
     ar__page_begin(&p, model, subtitle);
     if (s->count) {
         put_advice(&p, s);

@@ -3,6 +3,7 @@
  *                write: write, pwrite, ftruncate, posix_fallocate, mkdir fail as on a full disk, rename and
  *                fsync as on a broken one
  *                flip: write and pwrite put down another bit in the middle, and say nothing
+ *                short: they leave out the last byte, and say nothing
  *   FAULT_LOAD   libraries that are loaded once, for all runs
  *   FAULT_OPEN   set: OpenCL's devices are opened once for all runs, by a driver without threads
  * For each N on file descriptor 8 the program begins once more, in a process of its own with `out` and `err`
@@ -30,7 +31,7 @@
 
 #define SECONDS 60 /* after which a run hangs; the first one of all may compile kernels */
 
-enum { MEMORY = 'm', WRITE = 'w', FLIP = 'f' };
+enum { MEMORY = 'm', WRITE = 'w', FLIP = 'f', SHORT = 's' };
 static struct { uintptr_t from, to; } ours[32];
 static int our_count, kind;
 static long at;
@@ -175,12 +176,17 @@ char *strndup(const char *text, size_t most) { return copy(text, strnlen(text, m
     if (!next) *(void **)&next = dlsym(RTLD_NEXT, #name)
 #define FAIL(code) return errno = code, -1
 
-/* The data with another bit; tells where it goes, for whoever reads of a test that failed. */
-static void *flipped(int fd, const void *data, size_t bytes) {
+/* Where the fault is, for whoever reads of a test that failed. */
+static void tell_file(int fd, size_t bytes) {
     char link[64], path[4096] = "";
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);
     fprintf(stderr, "faults: one of %zu bytes of %s\n", bytes, n > 0 ? path : "a file");
+}
+
+/* The data with another bit. */
+static void *flipped(int fd, const void *data, size_t bytes) {
+    tell_file(fd, bytes);
     uint8_t *made = __libc_malloc(bytes);
     if (!made) abort();
     memcpy(made, data, bytes);
@@ -192,6 +198,10 @@ ssize_t write(int fd, const void *data, size_t bytes) {
     NEXT(ssize_t, write, int, const void *, size_t);
     bool counts = fd > 2 && bytes > 0;
     if (counts && FAILS(WRITE)) FAIL(ENOSPC);
+    if (counts && FAILS(SHORT)) {
+        tell_file(fd, bytes);
+        return bytes == 1 || next(fd, data, bytes - 1) == (ssize_t)bytes - 1 ? (ssize_t)bytes : -1;
+    }
     if (!counts || !FAILS(FLIP)) return next(fd, data, bytes);
     void *other = flipped(fd, data, bytes);
     ssize_t put = next(fd, other, bytes);
@@ -202,6 +212,10 @@ ssize_t write(int fd, const void *data, size_t bytes) {
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset) {
     NEXT(ssize_t, pwrite, int, const void *, size_t, off_t);
     if (bytes > 0 && FAILS(WRITE)) FAIL(ENOSPC);
+    if (bytes > 0 && FAILS(SHORT)) {
+        tell_file(fd, bytes);
+        return bytes == 1 || next(fd, data, bytes - 1, offset) == (ssize_t)bytes - 1 ? (ssize_t)bytes : -1;
+    }
     if (bytes == 0 || !FAILS(FLIP)) return next(fd, data, bytes, offset);
     void *other = flipped(fd, data, bytes);
     ssize_t put = next(fd, other, bytes, offset);

@@ -117,6 +117,10 @@ check() {
     fi
     failed=$((failed + 1))
     errors=$(<err)
+    case $out in logits | i.gguf) # read back before they get their names
+        [ "$kind" = write ] || [ "$status" = 1 ] || report 'expected exit 1'
+        [ "$(grep -c '^anyround: ' err)" = 1 ] || report 'expected one line of error' ;;
+    esac
     [[ $'\n'$errors == *$'\n'anyround:\ * ]] || report 'expected a line of error'
     if [ "$out" != out ] && [ -e "$out" ] && # one of two outputs may be in its place
         LC_ALL=C diff -rq whole "$out" | grep -qv '^Only in whole: '; then
@@ -159,12 +163,13 @@ files() { # KIND
     sweep "$kind" o.gguf quantize m -o o.gguf --type q4_0 --device cl -q "${tuned[@]}"
     sweep "$kind" o quantize m -o o --format auto_round,gguf --group 32 --device cl -q "${tuned[@]}"
 }
-case_write() {
-    files write
-    sweep write logits eval m --text text --protocol llamacpp --window 16 --max-windows 2 --device cl -q \
+results() { # KIND
+    sweep "$1" logits eval m --text text --protocol llamacpp --window 16 --max-windows 2 --device cl -q \
         --save-logits logits
+    sweep "$1" i.gguf imatrix m --calib text --samples 2 --seqlen 8 --device cl -q -o i.gguf
 }
-case_flip() { files flip; } # models are read back
+case_write() { files write; results write; }
+case_flip() { files flip; results flip; results short; } # all of it is read back
 
 [ "$case" = convert ] || device
 if [ "$case" = all ]; then
