@@ -84,7 +84,8 @@ void ar_notes_deinit(ar_notes *n);
 /* ---- json.c: cJSON behind checks: depth and size caps, exact-case keys, UTF-8 ---- */
 
 typedef struct cJSON ar_json;
-/* A key that an object has twice has its last value, as in Python. */
+/* A key that an object has twice has its last value, as in Python. Errors: FORMAT (also what lies beyond the
+ * caps), MEMORY. what: names the text in messages. */
 ar_status ar_json_parse(ar_json **root, const char *text, size_t bytes, const char *what);
 ar_status ar_json_open(ar_json **root, const char *path, size_t max_bytes);
 void ar_json_close(ar_json *root);

@@ -1,6 +1,7 @@
 /* host/file/json.c and json_make.c: what cJSON does not check, the typed lookups, trees that are written. */
 #include "temp_files.h"
 #include <cjson/cJSON.h>
+#include <errno.h>
 
 static ar_status parse(ar_json **root, const char *text, size_t bytes) {
     char *exact = malloc(bytes ? bytes : 1); /* so that one byte too many is seen */
@@ -170,7 +171,55 @@ static void equal_keys_are_found_among_many(void **state) {
 
 static int left; /* requests until one fails; < 0: none does */
 
-static void *failing_malloc(size_t bytes) { return left-- == 0 ? NULL : malloc(bytes); }
+static bool goes_on; /* once one has failed, all do */
+
+static void *failing_malloc(size_t bytes) {
+    bool fails = goes_on ? left <= 0 : left == 0;
+    left--;
+    if (!fails) return malloc(bytes);
+    errno = ENOMEM; /* as POSIX has it */
+    return NULL;
+}
+
+/* Leaves errno as a malloc does that found its memory at the second place. */
+static void *straying_malloc(size_t bytes) {
+    void *p = malloc(bytes);
+    if (left-- > 0) errno = ENOMEM;
+    return p;
+}
+
+/* Of any request, once or from then on: never "not JSON". And what is no JSON is never "out of memory". */
+static void want_of_memory_is_not_bad_text(void **state) {
+    (void)state;
+    const char text[] = "{\"a\":[1,{\"b\":\"c\"}],\"a\":2,\"d\":null}";
+    cJSON_Hooks hooks = {.malloc_fn = failing_malloc, .free_fn = free},
+                stray = {.malloc_fn = straying_malloc, .free_fn = free};
+    ar_json *root;
+    int failed = 0;
+    for (int on = 0; on < 2; on++) {
+        goes_on = on;
+        cJSON_InitHooks(&hooks);
+        for (int n = 0;; n++, failed++) {
+            left = n;
+            ar_status status = parse(&root, text, strlen(text));
+            if (status == AR_OK) break;
+            assert_error(status, AR_ERR_MEMORY, "t.json: out of memory");
+            assert_null(root);
+        }
+        ar_json_close(root);
+    }
+    assert_true(failed > 20);
+    cJSON_InitHooks(&stray);
+    for (int n = 0; n < 4; n++) { /* fewer than are asked for */
+        left = n;
+        assert_error(parse(&root, "{\"a\":[1,}", 9), AR_ERR_FORMAT, "not JSON");
+        left = n;
+        assert_ok(parse(&root, text, strlen(text)));
+        ar_json_close(root);
+    }
+    cJSON_InitHooks(NULL);
+    goes_on = false;
+}
 
 static ar_json *make_tree(void) {
     cJSON *root = cJSON_CreateObject(), *list = ar_json_add_list(root, "list"), *alone = cJSON_CreateArray();
@@ -226,6 +275,7 @@ int main(void) {
                                        cmocka_unit_test(json_caps_depth_and_values),
                                        cmocka_unit_test(json_open_names_the_file),
                                        cmocka_unit_test(lookups_check_type_and_range),
+                                       cmocka_unit_test(want_of_memory_is_not_bad_text),
                                        cmocka_unit_test(a_tree_that_lacks_something_is_not_printed),
                                        cmocka_unit_test(nothing_is_no_tree)};
     return cmocka_run_group_tests(tests, NULL, NULL);

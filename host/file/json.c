@@ -7,6 +7,7 @@
 #include "ar_error.h"
 #include "utf8.h"
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,37 @@ static ar_status keep_last(cJSON *tree) {
     return AR_OK;
 }
 
+/* *end: where it stopped. *memory: whether for want of it. */
+static cJSON *read_value(const char **end, bool *memory, const char *text, size_t bytes) {
+    errno = 0;
+    cJSON *parsed = cJSON_ParseWithLengthOpts(text, bytes, end, 0);
+    *memory = !parsed && errno == ENOMEM;
+    return parsed;
+}
+
+/* cJSON says NULL both of what is no JSON and for want of memory. A malloc that fails says so in errno; one
+ * that had to look for memory elsewhere may too, so what fails like this is read again: what is no JSON then
+ * fails without a word of memory. (Hooks would be the process's, not ours.) text (bytes) ends with NUL. */
+static ar_status parse_value(cJSON **parsed, const char *text, size_t bytes, const char *what) {
+    const char *end = text;
+    bool memory;
+    *parsed = read_value(&end, &memory, text, bytes);
+    if (memory) {
+        cJSON *again = read_value(&end, &memory, text, bytes);
+        memory = memory || again;
+        cJSON_Delete(again);
+    }
+    if (memory) return ar__fail(AR_ERR_MEMORY, "%s: out of memory for its JSON", what);
+    size_t at = end ? (size_t)(end - text) : 0;
+    if (!*parsed)
+        return ar__fail(AR_ERR_FORMAT, "%s: byte %zu of %zu: found text that is not JSON", what, at,
+                        bytes - 1);
+    at += strspn(end, " \t\r\n");
+    if (at < bytes - 1)
+        return ar__fail(AR_ERR_FORMAT, "%s: byte %zu: found text after the JSON value", what, at);
+    return AR_OK;
+}
+
 ar_status ar_json_parse(ar_json **root, const char *text, size_t bytes, const char *what) {
     *root = NULL;
     if (bytes > MAX_TEXT_BYTES)
@@ -102,15 +134,8 @@ ar_status ar_json_parse(ar_json **root, const char *text, size_t bytes, const ch
     char *copy = ar__alloc(bytes + 1, 1);
     if (!copy) return AR_ERR_MEMORY;
     if (bytes > 0) memcpy(copy, text, bytes);
-    ar_status status = AR_OK;
-    const char *end = copy;
-    cJSON *parsed = cJSON_ParseWithLengthOpts(copy, bytes + 1, &end, 0);
-    size_t at = end ? (size_t)(end - copy) : 0;
-    if (parsed) at += strspn(end, " \t\r\n");
-    if (!parsed)
-        status = ar__fail(AR_ERR_FORMAT, "%s: byte %zu of %zu: found text that is not JSON", what, at, bytes);
-    else if (at < bytes)
-        status = ar__fail(AR_ERR_FORMAT, "%s: byte %zu: found text after the JSON value", what, at);
+    cJSON *parsed;
+    ar_status status = parse_value(&parsed, copy, bytes + 1, what);
     free(copy);
     if (status == AR_OK) status = keep_last(parsed);
     if (status == AR_OK)

@@ -116,6 +116,7 @@ check() {
         return
     fi
     failed=$((failed + 1))
+    [ "$kind" != memory ] || [ "$status" = 1 ] || report 'expected exit 1, out of memory'
     errors=$(<err)
     case $out in logits | i.gguf) # read back before they get their names
         [ "$kind" = write ] || [ "$status" = 1 ] || report 'expected exit 1'
