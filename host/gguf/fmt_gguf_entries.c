@@ -58,6 +58,8 @@ static ar_status add_entry(ar__gguf_job *j, const char *name, const char *hf_nam
     if (layer >= 0) find_linear(j, e, layer, w->name);
     e->type = ar__gguf_type_for(
         w->dim_count == 1 ? AR_QT_F32 : ar__gguf_plan_type(j->src->plan, &m->config, name, e->dims[1]));
+    /* The plan keeps this linear float, as another of its formats cannot hold it: so it is here too. */
+    if (e->block >= 0 && ar__gguf_is_rounded(e)) e->type = ar__gguf_type_for(AR_QT_F16);
     e->head_rows = ar__gguf_permuted_heads(&m->config, name, strlen(name)) ? m->config.head_dim : 0;
     if (ar__gguf_is_rounded(e) && e->head_rows)
         return ar__fail(AR_ERR_CHECK, "%s: found a permuted tensor without codes, expected none", name);

@@ -146,6 +146,23 @@ case_kept_float() { # what a format cannot hold is named in the remarks, the rep
     done
     grep -qF "<td>280 of 280$(printf ', %s' "${names[@]}")</td>" r.html ||
         die 'the list of 280 is not whole'
+    kept_by_one_format
+}
+
+# What one format cannot hold is float in the others too, rows that GGUF permutes among it.
+kept_by_one_format() {
+    mkdir rows && cp "$model"/tokenizer*.json rows
+    sed -E 's/("hidden_size"): *[0-9]*/\1: 32/; s/("head_dim"): *[0-9]*/\1: 16/
+        s/("num_attention_heads"): *[0-9]*/\1: 2/; s/("num_key_value_heads"): *[0-9]*/\1: 1/
+        s/("intermediate_size"): *[0-9]*/\1: 32/; s/("num_hidden_layers"): *[0-9]*/\1: 2/' \
+        "$model/config.json" >rows/config.json
+    "$AR_RANDOM_MODEL" rows || die 'no model'
+    run 0 quantize rows -o two --method rtn --format gptq,gguf --group 32
+    says '^note: 4 of 14 linears .* stay float'
+    run 0 info two/model.gguf
+    [ "$(grep -c '[kv]_proj.weight  *F16 ' out)" = 4 ] || { cat out >&2; die 'expected k and v as floats'; }
+    [ "$(grep -c '_proj.weight  *Q4_0 ' out)" = 10 ] || { cat out >&2; die 'expected ten of Q4_0'; }
+    same_weights two/gptq two/model.gguf || { cat compared >&2; die 'expected the same weights in both'; }
 }
 
 case_dry_run() { # says what it would do and take, and leaves nothing

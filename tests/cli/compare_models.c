@@ -1,5 +1,5 @@
 /* compare_models A B: two quantizations of one model, weight by weight of every linear. Prints how many
- * differ: codes where both formats give them back, else values. Exit 0 when both hold the same tensors. */
+ * differ: codes where both files give them back, else values. Exit 0 when both hold the same tensors. */
 #include "ar_error.h"
 #include "ar_host.h"
 #include <stdio.h>
@@ -49,7 +49,8 @@ static ar_status compare(tally *t, const ar_open_model *a, const ar_open_model *
         if (w->dims[0] != other->dims[0] || w->dims[1] != other->dims[1])
             return ar__fail(AR_ERR_SHAPE, "%s: shapes differ", w->name);
         bool has_codes = wa->vtable->read_codes && wb->vtable->read_codes;
-        AR_TRY((has_codes ? compare_codes : compare_values)(t, wa, wb, i, k));
+        ar_status status = has_codes ? compare_codes(t, wa, wb, i, k) : AR_ERR_UNSUPPORTED;
+        AR_TRY(status == AR_ERR_UNSUPPORTED ? compare_values(t, wa, wb, i, k) : status); /* or kept float */
     }
     return AR_OK;
 }
