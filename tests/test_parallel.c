@@ -1,4 +1,4 @@
-/* host/file/parallel.c: every index once, by whichever thread.
+/* backend/base/parallel.c: every index once, by whichever thread.
  * ctest-labels: threads */
 #include "parallel.h"
 #include "temp_files.h"

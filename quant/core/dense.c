@@ -3,6 +3,7 @@
  * them without changing the order of any sum. */
 #include "ar_error.h"
 #include "core.h"
+#include "parallel.h"
 #include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
@@ -41,6 +42,20 @@ void ar__dense_subtract(double *C, int64_t ldc, const double *A, int64_t a_row, 
 
 /* ---- our own ---- */
 
+/* What a block of rows [b0, b1) changes in the others, tile by tile: no two tiles touch the same element, and
+ * each sums in its own order, whoever does it. */
+typedef struct panel {
+    double *A, *saved; /* (n, n); (TILE, n) */
+    int64_t n, b0, b1;
+} panel;
+
+static void factor_rest(void *ctx, int64_t tile) {
+    const panel *p = ctx;
+    int64_t n = p->n, r = p->b1 + tile * TILE;
+    ar__dense_subtract(p->A + r * n + r, n, p->A + p->b0 * n + r, 1, n, p->A + p->b0 * n + r, n,
+                       least(TILE, n - r), n - r, p->b1 - p->b0);
+}
+
 /* A = R^T R, R in the upper triangle; the lower is left alone. -1, or the first row whose pivot is not
  * positive. */
 static int64_t factor(double *A, int64_t n) {
@@ -54,11 +69,17 @@ static int64_t factor(double *A, int64_t n) {
             pivot = sqrt(pivot);
             for (int64_t j = i; j < n; j++) row[j] /= pivot;
         }
-        for (int64_t r = b1; r < n; r += TILE)
-            ar__dense_subtract(A + r * n + r, n, A + b0 * n + r, 1, n, A + b0 * n + r, n, least(TILE, n - r),
-                               n - r, b1 - b0);
+        ar__parallel((n - b1 + TILE - 1) / TILE, factor_rest, &(panel){A, NULL, n, b0, b1});
     }
     return -1;
+}
+
+/* The columns behind a block; no row below theirs reaches them. */
+static void invert_rest(void *ctx, int64_t tile) {
+    const panel *p = ctx;
+    int64_t n = p->n, j = p->b1 + tile * WIDE;
+    ar__dense_subtract(p->A + p->b0 * n + j, n, p->saved + p->b1, n, 1, p->A + p->b1 * n + j, n,
+                       p->b1 - p->b0, least(WIDE, n - j), least(j + WIDE, n) - p->b1);
 }
 
 /* R becomes its inverse: upper triangular, zeros below. saved (TILE, n). */
@@ -69,9 +90,7 @@ static void invert(double *R, double *saved, int64_t n) {
             memcpy(saved + (i - b0) * n, R + i * n, (size_t)n * sizeof *R);
             memset(R + i * n + i, 0, (size_t)(n - i) * sizeof *R);
         }
-        for (int64_t j = b1; j < n; j += WIDE) /* what lies behind the block; no row below j's reaches it */
-            ar__dense_subtract(R + b0 * n + j, n, saved + b1, n, 1, R + b1 * n + j, n, b1 - b0,
-                               least(WIDE, n - j), least(j + WIDE, n) - b1);
+        ar__parallel((n - b1 + WIDE - 1) / WIDE, invert_rest, &(panel){R, saved, n, b0, b1});
         for (int64_t i = b1 - 1; i >= b0; i--) {
             const double *old = saved + (i - b0) * n;
             double *row = R + i * n;

@@ -2,13 +2,15 @@
  * each made up for by the weights of those still to come. Rows of a weight do not depend on each other, so a
  * few at a time go through all columns, in blocks whose later columns are updated together. */
 #include "gptq.h"
+#include "parallel.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BLOCK   128 /* columns */
 #define ROWS    16
-#define SAMPLED 4 /* of ROWS rows, at which errors are looked at */
+#define LANES   16 /* at most so many processors */
+#define SAMPLED 4  /* of ROWS rows, at which errors are looked at */
 
 /* ---- inputs ---- */
 
@@ -218,30 +220,68 @@ static double pass_nearest(const codes *c, int64_t row, int64_t count) {
     return pass_columns(&left, row, count);
 }
 
+/* ---- rows ---- */
+
+/* Tiles of ROWS rows in lanes, each with memory of its own and every LANES-th tile; what tiles find is summed
+ * in their order afterwards, so that the processors there are change nothing. */
+typedef struct lanes {
+    codes c; /* without its lane's memory */
+    double *w, *error;
+    grid *grids;
+    double *errors; /* (tiles, 2), or NULL */
+    int64_t count, tiles, every;
+} lanes;
+
+static void code_tile(const lanes *l, const codes *c, int64_t tile) {
+    int64_t row = tile * ROWS, count = least(ROWS, c->q->O - row);
+    for (int64_t r = 0; r < count; r++) load_row(c, row + r, r);
+    double left = pass_columns(c, row, count);
+    if (!l->errors || tile % l->every != 0) return;
+    l->errors[2 * tile] = pass_nearest(c, row, count);
+    l->errors[2 * tile + 1] = left;
+}
+
+static void code_lane(void *ctx, int64_t lane) {
+    const lanes *l = ctx;
+    codes c = l->c;
+    c.w = l->w + lane * ROWS * c.in->I;
+    c.error = l->error + lane * ROWS * BLOCK;
+    c.grids = l->grids + lane * ROWS * c.q->groups;
+    for (int64_t tile = lane; tile < l->tiles; tile += l->count) code_tile(l, &c, tile);
+}
+
+/* H holds twice the mean over positions. */
+static void mean_errors(double errors[2], const lanes *l) {
+    int64_t sampled = 0;
+    errors[0] = errors[1] = 0.0;
+    for (int64_t tile = 0; tile < l->tiles; tile += l->every) {
+        sampled += least(ROWS, l->c.q->O - tile * ROWS);
+        for (int32_t i = 0; i < 2; i++) errors[i] += l->errors[2 * tile + i];
+    }
+    for (int32_t i = 0; sampled > 0 && i < 2; i++) errors[i] /= 2.0 * (double)sampled;
+}
+
 ar_status ar__gptq_codes(ar_qlinear *q, double errors[2], const float *W, const ar__gptq_inputs *in,
                          ar__gptq_scales scales) {
     ar_status status = AR_OK;
-    int64_t every = ((q->O + ROWS - 1) / ROWS + SAMPLED - 1) / SAMPLED * ROWS, sampled = 0;
-    codes c = {.q = q, .W = W, .in = in, .scales = scales, .G = q->groups == 1 ? q->I : q->scheme.group};
-    c.w = ar__alloc((size_t)in->I, ROWS * sizeof *c.w);
-    c.error = ar__alloc(ROWS, BLOCK * sizeof *c.error);
-    c.grids = ar__alloc((size_t)q->groups, ROWS * sizeof *c.grids);
-    if (!c.w || !c.error || !c.grids) AR_GO(AR_ERR_MEMORY);
-    if (errors) errors[0] = errors[1] = 0.0;
-    for (int64_t row = 0; row < q->O; row += ROWS) {
-        int64_t count = least(ROWS, q->O - row);
-        for (int64_t r = 0; r < count; r++) load_row(&c, row + r, r);
-        double left = pass_columns(&c, row, count);
-        if (!errors || row % every != 0) continue;
-        sampled += count;
-        errors[0] += pass_nearest(&c, row, count);
-        errors[1] += left;
-    }
-    /* H holds twice the mean over positions */
-    for (int32_t i = 0; errors && sampled > 0 && i < 2; i++) errors[i] /= 2.0 * (double)sampled;
+    int64_t tiles = (q->O + ROWS - 1) / ROWS;
+    lanes l = {
+        .c = {.q = q, .W = W, .in = in, .scales = scales, .G = q->groups == 1 ? q->I : q->scheme.group},
+        .count = least(LANES, tiles),
+        .tiles = tiles,
+        .every = (tiles + SAMPLED - 1) / SAMPLED};
+    size_t rows = (size_t)l.count * ROWS;
+    l.w = ar__alloc(rows, (size_t)in->I * sizeof *l.w);
+    l.error = ar__alloc(rows, BLOCK * sizeof *l.error);
+    l.grids = ar__alloc(rows, (size_t)q->groups * sizeof *l.grids);
+    l.errors = errors ? ar__alloc((size_t)tiles, 2 * sizeof *l.errors) : NULL;
+    if (!l.w || !l.error || !l.grids || (errors && !l.errors)) AR_GO(AR_ERR_MEMORY);
+    ar__parallel(l.count, code_lane, &l);
+    if (errors) mean_errors(errors, &l);
 done:
-    free(c.w);
-    free(c.error);
-    free(c.grids);
+    free(l.w);
+    free(l.error);
+    free(l.grids);
+    free(l.errors);
     return status;
 }
