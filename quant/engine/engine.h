@@ -3,7 +3,8 @@
 #define AR_QUANT_ENGINE_H
 #include "tap.h"
 
-typedef enum ar_select { AR_SELECT_HELDOUT, AR_SELECT_BATCH, AR_SELECT_LAST } ar_select;
+/* BATCH last: methods that do not know it offer the others. */
+typedef enum ar_select { AR_SELECT_HELDOUT, AR_SELECT_LAST, AR_SELECT_BATCH } ar_select;
 typedef enum ar_optimizer { AR_OPTIMIZER_SIGN, AR_OPTIMIZER_ADAM } ar_optimizer;
 /* How far outlier positions rule the loss: bits (positions.h). */
 typedef enum ar_loss {

@@ -18,7 +18,7 @@ static const ar_option_row rows[] = {
     {.name = "minmax", .preset = 1, .help = "tune codes only, not the scales", .record = "minmax"},
     AR__ROW_QUANTIZED_INPUT,
     AR__ROWS_OF_WINDOWS,
-    AR__ROWS_OF_SELECTION(AR_LOSS_SHIFT, "shift"),
+    AR__ROWS_OF_SOFT_SELECTION(AR_LOSS_SHIFT, "shift"),
     AR__ROWS_OF_SAMPLES(128, 2048),
 };
 
@@ -40,9 +40,6 @@ static ar_status settle(ar_method_options *o, const ar_observer *observer) {
     ar__tune_desc desc = ar__tuning_describe(o);
     if (desc.no_minmax && ar_method_options_given(o, "minmax_lr"))
         return ar__fail(AR_ERR_USAGE, "--minmax-lr has no effect with --no-minmax");
-    if (desc.select == AR_SELECT_BATCH)
-        return ar__fail(AR_ERR_USAGE, "--select: found batch, expected heldout or last: a step's own loss is "
-                                      "that of soft codes");
     AR_TRY(ar__tuning_settle(o, &desc, observer));
     if ((ar_select)ar_method_options_get(o, "select") == AR_SELECT_BATCH)
         ar_method_options_put(o, "select", AR_SELECT_LAST);

@@ -47,24 +47,31 @@
         .name = "batch", .kind = AR_VALUE_INT, .preset = 8, .lo = 1, .hi = 4096, .value = "N",               \
         .help = "samples per step, at most those not set aside (8)", .record = "batch"                       \
     }
-#define AR__ROWS_OF_CHOSEN_STEP                                                                              \
+#define AR__ROWS_OF_CHOSEN_STEP_BY(names, words)                                                             \
     {.name = "select",                                                                                       \
      .kind = AR_VALUE_CHOICE,                                                                                \
-     .choice = ar__select_names,                                                                             \
+     .choice = names,                                                                                        \
      .value = "S",                                                                                           \
-     .help = "which step is kept: heldout (default), batch or last",                                         \
+     .help = "which step is kept: " words,                                                                   \
      .record = "select"},                                                                                    \
     {                                                                                                        \
         .name = "heldout", .kind = AR_VALUE_INT, .lo = 1, .hi = AR_MAX_HELDOUT, .value = "N",                \
         .help = "samples, of those, set aside to select the step (1/16, at most 8)", .record = " held out "  \
     }
-#define AR__ROWS_OF_SELECTION(loss, loss_name)                                                               \
-    AR__ROWS_OF_CHOSEN_STEP, {                                                                               \
+#define AR__ROWS_OF_CHOSEN_STEP                                                                              \
+    AR__ROWS_OF_CHOSEN_STEP_BY(ar__select_names, "heldout (default), batch or last")
+#define AR__ROW_LOSS(loss, loss_name)                                                                        \
+    {                                                                                                        \
         .name = "loss", .kind = AR_VALUE_CHOICE, .choice = ar__loss_names, .preset = loss, .value = "L",     \
         .help = "outlier positions: root (they weigh less), shift (they keep inherited errors), "            \
                 "root+shift or plain (" loss_name ")",                                                       \
         .record = "loss"                                                                                     \
     }
+#define AR__ROWS_OF_SELECTION(loss, loss_name) AR__ROWS_OF_CHOSEN_STEP, AR__ROW_LOSS(loss, loss_name)
+/* Of soft codes: the loss of a step is not that of the codes it would leave. */
+#define AR__ROWS_OF_SOFT_SELECTION(loss, loss_name)                                                          \
+    AR__ROWS_OF_CHOSEN_STEP_BY(ar__soft_select_names, "heldout (default) or last"),                          \
+        AR__ROW_LOSS(loss, loss_name)
 #define AR__ROWS_OF_SAMPLES(samples, seqlen)                                                                 \
     {.name = "seed", .kind = AR_VALUE_INT, .preset = 42, .hi = 9e15, .record = "seed"},                      \
         {.name = "blocks",                                                                                   \
@@ -90,7 +97,7 @@
 /* ---- tuning.c: what methods of the tuning engine share ---- */
 
 /* In the order of ar_select and ar_loss, NULL behind. */
-extern const char *const ar__select_names[], *const ar__loss_names[];
+extern const char *const ar__select_names[], *const ar__soft_select_names[], *const ar__loss_names[];
 /* What files keep of them. */
 extern const ar_stored_option ar__tuning_stored[];
 /* light, default and best, for rates that follow from the steps. */

@@ -4,9 +4,9 @@
 #include "methods.h"
 #include <stdio.h>
 
-const char *const ar__select_names[] = {"heldout", "batch", "last", NULL}, *const ar__loss_names[] = {
-                                                                               "plain", "root", "shift",
-                                                                               "root+shift", NULL};
+const char *const ar__select_names[] = {"heldout", "last", "batch", NULL},
+                  *const ar__soft_select_names[] = {"heldout", "last", NULL},
+                  *const ar__loss_names[] = {"plain", "root", "shift", "root+shift", NULL};
 
 const ar_stored_option ar__tuning_stored[] = {{"iters", "iters"},
                                               {"lr", "lr"},
