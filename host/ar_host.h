@@ -161,9 +161,10 @@ typedef struct ar_open_model {
 ar_status ar_model_open(ar_open_model **m, const char *path);
 void ar_model_close(ar_open_model *m);
 /* Low-rank corrections y += B (A x) of a model's linears (LoRA, arXiv 2106.09685), as llama.cpp keeps them in
- * GGUF files; untrusted input. Errors: FORMAT for a damaged file and one of another model, UNSUPPORTED for
- * tensors outside linears of blocks and for families that GGUF does not know; IO. Close it, or let m own it.
- */
+ * GGUF files, or as our tensors (docs/lorc.md), which open reads too
+ * and a folder may hold; untrusted input. Errors: FORMAT for a damaged file and one of another model,
+ * UNSUPPORTED for tensors outside linears of blocks and for families that GGUF does not know; IO. Close it,
+ * or let m own it. */
 typedef struct ar_adapter ar_adapter;
 ar_status ar_adapter_open(ar_adapter **a, const char *path, const ar_open_model *m);
 ar_status ar_adapter_write(const char *path, const ar_adapter *a, const ar_open_model *m);
@@ -327,6 +328,8 @@ typedef struct ar_write_source {
     const ar_passport *passport;      /* what the files say of themselves; NULL = nothing */
     /* Measures what was written at path for its passport; NULL = nothing is measured. */
     ar_status (*measure)(void *ctx, ar_passport *p, const char *path);
+    /* Adds to a folder that was written and compared what corrects it (ar_adapter); NULL = nothing does. */
+    ar_status (*correct)(void *ctx, const char *folder);
     ar_write_progress *progress; /* NULL = nobody asks */
     ar_write_memo *memo;         /* NULL = nothing is kept: verify computes all anew */
     const ar_snapshot *texts;    /* what else the linears were made from; NULL = nothing */

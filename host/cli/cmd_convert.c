@@ -60,7 +60,7 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     ar_workplace place = {0};
     ar_observer observer;
     char *out = NULL, *work = NULL, *staging = NULL;
-    AR_GO(ar_program_model(&m, path, common));
+    AR_GO(ar_program_float_model(&m, path, common));
     AR_GO(make_plan(&plan, o, m));
     AR_GO(ar__path_resolve(&out, o->out));
     AR_GO(ar__output_check(&plan, out, path));

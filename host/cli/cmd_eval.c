@@ -116,7 +116,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     AR_GO(ar_file_open(&text, o->text));
     AR_GO(check_places(path, o));
     AR_GO(ar_program_model(&m, path, common));
-    if (o->lora) AR_GO(ar_adapter_open(&m->adapter, o->lora, m));
+    AR_GO(ar_program_lora(m, o->lora));
     if (o->ref) AR_GO(ar_program_model(&ref, o->ref, common));
     AR_GO(ar_program_device(&device, common, true));
     ar_program_observer(&observer, common);
@@ -141,8 +141,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--text", AR_OPT_STRING, &o.text, "FILE", "the text (UTF-8)", 0, 0, NULL},
         {"--ref", AR_OPT_STRING, &o.ref, "MODEL", "also KL divergence and top-1 agreement with this model", 0,
          0, NULL},
-        {"--lora", AR_OPT_STRING, &o.lora, "FILE", "with this GGUF LoRA adapter (not the reference)", 0, 0,
-         NULL},
+        {"--lora", AR_OPT_STRING, &o.lora, "FILE",
+         "with this adapter: GGUF LoRA, or --lorc's tensors (not the reference)", 0, 0, NULL},
         {"--protocol", AR_OPT_STRING, &o.protocol, "P", "window (default), lines or llamacpp", 0, 0, NULL},
         {"--window", AR_OPT_INT, &o.window, "N", "tokens per window (512, at most the context)", 2, 1 << 24,
          NULL},

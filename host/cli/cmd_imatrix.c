@@ -28,7 +28,7 @@ static ar_status make(const char *path, const imatrix_options *o, const ar_commo
     ar_observer observer;
     AR_GO(check_places(path, o));
     for (int32_t i = 0; i < o->calib.count; i++) AR_GO(ar_snapshot_add(&texts, o->calib.text[i]));
-    AR_GO(ar_program_model(&m, path, common));
+    AR_GO(ar_program_float_model(&m, path, common));
     AR_GO(ar_program_device(&device, common, true));
     ar_program_observer(&observer, common);
     int32_t T = o->seqlen < m->model.max_tokens ? (int32_t)o->seqlen : m->model.max_tokens;

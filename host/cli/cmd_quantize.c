@@ -11,9 +11,9 @@ typedef struct job_options {
     double bpw;
     uint64_t size;
     ar_option_list calib, tensor_types;
-    int64_t bits, group, lorc_rank;
+    int64_t bits, group, lorc_rank, lorc_bits;
     bool sym, asym, resume, widen, allow_float, strict, dry_run, has_method, has_group, has_calib, has_bpw,
-        has_size, has_lorc_rank;
+        has_size, has_lorc_rank, has_lorc_bits;
 } job_options;
 
 /* ---- options to descriptors ---- */
@@ -168,6 +168,7 @@ static ar_status check_float(const job_options *o, const ar_offers *offers, cons
     if (!unused && o->has_calib) unused = "--calib";
     if (!unused && o->allow_float) unused = "--allow-float";
     if (!unused && o->lorc) unused = "--lorc";
+    if (!unused && (o->has_lorc_rank || o->has_lorc_bits)) unused = "--lorc-rank";
     return unused ? ar__fail(AR_ERR_USAGE, "%s has no effect with --type %s", unused, type) : AR_OK;
 }
 
@@ -261,8 +262,6 @@ static ar_status make_budget(ar_quantize_request *r, const job_options *o) {
 
 static ar_status make_request(ar_quantize_request *r, const job_options *o, const ar_offers *offers) {
     if (!o->out) return ar__fail(AR_ERR_USAGE, "anyround quantize: -o OUT is needed");
-    if (o->has_lorc_rank && !o->lorc)
-        return ar__fail(AR_ERR_USAGE, "--lorc-rank has no effect without --lorc FILE");
     AR_TRY(find_method(o->method));
     AR_TRY(make_plan(r, o));
     if (o->has_group && o->group == 0)
@@ -272,13 +271,17 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     r->eval = o->eval;
     r->imatrix = o->imatrix;
     r->lorc = o->lorc;
-    r->lorc_rank = (int32_t)o->lorc_rank;
+    r->lorc_inside = !o->lorc && (o->has_lorc_rank || o->has_lorc_bits);
+    r->factors = (ar__lorc_desc){(int32_t)o->lorc_rank, (int32_t)o->lorc_bits};
     r->like = o->like;
     r->type_file = o->type_file;
     r->resume = o->resume;
     r->allow_float = o->allow_float;
     r->strict = o->strict;
     r->dry_run = o->dry_run;
+    if (o->lorc_bits != 8 && o->lorc_bits != 16)
+        return ar__fail(AR_ERR_USAGE, "--lorc-bits: found %d, expected 8 or 16", (int)o->lorc_bits);
+    AR_TRY(ar__quantize_lorc_check(r));
     AR_TRY(take_calib(&r->calib, &o->calib));
     AR_TRY(make_options(r, o, offers));
     AR_TRY(check_imatrix(r, o));
@@ -336,8 +339,11 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
          NULL},
         {"--report", AR_OPT_STRING, &o->report, "FILE", "write an HTML report", 0, 0, NULL},
         {"--lorc", AR_OPT_STRING, &o->lorc, "FILE",
-         "write a GGUF LoRA adapter of what quantizing leaves over, for eval and run --lora", 0, 0, NULL},
-        {"--lorc-rank", AR_OPT_INT, &o->lorc_rank, "N", "its rank (8)", 1, 4096, &o->has_lorc_rank},
+         "what quantizing leaves over, by small rank: a GGUF LoRA adapter, or FILE.safetensors", 0, 0, NULL},
+        {"--lorc-rank", AR_OPT_INT, &o->lorc_rank, "N", "its rank (8); without --lorc it goes into folders",
+         1, 4096, &o->has_lorc_rank},
+        {"--lorc-bits", AR_OPT_INT, &o->lorc_bits, "N", "of its factors: 16 (default), or 8 but for GGUF", 8,
+         16, &o->has_lorc_bits},
     };
     int32_t count = (int32_t)(sizeof rows / sizeof *rows);
     memcpy(own, rows, sizeof rows);
@@ -346,7 +352,7 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
-    job_options o = {.method = DEFAULT_METHOD, .lorc_rank = 8};
+    job_options o = {.method = DEFAULT_METHOD, .lorc_rank = 8, .lorc_bits = 16};
     ar_option own[OWN_OPTIONS];
     char methods[160], formats[256];
     list_methods(methods, sizeof methods, " (default)");

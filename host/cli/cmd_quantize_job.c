@@ -1,6 +1,5 @@
 /* anyround quantize: one tuning run, one or several files. State lives in OUT.part until every file has been
  * written, read back and compared; --resume continues it. */
-#include "lorc.h"
 #include "output.h"
 #include "part.h"
 #include "passport_measure.h"
@@ -202,18 +201,6 @@ static ar_status list_blocks(const job *j, cJSON *rows) {
     return AR_OK;
 }
 
-static ar_status write_lorc(const job *j, const ar_write_source *src) {
-    double share = 0.0;
-    if (!j->r->lorc) return AR_OK;
-    ar_status status = ar__lorc_write(j->r->lorc, &share, src, j->r->lorc_rank, &j->observer);
-    ar_program_progress_end(&j->common);
-    AR_TRY(status);
-    if (!j->common.quiet)
-        fprintf(stderr, "%s: rank %d, leaves %.1f %% of the squares of W - W', read back and compared\n",
-                j->r->lorc, (int)j->r->lorc_rank, 100.0 * share);
-    return AR_OK;
-}
-
 static ar_status write_report(const job *j) {
     if (!j->r->report) return AR_OK;
     return ar__quantize_report(&(ar_run_record){.request = j->r,
@@ -280,10 +267,17 @@ static ar_status end_of(const job *j, ar_status status) {
     return ar_snapshot_end(ar_snapshot_end(status, &j->model->files), &j->texts);
 }
 
+static ar_status correct(void *ctx, const char *folder) {
+    job *j = ctx;
+    ar_write_source src = {.model = j->model, .plan = &j->r->plan, .linear = source_linear, .ctx = j};
+    return ar__quantize_lorc(j->r, folder, &src, &j->observer, &j->common);
+}
+
 static ar_write_source source_of(job *j) {
     make_passport(j);
     return (ar_write_source){.passport = &j->passport,
                              .measure = j->r->eval ? measure : NULL,
+                             .correct = j->r->lorc_inside ? correct : NULL,
                              .model = j->model,
                              .plan = &j->r->plan,
                              .linear = source_linear,
@@ -316,7 +310,7 @@ static ar_status write_outputs(job *j) {
     status = ar__output_write(j->out, staging, &src, &j->observer);
     ar_program_progress_end(&j->common);
     AR_GO(status);
-    AR_GO(write_lorc(j, &src));
+    AR_GO(ar__quantize_lorc(j->r, NULL, &src, &j->observer, &j->common));
     AR_GO(write_report(j));
     ar_program_results_beside(j->out);
     ar_program_results_beside(j->r->report);
@@ -490,7 +484,7 @@ static ar_status run_job(job *j) {
     char *part_dir = NULL;
     ar_part_manifest manifest = {0};
     const ar_quantize_request *r = j->r;
-    AR_GO(ar_program_model(&j->model, r->model, &j->common));
+    AR_GO(ar_program_float_model(&j->model, r->model, &j->common));
     AR_GO(ar__path_resolve(&j->out, r->out));
     AR_GO(ar__output_beside(&part_dir, j->out, ".part"));
     AR_GO(ar__output_accepts(&r->plan, j->model));

@@ -177,7 +177,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
          0.01, 100.0, NULL},
         {"--interactive|-i", AR_OPT_FLAG, &o.chat, NULL, "chat, in the model's template", 0, 0, NULL},
         {"--system", AR_OPT_STRING, &o.system, "TEXT", "the conversation's system message", 0, 0, NULL},
-        {"--lora", AR_OPT_STRING, &o.lora, "FILE", "with this GGUF LoRA adapter", 0, 0, NULL},
+        {"--lora", AR_OPT_STRING, &o.lora, "FILE", "with this adapter: GGUF LoRA, or --lorc's tensors", 0, 0,
+         NULL},
         {"--chat-template", AR_OPT_STRING, &o.template_file, "FILE",
          "a Jinja template for the conversation (the model's own)", 0, 0, NULL},
         {"--ids", AR_OPT_FLAG, &o.ids, NULL, "print token ids instead of text", 0, 0, NULL},
@@ -193,7 +194,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_open_model *m = NULL;
     ar_device *device = NULL;
     AR_GO(ar_program_model(&m, argv[1], &common));
-    if (o.lora) AR_GO(ar_adapter_open(&m->adapter, o.lora, m));
+    AR_GO(ar_program_lora(m, o.lora));
     if (!m->tokenizer)
         AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path));
     AR_GO(ar_program_device(&device, &common, true));

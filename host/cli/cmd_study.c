@@ -343,7 +343,7 @@ static ar_status run_study(study_job *j) {
     ar_status status;
     AR_GO(make_grid(j));
     AR_GO(ar_file_open(&j->text, j->o->text));
-    AR_GO(ar_program_model(&j->model, j->path, &j->common));
+    AR_GO(ar_program_float_model(&j->model, j->path, &j->common));
     AR_GO(hash_inputs(j));
     AR_GO(ar__study_read(&j->found, j->o->out));
     AR_GO(ar_program_device(&j->device, &j->common, true));

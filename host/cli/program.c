@@ -75,6 +75,23 @@ ar_status ar_program_model(ar_open_model **m, const char *path, const ar_common 
     return AR_OK;
 }
 
+ar_status ar_program_float_model(ar_open_model **m, const char *path, const ar_common *common) {
+    AR_TRY(ar_program_model(m, path, common));
+    if (!(*m)->adapter) return AR_OK;
+    return ar__fail(AR_ERR_UNSUPPORTED,
+                    "%s: found weights with corrections beside them (lorc.safetensors), "
+                    "which only eval, verify, run and bench add; expected a model without",
+                    path);
+}
+
+ar_status ar_program_lora(ar_open_model *m, const char *path) {
+    if (!path) return AR_OK;
+    if (m->adapter)
+        return ar__fail(AR_ERR_USAGE, "--lora: found corrections beside %s already (lorc.safetensors)",
+                        m->path);
+    return ar_adapter_open(&m->adapter, path, m);
+}
+
 ar_status ar_program_device(ar_device **device, const ar_common *common, bool believed) {
     if (believed && strcmp(common->device, "null") == 0)
         return ar__fail(AR_ERR_USAGE,

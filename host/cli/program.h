@@ -59,6 +59,12 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
 
 /* Opens a model and says what was remarked on the way, unless that is not wanted. */
 ar_status ar_program_model(ar_open_model **m, const char *path, const ar_common *common);
+/* The same for what reads weights and not what corrects them. Errors: also UNSUPPORTED where there is such.
+ */
+ar_status ar_program_float_model(ar_open_model **m, const char *path, const ar_common *common);
+/* m gets the adapter at path, the value of --lora; NULL = none. Errors: USAGE where it has one; those of
+ * ar_adapter_open. */
+ar_status ar_program_lora(ar_open_model *m, const char *path);
 /* Prints what the outputs would do otherwise than the model, unless that is not wanted. Errors: CHECK with
  * the first of it, where that is not allowed (strict). */
 ar_status ar_program_remarks(const ar_output_plan *plan, const ar_open_model *m, bool strict,

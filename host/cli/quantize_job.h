@@ -3,6 +3,7 @@
 #define AR_QUANTIZE_JOB_H
 #include "allot.h"
 #include "cost.h"
+#include "lorc.h"
 #include "part.h"
 #include "program.h"
 #include <cjson/cJSON.h>
@@ -15,7 +16,8 @@ typedef struct ar_quantize_request {
     const char *imatrix;  /* moments of inputs from a file; NULL = they are seen */
     const char *eval;     /* the text that the files are measured on; NULL = they are not */
     const char *lorc;     /* the adapter to write; NULL = none */
-    int32_t lorc_rank;
+    bool lorc_inside;     /* factors go into the folders that are written */
+    ar__lorc_desc factors;
     bool resume, allow_float, strict, dry_run;
     bool is_quiet; /* part of something larger: nothing is said but errors, nor printed */
     ar_output_plan plan;
@@ -43,6 +45,15 @@ ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const a
 /* On stdout. */
 ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_job *job,
                                        const ar__job_cost *cost);
+
+/* ---- cmd_quantize_lorc.c ---- */
+
+/* Whether there is a place for what the request wants of factors, and the model has none already. Errors:
+ * USAGE. */
+ar_status ar__quantize_lorc_check(const ar_quantize_request *r);
+/* Writes request->lorc, or the factors of a folder, where one is named. */
+ar_status ar__quantize_lorc(const ar_quantize_request *r, const char *folder, const ar_write_source *src,
+                            const ar_observer *observer, const ar_common *common);
 
 /* ---- cmd_quantize_float.c ---- */
 

@@ -1,6 +1,7 @@
 /* Adapters in memory and on the device; see adapter.h. */
 #include "adapter.h"
 #include "ar_error.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,40 @@ bool ar__adapter_equal(const ar_adapter *a, const ar_adapter *b, const ar_model 
                 return false;
         }
     return true;
+}
+
+/* ---- as they are stored ---- */
+
+float ar__factor_scale(const float *x, int64_t count, int64_t step) {
+    float most = 0.0f;
+    for (int64_t i = 0; i < count; i++) most = fmaxf(most, fabsf(x[i * step]));
+    return fmaxf(ar_f16_to_f32(ar_f32_to_f16(most / 127.0f)), 0x1p-14f);
+}
+
+int8_t ar__factor_code(float x, float scale) {
+    return (int8_t)fmin(fmax(rint((double)x / (double)scale), -127.0), 127.0);
+}
+
+static bool round_vector(float *x, int64_t count, int64_t step, int32_t bits) {
+    bool holds = true;
+    float scale = bits == 8 ? ar__factor_scale(x, count, step) : 0.0f;
+    for (int64_t i = 0; i < count; i++) {
+        float *at = &x[i * step];
+        *at = bits == 8 ? (float)ar__factor_code(*at, scale) * scale : ar_f16_to_f32(ar_f32_to_f16(*at));
+        holds = holds && isfinite(*at);
+    }
+    return holds;
+}
+
+ar_status ar__adapter_round(ar__adapter_part *p, int64_t O, int64_t I, int32_t bits, const char *what) {
+    bool holds = true;
+    for (int64_t k = 0; k < p->rank; k++) {
+        holds = round_vector(p->down + k * I, I, 1, bits) && holds;
+        holds = round_vector(p->up + k, O, p->rank, bits) && holds;
+    }
+    if (holds) return AR_OK;
+    return ar__fail(AR_ERR_UNSUPPORTED, "%s: found a factor beyond what %d bits with fp16 hold", what,
+                    (int)bits);
 }
 
 /* ---- on the device ---- */

@@ -19,6 +19,15 @@ ar_status ar__adapter_create(ar_adapter **a, int32_t block_count);
 ar_status ar__adapter_add(ar_adapter *a, const ar_block *block, int32_t i, int64_t rank);
 int64_t ar__adapter_count(const ar_adapter *a); /* its parts */
 bool ar__adapter_equal(const ar_adapter *a, const ar_adapter *b, const ar_model *m);
+/* The scale in 8 bits of the `count` values x[0], x[step], …: s = fp16(max |x| / 127), at least 2^-14; they
+ * are stored as q = rnd(x / s), halves to even, in [-127, 127], and stand for q s. Infinite where fp16 holds
+ * none. */
+float ar__factor_scale(const float *x, int64_t count, int64_t step);
+int8_t ar__factor_code(float x, float scale);
+/* Factors (O, rank), (rank, I) become what `bits` store: 16 fp16 each; 8 the codes above, with a scale for
+ * each row of down and each column of up. Rounding them again changes nothing. Errors: UNSUPPORTED, naming
+ * `what`, where fp16 does not hold a factor or scale. */
+ar_status ar__adapter_round(ar__adapter_part *p, int64_t O, int64_t I, int32_t bits, const char *what);
 
 /* The parts of one block on the device. */
 typedef struct ar__adapter_block {

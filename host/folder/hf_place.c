@@ -1,5 +1,6 @@
 /* Where a folder that we write comes to stand: what may be replaced, and replacing it. Nothing is removed
  * that we did not write. */
+#include "factors.h"
 #include "hf_folder.h"
 #include "place.h"
 #include <dirent.h>
@@ -28,8 +29,9 @@ const char *const ar__hf_copied[] = {"generation_config.json",
 
 /* Is this the name of a file that we write into a folder? */
 static bool is_written_name(const char *name) {
-    static const char *const others[] = {"config.json", "quantization_config.json", "anyround.json",
-                                         "model.safetensors.index.json", "model.safetensors"};
+    static const char *const others[] = {
+        "config.json",    "quantization_config.json",     "anyround.json",
+        AR__FACTORS_FILE, "model.safetensors.index.json", "model.safetensors"};
     int shard, count, end = 0;
     for (size_t i = 0; ar__hf_copied[i]; i++)
         if (strcmp(name, ar__hf_copied[i]) == 0) return true;

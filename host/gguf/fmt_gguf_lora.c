@@ -1,6 +1,7 @@
 /* LoRA adapters as GGUF files, llama.cpp's layout (docs/formats.md): two F16 matrices beside a weight's name.
  */
 #include "adapter.h"
+#include "factors.h"
 #include "fmt_gguf.h"
 #include "hf_folder.h"
 #include <math.h>
@@ -276,7 +277,10 @@ ar_status ar_adapter_open(ar_adapter **a, const char *path, const ar_open_model 
     ar_file file = {0};
     ar__gguf g = {0};
     ar_status status = AR_OK;
+    bool is_tensors;
     *a = NULL;
+    AR_TRY(ar__factors_is_file(&is_tensors, path));
+    if (is_tensors) return ar__factors_read(a, path, &m->model);
     AR_TRY(ar_file_open(&file, path));
     status = ar__gguf_parse(&g, file.data, file.bytes, path);
     if (status == AR_OK) status = read_adapter(a, &g, m);

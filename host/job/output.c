@@ -279,6 +279,7 @@ static ar_status write_format(const char *staging, const ar_write_source *src, i
     AR_GO(ar_path_join(&path, staging, f->name));
     AR_GO(f->write(path, &source));
     AR_GO(f->verify(path, &source));
+    if (src->correct && f->is_folder) AR_GO(src->correct(src->ctx, path));
     AR_GO(stamp(path, src, f));
     progress->done = end;
     AR_GO(ar__source_advance(&source, 0));

@@ -1,6 +1,7 @@
 /* Opening a model: a Hugging Face folder (float or packed) or a GGUF file. What a model is made of is its
  * family's business (family_<name>.c). */
 #include "ar_error.h"
+#include "factors.h"
 #include "family.h"
 #include "fmt_gguf.h"
 #include "fmt_packed.h"
@@ -146,6 +147,17 @@ static ar_status open_path(ar_open_model *m) {
     return ar__file_is_no_model(m->path);
 }
 
+/* What stands beside a folder's weights to correct them. */
+static ar_status open_factors(ar_open_model *m) {
+    char *path = NULL;
+    ar_status status = AR_OK;
+    if (!ar_path_is_dir(m->path)) return AR_OK;
+    AR_TRY(ar_path_join(&path, m->path, AR__FACTORS_FILE));
+    if (ar_path_exists(path)) status = ar__factors_read(&m->adapter, path, &m->model);
+    free(path);
+    return status;
+}
+
 ar_status ar_model_open(ar_open_model **m, const char *path) {
     *m = NULL;
     ar_open_model *made = ar__alloc(1, sizeof *made);
@@ -155,6 +167,7 @@ ar_status ar_model_open(ar_open_model **m, const char *path) {
     if (status == AR_OK) status = open_path(made);
     if (status == AR_OK) status = ar__notes_move(&made->notes, &made->weights.notes);
     if (status == AR_OK) status = ar_family_bind(made);
+    if (status == AR_OK) status = open_factors(made);
     if (status == AR_OK)
         *m = made;
     else

@@ -297,7 +297,6 @@ case_gptq() {
 # for any method and format: what is left over brings a quantized model nearer; used by eval and run
 case_lorc() {
     devices
-    run 2 quantize "$model" -o q --lorc-rank 4; says 'lorc-rank has no effect without --lorc'
     run 2 quantize "$model" -o q.gguf --type f16 --lorc l.gguf; says 'lorc has no effect with --type f16'
     run 1 quantize "$model" -o q --method rtn --lorc "$model/config.json"; says 'lies inside the model'
     kl() { # MODEL [--lora FILE]
@@ -326,4 +325,32 @@ case_lorc() {
     run 3 eval q.gguf --text "$text" --lora q.gguf; says 'general.type: found model, expected adapter'
     run 1 eval q.gguf --text "$text" --lora l.gguf --protocol llamacpp --save-logits l.gguf
     says 'the adapter'
+}
+
+# the same in the folders that are written, in 16 or 8 bits: who opens them adds it, who reads weights refuses
+case_factors() {
+    devices
+    run 2 quantize "$model" -o q.gguf --lorc-rank 4; says 'format gguf, which is no folder to hold factors'
+    run 2 quantize "$model" -o q --lorc-bits 9; says 'lorc-bits: found 9, expected 8 or 16'
+    run 2 quantize "$model" -o q --lorc l.gguf --lorc-bits 8; says 'expected 16 bits in a GGUF adapter'
+    local beside='--lorc l.safetensors --lorc-bits 8 --lorc-rank 4'
+    for lorc in '' '--lorc-rank 4' '--lorc-rank 4 --lorc-bits 8' "$beside"; do
+        # shellcheck disable=SC2086
+        run 0 quantize "$model" -o q --method rtn --bits 2 --group 32 --asym --format fake,gptq $lorc
+        run 0 eval q/gptq --ref "$model" --text "$text" --max-windows 2 --json -q
+        [ "$lorc" ] || mv q plain
+        sed -n 's/.*"kl":[[:space:]]*\([0-9.e-]*\).*/\1/p' out
+    done >kls
+    echo "KL divergence without, in 16 bits, in 8, beside: $(xargs <kls)"
+    awk '{ kl[NR] = $1 } END { exit !(kl[2] < .97 * kl[1] && kl[3] < 1.01 * kl[2] && kl[4] == kl[1]) }' kls ||
+        die 'the factors do not help'
+    cmp plain/gptq/model.safetensors q/gptq/model.safetensors || die 'the weights changed'
+    run 0 eval q/gptq --ref "$model" --text "$text" --max-windows 2 --json -q --lora l.safetensors
+    grep -q "\"kl\":[[:space:]]*$(sed -n 3p kls)" out || die 'tensors beside are others'
+    cp l.safetensors q/gptq/lorc.safetensors
+    run 2 eval q/gptq --text "$text" --lora l.safetensors; says 'found corrections beside q/gptq already'
+    run 3 quantize q/gptq -o r --method rtn; says 'expected a model without'
+    run 3 convert q/gptq -o r.gguf; says 'lorc.safetensors'
+    head -c 300 l.safetensors >q/gptq/lorc.safetensors
+    run 3 run q/gptq -p x -n 1; says 'lorc.safetensors: '
 }
