@@ -207,8 +207,9 @@ ar_status ar_graph_profile(ar_graph *graph, double *us, const char **names, bool
 /* ---- ops. Each appends to the graph; *y is a new graph tensor. f32 unless said. Forward and backward of an
  * op stand in one file, backend/op_<name>.c. Common errors: SHAPE, DTYPE, MEMORY. ---- */
 
-/* y[n] = E[ids[n]]   y (N, I)  E (V, I)  ids (N) i32 in [0, V). No gradient. */
-ar_status ar_op_embed(ar_graph *g, ar_tensor **y, const ar_tensor *E, const ar_tensor *ids);
+/* y[n] = E[ids[n]]   y (N, I)  E (V, I)  ids (N) i32 in [0, V). Gradient: E, its rows summed in the order of
+ * n. */
+ar_status ar_op_embed(ar_graph *g, ar_tensor **y, ar_tensor *E, const ar_tensor *ids);
 /* y = x W^T + bias   y (N, O)  x (N, I)  W (O, I)  bias (O) or NULL. Gradients: x, W, bias. */
 ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, ar_tensor *bias);
 /* y = x r w, r = 1/sqrt(mean_i x^2 + eps)   x, y (N, I)  w (I). Gradients: x, w. (Zhang & Sennrich 2019)
@@ -494,6 +495,8 @@ typedef struct ar_resident_weight_fuse {
  * as it is stored, more go through decoded panels of bounded size. No gradients. W must outlive the graph. */
 ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_resident_weight *W,
                                 const ar_resident_weight_fuse *fuse);
+
+#include "ar_train_ops.h"
 
 /* ---- selftest ---- */
 

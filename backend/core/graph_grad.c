@@ -59,6 +59,40 @@ ar_status ar_graph_on_grad(ar_graph *g, ar_tensor *t, ar_grad_fn fn, const void 
     return ar__node(g, tell_grad, &watch, sizeof watch);
 }
 
+/* ---- recording once more instead of keeping ---- */
+
+typedef struct again {
+    ar_tensor *y, *x;
+    ar_record_fn fn;
+    unsigned char ctx[GRAD_CTX_BYTES];
+} again;
+
+/* The second recording leaves its nodes where this one stood: the walk goes on through them. */
+static ar_status record_again(ar_graph *g, const void *ctx) {
+    const again *a = ctx;
+    ar_tensor *y = NULL;
+    if (!a->y->grad) return AR_OK;
+    AR_TRY(a->fn(g, &y, a->x, a->ctx));
+    y->grad = a->y->grad;
+    y->grad_written = true;
+    return AR_OK;
+}
+
+ar_status ar_graph_recompute(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_record_fn fn, const void *ctx,
+                             size_t ctx_bytes) {
+    again a = {.x = x, .fn = fn};
+    if (ctx_bytes > sizeof a.ctx)
+        return ar__fail(AR_ERR_ARG, "recompute: %zu bytes of context, expected at most %zu", ctx_bytes,
+                        sizeof a.ctx);
+    memcpy(a.ctx, ctx, ctx_bytes);
+    int32_t before = g->node_count;
+    AR_TRY(fn(g, y, x, a.ctx));
+    a.y = *y;
+    if (g->node_count == before) return AR_OK;
+    g->node_count = before;
+    return ar__node(g, record_again, &a, sizeof a);
+}
+
 ar_status ar_graph_backward(ar_graph *g, ar_tensor *loss) {
     if (ar_tensor_count(loss) != 1 || loss->dtype != AR_F32)
         return ar__fail(AR_ERR_ARG, "backward: the loss holds %lld elements of %s, expected one f32",

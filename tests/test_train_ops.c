@@ -1,0 +1,181 @@
+/* The ops that training whole models needs: every backward against central differences, on every device, with
+ * its own plan and with one that forces pieces; recomputing; arguments that are refused. (Values against
+ * references: the selftest.) ctest-labels: device vulkan */
+#include "ar_error.h"
+#include "op_check.h"
+
+static void small_pieces(ar_plan *plan) {
+    plan->piece_bytes = check_is_small() ? 17408 : 1 << 15;
+    plan->submit_ms = 0.01;
+    plan->wg = 32;
+}
+
+static void each(check_case run) {
+    check_each_device(run, NULL);
+    check_each_plan(run, NULL, small_pieces);
+}
+
+static ar_tensor *leaf(ar_device *device, int64_t rows, int64_t columns, uint64_t salt, float lo, float hi) {
+    float *values = check_floats(rows * (columns < 0 ? 1 : columns), salt, lo, hi);
+    ar_tensor *t = check_tensor(device, AR_F32, rows, columns, values);
+    free(values);
+    return t;
+}
+
+static ar_tensor *integers(ar_device *device, int64_t count, int32_t below) {
+    int32_t *values = malloc((size_t)count * sizeof *values);
+    uint64_t state = check_seed();
+    assert_non_null(values);
+    for (int64_t i = 0; i < count; i++) values[i] = (int32_t)(check_random(&state) % (uint64_t)below);
+    ar_tensor *t = check_tensor(device, AR_I32, count, -1, values);
+    free(values);
+    return t;
+}
+
+static void check_and_destroy(ar_device *device, check_gradient *c) {
+    check_gradients(device, c);
+    for (int32_t i = 0; i < c->leaf_count; i++) ar_tensor_destroy(c->leaves[i]);
+}
+
+/* ---- embedding ---- */
+
+/* A tied table: rows of it are looked up, added to learned positions, and it is the head. */
+typedef struct tied {
+    ar_tensor *ids, *positions, *labels;
+    int64_t piece;
+} tied;
+
+static ar_status tied_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    const tied *t = ctx;
+    ar_tensor *e = NULL, *p = NULL, *x = NULL, *nll = NULL, *top1 = NULL;
+    AR_TRY(ar_op_embed(g, &e, leaves[0], t->ids));
+    AR_TRY(ar_op_embed(g, &p, leaves[1], t->positions));
+    AR_TRY(ar_op_add(g, &x, e, p));
+    AR_TRY(ar_op_head_nll(g, &nll, &top1, x, leaves[0], t->labels, t->piece));
+    return ar_op_mean(g, y, nll);
+}
+
+static void tied_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    static const int64_t pieces[] = {0, 48, 200};
+    for (int i = 0; i < 3; i++) {
+        enum { N = 150, V = 320, T = 10 };
+        int32_t at[N];
+        for (int32_t n = 0; n < N; n++) at[n] = n % T;
+        tied t = {.ids = integers(device, N, V / 2), .labels = integers(device, N, V), .piece = pieces[i]};
+        t.positions = check_tensor(device, AR_I32, N, -1, at);
+        check_gradient c = {.what = "tied", .forward = tied_forward, .ctx = &t, .leaf_count = 2};
+        c.leaves[0] = leaf(device, V, 64, 31, -1, 1);
+        c.leaves[1] = leaf(device, T, 64, 32, -1, 1);
+        check_and_destroy(device, &c);
+        ar_tensor_destroy(t.ids);
+        ar_tensor_destroy(t.labels);
+        ar_tensor_destroy(t.positions);
+    }
+}
+
+static void tied_head_and_embedding_gradients_meet(void **state) { (void)state, each(tied_case); }
+
+/* ---- recomputing ---- */
+
+typedef struct layer {
+    ar_tensor *W, *w;
+} layer;
+
+static ar_status record_layer(ar_graph *g, ar_tensor **y, ar_tensor *x, const void *ctx) {
+    const layer *l = ctx;
+    ar_tensor *n = NULL, *z = NULL, *a = NULL;
+    AR_TRY(ar_op_rms_norm(g, &n, x, l->w, 1e-5f));
+    AR_TRY(ar_op_linear(g, &z, n, l->W, NULL));
+    AR_TRY(ar_op_act(g, &a, z, AR_ACT_GELU));
+    return ar_op_add(g, y, x, a);
+}
+
+enum { ROWS = 600, WIDTH = 16, LAYERS = 5 };
+
+/* Loss, dx, and every dW; *temp = the graph's memory. */
+static float *layers_gradients(ar_device *device, bool again, uint64_t *temp) {
+    ar_graph *g = NULL;
+    ar_tensor *x = leaf(device, ROWS, WIDTH, 41, -1, 1), *y = x,
+              *target = leaf(device, ROWS, WIDTH, 42, -1, 1), *loss = NULL;
+    layer l[LAYERS];
+    float *out = calloc(1 + ROWS * WIDTH + LAYERS * WIDTH * WIDTH, sizeof *out);
+    assert_non_null(out);
+    CHECK_OK(ar_graph_create(&g, device));
+    ar_tensor_set_needs_grad(x, true);
+    for (int i = 0; i < LAYERS; i++) {
+        l[i] = (layer){leaf(device, WIDTH, WIDTH, 50 + (uint64_t)i, -1, 1),
+                       leaf(device, WIDTH, -1, 43, 0.5f, 1)};
+        ar_tensor_set_needs_grad(l[i].W, true);
+        if (again)
+            CHECK_OK(ar_graph_recompute(g, &y, y, record_layer, &l[i], sizeof l[i]));
+        else
+            CHECK_OK(record_layer(g, &y, y, &l[i]));
+    }
+    CHECK_OK(ar_op_mse(g, &loss, y, target, NULL));
+    CHECK_OK(ar_graph_backward(g, loss));
+    ar_graph_keep(g, loss);
+    ar_graph_keep(g, ar_tensor_grad(x));
+    for (int i = 0; i < LAYERS; i++) ar_graph_keep(g, ar_tensor_grad(l[i].W));
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    CHECK_OK(ar_tensor_read(loss, out, 0, 1));
+    CHECK_OK(ar_tensor_read(ar_tensor_grad(x), out + 1, 0, ROWS * WIDTH));
+    ar_graph_stats stats;
+    ar_graph_get_stats(g, &stats);
+    *temp = stats.temp_bytes;
+    for (int i = 0; i < LAYERS; i++) {
+        float *dW = out + 1 + ROWS * WIDTH + i * WIDTH * WIDTH;
+        CHECK_OK(ar_tensor_read(ar_tensor_grad(l[i].W), dW, 0, WIDTH * WIDTH));
+    }
+    ar_graph_destroy(g);
+    for (int i = 0; i < LAYERS; i++) ar_tensor_destroy(l[i].W), ar_tensor_destroy(l[i].w);
+    ar_tensor_destroy(x);
+    ar_tensor_destroy(target);
+    return out;
+}
+
+static void recompute_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    uint64_t kept_bytes = 0, again_bytes = 0;
+    float *kept = layers_gradients(device, false, &kept_bytes),
+          *again = layers_gradients(device, true, &again_bytes);
+    assert_memory_equal(kept, again, (1 + ROWS * WIDTH + LAYERS * WIDTH * WIDTH) * sizeof *kept);
+    assert_true(again_bytes < kept_bytes);
+    free(kept);
+    free(again);
+}
+
+static void recomputing_gives_the_same_bits_in_less_memory(void **state) {
+    (void)state, check_each_device(recompute_case, NULL);
+}
+
+/* ---- refusals ---- */
+
+static void refusals_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    ar_graph *g = NULL;
+    ar_tensor *x = leaf(device, 4, 8, 1, -1, 1), *W = leaf(device, 5, 8, 2, -1, 1),
+              *narrow = leaf(device, 5, 7, 3, -1, 1), *labels = integers(device, 4, 5),
+              *few = integers(device, 3, 5), *y = NULL, *top1 = NULL;
+    layer l = {W, NULL};
+    CHECK_OK(ar_graph_create(&g, device));
+    assert_int_equal(ar_op_head_nll(g, &y, &top1, x, narrow, labels, 0), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_head_nll(g, &y, &top1, x, W, few, 0), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_head_nll(g, &y, &top1, x, W, x, 0), AR_ERR_DTYPE);
+    assert_int_equal(ar_graph_recompute(g, &y, x, record_layer, &l, 65), AR_ERR_ARG);
+    ar_graph_destroy(g);
+    ar_tensor_destroy(x), ar_tensor_destroy(W), ar_tensor_destroy(narrow);
+    ar_tensor_destroy(labels), ar_tensor_destroy(few);
+}
+
+static void ops_refuse_wrong_arguments(void **state) { (void)state, check_each_device(refusals_case, NULL); }
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tied_head_and_embedding_gradients_meet),
+        cmocka_unit_test(recomputing_gives_the_same_bits_in_less_memory),
+        cmocka_unit_test(ops_refuse_wrong_arguments),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
