@@ -67,7 +67,7 @@ def main():
                                          (name, t, side)) for side in ("theirs", "ours"))
             peer.llama("llama-quantize", "--imatrix", path["imatrix.gguf"], path["f16.gguf"], theirs,
                        t.upper(), "2")
-            program("quantize", source, "-o", ours, "--method", "signround", "--type", t, "--calib",
+            program("quantize", source, "-o", ours, "--type", t, "--calib",
                     path["calib.txt"], "--samples", "128", "--seqlen", str(T), "-q")
             a, b = shape(program, ours), shape(program, theirs)
             same = a == b
