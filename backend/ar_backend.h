@@ -527,4 +527,5 @@ ar_status ar_device_check(ar_device *device, const char *cache_dir);
 #ifdef __cplusplus
 }
 #endif
+#include "ar_acts.h"
 #endif

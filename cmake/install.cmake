@@ -26,8 +26,15 @@ endif()
 
 install(TARGETS anyround_static anyround_shared ar_deps EXPORT anyroundTargets)
 install(TARGETS anyround)
-install(FILES backend/ar_backend.h backend/ar_train_ops.h backend/ar_status.h backend/qtypes.def
-    quant/ar_quant.h host/ar_files.h host/ar_host.h
+install(FILES
+    backend/ar_acts.h
+    backend/ar_backend.h
+    backend/ar_status.h
+    backend/ar_train_ops.h
+    backend/qtypes.def
+    host/ar_files.h
+    host/ar_host.h
+    quant/ar_quant.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/anyround)
 install(EXPORT anyroundTargets NAMESPACE anyround:: DESTINATION ${AR_CMAKE_DIR})
 configure_package_config_file(cmake/anyroundConfig.cmake.in ${PROJECT_BINARY_DIR}/anyroundConfig.cmake

@@ -4,8 +4,14 @@ execute_process(COMMAND ${NM} -gD --defined-only ${library} OUTPUT_VARIABLE tabl
 string(REGEX MATCHALL "[^ \n]+\n" found "${table}")
 list(TRANSFORM found STRIP)
 set(declared "")
-foreach(header backend/ar_backend.h backend/ar_train_ops.h backend/ar_status.h quant/ar_quant.h
-        host/ar_files.h host/ar_host.h)
+foreach(header
+        backend/ar_acts.h
+        backend/ar_backend.h
+        backend/ar_status.h
+        backend/ar_train_ops.h
+        host/ar_files.h
+        host/ar_host.h
+        quant/ar_quant.h)
     file(READ ${HEADERS}/${header} text)
     string(REGEX REPLACE "/\\*[^*]*\\*+([^/*][^*]*\\*+)*/" "" text "${text}")
     string(REGEX MATCHALL "\n[a-z][A-Za-z0-9_ *]*[ *]ar_[A-Za-z0-9_]+\\(" prototypes "${text}")
