@@ -200,9 +200,15 @@ typedef struct ar_graph_stats {
     double flops, bytes;
 } ar_graph_stats;
 void ar_graph_get_stats(const ar_graph *graph, ar_graph_stats *stats);
-/* Runs once with every dispatch timed on its own; us[i], names[i] for i < dispatches (borrowed from the
- * graph). *wall = true when no valid timestamps exist and host time was taken. */
-ar_status ar_graph_profile(ar_graph *graph, double *us, const char **names, bool *wall);
+/* One dispatch: its kernel's name, how long it took, and the operations and bytes counted from its shapes
+ * (every operand once; what policy and `bench` reckon with). */
+typedef struct ar_launch {
+    const char *kernel;
+    double us, flops, bytes;
+} ar_launch;
+/* Runs once with every dispatch timed on its own: launches[i] for i < dispatches. *wall = true when no valid
+ * timestamps exist and host time was taken. */
+ar_status ar_graph_profile(ar_graph *graph, ar_launch *launches, bool *wall);
 
 /* ---- ops. Each appends to the graph; *y is a new graph tensor. f32 unless said. Forward and backward of an
  * op stand in one file, backend/op_<name>.c. Common errors: SHAPE, DTYPE, MEMORY. ---- */
@@ -287,6 +293,9 @@ ar_status ar_op_square_sums(ar_graph *g, ar_tensor *sums, const ar_tensor *x);
 ar_status ar_op_gram(ar_graph *g, ar_tensor *H, const ar_tensor *x);
 /* Every 4-byte word of dst = word. */
 ar_status ar_op_fill(ar_graph *g, ar_tensor *dst, uint32_t word);
+/* y = sum over eight chains c = 0..7 of f applied `rounds` times to c/8, f(s) = s a + b: 16 rounds operations
+ * an element in registers, which measures the device.   y any shape. */
+ar_status ar_op_peak(ar_graph *g, ar_tensor *y, uint32_t rounds, float a, float b);
 /* dst = src, element for element (both 4-byte types, same count). dst may be a device tensor. */
 ar_status ar_op_copy(ar_graph *g, ar_tensor *dst, const ar_tensor *src);
 

@@ -1,186 +1,44 @@
-/* Products y (n, m) = x (n, k) W'^T for every storage type, as percentages of a roof measured in the same
- * run: the longer of moving the operands once at copy speed and multiplying at the best speed any product
- * here reached. Times are the device's own, launch by launch, where its timestamps are valid, else the wall
- * clock's over whole replays; each figure says which. */
+/* Products with resident weights of every storage type, and the ops of training and generation, at the shapes
+ * of models: each launch beside the roof that is measured in the same run. */
 #include "bench_kernels.h"
-#include <cjson/cJSON.h>
+#include "ops.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define COPY_BYTES  (INT64_C(128) << 20) /* beyond the caches of most processors */
-#define MIN_SECONDS 0.2                  /* of one measurement */
-#define MEASURES    3                    /* of which the best counts */
-#define MAX_ROWS    64
-#define MAX_PARTS   8 /* kernels that one product takes */
+#define MIN_SECONDS 0.1 /* of one measurement, each way */
+#define MAX_N       16
 
-/* All launches of one kernel in a replay. */
-typedef struct kernel_time {
-    char name[24];
-    int32_t launches;
-    double seconds;
-} kernel_time;
+/* Sizes of models that people run: Qwen2.5-0.5B, Llama 3.2 and 3.1; tiny is for a look. */
+static const ar_bench_shape shapes[] = {
+    {"tiny", 256, 512, 4, 2, 64, 1024},      {"0.5b", 896, 4864, 14, 2, 64, 151936},
+    {"1b", 2048, 8192, 32, 8, 64, 128256},   {"3b", 3072, 8192, 24, 8, 128, 128256},
+    {"8b", 4096, 14336, 32, 8, 128, 128256},
+};
+#define SHAPES ((int32_t)(sizeof shapes / sizeof *shapes))
 
-/* One replay, the best of several. */
-typedef struct timing {
-    double seconds;                   /* the device's, or wall_seconds */
-    double wall_seconds, cpu_seconds; /* of replays in a row, with the cost of submitting them */
-    bool is_wall;
-    kernel_time parts[MAX_PARTS]; /* launches timed one by one */
-    int32_t part_count;
-} timing;
-
-typedef struct row {
-    char dtype[16];
-    int64_t m, n, k;
-    double flops, bytes;
-    timing time;
-    ar_status status;
-    char reason[160];
-} row;
-
-typedef struct results {
-    double copy_bytes_s, flops_s; /* the peaks */
-    bool copy_is_wall, flops_is_wall;
-    row rows[MAX_ROWS];
-    int32_t count;
-} results;
-
-static double clock_s(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+/* Whether name is one of a list's; a list that is NULL has them all. */
+static bool is_wanted(const char *list, const char *name) {
+    size_t bytes = strlen(name);
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strncmp(at, name, bytes) == 0 && (at[bytes] == ',' || at[bytes] == '\0')) return true;
+    return !list;
 }
 
-/* Best wall-clock seconds of one replay, and processor seconds of that measurement: several replays in a row
- * until MIN_SECONDS have passed. */
-static ar_status time_replays(timing *t, ar_device *device, ar_graph *g) {
-    int32_t replays = 1;
-    t->wall_seconds = 1e30;
-    AR_TRY(ar_graph_run(g)); /* compiles, fills caches */
-    AR_TRY(ar_device_wait(device));
-    for (int32_t i = 0; i < MEASURES;) {
-        double wall = clock_s(CLOCK_MONOTONIC), cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
-        for (int32_t r = 0; r < replays; r++) AR_TRY(ar_graph_run(g));
-        AR_TRY(ar_device_wait(device));
-        wall = clock_s(CLOCK_MONOTONIC) - wall;
-        cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-        if (wall < MIN_SECONDS && replays < 4096) {
-            replays *= 2;
-            continue;
-        }
-        if (wall / replays < t->wall_seconds)
-            t->wall_seconds = wall / replays, t->cpu_seconds = cpu / replays;
-        i++;
-    }
-    return AR_OK;
-}
+typedef struct bench {
+    const ar_bench_kernels_options *o;
+    const ar_common *common;
+    ar_device *device;
+    ar_bench_results results;
+    int64_t n[MAX_N];
+    int32_t n_count;
+} bench;
 
-static void add_launch(timing *t, const char *name, double seconds) {
-    int32_t i = 0;
-    while (i < t->part_count && strcmp(t->parts[i].name, name) != 0) i++;
-    if (i == MAX_PARTS) return;
-    kernel_time *p = &t->parts[i];
-    if (i == t->part_count) {
-        *p = (kernel_time){0};
-        snprintf(p->name, sizeof p->name, "%s", name);
-        t->part_count++;
-    }
-    p->launches++;
-    p->seconds += seconds;
-}
-
-/* The launches of the best profile until MIN_SECONDS have passed, two at least. */
-static ar_status profile(timing *t, ar_graph *g, double *us, const char **names, int32_t count) {
-    double began = clock_s(CLOCK_MONOTONIC), best = 1e30;
-    for (int32_t i = 0; i < 2 || clock_s(CLOCK_MONOTONIC) - began < MIN_SECONDS; i++) {
-        bool is_wall = false;
-        double sum = 0;
-        AR_TRY(ar_graph_profile(g, us, names, &is_wall));
-        for (int32_t j = 0; j < count; j++) sum += us[j] * 1e-6;
-        t->is_wall |= is_wall || !(sum > 0); /* a clock that stands still is none */
-        if (sum >= best) continue;
-        best = sum;
-        t->part_count = 0;
-        for (int32_t j = 0; j < count; j++) add_launch(t, names[j], us[j] * 1e-6);
-    }
-    t->seconds = t->is_wall ? t->wall_seconds : best;
-    return AR_OK;
-}
-
-static ar_status time_graph(timing *t, ar_device *device, ar_graph *g) {
-    ar_graph_stats stats;
-    *t = (timing){0};
-    AR_TRY(time_replays(t, device, g));
-    ar_graph_get_stats(g, &stats);
-    double *us = ar__alloc((size_t)stats.dispatches, sizeof *us);
-    const char **names = us ? ar__alloc((size_t)stats.dispatches, sizeof *names) : NULL;
-    ar_status status = names ? profile(t, g, us, names, stats.dispatches) : AR_ERR_MEMORY;
-    free(names);
-    free(us);
-    return status;
-}
-
-/* ---- the roof ---- */
-
-static ar_status measure_copy(results *all, ar_device *device) {
-    ar_status status = AR_OK;
-    ar_tensor *from = NULL, *to = NULL;
-    ar_graph *g = NULL;
-    timing t;
-    int64_t count = COPY_BYTES / 4;
-    AR_GO(ar_tensor_create(&from, device, AR_F32, 1, &count));
-    AR_GO(ar_tensor_create(&to, device, AR_F32, 1, &count));
-    AR_GO(ar_graph_create(&g, device));
-    AR_GO(ar_op_fill(g, from, 0));
-    AR_GO(ar_op_copy(g, to, from));
-    AR_GO(ar_graph_build(g));
-    AR_GO(ar_graph_run(g));
-    ar_graph_destroy(g);
-    g = NULL;
-    AR_GO(ar_graph_create(&g, device));
-    AR_GO(ar_op_copy(g, to, from));
-    AR_GO(ar_graph_build(g));
-    AR_GO(time_graph(&t, device, g));
-    all->copy_bytes_s = 2.0 * (double)COPY_BYTES / t.seconds;
-    all->copy_is_wall = t.is_wall;
-done:
-    ar_graph_destroy(g);
-    ar_tensor_destroy(from);
-    ar_tensor_destroy(to);
-    return status;
-}
-
-static ar_status numbers(ar_tensor **t, ar_device *device, int64_t rows, int64_t columns) {
-    float *values = ar__alloc((size_t)rows, (size_t)columns * sizeof *values);
-    if (!values) return AR_ERR_MEMORY;
-    for (int64_t i = 0; i < rows * columns; i++) values[i] = (float)(i * 2654435761 % 1000) / 1000.0f - 0.5f;
-    ar_status status = ar_tensor_create(t, device, AR_F32, 2, (int64_t[]){rows, columns});
-    if (status == AR_OK) status = ar_tensor_write(*t, values, 0, rows * columns);
-    free(values);
-    return status;
-}
-
-/* The f32 product that tuning uses. */
-static ar_status measure_gemm(results *all, ar_device *device) {
-    enum { SIZE = 1024 };
-    ar_status status = AR_OK;
-    ar_tensor *x = NULL, *W = NULL, *y = NULL;
-    ar_graph *g = NULL;
-    timing t;
-    AR_GO(numbers(&x, device, SIZE, SIZE));
-    AR_GO(numbers(&W, device, SIZE, SIZE));
-    AR_GO(ar_graph_create(&g, device));
-    AR_GO(ar_op_linear(g, &y, x, W, NULL));
-    AR_GO(ar_graph_build(g));
-    AR_GO(time_graph(&t, device, g));
-    all->flops_s = 2.0 * SIZE * SIZE * (double)SIZE / t.seconds;
-    all->flops_is_wall = t.is_wall;
-done:
-    ar_graph_destroy(g);
-    ar_tensor_destroy(x);
-    ar_tensor_destroy(W);
-    return status;
+static ar_status add(bench *b, const ar_bench_row *row, ar_status status) {
+    AR_TRY(ar_bench_add(&b->results, row, status));
+    if (!b->common->json && !b->o->csv && !b->o->md && !b->o->compare)
+        ar_bench_print_row(&b->results, &b->results.rows[b->results.count - 1]);
+    fflush(stdout);
+    return ar_program_interrupted() ? AR_ERR_INTERRUPTED : AR_OK;
 }
 
 /* ---- products ---- */
@@ -189,7 +47,9 @@ done:
 static ar_status make_weights(ar_resident_weight **w, ar_device *device, ar_qtype type, int64_t m,
                               int64_t k) {
     int64_t bytes = ar_qtype_row_bytes(type, k);
-    if (bytes < 0) return ar__fail(AR_ERR_SHAPE, "rows of %lld are no whole blocks", (long long)k);
+    if (bytes < 0)
+        return ar__fail(AR_ERR_SHAPE, "rows of %lld are no whole blocks of %s", (long long)k,
+                        ar_qtype_name(type));
     uint8_t *blocks = ar__alloc((size_t)m, (size_t)bytes);
     if (!blocks) return AR_ERR_MEMORY;
     uint32_t random = 1;
@@ -204,156 +64,176 @@ static ar_status make_weights(ar_resident_weight **w, ar_device *device, ar_qtyp
     return status;
 }
 
-static ar_status measure_product(row *r, ar_device *device, ar_qtype type) {
+static ar_status time_product(bench *b, ar_bench_row *row, const ar_resident_weight *w) {
     ar_status status = AR_OK;
-    ar_resident_weight *w = NULL;
+    ar_bench_case c = {.device = b->device, .n = row->n, .row = row};
     ar_tensor *x = NULL, *y = NULL;
     ar_graph *g = NULL;
-    AR_GO(make_weights(&w, device, type, r->m, r->k));
-    AR_GO(numbers(&x, device, r->n, r->k));
-    AR_GO(ar_graph_create(&g, device));
+    AR_GO(ar_bench_numbers(&c, &x, row->n, row->k));
+    AR_GO(ar_graph_create(&g, b->device));
     AR_GO(ar_op_linear_resident(g, &y, x, w, NULL));
     AR_GO(ar_graph_build(g));
-    AR_GO(time_graph(&r->time, device, g));
-    r->flops = 2.0 * (double)r->m * (double)r->n * (double)r->k;
-    r->bytes = (double)ar_resident_weight_bytes(w) + 4.0 * (double)(r->n * (r->m + r->k));
+    AR_GO(ar_bench_time(&row->time, b->device, g, MIN_SECONDS));
 done:
     ar_graph_destroy(g);
-    ar_tensor_destroy(x);
-    ar_resident_weight_destroy(w);
+    ar_bench_case_end(&c);
     return status;
 }
 
-static bool is_wanted(const char *types, const char *name) {
-    size_t bytes = strlen(name);
-    for (const char *at = types; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-        if (strncmp(at, name, bytes) == 0 && (at[bytes] == ',' || at[bytes] == '\0')) return true;
-    return !types;
-}
-
-static ar_status measure_all(results *all, ar_device *device, const ar_bench_kernels_options *o) {
-    const int64_t sizes[] = {o->size ? o->size : 4096, 1024}, columns[] = {o->n ? o->n : 1, 512};
-    AR_TRY(measure_copy(all, device));
-    AR_TRY(measure_gemm(all, device));
-    for (int32_t type = 0; type < AR_QT_COUNT; type++)
-        for (int32_t i = 0; i < (o->size ? 1 : 2) * (o->n ? 1 : 2); i++) {
-            const char *name = ar_qtype_name((ar_qtype)type);
-            if (type == AR_QT_GROUP || !is_wanted(o->types, name)) continue;
-            int64_t size = sizes[o->n ? i : i / 2], n = columns[o->n ? 0 : i % 2];
-            row *r = &all->rows[all->count++];
-            *r = (row){.m = size, .n = n, .k = size};
-            snprintf(r->dtype, sizeof r->dtype, "%s", name);
-            r->status = measure_product(r, device, (ar_qtype)type);
-            if (r->status == AR_ERR_DEVICE_LOST || r->status == AR_ERR_MEMORY) return r->status;
-            if (r->status != AR_OK) snprintf(r->reason, sizeof r->reason, "%s", ar_error());
-            if (r->status == AR_OK && r->flops / r->time.seconds > all->flops_s) {
-                all->flops_s = r->flops / r->time.seconds;
-                all->flops_is_wall = r->time.is_wall;
+static ar_status products(bench *b, const char *shape, int64_t m, int64_t k) {
+    for (int32_t type = 0; type < AR_QT_COUNT; type++) {
+        const char *name = ar_qtype_name((ar_qtype)type);
+        if (type == AR_QT_GROUP || !is_wanted(b->o->types, name)) continue;
+        ar_resident_weight *w = NULL;
+        ar_status status = make_weights(&w, b->device, (ar_qtype)type, m, k);
+        for (int32_t i = 0; i < b->n_count; i++) {
+            ar_bench_row row = {.op = "product", .m = m, .n = b->n[i], .k = k};
+            snprintf(row.dtype, sizeof row.dtype, "%s", name);
+            snprintf(row.shape, sizeof row.shape, "%s", shape);
+            ar_status ended = add(b, &row, status == AR_OK ? time_product(b, &row, w) : status);
+            if (ended != AR_OK) {
+                ar_resident_weight_destroy(w);
+                return ended;
             }
+            if (status != AR_OK) break; /* of no n */
         }
-    return all->count ? AR_OK
-                      : ar__fail(AR_ERR_USAGE, "--types %s: expected names such as Q4_0,F16", o->types);
-}
-
-/* ---- output ---- */
-
-static double percent(const results *all, const row *r) {
-    double moving = r->bytes / all->copy_bytes_s, computing = r->flops / all->flops_s;
-    return 100.0 * (moving > computing ? moving : computing) / r->time.seconds;
-}
-
-static const char *clock_of(bool is_wall) { return is_wall ? "wall" : "device"; }
-
-static const char *kernel_of(const ar_device *device, const row *r) {
-    return r->n <= ar_device_get_plan(device)->resident_columns ? "gemv" : "gemm";
-}
-
-static void print_times(const results *all, const row *r) {
-    double s = r->time.seconds, sum = 0;
-    printf("%9.0f us %-6s %7.2f GFLOP/s %6.2f GB/s %5.1f %% of the roof", s * 1e6, clock_of(r->time.is_wall),
-           r->flops / s * 1e-9, r->bytes / s * 1e-9, percent(all, r));
-    for (int32_t i = 0; i < r->time.part_count; i++) sum += r->time.parts[i].seconds;
-    for (int32_t i = 0; i < r->time.part_count && r->time.part_count > 1; i++)
-        printf("%s%s %.0f %%", i ? ", " : "; ", r->time.parts[i].name,
-               100.0 * r->time.parts[i].seconds / sum);
-    putchar('\n');
-}
-
-static void print_lines(const results *all, const ar_device *device) {
-    printf("copy %.2f GB/s (%s time), product %.2f GFLOP/s at best (%s time)\n", all->copy_bytes_s * 1e-9,
-           clock_of(all->copy_is_wall), all->flops_s * 1e-9, clock_of(all->flops_is_wall));
-    for (int32_t i = 0; i < all->count; i++) {
-        const row *r = &all->rows[i];
-        printf("%s %-6s m %d n %3d k %d: ", kernel_of(device, r), r->dtype, (int)r->m, (int)r->n, (int)r->k);
-        if (r->status != AR_OK)
-            printf("%s\n", r->reason);
-        else
-            print_times(all, r);
+        ar_resident_weight_destroy(w);
     }
+    return AR_OK;
 }
 
-static cJSON *json_parts(const timing *t) {
-    cJSON *list = cJSON_CreateArray();
-    for (int32_t i = 0; i < t->part_count; i++) {
-        cJSON *j = cJSON_CreateObject();
-        ar_json_add_string(j, "name", t->parts[i].name);
-        ar_json_add_number(j, "launches", t->parts[i].launches);
-        ar_json_add_number(j, "us", t->parts[i].seconds * 1e6);
-        ar_json_push(list, j);
-    }
-    return list;
-}
+/* ---- ops ---- */
 
-static cJSON *json_row(const results *all, const ar_device *device, const row *r) {
-    cJSON *j = cJSON_CreateObject();
-    ar_json_add_string(j, "kernel", kernel_of(device, r));
-    ar_json_add_string(j, "dtype", r->dtype);
-    ar_json_add_number(j, "m", (double)r->m);
-    ar_json_add_number(j, "n", (double)r->n);
-    ar_json_add_number(j, "k", (double)r->k);
-    ar_json_add_string(j, "status", r->status == AR_OK ? "ok" : "failed");
-    if (r->status != AR_OK) {
-        ar_json_add_string(j, "reason", r->reason);
-        return j;
-    }
-    ar_json_add_string(j, "timing", clock_of(r->time.is_wall));
-    ar_json_add_number(j, "us", r->time.seconds * 1e6);
-    ar_json_add_number(j, "wall_us", r->time.wall_seconds * 1e6);
-    ar_json_add_number(j, "cpu_us", r->time.cpu_seconds * 1e6);
-    ar_json_add_number(j, "gflops", r->flops / r->time.seconds * 1e-9);
-    ar_json_add_number(j, "gbs", r->bytes / r->time.seconds * 1e-9);
-    ar_json_add_number(j, "percent_of_roof", percent(all, r));
-    ar_json_put(j, "kernels", json_parts(&r->time));
-    return j;
-}
-
-static ar_status print_json(const results *all, const ar_device *device) {
-    const ar_device_facts *f = ar_device_get_facts(device);
-    cJSON *j = cJSON_CreateObject(), *peaks = cJSON_CreateObject(), *rows = cJSON_CreateArray();
-    ar_json_add_number(j, "format_version", 1);
-    ar_json_add_string(j, "device", f->name);
-    ar_json_add_string(j, "driver", f->driver);
-    ar_json_add_string(j, "api", f->api);
-    ar_json_add_number(peaks, "copy_gbs", all->copy_bytes_s * 1e-9);
-    ar_json_add_string(peaks, "copy_timing", clock_of(all->copy_is_wall));
-    ar_json_add_number(peaks, "gflops", all->flops_s * 1e-9);
-    ar_json_add_string(peaks, "gflops_timing", clock_of(all->flops_is_wall));
-    ar_json_put(j, "peaks", peaks);
-    for (int32_t i = 0; i < all->count; i++) ar_json_push(rows, json_row(all, device, &all->rows[i]));
-    ar_json_put(j, "rows", rows);
-    ar_status status = ar_program_json(j, true);
-    cJSON_Delete(j);
+static ar_status time_op(bench *b, const ar_bench_op *op, ar_bench_case *c) {
+    ar_graph *g = NULL;
+    ar_status status = ar_graph_create(&g, b->device);
+    if (status == AR_OK) status = op->record(c, g);
+    if (status == AR_OK) status = ar_graph_build(g);
+    if (status == AR_OK) status = ar_bench_time(&c->row->time, b->device, g, MIN_SECONDS);
+    ar_graph_destroy(g);
+    ar_bench_case_end(c);
     return status;
+}
+
+static ar_status ops_of(bench *b, const ar_bench_shape *shape) {
+    for (int32_t i = 0; i < ar_bench_op_count; i++) {
+        const ar_bench_op *op = &ar_bench_ops[i];
+        for (int32_t j = 0; is_wanted(b->o->ops, op->name) && j < (op->per_n ? b->n_count : 1); j++) {
+            ar_bench_row row = {.n = op->per_n ? b->n[j] : 0};
+            ar_bench_case c = {.device = b->device, .shape = shape, .n = row.n, .row = &row};
+            snprintf(row.op, sizeof row.op, "%s", op->name);
+            snprintf(row.shape, sizeof row.shape, "%s", shape->name);
+            ar_status status = time_op(b, op, &c);
+            AR_TRY(add(b, &row, status));
+        }
+    }
+    return AR_OK;
+}
+
+static ar_status measure(bench *b) {
+    bool is_cpu = ar_device_get_facts(b->device)->kind == AR_DEVICE_CPU;
+    const char *wanted = b->o->shapes ? b->o->shapes : is_cpu ? "0.5b" : "1b";
+    AR_TRY(ar_bench_measure_peaks(&b->results.peaks, b->device, 2 * MIN_SECONDS));
+    if (!b->common->json && !b->o->csv && !b->o->md && !b->o->compare) ar_bench_print_peaks(&b->results);
+    if (b->o->size) {
+        char name[16];
+        snprintf(name, sizeof name, "%lldx%lld", (long long)b->o->size % 1000000,
+                 (long long)b->o->size % 1000000);
+        return products(b, name, b->o->size, b->o->size);
+    }
+    for (int32_t i = 0; i < SHAPES; i++) {
+        if (!is_wanted(wanted, shapes[i].name)) continue;
+        if (is_wanted(b->o->ops, "product"))
+            AR_TRY(products(b, shapes[i].name, shapes[i].intermediate, shapes[i].hidden));
+        AR_TRY(ops_of(b, &shapes[i]));
+    }
+    return AR_OK;
+}
+
+/* ---- options ---- */
+
+static const char *nth_type(int32_t i) {
+    return i < AR_QT_COUNT && i != AR_QT_GROUP ? ar_qtype_name((ar_qtype)i) : i < AR_QT_COUNT ? "" : NULL;
+}
+static const char *nth_shape(int32_t i) { return i < SHAPES ? shapes[i].name : NULL; }
+static const char *nth_op(int32_t i) {
+    return i == 0 ? "product" : i <= ar_bench_op_count ? ar_bench_ops[i - 1].name : NULL;
+}
+
+/* Every name of list must be one of nth's. */
+static ar_status check_names(const char *option, const char *list, const char *(*nth)(int32_t)) {
+    char known[512] = "";
+    for (int32_t i = 0; nth(i); i++)
+        if (*nth(i))
+            snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? "," : "", nth(i));
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        int length = (int)strcspn(at, ",");
+        bool is_known = false;
+        for (int32_t i = 0; nth(i); i++)
+            is_known |= (int)strlen(nth(i)) == length && length && strncmp(nth(i), at, (size_t)length) == 0;
+        if (!is_known)
+            return ar__fail(AR_ERR_USAGE, "%s: found \"%.*s\", expected some of %s", option, length, at,
+                            known);
+    }
+    return AR_OK;
+}
+
+static ar_status read_n(bench *b, const char *list) {
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        char *end;
+        long n = strtol(at, &end, 10);
+        if (n < 1 || n > 65536 || (*end != ',' && *end) || b->n_count == MAX_N)
+            return ar__fail(AR_ERR_USAGE, "--n %s: expected at most %d numbers from 1 to 65536, as 1,512",
+                            list, MAX_N);
+        b->n[b->n_count++] = n;
+    }
+    return AR_OK;
+}
+
+static ar_status output(const bench *b) {
+    const ar_bench_results *r = &b->results;
+    if (b->o->compare) {
+        ar_bench_results before;
+        AR_TRY(ar_bench_read(&before, b->o->compare));
+        ar_bench_compare(r, &before);
+        ar_bench_results_free(&before);
+    } else if (b->common->json)
+        AR_TRY(ar_bench_print_json(r));
+    else if (b->o->csv)
+        ar_bench_print_csv(r);
+    else if (b->o->md)
+        ar_bench_print_md(r);
+    return b->o->report ? ar_bench_page(r, 1, b->o->report) : AR_OK;
 }
 
 ar_status ar_bench_kernels(const ar_bench_kernels_options *o, const ar_common *common) {
-    ar_device *device = NULL;
-    results *all = ar__alloc(1, sizeof *all);
-    ar_status status = all ? ar_program_device(&device, common, false) : AR_ERR_MEMORY;
-    if (status == AR_OK) status = measure_all(all, device, o);
-    if (status == AR_OK && common->json) status = print_json(all, device);
-    if (status == AR_OK && !common->json) print_lines(all, device);
+    bench b = {.o = o, .common = common};
+    ar_status status = AR_OK;
+    AR_GO(check_names("--types", o->types, nth_type));
+    AR_GO(check_names("--shapes", o->shapes, nth_shape));
+    AR_GO(check_names("--ops", o->ops, nth_op));
+    AR_GO(read_n(&b, o->n ? o->n : "1,4,32,512"));
+    if (o->compare) { /* before anything is measured in vain */
+        ar_bench_results before;
+        AR_GO(ar_bench_read(&before, o->compare));
+        ar_bench_results_free(&before);
+    }
+    AR_GO(ar_program_device(&b.device, common, false));
+    ar_bench_results_init(&b.results, b.device);
+    AR_GO(measure(&b));
+    AR_GO(output(&b));
+done:
+    ar_bench_results_free(&b.results);
+    ar_device_close(b.device);
+    return status;
+}
+
+ar_status ar_bench_pages(const char *report, char **paths, int32_t count) {
+    ar_bench_results *all = calloc((size_t)count, sizeof *all);
+    ar_status status = all ? AR_OK : AR_ERR_MEMORY;
+    for (int32_t i = 0; status == AR_OK && i < count; i++) status = ar_bench_read(&all[i], paths[i]);
+    if (status == AR_OK) status = ar_bench_page(all, count, report);
+    for (int32_t i = 0; all && i < count; i++) ar_bench_results_free(&all[i]);
     free(all);
-    ar_device_close(device);
     return status;
 }

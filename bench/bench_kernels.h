@@ -1,12 +1,20 @@
-/* Speed of products with packed weights beside what the device can do; behind `bench --kernels`. */
+/* Speed of what is computed beside what the device can do; behind `bench` without a model. */
 #ifndef AR_BENCH_KERNELS_H
 #define AR_BENCH_KERNELS_H
 #include "program.h"
 
 typedef struct ar_bench_kernels_options {
-    const char *types; /* names separated by commas, "Q4_0,F16"; NULL = all */
-    int64_t size;      /* m = k; 0 = 4096 and 1024 */
-    int64_t n;         /* rows of x; 0 = 1 and 512 */
+    const char *ops;    /* names separated by commas, "product,fake_quant"; NULL = all */
+    const char *types;  /* of products, "Q4_0,F16"; NULL = all */
+    const char *shapes; /* "0.5b,8b"; NULL = 0.5b on processors, 1b elsewhere */
+    const char *n;      /* rows of activations, "1,512"; NULL = 1,4,32,512 */
+    int64_t size;       /* products of size x size weights beside the shapes' ops; 0 = by the shapes */
+    bool csv, md;
+    const char *compare; /* what an earlier run printed as JSON, or NULL */
+    const char *report;  /* the page to write, or NULL */
 } ar_bench_kernels_options;
+/* Errors: USAGE (an unknown name, and those that are known), those of the device and of files. */
 ar_status ar_bench_kernels(const ar_bench_kernels_options *o, const ar_common *common);
+/* A page of earlier runs alone. Errors: USAGE, FORMAT, IO. */
+ar_status ar_bench_pages(const char *report, char **paths, int32_t count);
 #endif

@@ -172,64 +172,84 @@ done:
     return status;
 }
 
-static ar_status run(const ar_command *self, int argc, char **argv) {
+typedef struct bench_arguments {
     ar_common common;
-    bool kernels = false;
-    ar_bench_kernels_options products = {0};
-    ar_bench_model_options model = {.pp = 512, .tg = 128, .reps = 5};
-    bench_options o = {.dim = 288,
-                       .hidden = 768,
-                       .heads = 6,
-                       .kv_heads = 6,
-                       .seq = 256,
-                       .batch = 8,
-                       .steps = 10,
-                       .bits = 4,
-                       .group = 32,
-                       .threads = 2};
+    ar_bench_kernels_options kernels;
+    ar_bench_model_options model;
+    bench_options o;
+} bench_arguments;
+
+static ar_status parse(bench_arguments *b, int *positional, const ar_command *self, int argc, char **argv) {
     const ar_option options[] = {
-        {"--model", AR_OPT_STRING, &model.model, "MODEL",
+        {"--model", AR_OPT_STRING, &b->model.model, "MODEL",
          "time prompts and generation of this model (wall clock)", 0, 0, NULL},
-        {"--pp", AR_OPT_INT, &model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
-        {"--tg", AR_OPT_INT, &model.tg, "N", "tokens to generate (128; 0 = not)", 0, 1 << 24, NULL},
-        {"--reps", AR_OPT_INT, &model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},
-        {"--layers", AR_OPT_INT, &model.layers, "N",
+        {"--pp", AR_OPT_INT, &b->model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
+        {"--tg", AR_OPT_INT, &b->model.tg, "N", "tokens to generate (128; 0 = not)", 0, 1 << 24, NULL},
+        {"--reps", AR_OPT_INT, &b->model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},
+        {"--layers", AR_OPT_INT, &b->model.layers, "N",
          "only its first N layers: for models larger than the memory", 1, 1 << 20, NULL},
-        {"--md", AR_OPT_FLAG, &model.md, NULL, "the model's figures as llama-bench's table", 0, 0, NULL},
-        {"--kernels", AR_OPT_FLAG, &kernels, NULL,
-         "time products with resident weights by the device's timestamps, if valid, beside its roof", 0, 0,
+        {"--md", AR_OPT_FLAG, &b->model.md, NULL, "as a table of Markdown; a model's as llama-bench has it",
+         0, 0, NULL},
+        {"Every kernel, without", AR_OPT_HEADING, NULL, "--model and --tune", NULL, 0, 0, NULL},
+        {"--ops", AR_OPT_STRING, &b->kernels.ops, "LIST", "only these, as product,fake_quant (all)", 0, 0,
          NULL},
-        {"--types", AR_OPT_STRING, &products.types, "LIST", "of these storage types, as Q4_0,F16 (all)", 0, 0,
-         NULL},
-        {"--size", AR_OPT_INT, &products.size, "N", "of N x N weights (4096 and 1024)", 0, 65536, NULL},
-        {"--n", AR_OPT_INT, &products.n, "N", "with N rows (1 and 512)", 0, 65536, NULL},
-        {"--tune", AR_OPT_FLAG, &o.tune, NULL, "time one tuning step of a random Llama block (wall clock)", 0,
-         0, NULL},
-        {"--blas", AR_OPT_FLAG, &o.blas, NULL, "beside OpenBLAS sgemm in the same run", 0, 0, NULL},
-        {"--threads", AR_OPT_INT, &o.threads, "N", "threads of OpenBLAS (2)", 1, 1024, NULL},
-        {"--dim", AR_OPT_INT, &o.dim, "N", "hidden size (288)", 4, 65536, NULL},
-        {"--hidden", AR_OPT_INT, &o.hidden, "N", "intermediate size (768)", 4, 262144, NULL},
-        {"--heads", AR_OPT_INT, &o.heads, "N", "query heads (6)", 1, 1024, NULL},
-        {"--kv-heads", AR_OPT_INT, &o.kv_heads, "N", "key and value heads (6)", 1, 1024, NULL},
-        {"--seq", AR_OPT_INT, &o.seq, "N", "tokens per sample (256)", 2, 131072, NULL},
-        {"--batch", AR_OPT_INT, &o.batch, "N", "samples per step (8)", 1, 4096, NULL},
-        {"--steps", AR_OPT_INT, &o.steps, "N", "steps to time (10)", 1, 48, NULL},
-        {"--bits", AR_OPT_INT, &o.bits, "N", "bits per weight (4)", 2, 8, NULL},
-        {"--group", AR_OPT_INT, &o.group, "N", "weights per scale (32)", 1, 65536, NULL},
+        {"--types", AR_OPT_STRING, &b->kernels.types, "LIST",
+         "products with weights of these storage types, as Q4_0,F16 (all)", 0, 0, NULL},
+        {"--shapes", AR_OPT_STRING, &b->kernels.shapes, "LIST",
+         "of models of these sizes: tiny,0.5b,1b,3b,8b (0.5b; on cards 1b)", 0, 0, NULL},
+        {"--n", AR_OPT_STRING, &b->kernels.n, "LIST", "rows of activations (1,4,32,512)", 0, 0, NULL},
+        {"--size", AR_OPT_INT, &b->kernels.size, "N", "only products, of N x N weights", 1, 65536, NULL},
+        {"--csv", AR_OPT_FLAG, &b->kernels.csv, NULL, "as CSV", 0, 0, NULL},
+        {"--compare", AR_OPT_STRING, &b->kernels.compare, "FILE",
+         "beside what --json printed earlier: faster, slower or the same", 0, 0, NULL},
+        {"--report", AR_OPT_STRING, &b->kernels.report, "OUT.html",
+         "write a page with rooflines; of FILE.json ... where any are named, else of this run", 0, 0, NULL},
+        {"--tune", AR_OPT_FLAG, &b->o.tune, NULL, "time one tuning step of a random Llama block (wall clock)",
+         0, 0, NULL},
+        {"--blas", AR_OPT_FLAG, &b->o.blas, NULL, "beside OpenBLAS sgemm in the same run", 0, 0, NULL},
+        {"--threads", AR_OPT_INT, &b->o.threads, "N", "threads of OpenBLAS (2)", 1, 1024, NULL},
+        {"--dim", AR_OPT_INT, &b->o.dim, "N", "hidden size (288)", 4, 65536, NULL},
+        {"--hidden", AR_OPT_INT, &b->o.hidden, "N", "intermediate size (768)", 4, 262144, NULL},
+        {"--heads", AR_OPT_INT, &b->o.heads, "N", "query heads (6)", 1, 1024, NULL},
+        {"--kv-heads", AR_OPT_INT, &b->o.kv_heads, "N", "key and value heads (6)", 1, 1024, NULL},
+        {"--seq", AR_OPT_INT, &b->o.seq, "N", "tokens per sample (256)", 2, 131072, NULL},
+        {"--batch", AR_OPT_INT, &b->o.batch, "N", "samples per step (8)", 1, 4096, NULL},
+        {"--steps", AR_OPT_INT, &b->o.steps, "N", "steps to time (10)", 1, 48, NULL},
+        {"--bits", AR_OPT_INT, &b->o.bits, "N", "bits per weight (4)", 2, 8, NULL},
+        {"--group", AR_OPT_INT, &b->o.group, "N", "weights per scale (32)", 1, 65536, NULL},
     };
+    return ar_args_parse(self, &b->common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
+                         positional, 0, 64);
+}
+
+static ar_status run(const ar_command *self, int argc, char **argv) {
     int positional;
-    AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
-                         &positional, 0, 0));
-    if (common.help) return AR_OK;
-    if (o.tune + kernels + (model.model != NULL) != 1)
-        return ar__fail(AR_ERR_USAGE, "anyround bench: expected --kernels, --tune or --model");
-    if (model.layers && !model.model)
+    bench_arguments b = {.model = {.pp = 512, .tg = 128, .reps = 5},
+                         .o = {.dim = 288,
+                               .hidden = 768,
+                               .heads = 6,
+                               .kv_heads = 6,
+                               .seq = 256,
+                               .batch = 8,
+                               .steps = 10,
+                               .bits = 4,
+                               .group = 32,
+                               .threads = 2}};
+    AR_TRY(parse(&b, &positional, self, argc, argv));
+    if (b.common.help) return AR_OK;
+    if (b.o.tune && b.model.model) return ar__fail(AR_ERR_USAGE, "--tune and --model: expected one of them");
+    if (b.model.layers && !b.model.model)
         return ar__fail(AR_ERR_USAGE, "--layers without --model: nothing has layers");
-    if (kernels) return ar_bench_kernels(&products, &common);
-    if (model.model) return ar_bench_model(&model, &common);
-    return bench_tune(&o, &common);
+    if (positional && (!b.kernels.report || b.o.tune || b.model.model))
+        return ar__fail(AR_ERR_USAGE, "%s: expected no file without --report", argv[1]);
+    if (positional) return ar_bench_pages(b.kernels.report, argv + 1, positional);
+    if (b.model.model) return ar_bench_model(&b.model, &b.common);
+    if (b.o.tune) return bench_tune(&b.o, &b.common);
+    b.kernels.md = b.model.md;
+    return ar_bench_kernels(&b.kernels, &b.common);
 }
 
 const ar_command ar__command_bench = {
-    "bench", "time a model, products, or a tuning step beside OpenBLAS, on this device",
-    "--model MODEL | --kernels | --tune [--blas] [options]", run};
+    "bench", "time every kernel beside this device's measured roof, a model, or a tuning step",
+    "[--model MODEL | --tune [--blas]] [options]\n       anyround bench --report OUT.html FILE.json ...",
+    run};

@@ -312,9 +312,17 @@ ar_status ar_graph_run(ar_graph *g) {
 
 void ar_graph_get_stats(const ar_graph *g, ar_graph_stats *stats) { *stats = g->stats; }
 
-ar_status ar_graph_profile(ar_graph *g, double *us, const char **names, bool *wall) {
+ar_status ar_graph_profile(ar_graph *g, ar_launch *launches, bool *wall) {
     AR_TRY(check_built(g));
     *wall = false;
-    for (int32_t i = 0; i < g->dispatch_count; i++) names[i] = ar__kernels[g->dispatches[i].kernel].name;
-    return g->stream ? g->device->driver->profile(g->device->drv, g->stream, us, wall) : AR_OK;
+    if (!g->stream) return AR_OK;
+    double *us = ar__alloc((size_t)g->dispatch_count, sizeof *us);
+    if (!us) return AR_ERR_MEMORY;
+    ar_status status = g->device->driver->profile(g->device->drv, g->stream, us, wall);
+    for (int32_t i = 0; i < g->dispatch_count; i++) {
+        const ar__dispatch *d = &g->dispatches[i];
+        launches[i] = (ar_launch){ar__kernels[d->kernel].name, us[i], d->flops, d->bytes};
+    }
+    free(us);
+    return status;
 }

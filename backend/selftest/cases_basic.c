@@ -25,6 +25,23 @@ ar_status ar__st_fill(ar__st *st, const int32_t *p) {
     return ar__st_exact(st, "fill", dst, values);
 }
 
+/* p: elements, rounds. */
+ar_status ar__st_peak(ar__st *st, const int32_t *p) {
+    double sum = 0, *want = NULL;
+    ar_tensor *y = NULL;
+    for (int32_t c = 0; c < 8; c++) {
+        double s = c / 8.0;
+        for (int32_t i = 0; i < p[1]; i++) s = s * 0.75 + 0.5;
+        sum += s;
+    }
+    AR_TRY(ar__st_doubles(st, &want, NULL, p[0]));
+    for (int32_t i = 0; i < p[0]; i++) want[i] = sum;
+    AR_TRY(ar__st_tensor(st, &y, AR_F32, p[0], 0, NULL));
+    AR_TRY(ar_op_peak(st->g, y, (uint32_t)p[1], 0.75f, 0.5f));
+    AR_TRY(ar__st_run(st));
+    return ar__st_compare(st, "peak", y, want);
+}
+
 /* p: N, I. y = (a + b) + a, so that a's gradient adds up. */
 ar_status ar__st_add(ar__st *st, const int32_t *p) {
     int64_t count = (int64_t)p[0] * p[1];

@@ -108,7 +108,12 @@ case_devices_agree() { # on round to nearest, but for ties
 }
 
 case_bench() {
-    run 2 bench; says '--tune'
+    run 2 bench --tune --model x; says 'one of them'
+    run 2 bench --ops gemm; says 'product,linear,'
+    run 2 bench --types Q4_0,Q9; says '"Q9"'
+    run 2 bench --shapes 7b; says 'tiny,0.5b'
+    run 2 bench --n 1,0; says '1 to 65536'
+    run 2 bench a.json; says 'without --report'
     run 2 bench --tune --dim 60 --heads 7; says 'heads that divide'
     run 0 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --json
     for key in format_version device driver api tune dim hidden seq batch us gflops; do
@@ -122,9 +127,9 @@ case_bench() {
     grep -m 1 plan: out | grep -q 'device timing' && expected=device
     for device in auto null; do # null has no timestamps
         [ $device = auto ] || expected=wall
-        run 0 bench --kernels --types Q4_0 --size 256 --n 64 --json -q --device $device
-        for key in timing us wall_us cpu_us gflops gbs percent_of_roof kernels launches copy_timing \
-            gflops_timing; do
+        run 0 bench --types Q4_0 --size 256 --n 64 --json -q --device $device
+        for key in timing us wall_us cpu_us flops bytes gflops gbs percent_of_roof kernels launches bound \
+            spread copy_gbs copy_timing f32_gflops f32_timing; do
             grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
         done
         grep 'timing"' out | grep -qv ":[[:space:]]*\"$expected\"" &&
@@ -132,10 +137,29 @@ case_bench() {
         awk -F: '/"(us|wall_us)"/ { gsub(/[^0-9.e+-]/, "", $2); t[n++] = $2 + 0 }
             END { exit n < 3 || t[0] > 30 * t[1] || t[1] > 1000 * t[0] }' out ||
             { cat out >&2; die 'the two clocks have different units'; }
-        run 0 bench --kernels --types Q4_0 --size 256 --n 64 -q --device $device
-        [ "$(grep -c "GB/s ($expected time), .* ($expected time)$\| us $expected " out)" = 2 ] ||
+        run 0 bench --types Q4_0 --size 256 --n 64 -q --device $device
+        [ "$(grep -c "GB/s ($expected time), .* ($expected time)$" out)" = 1 ] ||
             { cat out >&2; die "expected $expected times"; }
     done
+    run 0 bench --shapes tiny --n 4 --types Q4_0,Q4_K --csv -q --device null
+    [ "$(tail -n +2 out | cut -d, -f1 | sort -u | wc -l)" = 15 ] || { cat out >&2; die 'expected every op'; }
+    awk -F, 'NR > 1 && ($15 != "ok" || NF != 15)' out | grep . && die 'expected every op ok'
+    run 0 bench --shapes tiny --n 4 --types Q4_K,Q4_0 --ops product,rms_norm --json -q --report page.html
+    cp out before.json
+    grep -q '<circle' page.html || die 'no roofline on the page'
+    run 0 bench --shapes tiny --n 4 --types Q4_K --ops product,rms_norm -q --compare before.json
+    grep -q ', 0 not measured on both$\|; 0 not measured on both$' out ||
+        { cat out >&2; die 'rows were not found'; }
+    run 0 bench --report both.html before.json before.json
+    [ "$(grep -c '<h2>' both.html)" = 2 ] || die 'expected two devices on the page'
+    sed 's/"format_version":[[:space:]]*2/"format_version": 1/' before.json >old.json
+    run 3 bench --report x.html old.json; says 'old.json: format_version 1, expected 2'
+    [ ! -e x.html ] || die 'a page'
+    sed 's/"us":[[:space:]]*[0-9]/"us": -1/' before.json >bad.json
+    run 3 bench --compare bad.json --shapes tiny; says 'bad.json'
+    run 1 bench --report x.html before.json missing.json; says 'missing.json'
+    run 0 bench --size 100 --types Q4_K --md -q --device null
+    grep -q 'unsupported: rows of 100' out || die 'no reason'
     hide libopenblas.so.0
     run 1 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --blas
     says 'libopenblas.so.0 not found'

@@ -89,8 +89,7 @@ case_usage() {
     run 2 run "$model" -p a -f b; says 'one of them'
     run 2 run "$model" -i --json; says 'no effect'
     run 2 run "$model" -p a --system b; says 'no effect'
-    run 2 bench; says 'tune or --model'
-    run 0 bench --kernels --types Q4_0 --size 256 --n 1 --json -q; grep -q '"percent_of_roof"' out ||
+    run 0 bench --types Q4_0 --size 256 --n 1 --json -q; grep -q '"percent_of_roof"' out ||
         die 'no percent_of_roof'
     run 0 --help
     run 0 quantize --help; grep -q -- --resume out || die 'help without --resume'

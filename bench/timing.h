@@ -1,0 +1,36 @@
+/* How long recorded work takes: launch by launch by the device's timestamps where they are valid, and by the
+ * wall clock over whole replays. */
+#ifndef AR_BENCH_TIMING_H
+#define AR_BENCH_TIMING_H
+#include "ar_backend.h"
+
+#define AR_BENCH_PARTS 16
+
+/* All launches of one kernel in a replay. */
+typedef struct ar_bench_part {
+    char kernel[24];
+    int32_t launches;
+    double seconds, flops, bytes;
+} ar_bench_part;
+
+typedef struct ar_bench_timing {
+    double seconds;                   /* of the best replay: the device's, or wall_seconds */
+    double spread;                    /* of the measurements: (worst - best) / best */
+    double wall_seconds, cpu_seconds; /* of replays in a row, with the cost of submitting them */
+    double flops, bytes;              /* counted from shapes, every launch's */
+    bool is_wall;                     /* no valid timestamps: parts have times of the wall clock */
+    ar_bench_part parts[AR_BENCH_PARTS];
+    int32_t part_count; /* kernels beyond AR_BENCH_PARTS count in the sums only */
+} ar_bench_timing;
+
+/* Times a built graph, at least min_seconds each way. Errors: those of ar_graph_run. */
+ar_status ar_bench_time(ar_bench_timing *t, ar_device *device, ar_graph *g, double min_seconds);
+
+/* Measured on the spot: the roof. Errors: those of ops and the device. */
+typedef struct ar_bench_peaks {
+    double copy_bytes_s; /* read and written, of an array beyond the caches of most processors */
+    double f32_flops_s;  /* multiply-adds in registers (shaders/peak.comp), or a faster product's */
+    bool copy_is_wall, f32_is_wall;
+} ar_bench_peaks;
+ar_status ar_bench_measure_peaks(ar_bench_peaks *p, ar_device *device, double min_seconds);
+#endif
