@@ -3,10 +3,10 @@
 
 FLOAT.gguf is an f16 file, CALIB and TEST are texts. Both sides calibrate on CALIB, llama-quantize through
 llama-imatrix. Each RUN is METHOD:TYPE:SEED[:OPTIONS], METHOD one of ours or llama; TYPE a GGUF type, or w2g32
-for a folder of 2 bits in groups of 32; OPTIONS more of ours, as "--blocks 6". One line a run: perplexity and KL divergence to FLOAT, its 99.9 % quantile
-and the mean at positions 0-7, on 20 windows of TEST, --protocol window (all positions) and llamacpp.
-Files stay in AR_INTEROP_DIR; AR_RECIPE is samples,tokens,steps,batch (64,128,60,8). Takes minutes a run: by
-hand, not in any tier. """
+for a folder of 2 bits in groups of 32; OPTIONS more of ours, as "--blocks 6". One line a run: perplexity and
+KL divergence to FLOAT, its 99.9 % quantile and the mean at positions 0-7, on 20 windows of TEST, --protocol
+window (all positions) and llamacpp. Files stay in AR_INTEROP_DIR; AR_RECIPE is samples,tokens,steps,batch
+(64,128,60,8). Takes minutes a run: by hand, not in any tier. """
 import os
 import sys
 import time

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""windows.py PROGRAM [DEVICE [SEEDS [MODEL CALIB TEST]]]: what --window-blocks, --stride and --lookahead are worth
-(docs/methods.md, windows of blocks). Two bits, groups of 32, integer zero points; 32 x 128 tokens of the
+"""windows.py PROGRAM [DEVICE [SEEDS [MODEL CALIB TEST]]]: what --window-blocks, --stride and --lookahead are
+worth (docs/methods.md, windows of blocks). Two bits, groups of 32, integer zero points; 32 x 128 tokens of the
 beginning of a text to tune on, 50 steps of 8 samples, KL on 12 windows of 256 behind that. A setting that
 costs more than block by block has block by block with as many more steps beside it; costs are processor
 seconds. MODEL, a folder of Hugging Face's, and texts for it: only its first six blocks, the others float.
@@ -91,11 +91,11 @@ def main():
         print("skipped: no shared data")
         sys.exit(77)
     if len(sys.argv) > 4:
-        print(f"| {os.path.basename(sys.argv[4])}, first {FIRST} blocks | windows | KL | s |\n|---|---|---|---|")
+        print(f"| {sys.argv[4]}, first {FIRST} blocks | windows | KL | s |\n|---|---|---|---|")
         for method in ["signround", "anneal"]:
             for row, options, _ in (r for r in ROWS if r[0] in ("block by block", "MB-2", "LA-1")):
-                kl, took = mean(program, sys.argv[4], method, STEPS, [*options, "--blocks", str(FIRST)], seeds,
-                                device, sys.argv[5:7])
+                first = [*options, "--blocks", str(FIRST)]
+                kl, took = mean(program, sys.argv[4], method, STEPS, first, seeds, device, sys.argv[5:7])
                 print(f"| {method} | {row} | {kl:.4f} | {took:.0f} |", flush=True)
         return
     print("| model, method | windows | KL | s | block by block, at that cost: KL | s |")
