@@ -280,6 +280,9 @@ ar_status ar_op_nll(ar_graph *g, ar_tensor **nll, ar_tensor **top1, ar_tensor *l
                     const ar_tensor *labels);
 /* kl[n] = sum_v p (ln p - ln q), p = softmax(ref[n]), q = softmax(logits[n]); nats. No gradient. */
 ar_status ar_op_kl(ar_graph *g, ar_tensor **kl, const ar_tensor *ref, const ar_tensor *logits);
+/* loss = 0, whose gradient in y is dy: a graph's part of the backward of something larger. loss (1)  y, dy of
+ * one shape. Gradient: y. */
+ar_status ar_op_pull(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *dy);
 /* m = mean of x, fixed order, m (1). Gradient: x. */
 ar_status ar_op_mean(ar_graph *g, ar_tensor **m, ar_tensor *x);
 /* y[b] = src[sched[step[0] * B + b]]: the batch of this step, gathered on the device.

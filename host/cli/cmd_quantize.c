@@ -7,7 +7,7 @@
 typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report, *lorc;
     const char *like, *type_file;
-    const char *widths, *eval, *imatrix;
+    const char *widths, *sensitivity, *eval, *imatrix;
     double bpw;
     uint64_t size;
     ar_option_list calib, tensor_types;
@@ -66,6 +66,7 @@ static const char *given(const job_options *o, const char *const *names) {
                 {"--tensor-type-file", o->type_file},
                 {"--like", o->like},
                 {"--types", o->widths},
+                {"--sensitivity", o->sensitivity},
                 {"--bpw", o->has_bpw},
                 {"--size", o->has_size}};
     for (; *names; names++)
@@ -92,7 +93,7 @@ static ar_status check_together(const job_options *o) {
                                           "--size",
                                           NULL};
     static const char *const by_budget[] = {"--bits", "--widen", "--tensor-type", "--tensor-type-file", NULL};
-    static const char *const without[] = {"--types", NULL};
+    static const char *const without[] = {"--types", "--sensitivity", NULL};
     bool budget = o->has_bpw || o->has_size;
     const char *other = o->like ? given(o, by_like) : budget ? given(o, by_budget) : given(o, without);
     if (o->has_bpw && o->has_size) return ar__fail(AR_ERR_USAGE, "--bpw and --size: expected one of them");
@@ -248,7 +249,10 @@ static ar_status check_imatrix(const ar_quantize_request *r, const job_options *
 static ar_status make_budget(ar_quantize_request *r, const job_options *o) {
     ar__allotment tried = {0};
     const char *option = o->has_bpw ? "--bpw" : "--size";
-    r->allot = (ar__allot_request){o->widths, o->bpw, o->size, NULL};
+    bool by_gradient = o->sensitivity && strcmp(o->sensitivity, "gradient") == 0;
+    if (o->sensitivity && !by_gradient && strcmp(o->sensitivity, "kl") != 0)
+        return ar__fail(AR_ERR_USAGE, "--sensitivity: found '%s', expected kl or gradient", o->sensitivity);
+    r->allot = (ar__allot_request){o->widths, o->bpw, o->size, NULL, by_gradient};
     ar_status status = ar__allot_widths(&tried, o->widths, &r->plan);
     ar__allotment_deinit(&tried);
     if (status == AR_ERR_USAGE) return ar_program_blame(status, o->widths ? "--types" : option);
@@ -288,8 +292,23 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     return o->has_bpw || o->has_size ? make_budget(r, o) : AR_OK;
 }
 
+static int32_t list_budget(ar_option *own, job_options *o) {
+    const ar_option rows[] = {
+        {"--bpw", AR_OPT_REAL, &o->bpw, "X",
+         "bits per weight of the linears, scales included: more where they count most", 1, 16, &o->has_bpw},
+        {"--size", AR_OPT_SIZE, &o->size, "SIZE", "the same, so that the file has at most this size", 0, 0,
+         &o->has_size},
+        {"--types", AR_OPT_STRING, &o->widths, "T,T[,T…]",
+         "with those: GGUF types, or bits of folders, to choose from (all K types; all bits)", 0, 0, NULL},
+        {"--sensitivity", AR_OPT_STRING, &o->sensitivity, "S",
+         "with those: what counts is told by kl (default), measured, or gradient, the loss's", 0, 0, NULL},
+    };
+    memcpy(own, rows, sizeof rows);
+    return (int32_t)(sizeof rows / sizeof *rows);
+}
+
 /* The command's own options; returns how many. own: room for OWN_OPTIONS. */
-#define OWN_OPTIONS 32
+#define OWN_OPTIONS 40
 static int32_t list_options(ar_option *own, job_options *o, const char *methods, const char *formats) {
     const ar_option rows[] = {
         {"--out|-o", AR_OPT_STRING, &o->out, "OUT", "the file or folder to write", 0, 0, NULL},
@@ -313,12 +332,6 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
          0, NULL},
         {"--like", AR_OPT_STRING, &o->like, "FILE.gguf",
          "the types, metadata and size of another file of the same model", 0, 0, NULL},
-        {"--bpw", AR_OPT_REAL, &o->bpw, "X",
-         "bits per weight of the linears, scales included: more where they count most", 1, 16, &o->has_bpw},
-        {"--size", AR_OPT_SIZE, &o->size, "SIZE", "the same, so that the file has at most this size", 0, 0,
-         &o->has_size},
-        {"--types", AR_OPT_STRING, &o->widths, "T,T[,T…]",
-         "with those: GGUF types, or bits of folders, to choose from (all K types; all bits)", 0, 0, NULL},
         {"--format", AR_OPT_STRING, &o->format, "F[,F…]", formats, 0, 0, NULL},
         {"--widen", AR_OPT_FLAG, &o->widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
         {"--strict", AR_OPT_FLAG, &o->strict, NULL, "a tokenizer that changes ids is an error, not a remark",
@@ -347,7 +360,7 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
     };
     int32_t count = (int32_t)(sizeof rows / sizeof *rows);
     memcpy(own, rows, sizeof rows);
-    return count;
+    return count + list_budget(own + count, o);
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {

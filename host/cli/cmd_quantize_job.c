@@ -459,7 +459,8 @@ static ar_status allot(job *j) {
     AR_TRY(status);
     ar__allotment_text(text, sizeof text, &j->allotment);
     if (!j->common.quiet)
-        fprintf(stderr, "widths: %s; KL divergence %.4g if rounded alone\n", text, j->allotment.kl);
+        fprintf(stderr, "widths: %s; %s %.4g if rounded alone\n", text,
+                request.by_gradient ? "first-order loss" : "KL divergence", j->allotment.kl);
     return AR_OK;
 }
 

@@ -322,7 +322,7 @@ ar_status ar__allot(ar__allotment *a, ar_output_plan *plan, const ar__allot_requ
     list_bytes(t.bytes, a, t.units, t.count, plan, &m->model);
     AR_GO(cut_samples(&cut, samples));
     AR_GO(ar__allot_measure(t.cost, t.units, t.count, a->widths, a->width_count, m, plan, device, &cut,
-                            observer));
+                            request->by_gradient, observer));
     AR_GO(request->bpw > 0.0 ? pick_within_bpw(&t, request->bpw) : pick_within_size(&t, request->bytes));
 done:
     free(t.units);

@@ -36,14 +36,24 @@ typedef struct ar__allot_unit {
     int64_t weights;
 } ar__allot_unit;
 
-/* cost (units, widths): KL divergence to the float model, in nats a token, with this unit alone rounded on a
- * searched grid: measured at the first width; at the others by the weights' squared error, to which KL is
- * proportional where it is small. Blocks are on the device one at a time. Errors: those of the method search;
- * INTERRUPTED. */
+/* cost (units, widths), of linears rounded on a searched grid. By KL: KL divergence to the float model, in
+ * nats a token, with this unit alone rounded, measured at the first width; at the others by the weights'
+ * squared error, to which KL is proportional where it is small. By gradient: ar__allot_gradient at every
+ * width. Blocks are on the device one at a time. Errors: those of the method search; INTERRUPTED. */
 ar_status ar__allot_measure(double *cost, const ar__allot_unit *units, int32_t unit_count,
                             const ar__width *widths, int32_t width_count, const ar_open_model *m,
                             const ar_output_plan *plan, ar_device *device, const ar_samples *samples,
-                            const ar_observer *observer);
+                            bool by_gradient, const ar_observer *observer);
+
+/* ---- allot_gradient.c ---- */
+
+/* cost[u choices] of every unit: sum over its weights of |dL/dW (W - W')|, the first-order change of the loss
+ * taken weight by weight, where L is the mean -ln p of the next token and the gradient is that of the model
+ * with all codes in place (SignRoundV2's DeltaLoss, arXiv 2512.04746). codes (blocks, AR_MAX_LINEARS); NULL =
+ * that linear is float. Errors: the device's; FORMAT where it is not finite; INTERRUPTED, MEMORY. */
+ar_status ar__allot_gradient(double *cost, int32_t choices, const ar__allot_unit *units, int32_t unit_count,
+                             ar_qlinear *const *codes, const ar_model *m, ar_device *device,
+                             const ar_samples *samples, const ar_observer *observer);
 
 /* ---- allot.c ---- */
 
@@ -52,6 +62,7 @@ typedef struct ar__allot_request {
     double bpw;                  /* bits per weight of the linears, with scales; 0 = bytes says it */
     uint64_t bytes;              /* of the file or folder */
     const ar_passport *passport; /* that is in it; NULL = none */
+    bool by_gradient;            /* costs by ar__allot_gradient, else by KL divergence */
 } ar__allot_request;
 
 typedef struct ar__allotment {

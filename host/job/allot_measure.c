@@ -5,6 +5,7 @@
 #include "ar_error.h"
 #include "fmt_gguf.h"
 #include "formats.h"
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +34,10 @@ typedef struct walk {
     const ar__width *width;
     ar_device *device;
     const ar_samples *samples;
-    double *error;    /* (units): squared, of the weights */
-    ar_chain *chains; /* (units), or NULL: errors alone */
-    ar_chain base;    /* of the float model */
+    double *error;      /* (units): squared, of the weights */
+    ar_chain *chains;   /* (units), or NULL: errors alone */
+    ar_chain base;      /* of the float model */
+    ar_qlinear **codes; /* (blocks, AR_MAX_LINEARS): of units' linears, kept; NULL = not */
 } walk;
 
 static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
@@ -113,14 +115,41 @@ done:
     return status;
 }
 
+static ar_status copy_codes(ar_qlinear **copy, const ar_qlinear *q) {
+    const struct {
+        size_t offset;
+        int64_t bytes;
+    } parts[] = {{offsetof(ar_qlinear, codes), q->O * q->I},
+                 {offsetof(ar_qlinear, scales), q->O * q->groups * 2},
+                 {offsetof(ar_qlinear, zeros), q->O * q->groups},
+                 {offsetof(ar_qlinear, mins), q->O * q->groups * 2},
+                 {offsetof(ar_qlinear, d), q->O * q->supers * 2},
+                 {offsetof(ar_qlinear, dmin), q->O * q->supers * 2},
+                 {offsetof(ar_qlinear, sub_scales), q->O * q->groups},
+                 {offsetof(ar_qlinear, sub_mins), q->O * q->groups}};
+    *copy = ar__alloc(1, sizeof **copy);
+    if (!*copy) return AR_ERR_MEMORY;
+    AR_TRY(ar_qlinear_init(*copy, &q->scheme, q->O, q->I));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        void *to, *from;
+        memcpy(&to, (char *)*copy + parts[i].offset, sizeof to);
+        memcpy(&from, (const char *)q + parts[i].offset, sizeof from);
+        if (to && from) memcpy(to, from, (size_t)parts[i].bytes);
+    }
+    return AR_OK;
+}
+
 static ar_status take_block(void *ctx, const ar_block *block, ar_qlinear *const *q,
                             const ar_block_report *r) {
     walk *w = ctx;
     (void)r;
     for (int32_t u = 0; u < w->unit_count; u++) {
         const ar__allot_unit *unit = &w->units[u];
-        for (int32_t k = 0; unit->block == block->index && k < unit->count; k++)
-            AR_TRY(add_error(&w->error[u], block, unit->linears[k], q[unit->linears[k]]));
+        for (int32_t k = 0; unit->block == block->index && k < unit->count; k++) {
+            int32_t i = unit->linears[k];
+            ar_qlinear **copy = w->codes ? &w->codes[(int64_t)block->index * AR_MAX_LINEARS + i] : NULL;
+            AR_TRY(copy ? copy_codes(copy, q[i]) : add_error(&w->error[u], block, i, q[i]));
+        }
     }
     return w->chains ? move_chains(w, block, q) : AR_OK;
 }
@@ -143,12 +172,33 @@ static ar_status run_walk(walk *w, const ar_observer *observer) {
     return AR_OK;
 }
 
+static ar_status measure_gradients(double *cost, walk *w, const ar__width *widths, int32_t width_count,
+                                   const ar_observer *observer) {
+    ar_status status = AR_OK;
+    int64_t count = (int64_t)w->m->model.block_count * AR_MAX_LINEARS;
+    w->codes = ar__alloc((size_t)count, sizeof *w->codes);
+    if (!w->codes) return AR_ERR_MEMORY;
+    for (int32_t c = 0; c < width_count; c++) {
+        w->width = &widths[c];
+        AR_GO(run_walk(w, observer));
+        AR_GO(ar__allot_gradient(cost + c, width_count, w->units, w->unit_count, w->codes, &w->m->model,
+                                 w->device, w->samples, observer));
+        for (int64_t i = 0; i < count; i++) ar_qlinear_free(w->codes[i]), w->codes[i] = NULL;
+    }
+done:
+    for (int64_t i = 0; i < count; i++) ar_qlinear_free(w->codes[i]);
+    free(w->codes);
+    w->codes = NULL;
+    return status;
+}
+
 ar_status ar__allot_measure(double *cost, const ar__allot_unit *units, int32_t unit_count,
                             const ar__width *widths, int32_t width_count, const ar_open_model *m,
                             const ar_output_plan *plan, ar_device *device, const ar_samples *samples,
-                            const ar_observer *observer) {
+                            bool by_gradient, const ar_observer *observer) {
     ar_status status = AR_OK;
-    walk w = {units, unit_count, m, plan, widths, device, samples, NULL, NULL, {.fd = -1}};
+    walk w = {units, unit_count, m, plan, widths, device, samples, NULL, NULL, {.fd = -1}, NULL};
+    if (by_gradient) return measure_gradients(cost, &w, widths, width_count, observer);
     double *errors = ar__alloc((size_t)unit_count * (size_t)width_count, sizeof *errors),
            *kl = ar__alloc((size_t)unit_count, sizeof *kl);
     ar_chain *chains = ar__alloc((size_t)unit_count, sizeof *chains);

@@ -179,6 +179,10 @@ case_budget() { # bits where they count, in a file and in a folder
     grep -q 'x q5_0' r.html || die 'no widths in the report'
     run 0 "${budget[@]}" -o b.gguf --bpw 5 --types q4_0,q5_0,q8_0 -q
     cmp a.gguf b.gguf || die 'the same budget gives another file'
+    run 0 "${budget[@]}" -o g.gguf --bpw 5 --types q4_0,q5_0,q8_0 --sensitivity gradient
+    says 'widths: .* bits per weight; first-order loss [0-9.e+-]* if rounded alone'
+    run 0 "${budget[@]}" -o h.gguf --bpw 5 --types q4_0,q5_0,q8_0 --sensitivity gradient -q
+    cmp g.gguf h.gguf || die 'the same budget by gradients gives another file'
     run 0 "${budget[@]}" -o c.gguf --size 172K --types q4_0,q5_0 -q
     bytes=$(stat -c %s c.gguf)
     [ "$bytes" -le 176128 ] && [ "$bytes" -ge 175247 ] || die "$bytes bytes of 172K"
@@ -194,6 +198,8 @@ case_budget() { # bits where they count, in a file and in a folder
     grep -q auto_round3g32 out && grep -q auto_round4g32 out || die 'expected 3 and 4 bits'
     wrong() { run "$1" "${budget[@]}" -o w.gguf -q "${@:3}"; says "$2"; }
     wrong 2 'found 4, expected at least 4.5, which q4_0 everywhere takes (--bpw)' --bpw 4 --types q4_0,q8_0
+    wrong 2 "sensitivity: found 'x', expected kl or gradient" --bpw 5 --types q4_0,q8_0 --sensitivity x
+    wrong 2 'sensitivity has no effect without --bpw or --size' --sensitivity kl
     wrong 2 'expected at least .*, which q4_0 everywhere takes (--size)' --size 10K --types q4_0,q8_0
     wrong 2 "found 'q9', expected q4_0 to q8_0 or q2_k to q6_k (--types)" --bpw 3 --types q2_k,q9
     wrong 2 'found 1, expected at least two' --bpw 3 --types q2_k
