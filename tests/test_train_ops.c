@@ -150,6 +150,53 @@ static void recomputing_gives_the_same_bits_in_less_memory(void **state) {
     (void)state, check_each_device(recompute_case, NULL);
 }
 
+/* ---- dropout, images ---- */
+
+static ar_status dropout_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    return ar_op_dropout(g, y, leaves[0], 0.3f, 5, ctx);
+}
+
+static void dropout_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    check_gradient c = {.what = "dropout", .forward = dropout_forward, .leaf_count = 1};
+    ar_tensor *count = integers(device, 1, 1000);
+    c.ctx = count;
+    c.leaves[0] = leaf(device, 100, 130, 60, -1, 1);
+    check_and_destroy(device, &c);
+    ar_tensor_destroy(count);
+}
+
+static void dropout_gradient_is_its_difference(void **state) { (void)state, each(dropout_case); }
+
+/* A convolution and a pool, as nets have them. */
+static ar_status image_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
+    ar_tensor *rows = NULL, *z = NULL, *p = NULL;
+    const ar_window2d conv = {.H = 10, .W = 8, .K = 3, .pad = 1},
+                      pool = {.H = 10, .W = 8, .K = 2, .stride = 2};
+    AR_TRY(ar_op_im2col(g, &rows, leaves[0], &conv));
+    AR_TRY(ar_op_linear(g, &z, rows, leaves[1], leaves[2]));
+    AR_TRY(ar_op_pool(g, &p, z, &pool, *(bool *)ctx));
+    return ar_op_reshape(g, y, p, ar_tensor_dim(p, 0) / 20, 20 * ar_tensor_dim(p, 1));
+}
+
+static void image_case(ar_device *device, void *ctx) {
+    (void)ctx;
+    for (int i = 0; i < 2; i++) {
+        bool mean = i == 1;
+        check_gradient c = {.what = "image", .forward = image_forward, .ctx = &mean, .leaf_count = 3};
+        c.leaves[0] = leaf(device, 6 * 80, 4, 61, -1, 1); /* small steps: a largest one stays so */
+        c.leaves[1] = leaf(device, 8, 36, 62, -1, 1);
+        c.leaves[2] = leaf(device, 8, -1, 63, -1, 1);
+        c.step = 1e-3;
+        c.bound = 3e-2;
+        check_and_destroy(device, &c);
+    }
+}
+
+static void convolution_and_pool_gradients_are_their_differences(void **state) {
+    (void)state, each(image_case);
+}
+
 /* ---- refusals ---- */
 
 static void refusals_case(ar_device *device, void *ctx) {
@@ -163,6 +210,19 @@ static void refusals_case(ar_device *device, void *ctx) {
     assert_int_equal(ar_op_head_nll(g, &y, &top1, x, narrow, labels, 0), AR_ERR_SHAPE);
     assert_int_equal(ar_op_head_nll(g, &y, &top1, x, W, few, 0), AR_ERR_SHAPE);
     assert_int_equal(ar_op_head_nll(g, &y, &top1, x, W, x, 0), AR_ERR_DTYPE);
+    ar_window2d outside = {.H = 2, .W = 2, .K = 3}, other = {.H = 3, .W = 3, .K = 2},
+                padded = {.H = 2, .W = 2, .K = 2, .pad = 1};
+    assert_int_equal(ar_op_im2col(g, &y, x, &outside), AR_ERR_ARG);
+    assert_int_equal(ar_op_im2col(g, &y, x, &other), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_pool(g, &y, x, &padded, false), AR_ERR_ARG);
+    assert_int_equal(ar_op_reshape(g, &y, x, 3, 8), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_dropout(g, &y, x, 1.0f, 0, labels), AR_ERR_ARG);
+    assert_int_equal(ar_op_clip(g, &y, &x, 0, 1, 1), AR_ERR_ARG);
+    assert_int_equal(ar_op_clip(g, &y, &x, 1, -1, 1), AR_ERR_ARG);
+    ar_train_step step = {few, x, x, 0};
+    assert_int_equal(ar_op_adamw_step(g, x, x, x, W, &step, 0.9f, 0.99f, 1e-8f), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_sgd_step(g, x, labels, x, &step, 0.9f), AR_ERR_DTYPE);
+    assert_int_equal(ar_op_sgd_step(g, x, x, x, &step, 0.9f), AR_ERR_SHAPE);
     assert_int_equal(ar_graph_recompute(g, &y, x, record_layer, &l, 65), AR_ERR_ARG);
     ar_graph_destroy(g);
     ar_tensor_destroy(x), ar_tensor_destroy(W), ar_tensor_destroy(narrow);
@@ -175,6 +235,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tied_head_and_embedding_gradients_meet),
         cmocka_unit_test(recomputing_gives_the_same_bits_in_less_memory),
+        cmocka_unit_test(dropout_gradient_is_its_difference),
+        cmocka_unit_test(convolution_and_pool_gradients_are_their_differences),
         cmocka_unit_test(ops_refuse_wrong_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
