@@ -4,6 +4,7 @@
 #ifndef AR_QUANT_H
 #define AR_QUANT_H
 #include "ar_backend.h"
+#include "ar_train.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
