@@ -124,9 +124,10 @@ static void shifted_destroy(void *state) {
     free(s);
 }
 
-static const ar__trainable shifting = {"shifted",       false,           shifted_check,  shifted_create,
-                                       shifted_start,   shifted_replace, shifted_update, shifted_keep,
-                                       shifted_deliver, shifted_leave,   shifted_resume, shifted_destroy};
+static const ar__trainable shifting = {
+    "shifted",       false,           shifted_check, shifted_create,  shifted_start,
+    shifted_replace, shifted_update,  shifted_keep,  shifted_deliver, shifted_leave,
+    shifted_resume,  shifted_destroy, NULL};
 
 typedef struct unit_fixture {
     ar_open_model *m;

@@ -1,6 +1,8 @@
 /* Grids by search, and soft codes on them with their true gradient (docs/methods.md, search and soft codes;
- * the softmax over neighbouring codes is that of GSQ, arXiv 2604.18556, without its noise).
- * Kernels: group_search, super_grid, soft_start, soft_forward(_any), soft_step(_any). */
+ * the softmax over neighbouring codes is that of GSQ, arXiv 2604.18556, without its noise; docs/frozen.md,
+ * codes between two, after TesseraQ, arXiv 2410.19103). Kernels: group_search, super_grid, soft_start,
+ * soft_forward(_any), soft_step(_any), frozen_start, frozen_forward(_any), frozen_step(_any), frozen_decide.
+ */
 #include "op.h"
 #include <math.h>
 
@@ -88,7 +90,7 @@ ar_status ar_op_super_grid(ar_graph *g, ar_tensor *grid, const ar_tensor *start,
 /* ---- places and codes ---- */
 
 ar_status ar_op_soft_start(ar_graph *g, ar_tensor *u, const ar_tensor *W, const ar_tensor *grid,
-                           const ar_scheme *scheme) {
+                           const ar_scheme *scheme, ar_soft_form form) {
     shape s;
     AR_TRY(shape_of("soft_start", &s, g, "W", W, scheme));
     AR_TRY(ar__op_check("soft_start", "u", u, AR_F32, s.O, s.I));
@@ -97,7 +99,7 @@ ar_status ar_op_soft_start(ar_graph *g, ar_tensor *u, const ar_tensor *W, const 
         uint32_t rows, I, G, gpr;
         float Q;
     } p = {0, (uint32_t)s.I, s.G, (uint32_t)s.groups, s.Q};
-    ar__emit_desc d = {.kernel = AR_K_soft_start,
+    ar__emit_desc d = {.kernel = form == AR_SOFT_TWO ? AR_K_frozen_start : AR_K_soft_start,
                        .specs = {ar__graph_device(g)->plan.wg, 1},
                        .params = &p,
                        .operands = {{W, 0, 0}, {grid, 0, 0}, {u, 0, 0}},
@@ -127,7 +129,8 @@ static places places_of(const shape *s) {
 static ar_status check_soft(const char *op, const shape *s, const ar_soft *soft) {
     AR_TRY(ar__op_check(op, "u", soft->u, AR_F32, s->O, s->I));
     AR_TRY(check_table(op, "grid", soft->grid, s->O, s->groups, 2));
-    AR_TRY(check_table(op, "ab", soft->ab, s->O, s->units, 4));
+    AR_TRY(check_table(op, "ab", soft->ab, s->O, s->units, soft->form == AR_SOFT_TWO ? 8 : 4));
+    if (soft->square) AR_TRY(ar__op_check(op, "square", soft->square, AR_F32, s->O, s->I));
     AR_TRY(ar__op_check(op, "rates", soft->rates, AR_F32, -1, 4));
     return ar__op_check(op, "step", soft->step, AR_I32, 1, 0);
 }
@@ -144,7 +147,10 @@ ar_status ar_op_soft_quant(ar_graph *g, ar_tensor **Wq, const ar_soft *soft, boo
         places at;
         uint32_t hard;
     } p = {places_of(&s), hard};
-    ar__emit_desc d = {.kernel = s.hw ? AR_K_soft_forward : AR_K_soft_forward_any,
+    bool two = soft->form == AR_SOFT_TWO;
+    ar__emit_desc d = {.kernel = two    ? s.hw ? AR_K_frozen_forward : AR_K_frozen_forward_any
+                                 : s.hw ? AR_K_soft_forward
+                                        : AR_K_soft_forward_any,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s.hw},
                        .params = &p,
                        .operands = {{soft->u, 0, 0},
@@ -155,6 +161,7 @@ ar_status ar_op_soft_quant(ar_graph *g, ar_tensor **Wq, const ar_soft *soft, boo
                                     {soft->step, 0, 0}},
                        .flops = 40.0 * (double)(s.O * s.I),
                        .bytes = 8.0 * (double)(s.O * s.I) + 24.0 * (double)(s.O * s.groups)};
+    if (two) d.operands[4] = d.operands[5] = (ar__operand){NULL, 0, 0};
     AR_TRY(ar__emit_split(g, &d, &(ar__split){.units = s.O, .split = 15u, .items_per_unit = p.at.RV}));
     *Wq = y;
     return AR_OK;
@@ -180,6 +187,60 @@ ar_status ar_op_soft_step(ar_graph *g, const ar_soft *soft, ar_tensor *momentum,
                        .flops = 60.0 * (double)(s.O * s.I),
                        .bytes = 20.0 * (double)(s.O * s.I) + 40.0 * (double)(s.O * s.groups)};
     return ar__emit_split(g, &d, &(ar__split){.units = s.O, .split = 31u, .items_per_unit = p.upr});
+}
+
+ar_status ar_op_frozen_step(ar_graph *g, const ar_soft *soft, ar_tensor *momentum, const ar_tensor *dWq) {
+    shape s;
+    AR_TRY(shape_of("frozen_step", &s, g, "u", soft->u, &soft->scheme));
+    AR_TRY(check_soft("frozen_step", &s, soft));
+    AR_TRY(ar__op_check("frozen_step", "momentum", momentum, AR_F32, s.O, s.I));
+    AR_TRY(ar__op_check("frozen_step", "square", soft->square, AR_F32, s.O, s.I));
+    AR_TRY(ar__op_check("frozen_step", "dWq", dWq, AR_F32, s.O, s.I));
+    places p = places_of(&s);
+    ar__emit_desc d = {.kernel = s.hw ? AR_K_frozen_step : AR_K_frozen_step_any,
+                       .specs = {ar__graph_device(g)->plan.wg, 1, s.hw},
+                       .params = &p,
+                       .operands = {{dWq, 0, 0},
+                                    {soft->u, 0, 0},
+                                    {momentum, 0, 0},
+                                    {soft->square, 0, 0},
+                                    {soft->grid, 0, 0},
+                                    {soft->ab, 0, 0},
+                                    {soft->rates, 0, 0},
+                                    {soft->step, 0, 0}},
+                       .flops = 60.0 * (double)(s.O * s.I),
+                       .bytes = 28.0 * (double)(s.O * s.I) + 56.0 * (double)(s.O * s.groups)};
+    return ar__emit_split(g, &d, &(ar__split){.units = s.O, .split = 63u, .items_per_unit = p.upr});
+}
+
+ar_status ar_op_frozen_decide(ar_graph *g, ar_tensor *u, const ar_tensor *room, const ar_scheme *scheme) {
+    AR_TRY(ar_scheme_check(scheme));
+    AR_TRY(ar__op_check("frozen_decide", "u", u, AR_F32, -1, -1));
+    AR_TRY(ar__op_check("frozen_decide", "room", room, AR_F32, 1, 0));
+    struct {
+        uint32_t n;
+        float Q;
+    } p = {0, (float)((1 << scheme->bits) - 1)};
+    int64_t count = ar_tensor_count(u);
+    ar__emit_desc d = {.kernel = AR_K_frozen_decide,
+                       .specs = {ar__graph_device(g)->plan.wg, 1},
+                       .params = &p,
+                       .operands = {{u, 0, 0}, {room, 0, 0}},
+                       .bytes = 8.0 * (double)count};
+    return ar__emit_split(g, &d, &(ar__split){.units = count, .split = 1u, .units_per_item = 1});
+}
+
+void ar_frozen_rates(float *rates, int32_t T, float rate, float scale_rate) {
+    double power1 = 1.0, power2 = 1.0;
+    for (int32_t t = 0; t <= T; t++) {
+        float *row = rates + 4 * t;
+        power1 *= 0.9;
+        power2 *= 0.999;
+        row[0] = (float)((double)rate / T / (1.0 - power1));
+        row[1] = (float)((double)scale_rate / T / (1.0 - power1));
+        row[2] = (float)(1.0 / (1.0 - power2));
+        row[3] = 0.0f;
+    }
 }
 
 void ar_soft_rates(float *rates, int32_t T, float rate, float scale_rate) {

@@ -85,6 +85,71 @@ void ref_soft_step(ref_soft *s, const float *dWq) {
         }
 }
 
+/* ---- codes between two ---- */
+
+/* The code at place u, and d code / d r, zero where the code is held. */
+static double two_code(double u, double Q, int hard, double *slope) {
+    double f = floor(u), t = fmin(fmax(u - f, 0.01), 0.99), h = 1.2 * t - 0.1, code = f + h;
+    *slope = 0;
+    if (u >= 512) return u - 512;
+    if (hard) return fmin(fmax(rint(u), 0), Q);
+    if (h > 0 && h < 1 && code >= 0 && code <= Q) *slope = 1.2 * t * (1 - t);
+    return fmin(fmax(f + fmin(fmax(h, 0), 1), 0), Q);
+}
+
+void ref_frozen_forward(double *Wq, const ref_soft *s, int hard) {
+    for (int64_t o = 0; o < s->O; o++)
+        for (int64_t k = 0; k < s->I; k++) {
+            const float *grid = s->grid + 2 * group_at(s, o, k);
+            const double *ab = s->ab + 8 * unit_at(s, o, k);
+            double slope, c = two_code(s->u[o * s->I + k], s->Q, hard, &slope);
+            Wq[o * s->I + k] = ab[0] * (double)grid[0] * c - (s->tied ? ab[0] : ab[1]) * (double)grid[1];
+        }
+}
+
+/* What Adam moves by, at the step whose rates these are. */
+static double adam(double *m, double *v, double g, double rate, double bias) {
+    *m = 0.9 * *m + 0.1 * g;
+    *v = 0.999 * *v + 0.001 * g * g;
+    return rate * *m / (sqrt(bias * *v) + 1e-12);
+}
+
+static double logistic(double r) { return 1 / (1 + exp(-r)); }
+static double logit(double t) { return log(t / (1 - t)); }
+
+/* a = 2 logistic(v) */
+static void step_two_factor(double *a, double *m, double *v, double g, const ref_soft *s) {
+    double by = adam(m, v, g * *a * (1 - *a / 2), (double)s->rates[1], (double)s->rates[2]);
+    *a = fmin(fmax(2 * logistic(logit(*a / 2) - by), 0.25), 1.75);
+}
+
+void ref_frozen_step(ref_soft *s, const float *dWq) {
+    int64_t width = s->G * s->per_unit;
+    for (int64_t o = 0; o < s->O; o++)
+        for (int64_t first = 0; first < s->I; first += width) {
+            double da = 0, db = 0, *ab = s->ab + 8 * unit_at(s, o, first);
+            for (int64_t k = first; k < first + width && k < s->I; k++) {
+                const float *grid = s->grid + 2 * group_at(s, o, k);
+                int64_t i = o * s->I + k;
+                double slope, c = two_code(s->u[i], s->Q, 0, &slope), d = (double)dWq[i];
+                da += d * ((double)grid[0] * c - (s->tied ? (double)grid[1] : 0));
+                db -= d * (double)grid[1];
+                double f = floor(s->u[i]), t = fmin(fmax(s->u[i] - f, 0.01), 0.99),
+                       by = adam(&s->momentum[i], &s->square[i], d * ab[0] * (double)grid[0] * slope,
+                                 (double)s->rates[0], (double)s->rates[2]);
+                if (s->u[i] < 512) s->u[i] = f + fmin(fmax(logistic(logit(t) - by), 0.01), 0.99);
+            }
+            step_two_factor(&ab[0], &ab[2], &ab[4], da, s);
+            step_two_factor(&ab[1], &ab[3], &ab[5], db, s);
+        }
+}
+
+void ref_frozen_decide(ref_soft *s, double room) {
+    for (int64_t i = 0; i < s->O * s->I; i++)
+        if (s->u[i] < 512 && fabs(s->u[i] - floor(s->u[i]) - 0.5) >= room)
+            s->u[i] = 512 + fmin(fmax(rint(s->u[i]), 0), s->Q);
+}
+
 /* ---- search ---- */
 
 double ref_grid_error(const float *w, const float *h, int64_t n, double S, double M, double Q) {

@@ -45,6 +45,8 @@ typedef struct ar__trainable {
     ar_status (*leave)(ar_qlinear *q, const void *state);
     ar_status (*resume)(void *state, const ar_qlinear *q);
     void (*destroy)(void *state);
+    /* What the host does before each step, with nothing of the last one under way; NULL = nothing. */
+    ar_status (*before_step)(void *state, int32_t step);
 } ar__trainable;
 
 #define AR_TRAINABLE(name) extern const ar__trainable ar__trainable_##name;

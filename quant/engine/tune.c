@@ -326,7 +326,15 @@ static ar_status run_heldout(tuner *t) {
     return ar_graph_run(t->held_end);
 }
 
+static ar_status begin_step(tuner *t, int32_t step) {
+    const ar__trainable *trainable = t->goal->trainable;
+    for (int32_t i = 0; trainable->before_step && i < t->site_count; i++)
+        if (t->sites[i].state) AR_TRY(trainable->before_step(t->sites[i].state, step));
+    return AR_OK;
+}
+
 static ar_status run_step(tuner *t, int32_t step) {
+    AR_TRY(begin_step(t, step));
     for (int32_t m = 0; m < t->data.micro_count; m++) {
         AR_TRY(ar__data_feed(&t->data, step, m));
         AR_TRY(ar_graph_run(t->micro_graph));
