@@ -213,7 +213,7 @@ static ar_status soft(ar_bench_case *c, ar_graph *g) {
     s.rates = rates;
     s.step = step;
     AR_TRY(ar_op_group_search(g, grid, W, NULL, &s.scheme));
-    AR_TRY(ar_op_soft_start(g, s.u, W, grid, &s.scheme));
+    AR_TRY(ar_op_soft_start(g, s.u, W, grid, &s.scheme, AR_SOFT_NEAR));
     AR_TRY(ar_op_soft_quant(g, &Wq, &s, false));
     return ar_op_soft_step(g, &s, momentum, dW);
 }

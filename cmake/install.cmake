@@ -29,6 +29,7 @@ install(TARGETS anyround)
 install(FILES
     backend/ar_acts.h
     backend/ar_backend.h
+    backend/ar_soft.h
     backend/ar_status.h
     backend/ar_train_ops.h
     backend/qtypes.def

@@ -7,6 +7,7 @@ set(declared "")
 foreach(header
         backend/ar_acts.h
         backend/ar_backend.h
+        backend/ar_soft.h
         backend/ar_status.h
         backend/ar_train_ops.h
         host/ar_files.h
