@@ -156,9 +156,13 @@ typedef struct ar_open_model {
     ar_status (*read_template)(char **text, const char *path);
     /* Its name or licence as its file keeps them, likewise; NULL = it is a folder. */
     ar_status (*read_general)(char **text, const char *path, const char *name);
+    ar_acts acts; /* how inputs of linears are quantized: as its file says, or set by ar_model_acts */
     struct ar_adapter *adapter; /* owned; added to every linear in evaluation and generation; NULL = none */
 } ar_open_model;
 ar_status ar_model_open(ar_open_model **m, const char *path);
+/* From here on inputs are quantized as text says (ar_acts_parse; NULL = as before), those of coded linears
+ * or, of a float model, all. Errors: USAGE, also for static ranges that the model does not record. */
+ar_status ar_model_acts(ar_open_model *m, const char *text, bool by_codes);
 void ar_model_close(ar_open_model *m);
 /* Low-rank corrections y += B (A x) of a model's linears (LoRA, arXiv 2106.09685), as llama.cpp keeps them in
  * GGUF files, or as our tensors (docs/lorc.md), which open reads too
@@ -306,6 +310,7 @@ typedef struct ar_passport {
     char version[64], method[64];  /* of the program; of quantize */
     char options[512];             /* "iters 200, batch 8": what decided the result */
     char calibration[64];          /* a hash of the calibration ids */
+    char acts[AR_ACTS_TEXT];       /* how inputs are quantized */
     bool is_measured;              /* what follows is known: evaluated against the float model */
     char text[128], text_hash[64]; /* the text's name, and a hash of it */
     double window, windows;        /* tokens of a window; how many there were, from the text's start */
@@ -326,6 +331,7 @@ typedef struct ar_write_source {
     void *ctx;
     const ar_method_options *options; /* of the method that was run; NULL = nothing is said of it */
     const ar_passport *passport;      /* what the files say of themselves; NULL = nothing */
+    const ar_acts *acts;              /* and of the inputs of linears; NULL = floats */
     /* Measures what was written at path for its passport; NULL = nothing is measured. */
     ar_status (*measure)(void *ctx, ar_passport *p, const char *path);
     /* Adds to a folder that was written and compared what corrects it (ar_adapter); NULL = nothing does. */

@@ -167,6 +167,45 @@ void ar_block_weights_deinit(ar_block_weights *w);
 ar_status ar_block_upload_norms(ar_tensor **norms, ar_tensor **biases, const ar_block *block,
                                 ar_device *device);
 
+/* ---- quantized inputs of a model's linears (quant/core/acts.c, docs/activations.md) ---- */
+
+typedef struct ar_acts {
+    ar_acts_scheme scheme; /* 0 bits = all inputs stay floats */
+    int32_t block_count;
+    float (*grids)[AR_MAX_LINEARS][2]; /* (block_count), owned; s 0 = that stays float */
+    bool by_codes;                     /* products of codes as integers */
+} ar_acts;
+#define AR_ACTS_EXTRA "input_grid" /* what a method delivers of a static range: (2) f32 s, z */
+#define AR_ACTS_TEXT  24
+/* "8:token:sym": bits, token (or nothing), tensor or static, sym (or nothing) or asym; 16 = floats. */
+ar_status ar_acts_parse(ar_acts_scheme *s, const char *text);
+void ar_acts_show(char text[AR_ACTS_TEXT], const ar_acts_scheme *s);
+ar_status ar_acts_make_grids(ar_acts *a, int32_t block_count);
+void ar_acts_deinit(ar_acts *a);
+/* The same of one block, on a device. */
+typedef struct ar_acts_block {
+    ar_acts_scheme scheme;
+    bool skip[AR_MAX_LINEARS];            /* that one stays float */
+    ar_tensor *grids[AR_MAX_LINEARS];     /* (1, 2) of a static range */
+    ar_int_weight *codes[AR_MAX_LINEARS]; /* of products as integers; NULL = the hook makes the product */
+    ar_tensor *biases[AR_MAX_LINEARS];    /* of those */
+} ar_acts_block;
+/* skip NULL = none. Errors: also UNSUPPORTED for a weight without codes that are integers. */
+ar_status ar_acts_block_init(ar_acts_block *d, const ar_acts *a, const ar_block *block, const bool *skip,
+                             ar_device *device);
+void ar_acts_block_deinit(ar_acts_block *d);
+/* *x becomes what linear i sees of it; d NULL = itself. */
+ar_status ar_acts_record(const ar_acts_block *d, ar_graph *g, ar_tensor **x, int32_t i);
+/* A hook that does so above base. write, unless NULL, makes a tensor that base holds back one that is. */
+typedef struct ar_acts_hook {
+    const ar_acts_block *d;
+    ar_status (*write)(void *ctx, ar_graph *g, ar_tensor **t);
+    void *write_ctx;
+    ar_hook hook;
+} ar_acts_hook;
+/* The hook to use: base itself where d is NULL or of 0 bits. */
+const ar_hook *ar_acts_hook_init(ar_acts_hook *h, const ar_acts_block *d, const ar_hook *base);
+
 /* ---- the head: final norm, product and soft cap (quant/core/head.c) ---- */
 
 typedef struct ar_head {
@@ -425,7 +464,8 @@ typedef struct ar_quant_desc {
      * that are seen on samples, which a method of AR_NEEDS_MOMENTS then does without. NULL = seen. */
     ar_status (*moments)(void *ctx, float *dst, const ar_block *block, int32_t i);
     void *moments_ctx;
-    const char *spill_dir;            /* activation chains larger than spill_above_bytes go here */
+    ar_acts_scheme acts;   /* of inputs, which tuning sees; static: of the samples' ranges, with extras */
+    const char *spill_dir; /* activation chains larger than spill_above_bytes go here */
     uint64_t spill_above_bytes;       /* 0 = 4 GiB */
     const ar_method_options *options; /* of the method that is run; NULL = as its rows have them */
 } ar_quant_desc;

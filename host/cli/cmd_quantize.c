@@ -7,7 +7,7 @@
 typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report, *lorc;
     const char *like, *type_file;
-    const char *widths, *sensitivity, *eval, *imatrix;
+    const char *widths, *sensitivity, *eval, *imatrix, *acts;
     double bpw;
     uint64_t size;
     ar_option_list calib, tensor_types;
@@ -170,6 +170,7 @@ static ar_status check_float(const job_options *o, const ar_offers *offers, cons
     if (!unused && o->allow_float) unused = "--allow-float";
     if (!unused && o->lorc) unused = "--lorc";
     if (!unused && (o->has_lorc_rank || o->has_lorc_bits)) unused = "--lorc-rank";
+    if (!unused && o->acts) unused = "--acts";
     return unused ? ar__fail(AR_ERR_USAGE, "%s has no effect with --type %s", unused, type) : AR_OK;
 }
 
@@ -184,10 +185,11 @@ static ar_status make_options(ar_quantize_request *r, const job_options *o, cons
     AR_TRY(ar__offers_take(&r->options, offers, method));
     AR_TRY(ar_method_options_finish(&r->options));
     const ar_method *run = ar_method_options_method(&r->options, &zero);
-    if (o->has_calib && !(method->needs & AR_NEEDS_SAMPLES))
+    bool has_unused = o->has_calib && !(r->acts.bits > 0 && r->acts.range == AR_ACTS_STATIC);
+    if (has_unused && !(method->needs & AR_NEEDS_SAMPLES))
         return ar__fail(AR_ERR_USAGE, "--calib has no effect with --method %s", method->name);
     if (zero) ar_option_row_spell(option, sizeof option, zero);
-    if (o->has_calib && !(run->needs & AR_NEEDS_SAMPLES))
+    if (has_unused && !(run->needs & AR_NEEDS_SAMPLES))
         return ar__fail(AR_ERR_USAGE, "--calib has no effect with %s 0", option);
     if (run->needs & AR_NEEDS_LOSS_GRADIENT)
         return ar__fail(AR_ERR_UNSUPPORTED, "--method %s needs the gradient of the model's loss", run->name);
@@ -236,12 +238,18 @@ static ar_status take_calib(ar_option_list *files, const ar_option_list *given) 
     return AR_OK;
 }
 
+static ar_status take_acts(ar_acts_scheme *s, const char *text) {
+    ar_status status = ar_acts_parse(s, text);
+    return status == AR_OK ? AR_OK : ar_program_blame(status, "--acts");
+}
+
 static ar_status check_imatrix(const ar_quantize_request *r, const job_options *o) {
     const ar_method *method = r->options.method;
     if (!o->imatrix) return AR_OK;
     if (!ar_method_weighs_inputs(method, &r->plan.scheme))
         return ar__fail(AR_ERR_USAGE, "--imatrix has no effect with --method %s", method->name);
-    if (o->has_calib && (method->needs & AR_NEEDS_MOMENTS) && !o->has_bpw && !o->has_size)
+    bool is_static = r->acts.bits > 0 && r->acts.range == AR_ACTS_STATIC;
+    if (o->has_calib && (method->needs & AR_NEEDS_MOMENTS) && !o->has_bpw && !o->has_size && !is_static)
         return ar__fail(AR_ERR_USAGE, "--calib has no effect with --imatrix and --method %s", method->name);
     return AR_OK;
 }
@@ -287,6 +295,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
         return ar__fail(AR_ERR_USAGE, "--lorc-bits: found %d, expected 8 or 16", (int)o->lorc_bits);
     AR_TRY(ar__quantize_lorc_check(r));
     AR_TRY(take_calib(&r->calib, &o->calib));
+    if (o->acts) AR_TRY(take_acts(&r->acts, o->acts));
     AR_TRY(make_options(r, o, offers));
     AR_TRY(check_imatrix(r, o));
     return o->has_bpw || o->has_size ? make_budget(r, o) : AR_OK;
@@ -342,6 +351,9 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
          "calibration text, or .jsonl of conversations or texts; several by several --calib; or sampled from "
          "the model (default)",
          0, 0, &o->has_calib},
+        {"--acts", AR_OPT_STRING, &o->acts, "A",
+         "also inputs of linears, which tuning sees: BITS[:token|tensor|static][:sym|asym] (16, floats)", 0,
+         0, NULL},
         {"--imatrix", AR_OPT_STRING, &o->imatrix, "FILE",
          "what inputs count, from llama.cpp's file (--method search then needs no calibration)", 0, 0, NULL},
         {"--dry-run", AR_OPT_FLAG, &o->dry_run, NULL, "say what it would do and take, and stop there", 0, 0,

@@ -28,13 +28,20 @@ typedef struct job {
     ar_part part;
     ar_passport passport;
     ar_imatrix *imatrix; /* NULL = moments are seen */
+    ar_acts acts;        /* the request's, with the grids that the state has in the end */
     double start;
 } job;
+
+/* Samples and their length for ranges of inputs, where a method says nothing of it. */
+#define RANGE_SAMPLES 128
+#define RANGE_SEQLEN  512
+
+static bool needs_ranges(const job *j) { return j->r->acts.bits > 0 && j->r->acts.range == AR_ACTS_STATIC; }
 
 static bool needs_samples(const job *j) {
     ar_method_needs needs = j->options.method->needs;
     bool given = j->imatrix && (needs & AR_NEEDS_MOMENTS) && !(j->r->allot.bpw > 0.0) && !j->r->allot.bytes;
-    return (needs & AR_NEEDS_SAMPLES) && !given;
+    return needs_ranges(j) || ((needs & AR_NEEDS_SAMPLES) && !given);
 }
 
 static ar_status moments(void *ctx, float *dst, const ar_block *block, int32_t i) {
@@ -105,6 +112,10 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     ar__part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
     for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);)
         ar__part_manifest_add(m, name, "%s", value);
+    if (j->r->acts.bits > 0) {
+        ar_acts_show(value, &j->r->acts);
+        ar__part_manifest_add(m, "acts", "%s", value);
+    }
     if (j->imatrix) ar__part_manifest_add(m, "imatrix", "%016llx", (unsigned long long)moments_hash);
     if (!needs_samples(j)) return AR_OK;
     ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)hash_ids(j));
@@ -178,29 +189,6 @@ static ar_status list_files(const job *j, cJSON *files) {
     return AR_OK;
 }
 
-/* Every block, also those that an earlier run finished. */
-static ar_status list_blocks(const job *j, cJSON *rows) {
-    for (int32_t b = 0; b < j->model->model.block_count; b++) {
-        ar_block_report r;
-        float *history = NULL;
-        AR_TRY(ar__part_report(&j->part, &r, &history, b));
-        free(history);
-        cJSON *row = ar_json_push(rows, cJSON_CreateObject());
-        ar_json_add_number(row, "block", r.block);
-        ar_json_add_number(row, "loss_first", r.loss_first);
-        ar_json_add_number(row, "loss_best", r.loss_best);
-        ar_json_add_number(row, "heldout_first", r.heldout_first);
-        ar_json_add_number(row, "heldout_best", r.heldout_best);
-        ar_json_add_number(row, "step", r.best_step);
-        ar_json_add_number(row, "seconds", r.seconds);
-        if (r.window.count == 0) continue; /* rounded to nearest */
-        ar_json_add_number(row, "window_first", r.window.first);
-        ar_json_add_number(row, "window_blocks", r.window.count);
-        ar_json_add_number(row, "lookahead", r.window.ahead);
-    }
-    return AR_OK;
-}
-
 static ar_status write_report(const job *j) {
     if (!j->r->report) return AR_OK;
     return ar__quantize_report(&(ar_run_record){.request = j->r,
@@ -226,9 +214,10 @@ static ar_status print_json(const job *j, const char *method, const ar_memory_st
     cJSON *o = cJSON_CreateObject();
     ar_status status = AR_OK;
     ar_json_add_string(o, "method", method);
+    if (j->passport.acts[0]) ar_json_add_string(o, "acts", j->passport.acts);
     list_options(j, ar_json_add_object(o, "options"));
     AR_GO(list_files(j, ar_json_add_list(o, "files")));
-    AR_GO(list_blocks(j, ar_json_add_list(o, "blocks")));
+    AR_GO(ar__quantize_list_blocks(ar_json_add_list(o, "blocks"), &j->part, j->model->model.block_count));
     ar_json_add_number(o, "seconds", ar__now_s() - j->start);
     ar_json_add_number(o, "device_high_water", (double)memory->high_water);
     ar_json_add_number(o, "device_budget", (double)memory->budget);
@@ -258,6 +247,8 @@ static void make_passport(job *j) {
         size_t used = strlen(p->options);
         snprintf(p->options + used, sizeof p->options - used, "%s%s %s", used ? ", " : "", name, value);
     }
+    p->acts[0] = '\0';
+    if (j->r->acts.bits > 0) ar_acts_show(p->acts, &j->r->acts);
     if (j->samples.ids)
         snprintf(p->calibration, sizeof p->calibration, "%016llx", (unsigned long long)hash_ids(j));
 }
@@ -278,6 +269,7 @@ static ar_write_source source_of(job *j) {
     return (ar_write_source){.passport = &j->passport,
                              .measure = j->r->eval ? measure : NULL,
                              .correct = j->r->lorc_inside ? correct : NULL,
+                             .acts = j->acts.scheme.bits > 0 ? &j->acts : NULL,
                              .model = j->model,
                              .plan = &j->r->plan,
                              .linear = source_linear,
@@ -303,6 +295,7 @@ static ar_status write_outputs(job *j) {
     ar_status status = AR_OK;
     ar_memory_stats memory;
     char high[16], *staging = NULL;
+    AR_GO(ar__quantize_take_grids(&j->acts, &src));
     status = end_of(j, ar__recheck_rows(&src));
     if (status == AR_ERR_CHECK) drop_state(j, status);
     AR_GO(status);
@@ -359,6 +352,8 @@ static ar_status settle_options(ar_method_options *o, const ar_samples *s, const
 static void wished_samples(ar_samples *s, const job *j) {
     s->count = (int32_t)ar_method_options_get(&j->options, "samples");
     s->T = (int32_t)ar_method_options_get(&j->options, "seqlen");
+    if (s->count == 0) s->count = RANGE_SAMPLES;
+    if (s->T == 0) s->T = RANGE_SEQLEN;
     if (s->T > j->model->model.max_tokens) s->T = j->model->model.max_tokens;
 }
 
@@ -404,7 +399,8 @@ static ar_quant_desc desc_of(job *j, const char *part_dir) {
                            .moments = j->imatrix ? moments : NULL,
                            .moments_ctx = j,
                            .spill_dir = part_dir,
-                           .options = &j->options};
+                           .options = &j->options,
+                           .acts = j->r->acts};
 }
 
 static ar_status run_method(job *j, const char *part_dir) {
@@ -486,6 +482,8 @@ static ar_status run_job(job *j) {
     ar_part_manifest manifest = {0};
     const ar_quantize_request *r = j->r;
     AR_GO(ar_program_float_model(&j->model, r->model, &j->common));
+    j->acts.scheme = r->acts;
+    if (needs_ranges(j)) AR_GO(ar_acts_make_grids(&j->acts, j->model->model.block_count));
     AR_GO(ar__path_resolve(&j->out, r->out));
     AR_GO(ar__output_beside(&part_dir, j->out, ".part"));
     AR_GO(ar__output_accepts(&r->plan, j->model));
@@ -531,6 +529,7 @@ ar_status ar_quantize_run(const ar_quantize_request *request) {
     ar_samples_deinit(&j.samples);
     ar_snapshot_deinit(&j.texts);
     ar__job_cost_deinit(&j.cost);
+    ar_acts_deinit(&j.acts);
     ar_device_close(j.device);
     ar_model_close(j.model);
     free(j.out);

@@ -140,3 +140,40 @@ done:
     cJSON_Delete(o);
     return status;
 }
+
+/* ---- results ---- */
+
+ar_status ar__quantize_list_blocks(cJSON *rows, const ar_part *part, int32_t count) {
+    for (int32_t b = 0; b < count; b++) {
+        ar_block_report r;
+        float *history = NULL;
+        AR_TRY(ar__part_report(part, &r, &history, b));
+        free(history);
+        cJSON *row = ar_json_push(rows, cJSON_CreateObject());
+        ar_json_add_number(row, "block", r.block);
+        ar_json_add_number(row, "loss_first", r.loss_first);
+        ar_json_add_number(row, "loss_best", r.loss_best);
+        ar_json_add_number(row, "heldout_first", r.heldout_first);
+        ar_json_add_number(row, "heldout_best", r.heldout_best);
+        ar_json_add_number(row, "step", r.best_step);
+        ar_json_add_number(row, "seconds", r.seconds);
+        if (r.window.count == 0) continue; /* rounded to nearest */
+        ar_json_add_number(row, "window_first", r.window.first);
+        ar_json_add_number(row, "window_blocks", r.window.count);
+        ar_json_add_number(row, "lookahead", r.window.ahead);
+    }
+    return AR_OK;
+}
+
+ar_status ar__quantize_take_grids(ar_acts *a, const ar_write_source *src) {
+    const ar_model *m = &src->model->model;
+    for (int32_t b = 0; a->grids && b < m->block_count; b++)
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
+            ar_qlinear *q = NULL;
+            AR_TRY(src->linear(src->ctx, &q, b, i));
+            const ar_extra *e = q ? ar_qlinear_extra(q, AR_ACTS_EXTRA) : NULL;
+            if (e) memcpy(a->grids[b][i], e->data, sizeof a->grids[b][i]);
+            ar_qlinear_free(q);
+        }
+    return AR_OK;
+}

@@ -140,6 +140,10 @@ static void list_settings(lines *l, const ar_run_record *run) {
     } else {
         list_scheme(l, &run->request->plan.scheme);
     }
+    if (run->request->acts.bits > 0) {
+        ar_acts_show(text, &run->request->acts);
+        line(l, "activations", "%s", text);
+    }
     if (run->samples->ids) list_samples(l, run);
     for (int32_t i = 0; i < method->option_count && l->count + 4 < MOST_LINES; i++) {
         if (!method->options[i].record) continue;

@@ -179,6 +179,11 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--system", AR_OPT_STRING, &o.system, "TEXT", "the conversation's system message", 0, 0, NULL},
         {"--lora", AR_OPT_STRING, &o.lora, "FILE", "with this adapter: GGUF LoRA, or --lorc's tensors", 0, 0,
          NULL},
+        {"--acts", AR_OPT_STRING, &o.acts, "A",
+         "inputs of linears in few bits: BITS[:token|static][:sym|asym], or 16 (as the model says)", 0, 0,
+         NULL},
+        {"--int-products", AR_OPT_FLAG, &o.int_products, NULL, "multiply the codes of both as integers", 0, 0,
+         NULL},
         {"--chat-template", AR_OPT_STRING, &o.template_file, "FILE",
          "a Jinja template for the conversation (the model's own)", 0, 0, NULL},
         {"--ids", AR_OPT_FLAG, &o.ids, NULL, "print token ids instead of text", 0, 0, NULL},
@@ -195,6 +200,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_device *device = NULL;
     AR_GO(ar_program_model(&m, argv[1], &common));
     AR_GO(ar_program_lora(m, o.lora));
+    AR_GO(ar_program_acts(m, o.acts, o.int_products));
     if (!m->tokenizer)
         AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path));
     AR_GO(ar_program_device(&device, &common, true));

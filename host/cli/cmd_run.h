@@ -4,10 +4,10 @@
 #include "program.h"
 
 typedef struct ar_run_options {
-    const char *prompt, *file, *system, *template_file, *lora;
+    const char *prompt, *file, *system, *template_file, *lora, *acts;
     int64_t count, context, top_k;
     double temperature, top_p, min_p, penalty;
-    bool greedy, ids, chat;
+    bool greedy, ids, chat, int_products;
 } ar_run_options;
 
 /* ---- generation.c ---- */

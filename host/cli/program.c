@@ -57,6 +57,11 @@ static void print_notes(const ar_notes *notes, const ar_common *common) {
         fprintf(stderr, "note: %s\n", notes->lines[i]);
 }
 
+ar_status ar_program_acts(ar_open_model *m, const char *acts, bool int_products) {
+    ar_status status = ar_model_acts(m, acts, int_products);
+    return status == AR_ERR_USAGE ? ar_program_blame(status, acts ? "--acts" : "--int-products") : status;
+}
+
 ar_status ar_program_remarks(const ar_output_plan *plan, const ar_open_model *m, bool strict,
                              const ar_common *common) {
     ar_notes notes = {0};

@@ -65,6 +65,8 @@ ar_status ar_program_float_model(ar_open_model **m, const char *path, const ar_c
 /* m gets the adapter at path, the value of --lora; NULL = none. Errors: USAGE where it has one; those of
  * ar_adapter_open. */
 ar_status ar_program_lora(ar_open_model *m, const char *path);
+/* How its inputs are quantized, by --acts (NULL = as the model says) and --int-products. */
+ar_status ar_program_acts(ar_open_model *m, const char *acts, bool int_products);
 /* Prints what the outputs would do otherwise than the model, unless that is not wanted. Errors: CHECK with
  * the first of it, where that is not allowed (strict). */
 ar_status ar_program_remarks(const ar_output_plan *plan, const ar_open_model *m, bool strict,

@@ -25,6 +25,7 @@ typedef struct ar_quantize_request {
     ar__allot_request allot;      /* bpw and bytes 0 = none */
     const char *like, *type_file; /* where they come from; NULL = no such file */
     ar_method_options options;    /* of the method that is run */
+    ar_acts_scheme acts;          /* of inputs; 0 bits = floats */
 } ar_quantize_request;
 ar_status ar_quantize_run(const ar_quantize_request *request);
 
@@ -54,6 +55,10 @@ ar_status ar__quantize_lorc_check(const ar_quantize_request *r);
 /* Writes request->lorc, or the factors of a folder, where one is named. */
 ar_status ar__quantize_lorc(const ar_quantize_request *r, const char *folder, const ar_write_source *src,
                             const ar_observer *observer, const ar_common *common);
+/* Every block, also those that an earlier run finished. */
+ar_status ar__quantize_list_blocks(cJSON *rows, const ar_part *part, int32_t count);
+/* What the linears of src have of static inputs. Errors: those of src. */
+ar_status ar__quantize_take_grids(ar_acts *a, const ar_write_source *src);
 
 /* ---- cmd_quantize_float.c ---- */
 

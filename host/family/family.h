@@ -82,6 +82,9 @@ typedef struct ar__layout {
 const ar_family *ar__family_of(const ar_config *c);
 /* The float tensor of linear i is stored (I, O). */
 bool ar__family_is_transposed(const ar_block *b, int32_t i);
+/* Of block b, the linears whose inputs stay floats where others' are quantized: of a model with coded linears
+ * those that are not. */
+void ar__family_float_inputs(bool skip[AR_MAX_LINEARS], const ar_open_model *m, int32_t b);
 
 /* What forwards ask of their block. */
 const ar_config *ar__family_config(const ar_block *b);

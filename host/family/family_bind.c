@@ -187,6 +187,24 @@ const ar_weight *ar_family_embedding(const ar_open_model *m) {
     return m->weights.vtable->at(m->weights.impl, l->embedding);
 }
 
+static bool is_coded(const bound *m, int64_t index) {
+    static const char *const floats[] = {"F64", "F32", "F16", "BF16"};
+    const char *type = m->open->weights.vtable->at(m->open->weights.impl, index)->type;
+    for (size_t k = 0; k < sizeof floats / sizeof *floats; k++)
+        if (strcmp(type, floats[k]) == 0) return false;
+    return true;
+}
+
+void ar__family_float_inputs(bool skip[AR_MAX_LINEARS], const ar_open_model *m, int32_t b) {
+    const bound *l = m->model.impl;
+    bool any = false;
+    for (int32_t k = 0; k < m->model.block_count && !any; k++)
+        for (int32_t i = 0; i < m->model.blocks[k].linear_count; i++)
+            any = any || is_coded(l, ((const bound_block *)m->model.blocks[k].impl)->linears[i]);
+    for (int32_t i = 0; i < m->model.blocks[b].linear_count; i++)
+        skip[i] = any && !is_coded(l, ((const bound_block *)m->model.blocks[b].impl)->linears[i]);
+}
+
 bool ar__family_is_transposed(const ar_block *b, int32_t i) {
     return ((const bound_block *)b->impl)->transposed[i];
 }

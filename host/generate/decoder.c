@@ -40,6 +40,7 @@ struct ar_decoder {
     bool is_long; /* the frequencies of long sequences turn */
     ar_resident *blocks;
     ar__adapter_block *adapters; /* (layers); NULL = the model has none */
+    ar_acts_block *acts;         /* (layers); NULL = inputs stay floats */
     ar_tensor **caches;          /* (2 layers): keys, values, (B, K, C, D) f16 */
     ar_tensor *pos;              /* (1) */
     ar_tensor *last;             /* (B): which rows of a step are the newest of their sequence */
@@ -112,11 +113,15 @@ static ar_status record_block(ar_decoder *d, step *s, int32_t b, ar_tensor **y, 
     cached_block ctx = {d, s, b};
     ar__recorder recorder;
     ar__adapter_hook hook;
+    ar_acts_hook acts;
     ar__recorder_init(&recorder, &d->blocks[b], attend, &ctx);
-    ar__adapter_hook_init(&hook, d->adapters ? &d->adapters[b] : NULL, &recorder.hook);
+    const ar_hook *top = ar_acts_hook_init(&acts, d->acts ? &d->acts[b] : NULL, &recorder.hook);
+    acts.write = write_held_back;
+    acts.write_ctx = &recorder;
+    ar__adapter_hook_init(&hook, d->adapters ? &d->adapters[b] : NULL, top);
     hook.write = write_held_back;
     hook.write_ctx = &recorder;
-    AR_TRY(block->forward(block, s->graph, y, x, s->T, d->adapters ? &hook.hook : &recorder.hook));
+    AR_TRY(block->forward(block, s->graph, y, x, s->T, d->adapters ? &hook.hook : top));
     return ar__recorder_finish(&recorder, s->graph, y);
 }
 
@@ -186,6 +191,22 @@ static ar_status want_head(ar_decoder *d) {
 
 /* ---- weights ---- */
 
+/* A range of all rows would see what fills up a step: every row has its own. */
+static ar_status upload_acts(ar_decoder *d) {
+    const ar_model *m = &d->m->model;
+    ar_acts acts = d->m->acts;
+    if (acts.scheme.bits == 0) return AR_OK;
+    if (acts.scheme.range == AR_ACTS_TENSOR) acts.scheme.range = AR_ACTS_TOKEN;
+    d->acts = ar__alloc((size_t)m->block_count, sizeof *d->acts);
+    if (!d->acts) return AR_ERR_MEMORY;
+    for (int32_t b = 0; b < m->block_count; b++) {
+        bool skip[AR_MAX_LINEARS];
+        ar__family_float_inputs(skip, d->m, b);
+        AR_TRY(ar_acts_block_init(&d->acts[b], &acts, &m->blocks[b], skip, d->device));
+    }
+    return AR_OK;
+}
+
 static ar_status upload_blocks(ar_decoder *d) {
     const ar_model *m = &d->m->model;
     d->blocks = ar__alloc((size_t)m->block_count, sizeof *d->blocks);
@@ -194,7 +215,8 @@ static ar_status upload_blocks(ar_decoder *d) {
         return AR_ERR_MEMORY;
     for (int32_t b = 0; b < m->block_count; b++) {
         if (d->adapters) AR_TRY(ar__adapter_upload(&d->adapters[b], d->m->adapter, &m->blocks[b], d->device));
-        AR_TRY(ar__resident_init(&d->blocks[b], &m->blocks[b], d->device, d->m->adapter != NULL));
+        bool single = d->m->adapter || d->m->acts.scheme.bits > 0;
+        AR_TRY(ar__resident_init(&d->blocks[b], &m->blocks[b], d->device, single));
         d->weight_bytes += ar__resident_bytes(&d->blocks[b]);
     }
     return AR_OK;
@@ -265,6 +287,7 @@ static ar_status make_caches(ar_decoder *d) {
 static ar_status prepare(ar_decoder *d, int32_t *C) {
     const ar_model *m = &d->m->model;
     AR_TRY(upload_blocks(d));
+    AR_TRY(upload_acts(d));
     AR_TRY(ar_head_init_stored(&d->head, m, d->device));
     d->weight_bytes += ar_resident_weight_bytes(d->head.resident);
     AR_TRY(choose_context(d, C));
@@ -300,6 +323,8 @@ void ar__decoder_destroy(ar_decoder *d) {
     for (int32_t b = 0; d->blocks && b < layers; b++) ar__resident_deinit(&d->blocks[b]);
     for (int32_t b = 0; d->adapters && b < layers; b++) ar__adapter_drop(&d->adapters[b]);
     free(d->adapters);
+    for (int32_t b = 0; d->acts && b < layers; b++) ar_acts_block_deinit(&d->acts[b]);
+    free(d->acts);
     for (int32_t i = 0; d->caches && i < 2 * layers; i++) ar_tensor_destroy(d->caches[i]);
     ar_tensor_destroy(d->pos);
     ar_tensor_destroy(d->last);

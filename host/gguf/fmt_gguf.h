@@ -297,7 +297,10 @@ ar_status ar__gguf_put_imatrix(const char *path, const ar__gguf_sums *sums, int6
 
 /* ---- fmt_gguf_passport.c ---- */
 
-void ar__gguf_put_passport(ar__gguf_out *o, const ar_passport *p);
+/* src->passport, and the grids of static inputs: all blocks', a pair for each linear. */
+void ar__gguf_put_passport(ar__gguf_out *o, const ar_write_source *src);
+/* Reads those into a. Errors: FORMAT, IO. */
+ar_status ar__gguf_grids(ar_acts *a, const ar_open_model *m, const char *path);
 /* Puts a passport's numbers into a written file that has their keys. Errors: IO, FORMAT. */
 ar_status ar__gguf_stamp(const char *path, const ar_passport *p);
 /* *found = false where the file has no such keys. Errors: IO, FORMAT. */

@@ -264,7 +264,7 @@ ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32
     const char *like = ar__tensor_types_file(src->plan->types);
     if (like) {
         AR_TRY(ar__gguf_copy_fields(o, like));
-        if (src->passport) ar__gguf_put_passport(o, src->passport);
+        if (src->passport) ar__gguf_put_passport(o, src);
         return o->status;
     }
     field_text(o, "general.architecture", arch->name);
@@ -276,6 +276,6 @@ ar_status ar__gguf_put_fields(ar__gguf_out *o, const ar_write_source *src, int32
     put_config(o, arch, &src->model->config);
     if (src->model->config.pad >= 0) field_u32(o, "tokenizer.ggml.padding_token_id", src->model->config.pad);
     AR_TRY(put_tokenizer(o, src->model));
-    if (src->passport) ar__gguf_put_passport(o, src->passport);
+    if (src->passport) ar__gguf_put_passport(o, src);
     return o->status;
 }

@@ -1,5 +1,6 @@
 /* The passport of a GGUF file: keys anyround.*, numbers as F32. Those of an evaluation are known once the
  * file can be read, so they are put in afterwards, at their places. */
+#include "ar_error.h"
 #include "fmt_gguf.h"
 #include "passport.h"
 #include <errno.h>
@@ -21,12 +22,62 @@ static uint32_t bits_of(double number) {
     return bits;
 }
 
-void ar__gguf_put_passport(ar__gguf_out *o, const ar_passport *p) {
+#define GRIDS "anyround.input_grids"
+
+static uint64_t linears_of(const ar_model *m) {
+    uint64_t count = 0;
+    for (int32_t b = 0; b < m->block_count; b++) count += (uint64_t)m->blocks[b].linear_count;
+    return count;
+}
+
+static void put_grids(ar__gguf_out *o, const ar_acts *a, const ar_model *m) {
+    if (!a || !a->grids) return;
+    ar__gguf_put_string(o, GRIDS, strlen(GRIDS));
+    ar__gguf_put_int(o, AR__GGUF_ARRAY, 4);
+    ar__gguf_put_int(o, AR__GGUF_F32, 4);
+    ar__gguf_put_int(o, 2 * linears_of(m), 8);
+    for (int32_t b = 0; b < m->block_count; b++)
+        for (int32_t i = 0; i < 2 * m->blocks[b].linear_count; i++)
+            ar__gguf_put_int(o, bits_of((double)a->grids[b][i / 2][i % 2]), 4);
+    o->field_count++;
+}
+
+ar_status ar__gguf_grids(ar_acts *a, const ar_open_model *m, const char *path) {
+    const ar__gguf_value *v = NULL;
+    ar_file file;
+    ar__gguf g;
+    ar_status status;
+    AR_GO(ar__gguf_map(&g, &file, path));
+    AR_GO(ar__gguf_array(&v, &g, GRIDS, AR__GGUF_F32));
+    if (!v || v->count != 2 * linears_of(&m->model))
+        AR_GO(ar__fail(AR_ERR_FORMAT, "%s: %s: found %llu numbers, expected %llu", path, GRIDS,
+                       v ? (unsigned long long)v->count : 0ull,
+                       2ull * (unsigned long long)linears_of(&m->model)));
+    const uint8_t *at = v->data;
+    for (int32_t b = 0; b < m->model.block_count; b++)
+        for (int32_t i = 0; i < m->model.blocks[b].linear_count; i++, at += 8) {
+            float *grid = a->grids[b][i];
+            grid[0] = ar__gguf_load_f32(at);
+            grid[1] = ar__gguf_load_f32(at + 4);
+            if (grid[0] != 0.0f && !ar__acts_grid_is_valid(&a->scheme, grid))
+                AR_GO(ar__fail(AR_ERR_FORMAT,
+                               "%s: %s: found %g, %g, expected a positive scale and a zero point", path,
+                               GRIDS, (double)grid[0], (double)grid[1]));
+        }
+done:
+    ar__gguf_deinit(&g);
+    ar_file_close(&file);
+    return status;
+}
+
+void ar__gguf_put_passport(ar__gguf_out *o, const ar_write_source *src) {
+    const ar_passport *p = src->passport;
     int32_t count;
     const ar__passport_row *rows = ar__passport_rows(&count);
     char key[KEY];
     for (int32_t i = 0; i < count; i++) {
         if (rows[i].is_figure && !p->is_measured) continue;
+        if (rows[i].is_spare && !ar__passport_word(p, &rows[i])[0]) continue;
         name_key(key, &rows[i]);
         ar__gguf_put_string(o, key, strlen(key));
         ar__gguf_put_int(o, rows[i].is_text ? AR__GGUF_STRING : AR__GGUF_F32, 4);
@@ -38,6 +89,7 @@ void ar__gguf_put_passport(ar__gguf_out *o, const ar_passport *p) {
         }
         o->field_count++;
     }
+    put_grids(o, src->acts, &src->model->model);
 }
 
 ar_status ar__gguf_passport(ar_passport *p, bool *found, const char *path) {

@@ -4,6 +4,7 @@
 #include "allot.h"
 #include "ar_error.h"
 #include "eval_figures.h"
+#include "family.h"
 #include "logits_file.h"
 #include "tokenizer.h"
 #include <math.h>
@@ -178,19 +179,26 @@ static void report(const progress *p) {
                            .stage = "eval", .block = p->done, .block_count = p->count, .loss_last = p->nll});
 }
 
-/* c through block b of the model, with its adapter where it has one. */
+/* c through block b of the model, its inputs as m says, with its adapter where it has one. */
 static ar_status run_block(ar_chain *c, const ar_open_model *m, int32_t b, ar_device *device, int32_t T,
                            int32_t batch, upload_fn upload) {
     const ar_block *block = &m->model.blocks[b];
     ar_block_weights w;
-    ar__adapter_block parts;
+    ar__adapter_block parts = {0};
     ar__adapter_hook hook;
+    ar_acts_block acts = {0};
+    ar_acts_hook acts_hook;
+    bool skip[AR_MAX_LINEARS];
     AR_TRY(upload(&w, block, device));
-    ar_status status = ar__adapter_upload(&parts, m->adapter, block, device);
-    ar__adapter_hook_init(&hook, &parts, &w.hook);
+    ar__family_float_inputs(skip, m, b);
+    ar_status status = ar_acts_block_init(&acts, &m->acts, block, skip, device);
+    if (status == AR_OK) status = ar__adapter_upload(&parts, m->adapter, block, device);
+    const ar_hook *top = ar_acts_hook_init(&acts_hook, &acts, &w.hook);
+    ar__adapter_hook_init(&hook, &parts, top);
     if (status == AR_OK)
-        status = ar_chain_forward(c, c, device, block, m->adapter ? &hook.hook : &w.hook, T, batch);
+        status = ar_chain_forward(c, c, device, block, m->adapter ? &hook.hook : top, T, batch);
     ar__adapter_drop(&parts);
+    ar_acts_block_deinit(&acts);
     ar_block_weights_deinit(&w);
     return status;
 }

@@ -254,7 +254,7 @@ static ar_status stamp(const char *path, const ar_write_source *src, const ar_fo
     if (!src->passport) return AR_OK;
     ar_passport passport = *src->passport;
     if (src->measure) AR_TRY(src->measure(src->ctx, &passport, path));
-    if (f->is_folder) return ar__passport_write(path, &passport);
+    if (f->is_folder) return ar__passport_write(path, &passport, src);
     return src->measure ? ar__gguf_stamp(path, &passport) : AR_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 bool ar__storage_holds_extra(const ar_storage *s, const char *name) {
+    if (strcmp(name, AR_ACTS_EXTRA) == 0) return true; /* passports hold it, whatever the format */
     for (int32_t i = 0; s->extras && s->extras[i]; i++)
         if (strcmp(s->extras[i], name) == 0) return true;
     return false;

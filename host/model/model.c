@@ -1,5 +1,6 @@
 /* Opening a model: a Hugging Face folder (float or packed) or a GGUF file. What a model is made of is its
  * family's business (family_<name>.c). */
+#include "acts.h"
 #include "ar_error.h"
 #include "factors.h"
 #include "family.h"
@@ -168,6 +169,7 @@ ar_status ar_model_open(ar_open_model **m, const char *path) {
     if (status == AR_OK) status = ar__notes_move(&made->notes, &made->weights.notes);
     if (status == AR_OK) status = ar_family_bind(made);
     if (status == AR_OK) status = open_factors(made);
+    if (status == AR_OK) status = ar__model_read_acts(made);
     if (status == AR_OK)
         *m = made;
     else
@@ -179,6 +181,7 @@ void ar_model_close(ar_open_model *m) {
     if (!m) return;
     ar_family_unbind(m);
     ar_adapter_close(m->adapter);
+    ar_acts_deinit(&m->acts);
     ar_tokenizer_close(m->tokenizer);
     ar_weights_close(&m->weights);
     ar_notes_deinit(&m->notes);

@@ -4,6 +4,11 @@
 #include "ar_error.h"
 #include "ar_quant.h"
 
+/* Whether inputs are looked at for a scheme of theirs. */
+static inline bool ar__needs_ranges(const ar_acts_scheme *s) {
+    return s->bits > 0 && s->range == AR_ACTS_STATIC;
+}
+
 /* ---- rtn_linear.c ---- */
 
 /* Codes of V = 0, coefficients 1, from weights already on the device. */

@@ -46,6 +46,7 @@ typedef struct ar__tune_desc {
     uint32_t taps;                    /* ar_method.taps */
     const ar_method_options *options; /* for the method's own ar__block_method: the engine reads none */
     const ar__goal *goal;             /* for the same; ar__tune is told its own */
+    ar_acts_scheme acts;              /* as in ar_quant_desc */
     bool searches; /* the start is a search in every scheme: taps of double-quantized ones are for all */
     struct ar__probe *probe; /* NULL = tune */
 } ar__tune_desc;
@@ -57,6 +58,7 @@ typedef struct ar__tuned_block {
     const bool *skip;                /* per linear: stays float */
     const ar_scheme *schemes;        /* per linear */
     const ar__taps *taps;            /* what they saw of its linears' inputs; NULL = nothing */
+    const ar_acts_block *acts;       /* how inputs are quantized; 0 bits = they are not */
     ar_qlinear *q;                   /* per linear: the result, initialised where !skip[i] */
     ar_qlinear *const *before;       /* per linear: where an earlier unit left it; NULL = this is the first */
     bool goes_on;                    /* a later unit is to go on from q, which gets extras for that */

@@ -25,10 +25,12 @@ static ar_status time_forward(double *seconds, const ar__tune_unit *u, ar_device
     int32_t T = u->samples->T;
     ar_chain in = *u->input, out = {.fd = -1};
     const ar_block_weights *w = u->tuned[0].weights;
+    ar_acts_hook acts;
     in.rows = (int64_t)count * T;
     AR_TRY(ar_chain_init(&out, in.rows, in.width, NULL, 0));
     double start = ar__now_s();
-    ar_status status = ar_chain_forward(&out, &in, device, w->block, &w->hook, T, batch);
+    ar_status status = ar_chain_forward(&out, &in, device, w->block,
+                                        ar_acts_hook_init(&acts, u->tuned[0].acts, &w->hook), T, batch);
     *seconds = ar__now_s() - start;
     ar_chain_deinit(&out);
     return status;

@@ -84,14 +84,16 @@ static ar_status record_local(const recording *r, ar_graph *g, ar_tensor **y, in
 
 static ar_status tuned_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
     recording *r = ctx;
-    const ar_block_weights *w = r->t->unit->tuned[r->k].weights;
+    const ar__tuned_block *b = &r->t->unit->tuned[r->k];
+    const ar_block_weights *w = b->weights;
     site *s = &r->t->sites[r->k * AR_MAX_LINEARS + i];
     if (!s->state) return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
-    ar_tensor *W = NULL;
+    ar_tensor *W = NULL, *seen = x;
     grad_site at = {r->t, s, NULL};
     AR_TRY(r->t->goal->trainable->replace(s->state, g, &W, &at.memo, !r->gradients));
     if (r->gradients) AR_TRY(ar_graph_on_grad(g, W, on_grad, &at, sizeof at));
-    AR_TRY(ar_op_linear(g, y, x, W, w->biases[i]));
+    AR_TRY(ar_acts_record(b->acts, g, &seen, i));
+    AR_TRY(ar_op_linear(g, y, seen, W, w->biases[i]));
     return r->local ? record_local(r, g, y, i, x) : AR_OK;
 }
 

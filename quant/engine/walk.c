@@ -56,6 +56,7 @@ typedef struct slot {
     uint32_t taps_of[AR_MAX_LINEARS]; /* what is taken of its inputs */
     ar_scheme schemes[AR_MAX_LINEARS];
     ar__taps taps;
+    ar_acts_block acts;
     ar_qlinear q[AR_MAX_LINEARS], *list[AR_MAX_LINEARS];
     bool loaded; /* list is the sink's, not q */
 } slot;
@@ -98,6 +99,7 @@ static void plan_slot(slot *t, const walk *w, const span *s, const ar_block *blo
         t->skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &t->schemes[i]);
         if (s->at.is_tuned && !s->finished && !t->skip[i])
             t->taps_of[i] = ar__taps_of(d->taps, d->searches ? NULL : &t->schemes[i]);
+        if (ar__needs_ranges(&d->acts) && !t->skip[i] && !s->finished) t->taps_of[i] |= AR__TAP(span);
     }
 }
 
@@ -123,6 +125,7 @@ static void deinit_slots(span *s) {
     for (int32_t k = 0; s->slots && k < s->at.count + s->at.ahead; k++) {
         slot *t = &s->slots[k];
         ar__taps_deinit(&t->taps);
+        ar_acts_block_deinit(&t->acts);
         ar_block_weights_deinit(&t->weights);
         for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
             if (t->loaded) ar_qlinear_free(t->list[i]);
@@ -189,6 +192,45 @@ static ar_status float_chain(walk *w, span *s) {
     return AR_OK;
 }
 
+/* ---- quantized inputs ---- */
+
+/* Grids of the ranges that were seen, or that come with a finished block. */
+static ar_status input_grids(float grids[AR_MAX_LINEARS][2], const walk *w, const slot *t) {
+    for (int32_t i = 0; i < t->block->linear_count; i++) {
+        const ar_tensor *seen = ar__taps_at(&t->taps, AR__TAP_span, i);
+        const ar_extra *known = t->loaded && t->list[i] ? ar_qlinear_extra(t->list[i], AR_ACTS_EXTRA) : NULL;
+        float range[2];
+        if (known) memcpy(grids[i], known->data, sizeof grids[i]);
+        if (!seen) continue;
+        AR_TRY(ar_tensor_read(seen, range, 0, 2));
+        ar_acts_grid(grids[i], range, &w->desc->acts);
+    }
+    return AR_OK;
+}
+
+/* How the block's inputs are quantized from here on. */
+static ar_status place_acts(const walk *w, slot *t) {
+    ar_acts acts = {.scheme = w->desc->acts};
+    if (acts.scheme.bits == 0) return AR_OK;
+    if (acts.scheme.range == AR_ACTS_STATIC) AR_TRY(ar_acts_make_grids(&acts, t->block->index + 1));
+    ar_status status = acts.grids ? input_grids(acts.grids[t->block->index], w, t) : AR_OK;
+    if (status == AR_OK) status = ar_acts_block_init(&t->acts, &acts, t->block, t->skip, w->device);
+    ar_acts_deinit(&acts);
+    return status;
+}
+
+/* What a static range is goes with the codes. */
+static ar_status add_grids(slot *t) {
+    for (int32_t i = 0; i < t->block->linear_count; i++) {
+        float grid[2];
+        if (!t->list[i] || !t->acts.grids[i]) continue;
+        AR_TRY(ar_tensor_read(t->acts.grids[i], grid, 0, 2));
+        grid[1] += 0.0f; /* no negative zero */
+        AR_TRY(ar_qlinear_add_extra(t->list[i], AR_ACTS_EXTRA, AR_F32, 1, (const int64_t[]){2}, grid));
+    }
+    return AR_OK;
+}
+
 /* ---- the blocks' codes ---- */
 
 static ar_status init_results(slot *t) {
@@ -215,6 +257,7 @@ static ar_status run_method(walk *w, span *s, ar_block_report *report) {
                                      .skip = t->skip,
                                      .schemes = t->schemes,
                                      .taps = &t->taps,
+                                     .acts = &t->acts,
                                      .q = t->q,
                                      .before = v->is_left ? v->list : NULL,
                                      .goes_on = k >= at->done || (probe && probe->goes_on)};
@@ -246,11 +289,13 @@ static ar_status quantize_span(walk *w, span *s, ar_block_report *report) {
     for (int32_t k = 0; k < s->at.count; k++) {
         slot *t = &s->slots[k];
         AR_TRY(init_results(t));
+        AR_TRY(place_acts(w, t));
         AR_TRY(s->at.is_tuned ? ar__check_scales(&t->weights, t->skip, t->schemes, w->device)
                               : ar__rtn_block(t->q, &t->weights, t->skip, w->device));
     }
     if (s->at.is_tuned) AR_TRY(run_method(w, s, report));
     for (int32_t k = 0; k < s->at.count; k++) AR_TRY(check_scales(s->slots[k].list, s->slots[k].block));
+    for (int32_t k = 0; k < s->at.done; k++) AR_TRY(add_grids(&s->slots[k]));
     return AR_OK;
 }
 
@@ -319,9 +364,11 @@ static ar_status advance_chains(walk *w, span *s) {
     if (!w->samples || done == 0 || s->at.first + done >= w->model->block_count) return AR_OK;
     for (int32_t k = 0; k < done && !w->desc->no_quantized_input; k++) {
         slot *t = &s->slots[k];
+        ar_acts_hook acts;
         AR_TRY(replace_weights(&t->weights, t->list));
-        AR_TRY(ar_chain_forward(&w->x_quant, &w->x_quant, w->device, t->block, &t->weights.hook,
-                                w->samples->T, w->batch));
+        AR_TRY(ar_chain_forward(&w->x_quant, &w->x_quant, w->device, t->block,
+                                ar_acts_hook_init(&acts, &t->acts, &t->weights.hook), w->samples->T,
+                                w->batch));
     }
     ar_chain swap = w->x_float, *behind = done < s->at.count + s->at.ahead ? &w->next : &w->target;
     w->x_float = *behind;
@@ -354,6 +401,7 @@ static ar_status walk_finished(walk *w, int32_t block) {
     AR_GO(float_chain(w, &s));
     s.slots[0].loaded = true;
     AR_GO(w->sink->load(w->sink->ctx, s.slots[0].block, s.slots[0].list));
+    AR_GO(place_acts(w, &s.slots[0]));
     AR_GO(advance_chains(w, &s));
 done:
     deinit_slots(&s);
@@ -450,7 +498,7 @@ ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_sam
     AR_TRY(check_window(&w.window));
     AR_GO(init_walk(&w));
     for (int32_t i = 0; span_at(&w, &s, i); i++) {
-        if (desc->block_limit > 0 && s.first >= desc->block_limit)
+        if (desc->block_limit > 0 && s.first >= desc->block_limit && !ar__needs_ranges(&desc->acts))
             w.samples = NULL; /* rounding needs no activations */
         if (cancelled(observer))
             AR_GO(ar__fail(AR_ERR_INTERRUPTED, "interrupted before block %d", (int)s.first));

@@ -213,9 +213,11 @@ static ar_status code_inputs(worker *w, const sharing *s, const uint32_t *wanted
                              const ar_observer *observer) {
     ar_status status = AR_OK;
     ar__taps taps = {0};
+    ar_acts_hook acts; /* above the taps: codes are chosen for the inputs that they will meet */
     double start = ar__now_s();
     AR_GO(ar__taps_init(&taps, w->device, s->block, &w->block->weights->hook, wanted));
-    AR_GO(pass_inputs(w->unit, ar__taps_hook(&taps), w->device, desc->batch, observer));
+    const ar_hook *hook = ar_acts_hook_init(&acts, w->block->acts, ar__taps_hook(&taps));
+    AR_GO(pass_inputs(w->unit, hook, w->device, desc->batch, observer));
     AR_GO(ar__taps_finish(&taps));
     if (desc->probe) desc->probe->data += ar__now_s() - start;
     for (int32_t i = 0; i < s->block->linear_count; i++)

@@ -102,6 +102,7 @@ void ar__tuning_take(ar__tune_desc *full, const ar_quant_desc *desc) {
     full->moments_ctx = desc->moments_ctx;
     full->spill_dir = desc->spill_dir;
     full->spill_above_bytes = desc->spill_above_bytes;
+    full->acts = desc->acts;
 }
 
 /* *full: what the engine is told; or *other: the method that the options come to, run as `plain` says. */
@@ -115,7 +116,7 @@ static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant
     *plain = *desc;
     plain->options = NULL;
     if (*other) return AR_OK;
-    bool is_seen = !desc->moments || !(method->needs & AR_NEEDS_MOMENTS);
+    bool is_seen = !desc->moments || !(method->needs & AR_NEEDS_MOMENTS) || ar__needs_ranges(&desc->acts);
     if (is_seen && (!samples || samples->count < 1))
         return ar__fail(AR_ERR_ARG, "%s needs calibration samples: found none", method->name);
     *full = t->describe(&options);
