@@ -358,6 +358,8 @@ double ar_window_work(const ar_window_span *s);
 typedef struct ar_block_report {
     int32_t block;
     double loss_first, loss_best, heldout_first, heldout_best, seconds;
+    double heldout_nearest; /* of round to nearest (method rtn) on the same input; heldout_first where tuning
+                             * starts from that, 0 where nothing is held out */
     int32_t best_step;
     const float *history; /* loss of every step, step_count long; NULL for rtn */
     int32_t step_count;

@@ -138,6 +138,7 @@ static ar_status sink_block(void *ctx, const ar_block *block, ar_qlinear *const 
     if (at->ahead > 0) fprintf(stderr, ", seen behind %d", (int)(at->first + at->count + at->ahead - 1));
     fprintf(stderr, ": loss %.6g -> %.6g", r->loss_first, r->loss_best);
     if (r->heldout_first > 0.0) fprintf(stderr, ", held out %.6g -> %.6g", r->heldout_first, r->heldout_best);
+    if (r->heldout_nearest != r->heldout_first) fprintf(stderr, ", nearest %.6g", r->heldout_nearest);
     if (r->step_count > 0) fprintf(stderr, " (step %d)", (int)r->best_step);
     fprintf(stderr, ", %.1f s, device memory %s\n", r->seconds,
             ar_program_bytes(memory, sizeof memory, r->device_bytes));

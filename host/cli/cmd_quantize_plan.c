@@ -153,6 +153,7 @@ ar_status ar__quantize_list_blocks(cJSON *rows, const ar_part *part, int32_t cou
         ar_json_add_number(row, "block", r.block);
         ar_json_add_number(row, "loss_first", r.loss_first);
         ar_json_add_number(row, "loss_best", r.loss_best);
+        ar_json_add_number(row, "heldout_nearest", r.heldout_nearest);
         ar_json_add_number(row, "heldout_first", r.heldout_first);
         ar_json_add_number(row, "heldout_best", r.heldout_best);
         ar_json_add_number(row, "step", r.best_step);

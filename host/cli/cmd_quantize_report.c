@@ -157,6 +157,17 @@ static void list_settings(lines *l, const ar_run_record *run) {
     line(l, "program", "anyround %s", ar_version());
 }
 
+/* Where tuning begins, if not at round to nearest. */
+static const char *start_of(const ar_run_record *run) {
+    const ar_method *m = run->options->method;
+    char text[LINE_BYTES];
+    for (int32_t i = 0; i < m->option_count; i++) {
+        ar_method_options_show(text, sizeof text, run->options, i, &run->request->plan.scheme);
+        if (strcmp(m->options[i].name, "grid") == 0 && strcmp(text, "range") == 0) return NULL;
+    }
+    return m->searches || run->request->plan.scheme.super != AR_SUPER_NONE ? "searched grids" : NULL;
+}
+
 ar_status ar__quantize_report(const ar_run_record *run) {
     ar_status status = AR_OK;
     char *kept = NULL, subtitle[80];
@@ -174,6 +185,7 @@ ar_status ar__quantize_report(const ar_run_record *run) {
                                                               .result_count = results->count,
                                                               .settings = settings->list,
                                                               .setting_count = settings->count,
+                                                              .start = start_of(run),
                                                               .part = run->part,
                                                               .block_count = run->model->model.block_count}));
 done:

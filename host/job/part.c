@@ -268,10 +268,10 @@ static ar_status say_all(ar_st_writer *w, uint64_t *hash, const ar_block *block,
     snprintf(text, sizeof text, "%d", (int)block->index);
     AR_TRY(say(w, hash, "block", text));
     const ar_window_span *at = &report->window;
-    snprintf(text, sizeof text, "%.17g %.17g %.17g %.17g %.17g %d %llu %d %d %d %d", report->loss_first,
-             report->loss_best, report->heldout_first, report->heldout_best, report->seconds,
-             (int)report->best_step, (unsigned long long)report->device_bytes, (int)at->first, (int)at->count,
-             (int)at->ahead, (int)at->done);
+    snprintf(text, sizeof text, "%.17g %.17g %.17g %.17g %.17g %.17g %d %llu %d %d %d %d", report->loss_first,
+             report->loss_best, report->heldout_nearest, report->heldout_first, report->heldout_best,
+             report->seconds, (int)report->best_step, (unsigned long long)report->device_bytes,
+             (int)at->first, (int)at->count, (int)at->ahead, (int)at->done);
     AR_TRY(say(w, hash, "report", text));
     for (int32_t i = 0; i < block->linear_count; i++) {
         if (!linears[i]) continue;
@@ -502,9 +502,9 @@ ar_status ar__part_report(const ar_part *p, ar_block_report *r, float **history,
     const char *text = ar_safetensors_metadata(st, "report");
     unsigned long long bytes = 0;
     int best = 0, at[4];
-    if (!text || sscanf(text, "%lf %lf %lf %lf %lf %d %llu %d %d %d %d", &r->loss_first, &r->loss_best,
-                        &r->heldout_first, &r->heldout_best, &r->seconds, &best, &bytes, &at[0], &at[1],
-                        &at[2], &at[3]) != 11)
+    if (!text || sscanf(text, "%lf %lf %lf %lf %lf %lf %d %llu %d %d %d %d", &r->loss_first, &r->loss_best,
+                        &r->heldout_nearest, &r->heldout_first, &r->heldout_best, &r->seconds, &best, &bytes,
+                        &at[0], &at[1], &at[2], &at[3]) != 12)
         AR_GO(ar__fail(AR_ERR_FORMAT, "state: block %d: report missing or damaged", (int)block));
     r->best_step = best;
     r->window = (ar_window_span){at[0], at[1], at[2], at[3], at[1] > 0};

@@ -11,6 +11,7 @@ typedef struct ar_report {
     const char *title, *subtitle;
     const ar_report_line *results, *settings; /* what came out, what it was made with */
     int32_t result_count, setting_count;
+    const char *start;   /* where tuning begins, if not at round to nearest: "searched grids"; NULL */
     const ar_part *part; /* the blocks' losses */
     int32_t block_count;
 } ar_report;

@@ -177,6 +177,8 @@ ar_status ar__data_record_rewind(const ar__data *d, ar_graph *g) { return ar_op_
 
 /* ---- running ---- */
 
+ar_status ar__data_rewind(ar__data *d) { return ar_tensor_write(d->held_step, &(int32_t){0}, 0, 1); }
+
 static ar_status stream_in(ar__data *d, const int32_t *index, int32_t count) {
     bool part = count < d->at.micro;
     ar_tensor *x = part ? d->x_held : d->x_in, *y = part ? d->y_held : d->y_in,
@@ -197,9 +199,17 @@ ar_status ar__data_feed(ar__data *d, int32_t step, int32_t m) {
     return stream_in(d, d->order + from, d->at.micro);
 }
 
-ar_status ar__data_feed_held(ar__data *d, int32_t first) {
+static ar_status feed_held(ar__data *d, int32_t first) {
     int32_t index[AR_MAX_HELDOUT];
     if (d->at.resident) return AR_OK;
     for (int32_t b = 0; b < d->held_part; b++) index[b] = d->split.train + first + b;
     return stream_in(d, index, d->held_part);
+}
+
+ar_status ar__data_run_held(ar__data *d, ar_graph *g) {
+    for (int32_t first = 0; first < d->split.held; first += d->held_part) {
+        AR_TRY(feed_held(d, first));
+        AR_TRY(ar_graph_run(g));
+    }
+    return AR_OK;
 }

@@ -49,8 +49,9 @@ ar_status ar__data_record(const ar__data *d, ar_graph *g, ar__batch *b, bool hel
 ar_status ar__data_record_next(const ar__data *d, ar_graph *g, bool held);
 /* Records the return to the first part of the held-out slice. */
 ar_status ar__data_record_rewind(const ar__data *d, ar_graph *g);
-/* Before a recorded graph runs: micro-batch m of a step, or the held-out part from sample `first` of the
- * slice on, goes to the device if it is streamed. */
+ar_status ar__data_rewind(ar__data *d); /* and at once */
+/* Before a recorded graph runs: micro-batch m of a step goes to the device if it is streamed. */
 ar_status ar__data_feed(ar__data *d, int32_t step, int32_t m);
-ar_status ar__data_feed_held(ar__data *d, int32_t first);
+/* Runs g, which takes one part of the held-out slice, for all of them. */
+ar_status ar__data_run_held(ar__data *d, ar_graph *g);
 #endif

@@ -92,6 +92,7 @@ typedef struct ar__probe {
     double data;             /* of preparing the data on the host */
     double forward[2];       /* of a chain of one batch through the block, and of two */
     double spent;            /* on steps, passes and chains timed */
+    int32_t more_passes;     /* held-out ones before the first step */
     int32_t micro_count;
     bool is_resident;
     bool goes_on;         /* results have what a later unit goes on from */

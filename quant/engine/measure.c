@@ -131,7 +131,7 @@ static void add_up(ar_quant_cost *c, const taken *t, const ar_model *model, cons
     c->tuned_lead = fixed + floats * all + p->data * more / t->few;
     c->behind = (chains - 1) * all;
     c->walked_block = t->times.seconds[1] + chains * all;
-    c->flops = flops_of_windows(t, model, s, d, chains, passes);
+    c->flops = flops_of_windows(t, model, s, d, chains, passes + p->more_passes);
 }
 
 /* Without samples there are no chains: blocks differ by their weights alone. */

@@ -287,7 +287,7 @@ static void destroy(void *state) {
     free(s);
 }
 
-const ar__trainable ar__trainable_soft = {"soft", true,    check, create_near, start,   replace, update,
-                                          keep,   deliver, leave, resume,      destroy, NULL};
-const ar__trainable ar__trainable_between = {"between", true,    check, create_two, start,   replace, update,
-                                             keep,      deliver, leave, resume,     destroy, decide};
+const ar__trainable ar__trainable_soft = {"soft", true, false,   check, create_near, start,   replace,
+                                          update, keep, deliver, leave, resume,      destroy, NULL};
+const ar__trainable ar__trainable_between = {"between", true, false,   check, create_two, start,   replace,
+                                             update,    keep, deliver, leave, resume,     destroy, decide};

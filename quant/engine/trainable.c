@@ -1,4 +1,5 @@
-/* The table of what can be tuned, and states on their way from one unit to another. */
+/* The table of what can be tuned, round to nearest beside it, and states on their way from one unit to
+ * another. */
 #include "trainable.h"
 
 static const ar__trainable *const trainables[] = {
@@ -9,6 +10,21 @@ static const ar__trainable *const trainables[] = {
 
 const ar__trainable *ar__trainable_at(int32_t index) {
     return index >= 0 && index < (int32_t)(sizeof trainables / sizeof *trainables) ? trainables[index] : NULL;
+}
+
+bool ar__starts_nearest(const ar__trainable *trainable, const ar__site *site) {
+    return trainable->from_nearest && (site->scheme.super == AR_SUPER_NONE || !site->importance);
+}
+
+ar_status ar__record_nearest(ar_graph *g, ar_tensor **W, const ar__site *site) {
+    const ar_fq_desc fq = {.scheme = site->scheme};
+    int64_t O = ar_tensor_dim(site->weight, 0),
+            groups = ar_scheme_groups(&site->scheme, ar_tensor_dim(site->weight, 1)),
+            each = site->scheme.super != AR_SUPER_NONE ? 4 : 2;
+    ar_tensor *range = NULL, *sz = NULL;
+    AR_TRY(ar_graph_temp(g, &range, AR_F32, 3, (const int64_t[]){O, groups, each}));
+    AR_TRY(ar_op_group_range(g, range, site->weight, &site->scheme));
+    return ar_op_fake_quant(g, W, &sz, site->weight, range, &(ar_fq_state){0}, &fq);
 }
 
 ar_status ar__leave_tensor(ar_qlinear *q, const char *name, const ar_tensor *t) {

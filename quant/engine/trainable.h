@@ -25,6 +25,7 @@ typedef struct ar__trainable {
     /* What the block sees during a step is not what would be delivered: a step's own loss selects nothing,
      * and without held-out samples the last state is kept. */
     bool is_soft;
+    bool from_nearest; /* it starts from round to nearest: ar__starts_nearest */
     /* Errors: USAGE for what it cannot do under desc. */
     ar_status (*check)(const ar__tune_desc *desc);
     /* Tensors of one site, where tuning starts. On failure destroy is due for a *state that is not NULL. */
@@ -56,6 +57,11 @@ typedef struct ar__trainable {
  */
 ar_status ar__leave_tensor(ar_qlinear *q, const char *name, const ar_tensor *t);
 ar_status ar__resume_tensor(ar_tensor *t, const ar_qlinear *q, const char *name);
+/* Whether tuning of a site starts from round to nearest: not where the start is searched, or weighted by
+ * importance as double-quantized schemes have it. */
+bool ar__starts_nearest(const ar__trainable *trainable, const ar__site *site);
+/* Records *W (O, I), the site's weight rounded to nearest as method rtn does: with the same bits. */
+ar_status ar__record_nearest(ar_graph *g, ar_tensor **W, const ar__site *site);
 /* weights.c: the first step of a weight where none is given, in root mean squares of its linear: all of them
  * take it about half a step of its scale far. */
 double ar__weight_rate(int32_t iters, int32_t bits);

@@ -37,6 +37,8 @@ typedef struct tuner {
     site *sites; /* (tuned_count, AR_MAX_LINEARS) */
     ar_tensor *step, *best, *history, *loss_sum, *held_best, *held_history, *held_sum, *held_at;
     ar_graph *micro_graph, *update_graph, *held_graph, *held_end;
+    bool is_nearest; /* while it is recorded: weights rounded to nearest stand in their place */
+    float nearest;   /* what the held-out passes add up to then; 0 = not known */
 } tuner;
 
 /* Context of one tuned block's hook while one graph is recorded. */
@@ -90,7 +92,8 @@ static ar_status tuned_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, 
     if (!s->state) return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
     ar_tensor *W = NULL, *seen = x;
     grad_site at = {r->t, s, NULL};
-    AR_TRY(r->t->goal->trainable->replace(s->state, g, &W, &at.memo, !r->gradients));
+    AR_TRY(r->t->is_nearest ? ar__record_nearest(g, &W, &s->site)
+                            : r->t->goal->trainable->replace(s->state, g, &W, &at.memo, !r->gradients));
     if (r->gradients) AR_TRY(ar_graph_on_grad(g, W, on_grad, &at, sizeof at));
     AR_TRY(ar_acts_record(b->acts, g, &seen, i));
     AR_TRY(ar_op_linear(g, y, seen, W, w->biases[i]));
@@ -180,15 +183,20 @@ static ar_status record_step_end(tuner *t) {
     return ar_graph_build(g);
 }
 
+static ar_status record_pass(tuner *t, ar_graph **g) {
+    ar_tensor *loss = NULL;
+    AR_TRY(ar_graph_create(g, t->device));
+    AR_TRY(record_loss(t, *g, &loss, true));
+    AR_TRY(record_sum(*g, t->held_sum, loss));
+    AR_TRY(ar__data_record_next(&t->data, *g, true));
+    return ar_graph_build(*g);
+}
+
 /* The held-out slice: forward only, then the snapshot if its loss is the smallest yet. */
 static ar_status record_heldout(tuner *t) {
     if (t->select != AR_SELECT_HELDOUT) return AR_OK;
-    ar_tensor *loss = NULL, *improved = NULL;
-    AR_TRY(ar_graph_create(&t->held_graph, t->device));
-    AR_TRY(record_loss(t, t->held_graph, &loss, true));
-    AR_TRY(record_sum(t->held_graph, t->held_sum, loss));
-    AR_TRY(ar__data_record_next(&t->data, t->held_graph, true));
-    AR_TRY(ar_graph_build(t->held_graph));
+    ar_tensor *improved = NULL;
+    AR_TRY(record_pass(t, &t->held_graph));
     AR_TRY(ar_graph_create(&t->held_end, t->device));
     AR_TRY(ar_op_best(t->held_end, &improved, t->held_best, t->held_history, t->held_sum, t->held_at));
     AR_TRY(record_keep(t, t->held_end, improved));
@@ -213,6 +221,32 @@ static ar_status run_start(tuner *t) {
 done:
     ar_graph_destroy(g);
     return status;
+}
+
+/* ---- round to nearest, beside which results are told ---- */
+
+static bool starts_nearest(const tuner *t) {
+    for (int32_t i = 0; i < t->site_count; i++) {
+        const site *s = &t->sites[i];
+        if (s->state && (s->before || !ar__starts_nearest(t->goal->trainable, &s->site))) return false;
+    }
+    return true;
+}
+
+/* One pass over the held-out slice, before all else is recorded, which takes more memory: this one's is free
+ * then. */
+static ar_status measure_nearest(tuner *t) {
+    ar_graph *g = NULL;
+    t->is_nearest = true;
+    ar_status status = record_pass(t, &g);
+    t->is_nearest = false;
+    if (status == AR_OK) status = ar__data_run_held(&t->data, g);
+    if (status == AR_OK) status = ar_tensor_read(t->held_sum, &t->nearest, 0, 1);
+    ar_graph_destroy(g);
+    AR_TRY(status);
+    if (t->training.desc->probe) t->training.desc->probe->more_passes = 1;
+    AR_TRY(ar_tensor_write(t->held_sum, &(float){0}, 0, 1));
+    return ar__data_rewind(&t->data);
 }
 
 /* ---- device state ---- */
@@ -302,6 +336,7 @@ static ar_status prepare(tuner *t, const ar__arrangement *a) {
     AR_TRY(ar__data_place(&t->data, a));
     AR_TRY(make_state(t));
     AR_TRY(run_start(t));
+    if (t->select == AR_SELECT_HELDOUT && !starts_nearest(t)) AR_TRY(measure_nearest(t));
     AR_TRY(record_micro(t));
     AR_TRY(record_step_end(t));
     return record_heldout(t);
@@ -321,10 +356,7 @@ static ar_status prepare_within_budget(tuner *t) {
 /* ---- running ---- */
 
 static ar_status run_heldout(tuner *t) {
-    for (int32_t first = 0; first < t->data.split.held; first += t->data.held_part) {
-        AR_TRY(ar__data_feed_held(&t->data, first));
-        AR_TRY(ar_graph_run(t->held_graph));
-    }
+    AR_TRY(ar__data_run_held(&t->data, t->held_graph));
     return ar_graph_run(t->held_end);
 }
 
@@ -455,6 +487,7 @@ static ar_status fill_report(tuner *t, ar_block_report *report, float *history) 
     AR_TRY(ar_tensor_read(t->held_history, &held_first, 0, 1));
     report->heldout_first = (double)held_first / passes;
     report->heldout_best = (double)held[0] / passes;
+    report->heldout_nearest = starts_nearest(t) ? report->heldout_first : (double)t->nearest / passes;
     report->best_step = (int32_t)held[1] * every < t->iters ? (int32_t)held[1] * every : t->iters;
     return AR_OK;
 }

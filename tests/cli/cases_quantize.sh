@@ -231,6 +231,15 @@ case_progress() { # over the whole job: its share never falls and ends at 1, its
     grep -q 'write \[#*\] 100 %' bar || { cat bar >&2; die 'no progress of convert'; }
 }
 
+# verdict: r.html's is that of the blocks in the JSON.
+verdict() {
+    awk -F'[:,]' '/"heldout_nearest"/ { nearest = $2 } /"heldout_best"/ { share = $2 / nearest; n++
+            better += share < 1; logs += log(share); if (share > most) most = share }
+        END { printf "%.1f&nbsp;%%|<b>%d of %d</b>|keeps %.1f&nbsp;%%\n", 100 * exp(logs / n), better, n,
+              100 * most }' out | tr '|' '\n' >want
+    while read -r what; do grep -qF "$what" r.html || die "no '$what': $(grep verdict r.html)"; done <want
+}
+
 case_report() {
     run 0 quantize "$model" -o o.gguf "${tiny[@]}" "${calib[@]}" --report r.html --json
     grep -q '<polyline' r.html || die 'no plot in the report'
@@ -246,13 +255,27 @@ case_report() {
     row 'quantized input' yes; row weights '4 bits, groups of 32, symmetric'
     row calibration "$(basename "$text"): [0-9]+ samples of [0-9]+ tokens"
     ! grep -qE '[0-9a-f]{16}' r.html || die 'a hash in the report'
-    # the verdict is that of the blocks in the JSON
-    awk -F'[:,]' '/"heldout_first"/ { first = $2 } /"heldout_best"/ { share = $2 / first; n++
-            better += share < 1; logs += log(share); if (share > most) most = share }
-        END { printf "%.1f&nbsp;%%|<b>%d of %d</b>|keeps %.1f&nbsp;%%\n", 100 * exp(logs / n), better, n,
-              100 * most }' out | tr '|' '\n' >want
-    while read -r what; do grep -qF "$what" r.html || die "no '$what': $(grep verdict r.html)"; done <want
+    verdict
+    cp out signround
     [ "$(grep -c '<tr><td>[0-2]</td>' r.html)" = 3 ] || die 'expected a row for each of three blocks'
+    ! grep -q '<th>start' r.html || die 'another start than round to nearest'
+    # from searched grids: beside round to nearest's loss all the same, which is the same for the first block
+    run 0 quantize "$model" -o a.gguf "${tiny[@]}" --method anneal "${calib[@]}" --report r.html --json
+    verdict
+    loss() { sed -n "s/.*\"$1\":[[:space:]]*\([0-9.e+-]*\).*/\1/p" "$2" | head -n 1; }
+    [ "$(loss heldout_nearest out)" = "$(loss heldout_first signround)" ] || die 'nearest differs by method'
+    [ "$(loss heldout_first out)" != "$(loss heldout_nearest out)" ] || die 'expected another start'
+    grep -q '<th>rounded to nearest</th><th>start: searched grids</th><th>tuned</th>' r.html ||
+        die "no start in $(grep '<th>' r.html)"
+    shown=$(printf '%.4g</td><td>%.4g</td><td>%.4g' "$(loss heldout_nearest out)" \
+        "$(loss heldout_first out)" "$(loss heldout_best out)")
+    grep -qF "<td>0</td><td>$shown</td>" r.html || die "no $shown of block 0 in the report"
+    grep -q 'The searched grids, from which it began, leave' r.html || die 'no start in the verdict'
+    run 0 quantize "$model" -o l.gguf "${tiny[@]}" --method anneal --select last "${calib[@]}" -q \
+        --report r.html
+    grep -q 'of rounding to nearest on the grids that it began from, on the batches' r.html ||
+        die "not said what is left of what: $(grep verdict r.html)"
+    grep -q '<tr><td>0</td><td>&ndash;</td><td>[0-9.e-]*</td>' r.html || die 'nearest, not held out'
     run 0 quantize "$model" -o n.gguf --method rtn --report r.html -q
     grep -q 'nothing was tuned' r.html || die 'no verdict on round to nearest'
     ! grep -q '<polyline' r.html || die 'a plot without steps'
