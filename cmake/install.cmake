@@ -37,6 +37,7 @@ install(FILES
     host/ar_host.h
     quant/ar_quant.h
     quant/ar_train.h
+    quant/ar_window.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/anyround)
 install(EXPORT anyroundTargets NAMESPACE anyround:: DESTINATION ${AR_CMAKE_DIR})
 configure_package_config_file(cmake/anyroundConfig.cmake.in ${PROJECT_BINARY_DIR}/anyroundConfig.cmake

@@ -5,6 +5,7 @@
 #define AR_QUANT_H
 #include "ar_backend.h"
 #include "ar_train.h"
+#include "ar_window.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -331,29 +332,7 @@ struct ar_stored {
 };
 void ar_stored_deinit(ar_stored *s);
 
-/* ---- windows of blocks (quant/engine/windows.c) ---- */
-
-/* How many blocks are tuned together, by how many the window moves on, and how many float blocks behind it
- * its loss looks through (arXiv 2411.03934); 1, 1, 0 = block by block. */
-typedef struct ar_window {
-    int32_t blocks, stride, ahead; /* 1 <= stride <= blocks, 0 <= ahead */
-} ar_window;
-/* One window. What it tunes and does not deliver a later one goes on with. */
-typedef struct ar_window_span {
-    int32_t first, count; /* tuned: these blocks */
-    int32_t ahead;        /* frozen, behind them */
-    int32_t done;         /* delivered, of count; 0 = the next one begins here too */
-    bool is_tuned;        /* else the one block is rounded to nearest */
-} ar_window_span;
-/* Window `index` (w with 0 blocks = 1, 1, 0) of a model of `blocks` blocks, of which the first `limit` are
- * tuned (0 = all); no window reaches past those, nor looks past the last block. Where they overlap, windows
- * of stride, 2 stride, ... blocks come before the first whole one, so that every block is in as many. false
- * past the last one. */
-bool ar_window_at(ar_window_span *s, const ar_window *w, int32_t blocks, int32_t limit, int32_t index);
-/* In how many windows a block is, at most. */
-int32_t ar_window_visits(const ar_window *w);
-/* What a step of it takes, in blocks tuned alone. */
-double ar_window_work(const ar_window_span *s);
+/* ---- what a method delivers ---- */
 
 typedef struct ar_block_report {
     int32_t block;

@@ -223,8 +223,7 @@ done:
     return status;
 }
 
-/* ---- round to nearest, beside which results are told ---- */
-
+/* Whether tuning starts from round to nearest, beside which results are told. */
 static bool starts_nearest(const tuner *t) {
     for (int32_t i = 0; i < t->site_count; i++) {
         const site *s = &t->sites[i];
@@ -233,8 +232,7 @@ static bool starts_nearest(const tuner *t) {
     return true;
 }
 
-/* One pass over the held-out slice, before all else is recorded, which takes more memory: this one's is free
- * then. */
+/* One pass over the held-out slice, before all else is recorded: this one's memory is free by then. */
 static ar_status measure_nearest(tuner *t) {
     ar_graph *g = NULL;
     t->is_nearest = true;

@@ -13,7 +13,8 @@ foreach(header
         host/ar_files.h
         host/ar_host.h
         quant/ar_quant.h
-        quant/ar_train.h)
+        quant/ar_train.h
+        quant/ar_window.h)
     file(READ ${HEADERS}/${header} text)
     string(REGEX REPLACE "/\\*[^*]*\\*+([^/*][^*]*\\*+)*/" "" text "${text}")
     string(REGEX MATCHALL "\n[a-z][A-Za-z0-9_ *]*[ *]ar_[A-Za-z0-9_]+\\(" prototypes "${text}")
