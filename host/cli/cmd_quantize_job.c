@@ -309,6 +309,7 @@ static ar_status write_outputs(job *j) {
     ar_program_results_beside(j->out);
     ar_program_results_beside(j->r->report);
     ar_device_memory(j->device, &memory);
+    if (j->r->device_bytes) *j->r->device_bytes = memory.high_water;
     if (j->r->is_quiet) goto done;
     if (j->common.json) AR_GO(print_json(j, method, &memory));
     if (j->common.json) goto done;

@@ -189,6 +189,7 @@ static ar_status measure_file(study_job *j, ar__study_point *p, const char *path
     p->ref_ppl = r.ref_ppl;
     p->bytes = ar__output_bytes(path);
     p->bpw = 8.0 * (double)p->bytes / ar__output_weights(&j->model->model);
+    AR_GO(ar__study_errors(p, &m->model, &j->model->model));
 done:
     ar_model_close(m);
     return status;
@@ -200,15 +201,18 @@ static ar_status try_way(study_job *j, ar__study_point *p, const way *w, const c
     char part[4096 + 8];
     ar_quantize_request r = {.common = &j->common, .model = j->path, .out = work, .is_quiet = true};
     const ar_method *method = ar_method_find(w->method);
+    uint64_t device_bytes = 0;
     double start = ar__now_s();
     AR_TRY(plan_way(&r.plan, w));
     take_options(&r.options, j, method);
     if (method->needs & AR_NEEDS_SAMPLES) r.calib = j->o->calib;
     r.allow_float = true;
+    r.device_bytes = &device_bytes;
     snprintf(part, sizeof part, "%s.part", work);
     r.resume = ar_path_exists(part);
     AR_GO(ar_quantize_run(&r));
     p->seconds = ar__now_s() - start;
+    p->device_bytes = (double)device_bytes;
     AR_GO(measure_file(j, p, work));
     p->bytes = bytes_of(w, p->bytes, &j->model->model);
     p->bpw = 8.0 * (double)p->bytes / ar__output_weights(&j->model->model);
@@ -238,12 +242,14 @@ static ar_status hash_inputs(study_job *j) {
     return AR_OK;
 }
 
-static ar_status keep(study_job *j, const ar__study_point *p) {
+static ar_status keep(study_job *j, ar__study_point *p) {
+    char device[16];
     AR_TRY(ar__study_append(j->o->out, p));
     AR_TRY(ar__study_add(&j->found, p));
     if (!j->common.quiet)
-        fprintf(stderr, "%s %s: %.2f MiB, KL %.5f, perplexity %.3f, %.1f s\n", p->method, p->layout,
-                (double)p->bytes / 1048576.0, p->kl, p->ppl, p->seconds);
+        fprintf(stderr, "%s %s: %.2f MiB, KL %.5f, perplexity %.3f, %.1f s, device memory %s\n", p->method,
+                p->layout, (double)p->bytes / 1048576.0, p->kl, p->ppl, p->seconds,
+                ar_program_bytes(device, sizeof device, (uint64_t)p->device_bytes));
     return AR_OK;
 }
 
@@ -268,7 +274,9 @@ static ar_status try_all(study_job *j) {
             break;
         }
         ar_status status = try_way(j, &p, &j->ways[i], work);
-        AR_TRY(status == AR_OK ? keep(j, &p) : passes(j, &p, status));
+        status = status == AR_OK ? keep(j, &p) : passes(j, &p, status);
+        ar__study_point_deinit(&p);
+        AR_TRY(status);
     }
     return AR_OK;
 }
@@ -293,8 +301,10 @@ static ar_status try_also(study_job *j) {
         snprintf(p.layout, sizeof p.layout, "%s", ar__path_name(path));
         snprintf(p.key, sizeof p.key, "given|%s|%016llx", p.layout, (unsigned long long)hash);
         if (ar__study_find(&j->found, p.key)) continue;
-        AR_TRY(measure_file(j, &p, path));
-        AR_TRY(keep(j, &p));
+        ar_status status = measure_file(j, &p, path);
+        if (status == AR_OK) status = keep(j, &p);
+        ar__study_point_deinit(&p);
+        AR_TRY(status);
     }
     return AR_OK;
 }
@@ -310,16 +320,17 @@ static void print_smallest(const ar__study *s, int32_t class, const char *what) 
 
 static void print_table(const study_job *j) {
     const ar__study *s = &j->found;
-    printf("%-12s %-20s %9s %6s %10s %10s %11s %6s\n", "method", "layout", "MiB", "bits", "KL", "same top-1",
-           "perplexity", "class");
+    printf("%-12s %-20s %9s %6s %10s %10s %11s %7s %6s\n", "method", "layout", "MiB", "bits", "KL",
+           "same top-1", "perplexity", "device", "class");
     for (int32_t i = 0; i < s->count; i++) {
         const ar__study_point *p = &s->list[i];
-        printf("%-12s %-20s %9.2f %6.2f %10.5f %9.1f%% %11.3f %5d%s\n", p->method, p->layout,
-               (double)p->bytes / 1048576.0, p->bpw, p->kl, 100.0 * p->top1, p->ppl, (int)ar__study_class(p),
-               p->is_best ? " *" : "");
+        printf("%-12s %-20s %9.2f %6.2f %10.5f %9.1f%% %11.3f %7.0f %5d%s\n", p->method, p->layout,
+               (double)p->bytes / 1048576.0, p->bpw, p->kl, 100.0 * p->top1, p->ppl,
+               p->device_bytes / 1048576.0, (int)ar__study_class(p), p->is_best ? " *" : "");
     }
     if (s->count == 0) return;
-    printf("* nothing of these is as small and as close. Perplexity of the original: %.3f\n",
+    printf("device: MiB at most while quantizing\n* nothing of these is as small and as close. Perplexity of "
+           "the original: %.3f\n",
            s->list[0].ref_ppl);
     print_smallest(s, 1, "no loss that matters (class 1, perplexity at most .1 above)");
     print_smallest(s, 2, "a small loss (class 2, at most .5 above)");
@@ -351,7 +362,8 @@ static ar_status run_study(study_job *j) {
     AR_GO(try_all(j));
     ar__study_judge(&j->found);
     if (j->o->html)
-        AR_GO(ar__study_html(j->o->html, &j->found, ar__path_name(j->path), ar__path_name(j->o->text)));
+        AR_GO(ar__study_html(j->o->html, &j->found, &j->model->model, ar__path_name(j->path),
+                             ar__path_name(j->o->text)));
     if (j->common.json) AR_GO(print_json(j));
     if (!j->common.json) print_table(j);
 done:
@@ -398,8 +410,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--seqlen", AR_OPT_INT, &o.seqlen, "N", "tokens of a sample (256)", 2, 1 << 20, NULL},
         {"--max-windows", AR_OPT_INT, &o.windows, "N", "windows of the text at most (20)", 1, 1 << 30, NULL},
         {"--budget", AR_OPT_REAL, &o.budget, "MINUTES", "begin nothing new after this time", 0.01, 1e6, NULL},
-        {"--html", AR_OPT_STRING, &o.html, "FILE", "a page of it: size against KL, the table, advice", 0, 0,
-         NULL},
+        {"--html", AR_OPT_STRING, &o.html, "FILE",
+         "a page of it: size against KL, errors of linears, the table, advice", 0, 0, NULL},
     };
     int positional;
     AR_TRY(ar_args_parse(self, &j.common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,

@@ -19,7 +19,8 @@ typedef struct ar_quantize_request {
     bool lorc_inside;     /* factors go into the folders that are written */
     ar__lorc_desc factors;
     bool resume, allow_float, strict, dry_run;
-    bool is_quiet; /* part of something larger: nothing is said but errors, nor printed */
+    uint64_t *device_bytes; /* the most that was on the device at a time; NULL = nobody asks */
+    bool is_quiet;          /* part of something larger: nothing is said but errors, nor printed */
     ar_output_plan plan;
     ar_tensor_types *types;       /* of the plan; NULL = none */
     ar__allot_request allot;      /* bpw and bytes 0 = none */

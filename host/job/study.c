@@ -12,12 +12,18 @@
 #define SAME_SIZE   1.001 /* files of one layout differ in what they say of themselves */
 #define LINES_BYTES ((size_t)64 << 20)
 
+void ar__study_point_deinit(ar__study_point *p) {
+    free(p->errors);
+    p->errors = NULL;
+}
+
 void ar__study_deinit(ar__study *s) {
+    for (int32_t i = 0; i < s->count; i++) ar__study_point_deinit(&s->list[i]);
     free(s->list);
     *s = (ar__study){0};
 }
 
-ar_status ar__study_add(ar__study *s, const ar__study_point *p) {
+ar_status ar__study_add(ar__study *s, ar__study_point *p) {
     if (s->count == s->room) {
         int32_t room = s->room ? 2 * s->room : 32;
         ar__study_point *list = realloc(s->list, (size_t)room * sizeof *list);
@@ -26,6 +32,7 @@ ar_status ar__study_add(ar__study *s, const ar__study_point *p) {
         s->room = room;
     }
     s->list[s->count++] = *p;
+    p->errors = NULL;
     return AR_OK;
 }
 
@@ -71,6 +78,7 @@ static ar_status parse_line(ar__study_point *p, const char *line, const char *pa
         AR_GO(ar_json_number_or(&value, o, numbers[i].name, 0.0, 0.0, 1e300, path));
         memcpy((char *)p + numbers[i].offset, &value, sizeof value);
     }
+    AR_GO(ar__study_take_errors(p, o));
 done:
     ar_json_close(o);
     return status;
@@ -88,6 +96,7 @@ ar_status ar__study_read(ar__study *s, const char *path) {
         bool is_whole = *next == '\n';
         if (is_whole) *next++ = '\0';
         if (is_whole && parse_line(&p, line, path) == AR_OK && p.key[0]) status = ar__study_add(s, &p);
+        if (is_whole) ar__study_point_deinit(&p);
     }
     free(text);
     return status;
@@ -104,6 +113,7 @@ ar_json *ar__study_json(const ar__study_point *p) {
         memcpy(&value, (const char *)p + numbers[i].offset, sizeof value);
         ar_json_add_number(o, numbers[i].name, value);
     }
+    ar__study_put_errors(o, p);
     return o;
 }
 

@@ -9,6 +9,8 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     grep -q '^the smallest with no loss that matters' out || { cat out >&2; die 'no advice'; }
     [ "$(grep -c ' \*$' out)" = 2 ] || { cat out >&2; die 'not one of each size is the best'; }
     grep -q '<polyline' s.html && grep -q '<circle' s.html || die 'no plot'
+    grep -q 'Method by method' s.html && grep -q 'q_proj, block 2: ' s.html || die 'no map of errors'
+    grep -c '"device_bytes":[1-9][0-9]*,"errors":\[\[' s.jsonl | grep -qx 4 || die 'no memory, or no errors'
     before=$(cksum <s.jsonl)
     run 0 "${study[@]}" --types q4_0 --methods rtn --json
     grep -Eq '"best":[[:space:]]*true' out || { cat out >&2; die 'nothing is the best in JSON'; }

@@ -1,0 +1,71 @@
+/* Lines of a study: what is read of what was written, and of what is no such line. Sees host/job's internal
+ * header. No device. */
+#include "study.h"
+#include "temp_files.h"
+#include <math.h>
+
+static ar__study_point make_point(const char *key, bool errors) {
+    ar__study_point p = {
+        .method = "gptq", .layout = "3 bits rows sym", .bytes = 1234, .bpw = 3.5, .kl = 0.25};
+    snprintf(p.key, sizeof p.key, "%s", key);
+    p.device_bytes = 33554432;
+    if (!errors) return p;
+    p.blocks = 2, p.linears = 3;
+    p.errors = malloc(6 * sizeof *p.errors);
+    for (int32_t i = 0; i < 6; i++) p.errors[i] = i == 4 ? NAN : 0.125f * (float)i;
+    return p;
+}
+
+static void points_are_read_as_they_were_written(void **state) {
+    (void)state;
+    char *folder = temp_folder();
+    const char *path = in_folder(folder, "s.jsonl");
+    ar__study s = {0};
+    for (int32_t n = 0; n < 2; n++) {
+        ar__study_point p = make_point(n ? "b" : "a", n == 0);
+        assert_int_equal(ar__study_append(path, &p), AR_OK);
+        ar__study_point_deinit(&p);
+    }
+    assert_int_equal(ar__study_read(&s, path), AR_OK);
+    assert_int_equal(s.count, 2);
+    const ar__study_point *a = ar__study_find(&s, "a"), *b = ar__study_find(&s, "b");
+    assert_true(a->bytes == 1234 && a->kl == 0.25 && a->device_bytes == 33554432);
+    assert_int_equal(a->blocks, 2);
+    assert_int_equal(a->linears, 3);
+    for (int32_t i = 0; i < 6; i++)
+        assert_true(i == 4 ? isnan(a->errors[i]) : a->errors[i] == 0.125f * (float)i);
+    assert_null(b->errors);
+    ar__study_deinit(&s);
+    temp_remove(folder);
+}
+
+/* Such errors as are no lists of lists are unknown; what is missing in a row is no linear. */
+static void other_errors_are_passed_over(void **state) {
+    (void)state;
+    static const char lines[] = "{\"key\":\"a\",\"errors\":7}\n"
+                                "{\"key\":\"b\",\"errors\":[]}\n"
+                                "{\"key\":\"c\",\"errors\":[[]]}\n"
+                                "{\"key\":\"d\",\"errors\":[[1,2],3,[4],[5,\"x\",6]]}\n"
+                                "{\"key\":\"e\",\"errors\":[3]}\n";
+    char *folder = temp_folder();
+    const char *path = in_folder(folder, "s.jsonl");
+    ar__study s = {0};
+    put_file(path, lines, sizeof lines - 1);
+    assert_int_equal(ar__study_read(&s, path), AR_OK);
+    assert_int_equal(s.count, 5);
+    for (int32_t i = 0; i < 5; i++)
+        if (strcmp(s.list[i].key, "d") != 0) assert_null(s.list[i].errors);
+    const ar__study_point *d = ar__study_find(&s, "d");
+    static const float expected[] = {1, 2, NAN, NAN, 4, NAN, 5, NAN};
+    assert_int_equal(d->blocks, 4);
+    for (int32_t i = 0; i < 8; i++)
+        assert_true(isnan(expected[i]) ? isnan(d->errors[i]) : d->errors[i] == expected[i]);
+    ar__study_deinit(&s);
+    temp_remove(folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(points_are_read_as_they_were_written),
+                                       cmocka_unit_test(other_errors_are_passed_over)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
