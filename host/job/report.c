@@ -129,13 +129,17 @@ static void put_loss(ar__page *p, double loss) {
         ar__page_put(p, "<td>&ndash;</td>");
 }
 
+/* Of step and seconds: a phone has no room for them beside one more loss. */
+static const char *last_columns(const summary *s) { return s->is_apart ? " class=\"wide\"" : ""; }
+
 static void put_row(ar__page *p, const ar_block_report *r, const summary *s, const char *start) {
     double whole = s->is_nearest ? nearest_of(r, start) : start_of(r);
+    const char *last = last_columns(s);
     if (is_rounded(r)) {
         ar__page_put(p,
                      "<tr><td>%d</td><td colspan=\"%d\">rounded to nearest</td><td class=\"wide\"></td>"
-                     "<td class=\"wide\"></td><td></td><td>%.1f</td></tr>\n",
-                     (int)r->block, s->is_apart ? 4 : 3, r->seconds);
+                     "<td class=\"wide\"></td><td%s></td><td%s>%.1f</td></tr>\n",
+                     (int)r->block, s->is_apart ? 4 : 3, last, last, r->seconds);
         return;
     }
     ar__page_put(p, "<tr><td>%d</td>", (int)r->block);
@@ -143,10 +147,10 @@ static void put_row(ar__page *p, const ar_block_report *r, const summary *s, con
     if (s->is_apart) put_loss(p, start_of(r));
     put_loss(p, best_of(r));
     ar__page_put(p,
-                 "<td>%.1f %%</td><td class=\"wide\">%.4g</td><td class=\"wide\">%.4g</td><td>%d</td>"
-                 "<td>%.1f</td></tr>\n",
-                 whole > 0.0 ? 100.0 * best_of(r) / whole : 100.0, r->loss_first, r->loss_best,
-                 (int)r->best_step, r->seconds);
+                 "<td>%.1f %%</td><td class=\"wide\">%.4g</td><td class=\"wide\">%.4g</td><td%s>%d</td>"
+                 "<td%s>%.1f</td></tr>\n",
+                 whole > 0.0 ? 100.0 * best_of(r) / whole : 100.0, r->loss_first, r->loss_best, last,
+                 (int)r->best_step, last, r->seconds);
 }
 
 static void put_blocks(ar__page *p, const ar_block_report *blocks, int32_t count, const summary *s,
@@ -155,8 +159,10 @@ static void put_blocks(ar__page *p, const ar_block_report *blocks, int32_t count
     ar__page_put(p, "<h2>Blocks</h2>\n<div class=\"scroll\"><table class=\"blocks\"><tr><th>block</th>"
                     "<th>rounded to nearest</th>");
     if (s->is_apart) ar__page_put(p, "<th>start%s%s</th>", start ? ": " : "", start ? start : "");
-    ar__page_put(p, "<th>tuned</th><th>left</th><th class=\"wide\">first batch</th>"
-                    "<th class=\"wide\">best batch</th><th>step</th><th>seconds</th></tr>\n");
+    ar__page_put(p,
+                 "<th>tuned</th><th>left</th><th class=\"wide\">first batch</th>"
+                 "<th class=\"wide\">best batch</th><th%s>step</th><th%s>seconds</th></tr>\n",
+                 last_columns(s), last_columns(s));
     for (int32_t b = 0; b < count; b++) put_row(p, &blocks[b], s, start);
     ar__page_put(
         p,
