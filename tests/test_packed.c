@@ -388,8 +388,8 @@ static void unsupported_configs_are_named(void **state) {
         {QC("\"quant_method\":\"auto-round\",\"bits\":8,\"packing_format\":\"auto_round:auto_awq\""),
          "found 8, expected 4"},
         {QC("\"quant_method\":\"compressed-tensors\""), "format: found \"\", expected pack-quantized"},
-        {QC("\"quant_method\":\"compressed-tensors\",\"format\":\"int-quantized\""),
-         "found \"int-quantized\""},
+        {QC("\"quant_method\":\"compressed-tensors\",\"format\":\"naive-quantized\""),
+         "found \"naive-quantized\""},
         {QC("\"quant_method\":\"compressed-tensors\",\"format\":\"marlin-24\""), "found \"marlin-24\""},
         {QC(PACK), "config_groups: found none"},
         {QC(PACK ",\"config_groups\":{}"), "config_groups: found none"},
@@ -409,8 +409,8 @@ static void unsupported_configs_are_named(void **state) {
         {QC(PACK4 ",\"transform_config\":{\"config_groups\":{}}"), "transform_config: found a value"},
         {QC(PACK4 ",\"sparsity_config\":{\"format\":\"sparse-24-bitmask\"}"), "found \"sparse-24-bitmask\""},
         {QC(PACK ",\"config_groups\":{\"g\":{\"weights\":{" WEIGHTS
-                 "},\"input_activations\":{\"num_bits\":8}}}"),
-         "input_activations: found a value"}};
+                 "},\"output_activations\":{\"num_bits\":8}}}"),
+         "output_activations: found a value"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *folder = folder_of(cases[i].config, NULL, 0);
         ar_weights w;

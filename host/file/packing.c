@@ -21,7 +21,18 @@ const ar_packing ar__packing_compressed = {.codes = "weight_packed",
                                            .g_idx = "weight_g_idx",
                                            .shape = "weight_shape",
                                            .zero_columns = true,
-                                           .scales_output_first = true};
+                                           .scales_output_first = true,
+                                           .input_scale = "input_scale",
+                                           .input_zero = "input_zero_point"};
+/* The same library's unpacked form. */
+const ar_packing ar__packing_bytes = {.codes = "weight",
+                                      .zeros = "weight_zero_point",
+                                      .scales = "weight_scale",
+                                      .g_idx = "weight_g_idx",
+                                      .scales_output_first = true,
+                                      .input_scale = "input_scale",
+                                      .input_zero = "input_zero_point",
+                                      .is_bytes = true};
 
 static ar_streams streams(int64_t count, int64_t length, bool columns, int32_t bits, const uint8_t *order) {
     int64_t words = (length * bits + 31) / 32;

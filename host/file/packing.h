@@ -12,10 +12,12 @@ typedef struct ar_packing {
     bool codes_along_O; /* a stream of codes holds the outputs of one input; else the inputs of one output */
     bool code_columns;  /* words of a stream of codes lie below each other; else side by side */
     bool zero_columns;  /* the same of zero points: a stream holds the outputs of one group */
-    bool scales_output_first; /* scales are (O, groups); else (groups, O) */
-    const uint8_t *order;     /* place in the stream of each of 8 values; NULL = as they come */
+    bool scales_output_first;             /* scales are (O, groups); else (groups, O) */
+    const uint8_t *order;                 /* place in the stream of each of 8 values; NULL = as they come */
+    const char *input_scale, *input_zero; /* suffixes of the grid of static inputs; NULL = there is none */
+    bool is_bytes; /* no words: codes (O, I) and zero points are signed bytes, ours less 128 */
 } ar_packing;
-extern const ar_packing ar__packing_gptq, ar__packing_awq, ar__packing_compressed;
+extern const ar_packing ar__packing_gptq, ar__packing_awq, ar__packing_compressed, ar__packing_bytes;
 
 /* One packed tensor: `count` streams of `length` values, each of `words` words. */
 typedef struct ar_streams {

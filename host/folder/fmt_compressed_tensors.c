@@ -1,6 +1,7 @@
 /* compressed_tensors: a Hugging Face folder in compressed-tensors' "pack-quantized" form (docs/formats.md).
  * Its codes and zero points are signed there, and biased by 2^(bits-1) when they are packed: what is stored
- * is ours. */
+ * is ours. 8-bit weights beside quantized inputs are "int-quantized": signed bytes. */
+#include "ar_error.h"
 #include "fmt_packed.h"
 #include <stdio.h>
 
@@ -18,6 +19,23 @@ static void describe_weights(cJSON *weights, const ar_scheme *s) {
     ar_json_add_null(weights, "actorder");
 }
 
+static void describe_inputs(cJSON *group, const ar_acts *a) {
+    if (!a) {
+        ar_json_add_null(group, "input_activations");
+        return;
+    }
+    bool is_token = a->scheme.range == AR_ACTS_TOKEN;
+    cJSON *inputs = ar_json_add_object(group, "input_activations");
+    ar_json_add_number(inputs, "num_bits", a->scheme.bits);
+    ar_json_add_string(inputs, "type", "int");
+    ar_json_add_bool(inputs, "symmetric", !a->scheme.asym);
+    ar_json_add_null(inputs, "group_size");
+    ar_json_add_string(inputs, "strategy", is_token ? "token" : "tensor");
+    ar_json_add_null(inputs, "block_structure");
+    ar_json_add_bool(inputs, "dynamic", a->scheme.range != AR_ACTS_STATIC);
+    ar_json_add_null(inputs, "actorder");
+}
+
 /* The group of linears under this scheme; a new one has no targets yet. */
 static cJSON *group_of(cJSON *groups, const char *name, const ar_scheme *s) {
     cJSON *group = cJSON_GetObjectItemCaseSensitive(groups, name);
@@ -25,8 +43,6 @@ static cJSON *group_of(cJSON *groups, const char *name, const ar_scheme *s) {
     group = ar_json_add_object(groups, name);
     ar_json_add_list(group, "targets");
     describe_weights(ar_json_add_object(group, "weights"), s);
-    ar_json_add_null(group, "input_activations");
-    ar_json_add_null(group, "output_activations");
     return group;
 }
 
@@ -39,14 +55,26 @@ static void add_group(cJSON *groups, const char *name, const ar_scheme *scheme) 
     ar__packed_add_float(cJSON_GetObjectItemCaseSensitive(group, "targets"), name, NULL);
 }
 
+static bool is_bytes(const ar_write_source *src) { return src->acts && src->plan->scheme.bits == 8; }
+
+static const char *form_of(const ar_write_source *src) {
+    return is_bytes(src) ? "int-quantized" : "pack-quantized";
+}
+
 static void describe(cJSON *c, const ar_write_source *src) {
     ar_json_add_string(c, "quant_method", "compressed-tensors");
-    ar_json_add_string(c, "format", "pack-quantized");
+    ar_json_add_string(c, "format", form_of(src));
     ar_json_add_string(c, "quantization_status", "compressed");
     cJSON *groups = ar_json_add_object(c, "config_groups");
     cJSON *first = group_of(groups, "group_0", &src->plan->scheme);
     ar__packed_add_float(cJSON_GetObjectItemCaseSensitive(first, "targets"), "Linear", NULL);
     ar__packed_each_other(groups, src, add_group);
+    for (cJSON *group = groups ? groups->child : NULL; group; group = group->next) {
+        /* by the group's schemes alone the library takes 4 bits for bytes */
+        if (src->acts) ar_json_add_string(group, "format", form_of(src));
+        describe_inputs(group, src->acts);
+        ar_json_add_null(group, "output_activations");
+    }
     cJSON *list = ar_json_add_list(c, "ignore");
     ar__packed_add_head(list, src);
     ar__packed_each_other(list, src, ar__packed_add_float);
@@ -63,11 +91,20 @@ static const ar_packed_format compressed = {.name = "compressed_tensors",
 static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
     return ar__packed_storage(s, plan, &compressed);
 }
+/* As bytes all linears are: they have one format. */
+static ar_packed_format format_of(const ar_write_source *src) {
+    ar_packed_format f = compressed;
+    if (is_bytes(src)) f.packing = &ar__packing_bytes;
+    f.acts = src->acts ? &src->acts->scheme : NULL;
+    return f;
+}
 static ar_status write_folder(const char *path, const ar_write_source *src) {
-    return ar__packed_write(path, src, &compressed);
+    const ar_packed_format f = format_of(src);
+    return ar__packed_write(path, src, &f);
 }
 static ar_status size(ar_output_size *s, const ar_write_source *src) {
-    return ar__packed_size(s, src, &compressed);
+    const ar_packed_format f = format_of(src);
+    return ar__packed_size(s, src, &f);
 }
 
 /* ---- reading ---- */
@@ -80,11 +117,36 @@ static ar_status expect_none(const ar_json *q, const char *key, const char *what
     return none ? AR_OK : ar__fail(AR_ERR_FORMAT, "%s: %s: found a value, expected null", what, key);
 }
 
-static ar_status read_group(ar_packed_scheme *s, const ar_json *group, const char *what) {
+static ar_status read_inputs(ar_acts_scheme *a, const ar_json *group, const char *what) {
+    static const char *const types[] = {"int", NULL}, *const strategies[] = {"token", "tensor", NULL};
+    const ar_json *in = ar_json_get(group, "input_activations");
+    int32_t choice, strategy;
+    int64_t bits;
+    bool is_dynamic, sym;
+    *a = (ar_acts_scheme){0};
+    if (!in || cJSON_IsNull(in)) return AR_OK;
+    AR_TRY(ar_json_int(&bits, in, "num_bits", 2, 8, what));
+    AR_TRY(ar__packed_choice(&choice, in, "type", "int", types, "int", what));
+    AR_TRY(ar__packed_choice(&strategy, in, "strategy", "tensor", strategies, "token or tensor", what));
+    AR_TRY(ar_json_bool_or(&sym, in, "symmetric", true, what));
+    AR_TRY(ar_json_bool_or(&is_dynamic, in, "dynamic", false, what));
+    if (strategy == 0 && !is_dynamic)
+        return ar__fail(AR_ERR_FORMAT, "%s: input_activations: found static ranges of tokens, expected %s",
+                        what, "dynamic ones");
+    *a = (ar_acts_scheme){.bits = (int32_t)bits,
+                          .range = !is_dynamic     ? AR_ACTS_STATIC
+                                   : strategy == 0 ? AR_ACTS_TOKEN
+                                                   : AR_ACTS_TENSOR,
+                          .asym = !sym};
+    return AR_OK;
+}
+
+static ar_status read_group(ar_packed_scheme *s, ar_acts_scheme *acts, const ar_json *group,
+                            const char *what) {
     static const char *const types[] = {"int", NULL}, *const strategies[] = {"group", "channel", NULL};
     int32_t choice, strategy;
     int64_t bits, size = -1;
-    AR_TRY(expect_none(group, "input_activations", what));
+    AR_TRY(read_inputs(acts, group, what));
     AR_TRY(expect_none(group, "output_activations", what));
     const ar_json *w = ar_json_get(group, "weights");
     if (!cJSON_IsObject(w))
@@ -101,14 +163,25 @@ static ar_status read_group(ar_packed_scheme *s, const ar_json *group, const cha
     return AR_OK;
 }
 
+/* Signed bytes are read where they are codes of 8 bits. */
+static ar_status check_bytes(const ar_packed_config *c) {
+    for (int32_t i = -1; c->packing->is_bytes && i < c->override_count; i++) {
+        int32_t bits = i < 0 ? c->scheme.bits : c->overrides[i].scheme.bits;
+        if (bits != 8)
+            return ar__fail(AR_ERR_FORMAT, "%s: num_bits: found %d, expected 8 (int-quantized)", c->path,
+                            (int)bits);
+    }
+    return AR_OK;
+}
+
 /* The first group of linears is the default, the others are overrides: shapes tell which one a linear has. */
 static ar_status read(ar_packed_config *c, const ar_json *q) {
-    static const char *const formats[] = {"pack-quantized", NULL};
+    static const char *const formats[] = {"pack-quantized", "int-quantized", NULL};
     static const char *const unsupported[] = {"kv_cache_scheme", "transform_config"};
     int32_t format;
-    c->packing = &ar__packing_compressed;
-    c->method = "pack";
-    AR_TRY(ar__packed_choice(&format, q, "format", "", formats, "pack-quantized", c->path));
+    AR_TRY(ar__packed_choice(&format, q, "format", "", formats, "pack-quantized or int-quantized", c->path));
+    c->packing = format == 0 ? &ar__packing_compressed : &ar__packing_bytes;
+    c->method = format == 0 ? "pack" : "int";
     for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
         AR_TRY(expect_none(q, unsupported[i], c->path));
     const ar_json *sparsity = ar_json_get(q, "sparsity_config");
@@ -119,15 +192,20 @@ static ar_status read(ar_packed_config *c, const ar_json *q) {
     if (!cJSON_IsObject(groups) || !groups->child)
         return ar__fail(AR_ERR_FORMAT, "%s: config_groups: found none, expected an object of groups",
                         c->path);
-    AR_TRY(read_group(&c->scheme, groups->child, c->path));
+    AR_TRY(read_group(&c->scheme, &c->acts, groups->child, c->path));
     c->overrides = ar__alloc((size_t)cJSON_GetArraySize(groups), sizeof *c->overrides);
     if (!c->overrides) return AR_ERR_MEMORY;
     for (const cJSON *group = groups->child->next; group; group = group->next) {
+        ar_acts_scheme acts;
         ar_packed_override *o = &c->overrides[c->override_count++];
         o->name = group->string;
-        AR_TRY(read_group(&o->scheme, group, c->path));
+        AR_TRY(read_group(&o->scheme, &acts, group, c->path));
+        if (acts.bits != c->acts.bits || acts.range != c->acts.range || acts.asym != c->acts.asym)
+            return ar__fail(AR_ERR_FORMAT,
+                            "%s: config_groups: %s: found other input_activations, expected %s", c->path,
+                            o->name, "those of the first group");
     }
-    return AR_OK;
+    return check_bytes(c);
 }
 
 /* ---- the row ---- */

@@ -14,7 +14,10 @@
 static void add_tensor(ar_hf_tensors *out, const char *suffix, const char *dtype, int64_t rows,
                        int64_t width) {
     ar_hf_tensor *t = &out->list[out->count++];
-    int32_t each = strcmp(dtype, "F16") == 0 ? 2 : strcmp(dtype, "I64") == 0 ? 8 : 4;
+    int32_t each = strcmp(dtype, "F16") == 0   ? 2
+                   : strcmp(dtype, "I64") == 0 ? 8
+                   : strcmp(dtype, "I8") == 0  ? 1
+                                               : 4;
     *t = (ar_hf_tensor){.dim_count = rows ? 2 : 1, .dims = {rows ? rows : width, width}};
     strcpy(t->suffix, suffix);
     strcpy(t->dtype, dtype);
@@ -25,6 +28,10 @@ static bool stores_zeros(const ar_packed_format *f, const ar_scheme *scheme) {
     return f->sym_zeros || scheme->zero != AR_ZERO_SYM;
 }
 
+static bool stores_inputs(const ar_packed_format *f) {
+    return f->acts && f->acts->bits > 0 && f->acts->range == AR_ACTS_STATIC;
+}
+
 /* The order of the tensors here is that of fill. */
 static ar_status declare(ar_hf_tensors *out, const ar_scheme *scheme, int64_t O, int64_t I, const void *ctx) {
     const ar_packed_format *f = ctx;
@@ -32,13 +39,18 @@ static ar_status declare(ar_hf_tensors *out, const ar_scheme *scheme, int64_t O,
     int64_t groups = ar_scheme_groups(scheme, I);
     ar_streams codes = ar__packing_codes(p, O, I, scheme->bits),
                zeros = ar__packing_zeros(p, O, groups, scheme->bits);
+    if (p->is_bytes) memcpy(codes.dims, (const int64_t[]){O, I}, sizeof codes.dims);
+    if (p->is_bytes) memcpy(zeros.dims, (const int64_t[]){O, groups}, sizeof zeros.dims);
     *out = (ar_hf_tensors){0};
-    add_tensor(out, p->codes, "I32", codes.dims[0], codes.dims[1]);
-    if (stores_zeros(f, scheme)) add_tensor(out, p->zeros, "I32", zeros.dims[0], zeros.dims[1]);
+    add_tensor(out, p->codes, p->is_bytes ? "I8" : "I32", codes.dims[0], codes.dims[1]);
+    if (stores_zeros(f, scheme))
+        add_tensor(out, p->zeros, p->is_bytes ? "I8" : "I32", zeros.dims[0], zeros.dims[1]);
     add_tensor(out, p->scales, "F16", p->scales_output_first ? O : groups,
                p->scales_output_first ? groups : O);
     if (f->g_idx) add_tensor(out, p->g_idx, "I32", 0, I);
     if (p->shape) add_tensor(out, p->shape, "I64", 0, 2);
+    if (stores_inputs(f)) add_tensor(out, p->input_scale, "F32", 0, 1);
+    if (stores_inputs(f) && f->acts->asym) add_tensor(out, p->input_zero, "I8", 0, 1);
     return AR_OK;
 }
 
@@ -47,6 +59,21 @@ static void fill_codes(uint32_t *dst, const ar_packing *p, const ar_qlinear *q) 
     for (int64_t at = 0; at < s.count; at++)
         ar__stream_put(dst, &s, at, q->codes + at * (p->codes_along_O ? 1 : q->I),
                        p->codes_along_O ? q->I : 1);
+}
+
+/* Ours are from 0 on, signed bytes around it. */
+static void fill_bytes(uint8_t *dst, const uint8_t *src, int64_t count) {
+    for (int64_t i = 0; i < count; i++) dst[i] = src[i] ^ 0x80;
+}
+
+static ar_status fill_inputs(ar_hf_tensor *t, const ar_packed_format *f, const ar_qlinear *q) {
+    const ar_extra *e = ar_qlinear_extra(q, AR_ACTS_EXTRA);
+    if (!e) return ar__fail(AR_ERR_CHECK, "%s: found no range of inputs, expected one", f->name);
+    const float *grid = e->data;
+    int8_t zero = (int8_t)grid[1];
+    memcpy(t[0].data, grid, sizeof *grid);
+    if (f->acts->asym) memcpy(t[1].data, &zero, 1);
+    return AR_OK;
 }
 
 static void fill_scales(uint16_t *dst, const ar_packing *p, const ar_qlinear *q) {
@@ -83,16 +110,21 @@ static ar_status fill(ar_hf_tensors *out, const ar_qlinear *q, const void *ctx) 
         if (!out->list[i].data) return AR_ERR_MEMORY;
     }
     const ar_hf_tensor *t = out->list;
-    fill_codes(t++->data, f->packing, q);
-    if (stores_zeros(f, &q->scheme)) AR_TRY(fill_zeros(t++->data, f, q));
+    if (f->packing->is_bytes) {
+        fill_bytes(t++->data, q->codes, q->O * q->I);
+        if (stores_zeros(f, &q->scheme)) fill_bytes(t++->data, q->zeros, q->O * q->groups);
+    } else {
+        fill_codes(t++->data, f->packing, q);
+        if (stores_zeros(f, &q->scheme)) AR_TRY(fill_zeros(t++->data, f, q));
+    }
     fill_scales(t++->data, f->packing, q);
     if (f->g_idx) {
         int32_t *group_of = t++->data;
         int64_t group = q->groups == 1 ? q->I : q->scheme.group;
         for (int64_t i = 0; i < q->I; i++) group_of[i] = (int32_t)(i / group);
     }
-    if (f->packing->shape) memcpy(t->data, (const int64_t[]){q->O, q->I}, 2 * sizeof(int64_t));
-    return AR_OK;
+    if (f->packing->shape) memcpy(t++->data, (const int64_t[]){q->O, q->I}, 2 * sizeof(int64_t));
+    return stores_inputs(f) ? fill_inputs(out->list + (t - out->list), f, q) : AR_OK;
 }
 
 /* ---- config.json ---- */

@@ -13,6 +13,7 @@ typedef struct ar_packed_format {
     bool sym_minus_one, asym_minus_one; /* zero points are stored as zp - 1 in that scheme */
     bool sym_zeros;                     /* the symmetric scheme's constant zero points are stored too */
     bool g_idx;                         /* i / group is stored for every input */
+    const ar_acts_scheme *acts;         /* of inputs, whose static grids are stored; NULL = floats */
     bool whole_groups; /* I must be a multiple of the group, even if there would only be one */
     void (*describe)(cJSON *quantization, const ar_write_source *src); /* fills quantization_config */
 } ar_packed_format;
@@ -52,6 +53,7 @@ typedef struct ar__packed_config {
     const ar_packing *packing;
     const char *method; /* for types: "gptq", "auto_round", … */
     ar_packed_scheme scheme;
+    ar_acts_scheme acts; /* of inputs of linears */
     bool desc_act;
     ar_packed_override *overrides;
     int32_t override_count;
@@ -78,4 +80,10 @@ ar_status ar__packed_config_find(bool *found, const char *folder);
 /* Reads them. *c is to be closed even after a failure. */
 ar_status ar__packed_config_open(ar_packed_config *c, const char *folder);
 void ar__packed_config_close(ar_packed_config *c);
+
+/* ---- acts_folder.c ---- */
+
+/* What the settings of m's folder say of the inputs of its linears; *found = false where they say nothing.
+ * Errors: FORMAT, IO, MEMORY. */
+ar_status ar__folder_acts(ar_acts *a, bool *found, const ar_open_model *m);
 #endif

@@ -64,8 +64,8 @@ static ar_status expect_tensor(const packed *p, const linear *l, const char *suf
 static ar_status bad_codes(const packed *p, const linear *l, const char *expected) {
     char found[64];
     shape_text(found, l->codes->dtype, l->codes->dim_count, l->codes->dims);
-    return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found %s, expected I32 %s", p->path, l->codes->name, found,
-                    expected);
+    return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found %s, expected %s %s", p->path, l->codes->name, found,
+                    p->config.packing->is_bytes ? "I8" : "I32", expected);
 }
 
 /* O and I from the shape of the codes, or from a tensor of its own. */
@@ -73,6 +73,12 @@ static ar_status read_shape(const packed *p, linear *l, int32_t bits) {
     const ar_packing *packing = p->config.packing;
     bool flat = l->codes->dim_count == 2;
     int64_t rows = flat ? l->codes->dims[0] : 0, width = flat ? l->codes->dims[1] : 0;
+    if (packing->is_bytes) {
+        l->O = rows;
+        l->I = width;
+        bool fits = rows > 0 && width > 0 && rows <= INT32_MAX && width <= INT32_MAX;
+        return fits ? AR_OK : bad_codes(p, l, "(out, in)");
+    }
     if (packing->shape) {
         AR_TRY(expect_tensor(p, l, packing->shape, l->shape, "I64", 1, &(int64_t){2}));
         l->O = load_int(l->shape->data, 8);
@@ -110,12 +116,16 @@ static ar_status check_linear(const packed *p, linear *l, const ar_packed_scheme
     l->scheme = *s;
     l->code_streams = ar__packing_codes(packing, l->O, l->I, s->bits);
     l->zero_streams = ar__packing_zeros(packing, l->O, l->groups, s->bits);
-    AR_TRY(expect_tensor(p, l, packing->codes, l->codes, "I32", 2, l->code_streams.dims));
-    bool without_zeros = packing->shape && s->sym;
+    const char *const type = packing->is_bytes ? "I8" : "I32";
+    if (packing->is_bytes) memcpy(l->code_streams.dims, (const int64_t[]){l->O, l->I}, 2 * sizeof(int64_t));
+    if (packing->is_bytes)
+        memcpy(l->zero_streams.dims, (const int64_t[]){l->O, l->groups}, 2 * sizeof(int64_t));
+    AR_TRY(expect_tensor(p, l, packing->codes, l->codes, type, 2, l->code_streams.dims));
+    bool without_zeros = (packing->shape || packing->is_bytes) && s->sym;
     if (without_zeros && l->zeros)
         return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found zero points, expected none (symmetric)", p->path,
                         l->zeros->name);
-    if (!without_zeros) AR_TRY(expect_tensor(p, l, packing->zeros, l->zeros, "I32", 2, l->zero_streams.dims));
+    if (!without_zeros) AR_TRY(expect_tensor(p, l, packing->zeros, l->zeros, type, 2, l->zero_streams.dims));
     const int64_t by_output[] = {l->O, l->groups}, by_group[] = {l->groups, l->O};
     const char *dtype = l->scales ? l->scales->dtype : "";
     bool is_float = strcmp(dtype, "BF16") == 0 || strcmp(dtype, "F32") == 0;
@@ -186,7 +196,7 @@ static ar_status bind_linear(packed *p, linear *l, const ar_st_tensor *codes, si
     l->scales = beside(p, codes->name, prefix, packing->scales);
     l->g_idx = beside(p, codes->name, prefix, packing->g_idx);
     l->shape = beside(p, codes->name, prefix, packing->shape);
-    if (ar_safetensors_find(p->st, l->name))
+    if (!packing->is_bytes && ar_safetensors_find(p->st, l->name))
         return ar__fail(AR_ERR_FORMAT,
                         "%s: tensor %s: found a float tensor beside the packed one, expected one of them",
                         p->path, l->name);
@@ -205,16 +215,24 @@ static size_t prefix_of(const char *name, const char *suffix) {
     return n > s + 1 && name[n - s - 1] == '.' && strcmp(name + n - s, suffix) == 0 ? n - s - 1 : 0;
 }
 
+/* The same of codes; those that are bytes are told from floats of that name by their type. */
+static size_t codes_prefix(const packed *p, const ar_st_tensor *t) {
+    const ar_packing *packing = p->config.packing;
+    return packing->is_bytes && strcmp(t->dtype, "I8") != 0 ? 0 : prefix_of(t->name, packing->codes);
+}
+
 /* A part of a packed linear other than its codes. */
 static ar_status is_part(bool *part, const packed *p, const char *name) {
     const ar_packing *packing = p->config.packing;
-    const char *const suffixes[] = {packing->zeros, packing->scales, packing->g_idx, packing->shape};
+    const char *const suffixes[] = {packing->zeros, packing->scales,      packing->g_idx,
+                                    packing->shape, packing->input_scale, packing->input_zero};
     *part = false;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
         size_t prefix = suffixes[i] ? prefix_of(name, suffixes[i]) : 0;
         if (!prefix) continue;
         *part = true;
-        if (!beside(p, name, prefix, packing->codes))
+        const ar_st_tensor *codes = beside(p, name, prefix, packing->codes);
+        if (!codes || !codes_prefix(p, codes))
             return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: found no %.*s.%s, expected it", p->path, name,
                             (int)prefix, name, packing->codes);
     }
@@ -235,16 +253,15 @@ static ar_status add_linear(packed *p, const ar_st_tensor *codes, size_t prefix)
 }
 
 static ar_status list_tensors(packed *p) {
-    const char *codes = p->config.packing->codes;
     int64_t count = ar_safetensors_count(p->st), linears = 0;
-    for (int64_t i = 0; i < count; i++) linears += prefix_of(ar_safetensors_at(p->st, i)->name, codes) > 0;
+    for (int64_t i = 0; i < count; i++) linears += codes_prefix(p, ar_safetensors_at(p->st, i)) > 0;
     p->list = ar__alloc((size_t)count, sizeof *p->list);
     p->sources = p->list ? ar__alloc((size_t)count, sizeof *p->sources) : NULL;
     p->linears = p->sources ? ar__alloc((size_t)linears, sizeof *p->linears) : NULL;
     if (!p->linears) return AR_ERR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
         const ar_st_tensor *t = ar_safetensors_at(p->st, i);
-        size_t prefix = prefix_of(t->name, codes);
+        size_t prefix = codes_prefix(p, t);
         bool part;
         AR_TRY(is_part(&part, p, t->name));
         if (part) continue;
@@ -283,12 +300,18 @@ static void unpack_by_input(uint8_t *codes, const linear *l, int64_t row, int64_
 }
 
 static void unpack_codes(uint8_t *codes, const packed *p, const linear *l, int64_t row, int64_t rows) {
+    const uint8_t *bytes = l->codes->data + row * l->I;
+    if (p->config.packing->is_bytes) {
+        for (int64_t i = 0; i < rows * l->I; i++) codes[i] = bytes[i] ^ 0x80;
+        return;
+    }
     (p->config.packing->codes_along_O ? unpack_by_input : unpack_by_output)(codes, l, row, rows);
 }
 
 /* The zero point, 0 .. 2^bits: classic loaders add the 1 without masking, and so do we. */
 static int32_t zero_of(const linear *l, int64_t row, int64_t group) {
     if (!l->zeros) return 1 << (l->scheme.bits - 1);
+    if (strcmp(l->zeros->dtype, "I8") == 0) return l->zeros->data[row * l->groups + group] ^ 0x80;
     return (int32_t)ar__stream_value(&l->zero_streams, l->zeros->data, group, row) + l->scheme.minus_one;
 }
 

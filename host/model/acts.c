@@ -2,6 +2,7 @@
 #include "acts.h"
 #include "ar_error.h"
 #include "fmt_gguf.h"
+#include "fmt_packed.h"
 #include "passport.h"
 
 static ar_status read_grids(ar_acts *a, const ar_open_model *m) {
@@ -12,7 +13,9 @@ static ar_status read_grids(ar_acts *a, const ar_open_model *m) {
 
 ar_status ar__model_read_acts(ar_open_model *m) {
     ar_passport p;
-    bool found;
+    bool found = false;
+    if (ar_path_is_dir(m->path)) AR_TRY(ar__folder_acts(&m->acts, &found, m));
+    if (found) return AR_OK;
     AR_TRY(ar_passport_read(&p, &found, m->path));
     if (!found || !p.acts[0]) return AR_OK;
     if (ar_acts_parse(&m->acts.scheme, p.acts) != AR_OK)

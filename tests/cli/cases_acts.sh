@@ -60,6 +60,30 @@ case_acts_recorded() { # files say it, and are run so
     run 2 quantize "$model" -o n --method rtn --acts 8 --calib "$text"; says '--calib has no effect'
 }
 
+case_acts_compressed() { # compressed-tensors' own words for it, by which its files are run
+    local own
+    for how in '8 -1 8 int token' '8 -1 8:static:asym int tensor' '4 32 8:static pack tensor' \
+        '4 32 4:tensor pack tensor'; do
+        read -r bits group acts form strategy <<<"$how"
+        given=(); case $acts in *static*) given=("${calib[@]}") ;; esac
+        run 0 quantize "$model" -o c --method rtn --format compressed_tensors --bits "$bits" \
+            --group "$group" --acts "$acts" "${given[@]}" -q
+        tr -d ' \n\t' <c/config.json >config
+        grep -q "\"format\":\"$form-quantized\",\"quantization_status\"" config ||
+            die "$how: no $form-quantized"
+        grep -q "\"input_activations\":{\"num_bits\":${acts%%:*},.*\"strategy\":\"$strategy\"" config ||
+            die "$how: its inputs"
+        own=$(acts_kl c)
+        rm c/anyround.json
+        acts_holds "$own == $(acts_kl c) && $own != $(acts_kl c --acts 16)"
+        case $acts in *static*) cp -r c static ;; esac
+        rm -rf c
+    done
+    sed -i '0,/"int"/! s/"int"/"float"/' static/config.json # but the first: of the inputs
+    tr -d ' \n\t' <static/config.json | grep -q '"input_activations":{"num_bits":8,"type":"float"' || die sed
+    run 3 eval static --text "$text"; says 'type: found "float"'
+}
+
 case_acts_tuned() { # tuning sees it, and goes on with it
     local free seen
     command=(quantize "$model" "${calib[@]}" --method signround --iters 12 --samples 8 --seqlen 64 --batch 4
