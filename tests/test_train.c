@@ -266,7 +266,7 @@ static void little_memory_case(ar_device *device, void *ctx) {
     run_close(&r);
     char select[24];
     snprintf(select, sizeof select, "%s", check_name(device));
-    for (uint64_t bytes = stats.high_water; !found && bytes > 1 << 16; bytes = bytes * 9 / 10)
+    for (uint64_t bytes = stats.high_water; !found && bytes > 1 << 16; bytes = bytes * 3 / 4)
         found = takes_less(select, bytes, &loss);
     assert_true(found);
     assert_true(fabs(loss - usual) < 1e-3);

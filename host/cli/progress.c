@@ -135,7 +135,9 @@ static void describe(line *l, const ar_progress_event *e) {
     add_left(l, e);
     if (strcmp(e->stage, "tune") == 0) add(l, ", loss %.4g -> %.4g", e->loss_first, e->loss_best);
     if (strcmp(e->stage, "eval") == 0 && e->loss_last > 0) add(l, ", ppl %.4f so far", exp(e->loss_last));
-    if (e->tokens_per_s > 0.0) add(l, ", %.0f tok/s", e->tokens_per_s);
+    if (strncmp(e->stage, "train", 5) == 0 && e->loss_last > 0) add(l, ", loss %.4g", e->loss_last);
+    bool is_images = strcmp(e->stage, "train images") == 0;
+    if (e->tokens_per_s > 0.0) add(l, is_images ? ", %.0f images/s" : ", %.0f tok/s", e->tokens_per_s);
     if (e->device_bytes) add(l, ", %s", ar_program_bytes(memory, sizeof memory, e->device_bytes));
 }
 

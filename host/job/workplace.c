@@ -27,10 +27,13 @@ static bool is_block(const char *name) {
 }
 
 static bool is_ours(const char *name) {
-    static const char *const names[] = {LOCK, "out", "manifest.json"};
+    static const char *const names[] = {
+        LOCK, "out", "manifest.json", "start", "curve.jsonl", "checkpoint.safetensors", "best.safetensors"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
-    return strncmp(name, "manifest.json.tmp-", 18) == 0 || is_block(name);
+    return strncmp(name, "manifest.json.tmp-", 18) == 0 ||
+           strncmp(name, "checkpoint.safetensors.tmp-", 27) == 0 ||
+           strncmp(name, "best.safetensors.tmp-", 21) == 0 || is_block(name);
 }
 
 /* A manifest without a lock beside it: of a state that was copied, or of something else of that name. */

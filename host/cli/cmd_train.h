@@ -1,0 +1,33 @@
+/* anyround train: its options, which cmd_train.c parses, and what training texts and images
+ * share (train_shared.c). */
+#ifndef AR_CMD_TRAIN_H
+#define AR_CMD_TRAIN_H
+#include "program.h"
+#include "train.h"
+#include "workplace.h"
+
+typedef struct train_options {
+    const char *model, *out, *text, *arch, *tokenizer, *type, *optimizer, *schedule, *keep, *curve;
+    int64_t layers, hidden, heads, kv_heads, intermediate, context, T;
+    int64_t steps, batch, accumulate, warmup, checkpoint_every, evaluate_every;
+    double lr, lr_end, decay, beta1, beta2, momentum, clip, dropout, held, starts;
+    bool untied, resume, recompute;
+} train_options;
+
+/* What the options say of steps. Errors: USAGE. */
+ar_status ar__train_desc_make(ar_train_desc *d, const train_options *o);
+ar_status ar__train_text_run(const train_options *o, const ar_common *common);
+/* Everything the result depends on, a line each, as checkpoints keep it. */
+typedef struct train_record {
+    char text[4096];
+    size_t used;
+} train_record;
+void ar__train_record(train_record *r, const char *name, const char *format, ...) AR__PRINTF(3, 4);
+void ar__train_record_steps(train_record *r, const train_options *o, const ar_train_desc *d,
+                            const ar_common *common, const ar_device *device);
+/* "OUT.part" with nothing in it, or where resuming what is there; the caller closes place. Errors: USAGE, IO.
+ */
+ar_status ar__train_workplace(ar_workplace *place, char **work, const char *out, bool resume);
+/* What was reached, on stdout. */
+ar_status ar__train_print(const ar_train_result *r, const train_options *o, const ar_common *common);
+#endif

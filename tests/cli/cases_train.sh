@@ -1,0 +1,73 @@
+# shellcheck shell=bash disable=SC2154 # what is used and not set is set by cli.sh
+# train: whole models, on texts.
+
+# small_train ARGUMENT...: what the cases below train, unless they say otherwise
+small_train() {
+    begin=(--tokenizer "$model" --layers 2 --hidden 32 --heads 4 --context 48 --seqlen 32)
+    train=(train --text "$text" --batch 4 --steps 24 --eval-every 6 --checkpoint-every 4 --lr 0.003
+        --dropout 0.1 --starts 0.5 "$@")
+}
+
+case_train() { # killed at several steps and resumed: the same files, whatever device
+    devices
+    small_train
+    for device in "${devices[@]}"; do
+        command=("${train[@]}" --arch llama "${begin[@]}" --kv-heads 2 --device "$device")
+        run 0 "${command[@]}" -o whole --curve whole.jsonl --json -q
+        grep -q '"step":24' out || die "$(cat out)"
+        if [ "$device" = vk ]; then kills=12; else kills='4 20'; fi
+        for at in $kills; do
+            rm -rf part part.part
+            "$program" "${command[@]}" -o part --curve part.jsonl >out 2>err & pid=$!
+            for _ in $(seq 6000); do
+                grep -q "\"step\":$at," part.part/curve.jsonl 2>/dev/null && break
+                sleep 0.01
+            done
+            kill -9 $pid; wait $pid 2>/dev/null
+            run 0 "${command[@]}" -o part --curve part.jsonl --resume -q
+            cmp whole/model.safetensors part/model.safetensors || die "resumed from step $at: other weights"
+            cmp whole.jsonl part.jsonl || die "resumed from step $at: another curve"
+        done
+        nothing_left part.part
+        [ "$(grep -c held_loss whole.jsonl)" = 4 ] || die "$(cat whole.jsonl)"
+    done
+    run 0 "${command[@]}" -o again --seed 1 -q
+    ! cmp -s whole/model.safetensors again/model.safetensors || die 'another seed gave the same weights'
+    run 0 eval whole --text "$text" --window 32 --max-windows 8 --device "$device" --json -q
+    tr -d ' \n\t' <out | sed 's/.*"nll":\([0-9.]*\).*/\1/' | awk '{ exit !($1 < 6.7) }' ||
+        die "nothing was learnt: $(cat out)"
+}
+
+case_train_wrong() { # what is refused, and what a loss that diverges leaves
+    devices
+    small_train
+    command=("${train[@]}" --device "${devices[0]}")
+    run 2 "${command[@]}" -o o; says 'MODEL, or --arch'
+    run 2 "${command[@]}" "$model" --arch llama -o o; says 'begin without MODEL'
+    run 2 "${command[@]}" --arch bert "${begin[@]}" -o o; says 'expected llama or gpt2'
+    run 2 "${command[@]}" --arch llama "${begin[@]}" --heads 3 -o o; says 'heads that divide'
+    run 2 "${command[@]}" "$model" --accumulate 3 -o o; says 'divisor of --batch'
+    run 2 "${command[@]}" "$model" --optimizer adam -o o; says 'adamw or sgd'
+    run 2 "${command[@]}" "$model" --seqlen 513 -o o; says "at most the model's 512"
+    echo short >short.txt
+    run 2 "${command[@]}" "$model" --text short.txt -o o; says 'expected more than the 256'
+    printf 'a\xffb%9999s' >bytes.txt
+    run 3 "${command[@]}" "$model" --text bytes.txt -o o
+    rm -rf o.part
+    run 1 "${command[@]}" --arch gpt2 "${begin[@]}" --optimizer sgd --lr 80 --clip 0 --decay 0 --warmup 12 \
+        -o o
+    says 'the loss diverges'; says 'a third of the rate'; says 'last checkpoint stands'
+    [ -f o.part/checkpoint.safetensors ] || die 'no checkpoint is left'
+    [ ! -e o ] || die 'a model was written'
+    run 2 "${command[@]}" --arch llama "${begin[@]}" -o o --resume
+    says 'found "architecture: gpt2'
+    "$program" "${command[@]}" --arch llama "${begin[@]}" --keep last -o o >out 2>err & pid=$!
+    for _ in $(seq 6000); do
+        grep -qa 'state.*step 8 ' o.part/checkpoint.safetensors 2>/dev/null && break
+        sleep 0.01
+    done
+    kill -9 $pid; wait $pid 2>/dev/null
+    printf x | dd of=o.part/checkpoint.safetensors bs=1 seek=40000 conv=notrunc status=none
+    run 0 "${command[@]}" --arch llama "${begin[@]}" --keep last -o o --resume
+    grep -q 'is damaged.*training begins again' err || die "no remark: $(cat err)"
+}
