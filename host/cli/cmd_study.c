@@ -12,7 +12,7 @@
 #define WAYS         512
 
 typedef struct study_options {
-    const char *out, *html, *text, *types, *bits, *groups, *schemes, *methods;
+    const char *out, *html, *text, *types, *bits, *groups, *schemes, *methods, *acts;
     ar_option_list calib, also;
     int64_t iters, samples, seqlen, windows;
     double budget;
@@ -23,6 +23,7 @@ typedef struct way {
     char method[32], type[16]; /* type "" = bits, group, symmetry */
     int32_t bits, group;
     bool sym;
+    ar_acts_scheme acts; /* of inputs; 0 bits = floats */
 } way;
 
 typedef struct study_job {
@@ -63,9 +64,18 @@ static ar_status next_number(int32_t *number, bool *more, const char **list, con
     return AR_OK;
 }
 
+/* The way with every one of --acts. */
 static ar_status add_way(study_job *j, const way *w) {
-    if (j->count == WAYS) return ar__fail(AR_ERR_USAGE, "study: found more than %d ways", WAYS);
-    j->ways[j->count++] = *w;
+    const char *list = j->o->acts;
+    char name[AR_ACTS_TEXT];
+    while (next_name(name, sizeof name, &list)) {
+        ar_acts_scheme acts;
+        if (j->count == WAYS) return ar__fail(AR_ERR_USAGE, "study: found more than %d ways", WAYS);
+        ar_status status = ar_acts_parse(&acts, name);
+        if (status != AR_OK) return ar_program_blame(status, "--acts");
+        j->ways[j->count] = *w;
+        j->ways[j->count++].acts = acts;
+    }
     return AR_OK;
 }
 
@@ -126,6 +136,10 @@ static void name_layout(char *layout, size_t room, const way *w) {
         snprintf(layout, room, "%d bits g%d %s", (int)w->bits, (int)w->group, w->sym ? "sym" : "asym");
     else
         snprintf(layout, room, "%d bits rows %s", (int)w->bits, w->sym ? "sym" : "asym");
+    if (w->acts.bits == 0) return;
+    char acts[AR_ACTS_TEXT];
+    ar_acts_show(acts, &w->acts);
+    snprintf(layout + strlen(layout), room - strlen(layout), " a%s", acts);
 }
 
 /* ---- one way ---- */
@@ -205,7 +219,9 @@ static ar_status try_way(study_job *j, ar__study_point *p, const way *w, const c
     double start = ar__now_s();
     AR_TRY(plan_way(&r.plan, w));
     take_options(&r.options, j, method);
-    if (method->needs & AR_NEEDS_SAMPLES) r.calib = j->o->calib;
+    r.acts = w->acts;
+    bool is_static = r.acts.bits > 0 && r.acts.range == AR_ACTS_STATIC;
+    if ((method->needs & AR_NEEDS_SAMPLES) || is_static) r.calib = j->o->calib;
     r.allow_float = true;
     r.device_bytes = &device_bytes;
     snprintf(part, sizeof part, "%s.part", work);
@@ -388,6 +404,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     study_options o = {.methods = METHODS,
                        .groups = "32,128",
                        .schemes = "sym,asym",
+                       .acts = "16",
                        .iters = 50,
                        .samples = 64,
                        .seqlen = 256,
@@ -403,6 +420,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--groups", AR_OPT_STRING, &o.groups, "N,…", "for --bits; -1 = whole rows (32,128)", 0, 0, NULL},
         {"--schemes", AR_OPT_STRING, &o.schemes, "S,…", "for --bits (sym,asym)", 0, 0, NULL},
         {"--methods", AR_OPT_STRING, &o.methods, "M,…", "as for quantize (" METHODS ")", 0, 0, NULL},
+        {"--acts", AR_OPT_STRING, &o.acts, "A,…",
+         "inputs of linears, each with every way; as for quantize (16)", 0, 0, NULL},
         {"--also", AR_OPT_LIST, &o.also, "FILE",
          "another file of this model, to stand beside; several by several", 0, 0, NULL},
         {"--iters", AR_OPT_INT, &o.iters, "N", "steps of tuned methods (50)", 1, 5792, NULL},

@@ -104,6 +104,21 @@ case_acts_tuned() { # tuning sees it, and goes on with it
     cmp o/anyround.json seen/anyround.json || die 'its grids differ'
 }
 
+case_acts_study() { # a column of a study
+    study=(study "$model" "${calib[@]}" --text "$text" -o s.jsonl --samples 4 --seqlen 32 --max-windows 1 -q
+        --methods rtn --bits 8 --groups -1 --schemes sym)
+    run 0 "${study[@]}" --acts 16,8,4:static:asym
+    [ "$(wc -l <s.jsonl)" = 3 ] || die "$(wc -l <s.jsonl) lines"
+    kls=$(sed 's/.*"kl":\([-0-9.e]*\).*/\1/' s.jsonl | xargs | sed 's/ / < /g')
+    # shellcheck disable=SC2086 # a < b < c
+    acts_holds "$(echo $kls | sed 's/ < \(.*\) < / < \1 \&\& \1 < /')"
+    grep -q 'rtn  *8 bits rows sym a4:static:asym' out || { cat out >&2; die 'no such row'; }
+    before=$(cksum <s.jsonl)
+    run 0 "${study[@]}" --acts 8
+    [ "$(cksum <s.jsonl)" = "$before" ] || die 'what was done was done again'
+    run 2 "${study[@]}" --acts 8,9; says "found '9'"
+}
+
 case_acts_agree() { # on both devices, within 2 % of KL
     for device in vk cl; do
         "$program" devices -q 2>/dev/null | grep -q "^$device:" || skip "no $device device"
