@@ -387,7 +387,7 @@ static void unsupported_configs_are_named(void **state) {
         {QC("\"quant_method\":\"awq\",\"bits\":3,\"group_size\":32"), "found 3, expected 4"},
         {QC("\"quant_method\":\"auto-round\",\"bits\":8,\"packing_format\":\"auto_round:auto_awq\""),
          "found 8, expected 4"},
-        {QC("\"quant_method\":\"compressed-tensors\""), "format: found \"\", expected pack-quantized"},
+        {QC("\"quant_method\":\"compressed-tensors\""), "format: found \"\", expected pack-quantized, int"},
         {QC("\"quant_method\":\"compressed-tensors\",\"format\":\"naive-quantized\""),
          "found \"naive-quantized\""},
         {QC("\"quant_method\":\"compressed-tensors\",\"format\":\"marlin-24\""), "found \"marlin-24\""},

@@ -83,6 +83,28 @@ static void settings_of_inputs_are_read(void **state) {
     }
 }
 
+/* W16A8: nothing is packed. */
+static void floats_beside_settings_of_inputs_are_read(void **state) {
+    (void)state;
+    static const bad_tensor list[] = {{"p.weight", "F16", 2, {O, I}}};
+    char *folder = packed_folder(
+        QC("\"quant_method\":\"compressed-tensors\",\"format\":\"dense\",\"config_groups\":{\"g\":{"
+           "\"weights\":null,\"input_activations\":" TOKEN "}}"),
+        list, 1, NULL, 0x3c);
+    ar_packed_config c = {0};
+    ar_weights w;
+    float row[I];
+    assert_ok(ar__packed_config_open(&c, folder));
+    assert_int_equal(c.acts.bits, 8);
+    ar__packed_config_close(&c);
+    assert_ok(ar_weights_open_packed(&w, folder));
+    assert_string_equal(w.vtable->at(w.impl, 0)->type, "F16");
+    assert_ok(w.vtable->read(w.impl, row, 0, 1, 1));
+    assert_true(row[I - 1] == ar_f16_to_f32(0x3c3c));
+    ar_weights_close(&w);
+    temp_remove(folder);
+}
+
 static void bad_bytes_are_refused(void **state) {
     (void)state;
     static const char *const plain = QC(BYTES GROUPS(INT8, TOKEN)), *const zeros = QC(BYTES GROUPS(
@@ -123,7 +145,8 @@ static void unsupported_settings_are_named(void **state) {
         {QC(BYTES GROUPS(INT8, "{\"num_bits\":8,\"dynamic\":\"local\"}")), "dynamic"},
         {QC(BYTES ",\"config_groups\":{\"a\":{\"weights\":{" INT8 "},\"input_activations\":" TOKEN
                   "},\"b\":{\"weights\":{" INT8 "}}}"),
-         "b: found other input_activations"}};
+         "b: found other input_activations"},
+        {QC(BYTES ",\"config_groups\":{\"a\":{\"weights\":null}}"), "weights: found no object"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *folder = folder_of(cases[i].config, NULL);
         ar_weights w;
@@ -136,6 +159,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(signed_bytes_are_read),
         cmocka_unit_test(settings_of_inputs_are_read),
+        cmocka_unit_test(floats_beside_settings_of_inputs_are_read),
         cmocka_unit_test(bad_bytes_are_refused),
         cmocka_unit_test(unsupported_settings_are_named),
     };

@@ -7,7 +7,7 @@
 #include <strings.h>
 
 typedef struct convert_options {
-    const char *out, *type, *format;
+    const char *out, *type, *format, *acts;
     bool strict;
 } convert_options;
 
@@ -53,14 +53,26 @@ static ar_status no_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) 
     return AR_OK;
 }
 
+/* Inputs as the model says, or was told to. */
+static void take_acts(ar_write_source *src, ar_passport *passport) {
+    const ar_acts *acts = &src->model->acts;
+    if (acts->scheme.bits == 0) return;
+    snprintf(passport->version, sizeof passport->version, "%s", ar_version());
+    ar_acts_show(passport->acts, &acts->scheme);
+    src->passport = passport;
+    src->acts = acts;
+}
+
 static ar_status convert(const char *path, const convert_options *o, const ar_common *common) {
     ar_status status = AR_OK;
     ar_open_model *m = NULL;
     ar_output_plan plan;
     ar_workplace place = {0};
     ar_observer observer;
+    ar_passport passport = {.method = "convert"};
     char *out = NULL, *work = NULL, *staging = NULL;
     AR_GO(ar_program_float_model(&m, path, common));
+    AR_GO(ar_program_acts(m, o->acts, false));
     AR_GO(make_plan(&plan, o, m));
     AR_GO(ar__path_resolve(&out, o->out));
     AR_GO(ar__output_check(&plan, out, path));
@@ -72,6 +84,7 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     AR_GO(ar__workplace_open(&place, work));
     AR_GO(ar_path_join(&staging, work, "out"));
     ar_write_source src = {.model = m, .plan = &plan, .linear = no_linear};
+    take_acts(&src, &passport);
     ar_program_observer(&observer, common);
     status = ar__output_write(out, staging, &src, &observer);
     ar_program_progress_end(common);
@@ -94,11 +107,14 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--out|-o", AR_OPT_STRING, &o.out, "DST", "the .gguf file or folder to write", 0, 0, NULL},
         {"--type", AR_OPT_STRING, &o.type, "T", "f32, f16 or bf16 (as the source's embedding)", 0, 0, NULL},
         {"--format", AR_OPT_STRING, &o.format, "F", "gguf or hf (by DST's name)", 0, 0, NULL},
+        {"--acts", AR_OPT_STRING, &o.acts, "A",
+         "record that inputs of linears are in few bits: BITS[:token|tensor][:sym|asym], or 16 (as in SRC)",
+         0, 0, NULL},
         {"--strict", AR_OPT_FLAG, &o.strict, NULL, "a tokenizer that changes ids is an error, not a remark",
          0, 0, NULL},
     };
     int positional;
-    AR_TRY(ar_args_parse(self, &common, options, 4, argc, argv, &positional, 1, 1));
+    AR_TRY(ar_args_parse(self, &common, options, 5, argc, argv, &positional, 1, 1));
     if (common.help) return AR_OK;
     if (!o.out) return ar__fail(AR_ERR_USAGE, "anyround convert: -o DST is needed");
     return convert(argv[1], &o, &common);

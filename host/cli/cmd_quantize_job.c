@@ -484,6 +484,7 @@ static ar_status run_job(job *j) {
     ar_part_manifest manifest = {0};
     const ar_quantize_request *r = j->r;
     AR_GO(ar_program_float_model(&j->model, r->model, &j->common));
+    AR_GO(ar_model_acts(j->model, "16", false)); /* it is what the result is compared with */
     j->acts.scheme = r->acts;
     if (needs_ranges(j)) AR_GO(ar_acts_make_grids(&j->acts, j->model->model.block_count));
     AR_GO(ar__path_resolve(&j->out, r->out));

@@ -81,6 +81,20 @@ static void describe(cJSON *c, const ar_write_source *src) {
     ar_json_add_null(c, "kv_cache_scheme");
 }
 
+void ar__compressed_describe_floats(cJSON *c, const ar_write_source *src) {
+    ar_json_add_string(c, "quant_method", "compressed-tensors");
+    ar_json_add_string(c, "format", "dense");
+    ar_json_add_string(c, "quantization_status", "compressed");
+    cJSON *group = ar_json_add_object(ar_json_add_object(c, "config_groups"), "group_0");
+    ar__packed_add_float(ar_json_add_list(group, "targets"), "Linear", NULL);
+    ar_json_add_null(group, "weights");
+    ar_json_add_string(group, "format", "dense");
+    describe_inputs(group, src->acts);
+    ar_json_add_null(group, "output_activations");
+    ar__packed_add_head(ar_json_add_list(c, "ignore"), src);
+    ar_json_add_null(c, "kv_cache_scheme");
+}
+
 static const ar_packed_format compressed = {.name = "compressed_tensors",
                                             .packing = &ar__packing_compressed,
                                             .bits_mask = 1 << 4 | 1 << 8,
@@ -149,6 +163,10 @@ static ar_status read_group(ar_packed_scheme *s, ar_acts_scheme *acts, const ar_
     AR_TRY(read_inputs(acts, group, what));
     AR_TRY(expect_none(group, "output_activations", what));
     const ar_json *w = ar_json_get(group, "weights");
+    if (acts->bits > 0 && (!w || cJSON_IsNull(w))) {
+        *s = (ar_packed_scheme){.bits = 16, .group = -1, .sym = true};
+        return AR_OK;
+    }
     if (!cJSON_IsObject(w))
         return ar__fail(AR_ERR_FORMAT, "%s: config_groups: weights: found no object, expected one", what);
     AR_TRY(ar_json_int(&bits, w, "num_bits", 1, 32, what));
@@ -176,12 +194,13 @@ static ar_status check_bytes(const ar_packed_config *c) {
 
 /* The first group of linears is the default, the others are overrides: shapes tell which one a linear has. */
 static ar_status read(ar_packed_config *c, const ar_json *q) {
-    static const char *const formats[] = {"pack-quantized", "int-quantized", NULL};
+    static const char *const formats[] = {"pack-quantized", "int-quantized", "dense", NULL};
     static const char *const unsupported[] = {"kv_cache_scheme", "transform_config"};
     int32_t format;
-    AR_TRY(ar__packed_choice(&format, q, "format", "", formats, "pack-quantized or int-quantized", c->path));
-    c->packing = format == 0 ? &ar__packing_compressed : &ar__packing_bytes;
-    c->method = format == 0 ? "pack" : "int";
+    AR_TRY(ar__packed_choice(&format, q, "format", "", formats, "pack-quantized, int-quantized or dense",
+                             c->path));
+    c->packing = format == 1 ? &ar__packing_bytes : &ar__packing_compressed;
+    c->method = format == 1 ? "int" : "pack";
     for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
         AR_TRY(expect_none(q, unsupported[i], c->path));
     const ar_json *sparsity = ar_json_get(q, "sparsity_config");

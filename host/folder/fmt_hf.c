@@ -1,5 +1,6 @@
 /* hf: an ordinary float Hugging Face folder, F32, F16 or BF16; `convert` writes it. Nothing in it is
  * quantized. */
+#include "fmt_packed.h"
 #include "hf_folder.h"
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +24,12 @@ static ar_status storage(ar_storage *s, const ar_output_plan *plan) {
 
 static ar_status config(cJSON *root, const ar_write_source *src, const void *ctx) {
     const char *key = cJSON_GetObjectItemCaseSensitive(root, "dtype") ? "dtype" : "torch_dtype";
-    (void)src;
+    /* loaders know no Conv1D, and static ranges are the passport's alone */
+    bool says_acts = src->acts && !src->acts->grids && !src->model->config.is_conv1d;
     cJSON_DeleteItemFromObjectCaseSensitive(root, "quantization_config");
     cJSON_DeleteItemFromObjectCaseSensitive(root, key);
     ar_json_add_string(root, key, ctx);
+    if (says_acts) ar__compressed_describe_floats(ar_json_add_object(root, "quantization_config"), src);
     return AR_OK;
 }
 

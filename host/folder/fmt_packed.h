@@ -81,6 +81,11 @@ ar_status ar__packed_config_find(bool *found, const char *folder);
 ar_status ar__packed_config_open(ar_packed_config *c, const char *folder);
 void ar__packed_config_close(ar_packed_config *c);
 
+/* ---- fmt_compressed_tensors.c ---- */
+
+/* Fills quantization_config of a float folder whose inputs src->acts quantizes, with dynamic ranges. */
+void ar__compressed_describe_floats(cJSON *quantization, const ar_write_source *src);
+
 /* ---- acts_folder.c ---- */
 
 /* What the settings of m's folder say of the inputs of its linears; *found = false where they say nothing.

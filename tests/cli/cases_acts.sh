@@ -84,6 +84,23 @@ case_acts_compressed() { # compressed-tensors' own words for it, by which its fi
     run 3 eval static --text "$text"; says 'type: found "float"'
 }
 
+case_acts_floats() { # W16A8: recorded by convert, and carried on
+    local own
+    own=$(acts_kl "$model" --acts 8:token:asym)
+    run 0 convert "$model" -o a --acts 8:token:asym -q
+    grep -q '"format":[[:space:]]*"dense"' a/config.json || die 'not in the library'"'"'s words'
+    run 0 convert a -o a.gguf -q
+    run 0 convert a.gguf -o b -q
+    for made in a a.gguf b; do acts_holds "$own == $(acts_kl $made)"; done
+    run 0 convert a -o c --acts 16 -q
+    grep -q quantization_config c/config.json && die 'says more than it was told'
+    rm a/anyround.json
+    acts_holds "$own == $(acts_kl a)"
+    run 0 quantize a -o q.gguf --method rtn --type q8_0 -q # of a float model
+    acts_holds "$(acts_kl q.gguf) < 0.5 * $own"
+    run 2 convert "$model" -o d --acts 8:static; says 'those that a model records'
+}
+
 case_acts_tuned() { # tuning sees it, and goes on with it
     local free seen
     command=(quantize "$model" "${calib[@]}" --method signround --iters 12 --samples 8 --seqlen 64 --batch 4

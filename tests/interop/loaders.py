@@ -48,6 +48,7 @@ ACTS = [
     ("w8a8-static", ["--bits", "8", "--group", "-1", "--acts", "8:static:asym", "--calib", peer.HELDOUT]),
     ("w8a8-tensor", ["--bits", "8", "--group", "32", "--asym", "--acts", "8:tensor"]),
     ("w4a8", ["--bits", "4", "--group", "32", "--acts", "8:token:asym"]),
+    ("w16a8", None),
     ("w4a4", ["--bits", "4", "--group", "-1", "--acts", "4:token:asym"]),
 ]
 NEEDS = {"auto_round": ["auto_round"], "auto_round_awq": ["auto_round", "gptqmodel"],
@@ -196,8 +197,11 @@ def run_acts(program, work, name, options):
     is a small part of that which they cause. Codes at ties differ, since sums do: so they do between two
     devices of ours, by as much (6.6e-5 for w8a8, 3.2e-5 for w4a8, of which 5.0e-4 and 2.5e-4 are caused)."""
     path = os.path.join(work, name)
-    program("quantize", peer.DEMO, "-o", path, "--method", "rtn", "--format", "compressed_tensors", *options,
-            "-q")
+    if options is None:
+        program("convert", peer.DEMO, "-o", path, "--acts", "8", "-q", device=False)
+    else:
+        program("quantize", peer.DEMO, "-o", path, "--method", "rtn", "--format", "compressed_tensors",
+                *options, "-q")
     window = ("--protocol", "llamacpp", "--window", str(WINDOW), "--max-windows", "1", "--batch", "1")
     for how, extra in (("seen", ()), ("free", ("--acts", "16"))):
         program.eval(path, peer.HELDOUT, *window, "--save-logits", path + "." + how, *extra)
