@@ -329,7 +329,7 @@ case_lorc() {
     for device in "${devices[@]}"; do
         run 0 quantize "$model" -o q --method rtn --bits 2 --group 32 --asym --format auto_round,gptq \
             --lorc l.gguf --device "$device"
-        grep -q "l.gguf: rank 8, leaves [0-9.]* % of the squares of W - W'" err || die 'no remark'
+        grep -q "l.gguf: rank 8, 16 bits, leaves [0-9.]* % of the squares of W - W'" err || die 'no remark'
         run 0 quantize "$model" -o k.gguf --method rtn --type q2_k --lorc k8.gguf --device "$device"
         for pair in 'q/gptq l.gguf' 'k.gguf k8.gguf'; do
             found="$(kl "${pair% *}") $(kl "${pair% *}" --lora "${pair#* }")"
