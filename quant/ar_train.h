@@ -56,6 +56,22 @@ typedef struct ar_lm_desc {
 } ar_lm_desc;
 ar_status ar_net_lm_create(ar_net **net, const ar_model *m, ar_device *device, const ar_lm_desc *desc);
 
+/* A net for images: convolutions of 3 x 3, each with a bias, ReLU and a pool of 2 x 2, then products with
+ * ReLU, then one for the classes. Example = its places (H W, C), label = its class. Parameters, in this
+ * order: conv.N.weight (O, C 9), columns (c, kh, kw), conv.N.bias, fc.N.weight (O, I), fc.N.bias; the first
+ * product reads places row by row, (h, w, c). */
+#define AR_IMAGE_LAYERS 8
+typedef struct ar_image_desc {
+    int32_t H, W, C, classes;
+    int32_t conv[AR_IMAGE_LAYERS], conv_count;     /* channels that each gives */
+    int32_t hidden[AR_IMAGE_LAYERS], hidden_count; /* widths */
+    uint64_t seed; /* of what it begins with: uniform within 1 / sqrt(inputs of a unit), as PyTorch does */
+} ar_image_desc;
+/* values: of every parameter, in that order; NULL = drawn. Errors: ARG names what does not fit; the device's.
+ */
+ar_status ar_net_image_create(ar_net **net, const ar_image_desc *desc, ar_device *device,
+                              const float *const *values);
+
 /* ---- data ---- */
 
 typedef struct ar_data ar_data;
@@ -102,9 +118,10 @@ typedef struct ar_train_score {
     int64_t labels;
 } ar_train_score;
 ar_status ar_trainer_evaluate(ar_trainer *t, ar_train_score *score);
-/* The same over `count` examples that `held` gives, e.g. of another set; said (NULL = not wanted) receives
- * top1 of every label. */
-ar_status ar_trainer_score(ar_trainer *t, ar_train_score *score, const ar_data *data, int32_t *said);
+/* The same without a trainer, `batch` examples at a time; said (held_count * labels), unless NULL, receives
+ * what the net says of every label. */
+ar_status ar_net_score(ar_train_score *score, int32_t *said, const ar_net *net, const ar_data *data,
+                       ar_device *device, int32_t batch);
 int32_t ar_trainer_at(const ar_trainer *t);  /* steps taken */
 double ar_trainer_rate(const ar_trainer *t); /* of the next step */
 /* What must be kept to go on with the same bits: tensor i, under its name ("NAME", "mean.NAME",

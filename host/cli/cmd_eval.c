@@ -1,4 +1,5 @@
 /* anyround eval: perplexity of a model on a text, and its distance to a reference model. */
+#include "eval_images.h"
 #include "output.h"
 #include "program.h"
 #include <cjson/cJSON.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 typedef struct eval_options {
+    const char *images, *labels;
     const char *text, *ref, *lora, *protocol, *save_logits, *acts;
     int64_t window, skip_windows, max_windows, batch;
     bool int_products;
@@ -164,12 +166,19 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--batch", AR_OPT_INT, &o.batch, "N", "windows on the device at a time (8)", 1, 4096, NULL},
         {"--save-logits", AR_OPT_STRING, &o.save_logits, "FILE",
          "keep the logits as llama-perplexity's --kl-divergence-base does", 0, 0, NULL},
+        {"--images", AR_OPT_STRING, &o.images, "FILE", "of a net for images: IDX or CIFAR-10's binary form",
+         0, 0, NULL},
+        {"--labels", AR_OPT_STRING, &o.labels, "FILE", "their classes, where images are IDX", 0, 0, NULL},
     };
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
                          &positional, 1, 1));
     if (common.help) return AR_OK;
-    if (!o.text) return ar__fail(AR_ERR_USAGE, "anyround eval: --text FILE is needed");
+    if (o.images)
+        return ar__eval_images_run(argv[1], o.images, o.labels, (int32_t)(o.batch ? o.batch : 256), &common);
+    if (!o.text)
+        return ar__fail(AR_ERR_USAGE,
+                        "anyround eval: --text FILE (--images FILE for nets of images) is needed");
     return evaluate(argv[1], &o, &common);
 }
 

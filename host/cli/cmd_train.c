@@ -9,8 +9,8 @@ static int32_t list_model(ar_option *list, train_options *p) {
     const ar_option rows[] = {
         {"--out|-o", AR_OPT_STRING, &p->out, "OUT", "the folder to write", 0, 0, NULL},
         {"--text", AR_OPT_STRING, &p->text, "FILE", "the text to train on (UTF-8)", 0, 0, NULL},
-        {"--arch", AR_OPT_STRING, &p->arch, "A", "begin with an untrained llama or gpt2 instead of MODEL", 0,
-         0, NULL},
+        {"--arch", AR_OPT_STRING, &p->arch, "A",
+         "begin with an untrained llama, gpt2, cnn or mlp instead of MODEL", 0, 0, NULL},
         {"--tokenizer", AR_OPT_STRING, &p->tokenizer, "PATH", "its tokenizer: a model's folder or a .json", 0,
          0, NULL},
         {"--layers", AR_OPT_INT, &p->layers, "N", "its layers (4)", 1, 1000, NULL},
@@ -22,6 +22,25 @@ static int32_t list_model(ar_option *list, train_options *p) {
         {"--context", AR_OPT_INT, &p->context, "N", "its longest text in tokens (512)", 2, 1 << 20, NULL},
         {"--untied", AR_OPT_FLAG, &p->untied, NULL, "llama: a head of its own beside the embedding", 0, 0,
          NULL},
+    };
+    memcpy(list, rows, sizeof rows);
+    return (int32_t)(sizeof rows / sizeof *rows);
+}
+
+/* Nets for images. */
+static int32_t list_images(ar_option *list, train_options *p) {
+    const ar_option rows[] = {
+        {"--images", AR_OPT_STRING, &p->images, "FILE",
+         "train --arch cnn or mlp on images: IDX, or CIFAR-10's binary form", 0, 0, NULL},
+        {"--labels", AR_OPT_STRING, &p->labels, "FILE", "their classes, where images are IDX", 0, 0, NULL},
+        {"--test-images", AR_OPT_STRING, &p->test_images, "FILE", "say the accuracy on these at the end", 0,
+         0, NULL},
+        {"--test-labels", AR_OPT_STRING, &p->test_labels, "FILE", "their classes", 0, 0, NULL},
+        {"--classes", AR_OPT_INT, &p->classes, "N", "(10)", 2, 256, NULL},
+        {"--channels", AR_OPT_STRING, &p->channels, "N,...", "cnn: what each convolution gives (16,32)", 0, 0,
+         NULL},
+        {"--widths", AR_OPT_STRING, &p->widths, "N,...", "products before the last (cnn 64, mlp 128,128)", 0,
+         0, NULL},
     };
     memcpy(list, rows, sizeof rows);
     return (int32_t)(sizeof rows / sizeof *rows);
@@ -81,6 +100,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     train_options o = {.optimizer = "adamw",
                        .schedule = "cosine",
                        .keep = "best",
+                       .classes = 10,
                        .steps = 1000,
                        .batch = 8,
                        .accumulate = 1,
@@ -95,6 +115,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
                        .held = 0.05};
     ar_option options[MOST_OPTIONS];
     int32_t count = list_model(options, &o);
+    count += list_images(options + count, &o);
     count += list_examples(options + count, &o);
     count += list_steps(options + count, &o);
     int positional;
@@ -102,11 +123,13 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     if (common.help) return AR_OK;
     o.model = positional ? argv[1] : NULL;
     if (!o.out) return ar__fail(AR_ERR_USAGE, "anyround train: -o OUT is needed");
-    if (!o.text) return ar__fail(AR_ERR_USAGE, "anyround train: --text FILE is needed");
+    if (!o.text && !o.images)
+        return ar__fail(AR_ERR_USAGE, "anyround train: --text FILE or --images FILE is needed");
     if (strcmp(o.keep, "best") != 0 && strcmp(o.keep, "last") != 0)
         return ar__fail(AR_ERR_USAGE, "--keep: found '%s', expected best or last", o.keep);
-    return ar__train_text_run(&o, &common);
+    return o.images ? ar__train_images_run(&o, &common) : ar__train_text_run(&o, &common);
 }
 
-const ar_command ar__command_train = {"train", "train a model's weights, its own or new ones, on a text",
-                                      "[MODEL] --text FILE -o OUT [options]", run};
+const ar_command ar__command_train = {"train",
+                                      "train a model's weights, its own or new ones, on a text or images",
+                                      "[MODEL] --text FILE|--images FILE -o OUT [options]", run};

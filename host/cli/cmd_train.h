@@ -8,7 +8,8 @@
 
 typedef struct train_options {
     const char *model, *out, *text, *arch, *tokenizer, *type, *optimizer, *schedule, *keep, *curve;
-    int64_t layers, hidden, heads, kv_heads, intermediate, context, T;
+    const char *images, *labels, *test_images, *test_labels, *channels, *widths;
+    int64_t classes, layers, hidden, heads, kv_heads, intermediate, context, T;
     int64_t steps, batch, accumulate, warmup, checkpoint_every, evaluate_every;
     double lr, lr_end, decay, beta1, beta2, momentum, clip, dropout, held, starts;
     bool untied, resume, recompute;
@@ -17,6 +18,7 @@ typedef struct train_options {
 /* What the options say of steps. Errors: USAGE. */
 ar_status ar__train_desc_make(ar_train_desc *d, const train_options *o);
 ar_status ar__train_text_run(const train_options *o, const ar_common *common);
+ar_status ar__train_images_run(const train_options *o, const ar_common *common);
 /* Everything the result depends on, a line each, as checkpoints keep it. */
 typedef struct train_record {
     char text[4096];

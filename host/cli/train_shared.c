@@ -98,6 +98,7 @@ ar_status ar__train_print(const ar_train_result *r, const train_options *o, cons
                r->first, r->last);
         if (isfinite(r->held))
             printf(", held out %.4f (best %.4f), accuracy %.4f", r->held, r->best, r->accuracy);
+        if (r->tested) printf(", %lld test images %.4f", (long long)r->tested, r->test_accuracy);
         printf(", %s\n", ar_program_time(time, sizeof time, r->seconds));
         return AR_OK;
     }
@@ -111,6 +112,7 @@ ar_status ar__train_print(const ar_train_result *r, const train_options *o, cons
     ar_json_put(root, "held_loss", number(r->held));
     ar_json_put(root, "held_best", number(r->best));
     ar_json_put(root, "held_accuracy", number(r->accuracy));
+    ar_json_put(root, "test_accuracy", number(r->tested ? r->test_accuracy : NAN));
     ar_json_put(root, "seconds", number(r->seconds));
     ar_status status = ar_program_json(root, false);
     cJSON_Delete(root);

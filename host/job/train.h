@@ -88,8 +88,10 @@ typedef struct ar_train_job {
 typedef struct ar_train_result {
     double first, last, best, held; /* losses; best and held NaN without held-out examples */
     double accuracy;                /* held-out */
-    int32_t step;                   /* of what is kept */
-    int32_t resumed;                /* steps that were not taken again */
+    int64_t tested;                 /* images of a set of their own; 0 = none */
+    double test_accuracy;
+    int32_t step;    /* of what is kept */
+    int32_t resumed; /* steps that were not taken again */
     double seconds;
 } ar_train_result;
 /* Takes all steps and leaves the parameters to be kept in values. Errors: ARG for a loss that diverges, whose

@@ -2,7 +2,7 @@
  * replayed per step. Where a step is one pass, pass and step are one graph. */
 #include "ar_error.h"
 #include "core.h"
-#include <math.h>
+#include "score.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +19,9 @@ struct ar_trainer {
     slot *slots; /* of what follows gradients */
     int32_t slot_count, at, micro;
     ar_tensor *input, *labels, *step, *count, *rates;
-    ar_graph *pass, *finish, *score; /* finish NULL: pass does that too */
-    ar_tensor *loss, *factor, *nll, *top1;
+    ar_graph *pass, *finish; /* finish NULL: pass does that too */
+    ar__scorer *score;
+    ar_tensor *loss, *factor;
     float *rate_rows;
     void *input_rows;
     int32_t *label_rows;
@@ -93,20 +94,13 @@ static ar_status record_finish(ar_trainer *t, ar_tensor **d) {
     return ar_graph_build(t->finish);
 }
 
-static ar_status record_score(ar_trainer *t) {
-    ar_pass pass = {.input = t->input, .labels = t->labels, .count = t->count};
-    AR_TRY(ar_graph_create(&t->score, t->device));
-    AR_TRY(t->net->record(t->net, t->score, &t->nll, &t->top1, &pass));
-    ar_graph_keep(t->score, t->nll);
-    ar_graph_keep(t->score, t->top1);
-    return ar_graph_build(t->score);
-}
-
 /* ---- one arrangement ---- */
 
 static void drop_arrangement(ar_trainer *t) {
-    ar_graph **graphs[] = {&t->pass, &t->finish, &t->score};
-    for (int i = 0; i < 3; i++) {
+    ar_graph **graphs[] = {&t->pass, &t->finish};
+    ar__scorer_destroy(t->score);
+    t->score = NULL;
+    for (int i = 0; i < 2; i++) {
         ar_graph_destroy(*graphs[i]);
         *graphs[i] = NULL;
     }
@@ -147,7 +141,7 @@ static ar_status arrange(ar_trainer *t) {
     }
     AR_GO(record_pass(t, d));
     AR_GO(record_finish(t, d));
-    AR_GO(record_score(t));
+    AR_GO(ar__scorer_create(&t->score, t->net, t->data, t->device, t->micro));
 done:
     free(d);
     return status;
@@ -273,45 +267,8 @@ ar_status ar_trainer_step(ar_trainer *t, double *loss, double *norm) {
     return AR_OK;
 }
 
-/* Adds what the net says of `count` examples in the batch. */
-static ar_status add_score(ar_trainer *t, ar_train_score *s, int64_t labels, float *nll, int32_t *top1) {
-    AR_TRY(write_batch(t));
-    AR_TRY(ar_graph_run(t->score));
-    AR_TRY(ar_tensor_read(t->nll, nll, 0, labels));
-    AR_TRY(ar_tensor_read(t->top1, top1, 0, labels));
-    for (int64_t n = 0; n < labels; n++) {
-        if (t->label_rows[n] < 0) continue;
-        s->loss += (double)nll[n];
-        s->accuracy += top1[n] == t->label_rows[n];
-        s->labels++;
-    }
-    return AR_OK;
-}
-
-ar_status ar_trainer_score(ar_trainer *t, ar_train_score *score, const ar_data *data, int32_t *said) {
-    ar_status status = AR_OK;
-    *score = (ar_train_score){0};
-    float *nll = ar__alloc((size_t)(t->micro * data->labels), sizeof *nll);
-    int32_t *top1 = ar__alloc((size_t)(t->micro * data->labels), sizeof *top1);
-    AR_GO(nll && top1 ? AR_OK : AR_ERR_MEMORY);
-    for (int64_t first = 0; first < data->held_count; first += t->micro) {
-        int64_t left = data->held_count - first, n = left < t->micro ? left : t->micro;
-        for (int64_t i = 0; i < t->micro * data->labels; i++) t->label_rows[i] = -1;
-        memset(t->input_rows, 0, (size_t)ar_tensor_count(t->input) * 4);
-        AR_GO(data->held(data, t->input_rows, t->label_rows, first, (int32_t)n));
-        AR_GO(add_score(t, score, n * data->labels, nll, top1));
-        if (said) memcpy(said + first * data->labels, top1, (size_t)(n * data->labels) * sizeof *said);
-    }
-    if (score->labels) score->loss /= (double)score->labels;
-    if (score->labels) score->accuracy /= (double)score->labels;
-done:
-    free(nll);
-    free(top1);
-    return status;
-}
-
 ar_status ar_trainer_evaluate(ar_trainer *t, ar_train_score *score) {
-    return ar_trainer_score(t, score, t->data, NULL);
+    return ar__scorer_run(t->score, score, t->data, NULL);
 }
 
 int32_t ar_trainer_at(const ar_trainer *t) { return t->at; }

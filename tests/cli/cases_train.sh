@@ -71,3 +71,48 @@ case_train_wrong() { # what is refused, and what a loss that diverges leaves
     run 0 "${command[@]}" --arch llama "${begin[@]}" --keep last -o o --resume
     grep -q 'is damaged.*training begins again' err || die "no remark: $(cat err)"
 }
+
+case_train_images() { # MNIST: an accuracy floor in seconds, the same weights after a kill, files refused
+    data=$root/../shared/data/mnist
+    [ -f "$data/train-images-idx3-ubyte.gz" ] || skip 'no MNIST'
+    devices
+    device=${devices[$((${#devices[@]} - 1))]}
+    for part in train t10k; do
+        gunzip -c "$data/$part-images-idx3-ubyte.gz" >$part-images
+        gunzip -c "$data/$part-labels-idx1-ubyte.gz" >$part-labels
+    done
+    command=(train --images train-images --labels train-labels --batch 64 --decay 0.01 --device "$device")
+    run 0 "${command[@]}" --arch mlp --test-images t10k-images --test-labels t10k-labels --steps 400 \
+        --lr 0.002 --eval-every 200 -o mlp --json -q
+    tr -d ' \n\t' <out | sed 's/.*"test_accuracy":\([0-9.]*\).*/\1/' >told
+    awk '{ exit !($1 >= 0.92) }' told || die "accuracy $(cat told)"
+    run 0 eval mlp --images t10k-images --labels t10k-labels --device "$device" --json -q
+    tr -d ' \n\t' <out | sed 's/.*"accuracy":\([0-9.]*\).*/\1/' >again
+    cmp told again || die "eval says $(cat again), train said $(cat told)"
+    run 0 eval mlp --images t10k-images --labels t10k-labels --device "$device" -q
+    [ "$(wc -l <out)" = 12 ] || die "no confusion matrix: $(cat out)"
+
+    small=("${command[@]}" --arch cnn --channels 4,4 --widths 16 --steps 30 --checkpoint-every 5
+        --eval-every 15 --held-out 0.005)
+    run 0 "${small[@]}" -o whole --curve whole.jsonl -q
+    "$program" "${small[@]}" -o part --curve part.jsonl >out 2>err & pid=$!
+    for _ in $(seq 6000); do grep -q '"step":12,' part.part/curve.jsonl 2>/dev/null && break; sleep 0.01; done
+    kill -9 $pid; wait $pid 2>/dev/null
+    run 0 "${small[@]}" -o part --curve part.jsonl --resume -q
+    cmp whole/model.safetensors part/model.safetensors || die 'resumed: other weights'
+    cmp whole.jsonl part.jsonl || die 'resumed: another curve'
+
+    run 3 "${command[@]}" --arch mlp --images train-labels -o n; says 'found magic 0x00000801, expected'
+    run 3 "${command[@]}" --arch mlp --images "$data/train-images-idx3-ubyte.gz" -o n; says 'gzip'
+    head -c 1000000 train-images >cut
+    run 3 "${command[@]}" --arch mlp --images cut -o n; says 'bytes behind the header, expected 47040000'
+    run 3 "${command[@]}" --arch mlp --classes 9 -o n; says 'label of image .*: found 9, expected 0 to 8'
+    run 3 train --images train-images --arch mlp -o n; says 'whole records'
+    run 3 eval mlp --images t10k-images --labels train-labels --device "$device"; says 'one for each of 10000'
+    run 2 "${command[@]}" --arch mlp --channels 4 -o n; says 'no effect with --arch mlp'
+    run 2 "${command[@]}" --arch cnn --widths 4x -o n; says 'whole numbers with commas'
+    run 2 "${command[@]}" --arch llama -o n; says 'wants --arch cnn or mlp'
+    run 2 "${command[@]}" --arch mlp --dropout 0.1 -o n; says 'no effect with --images'
+    run 3 info mlp
+    [ ! -e n ] || die 'something was written'
+}
