@@ -33,6 +33,13 @@ ar_status ar_acts_scheme_check(const ar_acts_scheme *scheme);
 void ar_acts_grid(float *grid, const float *range, const ar_acts_scheme *scheme);
 /* range (1, 2) grows to what x (N, I) holds. It starts as zeros. No gradient. */
 ar_status ar_op_acts_range(ar_graph *g, ar_tensor *range, const ar_tensor *x);
+/* counts (2, AR_ACTS_BINS) f32 grow by the rows of x: -min and max, by exponent and three bits of fraction.
+ * They start as zeros. No gradient. */
+#define AR_ACTS_BINS 2048
+ar_status ar_op_acts_count(ar_graph *g, ar_tensor *counts, const ar_tensor *x);
+/* range (2) becomes what this share of the rows counted keeps to, on either side; never wider. Host memory.
+ */
+void ar_acts_cut(float *range, const float *counts, double share);
 /* grid (N, 2), or (1, 2) for TENSOR: s, z of x (N, I)'s own ranges. No gradient. Errors: ARG for STATIC. */
 ar_status ar_op_acts_grid(ar_graph *g, ar_tensor **grid, const ar_tensor *x, const ar_acts_scheme *scheme);
 /* y = x' on grid, (1, 2) or (N, 2). Gradient: x, straight through the rounding; under STATIC none where x was

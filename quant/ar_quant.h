@@ -446,6 +446,7 @@ typedef struct ar_quant_desc {
     ar_status (*moments)(void *ctx, float *dst, const ar_block *block, int32_t i);
     void *moments_ctx;
     ar_acts_scheme acts;   /* of inputs, which tuning sees; static: of the samples' ranges, with extras */
+    double acts_share;     /* of the tokens that a static range holds on either side; 0 = all of them */
     const char *spill_dir; /* activation chains larger than spill_above_bytes go here */
     uint64_t spill_above_bytes;       /* 0 = 4 GiB */
     const ar_method_options *options; /* of the method that is run; NULL = as its rows have them */

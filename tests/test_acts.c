@@ -97,6 +97,56 @@ static void host_and_devices_make_one_grid(void **state) {
     check_each_device(grid_case, NULL);
 }
 
+/* Rows of one value each, from 1 to 1000 either way: where a share of them ends, within the width of a bin.
+ */
+static void cut_case(ar_device *device, void *ctx) {
+    enum { N = 1000 };
+    static const double shares[] = {0.5, 0.9, 0.99, 1.0};
+    float x[N], range[2];
+    float *zeros = calloc(2 * AR_ACTS_BINS, sizeof *zeros);
+    (void)ctx;
+    assert_non_null(zeros);
+    for (int i = 0; i < N; i++) x[i] = (float)((i * 37 % N + 1) * (i % 2 ? 1 : -1));
+    ar_tensor *counts = check_tensor(device, AR_F32, 2, AR_ACTS_BINS, zeros),
+              *rows = check_tensor(device, AR_F32, N, 1, x);
+    ar_graph *g = NULL;
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(ar_op_acts_count(g, counts, rows));
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    float *counted = check_read(counts);
+    for (size_t k = 0; k < sizeof shares / sizeof *shares; k++) {
+        for (int side = 0; side < 2; side++) {
+            float reach[N]; /* of every row on this side, ordered */
+            int below = 0;
+            for (int i = 0; i < N; i++) reach[i] = fmaxf(side ? x[i] : -x[i], 0);
+            range[0] = -1000, range[1] = 1000;
+            ar_acts_cut(range, counted, shares[k]);
+            float end = side ? range[1] : -range[0];
+            for (int i = 0; i < N; i++) below += reach[i] <= end * 1.001f;
+            assert_true(below >= (int)(shares[k] * N) - 1 && end <= 1000);
+            below = 0;
+            for (int i = 0; i < N; i++) below += reach[i] <= end / 1.125f;
+            assert_true(shares[k] == 0.5 || below <= (int)(shares[k] * N));
+        }
+    }
+    range[0] = -3, range[1] = 2;
+    ar_acts_cut(range, counted, 0.99);
+    assert_true(range[0] == -3 && range[1] == 2); /* never wider */
+    ar_acts_cut(range, zeros, 0.5);
+    assert_true(range[0] == -3 && range[1] == 2); /* of nothing */
+    free(counted);
+    free(zeros);
+    ar_graph_destroy(g);
+    ar_tensor_destroy(counts);
+    ar_tensor_destroy(rows);
+}
+
+static void a_share_of_rows_ends_where_it_should(void **state) {
+    (void)state;
+    check_each_device(cut_case, NULL);
+}
+
 /* ---- gradient ---- */
 
 static void evaluate(float *y, ar_device *device, const ar_acts_scheme *s, const float *x, int64_t N,
@@ -368,6 +418,8 @@ static void wrong_case(ar_device *device, void *ctx) {
     assert_int_equal(ar_op_acts_quant(g, &y, x, grid, &fixed), AR_ERR_SHAPE);
     assert_int_equal(ar_op_acts_codes(g, &y, ids, grid, &good), AR_ERR_DTYPE);
     assert_int_equal(ar_op_acts_range(g, grid, x), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_acts_count(g, grid, x), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_acts_count(g, grid, ids), AR_ERR_DTYPE);
     bad_weights(device);
     ar_graph_destroy(g);
     ar_tensor_destroy(x);
@@ -384,6 +436,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_those_of_compressed_tensors),
         cmocka_unit_test(host_and_devices_make_one_grid),
+        cmocka_unit_test(a_share_of_rows_ends_where_it_should),
         cmocka_unit_test(gradient_is_the_difference_over_whole_steps),
         cmocka_unit_test(own_ranges_cut_no_gradient),
         cmocka_unit_test(products_of_codes_are_those_of_values),

@@ -24,6 +24,9 @@ ar_status ar__emit_sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool 
 /* op_cached.c: the kernel that ar_op_attention_cached takes for that many new tokens of a sequence. */
 ar__kernel_id ar__cached_kernel(const ar_device *device, int64_t queries);
 
+/* op_acts.c: ranges (N, 2) of the rows of x (N, I). */
+ar_status ar__acts_row_ranges(ar_graph *g, ar_tensor **ranges, const ar_tensor *x);
+
 /* op.c: whether cap can cap: 0 = none, else positive and finite. Errors: ARG, with op's name. */
 ar_status ar__expect_cap(const char *op, float cap);
 

@@ -25,8 +25,7 @@ void ar_acts_grid(float *grid, const float *range, const ar_acts_scheme *s) {
 
 /* ---- ranges and grids ---- */
 
-/* ranges (N, 2) of x's rows. */
-static ar_status row_ranges(ar_graph *g, ar_tensor **ranges, const ar_tensor *x) {
+ar_status ar__acts_row_ranges(ar_graph *g, ar_tensor **ranges, const ar_tensor *x) {
     int64_t N = x->dims[0], I = x->dims[1];
     AR_TRY(ar_graph_temp(g, ranges, AR_F32, 2, (int64_t[]){N, 2}));
     uint32_t group = ar__row_group(ar__graph_device(g));
@@ -55,7 +54,7 @@ ar_status ar_op_acts_range(ar_graph *g, ar_tensor *range, const ar_tensor *x) {
     AR_TRY(ar__op_check("acts_range", "x", x, AR_F32, -1, -1));
     AR_TRY(ar__op_check("acts_range", "range", range, AR_F32, 1, 2));
     if (x->dims[0] == 0) return AR_OK;
-    AR_TRY(row_ranges(g, &ranges, x));
+    AR_TRY(ar__acts_row_ranges(g, &ranges, x));
     return join(g, range, ranges, true);
 }
 
@@ -68,7 +67,7 @@ ar_status ar_op_acts_grid(ar_graph *g, ar_tensor **grid, const ar_tensor *x, con
     int64_t count = s->range == AR_ACTS_TOKEN ? x->dims[0] : 1;
     AR_TRY(ar__output(g, grid, AR_F32, 2, (int64_t[]){count, 2}, NULL, NULL, NULL));
     if (x->dims[0] == 0) return AR_OK;
-    AR_TRY(row_ranges(g, &ranges, x));
+    AR_TRY(ar__acts_row_ranges(g, &ranges, x));
     if (s->range == AR_ACTS_TENSOR) {
         AR_TRY(ar_graph_temp(g, &one, AR_F32, 2, (int64_t[]){1, 2}));
         AR_TRY(join(g, one, ranges, false));

@@ -81,6 +81,30 @@ ar_status ar__st_acts(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "acts_grad", ar_tensor_grad(x), dy);
 }
 
+/* p: N, I. Counts of two matrices' rows, one after the other. */
+ar_status ar__st_acts_count(ar__st *st, const int32_t *p) {
+    int64_t N = p[0], I = p[1];
+    float *zeros = NULL;
+    double *want = NULL;
+    ar_tensor *counts = NULL;
+    AR_TRY(ar__st_array(st, (void **)&zeros, 2 * AR_ACTS_BINS, sizeof *zeros));
+    AR_TRY(ar__st_doubles(st, &want, NULL, 2 * AR_ACTS_BINS));
+    AR_TRY(ar__st_tensor(st, &counts, AR_F32, 2, AR_ACTS_BINS, zeros));
+    for (int32_t k = 0; k < 2; k++) {
+        float *x = NULL;
+        ar_tensor *X = NULL;
+        AR_TRY(make_values(st, &x, N, I));
+        for (int64_t n = 0; n < N; n++) {
+            want[ref_acts_bin(x + n * I, I, -1)] += 1.0;
+            want[AR_ACTS_BINS + ref_acts_bin(x + n * I, I, 1)] += 1.0;
+        }
+        AR_TRY(ar__st_tensor(st, &X, AR_F32, N, I, x));
+        AR_TRY(ar_op_acts_count(st->g, counts, X));
+    }
+    AR_TRY(ar__st_run(st));
+    return ar__st_same(st, "acts_count", counts, want);
+}
+
 /* p: N, I. The range of two matrices, one after the other. */
 ar_status ar__st_acts_range(ar__st *st, const int32_t *p) {
     int64_t N = p[0], I = p[1];

@@ -20,6 +20,15 @@ int ref_acts_inside(float x, const float grid[2], int bits) {
     return at >= -h - 0.5f && at <= h - 0.5f;
 }
 
+int ref_acts_bin(const float *x, int64_t n, int sign) {
+    double most = 0;
+    int exponent;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, sign * (double)x[i]);
+    if (most < 0x1p-126) return (int)(most * 0x1p129);
+    double fraction = frexp(most, &exponent); /* in [1/2, 1) */
+    return 8 * (exponent - 1 + 127) + (int)(16 * fraction - 8);
+}
+
 double ref_int_dot(const int32_t *a, double sa, int32_t za, const uint8_t *w, const double *S,
                    const int32_t *zw, int64_t I, int64_t G) {
     double y = 0;

@@ -8,7 +8,7 @@ typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report, *lorc;
     const char *like, *type_file;
     const char *widths, *sensitivity, *eval, *imatrix, *acts;
-    double bpw;
+    double bpw, percentile;
     uint64_t size;
     ar_option_list calib, tensor_types;
     int64_t bits, group, lorc_rank, lorc_bits;
@@ -238,9 +238,12 @@ static ar_status take_calib(ar_option_list *files, const ar_option_list *given) 
     return AR_OK;
 }
 
-static ar_status take_acts(ar_acts_scheme *s, const char *text) {
-    ar_status status = ar_acts_parse(s, text);
-    return status == AR_OK ? AR_OK : ar_program_blame(status, "--acts");
+static ar_status take_acts(ar_quantize_request *r, const job_options *o) {
+    ar_status status = o->acts ? ar_acts_parse(&r->acts, o->acts) : AR_OK;
+    if (status != AR_OK) return ar_program_blame(status, "--acts");
+    r->acts_percentile = o->percentile;
+    if (!(o->percentile > 0.0) || (r->acts.bits > 0 && r->acts.range == AR_ACTS_STATIC)) return AR_OK;
+    return ar__fail(AR_ERR_USAGE, "--acts-percentile has no effect without static --acts");
 }
 
 static ar_status check_imatrix(const ar_quantize_request *r, const job_options *o) {
@@ -295,7 +298,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
         return ar__fail(AR_ERR_USAGE, "--lorc-bits: found %d, expected 8 or 16", (int)o->lorc_bits);
     AR_TRY(ar__quantize_lorc_check(r));
     AR_TRY(take_calib(&r->calib, &o->calib));
-    if (o->acts) AR_TRY(take_acts(&r->acts, o->acts));
+    AR_TRY(take_acts(r, o));
     AR_TRY(make_options(r, o, offers));
     AR_TRY(check_imatrix(r, o));
     return o->has_bpw || o->has_size ? make_budget(r, o) : AR_OK;
@@ -354,6 +357,8 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
         {"--acts", AR_OPT_STRING, &o->acts, "A",
          "also inputs of linears, which tuning sees: BITS[:token|tensor|static][:sym|asym] (16, floats)", 0,
          0, NULL},
+        {"--acts-percentile", AR_OPT_REAL, &o->percentile, "P",
+         "static ranges hold P % of the tokens on either side (all)", 50, 100, NULL},
         {"--imatrix", AR_OPT_STRING, &o->imatrix, "FILE",
          "what inputs count, from llama.cpp's file (--method search then needs no calibration)", 0, 0, NULL},
         {"--dry-run", AR_OPT_FLAG, &o->dry_run, NULL, "say what it would do and take, and stop there", 0, 0,

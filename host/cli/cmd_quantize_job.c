@@ -115,6 +115,8 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     if (j->r->acts.bits > 0) {
         ar_acts_show(value, &j->r->acts);
         ar__part_manifest_add(m, "acts", "%s", value);
+        if (j->r->acts_percentile > 0.0)
+            ar__part_manifest_add(m, "acts percentile", "%g", j->r->acts_percentile);
     }
     if (j->imatrix) ar__part_manifest_add(m, "imatrix", "%016llx", (unsigned long long)moments_hash);
     if (!needs_samples(j)) return AR_OK;
@@ -402,7 +404,8 @@ static ar_quant_desc desc_of(job *j, const char *part_dir) {
                            .moments_ctx = j,
                            .spill_dir = part_dir,
                            .options = &j->options,
-                           .acts = j->r->acts};
+                           .acts = j->r->acts,
+                           .acts_share = j->r->acts_percentile / 100.0};
 }
 
 static ar_status run_method(job *j, const char *part_dir) {

@@ -143,6 +143,8 @@ static void list_settings(lines *l, const ar_run_record *run) {
     if (run->request->acts.bits > 0) {
         ar_acts_show(text, &run->request->acts);
         line(l, "activations", "%s", text);
+        if (run->request->acts_percentile > 0.0)
+            line(l, "their range", "of %g %% of the tokens", run->request->acts_percentile);
     }
     if (run->samples->ids) list_samples(l, run);
     for (int32_t i = 0; i < method->option_count && l->count + 4 < MOST_LINES; i++) {

@@ -27,6 +27,7 @@ typedef struct ar_quantize_request {
     const char *like, *type_file; /* where they come from; NULL = no such file */
     ar_method_options options;    /* of the method that is run */
     ar_acts_scheme acts;          /* of inputs; 0 bits = floats */
+    double acts_percentile;       /* of tokens that static ranges hold; 0 = all */
 } ar_quantize_request;
 ar_status ar_quantize_run(const ar_quantize_request *request);
 

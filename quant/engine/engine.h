@@ -46,7 +46,8 @@ typedef struct ar__tune_desc {
     uint32_t taps;                    /* ar_method.taps */
     const ar_method_options *options; /* for the method's own ar__block_method: the engine reads none */
     const ar__goal *goal;             /* for the same; ar__tune is told its own */
-    ar_acts_scheme acts;              /* as in ar_quant_desc */
+    ar_acts_scheme acts;              /* this and acts_share: as in ar_quant_desc */
+    double acts_share;
     bool searches; /* the start is a search in every scheme: taps of double-quantized ones are for all */
     struct ar__probe *probe; /* NULL = tune */
 } ar__tune_desc;

@@ -99,7 +99,8 @@ static void plan_slot(slot *t, const walk *w, const span *s, const ar_block *blo
         t->skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &t->schemes[i]);
         if (s->at.is_tuned && !s->finished && !t->skip[i])
             t->taps_of[i] = ar__taps_of(d->taps, d->searches ? NULL : &t->schemes[i]);
-        if (ar__needs_ranges(&d->acts) && !t->skip[i] && !s->finished) t->taps_of[i] |= AR__TAP(span);
+        if (ar__needs_ranges(&d->acts) && !t->skip[i] && !s->finished)
+            t->taps_of[i] |= AR__TAP(span) | (d->acts_share > 0.0 ? AR__TAP(tails) : 0);
     }
 }
 
@@ -194,6 +195,16 @@ static ar_status float_chain(walk *w, span *s) {
 
 /* ---- quantized inputs ---- */
 
+static ar_status cut_range(float range[2], const ar_tensor *tails, double share) {
+    if (!tails) return AR_OK;
+    float *counts = ar__alloc(2 * AR_ACTS_BINS, sizeof *counts);
+    if (!counts) return AR_ERR_MEMORY;
+    ar_status status = ar_tensor_read(tails, counts, 0, 2 * AR_ACTS_BINS);
+    if (status == AR_OK) ar_acts_cut(range, counts, share);
+    free(counts);
+    return status;
+}
+
 /* Grids of the ranges that were seen, or that come with a finished block. */
 static ar_status input_grids(float grids[AR_MAX_LINEARS][2], const walk *w, const slot *t) {
     for (int32_t i = 0; i < t->block->linear_count; i++) {
@@ -203,6 +214,7 @@ static ar_status input_grids(float grids[AR_MAX_LINEARS][2], const walk *w, cons
         if (known) memcpy(grids[i], known->data, sizeof grids[i]);
         if (!seen) continue;
         AR_TRY(ar_tensor_read(seen, range, 0, 2));
+        AR_TRY(cut_range(range, ar__taps_at(&t->taps, AR__TAP_tails, i), w->desc->acts_share));
         ar_acts_grid(grids[i], range, &w->desc->acts);
     }
     return AR_OK;

@@ -15,7 +15,8 @@ static ar_status describe(ar__tune_desc *walk, const ar_samples **samples, const
                             .choose_ctx = desc->choose_ctx,
                             .spill_dir = desc->spill_dir,
                             .spill_above_bytes = desc->spill_above_bytes,
-                            .acts = desc->acts};
+                            .acts = desc->acts,
+                            .acts_share = desc->acts_share};
     return AR_OK;
 }
 

@@ -103,6 +103,7 @@ void ar__tuning_take(ar__tune_desc *full, const ar_quant_desc *desc) {
     full->spill_dir = desc->spill_dir;
     full->spill_above_bytes = desc->spill_above_bytes;
     full->acts = desc->acts;
+    full->acts_share = desc->acts_share;
 }
 
 /* *full: what the engine is told; or *other: the method that the options come to, run as `plain` says. */

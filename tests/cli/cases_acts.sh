@@ -57,7 +57,23 @@ case_acts_recorded() { # files say it, and are run so
     run 3 eval s --text "$text"; says 'expected those of static inputs'
     sed 's/8:static:asym/8:statc/' a >s/anyround.json
     run 3 eval s --text "$text"; says "found '8:statc'"
+    LC_ALL=C sed 's/8:static:asym/8:statix:asym/' s.gguf >t.gguf
+    run 3 eval t.gguf --text "$text"; says "found '8:statix:asym'"
+    LC_ALL=C sed 's/anyround\.input_grids/anyround.input_gridz/' s.gguf >t.gguf
+    run 3 eval t.gguf --text "$text"; says 'input_grids: found 0 numbers'
     run 2 quantize "$model" -o n --method rtn --acts 8 --calib "$text"; says '--calib has no effect'
+}
+
+case_acts_percentile() { # static ranges that leave a few tokens out
+    quantized=(quantize "$model" --method rtn --type q8_0 "${calib[@]}" --acts 4:static:asym)
+    run 0 "${quantized[@]}" -o whole.gguf -q
+    run 0 "${quantized[@]}" -o cut.gguf --acts-percentile 99 --report r.html -q
+    acts_holds "$(acts_kl cut.gguf) < 0.9 * $(acts_kl whole.gguf)"
+    grep -q '<td>their range</td><td>of 99 % of the tokens</td>' r.html || die 'not in the report'
+    run 0 "${quantized[@]}" -o all.gguf --acts-percentile 100 -q
+    cmp whole.gguf all.gguf || die 'a range of all tokens is another one'
+    run 2 "${quantized[@]}" -o n.gguf --acts-percentile 10; says '--acts-percentile'
+    run 2 quantize "$model" -o n.gguf --method rtn --acts 8 --acts-percentile 99; says 'has no effect'
 }
 
 case_acts_compressed() { # compressed-tensors' own words for it, by which its files are run
