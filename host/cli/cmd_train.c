@@ -88,6 +88,7 @@ static int32_t list_steps(ar_option *list, train_options *p) {
         {"--keep", AR_OPT_STRING, &p->keep, "K", "best (on what is held out; default) or last", 0, 0, NULL},
         {"--resume", AR_OPT_FLAG, &p->resume, NULL, "go on from OUT.part's checkpoint, to the same weights",
          0, 0, NULL},
+        {"--report", AR_OPT_STRING, &p->report, "FILE", "an HTML page with the curves", 0, 0, NULL},
         {"--curve", AR_OPT_STRING, &p->curve, "FILE", "losses as JSON, a line a step", 0, 0, NULL},
         {"--type", AR_OPT_STRING, &p->type, "T", "f32 (default), f16 or bf16", 0, 0, NULL},
     };

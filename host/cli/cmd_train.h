@@ -2,12 +2,13 @@
  * share (train_shared.c). */
 #ifndef AR_CMD_TRAIN_H
 #define AR_CMD_TRAIN_H
+#include "place.h"
 #include "program.h"
 #include "train.h"
 #include "workplace.h"
 
 typedef struct train_options {
-    const char *model, *out, *text, *arch, *tokenizer, *type, *optimizer, *schedule, *keep, *curve;
+    const char *model, *out, *text, *arch, *tokenizer, *type, *optimizer, *schedule, *keep, *curve, *report;
     const char *images, *labels, *test_images, *test_labels, *channels, *widths;
     int64_t classes, layers, hidden, heads, kv_heads, intermediate, context, T;
     int64_t steps, batch, accumulate, warmup, checkpoint_every, evaluate_every;
@@ -30,6 +31,9 @@ void ar__train_record_steps(train_record *r, const train_options *o, const ar_tr
 /* "OUT.part" with nothing in it, or where resuming what is there; the caller closes place. Errors: USAGE, IO.
  */
 ar_status ar__train_workplace(ar_workplace *place, char **work, const char *out, bool resume);
+/* The files beside OUT, --curve and --report, may be written and are none that is read. Errors: USAGE, IO. */
+ar_status ar__train_check_beside(const train_options *o, const char *out, const ar_input *inputs,
+                                 int32_t count);
 /* What was reached, on stdout. */
 ar_status ar__train_print(const ar_train_result *r, const train_options *o, const ar_common *common);
 #endif

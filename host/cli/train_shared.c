@@ -88,6 +88,17 @@ ar_status ar__train_workplace(ar_workplace *place, char **work, const char *out,
     return resume ? AR_OK : ar__workplace_clear(*work);
 }
 
+ar_status ar__train_check_beside(const train_options *o, const char *out, const ar_input *inputs,
+                                 int32_t count) {
+    const struct { const char *option, *path; } files[] = {{"--curve", o->curve}, {"--report", o->report}};
+    for (int i = 0; i < 2; i++) {
+        if (!files[i].path) continue;
+        AR_TRY(ar__output_check_file(files[i].option, files[i].path, out));
+        AR_TRY(ar__path_check_inputs(files[i].path, false, inputs, count));
+    }
+    return AR_OK;
+}
+
 static cJSON *number(double x) { return isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull(); }
 
 ar_status ar__train_print(const ar_train_result *r, const train_options *o, const ar_common *common) {

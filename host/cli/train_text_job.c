@@ -114,9 +114,7 @@ static ar_status check_places(job *j) {
     AR_TRY(ar__path_resolve(&j->out, o->out));
     AR_TRY(ar__output_check(&j->plan, j->out, o->model ? o->model : o->text));
     AR_TRY(ar__output_check_inputs(&j->plan, j->out, inputs, 3));
-    if (!o->curve) return AR_OK;
-    AR_TRY(ar__output_check_file("--curve", o->curve, j->out));
-    return ar__path_check_inputs(o->curve, false, inputs, 3);
+    return ar__train_check_beside(o, j->out, inputs, 3);
 }
 
 static void record(job *j) {
@@ -170,6 +168,8 @@ static ar_status train(job *j) {
     ar_train_job run = {.stage = "train",
                         .work = j->work,
                         .curve = o->curve,
+                        .report = o->report,
+                        .title = ar__path_name(o->out),
                         .run = j->record.text,
                         .resume = o->resume,
                         .checkpoint_every = (int32_t)o->checkpoint_every,

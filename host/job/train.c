@@ -31,7 +31,7 @@ static void warn(const run *u, const char *line) {
 static ar_status open_curve(run *u) {
     char *text = NULL;
     size_t bytes = 0;
-    if (!u->job->curve) return AR_OK;
+    if (!u->job->curve && !u->job->report) return AR_OK;
     if (u->mark.step > 0 && ar_path_exists(u->curve_path))
         AR_TRY(ar_file_read_text(&text, &bytes, u->curve_path, (size_t)1 << 30));
     u->curve = fopen(u->curve_path, "w");
@@ -169,12 +169,14 @@ static ar_status take_values(run *u) {
     return ar__train_values_read(u->values);
 }
 
-static ar_status move_curve(run *u) {
+static ar_status finish_curve(run *u) {
     if (!u->curve) return AR_OK;
     bool closed = fclose(u->curve) == 0;
     u->curve = NULL;
     if (!closed) return ar__fail(AR_ERR_IO, "%s: cannot write", u->curve_path);
-    return ar_path_move(u->curve_path, u->job->curve);
+    if (u->job->report)
+        AR_TRY(ar__train_report_write(u->job->report, u->job->title, u->curve_path, u->job->run, u->r));
+    return u->job->curve ? ar_path_move(u->curve_path, u->job->curve) : AR_OK;
 }
 
 ar_status ar__train_run(ar_train_result *r, ar_trainer *t, const ar_data *data, const ar_train_desc *desc,
@@ -201,7 +203,7 @@ ar_status ar__train_run(ar_train_result *r, ar_trainer *t, const ar_data *data, 
     r->first = u.mark.first;
     if (isfinite(u.mark.best)) r->best = u.mark.best;
     AR_GO(take_values(&u));
-    AR_GO(move_curve(&u));
+    AR_GO(finish_curve(&u));
 done:
     if (u.curve) fclose(u.curve);
     free(u.checkpoint);

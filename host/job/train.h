@@ -76,10 +76,12 @@ ar_status ar__train_values_bind(ar_open_model *m, const ar_train_values *v);
 /* ---- train.c ---- */
 
 typedef struct ar_train_job {
-    const char *stage; /* of progress: "train", "train images" */
-    const char *work;  /* folder for what is not finished: the caller's workplace */
-    const char *curve; /* a line of JSON for every step; NULL = none is kept */
-    const char *run;   /* ar__checkpoint_write */
+    const char *stage;  /* of progress: "train", "train images" */
+    const char *work;   /* folder for what is not finished: the caller's workplace */
+    const char *curve;  /* a line of JSON for every step; NULL = none is kept */
+    const char *report; /* an HTML page at the end; NULL = none */
+    const char *title;  /* its */
+    const char *run;    /* ar__checkpoint_write */
     bool resume;
     int32_t checkpoint_every, evaluate_every; /* steps; 0 = never, at the end alone */
     bool keep_best;                           /* the parameters with the best held-out loss, else the last */
@@ -94,6 +96,9 @@ typedef struct ar_train_result {
     int32_t resumed; /* steps that were not taken again */
     double seconds;
 } ar_train_result;
+/* train_report.c: curve is a file as ar_train_job.curve, run as in ar__checkpoint_write. */
+ar_status ar__train_report_write(const char *path, const char *title, const char *curve, const char *run,
+                                 const ar_train_result *r);
 /* Takes all steps and leaves the parameters to be kept in values. Errors: ARG for a loss that diverges, whose
  * text says what to try; CHECK; INTERRUPTED; USAGE, IO. The last checkpoint stays whatever ends it. */
 ar_status ar__train_run(ar_train_result *r, ar_trainer *t, const ar_data *data, const ar_train_desc *desc,

@@ -13,7 +13,7 @@ case_train() { # killed at several steps and resumed: the same files, whatever d
     small_train
     for device in "${devices[@]}"; do
         command=("${train[@]}" --arch llama "${begin[@]}" --kv-heads 2 --device "$device")
-        run 0 "${command[@]}" -o whole --curve whole.jsonl --json -q
+        run 0 "${command[@]}" -o whole --curve whole.jsonl --report whole.html --json -q
         grep -q '"step":24' out || die "$(cat out)"
         if [ "$device" = vk ]; then kills=12; else kills='4 20'; fi
         for at in $kills; do
@@ -30,7 +30,12 @@ case_train() { # killed at several steps and resumed: the same files, whatever d
         done
         nothing_left part.part
         [ "$(grep -c held_loss whole.jsonl)" = 4 ] || die "$(cat whole.jsonl)"
+        [ "$(grep -o '<circle' whole.html | wc -l)" = 4 ] || die "$(cat whole.html)"
+        for part in '<polyline points="[0-9]' 'architecture</td><td>llama, 2 layers of 32'; do
+            grep -q "$part" whole.html || die "the report lacks $part: $(cat whole.html)"
+        done
     done
+    run 1 "${command[@]}" -o o --report whole/config.json/x; says 'is no folder'
     run 0 "${command[@]}" -o again --seed 1 -q
     ! cmp -s whole/model.safetensors again/model.safetensors || die 'another seed gave the same weights'
     run 0 eval whole --text "$text" --window 32 --max-windows 8 --device "$device" --json -q
