@@ -278,8 +278,8 @@ ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor
  */
 ar_status ar_op_nll(ar_graph *g, ar_tensor **nll, ar_tensor **top1, ar_tensor *logits,
                     const ar_tensor *labels);
-/* kl[n] = sum_v p (ln p - ln q), p = softmax(ref[n]), q = softmax(logits[n]); nats. No gradient. */
-ar_status ar_op_kl(ar_graph *g, ar_tensor **kl, const ar_tensor *ref, const ar_tensor *logits);
+/* kl[n] = sum_v p (ln p - ln q), p = softmax(ref[n]), q = softmax(logits[n]); nats. Gradient: logits. */
+ar_status ar_op_kl(ar_graph *g, ar_tensor **kl, const ar_tensor *ref, ar_tensor *logits);
 /* loss = 0, whose gradient in y is dy: a graph's part of the backward of something larger. loss (1)  y, dy of
  * one shape. Gradient: y. */
 ar_status ar_op_pull(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *dy);

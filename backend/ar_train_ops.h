@@ -4,12 +4,14 @@
 #define AR_TRAIN_OPS_H
 #include "ar_status.h"
 #include <stdbool.h>
+#include <stdint.h>
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef struct ar_graph ar_graph;
 typedef struct ar_tensor ar_tensor;
+typedef struct ar_scheme ar_scheme;
 
 /* ar_op_nll of the logits x W^T without all of them at a time: `piece` ids are computed, looked at and
  * forgotten, and computed again for the gradients; 0, or V and more = all at once, and kept.
@@ -83,6 +85,19 @@ ar_status ar_op_im2col(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_window
 ar_status ar_op_pool(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_window2d *w, bool mean);
 /* The same numbers as (rows, cols). Gradient: x. */
 ar_status ar_op_reshape(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t rows, int64_t cols);
+/* A weight of codes that stay, whose scales are tuned (docs/frozen.md). */
+typedef struct ar_coded {
+    const ar_scheme *scheme;
+    const ar_tensor *codes; /* (O, ceil(I / 4)) i32: four to a word, the lowest byte first */
+    const ar_tensor *grid;  /* (O, groups, 2) f32: S, M of w = S c - M */
+    const ar_tensor *ab;    /* (O, groups or super-blocks, 2) f32: factors of scales and of minima */
+    int64_t I;
+} ar_coded;
+/* Wq (O, I) = a S c - M', M' = a M or, where minima are stored on their own, b M. With has_grad
+ * ar_graph_on_grad tells its gradient. Errors: ARG, DTYPE, SHAPE. */
+ar_status ar_op_scale_quant(ar_graph *g, ar_tensor **Wq, const ar_coded *w, bool has_grad);
+/* dab, as ab, += the gradient of a and b along dWq (O, I). Errors: likewise. */
+ar_status ar_op_scale_grad(ar_graph *g, ar_tensor *dab, const ar_coded *w, const ar_tensor *dWq);
 
 #ifdef __cplusplus
 }

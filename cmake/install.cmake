@@ -35,6 +35,7 @@ install(FILES
     backend/qtypes.def
     host/ar_files.h
     host/ar_host.h
+    quant/ar_finish.h
     quant/ar_quant.h
     quant/ar_train.h
     quant/ar_window.h

@@ -201,6 +201,9 @@ ar_status ar_family_bind(ar_open_model *m);
 void ar_family_unbind(ar_open_model *m); /* a model that is not bound stays as it is */
 /* What holds the embedding of a bound model, under whichever name. */
 const ar_weight *ar_family_embedding(const ar_open_model *m);
+/* The codes of linear i of a bound model's block, as they are stored. ar_qlinear_deinit. Errors: UNSUPPORTED
+ * where it has none. */
+ar_status ar_family_codes(ar_qlinear *q, const ar_block *b, int32_t i);
 
 /* ---- chat.c: conversations as the text the model was trained on ---- */
 

@@ -247,7 +247,7 @@ ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device,
 
 /* Progress and cancelling; every field optional. */
 typedef struct ar_progress_event {
-    const char *stage; /* "measure", "calibrate", "tune", "block", "write", "eval" */
+    const char *stage; /* "measure", "calibrate", "tune", "block", "scales", "write", "eval" */
     int32_t block, block_count, step, step_count;
     double loss_first, loss_best, loss_last, tokens_per_s, seconds;
     uint64_t device_bytes;
@@ -445,6 +445,10 @@ typedef struct ar_quant_desc {
      * that are seen on samples, which a method of AR_NEEDS_MOMENTS then does without. NULL = seen. */
     ar_status (*moments)(void *ctx, float *dst, const ar_block *block, int32_t i);
     void *moments_ctx;
+    /* *q = malloc'ed codes in linear i's scheme that its tuning starts from, in the place of a search; for a
+     * method that `starts` from codes. NULL = a search. */
+    ar_status (*start)(void *ctx, ar_qlinear **q, const ar_block *block, int32_t i);
+    void *start_ctx;
     ar_acts_scheme acts;   /* of inputs, which tuning sees; static: of the samples' ranges, with extras */
     double acts_share;     /* of the tokens that a static range holds on either side; 0 = all of them */
     const char *spill_dir; /* activation chains larger than spill_above_bytes go here */
@@ -491,6 +495,7 @@ struct ar_method {
     ar_status (*run)(const ar_model *model, ar_device *device, const ar_samples *samples,
                      const ar_quant_desc *desc, const ar_sink *sink, const ar_observer *observer);
     ar_method_needs needs;
+    bool starts;   /* can start from given codes (ar_quant_desc.start) */
     bool searches; /* starts from a grid searched under moments of inputs, in every scheme; else in K types */
     uint32_t taps; /* what looks at inputs of linears on the way: bits, AR__TAP of rows of taps.def */
     const ar_option_row *options; /* (option_count), at most AR_MAX_OPTIONS */
@@ -521,6 +526,8 @@ bool ar_method_weighs_inputs(const ar_method *method, const ar_scheme *scheme);
 /* Quantizes one weight on the device without tuning: q from W (host f32). Errors: as ar_qlinear_rtn; the
  * device's. */
 ar_status ar_rtn_linear(ar_qlinear *q, ar_device *device, const float *W);
+
+#include "ar_finish.h"
 
 /* Counter-based random numbers (Philox-4x32-10), keyed by (seed, stream, counter). */
 uint32_t ar_random_u32(uint64_t seed, uint64_t stream, uint64_t counter);

@@ -289,19 +289,30 @@ ar_status ar__st_kl(ar__st *st, const int32_t *p) {
     int32_t N = p[0], V = p[1];
     int64_t count = (int64_t)N * V;
     float *a = NULL, *b = NULL;
-    double *da = NULL, *db = NULL, *want = NULL;
-    ar_tensor *ta = NULL, *tb = NULL, *kl = NULL;
+    double *da = NULL, *db = NULL, *want = NULL, *grad = NULL;
+    ar_tensor *ta = NULL, *tb = NULL, *kl = NULL, *loss = NULL;
     AR_TRY(ar__st_normal(st, &a, count, 3.0f));
     AR_TRY(ar__st_normal(st, &b, count, 0.5f));
     for (int64_t i = 0; i < count; i++) b[i] += a[i];
     AR_TRY(ar__st_doubles(st, &da, a, count));
     AR_TRY(ar__st_doubles(st, &db, b, count));
     AR_TRY(ar__st_doubles(st, &want, NULL, N));
+    AR_TRY(ar__st_doubles(st, &grad, NULL, count));
     AR_TRY(ar__st_tensor(st, &ta, AR_F32, N, V, a));
     AR_TRY(ar__st_tensor(st, &tb, AR_F32, N, V, b));
     ref_kl(want, da, db, N, V);
+    ref_kl_grad(grad, da, db, N, V);
+    ar_tensor_set_needs_grad(tb, !st->is_forward);
     AR_TRY(ar_op_kl(st->g, &kl, ta, tb));
     ar_graph_keep(st->g, kl);
+    if (st->is_forward || count == 0) {
+        AR_TRY(ar__st_run(st));
+        return ar__st_compare(st, "kl", kl, want);
+    }
+    AR_TRY(ar_op_mean(st->g, &loss, kl));
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_graph_keep(st->g, ar_tensor_grad(tb));
     AR_TRY(ar__st_run(st));
-    return ar__st_compare(st, "kl", kl, want);
+    AR_TRY(ar__st_compare(st, "kl", kl, want));
+    return ar__st_compare(st, "kl_grad", ar_tensor_grad(tb), grad);
 }

@@ -4,6 +4,7 @@
 #include "selftest.h"
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static ar_scheme scheme_of(const int32_t *p) {
     if (p[0] > 0) return (ar_scheme){p[0], p[4], (ar_zero_kind)p[1], 0, AR_SUPER_NONE};
@@ -230,4 +231,50 @@ ar_status ar__st_frozen(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_compare(st, step, c.soft.ab, c.ref.ab));
     ref_frozen_decide(&c.ref, (double)room);
     return ar__st_compare(st, "frozen_decide", taken, c.ref.u);
+}
+
+/* ---- codes that stay ---- */
+
+/* p: bits (0 = double-quantized), zero kind or structure, O, I, group. The gradient is told twice. */
+ar_status ar__st_scales(ar__st *st, const int32_t *p) {
+    const ar_scheme scheme = scheme_of(p);
+    int64_t O = p[2], I = p[3], groups = ar_scheme_groups(&scheme, I), words = (I + 3) / 4;
+    int64_t per = scheme.super != AR_SUPER_NONE ? AR_SUPER_BLOCK / scheme.group : 1,
+            G = groups == 1 ? I : scheme.group, units = groups / per;
+    float *grid = NULL, *ab = NULL, *zero = NULL, *d = NULL;
+    int32_t *codes = NULL;
+    uint8_t *bytes = NULL;
+    double *want = NULL, *grad = NULL;
+    ar_tensor *tc = NULL, *tg = NULL, *tab = NULL, *tz = NULL, *td = NULL, *Wq = NULL;
+    AR_TRY(grids(st, &tg, &grid, O, groups, 2));
+    AR_TRY(grids(st, &tab, &ab, O, units, 2));
+    AR_TRY(grids(st, &tz, &zero, O, units, 2));
+    AR_TRY(ar__st_integers(st, &codes, (int32_t)(O * words), 0, 0x3fffffff));
+    AR_TRY(ar__st_normal(st, &d, O * I, 1.0f));
+    bytes = (uint8_t *)codes;
+    for (int64_t i = 0; i < O * words * 4; i++) bytes[i] &= (uint8_t)((1 << scheme.bits) - 1);
+    memset(zero, 0, (size_t)(O * units * 2) * sizeof *zero);
+    AR_TRY(ar_tensor_write(tz, zero, 0, O * units * 2));
+    AR_TRY(ar__st_tensor(st, &tc, AR_I32, O, words, codes));
+    AR_TRY(ar__st_tensor(st, &td, AR_F32, O, I, d));
+    AR_TRY(ar__st_doubles(st, &want, NULL, O * I));
+    AR_TRY(ar__st_doubles(st, &grad, NULL, O * units * 2));
+    for (int64_t o = 0; o < O; o++)
+        for (int64_t k = 0; k < I; k++) {
+            int64_t g = o * groups + k / G, u = o * units + k / G / per;
+            bool tied = scheme.zero != AR_ZERO_F16MIN;
+            double S = (double)grid[2 * g], M = (double)grid[2 * g + 1], c = bytes[o * words * 4 + k],
+                   by = 2 * (double)d[o * I + k];
+            want[o * I + k] = (double)ab[2 * u] * S * c - (double)ab[2 * u + !tied] * M;
+            grad[2 * u] += by * (S * c - (tied ? M : 0));
+            grad[2 * u + 1] -= tied ? 0 : by * M;
+        }
+    const ar_coded w = {&scheme, tc, tg, tab, I};
+    AR_TRY(ar_op_scale_quant(st->g, &Wq, &w, false));
+    ar_graph_keep(st->g, Wq);
+    AR_TRY(ar_op_scale_grad(st->g, tz, &w, td));
+    AR_TRY(ar_op_scale_grad(st->g, tz, &w, td));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "scale_forward", Wq, want));
+    return ar__st_compare(st, "scale_grad", tz, grad);
 }

@@ -35,6 +35,7 @@ void ref_nll(double *nll, int32_t *top1, const double *logits, const int32_t *la
 void ref_nll_grad(double *dlogits, const double *dnll, const double *logits, const int32_t *labels, int N,
                   int V);
 void ref_kl(double *kl, const double *ref, const double *logits, int N, int V);
+void ref_kl_grad(double *dlogits, const double *ref, const double *logits, int N, int V);
 
 /* ---- ref_basic.c ---- */
 

@@ -217,3 +217,13 @@ void ref_kl(double *kl, const double *ref, const double *logits, int N, int V) {
         for (int v = 0; v < V; v++) kl[n] += exp(a[v] - la) * ((a[v] - la) - (b[v] - lb));
     }
 }
+
+/* Of the mean over n. */
+void ref_kl_grad(double *dlogits, const double *ref, const double *logits, int N, int V) {
+    for (int n = 0; n < N; n++) {
+        const double *a = &ref[(ptrdiff_t)n * V], *b = &logits[(ptrdiff_t)n * V];
+        int32_t top = 0;
+        double la = row_log_sum(a, V, &top), lb = row_log_sum(b, V, &top);
+        for (int v = 0; v < V; v++) dlogits[(ptrdiff_t)n * V + v] = (exp(b[v] - lb) - exp(a[v] - la)) / N;
+    }
+}

@@ -6,7 +6,7 @@
 
 typedef struct job_options {
     const char *out, *method, *type, *embedding_type, *head_type, *format, *report, *lorc;
-    const char *like, *type_file;
+    const char *like, *start, *type_file;
     const char *widths, *sensitivity, *eval, *imatrix, *acts;
     double bpw, percentile;
     uint64_t size;
@@ -257,6 +257,18 @@ static ar_status check_imatrix(const ar_quantize_request *r, const job_options *
     return AR_OK;
 }
 
+static ar_status check_start(ar_quantize_request *r, const job_options *o) {
+    const ar_method *method = r->options.method;
+    if (!o->start || strcmp(o->start, "search") == 0) return AR_OK;
+    if (strcmp(o->start, "like") != 0)
+        return ar__fail(AR_ERR_USAGE, "--start: found '%s', expected search or like", o->start);
+    if (!o->like) return ar__fail(AR_ERR_USAGE, "--start like needs --like FILE.gguf");
+    if (!method->starts)
+        return ar__fail(AR_ERR_USAGE, "--start like has no effect with --method %s", method->name);
+    r->starts_like = true;
+    return AR_OK;
+}
+
 static ar_status make_budget(ar_quantize_request *r, const job_options *o) {
     ar__allotment tried = {0};
     const char *option = o->has_bpw ? "--bpw" : "--size";
@@ -301,6 +313,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     AR_TRY(take_acts(r, o));
     AR_TRY(make_options(r, o, offers));
     AR_TRY(check_imatrix(r, o));
+    AR_TRY(check_start(r, o));
     return o->has_bpw || o->has_size ? make_budget(r, o) : AR_OK;
 }
 
@@ -344,6 +357,7 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
          0, NULL},
         {"--like", AR_OPT_STRING, &o->like, "FILE.gguf",
          "the types, metadata and size of another file of the same model", 0, 0, NULL},
+        {"--start", AR_OPT_STRING, &o->start, "S", "like: tune from that file's codes (search)", 0, 0, NULL},
         {"--format", AR_OPT_STRING, &o->format, "F[,F…]", formats, 0, 0, NULL},
         {"--widen", AR_OPT_FLAG, &o->widen, NULL, "store 2 or 3 bits in a wider type", 0, 0, NULL},
         {"--strict", AR_OPT_FLAG, &o->strict, NULL, "a tokenizer that changes ids is an error, not a remark",

@@ -26,9 +26,11 @@ typedef struct job {
     ar__job_cost cost;
     ar_workplace place;
     ar_part part;
+    ar_finish_run finish;
     ar_passport passport;
     ar_imatrix *imatrix; /* NULL = moments are seen */
     ar_acts acts;        /* the request's, with the grids that the state has in the end */
+    ar_open_model *like; /* whose codes tuning starts from; NULL = a search */
     double start;
 } job;
 
@@ -41,7 +43,7 @@ static bool needs_ranges(const job *j) { return j->r->acts.bits > 0 && j->r->act
 static bool needs_samples(const job *j) {
     ar_method_needs needs = j->options.method->needs;
     bool given = j->imatrix && (needs & AR_NEEDS_MOMENTS) && !(j->r->allot.bpw > 0.0) && !j->r->allot.bytes;
-    return needs_ranges(j) || ((needs & AR_NEEDS_SAMPLES) && !given);
+    return needs_ranges(j) || ((needs & AR_NEEDS_SAMPLES) && (!given || ar__quantize_finishes(&j->options)));
 }
 
 static ar_status moments(void *ctx, float *dst, const ar_block *block, int32_t i) {
@@ -119,6 +121,7 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
             ar__part_manifest_add(m, "acts percentile", "%g", j->r->acts_percentile);
     }
     if (j->imatrix) ar__part_manifest_add(m, "imatrix", "%016llx", (unsigned long long)moments_hash);
+    if (j->like) AR_TRY(ar__quantize_record_like(m, j->r->like));
     if (!needs_samples(j)) return AR_OK;
     ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)hash_ids(j));
     return AR_OK;
@@ -167,7 +170,8 @@ static ar_status sink_revisit(void *ctx, bool *found, int32_t window, const ar_b
 static ar_status source_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) {
     job *j = ctx;
     if (ar_program_interrupted()) return ar__fail(AR_ERR_INTERRUPTED, "interrupted while writing");
-    return ar__part_linear(&j->part, &j->model->model.blocks[block], q, i);
+    const ar_part *part = j->finish.is_on ? &j->finish.scales : &j->part;
+    return ar__part_linear(part, &j->model->model.blocks[block], q, i);
 }
 
 static ar_status list_files(const job *j, cJSON *files) {
@@ -221,6 +225,7 @@ static ar_status print_json(const job *j, const char *method, const ar_memory_st
     list_options(j, ar_json_add_object(o, "options"));
     AR_GO(list_files(j, ar_json_add_list(o, "files")));
     AR_GO(ar__quantize_list_blocks(ar_json_add_list(o, "blocks"), &j->part, j->model->model.block_count));
+    ar__quantize_finish_json(&j->finish, o);
     ar_json_add_number(o, "seconds", ar__now_s() - j->start);
     ar_json_add_number(o, "device_high_water", (double)memory->high_water);
     ar_json_add_number(o, "device_budget", (double)memory->budget);
@@ -361,19 +366,13 @@ static void wished_samples(ar_samples *s, const job *j) {
     if (s->T > j->model->model.max_tokens) s->T = j->model->model.max_tokens;
 }
 
-static void tell_calibration(const ar_option_list *files, int32_t count, int32_t T) {
-    fprintf(stderr, "calibration: %s", files->count ? files->text[0] : "self (sampled from the float model)");
-    for (int32_t i = 1; i < files->count; i++) fprintf(stderr, ", %s", files->text[i]);
-    fprintf(stderr, ", up to %d samples of %d tokens\n", (int)count, (int)T);
-}
-
 static ar_status make_samples(job *j) {
     if (!needs_samples(j)) return AR_OK;
     ar_samples wished = {0};
     wished_samples(&wished, j);
     int32_t count = wished.count, T = wished.T;
     const ar_option_list *files = &j->r->calib;
-    if (!j->common.quiet) tell_calibration(files, count, T);
+    if (!j->common.quiet) ar__quantize_tell_calibration(files, count, T);
     for (int32_t i = 0; i < files->count; i++) AR_TRY(ar_snapshot_add(&j->texts, files->text[i]));
     ar_status status = ar_calib_make(&j->samples, j->model, j->device, files->text, files->count, count, T,
                                      (uint64_t)j->common.seed, &j->observer);
@@ -402,6 +401,8 @@ static ar_quant_desc desc_of(job *j, const char *part_dir) {
                            .choose_ctx = j,
                            .moments = j->imatrix ? moments : NULL,
                            .moments_ctx = j,
+                           .start = j->like ? ar__quantize_like_codes : NULL,
+                           .start_ctx = j->like,
                            .spill_dir = part_dir,
                            .options = &j->options,
                            .acts = j->r->acts,
@@ -411,8 +412,11 @@ static ar_quant_desc desc_of(job *j, const char *part_dir) {
 static ar_status run_method(job *j, const char *part_dir) {
     ar_sink sink = {sink_block, sink_finished, sink_load, j, sink_visited, sink_revisit};
     ar_quant_desc desc = desc_of(j, part_dir);
-    return j->options.method->run(&j->model->model, j->device, needs_samples(j) ? &j->samples : NULL, &desc,
-                                  &sink, &j->observer);
+    AR_TRY(j->options.method->run(&j->model->model, j->device, needs_samples(j) ? &j->samples : NULL, &desc,
+                                  &sink, &j->observer));
+    if (!ar__quantize_finishes(&j->options)) return AR_OK;
+    return ar__quantize_finish(&j->finish, &j->part, j->model, j->device, &j->samples, &j->common,
+                               &j->observer);
 }
 
 /* Blocks are finished in order, damaged ones aside, which are found when the state is opened. */
@@ -499,6 +503,7 @@ static ar_status run_job(job *j) {
     AR_GO(ar__quantize_kept_float(r, j->model));
     AR_GO(check_places(j, part_dir));
     AR_GO(open_imatrix(j));
+    if (r->starts_like) AR_GO(ar__quantize_open_like(&j->like, r->like, &j->model->model));
     if (r->eval) AR_GO(ar__passport_text(&j->passport, r->eval, j->model));
     if (!r->dry_run) AR_GO(ar__workplace_open(&j->place, part_dir));
     AR_GO(keep_budget(j, part_dir));
@@ -530,7 +535,9 @@ ar_status ar_quantize_run(const ar_quantize_request *request) {
     ar_status status = run_job(&j);
     ar__allotment_deinit(&j.allotment);
     ar_imatrix_close(j.imatrix);
+    ar_model_close(j.like);
     ar__part_close(&j.part);
+    ar__part_close(&j.finish.scales);
     ar__workplace_close(&j.place);
     ar_samples_deinit(&j.samples);
     ar_snapshot_deinit(&j.texts);

@@ -178,3 +178,9 @@ ar_status ar__quantize_take_grids(ar_acts *a, const ar_write_source *src) {
         }
     return AR_OK;
 }
+
+void ar__quantize_tell_calibration(const ar_option_list *files, int32_t count, int32_t T) {
+    fprintf(stderr, "calibration: %s", files->count ? files->text[0] : "self (sampled from the float model)");
+    for (int32_t i = 1; i < files->count; i++) fprintf(stderr, ", %s", files->text[i]);
+    fprintf(stderr, ", up to %d samples of %d tokens\n", (int)count, (int)T);
+}

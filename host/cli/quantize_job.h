@@ -25,6 +25,7 @@ typedef struct ar_quantize_request {
     ar_tensor_types *types;       /* of the plan; NULL = none */
     ar__allot_request allot;      /* bpw and bytes 0 = none */
     const char *like, *type_file; /* where they come from; NULL = no such file */
+    bool starts_like;             /* from the codes of `like`, not from a search */
     ar_method_options options;    /* of the method that is run */
     ar_acts_scheme acts;          /* of inputs; 0 bits = floats */
     double acts_percentile;       /* of tokens that static ranges hold; 0 = all */
@@ -41,6 +42,8 @@ ar_status ar__quantize_hash_model(uint64_t *hash, const ar_open_model *m);
 
 /* ---- cmd_quantize_plan.c ---- */
 
+/* On stderr: what samples are from. */
+void ar__quantize_tell_calibration(const ar_option_list *files, int32_t count, int32_t T);
 /* A string of unknown bytes, such as a path. */
 ar_status ar__quantize_add_text(cJSON *o, const char *name, const char *text);
 ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const ar_job *job,
@@ -67,6 +70,31 @@ ar_status ar__quantize_take_grids(ar_acts *a, const ar_write_source *src);
 /* Remarks in one line on the linears that the formats cannot hold. Errors: USAGE where they are most of the
  * model's weights and that was not allowed. */
 ar_status ar__quantize_kept_float(const ar_quantize_request *r, const ar_open_model *m);
+
+/* ---- cmd_quantize_like.c: --start like ---- */
+
+/* Opens the file as a model of m's shape. Errors: FORMAT; those of ar_model_open. */
+ar_status ar__quantize_open_like(ar_open_model **like, const char *path, const ar_model *m);
+/* ar_quant_desc.start, of that model. Errors: UNSUPPORTED for a tensor without codes. */
+ar_status ar__quantize_like_codes(void *like, ar_qlinear **q, const ar_block *block, int32_t i);
+/* The file's hash, in the state. */
+ar_status ar__quantize_record_like(ar_part_manifest *m, const char *path);
+
+/* ---- cmd_quantize_finish.c ---- */
+
+/* The scales of a finished run, tuned once more (--finish scales). */
+typedef struct ar_finish_run {
+    bool is_on; /* the rest is 0 until the blocks are finished */
+    ar_part scales;
+    ar_finish_report report;
+} ar_finish_run;
+bool ar__quantize_finishes(const ar_method_options *o);
+/* Fills run->scales from the blocks of `part`, or finds it there, and says what was gained. Errors:
+ * ar_finish_scales's, the state's. */
+ar_status ar__quantize_finish(ar_finish_run *run, const ar_part *part, const ar_open_model *m,
+                              ar_device *device, const ar_samples *samples, const ar_common *common,
+                              const ar_observer *observer);
+void ar__quantize_finish_json(const ar_finish_run *run, cJSON *o);
 
 /* ---- cmd_quantize_report.c ---- */
 

@@ -205,6 +205,15 @@ void ar__family_float_inputs(bool skip[AR_MAX_LINEARS], const ar_open_model *m, 
         skip[i] = any && !is_coded(l, ((const bound_block *)m->model.blocks[b].impl)->linears[i]);
 }
 
+ar_status ar_family_codes(ar_qlinear *q, const ar_block *b, int32_t i) {
+    const bound_block *block = b->impl;
+    const ar_weights *w = &block->model->open->weights;
+    *q = (ar_qlinear){0};
+    if (block->transposed[i] || !w->vtable->read_codes)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: linear %d has no codes", b->name, (int)i);
+    return w->vtable->read_codes(w->impl, q, block->linears[i]);
+}
+
 bool ar__family_is_transposed(const ar_block *b, int32_t i) {
     return ((const bound_block *)b->impl)->transposed[i];
 }

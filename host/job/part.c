@@ -153,14 +153,23 @@ static ar_status look_at_state(const ar_part *p, bool *goes_on, const ar_part_ma
     return status;
 }
 
-ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume,
-                        const ar_observer *observer) {
-    bool goes_on = false;
-    *p = (ar_part){.observer = observer, .salt = hash_manifest(manifest)};
+static ar_status init(ar_part *p, const char *dir, const char *kind, uint64_t salt, const ar_observer *o) {
+    *p = (ar_part){.observer = o, .salt = salt, .kind = kind};
     p->seen = ar__alloc(1, sizeof *p->seen);
     p->dir = ar__alloc(strlen(dir) + 1, 1);
     if (!p->dir || !p->seen) return AR_ERR_MEMORY;
     memcpy(p->dir, dir, strlen(dir));
+    return AR_OK;
+}
+
+ar_status ar__part_scales(ar_part *scales, const ar_part *p) {
+    return init(scales, p->dir, "scales", p->salt, p->observer);
+}
+
+ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume,
+                        const ar_observer *observer) {
+    bool goes_on = false;
+    AR_TRY(init(p, dir, "block", hash_manifest(manifest), observer));
     if (resume) AR_TRY(look_at_state(p, &goes_on, manifest));
     if (goes_on) return AR_OK;
     AR_TRY(ar__workplace_check(dir));
@@ -182,7 +191,7 @@ ar_status ar__part_remove(ar_part *p) { return ar__workplace_clear(p->dir); }
 
 static ar_status block_path(const ar_part *p, char **path, int32_t block) {
     char name[40];
-    snprintf(name, sizeof name, "block-%05d.safetensors", (int)block);
+    snprintf(name, sizeof name, "%s-%05d.safetensors", p->kind, (int)block);
     return ar_path_join(path, p->dir, name);
 }
 

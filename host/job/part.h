@@ -25,7 +25,8 @@ typedef struct ar_part_seen {
 } ar_part_seen;
 typedef struct ar_part {
     char *dir;
-    uint64_t salt; /* where the checksums of blocks begin */
+    uint64_t salt;    /* where the checksums of blocks begin */
+    const char *kind; /* "block", or "scales" of the same blocks with other scales */
     ar_part_seen *seen;
     const ar_observer *observer;
 } ar_part;
@@ -41,6 +42,8 @@ int32_t ar__part_count(const char *dir);
 ar_status ar__part_open(ar_part *p, const char *dir, const ar_part_manifest *manifest, bool resume,
                         const ar_observer *observer);
 void ar__part_close(ar_part *p);
+/* The same state's blocks with scales tuned at the end: files of their own. close is due. Errors: MEMORY. */
+ar_status ar__part_scales(ar_part *scales, const ar_part *p);
 /* Whether the block need not be done: it is there and undamaged. A damaged one is remarked. What loads blocks
  * fails with CHECK on one that was damaged since. */
 bool ar__part_finished(const ar_part *p, int32_t block);

@@ -17,11 +17,12 @@
 
 /* ---- names ---- */
 
-/* "block-00012.safetensors", "window-00012-00013.safetensors", and with .tmp-… what was not finished of it.
- */
+/* "block-00012.safetensors", "scales-00012.safetensors", "window-00012-00013.safetensors", and with .tmp-…
+ * what was not finished of it. */
 static bool is_block(const char *name) {
     int block, window, end = 0;
     bool is_one = sscanf(name, "block-%5d.safetensors%n", &block, &end) == 1 && end > 0;
+    if (!is_one) is_one = sscanf(name, "scales-%5d.safetensors%n", &block, &end) == 1 && end > 0;
     if (!is_one) is_one = sscanf(name, "window-%5d-%5d.safetensors%n", &window, &block, &end) == 2 && end > 0;
     return is_one && (name[end] == '\0' || strncmp(name + end, ".tmp-", 5) == 0);
 }

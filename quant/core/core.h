@@ -23,6 +23,11 @@ ar_status ar__check_scales(const ar_block_weights *weights, const bool *skip, co
 ar_status ar__read_codes(ar_qlinear *q, ar_device *device, const ar_tensor *W, const ar_tensor *range,
                          const ar_fq_state *st, const ar_fq_desc *fq);
 
+/* ---- scheme.c ---- */
+
+/* grid (O, groups, 2) = S, M of q's W' = S c - M. */
+void ar__qlinear_grid(float *grid, const ar_qlinear *q);
+
 /* ---- recompute.c ---- */
 
 /* Computes the first, the last and a row between of q again on the host and compares: within f32's roundings.

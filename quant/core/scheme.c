@@ -93,6 +93,20 @@ void ar_qlinear_dequant(float *dst, const ar_qlinear *q) {
         }
 }
 
+void ar__qlinear_grid(float *grid, const ar_qlinear *q) {
+    for (int64_t i = 0; i < q->O * q->groups; i++) {
+        int64_t super = q->supers ? i / (AR_SUPER_BLOCK / q->scheme.group) : 0;
+        float S = q->d ? ar_f16_to_f32(q->d[super]) * (float)q->sub_scales[i] : ar_f16_to_f32(q->scales[i]);
+        grid[2 * i] = S;
+        if (q->dmin)
+            grid[2 * i + 1] = ar_f16_to_f32(q->dmin[super]) * (float)q->sub_mins[i];
+        else if (q->mins)
+            grid[2 * i + 1] = -ar_f16_to_f32(q->mins[i]);
+        else
+            grid[2 * i + 1] = S * (q->d ? (float)(1 << (q->scheme.bits - 1)) : (float)q->zeros[i]);
+    }
+}
+
 void ar__group_grid(float *s, float *zp, const ar_scheme *scheme, float lo, float hi) {
     float Q = (float)((1 << scheme->bits) - 1);
     if (scheme->zero == AR_ZERO_SYM) {

@@ -28,6 +28,8 @@ typedef struct ar__tune_desc {
     void *choose_ctx;
     ar_status (*moments)(void *ctx, float *dst, const ar_block *block, int32_t i); /* likewise */
     void *moments_ctx;
+    ar_status (*start)(void *ctx, ar_qlinear **q, const ar_block *block, int32_t i); /* likewise */
+    void *start_ctx;
     int32_t iters;       /* steps of a block; 0 = what the trainable starts from */
     int32_t batch;       /* samples per step, at most what is trained on; 0 = 8 */
     float lr, minmax_lr; /* 0 = ar__default_rate / iters; 0 = lr, lr/16 in double-quantized schemes */
@@ -61,6 +63,7 @@ typedef struct ar__tuned_block {
     const ar__taps *taps;            /* what they saw of its linears' inputs; NULL = nothing */
     const ar_acts_block *acts;       /* how inputs are quantized; 0 bits = they are not */
     ar_qlinear *q;                   /* per linear: the result, initialised where !skip[i] */
+    ar_qlinear *const *start;        /* per linear: codes to start from; NULL = the trainable's own start */
     ar_qlinear *const *before;       /* per linear: where an earlier unit left it; NULL = this is the first */
     bool goes_on;                    /* a later unit is to go on from q, which gets extras for that */
 } ar__tuned_block;

@@ -154,5 +154,6 @@ static void destroy(void *state) {
     free(r);
 }
 
-const ar__trainable ar__trainable_rounding = {"rounding", false, true,    check, create, start,   replace,
-                                              update,     keep,  deliver, leave, resume, destroy, NULL};
+const ar__trainable ar__trainable_rounding = {"rounding", false,   true,    check, create,
+                                              start,      replace, update,  keep,  deliver,
+                                              leave,      resume,  destroy, NULL,  NULL};

@@ -9,6 +9,7 @@
 typedef struct soft {
     const ar__training *training;
     const ar_tensor *weight, *importance;
+    const ar_qlinear *from; /* whose codes and grid tuning starts from; NULL = a search */
     ar_soft now;
     ar_tensor *start; /* (O, groups, 4) of double-quantized schemes, else NULL */
     ar_tensor *grid, *ab, *rates, *momentum;
@@ -64,11 +65,31 @@ static ar_status make_two(soft *s, int64_t O, int64_t I) {
     return ar_graph_build(s->decide);
 }
 
+/* The grid of given codes, and what a double-quantized one is delivered with. */
+static ar_status take_grid(soft *s) {
+    const ar_qlinear *q = s->from;
+    int64_t count = q->O * q->groups, per = q->d ? AR_SUPER_BLOCK / q->scheme.group : 1;
+    float *grid = ar__alloc((size_t)count, 6 * sizeof *grid), *start = grid ? grid + 2 * count : NULL;
+    if (!grid) return AR_ERR_MEMORY;
+    ar__qlinear_grid(grid, q);
+    for (int64_t i = 0; q->d && i < count; i++) {
+        start[4 * i] = ar_f16_to_f32(q->d[i / per]);
+        start[4 * i + 1] = q->dmin ? ar_f16_to_f32(q->dmin[i / per]) : 0.0f;
+        start[4 * i + 2] = (float)q->sub_scales[i];
+        start[4 * i + 3] = q->sub_mins ? (float)q->sub_mins[i] : 0.0f;
+    }
+    ar_status status = ar_tensor_write(s->grid, grid, 0, count * 2);
+    if (status == AR_OK && s->start) status = ar_tensor_write(s->start, start, 0, count * 4);
+    free(grid);
+    return status;
+}
+
 static ar_status create(void **state, const ar__training *training, const ar__site *site, ar_soft_form form) {
     soft *s = ar__alloc(1, sizeof *s);
     if (!s) return AR_ERR_MEMORY;
     *state = s;
-    *s = (soft){.training = training, .weight = site->weight, .importance = site->importance};
+    *s = (soft){
+        .training = training, .weight = site->weight, .importance = site->importance, .from = site->start};
     ar_device *device = training->device;
     bool super = site->scheme.super != AR_SUPER_NONE;
     int64_t O = ar_tensor_dim(site->weight, 0), I = ar_tensor_dim(site->weight, 1),
@@ -77,6 +98,7 @@ static ar_status create(void **state, const ar__training *training, const ar__si
     const int64_t dims[] = {O, I};
     if (super) AR_TRY(ar_tensor_create(&s->start, device, AR_F32, 3, (const int64_t[]){O, groups, 4}));
     AR_TRY(ar_tensor_create(&s->grid, device, AR_F32, 3, (const int64_t[]){O, groups, 2}));
+    if (s->from) AR_TRY(take_grid(s));
     AR_TRY(make_factors(&s->ab, device, O, units, each));
     s->now = (ar_soft){.scheme = site->scheme, .grid = s->grid, .ab = s->ab, .form = form};
     AR_TRY(ar_tensor_create(&s->now.u, device, AR_F32, 2, dims));
@@ -101,6 +123,7 @@ static ar_status create_two(void **state, const ar__training *training, const ar
 static ar_status start(void *state, ar_graph *g) {
     soft *s = state;
     const ar_scheme *scheme = &s->now.scheme;
+    if (s->from) return ar_op_soft_start(g, s->now.u, s->weight, s->grid, scheme, s->now.form);
     if (!s->start) {
         AR_TRY(ar_op_group_search(g, s->grid, s->weight, s->importance, scheme));
     } else {
@@ -108,6 +131,29 @@ static ar_status start(void *state, ar_graph *g) {
         AR_TRY(ar_op_super_grid(g, s->grid, s->start, scheme));
     }
     return ar_op_soft_start(g, s->now.u, s->weight, s->grid, scheme, s->now.form);
+}
+
+#define EDGE 0.49f /* of the cell of a code, of which the border is 0.5 from it */
+
+/* The place nearest to u whose nearest code is `code`. */
+static float place_at(float u, float code, ar_soft_form form) {
+    if (form == AR_SOFT_NEAR) return fminf(fmaxf(u, code - EDGE), code + EDGE);
+    if (rintf(u) == code) return u;
+    return u > code ? code + EDGE : code - EDGE;
+}
+
+/* Places are where the weights are, but in the cells of the codes that are given. */
+static ar_status adopt(void *state) {
+    soft *s = state;
+    if (!s->from) return AR_OK;
+    int64_t count = s->from->O * s->from->I;
+    float *u = ar__alloc((size_t)count, sizeof *u);
+    if (!u) return AR_ERR_MEMORY;
+    ar_status status = ar_tensor_read(s->now.u, u, 0, count);
+    for (int64_t i = 0; i < count; i++) u[i] = place_at(u[i], (float)s->from->codes[i], s->now.form);
+    if (status == AR_OK) status = ar_tensor_write(s->now.u, u, 0, count);
+    free(u);
+    return status;
 }
 
 static ar_status replace(const void *state, ar_graph *g, ar_tensor **W, ar_tensor **memo, bool delivered) {
@@ -287,7 +333,8 @@ static void destroy(void *state) {
     free(s);
 }
 
-const ar__trainable ar__trainable_soft = {"soft", true, false,   check, create_near, start,   replace,
-                                          update, keep, deliver, leave, resume,      destroy, NULL};
-const ar__trainable ar__trainable_between = {"between", true, false,   check, create_two, start,   replace,
-                                             update,    keep, deliver, leave, resume,     destroy, decide};
+const ar__trainable ar__trainable_soft = {"soft", true,    false, check,  create_near, start, replace, update,
+                                          keep,   deliver, leave, resume, destroy,     NULL,  adopt};
+const ar__trainable ar__trainable_between = {"between", true,    false,   check,  create_two,
+                                             start,     replace, update,  keep,   deliver,
+                                             leave,     resume,  destroy, decide, adopt};

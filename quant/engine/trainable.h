@@ -9,6 +9,7 @@ typedef struct ar__site {
     const ar_tensor *weight;     /* (O, I) f32 on the device */
     const ar_tensor *importance; /* (I), of its inputs; NULL = 1 */
     ar_scheme scheme;
+    const ar_qlinear *start; /* codes to start from, in that scheme; NULL = the trainable's own start */
 } ar__site;
 
 /* What every site of a unit shares. */
@@ -48,6 +49,9 @@ typedef struct ar__trainable {
     void (*destroy)(void *state);
     /* What the host does before each step, with nothing of the last one under way; NULL = nothing. */
     ar_status (*before_step)(void *state, int32_t step);
+    /* After start, where a site has codes to start from: they are what would be delivered now. NULL = it
+     * knows no such start. */
+    ar_status (*adopt)(void *state);
 } ar__trainable;
 
 #define AR_TRAINABLE(name) extern const ar__trainable ar__trainable_##name;

@@ -1,9 +1,7 @@
 /* The tuning engine: lowers a loss of a unit of blocks by what a trainable puts in the weights' place
  * (SignRound's offsets and ranges, arXiv 2309.05516, are the first), against a cached float target.
- *
- * A step is recorded once and replayed:
- *   batch -> W' of the tuned blocks -> tuned blocks -> frozen blocks -> loss -> keep best -> backward
- *         -> per weight: dW -> step
+ * A step is recorded once and replayed: batch -> W' of the tuned blocks -> tuned blocks -> frozen blocks
+ *   -> loss -> keep best -> backward -> per weight: dW -> step
  * The update of a weight is recorded where its gradient becomes complete, so that only one dW lives at a
  * time. Where the budget holds no whole batch, micro graphs accumulate dW and one update graph finishes the
  * step. Knows no trainable, loss or arrangement of data by name. */
@@ -217,6 +215,8 @@ static ar_status run_start(tuner *t) {
     AR_GO(ar_graph_run(g));
     AR_GO(ar_device_wait(t->device));
     for (int32_t i = 0; i < t->site_count; i++)
+        if (t->sites[i].state && t->sites[i].site.start) AR_GO(t->goal->trainable->adopt(t->sites[i].state));
+    for (int32_t i = 0; i < t->site_count; i++)
         if (t->sites[i].before) AR_GO(t->goal->trainable->resume(t->sites[i].state, t->sites[i].before));
 done:
     ar_graph_destroy(g);
@@ -318,11 +318,11 @@ static ar_status list_sites(tuner *t, bool *any) {
         for (int32_t i = 0; i < b->weights->block->linear_count; i++) {
             if (b->skip[i]) continue;
             const ar_tensor *importance = ar__taps_at(b->taps, AR__TAP_importance, i);
-            t->sites[k * AR_MAX_LINEARS + i] =
-                (site){.site = {b->weights->linears[i], importance, b->schemes[i]},
-                       .q = &b->q[i],
-                       .before = b->before ? b->before[i] : NULL,
-                       .goes_on = b->goes_on};
+            t->sites[k * AR_MAX_LINEARS + i] = (site){
+                .site = {b->weights->linears[i], importance, b->schemes[i], b->start ? b->start[i] : NULL},
+                .q = &b->q[i],
+                .before = b->before ? b->before[i] : NULL,
+                .goes_on = b->goes_on};
             *any = true;
         }
     }

@@ -57,7 +57,7 @@ typedef struct slot {
     ar_scheme schemes[AR_MAX_LINEARS];
     ar__taps taps;
     ar_acts_block acts;
-    ar_qlinear q[AR_MAX_LINEARS], *list[AR_MAX_LINEARS];
+    ar_qlinear q[AR_MAX_LINEARS], *list[AR_MAX_LINEARS], *start[AR_MAX_LINEARS];
     bool loaded; /* list is the sink's, not q */
 } slot;
 
@@ -131,6 +131,7 @@ static void deinit_slots(span *s) {
         for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
             if (t->loaded) ar_qlinear_free(t->list[i]);
             ar_qlinear_deinit(&t->q[i]);
+            ar_qlinear_free(t->start[i]);
         }
     }
     free(s->slots);
@@ -255,6 +256,26 @@ static ar_status init_results(slot *t) {
     return AR_OK;
 }
 
+/* Codes to start from, where the method is given some. */
+static ar_status load_start(const walk *w, slot *t) {
+    char name[AR__WEIGHT_NAME];
+    for (int32_t i = 0; w->desc->start && i < t->block->linear_count; i++) {
+        if (t->skip[i]) continue;
+        AR_TRY(w->desc->start(w->desc->start_ctx, &t->start[i], t->block, i));
+        const ar_qlinear *q = t->start[i], *own = &t->q[i];
+        const ar_scheme *a = &q->scheme, *b = &own->scheme;
+        if (q->O == own->O && q->I == own->I && a->bits == b->bits && q->groups == own->groups &&
+            a->zero == b->zero && a->super == b->super)
+            continue;
+        ar__weight_name(name, t->block, i);
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: found codes of %d bits in %lld groups to start from, expected %d "
+                        "in %lld of the same kind",
+                        name, (int)a->bits, (long long)q->groups, (int)b->bits, (long long)own->groups);
+    }
+    return AR_OK;
+}
+
 static ar_status run_method(walk *w, span *s, ar_block_report *report) {
     ar_status status = AR_OK;
     const ar_window_span *at = &s->at;
@@ -271,6 +292,7 @@ static ar_status run_method(walk *w, span *s, ar_block_report *report) {
                                      .taps = &t->taps,
                                      .acts = &t->acts,
                                      .q = t->q,
+                                     .start = t->start,
                                      .before = v->is_left ? v->list : NULL,
                                      .goes_on = k >= at->done || (probe && probe->goes_on)};
     }
@@ -302,6 +324,7 @@ static ar_status quantize_span(walk *w, span *s, ar_block_report *report) {
         slot *t = &s->slots[k];
         AR_TRY(init_results(t));
         AR_TRY(place_acts(w, t));
+        if (s->at.is_tuned) AR_TRY(load_start(w, t));
         AR_TRY(s->at.is_tuned ? ar__check_scales(&t->weights, t->skip, t->schemes, w->device)
                               : ar__rtn_block(t->q, &t->weights, t->skip, w->device));
     }

@@ -148,5 +148,6 @@ static void destroy(void *state) {
     free(w);
 }
 
-const ar__trainable ar__trainable_weights = {"weights", false, true,    check, create, start,   replace,
-                                             update,    keep,  deliver, leave, resume, destroy, NULL};
+const ar__trainable ar__trainable_weights = {"weights", false,   true,    check, create,
+                                             start,     replace, update,  keep,  deliver,
+                                             leave,     resume,  destroy, NULL,  NULL};

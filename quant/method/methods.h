@@ -73,7 +73,13 @@
     AR__ROWS_OF_CHOSEN_STEP_BY(ar__soft_select_names, "heldout (default) or last"),                          \
         AR__ROW_LOSS(loss, loss_name)
 #define AR__ROWS_OF_SAMPLES(samples, seqlen)                                                                 \
-    {.name = "seed", .kind = AR_VALUE_INT, .preset = 42, .hi = 9e15, .record = "seed"},                      \
+    {.name = "finish",                                                                                       \
+     .kind = AR_VALUE_CHOICE,                                                                                \
+     .choice = ar__finish_names,                                                                             \
+     .value = "F",                                                                                           \
+     .help = "scales: tune all scales once more behind the last block, by the logits (none)",                \
+     .record = "finish"},                                                                                    \
+        {.name = "seed", .kind = AR_VALUE_INT, .preset = 42, .hi = 9e15, .record = "seed"},                  \
         {.name = "blocks",                                                                                   \
          .kind = AR_VALUE_INT,                                                                               \
          .lo = 1,                                                                                            \
@@ -96,8 +102,9 @@
 
 /* ---- tuning.c: what methods of the tuning engine share ---- */
 
-/* In the order of ar_select and ar_loss, NULL behind. */
-extern const char *const ar__select_names[], *const ar__soft_select_names[], *const ar__loss_names[];
+/* In the order of ar_select and ar_loss; none and scales; NULL behind. */
+extern const char *const ar__select_names[], *const ar__soft_select_names[], *const ar__loss_names[],
+                                                                                 *const ar__finish_names[];
 /* What files keep of them. */
 extern const ar_stored_option ar__tuning_stored[];
 /* light, default and best, for rates that follow from the steps. */

@@ -2,11 +2,13 @@
  * so many samples, and the walk. */
 #include "measure.h"
 #include "methods.h"
+#include "trainable.h"
 #include <stdio.h>
 
 const char *const ar__select_names[] = {"heldout", "last", "batch", NULL},
                   *const ar__soft_select_names[] = {"heldout", "last", NULL},
-                  *const ar__loss_names[] = {"plain", "root", "shift", "root+shift", NULL};
+                  *const ar__loss_names[] = {"plain", "root", "shift", "root+shift", NULL},
+                  *const ar__finish_names[] = {"none", "scales", NULL};
 
 const ar_stored_option ar__tuning_stored[] = {{"iters", "iters"},
                                               {"lr", "lr"},
@@ -100,6 +102,8 @@ void ar__tuning_take(ar__tune_desc *full, const ar_quant_desc *desc) {
     full->choose_ctx = desc->choose_ctx;
     full->moments = desc->moments;
     full->moments_ctx = desc->moments_ctx;
+    full->start = desc->start;
+    full->start_ctx = desc->start_ctx;
     full->spill_dir = desc->spill_dir;
     full->spill_above_bytes = desc->spill_above_bytes;
     full->acts = desc->acts;
@@ -113,6 +117,8 @@ static ar_status complete(ar__tune_desc *full, const ar_method **other, ar_quant
     ar_method_options_init(&options, t->method);
     if (desc->options) options = *desc->options;
     const ar_method *method = ar_method_options_method(&options, NULL);
+    if (desc->start && !t->goal.trainable->adopt)
+        return ar__fail(AR_ERR_ARG, "%s starts from no codes: found some", t->method->name);
     *other = method != t->method ? method : NULL;
     *plain = *desc;
     plain->options = NULL;

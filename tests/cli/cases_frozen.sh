@@ -51,3 +51,47 @@ case_frozen_agree() { # on both devices, within 2 % of KL
     paste kl_vk kl_cl | awk '{ d = $1 / $2 - 1; exit !($1 > 0 && d < 0.02 && d > -0.02) }' ||
         die 'devices differ'
 }
+
+# scales at the end: same file again and resumed, and what it says of itself
+case_finish() {
+    command=(quantize "$model" "${calib[@]}" --method search --finish scales --samples 16 --seqlen 32
+        --type q2_k)
+    run 0 "${command[@]}" -o whole.gguf --json
+    tr -d ' \t' <out >flat
+    grep -q '^"finish":"scales",\?$' flat || { cat out >&2; die 'no option in the JSON'; }
+    awk -F: '/"kl_first"/ { first = $2 + 0 } /"kl_best"/ { best = $2 + 0 }
+        END { exit !(best > 0 && best < first) }' flat || { cat out >&2; die 'nothing gained'; }
+    "$program" "${command[@]}" -o o.gguf >out 2>err & pid=$!
+    for _ in $(seq 6000); do [ -f o.gguf.part/block-00002.safetensors ] && break; sleep 0.01; done
+    kill -9 $pid; wait $pid 2>/dev/null
+    run 2 "${command[@]}" -o o.gguf --resume --finish none; says "finish is 'scales' there, expected 'none'"
+    run 0 "${command[@]}" -o o.gguf --resume
+    cmp whole.gguf o.gguf || die 'what was resumed differs'
+    says 'scales: KL divergence held out'
+    nothing_left o.gguf.part
+    run 2 "${command[@]}" -o x.gguf --finish codes; says 'expected one of none, scales'
+    run 2 quantize "$model" -o x.gguf --method rtn --finish scales; says 'no effect with --method rtn'
+    nothing_left x.gguf x.gguf.part
+}
+
+# --start like: the other file's codes and scales stand where nothing moves; what is refused
+case_start_like() {
+    for type in q4_1 q3_k_s; do
+        run 0 quantize "$model" -o a.gguf --method rtn --type $type -q
+        for method in anneal frozen; do
+            command=(quantize "$model" "${calib[@]}" --like a.gguf --method $method --iters 2 --batch 2
+                --samples 4 --seqlen 16 --select last)
+            run 0 "${command[@]}" -o b.gguf --start like --lr 1e-9 --minmax-lr 1e-9 -q
+            same_weights a.gguf b.gguf || die "$method, $type: another start than the file's codes"
+            [ $type = q4_1 ] || continue
+            run 0 "${command[@]}" -o c.gguf --lr 1e-9 --minmax-lr 1e-9 --start search -q
+            ! same_weights a.gguf c.gguf || die "$method: a search came to the same"
+        done
+    done
+    command=(quantize "$model" "${calib[@]}" -o x.gguf)
+    run 2 "${command[@]}" --start like; says '--start like needs --like FILE.gguf'
+    run 2 "${command[@]}" --like a.gguf --start here; says "found 'here', expected search or like"
+    run 2 "${command[@]}" --like a.gguf --start like --method signround
+    says '--start like has no effect with --method signround'
+    nothing_left x.gguf x.gguf.part
+}

@@ -12,6 +12,7 @@ foreach(header
         backend/ar_train_ops.h
         host/ar_files.h
         host/ar_host.h
+        quant/ar_finish.h
         quant/ar_quant.h
         quant/ar_train.h
         quant/ar_window.h)

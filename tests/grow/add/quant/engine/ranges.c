@@ -81,5 +81,5 @@ static void destroy(void *state) {
     free(r);
 }
 
-const ar__trainable ar__trainable_ranges = {"ranges", false, true,    check, create, start,   replace,
-                                            update,   keep,  deliver, leave, resume, destroy, NULL};
+const ar__trainable ar__trainable_ranges = {"ranges", false,   true,  check,  create,  start, replace, update,
+                                            keep,     deliver, leave, resume, destroy, NULL,  NULL};
