@@ -70,6 +70,7 @@ case_finish() {
     says 'scales: KL divergence held out'
     nothing_left o.gguf.part
     run 2 "${command[@]}" -o x.gguf --finish codes; says 'expected one of none, scales'
+    run 2 quantize "$model" "${calib[@]}" -o x --acts 8 --bits 8 --finish scales; says 'it is not for --acts'
     run 2 quantize "$model" -o x.gguf --method rtn --finish scales; says 'no effect with --method rtn'
     nothing_left x.gguf x.gguf.part
 }
