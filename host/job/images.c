@@ -83,13 +83,19 @@ static ar_status open_cifar(ar_images *i, const ar_file *f, int32_t classes) {
     return AR_OK;
 }
 
+ar_status ar__images_parse(ar_images *i, const ar_file *images, const ar_file *labels, int32_t classes) {
+    *i = (ar_images){0};
+    ar_status status = labels ? open_idx(i, images, labels, classes) : open_cifar(i, images, classes);
+    if (status != AR_OK) ar__images_deinit(i);
+    return status;
+}
+
 ar_status ar__images_open(ar_images *i, const char *images, const char *labels, int32_t classes) {
     ar_file f = {0}, l = {0};
     *i = (ar_images){0};
     ar_status status = ar_file_open(&f, images);
     if (status == AR_OK && labels) status = ar_file_open(&l, labels);
-    if (status == AR_OK) status = labels ? open_idx(i, &f, &l, classes) : open_cifar(i, &f, classes);
-    if (status != AR_OK) ar__images_deinit(i);
+    if (status == AR_OK) status = ar__images_parse(i, &f, labels ? &l : NULL, classes);
     ar_file_close(&f);
     ar_file_close(&l);
     return status;

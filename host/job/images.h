@@ -18,6 +18,8 @@ typedef struct ar_images {
  * IO, MEMORY.
  */
 ar_status ar__images_open(ar_images *i, const char *images, const char *labels, int32_t classes);
+/* The same of bytes in memory; path names them in errors. labels NULL: CIFAR-10's binary form. */
+ar_status ar__images_parse(ar_images *i, const ar_file *images, const ar_file *labels, int32_t classes);
 void ar__images_deinit(ar_images *i);
 
 /* ---- image_model.c: a net and what its inputs are, as a folder ---- */
