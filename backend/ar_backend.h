@@ -475,6 +475,7 @@ typedef struct ar_resident_weight_fuse {
 ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_resident_weight *W,
                                 const ar_resident_weight_fuse *fuse);
 
+#include "ar_state_ops.h"
 #include "ar_train_ops.h"
 
 /* ---- selftest ---- */

@@ -31,6 +31,7 @@ install(FILES
     backend/ar_backend.h
     backend/ar_soft.h
     backend/ar_status.h
+    backend/ar_state_ops.h
     backend/ar_train_ops.h
     backend/qtypes.def
     host/ar_files.h

@@ -9,6 +9,7 @@ foreach(header
         backend/ar_backend.h
         backend/ar_soft.h
         backend/ar_status.h
+        backend/ar_state_ops.h
         backend/ar_train_ops.h
         host/ar_files.h
         host/ar_host.h
