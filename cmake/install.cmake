@@ -38,6 +38,7 @@ install(FILES
     host/ar_host.h
     quant/ar_finish.h
     quant/ar_quant.h
+    quant/ar_states.h
     quant/ar_train.h
     quant/ar_window.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/anyround)

@@ -4,6 +4,7 @@
 #ifndef AR_QUANT_H
 #define AR_QUANT_H
 #include "ar_backend.h"
+#include "ar_states.h"
 #include "ar_train.h"
 #include "ar_window.h"
 #ifdef __cplusplus

@@ -15,6 +15,7 @@ foreach(header
         host/ar_host.h
         quant/ar_finish.h
         quant/ar_quant.h
+        quant/ar_states.h
         quant/ar_train.h
         quant/ar_window.h)
     file(READ ${HEADERS}/${header} text)
