@@ -120,16 +120,16 @@ static ar_status check_places(job *j) {
 static void record(job *j) {
     train_record *r = &j->record;
     const train_options *o = j->o;
-    if (o->model)
-        ar__train_record(r, "model", "%s", ar__path_name(o->model));
-    else
-        ar__train_record(r, "architecture", "%s, %d layers of %lld, heads %d and %d, mlp %lld, %lld ids%s",
-                         o->arch, (int)j->m->config.layers, (long long)j->m->config.hidden,
-                         (int)j->m->config.heads, (int)j->m->config.kv_heads,
-                         (long long)j->m->config.intermediate, (long long)j->m->config.vocab,
-                         j->m->config.tied ? ", tied" : "");
+    const ar_config *c = &j->m->config;
+    ar__train_record(r, "model", "%s", o->model ? ar__path_name(o->model) : "new");
+    ar__train_record(r, "architecture", "%s, %d layers of %lld, heads %d and %d, mlp %lld, %lld ids%s",
+                     c->family, (int)c->layers, (long long)c->hidden, (int)c->heads, (int)c->kv_heads,
+                     (long long)c->intermediate, (long long)c->vocab, c->tied ? ", tied" : "");
     ar__train_record(r, "text", "%016llx",
                      (unsigned long long)ar_hash64(0, j->text.data, (size_t)j->text.bytes));
+    ar__train_record(r, "tokens", "%016llx",
+                     (unsigned long long)ar_hash64((uint64_t)j->data.held_id_count, j->data.ids,
+                                                   (size_t)j->data.id_count * sizeof *j->data.ids));
     ar__train_record(r, "examples", "%d tokens, %.9g held out, %.9g openings", (int)j->data.T, o->held,
                      o->starts);
     ar__train_record(r, "dropout", "%.9g", o->dropout);

@@ -139,10 +139,17 @@ static bool is_due(int32_t at, int32_t every, int32_t last) {
     return every > 0 && (at % every == 0 || at == last);
 }
 
+/* Nothing that was done is lost. */
+static ar_status stop(run *u) {
+    if (u->mark.step > u->r->resumed)
+        AR_TRY(ar__checkpoint_write(u->checkpoint, u->t, u->job->run, &u->mark));
+    return ar__fail(AR_ERR_INTERRUPTED, "interrupted at step %d", (int)ar_trainer_at(u->t));
+}
+
 static ar_status one_step(run *u) {
     double loss, norm, rate = ar_trainer_rate(u->t);
     const ar_train_job *job = u->job;
-    if (is_cancelled(u)) return ar__fail(AR_ERR_INTERRUPTED, "interrupted");
+    if (is_cancelled(u)) return stop(u);
     AR_TRY(ar_trainer_step(u->t, &loss, &norm));
     int32_t at = ar_trainer_at(u->t);
     if (at == 1) u->mark.first = loss;

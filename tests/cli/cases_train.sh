@@ -29,6 +29,17 @@ case_train() { # killed at several steps and resumed: the same files, whatever d
             cmp whole.jsonl part.jsonl || die "resumed from step $at: another curve"
         done
         nothing_left part.part
+        rm -rf part
+        "$program" "${command[@]}" -o part --curve part.jsonl --checkpoint-every 1000 >out 2>err & pid=$!
+        for _ in $(seq 6000); do
+            grep -q '"step":9,' part.part/curve.jsonl 2>/dev/null && break
+            sleep 0.01
+        done
+        kill -INT $pid; wait $pid
+        [ $? = 130 ] || die "interrupted: $(cat err)"
+        run 0 "${command[@]}" -o part --curve part.jsonl --checkpoint-every 1000 --resume --json -q
+        ! grep -q '"resumed":0' out || die 'an interrupted run left no checkpoint'
+        cmp whole/model.safetensors part/model.safetensors || die 'interrupted: other weights'
         [ "$(grep -c held_loss whole.jsonl)" = 4 ] || die "$(cat whole.jsonl)"
         [ "$(grep -o '<circle' whole.html | wc -l)" = 4 ] || die "$(cat whole.html)"
         for part in '<polyline points="[0-9]' 'architecture</td><td>llama, 2 layers of 32'; do
