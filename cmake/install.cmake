@@ -36,6 +36,7 @@ install(FILES
     backend/qtypes.def
     host/ar_files.h
     host/ar_host.h
+    host/ar_states_files.h
     quant/ar_finish.h
     quant/ar_quant.h
     quant/ar_states.h

@@ -538,13 +538,7 @@ ar_status ar_calib_make(ar_samples *s, const ar_open_model *m, ar_device *device
                         const ar_observer *observer);
 void ar_samples_deinit(ar_samples *s);
 
-/* ---- nets of few states (states_numbers.c) ---- */
-
-/* The whole numbers of a net that `anyround train --recipe maqd` left in folder; ar_states_classify runs
- * them. Errors: FORMAT names key or tensor, found and expected; IO, MEMORY. */
-ar_status ar_states_open(ar_states_model *m, const char *folder);
-/* Bytes that its file takes without its header: codes packed, folded norms in f32. */
-int64_t ar_states_bytes(const ar_states_model *m);
+#include "ar_states_files.h"
 
 #ifdef __cplusplus
 }

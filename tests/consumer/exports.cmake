@@ -13,6 +13,7 @@ foreach(header
         backend/ar_train_ops.h
         host/ar_files.h
         host/ar_host.h
+        host/ar_states_files.h
         quant/ar_finish.h
         quant/ar_quant.h
         quant/ar_states.h

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """windows.py PROGRAM [DEVICE [SEEDS [MODEL CALIB TEST]]]: what --window-blocks, --stride and --lookahead are
-worth (docs/methods.md, windows of blocks). Two bits, groups of 32, integer zero points; 32 x 128 tokens of
+worth (docs/windows.md). Two bits, groups of 32, integer zero points; 32 x 128 tokens of
 the beginning of a text to tune on, 50 steps of 8 samples, KL on 12 windows of 256 behind that. A setting that
 costs more than block by block has block by block with as many more steps beside it; costs are processor
 seconds. MODEL, a folder of Hugging Face's, and texts for it: only its first six blocks, the others float.

@@ -46,7 +46,7 @@ symbols() { # of the objects of every C file: CMakeFiles/TARGET.dir/PATH.o; the 
 fronts() { # every name in a header that lies beside a floor's rooms
     local file
     while read -r file; do
-        grep -oE '\bar_[A-Za-z0-9_]+' "$file" | sort -u | sed "s,^,front ${file%%/*} ,"
+        { grep -oE '\bar_[A-Za-z0-9_]+' "$file" || true; } | sort -u | sed "s,^,front ${file%%/*} ,"
     done < <(grep -E '^[^/]+/[^/]+\.(h|def)$' "$work/sources")
 }
 
