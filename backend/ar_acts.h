@@ -51,6 +51,15 @@ ar_status ar_op_acts_quant(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *
 ar_status ar_op_acts_codes(ar_graph *g, ar_tensor **codes, const ar_tensor *x, const ar_tensor *grid,
                            const ar_acts_scheme *scheme);
 
+/* y = x' on x's own ranges, TOKEN or TENSOR. Gradient: x, straight through the rounding, and that of the
+ * scale, sum dy (x' - x) / s, through the values that are the ends of its range. Errors: ARG for STATIC. */
+ar_status ar_op_acts_ranged(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_acts_scheme *scheme);
+/* y = x e^theta, or x e^-theta: x (O, I) or (I) f32, column by column with theta (I) f32. Gradient: theta. */
+ar_status ar_op_channel_scale(ar_graph *g, ar_tensor **y, const ar_tensor *x, ar_tensor *theta, bool inverse);
+/* From here on y stands for x, of one shape, which is given its gradient (straight through what made y of x).
+ */
+ar_status ar_op_straight(ar_graph *g, ar_tensor *y, ar_tensor *x);
+
 /* A weight whose codes are multiplied as integers. */
 typedef struct ar_int_weight ar_int_weight;
 /* Uploads one weight (desc: GROUP, symmetric or with integer zero points). Nothing of desc is kept. Errors:

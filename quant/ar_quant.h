@@ -165,6 +165,13 @@ ar_status ar_block_weights_init(ar_block_weights *w, const ar_block *block, ar_d
 ar_status ar_block_weights_init_stored(ar_block_weights *w, const ar_block *block, ar_device *device);
 void ar_block_weights_deinit(ar_block_weights *w);
 
+/* of (linear_count): the norm whose output is what linear i sees, and which nothing but linears sees; -1 =
+ * none (quant/core/feeds.c). Errors: those of the block's forward; MEMORY. */
+ar_status ar_block_feeds(int32_t of[AR_MAX_LINEARS], const ar_block *block, ar_device *device);
+/* What a method delivers of a linear that such a norm feeds: (I) f32 alpha. Its codes are of W / alpha,
+ * column by column, and the norm's weight and bias are to be multiplied by alpha. */
+#define AR_SCALE_EXTRA "norm_scale"
+
 /* A block's norms (norm_count) and, where they have some, their biases; else those stay as they are. */
 ar_status ar_block_upload_norms(ar_tensor **norms, ar_tensor **biases, const ar_block *block,
                                 ar_device *device);
@@ -498,6 +505,7 @@ struct ar_method {
     ar_method_needs needs;
     bool starts;   /* can start from given codes (ar_quant_desc.start) */
     bool searches; /* starts from a grid searched under moments of inputs, in every scheme; else in K types */
+    bool scales;   /* delivers AR_SCALE_EXTRA, for quantized inputs, also where weights stay float */
     uint32_t taps; /* what looks at inputs of linears on the way: bits, AR__TAP of rows of taps.def */
     const ar_option_row *options; /* (option_count), at most AR_MAX_OPTIONS */
     int32_t option_count;

@@ -1,6 +1,7 @@
 /* Cases of quantized activations and integer products. */
 #include "ref_acts.h"
 #include "selftest.h"
+#include <math.h>
 #include <string.h>
 
 /* Values with a few far ones, a row of zeros and one without negative values. */
@@ -103,6 +104,71 @@ ar_status ar__st_acts_count(ar__st *st, const int32_t *p) {
     }
     AR_TRY(ar__st_run(st));
     return ar__st_same(st, "acts_count", counts, want);
+}
+
+/* What the ends of a range add to the gradient dy of its values x. */
+static void expect_ends(double *dy, const float *x, const double *y, const float *grid, int64_t count,
+                        const ar_acts_scheme *s) {
+    double lo = 0, hi = 0, D = 0, h = (double)(1 << (s->bits - 1));
+    for (int64_t i = 0; i < count; i++) {
+        lo = fmin(lo, (double)x[i]);
+        hi = fmax(hi, (double)x[i]);
+        D += dy[i] * (y[i] - (double)x[i]) / (double)grid[0];
+    }
+    for (int64_t i = 0; i < count; i++) {
+        double at = (double)x[i];
+        if (at == hi && at > 0 && (s->asym || hi >= -lo)) dy[i] += D / (s->asym ? 2 * h - 1 : h - 0.5);
+        if (at == lo && at < 0 && (s->asym || hi < -lo)) dy[i] -= D / (s->asym ? 2 * h - 1 : h - 0.5);
+    }
+}
+
+/* p: bits, range, asymmetric, N, I. */
+ar_status ar__st_acts_ranged(ar__st *st, const int32_t *p) {
+    const ar_acts_scheme s = {p[0], (ar_acts_range)p[1], p[2] != 0};
+    int64_t N = p[3], I = p[4], count = s.range == AR_ACTS_TOKEN ? I : N * I;
+    expected e = {0};
+    double *dy = NULL;
+    ar_tensor *x = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(expect(st, &e, &s, N, I));
+    AR_TRY(ar__st_tensor(st, &x, AR_F32, N, I, e.x));
+    ar_tensor_set_needs_grad(x, true);
+    AR_TRY(ar_op_acts_ranged(st->g, &y, x, &s));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, e.y));
+    AR_TRY(ar_graph_backward(st->g, loss));
+    if (ar_tensor_grad(x)) ar_graph_keep(st->g, ar_tensor_grad(x));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_same(st, "acts_quant", y, e.y));
+    for (int64_t n = 0; n < N * I; n += count)
+        expect_ends(dy + n, e.x + n, e.y + n, e.grid + (n / count) * 2, count, &s);
+    return ar__st_compare(st, "acts_ends", ar_tensor_grad(x), dy);
+}
+
+/* p: O, I, whether by the inverse. A matrix, and one row by the same scales. */
+ar_status ar__st_channel_scale(ar__st *st, const int32_t *p) {
+    int64_t O = p[0], I = p[1];
+    double *theta = NULL, *want[2] = {NULL, NULL}, *dy = NULL, *d = NULL, sign = p[2] ? -1.0 : 1.0;
+    float *x = NULL;
+    ar_tensor *X[2] = {NULL, NULL}, *y[2] = {NULL, NULL}, *t = NULL, *loss[2] = {NULL, NULL}, *sum = NULL;
+    AR_TRY(ar__st_leaf(st, &t, &theta, I, 0, 0.7f));
+    AR_TRY(ar__st_doubles(st, &d, NULL, I));
+    for (int32_t k = 0; k < 2; k++) {
+        int64_t rows = k ? 1 : O;
+        AR_TRY(ar__st_normal(st, &x, rows * I, 1.0f));
+        AR_TRY(ar__st_doubles(st, &want[k], x, rows * I));
+        for (int64_t i = 0; i < rows * I; i++) want[k][i] *= exp(sign * theta[i % I]);
+        AR_TRY(ar__st_tensor(st, &X[k], AR_F32, rows, I, x));
+        AR_TRY(ar_op_channel_scale(st->g, &y[k], X[k], t, p[2] != 0));
+        ar_graph_keep(st->g, y[k]);
+        AR_TRY(ar__st_loss(st, &loss[k], &dy, y[k], want[k]));
+        for (int64_t i = 0; i < rows * I; i++) d[i % I] += sign * dy[i] * want[k][i];
+    }
+    AR_TRY(ar_op_add(st->g, &sum, loss[0], loss[1]));
+    AR_TRY(ar_graph_backward(st->g, sum));
+    if (ar_tensor_grad(t)) ar_graph_keep(st->g, ar_tensor_grad(t));
+    AR_TRY(ar__st_run(st));
+    for (int32_t k = 0; k < 2; k++) AR_TRY(ar__st_compare(st, "channel_scale", y[k], want[k]));
+    return ar__st_compare(st, "channel_grad", ar_tensor_grad(t), d);
 }
 
 /* p: N, I. The range of two matrices, one after the other. */

@@ -179,7 +179,9 @@ static ar_status make_options(ar_quantize_request *r, const job_options *o, cons
     const ar_option_row *zero = NULL;
     const ar_method *method = ar_method_find(o->method);
     char option[64];
-    bool is_float = r->plan.scheme.bits > 8;
+    bool is_float = r->plan.scheme.bits > 8 && !method->scales;
+    if (method->scales && r->acts.bits == 0)
+        return ar__fail(AR_ERR_USAGE, "--method %s has no effect without --acts", method->name);
     if (is_float) AR_TRY(check_float(o, offers, r->plan.type));
     if (is_float) method = ar_method_find("rtn");
     AR_TRY(ar__offers_take(&r->options, offers, method));

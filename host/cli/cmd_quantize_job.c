@@ -31,6 +31,7 @@ typedef struct job {
     ar_imatrix *imatrix; /* NULL = moments are seen */
     ar_acts acts;        /* the request's, with the grids that the state has in the end */
     ar_open_model *like; /* whose codes tuning starts from; NULL = a search */
+    int64_t scales;      /* that are in the weights now */
     double start;
 } job;
 
@@ -71,6 +72,14 @@ static ar_status open_imatrix(job *j) {
 static bool choose(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
     const job *j = ctx;
     return ar_output_plan_choose(&j->r->plan, &j->model->config, block, i, scheme);
+}
+
+/* While it runs, where a method that scales is to write floats: whole rows in 8 bits. */
+static bool choose_to_run(void *ctx, const ar_block *block, int32_t i, ar_scheme *scheme) {
+    const job *j = ctx;
+    if (!j->options.method->scales || j->r->plan.scheme.bits <= 8) return choose(ctx, block, i, scheme);
+    *scheme = (ar_scheme){.bits = 8, .group = -1, .zero = AR_ZERO_SYM};
+    return true;
 }
 
 /* ---- what the result depends on ---- */
@@ -209,20 +218,13 @@ static ar_status write_report(const job *j) {
                                                 .start = j->start});
 }
 
-/* What the result depends on, as the state has it. */
-static void list_options(const job *j, cJSON *o) {
-    const char *name = NULL;
-    char value[160];
-    for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);)
-        ar_json_add_string(o, name, value);
-}
-
 static ar_status print_json(const job *j, const char *method, const ar_memory_stats *memory) {
     cJSON *o = cJSON_CreateObject();
     ar_status status = AR_OK;
     ar_json_add_string(o, "method", method);
     if (j->passport.acts[0]) ar_json_add_string(o, "acts", j->passport.acts);
-    list_options(j, ar_json_add_object(o, "options"));
+    if (j->scales > 0) ar_json_add_number(o, "scales", (double)j->scales);
+    ar__quantize_list_options(ar_json_add_object(o, "options"), &j->options);
     AR_GO(list_files(j, ar_json_add_list(o, "files")));
     AR_GO(ar__quantize_list_blocks(ar_json_add_list(o, "blocks"), &j->part, j->model->model.block_count));
     ar__quantize_finish_json(&j->finish, o);
@@ -304,6 +306,7 @@ static ar_status write_outputs(job *j) {
     ar_memory_stats memory;
     char high[16], *staging = NULL;
     AR_GO(ar__quantize_take_grids(&j->acts, &src));
+    if (j->options.method->scales) AR_GO(ar__quantize_fold(&j->scales, j->model, &src, j->device));
     status = end_of(j, ar__recheck_rows(&src));
     if (status == AR_ERR_CHECK) drop_state(j, status);
     AR_GO(status);
@@ -351,13 +354,6 @@ static ar_status check_places(const job *j, const char *part_dir) {
     return ar__workplace_check(part_dir);
 }
 
-/* The options become what is done with the samples there are: it is what the files and the report say. */
-static ar_status settle_options(ar_method_options *o, const ar_samples *s, const ar_observer *observer) {
-    ar_method_options_put(o, "samples", s->count);
-    ar_method_options_put(o, "seqlen", s->T);
-    return o->method->settle ? o->method->settle(o, observer) : AR_OK;
-}
-
 static void wished_samples(ar_samples *s, const job *j) {
     s->count = (int32_t)ar_method_options_get(&j->options, "samples");
     s->T = (int32_t)ar_method_options_get(&j->options, "seqlen");
@@ -381,7 +377,7 @@ static ar_status make_samples(job *j) {
     if (status == AR_ERR_UNSUPPORTED || status == AR_ERR_DEVICE_MEMORY)
         return ar_program_blame(status, files->count ? "--calib" : "--calib FILE");
     AR_TRY(status);
-    return settle_options(&j->options, &j->samples, &j->observer);
+    return ar__quantize_settle(&j->options, &j->samples, &j->observer);
 }
 
 /* What the device reports as its memory may vary from run to run, and the budget decides how a step is cut.
@@ -397,7 +393,7 @@ static ar_status keep_budget(job *j, const char *part_dir) {
 
 static ar_quant_desc desc_of(job *j, const char *part_dir) {
     return (ar_quant_desc){.scheme = j->r->plan.scheme,
-                           .choose = choose,
+                           .choose = choose_to_run,
                            .choose_ctx = j,
                            .moments = j->imatrix ? moments : NULL,
                            .moments_ctx = j,
@@ -432,7 +428,7 @@ static ar_status say_plan(job *j, char *part_dir) {
     src.options = desc.options = &settled;
     if (needs_samples(j) && !samples.ids) {
         wished_samples(&samples, j);
-        AR_TRY(settle_options(&settled, &samples, NULL));
+        AR_TRY(ar__quantize_settle(&settled, &samples, NULL));
     }
     ar_job work = {.src = &src,
                    .device = j->device,

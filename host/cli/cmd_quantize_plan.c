@@ -184,3 +184,16 @@ void ar__quantize_tell_calibration(const ar_option_list *files, int32_t count, i
     for (int32_t i = 1; i < files->count; i++) fprintf(stderr, ", %s", files->text[i]);
     fprintf(stderr, ", up to %d samples of %d tokens\n", (int)count, (int)T);
 }
+
+ar_status ar__quantize_settle(ar_method_options *o, const ar_samples *s, const ar_observer *observer) {
+    ar_method_options_put(o, "samples", s->count);
+    ar_method_options_put(o, "seqlen", s->T);
+    return o->method->settle ? o->method->settle(o, observer) : AR_OK;
+}
+
+void ar__quantize_list_options(cJSON *o, const ar_method_options *options) {
+    const char *name = NULL;
+    char value[160];
+    for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, options, &at);)
+        ar_json_add_string(o, name, value);
+}

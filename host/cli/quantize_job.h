@@ -48,6 +48,10 @@ void ar__quantize_tell_calibration(const ar_option_list *files, int32_t count, i
 ar_status ar__quantize_add_text(cJSON *o, const char *name, const char *text);
 ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const ar_job *job,
                                   const ar__job_cost *cost);
+/* The options become what is done with the samples there are: it is what the files and the report say. */
+ar_status ar__quantize_settle(ar_method_options *o, const ar_samples *s, const ar_observer *observer);
+/* What the result depends on, as the state has it. */
+void ar__quantize_list_options(cJSON *o, const ar_method_options *options);
 /* On stdout. */
 ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_job *job,
                                        const ar__job_cost *cost);
@@ -64,6 +68,12 @@ ar_status ar__quantize_lorc(const ar_quantize_request *r, const char *folder, co
 ar_status ar__quantize_list_blocks(cJSON *rows, const ar_part *part, int32_t count);
 /* What the linears of src have of static inputs. Errors: those of src. */
 ar_status ar__quantize_take_grids(ar_acts *a, const ar_write_source *src);
+
+/* ---- cmd_quantize_fold.c ---- */
+
+/* m, which is src's, becomes what the scales that linears of src have, *count in all, make of it. Errors:
+ * those of src and of ar_block_feeds; CHECK for scales with nowhere to go; MEMORY. */
+ar_status ar__quantize_fold(int64_t *count, ar_open_model *m, const ar_write_source *src, ar_device *device);
 
 /* ---- cmd_quantize_float.c ---- */
 

@@ -82,6 +82,15 @@ typedef struct ar__layout {
 const ar_family *ar__family_of(const ar_config *c);
 /* The float tensor of linear i is stored (I, O). */
 bool ar__family_is_transposed(const ar_block *b, int32_t i);
+/* From here on m is what it would be with alpha[b * AR_MAX_NORMS + j] (I) between norm j of block b and the
+ * linears that it feeds (ar_block_feeds, of[b]): the norm times it, their columns over it. NULL = none there;
+ * nothing of them is kept. m is a float model. Errors: MEMORY. (family_fold.c) */
+ar_status ar__family_fold(ar_open_model *m, const int32_t (*of)[AR_MAX_LINEARS], float *const *alpha);
+/* Where a block's tensors are among m's weights; -1 = it has none. */
+typedef struct ar__places {
+    const int64_t *linears, *norms, *norm_biases;
+} ar__places;
+ar__places ar__family_places(const ar_block *b);
 /* Of block b, the linears whose inputs stay floats where others' are quantized: of a model with coded linears
  * those that are not. */
 void ar__family_float_inputs(bool skip[AR_MAX_LINEARS], const ar_open_model *m, int32_t b);

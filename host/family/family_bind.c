@@ -214,6 +214,11 @@ ar_status ar_family_codes(ar_qlinear *q, const ar_block *b, int32_t i) {
     return w->vtable->read_codes(w->impl, q, block->linears[i]);
 }
 
+ar__places ar__family_places(const ar_block *b) {
+    const bound_block *block = b->impl;
+    return (ar__places){block->linears, block->norms, block->norm_biases};
+}
+
 bool ar__family_is_transposed(const ar_block *b, int32_t i) {
     return ((const bound_block *)b->impl)->transposed[i];
 }

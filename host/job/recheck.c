@@ -79,13 +79,21 @@ done:
     return status;
 }
 
+/* Are its values all there is of it? */
+static bool is_whole(const ar_qlinear *q) {
+    for (int32_t k = 0; k < q->extra_count; k++)
+        if (strcmp(q->extras[k].name, AR_ACTS_EXTRA) != 0 && strcmp(q->extras[k].name, AR_SCALE_EXTRA) != 0)
+            return false;
+    return true;
+}
+
 ar_status ar__recheck_rows(const ar_write_source *src) {
     const ar_model *m = &src->model->model;
     for (int32_t b = 0; b < m->block_count; b++)
         for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
             ar_qlinear *q = NULL;
             AR_TRY(src->linear(src->ctx, &q, b, i));
-            ar_status status = q && q->extra_count == 0 ? check_linear(&m->blocks[b], i, q) : AR_OK;
+            ar_status status = q && is_whole(q) ? check_linear(&m->blocks[b], i, q) : AR_OK;
             ar_qlinear_free(q);
             AR_TRY(status);
         }

@@ -9,7 +9,8 @@
 #include <string.h>
 
 bool ar__storage_holds_extra(const ar_storage *s, const char *name) {
-    if (strcmp(name, AR_ACTS_EXTRA) == 0) return true; /* passports hold it, whatever the format */
+    if (strcmp(name, AR_ACTS_EXTRA) == 0) return true;  /* passports hold it, whatever the format */
+    if (strcmp(name, AR_SCALE_EXTRA) == 0) return true; /* it is in the weights by then */
     for (int32_t i = 0; s->extras && s->extras[i]; i++)
         if (strcmp(s->extras[i], name) == 0) return true;
     return false;
@@ -136,9 +137,19 @@ static ar_status check_untyped(ar_output_plan *plan, const ar_output_request *r)
                  ar__fail(AR_ERR_USAGE, "widening has no effect without format %s", typed_format()));
 }
 
+/* A float type, which formats without types by name hold as well. */
+static bool all_hold_floats(const ar_output_plan *plan, const char *type) {
+    const ar__gguf_mix *t = type ? ar__gguf_mix_find(type) : NULL;
+    ar_scheme own;
+    if (!t || ar__gguf_scheme(&own, t->type)) return false;
+    for (int32_t i = 0; i < plan->format_count; i++)
+        if (!ar_format_find(plan->formats[i])->holds_floats) return false;
+    return true;
+}
+
 /* bits 0 = not said so far; sets plan->scheme where the type has one of its own. */
 static ar_status resolve_type(ar_output_plan *plan, const ar_output_request *r, int32_t *bits, int *sym) {
-    if (!has_types(plan)) return check_untyped(plan, r);
+    if (!has_types(plan) && !all_hold_floats(plan, r->type)) return check_untyped(plan, r);
     const ar__gguf_mix *t = r->type ? ar__gguf_mix_find(r->type) : default_type(*bits ? *bits : 4, *sym != 0);
     if (!t && r->type)
         return blame(plan, TYPE, TYPE,

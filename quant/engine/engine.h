@@ -15,6 +15,9 @@ typedef enum ar_loss {
 } ar_loss;
 typedef enum ar_state_kind { AR_STATE_AUTO, AR_STATE_F32, AR_STATE_I32, AR_STATE_I16 } ar_state_kind;
 
+/* Scales between norms and linears (channels.h): none, or where they start. */
+typedef enum ar__scaling { AR__SCALING_NONE, AR__SCALING_ONES, AR__SCALING_SMOOTH } ar__scaling;
+
 /* What stands in the weights' place, and what it lowers: trainable.h, loss.h. */
 typedef struct ar__goal {
     const struct ar__trainable *trainable;
@@ -51,6 +54,7 @@ typedef struct ar__tune_desc {
     ar_acts_scheme acts;              /* this and acts_share: as in ar_quant_desc */
     double acts_share;
     bool searches; /* the start is a search in every scheme: taps of double-quantized ones are for all */
+    ar__scaling scaling;     /* of blocks by themselves, learned in iters steps at rate lr */
     struct ar__probe *probe; /* NULL = tune */
 } ar__tune_desc;
 
@@ -131,6 +135,15 @@ ar_status ar__sample_split_make(ar_sample_split *s, const ar__tune_desc *desc, i
  * incomplete slice of a pass is not used), keyed by (seed, block). */
 ar_status ar__sample_order(int32_t *order, int32_t iters, int32_t batch, int32_t count, uint64_t seed,
                            int32_t block);
+
+/* ---- results.c, windows.c ---- */
+
+/* W' of every linear that there is replaces the float weight on the device. */
+ar_status ar__results_place(ar_block_weights *w, ar_qlinear *const *q);
+/* Errors: those of ar_qlinear_check_scales. */
+ar_status ar__results_check(ar_qlinear *const *list, const ar_block *block);
+/* Errors: ARG for a window out of bounds. */
+ar_status ar__window_check(const ar_window *v);
 
 /* ---- walk.c: the walk of all block-by-block methods ---- */
 

@@ -1,7 +1,7 @@
 /* The walk over a model's blocks that every block-by-block method shares: float chain, quantized chain, the
  * method's work on a window of blocks, delivery to the sink, resuming. Only the window's blocks are on the
  * device; what an overlapping window leaves for the next one waits on the host. */
-#include "engine.h"
+#include "channels.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,20 +34,6 @@ typedef struct walk {
 
 static bool cancelled(const ar_observer *o) { return o && o->cancelled && o->cancelled(o->ctx); }
 
-/* W' of every finished linear replaces the float weight on the device. */
-static ar_status replace_weights(ar_block_weights *w, ar_qlinear *const *q) {
-    for (int32_t i = 0; i < w->block->linear_count; i++) {
-        if (!q[i]) continue;
-        float *dense = ar__alloc((size_t)q[i]->O, (size_t)q[i]->I * sizeof *dense);
-        if (!dense) return AR_ERR_MEMORY;
-        ar_qlinear_dequant(dense, q[i]);
-        ar_status status = ar_tensor_write(w->linears[i], dense, 0, q[i]->O * q[i]->I);
-        free(dense);
-        AR_TRY(status);
-    }
-    return AR_OK;
-}
-
 /* One block of a window: its weights, and what is done with every linear where it is tuned. */
 typedef struct slot {
     const ar_block *block;
@@ -57,6 +43,7 @@ typedef struct slot {
     ar_scheme schemes[AR_MAX_LINEARS];
     ar__taps taps;
     ar_acts_block acts;
+    ar__channels channels;
     ar_qlinear q[AR_MAX_LINEARS], *list[AR_MAX_LINEARS], *start[AR_MAX_LINEARS];
     bool loaded; /* list is the sink's, not q */
 } slot;
@@ -127,6 +114,7 @@ static void deinit_slots(span *s) {
         slot *t = &s->slots[k];
         ar__taps_deinit(&t->taps);
         ar_acts_block_deinit(&t->acts);
+        ar__channels_deinit(&t->channels);
         ar_block_weights_deinit(&t->weights);
         for (int32_t i = 0; i < AR_MAX_LINEARS; i++) {
             if (t->loaded) ar_qlinear_free(t->list[i]);
@@ -136,15 +124,6 @@ static void deinit_slots(span *s) {
     }
     free(s->slots);
     s->slots = NULL;
-}
-
-static ar_status check_scales(ar_qlinear *const *list, const ar_block *block) {
-    char name[AR__WEIGHT_NAME];
-    for (int32_t i = 0; i < block->linear_count; i++) {
-        ar__weight_name(name, block, i);
-        if (list[i]) AR_TRY(ar_qlinear_check_scales(list[i], name, 0));
-    }
-    return AR_OK;
 }
 
 /* ---- the float chain ---- */
@@ -230,6 +209,31 @@ static ar_status place_acts(const walk *w, slot *t) {
     if (status == AR_OK) status = ar_acts_block_init(&t->acts, &acts, t->block, t->skip, w->device);
     ar_acts_deinit(&acts);
     return status;
+}
+
+/* ---- scales between norms and linears ---- */
+
+/* The block on its own, from the float chain, which then passes once more: for ranges, and to see that it is
+ * what it was. */
+static ar_status scale_block(walk *w, span *s, ar_block_report *report) {
+    slot *t = &s->slots[0];
+    ar__tuned_block tuned = {.weights = &t->weights, .skip = t->skip, .schemes = t->schemes};
+    ar__tune_unit unit = {.tuned = &tuned,
+                          .tuned_count = 1,
+                          .input = &w->x_float,
+                          .target = &w->target,
+                          .block_count = w->model->block_count,
+                          .samples = w->samples};
+    bool is_past = w->desc->block_limit > 0 && s->at.first >= w->desc->block_limit;
+    if (w->desc->scaling == AR__SCALING_NONE || is_past || !w->samples) return AR_OK;
+    AR_TRY(ar__channels_learn(&t->channels, report, w->history, &unit, w->device, w->desc, w->observer));
+    AR_TRY(ar__channels_fold(&t->channels, &t->weights));
+    ar__taps_deinit(&t->taps);
+    if (!w->next.data)
+        AR_TRY(ar_chain_init(&w->next, w->target.rows, w->target.width, w->desc->spill_dir,
+                             w->desc->spill_above_bytes));
+    AR_TRY(float_block(w, &w->next, &w->x_float, t));
+    return ar__channels_check(&w->target, &w->next, t->block);
 }
 
 /* What a static range is goes with the codes. */
@@ -329,9 +333,11 @@ static ar_status quantize_span(walk *w, span *s, ar_block_report *report) {
                               : ar__rtn_block(t->q, &t->weights, t->skip, w->device));
     }
     if (s->at.is_tuned) AR_TRY(run_method(w, s, report));
-    for (int32_t k = 0; k < s->at.count; k++) AR_TRY(check_scales(s->slots[k].list, s->slots[k].block));
+    for (int32_t k = 0; k < s->at.count; k++) AR_TRY(ar__results_check(s->slots[k].list, s->slots[k].block));
     for (int32_t k = 0; k < s->at.done; k++) AR_TRY(add_grids(&s->slots[k]));
-    return AR_OK;
+    return w->desc->scaling == AR__SCALING_NONE
+               ? AR_OK
+               : ar__channels_deliver(&s->slots[0].channels, s->slots[0].list, s->slots[0].block);
 }
 
 /* ---- what overlapping windows leave ---- */
@@ -400,7 +406,7 @@ static ar_status advance_chains(walk *w, span *s) {
     for (int32_t k = 0; k < done && !w->desc->no_quantized_input; k++) {
         slot *t = &s->slots[k];
         ar_acts_hook acts;
-        AR_TRY(replace_weights(&t->weights, t->list));
+        AR_TRY(ar__results_place(&t->weights, t->list));
         AR_TRY(ar_chain_forward(&w->x_quant, &w->x_quant, w->device, t->block,
                                 ar_acts_hook_init(&acts, &t->acts, &t->weights.hook), w->samples->T,
                                 w->batch));
@@ -454,6 +460,7 @@ static ar_status walk_window(walk *w, const ar_window_span *at, int32_t index) {
     }
     AR_GO(init_slots(&s, w));
     AR_GO(float_chain(w, &s));
+    AR_GO(scale_block(w, &s, &report));
     AR_GO(quantize_span(w, &s, &report));
     AR_GO(advance_chains(w, &s));
     AR_GO(deliver(w, &s, &report, ar__now_s() - start));
@@ -472,13 +479,6 @@ static ar_status init_chains(walk *w) {
     AR_TRY(ar_chain_init(&w->x_quant, rows, w->model->hidden, d->spill_dir, d->spill_above_bytes));
     memcpy(w->x_quant.data, w->x_float.data, (size_t)rows * (size_t)w->model->hidden * sizeof(float));
     return AR_OK;
-}
-
-static ar_status check_window(const ar_window *v) {
-    if (v->blocks >= 1 && v->stride >= 1 && v->stride <= v->blocks && v->ahead >= 0) return AR_OK;
-    return ar__fail(AR_ERR_ARG,
-                    "window: found %d blocks, stride %d, %d ahead, expected 1 <= stride <= blocks",
-                    (int)v->blocks, (int)v->stride, (int)v->ahead);
 }
 
 static ar_status init_walk(walk *w) {
@@ -530,7 +530,7 @@ ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_sam
               .method = method,
               .window = desc->window.blocks > 0 ? desc->window : (ar_window){1, 1, 0},
               .batch = desc->batch > 0 ? desc->batch : 8};
-    AR_TRY(check_window(&w.window));
+    AR_TRY(ar__window_check(&w.window));
     AR_GO(init_walk(&w));
     for (int32_t i = 0; span_at(&w, &s, i); i++) {
         if (desc->block_limit > 0 && s.first >= desc->block_limit && !ar__needs_ranges(&desc->acts))

@@ -1,6 +1,7 @@
 /* Which blocks each window of a walk tunes, looks through and delivers (arXiv 2411.03934; docs/methods.md,
  * windows of blocks). */
-#include "ar_quant.h"
+#include "ar_error.h"
+#include "engine.h"
 
 /* What a step takes in a frozen block, of what it takes in a tuned one: of the three products of a linear all
  * but the weight's gradient. */
@@ -40,4 +41,11 @@ void ar_quant_cost_window(double *lead, double *step, double *all, const ar_quan
     *lead = c->tuned_lead * share;
     *step = c->step * share;
     *all = *lead + *step * c->steps + c->behind * s->done;
+}
+
+ar_status ar__window_check(const ar_window *v) {
+    if (v->blocks >= 1 && v->stride >= 1 && v->stride <= v->blocks && v->ahead >= 0) return AR_OK;
+    return ar__fail(AR_ERR_ARG,
+                    "window: found %d blocks, stride %d, %d ahead, expected 1 <= stride <= blocks",
+                    (int)v->blocks, (int)v->stride, (int)v->ahead);
 }

@@ -7,7 +7,7 @@ case_usage() {
     run 2 quantize "$model" -o o --bits 9; says 'from 2 to 8'
     run 2 quantize "$model" -o o --frobnicate; says 'unknown option'
     run 2 quantize "$model" -o o --method gptqq
-    says 'expected rtn, signround, search, anneal, frozen, gptq, zq-local or zq-global'
+    says 'expected rtn, signround, search, anneal, frozen, gptq, zq-local, zq-global or quadapter'
     run 2 quantize "$model" -o o --method rtn --iters 5; says 'no effect'
     for flag in '--lr 1' '--no-minmax' '--samples 4' '--recipe light' '--calib x'; do
         run 2 quantize "$model" -o o --method rtn $flag
