@@ -10,7 +10,7 @@ static int32_t list_model(ar_option *list, train_options *p) {
         {"--out|-o", AR_OPT_STRING, &p->out, "OUT", "the folder to write", 0, 0, NULL},
         {"--text", AR_OPT_STRING, &p->text, "FILE", "the text to train on (UTF-8)", 0, 0, NULL},
         {"--arch", AR_OPT_STRING, &p->arch, "A",
-         "begin with an untrained llama, gpt2, cnn or mlp instead of MODEL", 0, 0, NULL},
+         "begin with an untrained llama, gpt2, cnn, mlp or byte-mlp instead of MODEL", 0, 0, NULL},
         {"--tokenizer", AR_OPT_STRING, &p->tokenizer, "PATH", "its tokenizer: a model's folder or a .json", 0,
          0, NULL},
         {"--layers", AR_OPT_INT, &p->layers, "N", "its layers (4)", 1, 1000, NULL},
@@ -102,6 +102,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
                        .schedule = "cosine",
                        .keep = "best",
                        .classes = 10,
+                       .mw = 7,
+                       .ma = 7,
                        .steps = 1000,
                        .batch = 8,
                        .accumulate = 1,
@@ -119,6 +121,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     count += list_images(options + count, &o);
     count += list_examples(options + count, &o);
     count += list_steps(options + count, &o);
+    count += ar__train_states_options(options + count, &o);
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, count, argc, argv, &positional, 0, 1));
     if (common.help) return AR_OK;
@@ -128,6 +131,10 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         return ar__fail(AR_ERR_USAGE, "anyround train: --text FILE or --images FILE is needed");
     if (strcmp(o.keep, "best") != 0 && strcmp(o.keep, "last") != 0)
         return ar__fail(AR_ERR_USAGE, "--keep: found '%s', expected best or last", o.keep);
+    if (o.recipe || (o.arch && strcmp(o.arch, "byte-mlp") == 0)) return ar__train_states_run(&o, &common);
+    if (o.states)
+        return ar__fail(AR_ERR_USAGE, "anyround train: --mw, --ma, --norm, --lbn-stats, --raw-weights and "
+                                      "--plain-gradients have no effect without --recipe maqd");
     return o.images ? ar__train_images_run(&o, &common) : ar__train_text_run(&o, &common);
 }
 

@@ -14,12 +14,20 @@ typedef struct train_options {
     int64_t steps, batch, accumulate, warmup, checkpoint_every, evaluate_every;
     double lr, lr_end, decay, beta1, beta2, momentum, clip, dropout, held, starts;
     bool untied, resume, recompute;
+    const char *recipe, *norm, *lbn_stats; /* of nets of few states */
+    int64_t mw, ma;
+    bool raw_weights, plain_gradients, states; /* states: one of these is given */
 } train_options;
 
 /* What the options say of steps. Errors: USAGE. */
 ar_status ar__train_desc_make(ar_train_desc *d, const train_options *o);
 ar_status ar__train_text_run(const train_options *o, const ar_common *common);
 ar_status ar__train_images_run(const train_options *o, const ar_common *common);
+/* Nets of few states: their own options, how many; the run. */
+int32_t ar__train_states_options(ar_option *list, train_options *p);
+ar_status ar__train_states_run(const train_options *o, const ar_common *common);
+/* "16,32": up to AR_IMAGE_LAYERS widths. Errors: USAGE with the option's name. */
+ar_status ar__train_widths(int32_t *out, int32_t *count, const char *option, const char *text);
 /* Everything the result depends on, a line each, as checkpoints keep it. */
 typedef struct train_record {
     char text[4096];

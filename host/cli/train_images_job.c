@@ -25,22 +25,6 @@ typedef struct job {
 
 /* ---- the net ---- */
 
-/* "16,32" */
-static ar_status read_widths(int32_t *out, int32_t *count, const char *option, const char *text) {
-    *count = 0;
-    while (*text) {
-        const char *end;
-        double x = ar__decimal(text, &end);
-        if (end == text || !(x >= 1 && x <= 65536) || x > (double)(int32_t)x || (*end && *end != ',') ||
-            *count == AR_IMAGE_LAYERS)
-            return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected up to %d whole numbers with commas",
-                            option, text, AR_IMAGE_LAYERS);
-        out[(*count)++] = (int32_t)x;
-        text = *end ? end + 1 : end;
-    }
-    return AR_OK;
-}
-
 static ar_status make_model(job *j) {
     const train_options *o = j->o;
     ar_image_desc *d = &j->model.desc;
@@ -51,13 +35,13 @@ static ar_status make_model(job *j) {
                          .classes = (int32_t)o->classes,
                          .seed = (uint64_t)j->common->seed};
     if (is_cnn)
-        AR_TRY(read_widths(d->conv, &d->conv_count, "--channels", o->channels ? o->channels : "16,32"));
+        AR_TRY(ar__train_widths(d->conv, &d->conv_count, "--channels", o->channels ? o->channels : "16,32"));
     else if (o->channels)
         return ar__fail(AR_ERR_USAGE, "--channels: has no effect with --arch mlp");
-    return read_widths(d->hidden, &d->hidden_count, "--widths",
-                       o->widths ? o->widths
-                       : is_cnn  ? "64"
-                                 : "128,128");
+    return ar__train_widths(d->hidden, &d->hidden_count, "--widths",
+                            o->widths ? o->widths
+                            : is_cnn  ? "64"
+                                      : "128,128");
 }
 
 /* ---- the run ---- */

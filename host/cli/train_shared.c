@@ -45,6 +45,21 @@ ar_status ar__train_desc_make(ar_train_desc *d, const train_options *o) {
     return AR_OK;
 }
 
+ar_status ar__train_widths(int32_t *out, int32_t *count, const char *option, const char *text) {
+    *count = 0;
+    while (*text) {
+        const char *end;
+        double x = ar__decimal(text, &end);
+        if (end == text || !(x >= 1 && x <= 65536) || x > (double)(int32_t)x || (*end && *end != ',') ||
+            *count == AR_IMAGE_LAYERS)
+            return ar__fail(AR_ERR_USAGE, "%s: found '%s', expected up to %d whole numbers with commas",
+                            option, text, AR_IMAGE_LAYERS);
+        out[(*count)++] = (int32_t)x;
+        text = *end ? end + 1 : end;
+    }
+    return AR_OK;
+}
+
 /* ---- what the result depends on ---- */
 
 void ar__train_record(train_record *r, const char *name, const char *format, ...) {

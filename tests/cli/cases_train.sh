@@ -132,3 +132,43 @@ case_train_images() { # MNIST: an accuracy floor in seconds, the same weights af
     run 3 info mlp
     [ ! -e n ] || die 'something was written'
 }
+
+case_train_states() { # few states: accuracy floors, whole numbers of the same class, refusals
+    data=$root/../shared/data/mnist
+    [ -f "$data/train-images-idx3-ubyte.gz" ] || skip 'no MNIST'
+    devices
+    device=${devices[$((${#devices[@]} - 1))]}
+    for part in train t10k; do
+        gunzip -c "$data/$part-images-idx3-ubyte.gz" >$part-images
+        gunzip -c "$data/$part-labels-idx1-ubyte.gz" >$part-labels
+    done
+    { printf '\0\0\10\3\0\0\7\320'; tail -c +9 t10k-images | head -c $((8 + 2000 * 784)); } >some-images
+    { printf '\0\0\10\1\0\0\7\320'; tail -c +9 t10k-labels | head -c 2000; } >some-labels
+    command=(train --recipe maqd --images train-images --labels train-labels --batch 64 --decay 0.01
+        --lr 0.005 --held-out 0.01 --device "$device")
+    run 0 "${command[@]}" --arch mlp --mw 3 --ma 3 --steps 200 --eval-every 100 -o net -q
+    run 0 eval net --images some-images --labels some-labels --device "$device" --json -q
+    tr -d ' \n\t' <out | sed 's/.*"accuracy":\([0-9.]*\).*"same_class":\([0-9]*\).*/\1 \2/' >told
+    awk '{ exit !($1 >= 0.88 && $2 == 2000) }' told || die "accuracy, same class: $(cat told)"
+    run 0 eval net --images some-images --labels some-labels --device "$device" -q
+    grep -q 'whole numbers: the same class for 2000' out || die "$(cat out)"
+    run 0 "${command[@]}" --arch cnn --channels 4 --widths 8 --mw 0 --ma 0 --norm layer --steps 4 -o floats -q
+    [ ! -e floats/model.safetensors ] || die 'floats have no whole numbers'
+    run 0 eval floats --images some-images --labels some-labels --device "$device" -q
+    head -c 300000 "$text" >bytes
+    run 0 train --arch byte-mlp --text bytes --mw 3 --ma 15 --widths 32 --batch 32 --steps 60 --lr 0.005 \
+        --device "$device" -o bytes-net --json -q
+    tr -d ' \n\t' <out | sed 's/.*"held_loss":\([0-9.]*\).*/\1/' | awk '{ exit !($1 < 3.6) }' ||
+        die "nothing was learnt: $(cat out)"
+
+    run 2 "${command[@]}" --arch mlp --mw 1 -o n; says 'mw: found 1, expected 2 to 256'
+    run 2 "${command[@]}" --arch mlp --ma 300 -o n; says 'ma'
+    run 2 "${command[@]}" --arch mlp --norm none -o n; says 'expected layer-batch, batch or layer'
+    run 2 "${command[@]}" --arch mlp --norm batch --lbn-stats sample -o n; says 'no effect with --norm batch'
+    run 2 train --arch mlp --images train-images --labels train-labels --mw 3 -o n
+    says 'without --recipe maqd'
+    run 2 "${command[@]}" --arch llama -o n; says 'wants --arch cnn, mlp or byte-mlp'
+    run 2 "${command[@]}" --recipe bnn --arch mlp -o n; says "found 'bnn', expected maqd"
+    run 1 "${command[@]}" --arch mlp --lr 100 --clip 0 --steps 200 --decay 0 -o n; says 'the loss diverges'
+    [ ! -e n ] || die 'something was written'
+}
