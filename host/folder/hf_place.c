@@ -3,6 +3,7 @@
 #include "factors.h"
 #include "hf_folder.h"
 #include "place.h"
+#include "states_folder.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -30,8 +31,8 @@ const char *const ar__hf_copied[] = {"generation_config.json",
 /* Is this the name of a file that we write into a folder? */
 static bool is_written_name(const char *name) {
     static const char *const others[] = {
-        "config.json",    "quantization_config.json",     "anyround.json",
-        AR__FACTORS_FILE, "model.safetensors.index.json", "model.safetensors"};
+        "config.json",     "quantization_config.json",     "anyround.json",    AR__FACTORS_FILE,
+        AR__STATES_PARAMS, "model.safetensors.index.json", "model.safetensors"};
     int shard, count, end = 0;
     for (size_t i = 0; ar__hf_copied[i]; i++)
         if (strcmp(name, ar__hf_copied[i]) == 0) return true;

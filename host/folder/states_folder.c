@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define TYPE       "anyround-states"
-#define PARAMS     "params.safetensors"
 #define JSON_BYTES ((size_t)1 << 20)
 
 static const char *const stats_names[] = {"layer-batch", "sample", "batch", "layer", NULL};
@@ -88,9 +87,10 @@ static ar_status write_params(const char *dir, const ar_net *net, float *const *
     ar_status status;
     ar_st_writer *w = NULL;
     char *path = NULL;
-    AR_GO(ar_path_join(&path, dir, PARAMS));
+    AR_GO(ar_path_join(&path, dir, AR__STATES_PARAMS));
     AR_GO(ar_st_writer_create(&w));
     AR_GO(ar_st_writer_metadata(w, "format", "pt"));
+    AR_GO(ar_st_writer_metadata(w, AR_HF_WRITER_KEY, AR_HF_WRITER));
     for (int32_t i = 0; i < net->param_count; i++) {
         const ar_tensor *t = net->params[i].t;
         int64_t dims[2] = {ar_tensor_dim(t, 0), ar_tensor_dim_count(t) > 1 ? ar_tensor_dim(t, 1) : 0};
@@ -203,7 +203,7 @@ ar_status ar__states_net_open(ar_states_desc *desc, ar_net **net, const char *pa
     ar_json *root = NULL;
     *net = NULL;
     AR_GO(config_path(&config, path));
-    AR_GO(ar_path_join(&params, path, PARAMS));
+    AR_GO(ar_path_join(&params, path, AR__STATES_PARAMS));
     AR_GO(ar_json_open(&root, config, JSON_BYTES));
     AR_GO(read_config(desc, root, config));
     AR_GO(ar_net_states_create(net, desc, device));

@@ -5,6 +5,8 @@
 #include "ar_error.h"
 #include "ar_host.h"
 
+#define AR__STATES_PARAMS "params.safetensors"
+
 /* Is there a folder at path with such a net? */
 bool ar__states_is(const char *path);
 /* Writes the folder as `made`, which is then put at path. values: of net's parameters, on the host; whole:

@@ -152,7 +152,10 @@ case_train_states() { # few states: accuracy floors, whole numbers of the same c
     awk '{ exit !($1 >= 0.88 && $2 == 2000) }' told || die "accuracy, same class: $(cat told)"
     run 0 eval net --images some-images --labels some-labels --device "$device" -q
     grep -q 'whole numbers: the same class for 2000' out || die "$(cat out)"
-    run 0 "${command[@]}" --arch cnn --channels 4 --widths 8 --mw 0 --ma 0 --norm layer --steps 4 -o floats -q
+    for _ in 1 2; do # the second takes the first one's place
+        run 0 "${command[@]}" --arch cnn --channels 4 --widths 8 --mw 0 --ma 0 --norm layer --steps 4 \
+            -o floats -q
+    done
     [ ! -e floats/model.safetensors ] || die 'floats have no whole numbers'
     run 0 eval floats --images some-images --labels some-labels --device "$device" -q
     head -c 300000 "$text" >bytes
@@ -171,4 +174,40 @@ case_train_states() { # few states: accuracy floors, whole numbers of the same c
     run 2 "${command[@]}" --recipe bnn --arch mlp -o n; says "found 'bnn', expected maqd"
     run 1 "${command[@]}" --arch mlp --lr 100 --clip 0 --steps 200 --decay 0 -o n; says 'the loss diverges'
     [ ! -e n ] || die 'something was written'
+}
+
+# held OPTION...: what a byte-mlp's held-out loss is after a short run on the text "bytes"
+held() {
+    run 0 train --arch byte-mlp --text bytes --lr-end 0 --decay 0 --held-out 0.1 --keep last \
+        --checkpoint-every 9999 --device "$device" -o net --json -q "$@"
+    tr -d ' \n\t' <out | sed 's/.*"held_loss":\([0-9.]*\).*/\1/'
+}
+# within A B PERCENT: perplexity A is at most so much above B; apart: at least
+within() { # A B PERCENT WHAT
+    awk -v a="$1" -v b="$2" -v p="$3" 'BEGIN { exit !(exp(a - b) <= 1 + p / 100) }' || die "$1, $2: $4"
+}
+apart() {
+    awk -v a="$1" -v b="$2" -v p="$3" 'BEGIN { exit !(exp(a - b) >= 1 + p / 100) }' || die "$1, $2: $4"
+}
+
+case_train_bytes() { # what each norm makes of small batches, and few states of a perplexity
+    local data=$root/../shared/data/text/wikitext-2 loss batch layer float
+    [ -f "$data/valid.txt" ] || skip 'no WikiText-2'
+    devices
+    device=${devices[$((${#devices[@]} - 1))]}
+    cat "$data/test.txt" "$data/valid.txt" >bytes
+    few=(--mw 0 --ma 0 --batch 4 --steps 1500 --eval-every 1500 --lr 0.002)
+    loss=$(held "${few[@]}") batch=$(held "${few[@]}" --norm batch) layer=$(held "${few[@]}" --norm layer)
+    within "$loss" "$layer" 3 'layer-batch norm is not what layer norm is'
+    apart "$batch" "$loss" 25 'batch norm bears batches of 4'
+    many=(--batch 32 --steps 600 --eval-every 600 --lr 0.004)
+    float=$(held "${many[@]}" --mw 0 --ma 0)
+    within "$float" "$(held "${many[@]}" --mw 0 --ma 0 --norm batch)" 3 'at 32'
+    loss=$(held "${many[@]}" --mw 15 --ma 15)
+    within "$loss" "$float" 4 '15 states are far from floats'
+    batch=$(held "${many[@]}" --mw 7 --ma 7)
+    within "$loss" "$batch" 1 '7 states are better than 15'
+    loss=$(held "${many[@]}" --mw 3 --ma 2)
+    within "$loss" "$float" 20 'ternary weights and a bit of activations are far from floats'
+    within "$batch" "$loss" 1 '3 and 2 states are better than 7'
 }
