@@ -4,6 +4,7 @@
 #include "ar_error.h"
 #include "measure.h"
 #include "methods.h"
+#include <math.h>
 
 static const char *const starts[] = {"ones", "smooth", NULL};
 
@@ -62,11 +63,69 @@ static ar_status run(const ar_model *model, ar_device *device, const ar_samples 
     return ar__walk_blocks(model, device, samples, &walk, sink, observer, NULL);
 }
 
+/* ---- what it takes ---- */
+
+static ar_status hear(void *ctx, const ar_block *block, ar_qlinear *const *linears,
+                      const ar_block_report *report) {
+    (void)block;
+    (void)linears;
+    *(double *)ctx = report->seconds;
+    return AR_OK;
+}
+
+/* Seconds of the first block in so many steps, none held out. */
+static ar_status time_block(double *seconds, const ar_model *model, ar_device *device, const ar_samples *few,
+                            const ar__tune_desc *walk, int32_t iters) {
+    ar_model first = *model;
+    ar__tune_desc d = *walk;
+    ar_sink sink = {.block = hear, .ctx = seconds};
+    first.block_count = 1;
+    d.iters = iters;
+    d.select = AR_SELECT_LAST;
+    return ar__walk_blocks(&first, device, few, &d, &sink, NULL, NULL);
+}
+
+static void add_up(ar_quant_cost *c, const ar_model *model, const ar__tune_desc *d,
+                   const ar_sample_split *split, const ar_samples *samples, const double *seconds) {
+    double step = (seconds[1] - seconds[0]) / 2.0, passes = d->iters > 16 ? 18.0 : d->iters + 1.0;
+    const ar_block *b = &model->blocks[0];
+    if (split->select != AR_SELECT_HELDOUT) passes = 0.0;
+    c->tuned_blocks =
+        d->block_limit > 0 && d->block_limit < model->block_count ? d->block_limit : model->block_count;
+    c->steps = d->iters;
+    c->batch = split->batch;
+    c->window = d->window;
+    c->micro_batches = 1;
+    c->work = ar_window_work(&(ar_window_span){.count = 1, .done = 1, .is_tuned = true});
+    for (int32_t i = 0; i < b->linear_count; i++)
+        c->flops += 6.0 * (double)(b->linears[i].O * b->linears[i].I);
+    c->flops *= (double)d->iters * split->batch * samples->T * c->tuned_blocks;
+    /* a pass forward takes a third of a step */
+    if (d->iters > 0) c->step = step * (1.0 + passes * split->held / (3.0 * split->batch * d->iters));
+    c->tuned_lead = fmax(seconds[0] - step, 0.0) * samples->count / c->measured;
+}
+
+/* The first time compiles. */
 static ar_status measure(ar_quant_cost *cost, const ar_model *model, ar_device *device,
                          const ar_samples *samples, const ar_quant_desc *desc, const ar_observer *observer) {
     ar__tune_desc walk;
+    ar_sample_split split;
+    ar_samples few;
+    ar_memory_stats memory;
+    double seconds[2] = {0.0, 0.0};
     AR_TRY(describe(&walk, samples, desc));
-    return ar__measure(cost, model, device, samples, &walk, NULL, observer);
+    AR_TRY(ar__sample_split_make(&split, &walk, samples->count));
+    AR_TRY(ar__measure(cost, model, device, samples, &walk, NULL, observer));
+    few = *samples;
+    if (few.count > split.batch) few.count = split.batch;
+    cost->measured = few.count;
+    AR_TRY(time_block(&seconds[0], model, device, &few, &walk, 1));
+    AR_TRY(time_block(&seconds[0], model, device, &few, &walk, 1));
+    AR_TRY(time_block(&seconds[1], model, device, &few, &walk, 3));
+    add_up(cost, model, &walk, &split, samples, seconds);
+    ar_device_memory(device, &memory);
+    cost->device_bytes = memory.high_water;
+    return AR_OK;
 }
 
 #define COUNT(list) ((int32_t)(sizeof(list) / sizeof *(list)))
