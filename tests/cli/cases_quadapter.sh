@@ -16,6 +16,9 @@ case_quadapter() { # one run, its files, and what is wrong
     tr -d ' \n\t' <out >json
     grep -q '"scales":1536,' json || die 'not 2 d scales a block, with 3 blocks of d = 256'
     grep -q '"method":"quadapter"' json || die 'not in the JSON'
+    run 0 quantize "$root/tests/golden/families/gpt2" -o g "${quad[@]}" --acts 8:static:asym --iters 2 \
+        --bits 8 --group -1 --json -q
+    grep -q '"scales":[[:space:]]*128,' out || die 'GPT-2: not 2 d scales a block, with 2 blocks of d = 32'
     [ "$sum" = "$(sha256sum "$model/model.safetensors")" ] || die 'the model changed'
     run 0 run w8 -p 'Once upon a time' -n 4 --greedy -q --int-products
     plain=$(quad_ppl "$model")
