@@ -223,7 +223,7 @@ ar_status ar__st_gated(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "gated_grad", ar_tensor_grad(tu), dup);
 }
 
-/* p: N, I, cap. */
+/* p: N, I, cap. A lone element's slope is compared with itself: a cap of 16 keeps it from cancelling. */
 ar_status ar__st_soft_cap(ar__st *st, const int32_t *p) {
     int64_t count = (int64_t)p[0] * p[1];
     double *x = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, cap = p[2];
