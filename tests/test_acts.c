@@ -248,8 +248,8 @@ static weight make_weight(const ar_scheme *scheme, int64_t O, int64_t I, bool un
     for (int64_t g = 0; g < O * groups; g++) {
         bool sym = scheme->zero == AR_ZERO_SYM;
         w.scales[g] = unit ? 0x3c00 : (uint16_t)(0x2400 + check_random(&state) % 0x400);
-        w.zeros[g] =
-            sym ? (uint8_t)(1 << (scheme->bits - 1)) : (uint8_t)(check_random(&state) % (1u << scheme->bits));
+        uint64_t zero = sym ? 1u << (scheme->bits - 1) : check_random(&state) % (1u << scheme->bits);
+        w.zeros[g] = (uint8_t)zero;
     }
     for (int64_t i = 0; i < O * I; i++) {
         int64_t g = i / I * groups + i % I / G;
