@@ -188,9 +188,9 @@ static ar_status run_block(ar_chain *c, const ar_open_model *m, int32_t b, ar_de
     ar__adapter_hook hook;
     ar_acts_block acts = {0};
     ar_acts_hook acts_hook;
-    bool skip[AR_MAX_LINEARS];
+    bool skip[AR_MAX_LINEARS] = {false};
     AR_TRY(upload(&w, block, device));
-    ar__family_float_inputs(skip, m, b);
+    if (m->acts.scheme.bits > 0) ar__family_float_inputs(skip, m, b);
     ar_status status = ar_acts_block_init(&acts, &m->acts, block, skip, device);
     if (status == AR_OK) status = ar__adapter_upload(&parts, m->adapter, block, device);
     const ar_hook *top = ar_acts_hook_init(&acts_hook, &acts, &w.hook);
