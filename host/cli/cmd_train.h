@@ -42,6 +42,17 @@ ar_status ar__train_workplace(ar_workplace *place, char **work, const char *out,
 /* The files beside OUT, --curve and --report, may be written and are none that is read. Errors: USAGE, IO. */
 ar_status ar__train_check_beside(const train_options *o, const char *out, const ar_input *inputs,
                                  int32_t count);
-/* What was reached, on stdout. */
-ar_status ar__train_print(const ar_train_result *r, const train_options *o, const ar_common *common);
+/* What is trained, and what is made of it at the end. */
+typedef struct train_run {
+    const char *stage, *work, *record;
+    ar_trainer *trainer;
+    const ar_data *data;
+    ar_train_values *values;
+    double units; /* tokens or images of a step */
+    ar_status (*finish)(void *ctx, ar_train_result *r, const ar_observer *observer);
+    void *ctx;
+} train_run;
+/* Trains, finishes and says on stdout what was reached. */
+ar_status ar__train_go(const train_run *t, const train_options *o, const ar_train_desc *desc,
+                       const ar_common *common);
 #endif

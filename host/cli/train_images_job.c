@@ -105,7 +105,9 @@ static ar_status prepare(job *j) {
     return ar__train_values_init(&j->values, j->net);
 }
 
-static ar_status finish(job *j, ar_train_result *r) {
+static ar_status finish(void *ctx, ar_train_result *r, const ar_observer *observer) {
+    job *j = ctx;
+    (void)observer;
     ar_train_score test;
     if (j->o->test_images) {
         AR_TRY(ar_net_score(&test, NULL, j->net, &j->test_data.data, j->device, 256));
@@ -118,31 +120,18 @@ static ar_status finish(job *j, ar_train_result *r) {
 }
 
 static ar_status train(job *j) {
-    ar_observer observer;
-    ar_train_result result;
-    const train_options *o = j->o;
     AR_TRY(prepare(j));
     record(j);
-    ar_train_job run = {.stage = "train images",
-                        .work = j->work,
-                        .curve = o->curve,
-                        .report = o->report,
-                        .title = ar__path_name(o->out),
-                        .run = j->record.text,
-                        .resume = o->resume,
-                        .checkpoint_every = (int32_t)o->checkpoint_every,
-                        .evaluate_every = j->data.data.held_count > 0 ? (int32_t)o->evaluate_every : 0,
-                        .keep_best = strcmp(o->keep, "best") == 0,
-                        .unit_count = (double)j->desc.batch};
-    ar_program_observer(&observer, j->common);
-    ar_program_afterword("the last checkpoint stands in %s: --resume goes on from it", j->work);
-    ar_status status =
-        ar__train_run(&result, j->trainer, &j->data.data, &j->desc, &run, &j->values, &observer);
-    if (status == AR_OK) status = finish(j, &result);
-    ar_program_progress_end(j->common);
-    AR_TRY(status);
-    ar_program_afterword("%s", "");
-    return ar__train_print(&result, o, j->common);
+    train_run run = {.stage = "train images",
+                     .work = j->work,
+                     .record = j->record.text,
+                     .trainer = j->trainer,
+                     .data = &j->data.data,
+                     .values = &j->values,
+                     .units = (double)j->desc.batch,
+                     .finish = finish,
+                     .ctx = j};
+    return ar__train_go(&run, j->o, &j->desc, j->common);
 }
 
 ar_status ar__train_images_run(const train_options *o, const ar_common *common) {

@@ -116,7 +116,8 @@ ar_status ar__train_check_beside(const train_options *o, const char *out, const 
 
 static cJSON *number(double x) { return isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull(); }
 
-ar_status ar__train_print(const ar_train_result *r, const train_options *o, const ar_common *common) {
+/* What was reached, on stdout. */
+static ar_status print(const ar_train_result *r, const train_options *o, const ar_common *common) {
     if (!common->json) {
         char time[24];
         if (common->quiet) return AR_OK;
@@ -143,4 +144,31 @@ ar_status ar__train_print(const ar_train_result *r, const train_options *o, cons
     ar_status status = ar_program_json(root, false);
     cJSON_Delete(root);
     return status;
+}
+
+/* ---- the run ---- */
+
+ar_status ar__train_go(const train_run *t, const train_options *o, const ar_train_desc *desc,
+                       const ar_common *common) {
+    ar_observer observer;
+    ar_train_result result;
+    ar_train_job run = {.stage = t->stage,
+                        .work = t->work,
+                        .curve = o->curve,
+                        .report = o->report,
+                        .title = ar__path_name(o->out),
+                        .run = t->record,
+                        .resume = o->resume,
+                        .checkpoint_every = (int32_t)o->checkpoint_every,
+                        .evaluate_every = t->data->held_count > 0 ? (int32_t)o->evaluate_every : 0,
+                        .keep_best = strcmp(o->keep, "best") == 0,
+                        .unit_count = t->units};
+    ar_program_observer(&observer, common);
+    ar_program_afterword("the last checkpoint stands in %s: --resume goes on from it", t->work);
+    ar_status status = ar__train_run(&result, t->trainer, t->data, desc, &run, t->values, &observer);
+    if (status == AR_OK) status = t->finish(t->ctx, &result, &observer);
+    ar_program_progress_end(common);
+    AR_TRY(status);
+    ar_program_afterword("%s", "");
+    return print(&result, o, common);
 }

@@ -205,7 +205,9 @@ static ar_status prepare(job *j) {
 }
 
 /* The folder: what was trained, and its whole numbers where it is whole. */
-static ar_status finish(job *j, ar_train_result *r) {
+static ar_status finish(void *ctx, ar_train_result *r, const ar_observer *observer) {
+    job *j = ctx;
+    (void)observer;
     ar_states_model whole = {0};
     const ar_states_desc *d = &j->net_desc;
     bool is_whole = d->mw && d->ma && !d->context && d->stats != AR_STATS_LAYER;
@@ -224,30 +226,18 @@ static ar_status finish(job *j, ar_train_result *r) {
 }
 
 static ar_status train(job *j) {
-    ar_observer observer;
-    ar_train_result result;
-    const train_options *o = j->o;
     AR_TRY(prepare(j));
     record(j);
-    ar_train_job run = {.stage = reads_bytes(o) ? "train" : "train images",
-                        .work = j->work,
-                        .curve = o->curve,
-                        .report = o->report,
-                        .title = ar__path_name(o->out),
-                        .run = j->record.text,
-                        .resume = o->resume,
-                        .checkpoint_every = (int32_t)o->checkpoint_every,
-                        .evaluate_every = j->data->held_count > 0 ? (int32_t)o->evaluate_every : 0,
-                        .keep_best = strcmp(o->keep, "best") == 0,
-                        .unit_count = (double)j->desc.batch};
-    ar_program_observer(&observer, j->common);
-    ar_program_afterword("the last checkpoint stands in %s: --resume goes on from it", j->work);
-    ar_status status = ar__train_run(&result, j->trainer, j->data, &j->desc, &run, &j->values, &observer);
-    if (status == AR_OK) status = finish(j, &result);
-    ar_program_progress_end(j->common);
-    AR_TRY(status);
-    ar_program_afterword("%s", "");
-    return ar__train_print(&result, o, j->common);
+    train_run run = {.stage = reads_bytes(j->o) ? "train" : "train images",
+                     .work = j->work,
+                     .record = j->record.text,
+                     .trainer = j->trainer,
+                     .data = j->data,
+                     .values = &j->values,
+                     .units = (double)j->desc.batch,
+                     .finish = finish,
+                     .ctx = j};
+    return ar__train_go(&run, j->o, &j->desc, j->common);
 }
 
 ar_status ar__train_states_run(const train_options *o, const ar_common *common) {

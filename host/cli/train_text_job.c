@@ -97,7 +97,9 @@ static ar_status no_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) 
     return AR_OK;
 }
 
-static ar_status write_model(job *j, const ar_observer *observer) {
+static ar_status write_model(void *ctx, ar_train_result *r, const ar_observer *observer) {
+    job *j = ctx;
+    (void)r;
     ar_write_source src = {.model = j->m, .plan = &j->plan, .linear = no_linear, .texts = &j->texts};
     AR_TRY(ar__train_values_bind(j->m, &j->values));
     AR_TRY(ar_path_join(&j->staging, j->work, "out"));
@@ -160,31 +162,18 @@ static ar_status prepare(job *j) {
 }
 
 static ar_status train(job *j) {
-    ar_observer observer;
-    ar_train_result result;
-    const train_options *o = j->o;
     AR_TRY(prepare(j));
     record(j);
-    ar_train_job run = {.stage = "train",
-                        .work = j->work,
-                        .curve = o->curve,
-                        .report = o->report,
-                        .title = ar__path_name(o->out),
-                        .run = j->record.text,
-                        .resume = o->resume,
-                        .checkpoint_every = (int32_t)o->checkpoint_every,
-                        .evaluate_every = o->held > 0 ? (int32_t)o->evaluate_every : 0,
-                        .keep_best = strcmp(o->keep, "best") == 0,
-                        .unit_count = (double)j->desc.batch * j->data.T};
-    ar_program_observer(&observer, j->common);
-    ar_program_afterword("the last checkpoint stands in %s: --resume goes on from it", j->work);
-    ar_status status =
-        ar__train_run(&result, j->trainer, &j->data.data, &j->desc, &run, &j->values, &observer);
-    if (status == AR_OK) status = write_model(j, &observer);
-    ar_program_progress_end(j->common);
-    AR_TRY(status);
-    ar_program_afterword("%s", "");
-    return ar__train_print(&result, o, j->common);
+    train_run run = {.stage = "train",
+                     .work = j->work,
+                     .record = j->record.text,
+                     .trainer = j->trainer,
+                     .data = &j->data.data,
+                     .values = &j->values,
+                     .units = (double)j->desc.batch * j->data.T,
+                     .finish = write_model,
+                     .ctx = j};
+    return ar__train_go(&run, j->o, &j->desc, j->common);
 }
 
 ar_status ar__train_text_run(const train_options *o, const ar_common *common) {
