@@ -1,4 +1,4 @@
-/* Part of ar_host.h: nets of few states (docs/training.md). Shapes and errors as there. */
+/* Part of ar_host.h: nets of few states (docs/maqd.md). Shapes and errors as there. */
 #ifndef AR_STATES_FILES_H
 #define AR_STATES_FILES_H
 #include "ar_quant.h"

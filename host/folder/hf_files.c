@@ -44,6 +44,19 @@ ar_status ar__hf_write_json(const char *dir, const char *name, const cJSON *root
     return status;
 }
 
+bool ar__hf_is_type(const char *path, const char *type) {
+    char *config = NULL;
+    ar_json *root = NULL;
+    const char *found = NULL;
+    if (!ar_path_is_dir(path) || ar_path_join(&config, path, "config.json") != AR_OK) return false;
+    bool is_one = ar_path_exists(config) && ar_json_open(&root, config, (size_t)1 << 20) == AR_OK &&
+                  ar_json_string_or(&found, root, "model_type", "", config) == AR_OK &&
+                  strcmp(found, type) == 0;
+    ar_json_close(root);
+    free(config);
+    return is_one;
+}
+
 static ar_status copy_file(const char *from_dir, const char *to_dir, const char *name) {
     ar_status status = AR_OK;
     char *from = NULL, *to = NULL;

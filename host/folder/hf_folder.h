@@ -68,6 +68,8 @@ ar_status ar__hf_compare_values(const ar_weights *w, int64_t index, const char *
  */
 ar_status ar__hf_verify_linears(const ar_weights *w, const char *path, const ar_write_source *src,
                                 bool codes);
+/* Is there a folder at path whose config.json has that model_type? */
+bool ar__hf_is_type(const char *path, const char *type);
 /* Files of the folder dir; read back, CHECK names the first byte that differs. */
 ar_status ar__hf_write_text(const char *dir, const char *name, const char *text);
 ar_status ar__hf_write_json(const char *dir, const char *name, const cJSON *root);

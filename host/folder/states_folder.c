@@ -11,22 +11,7 @@
 
 static const char *const stats_names[] = {"layer-batch", "sample", "batch", "layer", NULL};
 
-static ar_status config_path(char **path, const char *folder) {
-    return ar_path_join(path, folder, "config.json");
-}
-
-bool ar__states_is(const char *path) {
-    char *config = NULL;
-    ar_json *root = NULL;
-    const char *type = NULL;
-    if (!ar_path_is_dir(path) || config_path(&config, path) != AR_OK) return false;
-    bool is_one = ar_path_exists(config) && ar_json_open(&root, config, JSON_BYTES) == AR_OK &&
-                  ar_json_string_or(&type, root, "model_type", "", config) == AR_OK &&
-                  strcmp(type, TYPE) == 0;
-    ar_json_close(root);
-    free(config);
-    return is_one;
-}
+bool ar__states_is(const char *path) { return ar__hf_is_type(path, TYPE); }
 
 /* ---- writing ---- */
 
@@ -202,7 +187,7 @@ ar_status ar__states_net_open(ar_states_desc *desc, ar_net **net, const char *pa
     char *config = NULL, *params = NULL;
     ar_json *root = NULL;
     *net = NULL;
-    AR_GO(config_path(&config, path));
+    AR_GO(ar_path_join(&config, path, "config.json"));
     AR_GO(ar_path_join(&params, path, AR__STATES_PARAMS));
     AR_GO(ar_json_open(&root, config, JSON_BYTES));
     AR_GO(read_config(desc, root, config));

@@ -9,22 +9,7 @@
 #define TYPE       "anyround-image"
 #define JSON_BYTES ((size_t)1 << 20)
 
-static ar_status config_path(char **path, const char *folder) {
-    return ar_path_join(path, folder, "config.json");
-}
-
-bool ar__image_model_is(const char *path) {
-    char *config = NULL;
-    ar_json *root = NULL;
-    const char *type = NULL;
-    if (!ar_path_is_dir(path) || config_path(&config, path) != AR_OK) return false;
-    bool is_one = ar_path_exists(config) && ar_json_open(&root, config, JSON_BYTES) == AR_OK &&
-                  ar_json_string_or(&type, root, "model_type", "", config) == AR_OK &&
-                  strcmp(type, TYPE) == 0;
-    ar_json_close(root);
-    free(config);
-    return is_one;
-}
+bool ar__image_model_is(const char *path) { return ar__hf_is_type(path, TYPE); }
 
 /* ---- writing ---- */
 
@@ -178,7 +163,7 @@ ar_status ar__image_model_open(ar_image_model *m, ar_net **net, const char *path
     char *config = NULL, *tensors = NULL;
     ar_json *root = NULL;
     *net = NULL;
-    AR_GO(config_path(&config, path));
+    AR_GO(ar_path_join(&config, path, "config.json"));
     AR_GO(ar_path_join(&tensors, path, "model.safetensors"));
     AR_GO(ar_json_open(&root, config, JSON_BYTES));
     AR_GO(read_config(m, config, root));
