@@ -1,5 +1,5 @@
-/* Which blocks each window of a walk tunes, looks through and delivers (arXiv 2411.03934; docs/methods.md,
- * windows of blocks). */
+/* Which blocks each window of a walk tunes, looks through and delivers (arXiv 2411.03934; docs/windows.md).
+ */
 #include "ar_error.h"
 #include "engine.h"
 

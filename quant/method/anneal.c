@@ -36,22 +36,8 @@ static double scale_rule(const ar_method_options *o, const ar_scheme *scheme) {
     return 0.04 / fmax(ar_method_options_get(o, "iters"), 1.0);
 }
 
-static ar_status settle(ar_method_options *o, const ar_observer *observer) {
-    ar__tune_desc desc = ar__tuning_describe(o);
-    if (desc.no_minmax && ar_method_options_given(o, "minmax_lr"))
-        return ar__fail(AR_ERR_USAGE, "--minmax-lr has no effect with --no-minmax");
-    AR_TRY(ar__tuning_settle(o, &desc, observer));
-    if ((ar_select)ar_method_options_get(o, "select") == AR_SELECT_BATCH)
-        ar_method_options_put(o, "select", AR_SELECT_LAST);
-    return AR_OK;
-}
-
 static ar__tune_desc describe(const ar_method_options *o) {
-    ar__tune_desc desc = ar__tuning_describe(o);
-    if (!(desc.lr > 0.0f)) desc.lr = (float)lr_rule(o, NULL);
-    if (!(desc.minmax_lr > 0.0f)) desc.minmax_lr = (float)scale_rule(o, NULL);
-    desc.searches = ar__method_anneal.searches;
-    return desc;
+    return ar__tuning_describe_soft(o, &ar__method_anneal, lr_rule, scale_rule);
 }
 
 static const ar__tuning tuning = {&ar__method_anneal, {&ar__trainable_soft, &ar__loss_block_mse}, describe};
@@ -73,4 +59,4 @@ const ar_method ar__method_anneal = {.name = "anneal",
                                      .recipe_count = AR__TUNING_RECIPES,
                                      .recipe = "default",
                                      .stored = ar__tuning_stored,
-                                     .settle = settle};
+                                     .settle = ar__tuning_settle_soft};

@@ -116,6 +116,12 @@ ar__tune_desc ar__tuning_describe(const ar_method_options *o);
 /* Puts select, heldout, batch and loss to what they come to; tells of a given one that changes. Errors:
  * USAGE. */
 ar_status ar__tuning_settle(ar_method_options *o, const ar__tune_desc *desc, const ar_observer *observer);
+/* Both for methods of soft codes, with their rules for rates that are not given. Without a held-out slice
+ * their last step is kept: a batch's loss says nothing of the nearest codes. */
+typedef double (*ar__rate_rule)(const ar_method_options *o, const ar_scheme *scheme);
+ar__tune_desc ar__tuning_describe_soft(const ar_method_options *o, const ar_method *method, ar__rate_rule lr,
+                                       ar__rate_rule minmax_lr);
+ar_status ar__tuning_settle_soft(ar_method_options *o, const ar_observer *observer);
 /* A method of the engine: what it tunes, and what its options describe. */
 typedef struct ar__tuning {
     const ar_method *method;

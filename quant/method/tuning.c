@@ -166,3 +166,22 @@ ar_status ar__tuning_measure(ar_quant_cost *cost, const ar__tuning *t, const ar_
     if (other) return other->measure(cost, model, device, samples, &plain, observer);
     return ar__measure(cost, model, device, samples, &full, tune_unit, observer);
 }
+
+ar__tune_desc ar__tuning_describe_soft(const ar_method_options *o, const ar_method *method, ar__rate_rule lr,
+                                       ar__rate_rule minmax_lr) {
+    ar__tune_desc desc = ar__tuning_describe(o);
+    if (!(desc.lr > 0.0f)) desc.lr = (float)lr(o, NULL);
+    if (!(desc.minmax_lr > 0.0f)) desc.minmax_lr = (float)minmax_lr(o, NULL);
+    desc.searches = method->searches;
+    return desc;
+}
+
+ar_status ar__tuning_settle_soft(ar_method_options *o, const ar_observer *observer) {
+    ar__tune_desc desc = ar__tuning_describe(o);
+    if (desc.no_minmax && ar_method_options_given(o, "minmax_lr"))
+        return ar__fail(AR_ERR_USAGE, "--minmax-lr has no effect with --no-minmax");
+    AR_TRY(ar__tuning_settle(o, &desc, observer));
+    if ((ar_select)ar_method_options_get(o, "select") == AR_SELECT_BATCH)
+        ar_method_options_put(o, "select", AR_SELECT_LAST);
+    return AR_OK;
+}
