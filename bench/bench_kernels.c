@@ -136,9 +136,8 @@ static ar_status measure(bench *b) {
     AR_TRY(ar_bench_measure_peaks(&b->results.peaks, b->device, 2 * MIN_SECONDS));
     if (!b->common->json && !b->o->csv && !b->o->md && !b->o->compare) ar_bench_print_peaks(&b->results);
     if (b->o->size) {
-        char name[16];
-        snprintf(name, sizeof name, "%lldx%lld", (long long)b->o->size % 1000000,
-                 (long long)b->o->size % 1000000);
+        char name[24];
+        snprintf(name, sizeof name, "%dx%d", (int)b->o->size, (int)b->o->size);
         return products(b, name, b->o->size, b->o->size);
     }
     for (int32_t i = 0; i < SHAPES; i++) {

@@ -7,24 +7,28 @@
 #define STEPS 200 /* of tuning, whose first one is timed */
 #define CACHE 512 /* positions that generation has behind it */
 
-ar_status ar_bench_zeros(ar_bench_case *c, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
-                         const int64_t *dims) {
+/* A new tensor that c holds. */
+static ar_status hold(ar_bench_case *c, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
+                      const int64_t *dims) {
     if (c->held_count == AR_BENCH_TENSORS) return ar__fail(AR_ERR_ARG, "bench: too many tensors");
     AR_TRY(ar_tensor_create(t, c->device, dtype, dim_count, dims));
     c->held[c->held_count++] = *t;
-    ar_graph *g = NULL;
-    AR_TRY(ar_graph_create(&g, c->device));
-    ar_status status = ar_dtype_bytes(dtype) == 4 ? ar_op_fill(g, *t, 0) : AR_OK;
-    if (status == AR_OK) status = ar_graph_build(g);
-    if (status == AR_OK) status = ar_graph_run(g);
-    ar_graph_destroy(g);
+    return AR_OK;
+}
+
+ar_status ar_bench_zeros(ar_bench_case *c, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
+                         const int64_t *dims) {
+    AR_TRY(hold(c, t, dtype, dim_count, dims));
+    int64_t count = ar_tensor_count(*t);
+    void *zeros = calloc((size_t)count, ar_dtype_bytes(dtype));
+    if (!zeros) return AR_ERR_MEMORY;
+    ar_status status = ar_tensor_write(*t, zeros, 0, count);
+    free(zeros);
     return status;
 }
 
 ar_status ar_bench_numbers(ar_bench_case *c, ar_tensor **t, int64_t rows, int64_t columns) {
-    if (c->held_count == AR_BENCH_TENSORS) return ar__fail(AR_ERR_ARG, "bench: too many tensors");
-    AR_TRY(ar_tensor_create(t, c->device, AR_F32, 2, (const int64_t[]){rows, columns}));
-    c->held[c->held_count++] = *t;
+    AR_TRY(hold(c, t, AR_F32, 2, (const int64_t[]){rows, columns}));
     float *values = calloc((size_t)(rows * columns), sizeof *values);
     if (!values) return AR_ERR_MEMORY;
     for (int64_t i = 0; i < rows * columns; i++) values[i] = (float)(i * 2654435761 % 1000) / 1000.0f - 0.5f;

@@ -15,7 +15,7 @@ typedef enum ar_bench_outcome {
 /* One measurement: an op at the shape of a model, n rows of activations (0 where there are none). */
 typedef struct ar_bench_row {
     char op[24], dtype[16], shape[16];
-    int64_t m, n, k; /* as docs/devices.md says for the op */
+    int64_t m, n, k; /* as docs/bench.md says for the op */
     ar_bench_outcome outcome;
     char reason[160]; /* of any outcome but OK */
     ar_bench_timing time;
@@ -49,7 +49,7 @@ void ar_bench_print_csv(const ar_bench_results *r);
 void ar_bench_print_md(const ar_bench_results *r);
 ar_status ar_bench_print_json(const ar_bench_results *r);
 
-/* What bench --json printed: docs/devices.md has its form. Errors: IO, FORMAT (names the file and the entry).
+/* What bench --json printed: docs/bench.md has its form. Errors: IO, FORMAT (names the file and the entry).
  */
 ar_status ar_bench_read(ar_bench_results *r, const char *path);
 /* Rows of `now` beside those of `before`, with a verdict where they differ by more than both vary. */
