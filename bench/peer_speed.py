@@ -54,13 +54,17 @@ def their_products(work, backend):
 
 
 def our_products(program, device):
-    done = json.loads(peer.run(peer.PREFIX + [program, "bench", "--kernels", "--types",
-                                              ",".join(TYPES).upper(), "--json", "-q",
-                                              "--device", device])[0])
+    rows = []
+    for size in sorted({m for m, n in SHAPES}):
+        done = json.loads(peer.run(peer.PREFIX + [program, "bench", "--ops", "product", "--size", str(size),
+                                                  "--n", ",".join(str(n) for m, n in SHAPES if m == size),
+                                                  "--types", ",".join(TYPES).upper(), "--json", "-q",
+                                                  "--device", device])[0])
+        rows += done["rows"]
     # by the wall clock, as test-backend-ops counts: "gflops" is by the device's timestamps where there are
     # any
     return {(r["dtype"].lower(), r["m"], r["n"]): 2e-3 * r["m"] * r["n"] * r["k"] / r["wall_us"]
-            for r in done["rows"] if r["status"] == "ok"}
+            for r in rows if r["status"] == "ok"}
 
 
 def their_model(file, device):
