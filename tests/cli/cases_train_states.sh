@@ -1,0 +1,126 @@
+# shellcheck shell=bash disable=SC2154 # what is used and not set is set by cli.sh
+# train --recipe maqd: nets of few states (docs/maqd.md).
+
+# drawn COUNT SIDE: images that nobody drew, with ten classes, as some-images and some-labels
+drawn() { "${AR_IMAGES:?}" some "$1" "$2" 7 || die 'cannot draw images'; }
+
+# killed STEP ARGUMENT...: a run with --curve part.jsonl is killed in that step, and goes on to its end
+killed() {
+    local at=$1
+    shift
+    rm -rf part part.part
+    "$program" "$@" -o part --curve part.jsonl >out 2>err & pid=$!
+    for _ in $(seq 6000); do
+        grep -q "\"step\":$at," part.part/curve.jsonl 2>/dev/null && break
+        sleep 0.005
+    done
+    kill -9 $pid; wait $pid 2>/dev/null
+    run 0 "$@" -o part --curve part.jsonl --resume --json -q
+}
+
+case_train_states_resume() { # killed at random steps and resumed: the same net, bit for bit
+    devices
+    drawn 400 10
+    head -c 60000 "$text" >bytes
+    for device in "${devices[@]}"; do
+        for kind in images bytes; do
+            command=(train --recipe maqd --mw 3 --ma 7 --steps 40 --batch 16 --eval-every 8 --lr 0.01
+                --checkpoint-every 3 --device "$device")
+            if [ $kind = images ]; then
+                command+=(--arch cnn --channels 4,6 --widths 12 --images some-images --labels some-labels)
+            else
+                command+=(--arch byte-mlp --widths 24,24 --text bytes)
+            fi
+            rm -rf whole
+            run 0 "${command[@]}" -o whole --curve whole.jsonl -q
+            resumed=0
+            for _ in 1 2 3 4 5; do
+                at=$((RANDOM % 38 + 1))
+                killed $at "${command[@]}"
+                grep -q '"resumed":0' out || resumed=$((resumed + 1))
+                diff -r whole part || die "$device, $kind: resumed from step $at: another net"
+                cmp whole.jsonl part.jsonl || die "$device, $kind: resumed from step $at: another curve"
+            done
+            [ $resumed -gt 0 ] || die "$device, $kind: no run found a checkpoint"
+        done
+    done
+}
+
+case_train_states() { # few states: accuracy floors, whole numbers of the same class, refusals
+    data=$root/../shared/data/mnist
+    [ -f "$data/train-images-idx3-ubyte.gz" ] || skip 'no MNIST'
+    devices
+    device=${devices[$((${#devices[@]} - 1))]}
+    for part in train t10k; do
+        gunzip -c "$data/$part-images-idx3-ubyte.gz" >$part-images
+        gunzip -c "$data/$part-labels-idx1-ubyte.gz" >$part-labels
+    done
+    { printf '\0\0\10\3\0\0\7\320'; tail -c +9 t10k-images | head -c $((8 + 2000 * 784)); } >some-images
+    { printf '\0\0\10\1\0\0\7\320'; tail -c +9 t10k-labels | head -c 2000; } >some-labels
+    command=(train --recipe maqd --images train-images --labels train-labels --batch 64 --decay 0.01
+        --lr 0.005 --held-out 0.01 --device "$device")
+    run 0 "${command[@]}" --arch mlp --mw 3 --ma 3 --steps 200 --eval-every 100 -o net -q
+    run 0 eval net --images some-images --labels some-labels --device "$device" --json -q
+    tr -d ' \n\t' <out | sed 's/.*"accuracy":\([0-9.]*\).*"same_class":\([0-9]*\).*/\1 \2/' >told
+    awk '{ exit !($1 >= 0.88 && $2 == 2000) }' told || die "accuracy, same class: $(cat told)"
+    run 0 eval net --images some-images --labels some-labels --device "$device" -q
+    grep -q 'whole numbers: the same class for 2000' out || die "$(cat out)"
+    for _ in 1 2; do # the second takes the first one's place
+        run 0 "${command[@]}" --arch cnn --channels 4 --widths 8 --mw 0 --ma 0 --norm layer --steps 4 \
+            -o floats -q
+    done
+    [ ! -e floats/model.safetensors ] || die 'floats have no whole numbers'
+    run 0 eval floats --images some-images --labels some-labels --device "$device" -q
+    head -c 300000 "$text" >bytes
+    run 0 train --arch byte-mlp --text bytes --mw 3 --ma 15 --widths 32 --batch 32 --steps 60 --lr 0.005 \
+        --device "$device" -o bytes-net --json -q
+    tr -d ' \n\t' <out | sed 's/.*"held_loss":\([0-9.]*\).*/\1/' | awk '{ exit !($1 < 3.6) }' ||
+        die "nothing was learnt: $(cat out)"
+
+    run 2 "${command[@]}" --arch mlp --mw 1 -o n; says 'mw: found 1, expected 2 to 256'
+    run 2 "${command[@]}" --arch mlp --ma 300 -o n; says 'ma'
+    run 2 "${command[@]}" --arch mlp --norm none -o n; says 'expected layer-batch, batch or layer'
+    run 2 "${command[@]}" --arch mlp --norm batch --lbn-stats sample -o n; says 'no effect with --norm batch'
+    run 2 train --arch mlp --images train-images --labels train-labels --mw 3 -o n
+    says 'without --recipe maqd'
+    run 2 "${command[@]}" --arch llama -o n; says 'wants --arch cnn, mlp or byte-mlp'
+    run 2 "${command[@]}" --recipe bnn --arch mlp -o n; says "found 'bnn', expected maqd"
+    run 1 "${command[@]}" --arch mlp --lr 100 --clip 0 --steps 200 --decay 0 -o n; says 'the loss diverges'
+    [ ! -e n ] || die 'something was written'
+}
+
+# held OPTION...: what a byte-mlp's held-out loss is after a short run on the text "bytes"
+held() {
+    run 0 train --arch byte-mlp --text bytes --lr-end 0 --decay 0 --held-out 0.1 --keep last \
+        --checkpoint-every 9999 --device "$device" -o net --json -q "$@"
+    tr -d ' \n\t' <out | sed 's/.*"held_loss":\([0-9.]*\).*/\1/'
+}
+# within A B PERCENT: perplexity A is at most so much above B; apart: at least
+within() { # A B PERCENT WHAT
+    awk -v a="$1" -v b="$2" -v p="$3" 'BEGIN { exit !(exp(a - b) <= 1 + p / 100) }' || die "$1, $2: $4"
+}
+apart() {
+    awk -v a="$1" -v b="$2" -v p="$3" 'BEGIN { exit !(exp(a - b) >= 1 + p / 100) }' || die "$1, $2: $4"
+}
+
+case_train_bytes() { # what each norm makes of small batches, and few states of a perplexity
+    local data=$root/../shared/data/text/wikitext-2 loss batch layer float
+    [ -f "$data/valid.txt" ] || skip 'no WikiText-2'
+    devices
+    device=${devices[$((${#devices[@]} - 1))]}
+    cat "$data/test.txt" "$data/valid.txt" >bytes
+    few=(--mw 0 --ma 0 --batch 4 --steps 1500 --eval-every 1500 --lr 0.002)
+    loss=$(held "${few[@]}") batch=$(held "${few[@]}" --norm batch) layer=$(held "${few[@]}" --norm layer)
+    within "$loss" "$layer" 3 'layer-batch norm is not what layer norm is'
+    apart "$batch" "$loss" 25 'batch norm bears batches of 4'
+    many=(--batch 32 --steps 600 --eval-every 600 --lr 0.004)
+    float=$(held "${many[@]}" --mw 0 --ma 0)
+    within "$float" "$(held "${many[@]}" --mw 0 --ma 0 --norm batch)" 3 'at 32'
+    loss=$(held "${many[@]}" --mw 15 --ma 15)
+    within "$loss" "$float" 4 '15 states are far from floats'
+    batch=$(held "${many[@]}" --mw 7 --ma 7)
+    within "$loss" "$batch" 1 '7 states are better than 15'
+    loss=$(held "${many[@]}" --mw 3 --ma 2)
+    within "$loss" "$float" 20 'ternary weights and a bit of activations are far from floats'
+    within "$batch" "$loss" 1 '3 and 2 states are better than 7'
+}
