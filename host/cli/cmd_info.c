@@ -2,60 +2,11 @@
  * .safetensors file by itself. */
 #include "fmt_packed.h"
 #include "info_metadata.h"
-#include "program.h"
-#include "tokenizer.h"
+#include "info_nets.h"
+#include "info_tensors.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- tensors: of a model, or of a bare file ---- */
-
-typedef struct contents {
-    int64_t count, elements;
-    uint64_t bytes;
-} contents;
-
-static void print_tensor(contents *c, const char *name, const char *type, int32_t dim_count,
-                         const int64_t *dims, uint64_t bytes, const ar_common *common) {
-    char size[16];
-    int64_t n = 1;
-    for (int32_t d = 0; d < dim_count; d++) n *= dims[d];
-    c->count++;
-    c->elements += n;
-    c->bytes += bytes;
-    if (common->quiet) return;
-    printf("  %-52s %-12s (", name, type);
-    for (int32_t d = 0; d < dim_count; d++) printf("%s%lld", d ? ", " : "", (long long)dims[d]);
-    printf(")  %s\n", ar_program_bytes(size, sizeof size, bytes));
-}
-
-static void print_sum(const contents *c) {
-    char size[16];
-    printf("%lld tensors, %lld weights, %s, %.3f bits per weight\n", (long long)c->count,
-           (long long)c->elements, ar_program_bytes(size, sizeof size, c->bytes),
-           c->elements ? 8.0 * (double)c->bytes / (double)c->elements : 0.0);
-}
-
-static void add_tensor(cJSON *tensors, const char *name, const char *type, int32_t dim_count,
-                       const int64_t *dims, uint64_t bytes) {
-    cJSON *t = cJSON_CreateObject(), *list = ar_json_add_list(t, "dims");
-    ar_json_add_string(t, "name", name);
-    ar_json_add_string(t, "type", type);
-    for (int32_t d = 0; d < dim_count; d++) ar_json_push(list, cJSON_CreateNumber((double)dims[d]));
-    ar_json_add_number(t, "bytes", (double)bytes);
-    ar_json_push(tensors, t);
-}
-
-/* A new object of the list with the path, which may be any bytes, and room for tensors. */
-static ar_status add_object(cJSON *list, cJSON **o, cJSON **tensors, const char *path) {
-    char *text = NULL;
-    AR_TRY(ar__utf8_repair(&text, path, strlen(path)));
-    *o = ar_json_push(list, cJSON_CreateObject());
-    *tensors = ar_json_add_list(*o, "tensors");
-    ar_json_add_string(*o, "path", text);
-    free(text);
-    return AR_OK;
-}
 
 /* ---- a .safetensors file ---- */
 
@@ -67,9 +18,9 @@ static bool is_bare(const char *path) {
 static ar_status show_bare(const char *path, const ar_common *common, cJSON *list) {
     ar_safetensors *st = NULL;
     cJSON *o = NULL, *tensors = NULL;
-    contents sum = {0};
+    info_sum sum = {0};
     ar_status status = ar_safetensors_open(&st, path);
-    if (status == AR_OK && list) status = add_object(list, &o, &tensors, path);
+    if (status == AR_OK && list) status = ar_info_add_object(list, &o, &tensors, path);
     if (status == AR_OK && !list) printf("%s: a safetensors file\n", path);
     if (status == AR_OK) {
         cJSON *metadata = cJSON_CreateObject();
@@ -83,9 +34,9 @@ static ar_status show_bare(const char *path, const ar_common *common, cJSON *lis
     for (int64_t i = 0; status == AR_OK && i < ar_safetensors_count(st); i++) {
         const ar_st_tensor *t = ar_safetensors_at(st, i);
         if (list)
-            add_tensor(tensors, t->name, t->dtype, t->dim_count, t->dims, t->bytes);
+            ar_info_add_tensor(tensors, t->name, t->dtype, t->dim_count, t->dims, t->bytes);
         else
-            print_tensor(&sum, t->name, t->dtype, t->dim_count, t->dims, t->bytes, common);
+            ar_info_print_tensor(&sum, t->name, t->dtype, t->dim_count, t->dims, t->bytes, common);
     }
     char size[16]; /* elements may be words of packed weights: bits of one say nothing */
     if (status == AR_OK && !list)
@@ -136,7 +87,7 @@ static int32_t sliding_count(const ar_config *c) {
 static ar_status print_text(const char *path, const ar_open_model *m, const ar_packed_config *packed,
                             const cJSON *metadata, const ar_common *common) {
     const ar_config *c = &m->config;
-    contents sum = {0};
+    info_sum sum = {0};
     int64_t count = m->weights.vtable->count(m->weights.impl);
     printf("%s: %s, %d layers, hidden %lld, intermediate %lld, heads %d (kv %d) of %d, vocabulary %lld, "
            "context %d",
@@ -148,9 +99,9 @@ static ar_status print_text(const char *path, const ar_open_model *m, const ar_p
     if (!common->quiet) AR_TRY(ar_info_print_metadata(metadata));
     for (int64_t i = 0; i < count; i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
-        print_tensor(&sum, w->name, w->type, w->dim_count, w->dims, w->file_bytes, common);
+        ar_info_print_tensor(&sum, w->name, w->type, w->dim_count, w->dims, w->file_bytes, common);
     }
-    print_sum(&sum);
+    ar_info_print_sum(&sum);
     return AR_OK;
 }
 
@@ -159,7 +110,7 @@ static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m
                            const ar_packed_config *packed, cJSON **metadata) {
     const ar_config *c = &m->config;
     cJSON *o = NULL, *tensors = NULL;
-    AR_TRY(add_object(list, &o, &tensors, path));
+    AR_TRY(ar_info_add_object(list, &o, &tensors, path));
     ar_json_add_string(o, "family", c->family);
     ar_json_add_number(o, "layers", c->layers);
     ar_json_add_number(o, "hidden", (double)c->hidden);
@@ -172,7 +123,7 @@ static ar_status list_json(cJSON *list, const char *path, const ar_open_model *m
     *metadata = NULL;
     for (int64_t i = 0; i < m->weights.vtable->count(m->weights.impl); i++) {
         const ar_weight *w = m->weights.vtable->at(m->weights.impl, i);
-        add_tensor(tensors, w->name, w->type, w->dim_count, w->dims, w->file_bytes);
+        ar_info_add_tensor(tensors, w->name, w->type, w->dim_count, w->dims, w->file_bytes);
     }
     return AR_OK;
 }
@@ -201,7 +152,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     if (common.json && !list) return ar__fail(AR_ERR_MEMORY, "no memory for a list");
     ar_status status = AR_OK;
     for (int i = 1; status == AR_OK && i <= positional; i++)
-        status = (is_bare(argv[i]) ? show_bare : show_model)(argv[i], &common, list);
+        status = (is_bare(argv[i])          ? show_bare
+                  : ar_info_is_net(argv[i]) ? ar_info_net
+                                            : show_model)(argv[i], &common, list);
     if (status == AR_OK && list) status = ar_program_json(list, true);
     cJSON_Delete(list);
     return status;

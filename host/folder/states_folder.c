@@ -11,6 +11,8 @@
 
 static const char *const stats_names[] = {"layer-batch", "sample", "batch", "layer", NULL};
 
+const char *ar__states_stats_name(ar_stats stats) { return stats_names[stats]; }
+
 bool ar__states_is(const char *path) { return ar__hf_is_type(path, TYPE); }
 
 /* ---- writing ---- */
@@ -182,22 +184,28 @@ done:
     return status;
 }
 
+ar_status ar__states_desc_open(ar_states_desc *desc, const char *path) {
+    char *config = NULL;
+    ar_json *root = NULL;
+    ar_status status = ar_path_join(&config, path, "config.json");
+    if (status == AR_OK) status = ar_json_open(&root, config, JSON_BYTES);
+    if (status == AR_OK) status = read_config(desc, root, config);
+    ar_json_close(root);
+    free(config);
+    return status;
+}
+
 ar_status ar__states_net_open(ar_states_desc *desc, ar_net **net, const char *path, ar_device *device) {
     ar_status status;
-    char *config = NULL, *params = NULL;
-    ar_json *root = NULL;
+    char *params = NULL;
     *net = NULL;
-    AR_GO(ar_path_join(&config, path, "config.json"));
+    AR_GO(ar__states_desc_open(desc, path));
     AR_GO(ar_path_join(&params, path, AR__STATES_PARAMS));
-    AR_GO(ar_json_open(&root, config, JSON_BYTES));
-    AR_GO(read_config(desc, root, config));
     AR_GO(ar_net_states_create(net, desc, device));
     AR_GO(load_params(*net, params));
 done:
     if (status != AR_OK) ar_net_destroy(*net);
     if (status != AR_OK) *net = NULL;
-    ar_json_close(root);
-    free(config);
     free(params);
     return status;
 }

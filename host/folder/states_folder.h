@@ -5,7 +5,8 @@
 #include "ar_error.h"
 #include "ar_host.h"
 
-#define AR__STATES_PARAMS "params.safetensors"
+#define AR__STATES_PARAMS  "params.safetensors"
+#define AR__STATES_NUMBERS "model.safetensors"
 
 /* Is there a folder at path with such a net? */
 bool ar__states_is(const char *path);
@@ -15,6 +16,13 @@ ar_status ar__states_write(const char *path, const char *made, const ar_states_d
                            float *const *values, const ar_states_model *whole);
 /* states_numbers.c: the file of whole numbers in dir; read by ar_states_open. */
 ar_status ar__states_numbers_write(const char *dir, const ar_states_model *m);
+/* Values that a code of the layer takes, and bytes of all its codes in the file. */
+int32_t ar__states_of_codes(const ar_states_layer *l);
+int64_t ar__states_codes_bytes(const ar_states_layer *l);
+/* What config.json says. Errors: FORMAT names the key; IO, MEMORY. */
+ar_status ar__states_desc_open(ar_states_desc *desc, const char *path);
+/* As config.json names statistics: "layer-batch", "sample", "batch" or "layer". */
+const char *ar__states_stats_name(ar_stats stats);
 /* *net on the device, with what was trained. Errors: FORMAT names key or tensor; IO, MEMORY, the device's. */
 ar_status ar__states_net_open(ar_states_desc *desc, ar_net **net, const char *path, ar_device *device);
 #endif

@@ -8,12 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMBERS    "model.safetensors"
 #define JSON_BYTES ((size_t)1 << 20)
 #define EXACT      16777216 /* 2^24: sums that floats hold */
 
-/* Values that a code takes: 2 for -1 and 1. */
-static int32_t states_of(const ar_states_layer *l) { return l->two ? 2 : l->high - l->low + 1; }
+/* 2 for -1 and 1. */
+int32_t ar__states_of_codes(const ar_states_layer *l) { return l->two ? 2 : l->high - l->low + 1; }
 
 static int32_t digits_of(int32_t states) {
     int32_t digits = 1;
@@ -21,15 +20,15 @@ static int32_t digits_of(int32_t states) {
     return digits;
 }
 
-static int64_t packed_bytes(const ar_states_layer *l) {
-    int32_t digits = digits_of(states_of(l));
+int64_t ar__states_codes_bytes(const ar_states_layer *l) {
+    int32_t digits = digits_of(ar__states_of_codes(l));
     return ((int64_t)l->O * l->I + digits - 1) / digits;
 }
 
 int64_t ar_states_bytes(const ar_states_model *m) {
     int64_t bytes = 0;
     for (int32_t i = 0; i < m->layer_count; i++)
-        bytes += packed_bytes(&m->layers[i]) + (int64_t)m->layers[i].O * 2 * (int64_t)sizeof(float);
+        bytes += ar__states_codes_bytes(&m->layers[i]) + (int64_t)m->layers[i].O * 2 * (int64_t)sizeof(float);
     return bytes;
 }
 
@@ -38,8 +37,8 @@ int64_t ar_states_bytes(const ar_states_model *m) {
 static int32_t digit_of(const ar_states_layer *l, int8_t code) { return l->two ? code > 0 : code - l->low; }
 
 static ar_status write_codes(ar_st_writer *w, const ar_states_layer *l) {
-    int32_t states = states_of(l), digits = digits_of(states);
-    int64_t count = (int64_t)l->O * l->I, bytes = packed_bytes(l);
+    int32_t states = ar__states_of_codes(l), digits = digits_of(states);
+    int64_t count = (int64_t)l->O * l->I, bytes = ar__states_codes_bytes(l);
     uint8_t *packed = ar__alloc((size_t)bytes, 1);
     if (!packed) return AR_ERR_MEMORY;
     for (int64_t b = 0; b < bytes; b++) {
@@ -57,11 +56,11 @@ ar_status ar__states_numbers_write(const char *dir, const ar_states_model *m) {
     ar_status status;
     ar_st_writer *w = NULL;
     char *path = NULL, name[64];
-    AR_GO(ar_path_join(&path, dir, NUMBERS));
+    AR_GO(ar_path_join(&path, dir, AR__STATES_NUMBERS));
     AR_GO(ar_st_writer_create(&w));
     AR_GO(ar_st_writer_metadata(w, AR_HF_WRITER_KEY, AR_HF_WRITER));
     for (int32_t i = 0; i < m->layer_count; i++) {
-        const int64_t bytes = packed_bytes(&m->layers[i]), fold[] = {m->layers[i].O, 2};
+        const int64_t bytes = ar__states_codes_bytes(&m->layers[i]), fold[] = {m->layers[i].O, 2};
         snprintf(name, sizeof name, "layers.%d.codes", (int)i);
         AR_GO(ar_st_writer_declare(w, name, "U8", 1, &bytes));
         snprintf(name, sizeof name, "layers.%d.fold", (int)i);
@@ -158,7 +157,7 @@ static ar_status read_config(ar_states_model *m, const ar_json *root, const char
 }
 
 static ar_status unpack(ar_states_layer *l, const uint8_t *packed, const char *path, const char *name) {
-    int32_t states = states_of(l), digits = digits_of(states);
+    int32_t states = ar__states_of_codes(l), digits = digits_of(states);
     int64_t count = (int64_t)l->O * l->I;
     for (int64_t b = 0, at = 0; at < count; b++) {
         int32_t value = packed[b];
@@ -184,7 +183,7 @@ static ar_status load_layer(ar_states_layer *l, int32_t i, const ar_safetensors 
     char name[64];
     size_t fold_bytes = (size_t)l->O * 2 * sizeof *l->fold;
     snprintf(name, sizeof name, "layers.%d.codes", (int)i);
-    AR_TRY(find(&x, st, path, name, "U8", packed_bytes(l)));
+    AR_TRY(find(&x, st, path, name, "U8", ar__states_codes_bytes(l)));
     l->codes = ar__alloc((size_t)l->O, (size_t)l->I);
     l->fold = ar__alloc(1, fold_bytes);
     if (!l->codes || !l->fold) return AR_ERR_MEMORY;
@@ -206,7 +205,7 @@ ar_status ar_states_open(ar_states_model *m, const char *folder) {
     ar_safetensors *st = NULL;
     *m = (ar_states_model){0};
     AR_GO(ar_path_join(&config, folder, "config.json"));
-    AR_GO(ar_path_join(&numbers, folder, NUMBERS));
+    AR_GO(ar_path_join(&numbers, folder, AR__STATES_NUMBERS));
     AR_GO(ar_json_open(&root, config, JSON_BYTES));
     AR_GO(read_config(m, root, config));
     AR_GO(ar_safetensors_open(&st, numbers));

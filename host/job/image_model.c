@@ -59,7 +59,7 @@ static ar_status write_tensors(const char *dir, const ar_net *net, float *const 
     ar_st_writer *w = NULL;
     char *path = NULL;
     int64_t dims[4];
-    AR_GO(ar_path_join(&path, dir, "model.safetensors"));
+    AR_GO(ar_path_join(&path, dir, AR_IMAGE_TENSORS));
     AR_GO(ar_st_writer_create(&w));
     AR_GO(ar_st_writer_metadata(w, "format", "pt"));
     AR_GO(ar_st_writer_metadata(w, AR_HF_WRITER_KEY, AR_HF_WRITER));
@@ -158,22 +158,28 @@ done:
     return status;
 }
 
+ar_status ar__image_model_config(ar_image_model *m, const char *path) {
+    char *config = NULL;
+    ar_json *root = NULL;
+    ar_status status = ar_path_join(&config, path, "config.json");
+    if (status == AR_OK) status = ar_json_open(&root, config, JSON_BYTES);
+    if (status == AR_OK) status = read_config(m, config, root);
+    ar_json_close(root);
+    free(config);
+    return status;
+}
+
 ar_status ar__image_model_open(ar_image_model *m, ar_net **net, const char *path, ar_device *device) {
     ar_status status;
-    char *config = NULL, *tensors = NULL;
-    ar_json *root = NULL;
+    char *tensors = NULL;
     *net = NULL;
-    AR_GO(ar_path_join(&config, path, "config.json"));
-    AR_GO(ar_path_join(&tensors, path, "model.safetensors"));
-    AR_GO(ar_json_open(&root, config, JSON_BYTES));
-    AR_GO(read_config(m, config, root));
+    AR_GO(ar__image_model_config(m, path));
+    AR_GO(ar_path_join(&tensors, path, AR_IMAGE_TENSORS));
     AR_GO(ar_net_image_create(net, &m->desc, device, NULL));
     AR_GO(load_tensors(*net, tensors));
 done:
     if (status != AR_OK) ar_net_destroy(*net);
     if (status != AR_OK) *net = NULL;
-    ar_json_close(root);
-    free(config);
     free(tensors);
     return status;
 }

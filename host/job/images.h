@@ -25,6 +25,7 @@ void ar__images_deinit(ar_images *i);
 /* ---- image_model.c: a net and what its inputs are, as a folder ---- */
 
 #define AR_IMAGE_CHANNELS 4
+#define AR_IMAGE_TENSORS  "model.safetensors"
 typedef struct ar_image_model {
     ar_image_desc desc;
     float mean[AR_IMAGE_CHANNELS], std[AR_IMAGE_CHANNELS]; /* of a channel's values / 255 */
@@ -34,6 +35,8 @@ bool ar__image_model_is(const char *path);
 /* config.json and model.safetensors in `made`, which is then put at path. values: as ar_net_image_create. */
 ar_status ar__image_model_write(const char *path, const char *made, const ar_image_model *m,
                                 const ar_net *net, float *const *values);
+/* What config.json says. Errors: FORMAT names the key; IO, MEMORY. */
+ar_status ar__image_model_config(ar_image_model *m, const char *path);
 /* *net on the device. Errors: FORMAT names key or tensor, found and expected; IO, MEMORY, the device's. */
 ar_status ar__image_model_open(ar_image_model *m, ar_net **net, const char *path, ar_device *device);
 

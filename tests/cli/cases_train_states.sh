@@ -27,9 +27,9 @@ case_train_states_resume() { # killed at random steps and resumed: the same net,
             command=(train --recipe maqd --mw 3 --ma 7 --steps 40 --batch 16 --eval-every 8 --lr 0.01
                 --checkpoint-every 3 --device "$device")
             if [ $kind = images ]; then
-                command+=(--arch cnn --channels 4,6 --widths 12 --images some-images --labels some-labels)
+                command+=(--arch cnn --channels '4,6' --widths 12 --images some-images --labels some-labels)
             else
-                command+=(--arch byte-mlp --widths 24,24 --text bytes)
+                command+=(--arch byte-mlp --widths '24,24' --text bytes)
             fi
             rm -rf whole
             run 0 "${command[@]}" -o whole --curve whole.jsonl -q
@@ -44,6 +44,38 @@ case_train_states_resume() { # killed at random steps and resumed: the same net,
             [ $resumed -gt 0 ] || die "$device, $kind: no run found a checkpoint"
         done
     done
+}
+
+case_train_states_info() { # what a net reads, its states, its layers, bits per weight
+    devices
+    drawn 60 10
+    command=(train --images some-images --labels some-labels --steps 2 --device "${devices[0]}" -q)
+    run 0 "${command[@]}" --arch cnn --channels 4 --widths 12 -o floats
+    run 0 info floats -q
+    grep -qx 'floats: a net of floats, images of 10 x 10 x 1, 10 classes, channels 4, widths 12' out ||
+        die "$(cat out)"
+    grep -q '^6 tensors, 1382 weights, .*, 32.000 bits per weight$' out || die "$(cat out)"
+    run 0 "${command[@]}" --recipe maqd --arch cnn --channels 4,5 --widths 12 --mw 3 --ma 6 -o net
+    run 0 info net
+    for line in '3 states of weights, 6 states of activations, norm layer-batch' \
+        '  layer 1: 3 x 3 of 5 x 5 x 4, 5 outputs, weights of 3 states in 1.60 bits, gives 6 states' \
+        '  layer 3: product of 1 x 1 x 12, 10 outputs, weights of 255 states in 8.00 bits, gives scores' \
+        'whole numbers: 576 weights, 488 bytes (floats 2552), 6.778 bits per weight'; do
+        grep -qxF "$line" out || die "expected '$line' in $(cat out)"
+    done
+    run 0 info floats net --json
+    tr -d ' \n\t' <out >told
+    for part in '"family":"anyround-image"' '"conv_channels":\[4,5\]' \
+        '"weight_states":3,"activation_states":6' \
+        '"outputs":12,"weight_states":3,"states":6,"bits_per_weight":1.6' '"bytes":488,"float_bytes":2552'; do
+        grep -q "$part" told || die "expected $part in $(cat told)"
+    done
+    run 0 "${command[@]}" --recipe maqd --arch mlp --widths 6 --ma 0 --norm layer -o layer
+    run 0 info layer -q
+    grep -qx '7 states of weights, activations in floats, norm layer' out || die "$(cat out)"
+    ! grep -q 'whole numbers' out || die 'floats have no whole numbers'
+    head -c -1 net/model.safetensors >cut && cp cut net/model.safetensors
+    run 3 info net; says 'model.safetensors'
 }
 
 case_train_states() { # few states: accuracy floors, whole numbers of the same class, refusals
