@@ -78,6 +78,34 @@ case_train_states_info() { # what a net reads, its states, its layers, bits per 
     run 3 info net; says 'model.safetensors'
 }
 
+case_train_states_wrong() { # what is refused, and what a loss that diverges leaves
+    devices
+    drawn 60 10
+    images=(--images some-images --labels some-labels)
+    command=(train --recipe maqd --arch mlp --widths 8 --steps 40 --device "${devices[0]}" -q)
+    run 3 "${command[@]}" --images some-labels --labels some-labels -o n
+    says 'some-labels: found magic 0x00000801, expected'
+    head -c 3000 some-images >cut
+    run 3 "${command[@]}" --images cut --labels some-labels -o n; says 'cut.*2984 bytes behind the header'
+    run 3 "${command[@]}" "${images[@]}" --classes 4 -o n; says 'label of image .*: found ., expected 0 to 3'
+    run 2 "${command[@]}" "${images[@]}" --mw 1 -o n; says '--mw: found 1, expected 2 to 256'
+    run 2 "${command[@]}" "${images[@]}" --ma 1 -o n; says '--ma: found 1, expected 2 to 256'
+    nothing_left n.part n
+    run 1 "${command[@]}" "${images[@]}" --lr 100 --clip 0 --decay 0 --warmup 12 --checkpoint-every 4 -o n
+    says 'the loss diverges'; says 'a third of the rate'; says 'last checkpoint stands'
+    [ -f n.part/checkpoint.safetensors ] || die 'no checkpoint is left'
+    [ ! -e n ] || die 'a net was written'
+    cp n.part/checkpoint.safetensors good
+    for other in '--arch cnn --channels 4' '--mw 3' '--norm batch' '--widths 9'; do
+        # shellcheck disable=SC2086 # words
+        run 2 "${command[@]}" "${images[@]}" --lr 100 --clip 0 --decay 0 --warmup 12 --checkpoint-every 4 \
+            $other -o n --resume
+        says 'checkpoint.safetensors: found "'; says 'to go on'
+        cmp -s good n.part/checkpoint.safetensors || die "$other: the checkpoint changed"
+    done
+    run 3 eval "$model" "${images[@]}" --device "${devices[0]}"
+}
+
 case_train_states() { # few states: accuracy floors, whole numbers of the same class, refusals
     data=$root/../shared/data/mnist
     [ -f "$data/train-images-idx3-ubyte.gz" ] || skip 'no MNIST'
