@@ -73,14 +73,16 @@ ar_status ar_states_classify(int32_t *label, float *scores, uint8_t *codes, cons
 ar_status ar_net_states_run(float *scores, uint8_t *codes, const ar_net *net, ar_device *device,
                             const uint8_t *images, int64_t count);
 int64_t ar_states_code_count(const ar_states_model *m);
-/* The same on a device, in whole numbers, `batch` images at a time. Borrows m. Errors: ARG; the device's. */
+/* The same on a device, in whole numbers, `batch` images at a time; keeps_codes: each layer's can be read.
+ * Borrows m. Errors: ARG; the device's. */
 typedef struct ar_states_runner ar_states_runner;
 ar_status ar_states_runner_create(ar_states_runner **r, const ar_states_model *m, ar_device *device,
-                                  int64_t batch);
+                                  int64_t batch, bool keeps_codes);
 void ar_states_runner_destroy(ar_states_runner *r); /* NULL is fine */
-/* labels (count), scores (count, classes) or NULL, of 1 to `batch` images. */
-ar_status ar_states_runner_run(int32_t *labels, float *scores, ar_states_runner *r, const uint8_t *images,
-                               int64_t count);
+/* labels (count), scores (count, classes) or NULL, codes (count, ar_states_code_count) or NULL, of 1 to
+ * `batch` images. Errors: ARG, also for codes that are not kept; the device's. */
+ar_status ar_states_runner_run(int32_t *labels, float *scores, uint8_t *codes, ar_states_runner *r,
+                               const uint8_t *images, int64_t count);
 
 #ifdef __cplusplus
 }

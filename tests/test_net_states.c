@@ -84,18 +84,29 @@ static void turn_gains(ar_net *net) {
     }
 }
 
-/* On the device the whole numbers give the same scores; the last batch is not full. */
+/* On the device the whole numbers give the same scores and codes; the last batch is not full. */
 static void check_runner(ar_device *device, const ar_states_model *m, const uint8_t *pixels,
-                         const float *scores) {
+                         const float *scores, const uint8_t *codes) {
     ar_states_runner *r = NULL;
     int32_t labels[HELD];
     float found[HELD * CLASSES];
-    CHECK_OK(ar_states_runner_create(&r, m, device, 40));
-    CHECK_OK(ar_states_runner_run(labels, found, r, pixels, 40));
-    CHECK_OK(ar_states_runner_run(labels + 40, found + 40 * CLASSES, r, pixels + 40 * PIXELS, HELD - 40));
+    int64_t each = ar_states_code_count(m);
+    uint8_t *own = malloc((size_t)each * HELD);
+    assert_non_null(own);
+    CHECK_OK(ar_states_runner_create(&r, m, device, 40, true));
+    CHECK_OK(ar_states_runner_run(labels, found, own, r, pixels, 40));
+    CHECK_OK(ar_states_runner_run(labels + 40, found + 40 * CLASSES, own + 40 * each, r, pixels + 40 * PIXELS,
+                                  HELD - 40));
     assert_memory_equal(found, scores, sizeof found);
-    assert_int_equal(ar_states_runner_run(labels, NULL, r, pixels, 41), AR_ERR_ARG);
+    assert_memory_equal(own, codes, (size_t)each * HELD);
+    assert_int_equal(ar_states_runner_run(labels, NULL, NULL, r, pixels, 41), AR_ERR_ARG);
     ar_states_runner_destroy(r);
+    CHECK_OK(ar_states_runner_create(&r, m, device, 40, false));
+    CHECK_OK(ar_states_runner_run(labels, found, NULL, r, pixels, 40));
+    assert_memory_equal(found, scores, 40 * CLASSES * sizeof *found);
+    assert_int_equal(ar_states_runner_run(labels, NULL, own, r, pixels, 40), AR_ERR_ARG);
+    ar_states_runner_destroy(r);
+    free(own);
 }
 
 /* A file of whole numbers says the same again; one that is damaged says where. */
@@ -153,7 +164,7 @@ static void check_codes(ar_device *device, const ar_net *net, const ar_states_de
         }
     for (int32_t o = 0; o < m.layers[0].O; o++) turned += m.layers[0].turned[o];
     assert_true(turned > 0);
-    check_runner(device, &m, pixels, scores);
+    check_runner(device, &m, pixels, scores, codes);
     check_folder(net, d, &m);
     free(codes);
     free(own);

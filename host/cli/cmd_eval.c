@@ -8,7 +8,7 @@
 #include <string.h>
 
 typedef struct eval_options {
-    const char *images, *labels;
+    eval_images_options images;
     const char *text, *ref, *lora, *protocol, *save_logits, *acts;
     int64_t window, skip_windows, max_windows, batch;
     bool int_products;
@@ -166,16 +166,23 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--batch", AR_OPT_INT, &o.batch, "N", "windows on the device at a time (8)", 1, 4096, NULL},
         {"--save-logits", AR_OPT_STRING, &o.save_logits, "FILE",
          "keep the logits as llama-perplexity's --kl-divergence-base does", 0, 0, NULL},
-        {"--images", AR_OPT_STRING, &o.images, "FILE", "of a net for images: IDX or CIFAR-10's binary form",
-         0, 0, NULL},
-        {"--labels", AR_OPT_STRING, &o.labels, "FILE", "their classes, where images are IDX", 0, 0, NULL},
+        {"--images", AR_OPT_STRING, &o.images.images, "FILE",
+         "of a net for images: IDX or CIFAR-10's binary form", 0, 0, NULL},
+        {"--labels", AR_OPT_STRING, &o.images.labels, "FILE", "their classes, where images are IDX", 0, 0,
+         NULL},
+        {"--codes", AR_OPT_FLAG, &o.images.codes, NULL,
+         "of a net of few states: compare every code of whole numbers with the net's own", 0, 0, NULL},
+        {"--save-classes", AR_OPT_STRING, &o.images.save_classes, "FILE",
+         "write the class of each image, a line each", 0, 0, NULL},
     };
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
                          &positional, 1, 1));
     if (common.help) return AR_OK;
-    if (o.images)
-        return ar__eval_images_run(argv[1], o.images, o.labels, (int32_t)(o.batch ? o.batch : 256), &common);
+    o.images.batch = (int32_t)(o.batch ? o.batch : 256);
+    if (o.images.images) return ar__eval_images_run(argv[1], &o.images, &common);
+    if (o.images.codes || o.images.save_classes)
+        return ar__fail(AR_ERR_USAGE, "anyround eval: --codes and --save-classes have no effect on a text");
     if (!o.text)
         return ar__fail(AR_ERR_USAGE,
                         "anyround eval: --text FILE (--images FILE for nets of images) is needed");

@@ -16,11 +16,11 @@ ar_status ar__eval_states_run(eval_whole *w, const char *path, const ar_images *
         AR_GO(ar__fail(AR_ERR_FORMAT, "images: found %d x %d x %d, expected the net's %d x %d x %d",
                        (int)im->H, (int)im->W, (int)im->C, (int)m.H, (int)m.W, (int)m.C));
     w->bytes = ar_states_bytes(&m);
-    AR_GO(ar_states_runner_create(&r, &m, device, batch));
+    AR_GO(ar_states_runner_create(&r, &m, device, batch, false));
     for (int64_t first = 0; first < im->count; first += batch) {
         int64_t count = im->count - first < batch ? im->count - first : batch;
         double started = ar__now_s();
-        AR_GO(ar_states_runner_run(labels, NULL, r, im->pixels + first * each, count));
+        AR_GO(ar_states_runner_run(labels, NULL, NULL, r, im->pixels + first * each, count));
         seconds += ar__now_s() - started;
         for (int64_t i = 0; i < count; i++) w->same += labels[i] == said[first + i];
     }

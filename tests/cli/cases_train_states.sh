@@ -74,7 +74,7 @@ case_train_states_info() { # what a net reads, its states, its layers, bits per 
     run 0 info layer -q
     grep -qx '7 states of weights, activations in floats, norm layer' out || die "$(cat out)"
     ! grep -q 'whole numbers' out || die 'floats have no whole numbers'
-    head -c -1 net/model.safetensors >cut && cp cut net/model.safetensors
+    head -c -1 net/model.safetensors >cut-file && cp cut-file net/model.safetensors
     run 3 info net; says 'model.safetensors'
 }
 
@@ -85,8 +85,9 @@ case_train_states_wrong() { # what is refused, and what a loss that diverges lea
     command=(train --recipe maqd --arch mlp --widths 8 --steps 40 --device "${devices[0]}" -q)
     run 3 "${command[@]}" --images some-labels --labels some-labels -o n
     says 'some-labels: found magic 0x00000801, expected'
-    head -c 3000 some-images >cut
-    run 3 "${command[@]}" --images cut --labels some-labels -o n; says 'cut.*2984 bytes behind the header'
+    head -c 3000 some-images >cut-images
+    run 3 "${command[@]}" --images cut-images --labels some-labels -o n
+    says 'cut-images.*2984 bytes behind the header'
     run 3 "${command[@]}" "${images[@]}" --classes 4 -o n; says 'label of image .*: found ., expected 0 to 3'
     run 2 "${command[@]}" "${images[@]}" --mw 1 -o n; says '--mw: found 1, expected 2 to 256'
     run 2 "${command[@]}" "${images[@]}" --ma 1 -o n; says '--ma: found 1, expected 2 to 256'
@@ -104,6 +105,55 @@ case_train_states_wrong() { # what is refused, and what a loss that diverges lea
         cmp -s good n.part/checkpoint.safetensors || die "$other: the checkpoint changed"
     done
     run 3 eval "$model" "${images[@]}" --device "${devices[0]}"
+}
+
+# all_same NET: every code and class of whole numbers, on each device and in the C example, is the net's own
+all_same() {
+    local net=$1 device
+    for device in "${devices[@]}"; do
+        run 0 eval "$net" --images some-images --labels some-labels --codes \
+            --save-classes "$device-classes" --device "$device" --json -q
+        tr -d ' \n\t' <out >told
+        grep -q '_differing":0,"host_differing":0,"folded_differing":0,"classes_differing":0}' told ||
+            die "$net on $device: $(cat told)"
+        grep -q '"codes":{"compared":[1-9]' told || die "$net: no codes: $(cat told)"
+    done
+    for device in "${devices[@]}"; do cmp "${devices[0]}-classes" "$device-classes" || die "$device"; done
+    count=$(wc -l <"${devices[0]}-classes")
+    for ((i = 0; i < count; i++)); do
+        "${AR_CLASSIFY:?}" "$net" some-images $i || die "$net: no class of image $i"
+    done | sed 's/ .*//' >classes
+    cmp classes "${devices[0]}-classes" || die "$net: the C example says otherwise"
+}
+
+case_train_states_codes() { # whole numbers are the net, code for code, whatever its states and norm
+    devices
+    drawn 800 14
+    mv some-images train-images && mv some-labels train-labels
+    "${AR_IMAGES:?}" some 200 14 8 || die 'cannot draw images'
+    command=(train --recipe maqd --images train-images --labels train-labels --batch 16 --lr 0.01 --decay 0.01
+        --device "${devices[$((${#devices[@]} - 1))]}" -q)
+    while read -r steps options; do
+        # shellcheck disable=SC2086 # words
+        run 0 "${command[@]}" --steps "$steps" $options -o net
+        all_same net
+        accuracy=$(sed 's/.*"accuracy":\([0-9.]*\).*/\1/' told)
+        awk -v a="$accuracy" 'BEGIN { exit !(a >= 0.8) }' || die "$options: accuracy $accuracy"
+    done <<END
+150 --arch cnn --channels 6,8 --widths 16 --mw 3 --ma 3
+150 --arch cnn --channels 5 --widths 12 --mw 7 --ma 7 --norm batch
+100 --arch cnn --channels 6,8 --widths 16 --mw 4 --ma 15 --lbn-stats sample
+300 --arch mlp --widths 32,16 --mw 2 --ma 2
+100 --arch mlp --widths 32 --mw 15 --ma 4 --raw-weights
+END
+    run 0 "${command[@]}" --arch mlp --widths 12 --steps 2 --norm layer -o floats
+    run 2 eval floats --images some-images --labels some-labels --codes; says 'is not whole numbers'
+    run 1 eval net --images some-images --labels some-labels --save-classes some-labels; says some-labels
+    run 2 eval "$model" --text "$text" --codes; says 'no effect on a text'
+    # weights of the first layer that are not the net's
+    at=$(($(od -An -N4 -tu4 net/model.safetensors) + 8))
+    printf '\1\1\1\1\1\1\1\1' | dd of=net/model.safetensors bs=1 seek=$at conv=notrunc status=none
+    run 5 eval net --images some-images --labels some-labels --codes; says 'expected none'
 }
 
 case_train_states() { # few states: accuracy floors, whole numbers of the same class, refusals
