@@ -52,7 +52,7 @@ BODY
                 float top = m[r], sum = 0.0f;
                 UNROLL for (uint c = 0u; c < KQ; c++) {
                     uint at = r * KN + 4u * c, key = j + 4u * c;
-                    float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
+                    float4 z = HVSUM4(s[at], s[at + 1u], s[at + 2u], s[at + 3u]);
                     z = z * F4S(scale);
                     if (CAPPED != 0u) z = capped4(z, cap);
                     z = F4(t - key < window ? z.x : -3.0e38f, t - key - 1u < window ? z.y : -3.0e38f,

@@ -55,7 +55,7 @@ BODY
                 float top = m[r], sum = 0.0f;
                 UNROLL for (uint c = 0u; c < KQ; c++) {
                     uint i = r * KN + 4u * c, key = j + 4u * c;
-                    float4 z = F4(HVSUM(s[i]), HVSUM(s[i + 1u]), HVSUM(s[i + 2u]), HVSUM(s[i + 3u]));
+                    float4 z = HVSUM4(s[i], s[i + 1u], s[i + 2u], s[i + 3u]);
                     z = z * F4S(scale);
                     if (CAPPED != 0u) z = capped4(z, cap);
                     z = F4(key <= t && key >= low ? z.x : -3.0e38f,

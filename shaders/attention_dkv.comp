@@ -60,8 +60,8 @@ BODY
                     float4 del = F4(delta[n0], delta[n1], delta[n2], delta[n3]);
                     UNROLL for (uint r = 0u; r < QN; r++) {
                         uint at = r * KN + 4u * c, j = j0 + r;
-                        float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
-                        float4 x = F4(HVSUM(d[at]), HVSUM(d[at + 1u]), HVSUM(d[at + 2u]), HVSUM(d[at + 3u]));
+                        float4 z = HVSUM4(s[at], s[at + 1u], s[at + 2u], s[at + 3u]);
+                        float4 x = HVSUM4(d[at], d[at + 1u], d[at + 2u], d[at + 3u]);
                         float4 slope = F4S(scale);
                         if (CAPPED != 0u) {
                             z = capped4(z * F4S(scale), cap);

@@ -61,8 +61,8 @@ BODY
                 float ls = lse[qrow[r] / HN];
                 UNROLL for (uint c = 0u; c < KQ; c++) {
                     uint at = r * KN + 4u * c, key = j + 4u * c;
-                    float4 z = F4(HVSUM(s[at]), HVSUM(s[at + 1u]), HVSUM(s[at + 2u]), HVSUM(s[at + 3u]));
-                    float4 e = F4(HVSUM(d[at]), HVSUM(d[at + 1u]), HVSUM(d[at + 2u]), HVSUM(d[at + 3u]));
+                    float4 z = HVSUM4(s[at], s[at + 1u], s[at + 2u], s[at + 3u]);
+                    float4 e = HVSUM4(d[at], d[at + 1u], d[at + 2u], d[at + 3u]);
                     float4 slope = F4S(scale);
                     if (CAPPED != 0u) {
                         z = capped4(z * F4S(scale), cap);

@@ -33,32 +33,43 @@
 #if VW == 4
 #define fvec     float4
 #define FVSUM(v) (((v).x + (v).y) + ((v).z + (v).w))
+#define FVMAX(v) fvmax4_(v)
+#define FLANES_  ((fvec)(0.0f, 1.0f, 2.0f, 3.0f))
 #elif VW == 8
 #define fvec     float8
+#define FVMAX(v) fvmax4_(max((v).lo, (v).hi))
+#define FLANES_  ((fvec)(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f))
 #define FVSUM(v) fvsum4_((v).lo + (v).hi)
 #else
 #define fvec     float16
+#define FVMAX(v) fvmax4_(max(max((v).lo, (v).hi).lo, max((v).lo, (v).hi).hi))
+#define FLANES_                                                                                              \
+    ((fvec)(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f, 8.0f, 9.0f, 10.0f, 11.0f, 12.0f, 13.0f, 14.0f,   \
+            15.0f))
 #define FVSUM(v) fvsum4_(((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
 #endif
 /* hvec: lanes chosen per pipeline by a SPEC named HW, for rows that VW lanes do not divide. */
 #ifdef HW
 #if HW == 4
-#define hvec     float4
-#define HL_      4
-#define HS_      2
-#define HVSUM(v) fvsum4_(v)
+#define hvec      float4
+#define HL_       4
+#define HS_       2
+#define HFOLD_(v) (v)
 #elif HW == 8
-#define hvec     float8
-#define HL_      8
-#define HS_      4
-#define HVSUM(v) fvsum4_((v).lo + (v).hi)
+#define hvec      float8
+#define HL_       8
+#define HS_       4
+#define HFOLD_(v) ((v).lo + (v).hi)
 #else
-#define hvec     float16
-#define HL_      16
-#define HS_      8
-#define HVSUM(v) fvsum4_(((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
+#define hvec      float16
+#define HL_       16
+#define HS_       8
+#define HFOLD_(v) (((v).lo + (v).hi).lo + ((v).lo + (v).hi).hi)
 #endif
-#define HV(a) ((hvec)(a))
+#define HVSUM(v) fvsum4_(HFOLD_(v))
+/* HVSUM of four, the same bits: transposed first, so that whole vectors are added. */
+#define HVSUM4(a, b, c, d) fvsums_(HFOLD_(a), HFOLD_(b), HFOLD_(c), HFOLD_(d))
+#define HV(a)              ((hvec)(a))
 /* huvec: HW words; hsvec: HW 16-bit numbers, two to a word. Conversions of values that fit are exact. */
 #define huvec           CAT(uint, HL_)
 #define hsvec           CAT(uint, HS_)
@@ -71,6 +82,13 @@
 #define HV_TO_SHORTS(v) CAT(as_uint, HS_)(CAT(convert_short, HL_)(v))
 #endif
 static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
+static float fvmax4_(float4 v) { return fmax(fmax(v.x, v.y), fmax(v.z, v.w)); }
+static float4 fvsums_(float4 a, float4 b, float4 c, float4 d) {
+    return ((float4)(a.x, b.x, c.x, d.x) + (float4)(a.y, b.y, c.y, d.y)) +
+           ((float4)(a.z, b.z, c.z, d.z) + (float4)(a.w, b.w, c.w, d.w));
+}
+/* Lanes after a up to z kept, the others far below any score. */
+#define FVKEEP(v, a, z) select(FV(-3.0e38f), (v), (FLANES_ > FV(a)) & (FLANES_ <= FV(z)))
 #define FVSUM4(v)       fvsum4_(v)
 #define F2(a, b)        ((float2)((a), (b)))
 #define F4(a, b, c, d)  ((float4)((a), (b), (c), (d)))

@@ -71,6 +71,13 @@
 #define FVSUM(v)        (((v).x + (v).y) + ((v).z + (v).w))
 #define HVSUM(v)        FVSUM(v)
 #define FVSUM4(v)       FVSUM(v)
+/* HVSUM of four; the largest lane; lanes after a up to z kept, the others far below any score */
+#define HVSUM4(a, b, c, d) vec4(HVSUM(a), HVSUM(b), HVSUM(c), HVSUM(d))
+#define FVMAX(v)           max(max((v).x, (v).y), max((v).z, (v).w))
+#define FVKEEP(v, a, z)                                                                                      \
+    mix(vec4(-3.0e38), v,                                                                                    \
+        bvec4(0.0 > (a) && 0.0 <= (z), 1.0 > (a) && 1.0 <= (z), 2.0 > (a) && 2.0 <= (z),                     \
+              3.0 > (a) && 3.0 <= (z)))
 /* ---- vectors in float buffers: 4 or VW lanes at element i, any alignment; lane l of a variable ---- */
 #define LD4(b, i)    vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
 #define ST4(b, i, v) b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w

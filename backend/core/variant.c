@@ -51,7 +51,12 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
 
 static bool likes(const ar_device_facts *f, const ar__variant *v) {
     bool is_cpu = f->kind == AR_DEVICE_CPU;
-    return v->liked_by == AR_LIKED_BY_ALL || is_cpu == (v->liked_by == AR_LIKED_BY_CPUS);
+    switch (v->liked_by) {
+    case AR_LIKED_BY_CPUS: return is_cpu;
+    case AR_LIKED_BY_GPUS: return !is_cpu;
+    case AR_LIKED_BY_CL_CPUS: return is_cpu && strcmp(f->api, "cl") == 0;
+    default: return true;
+    }
 }
 
 /* ---- wishes ---- */
@@ -141,6 +146,8 @@ ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const cha
 
 /* ---- telling ---- */
 
+static const char *const liked_by_text[] = {"all", "CPUs", "GPUs", "CPUs through OpenCL"}; /* ar__liking */
+
 /* Why the rows before the one taken were not. */
 static void say_passed(char *why, size_t bytes, int32_t family, uint32_t taken, const ar_device_facts *f) {
     uint64_t left_out = ar__variants_left_out();
@@ -150,7 +157,7 @@ static void say_passed(char *why, size_t bytes, int32_t family, uint32_t taken, 
         if ((uint32_t)v->kernel == taken) return;
         const char *lack = ar__variant_lack(v, f, is_left_out(left_out, i));
         size_t used = strlen(why);
-        const char *comma = used ? "; " : "", *kind = v->liked_by == AR_LIKED_BY_CPUS ? "CPUs" : "GPUs";
+        const char *comma = used ? "; " : "", *kind = liked_by_text[v->liked_by];
         if (lack)
             snprintf(why + used, bytes - used, "%s%s needs %s", comma, name_of(v), lack);
         else if (!likes(f, v))

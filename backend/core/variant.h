@@ -12,7 +12,12 @@ typedef enum ar__need { /* bits: facts that a variant's text relies on */
                         AR_NEED_COOPMAT = 16
 } ar__need;
 
-typedef enum ar__liking { AR_LIKED_BY_ALL, AR_LIKED_BY_CPUS, AR_LIKED_BY_GPUS } ar__liking;
+typedef enum ar__liking {
+    AR_LIKED_BY_ALL,
+    AR_LIKED_BY_CPUS,
+    AR_LIKED_BY_GPUS,
+    AR_LIKED_BY_CL_CPUS /* whose vectors are the text's own, as OpenCL's */
+} ar__liking;
 
 typedef struct ar__variant {
     ar__family_id family;

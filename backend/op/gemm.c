@@ -125,6 +125,16 @@ static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want)
     return AR_OK;
 }
 
+ar_status ar__pack_rows(ar_graph *g, ar_tensor **packed, const ar_tensor *t, uint32_t tile) {
+    const ar__pack want = {.source = t,
+                           .rows = t->dims[0],
+                           .depth = t->dims[1],
+                           .ld = t->dims[1],
+                           .tile = tile,
+                           .along_k = true};
+    return get_pack(g, packed, &want);
+}
+
 typedef struct gemm_part {
     int64_t m0, m, n0, n, k;
     bool accumulate;

@@ -5,6 +5,7 @@
  * one head, as the device should run at once. */
 #include "op.h"
 #include <math.h>
+#include <string.h>
 
 typedef struct attention_ctx {
     ar_tensor *q, *k, *v, *y, *lse;
@@ -38,13 +39,14 @@ static double pairs_seen(const attention_ctx *c, uint32_t t) {
 /* The cost of one head (a key head with its queries' heads) of one sequence. */
 typedef struct head_cost {
     double pair_flops, bytes;
-    bool by_key; /* tiles are of keys */
+    uint32_t rows; /* of a tile */
+    bool by_key;   /* tiles are of keys */
 } head_cost;
 
 /* Tiles [block, end) of `rows` rows, of hn heads from h0 on. */
 static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, const attention_ctx *c,
                             const head_cost *cost, uint32_t block, uint32_t end) {
-    uint32_t rows = d->specs[3], t0 = block * rows, t1 = end * rows < c->T ? end * rows : c->T;
+    uint32_t rows = cost->rows, t0 = block * rows, t1 = end * rows < c->T ? end * rows : c->T;
     double pairs = cost->by_key ? pairs_seen(c, c->T - t0) - pairs_seen(c, c->T - t1)
                                 : pairs_seen(c, t1) - pairs_seen(c, t0);
     double parts = (double)c->B * params[2];
@@ -59,6 +61,32 @@ static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     return ar__emit_split(g, d, &split);
 }
 
+/* The kernel of a family that this attention takes: those whose lanes are keys want whole vectors of them. */
+static ar__kernel_id kernel_of(const ar_device *device, const attention_ctx *c, int32_t family,
+                               ar__kernel_id any) {
+    uint32_t vw = device->plan.vw;
+    bool fits = c->B > 0 && c->cap == 0.0f && c->T % vw == 0 && c->D % vw == 0;
+    return fits ? (ar__kernel_id)device->plan.variants[family] : any;
+}
+
+/* Specialization constants of d->kernel, its HN into params[8]; rows of a tile. */
+static uint32_t set_tile(ar__emit_desc *d, uint32_t *params, const ar_device *device,
+                         const attention_ctx *c) {
+    const ar_plan *plan = &device->plan;
+    bool by_key = d->kernel == AR_K_attention_dkv_across;
+    uint32_t rows = plan->vw == 16 ? 8 : 4, quads = 0; /* accumulators, two of each, stay in registers */
+    if (by_key || d->kernel == AR_K_attention_across || d->kernel == AR_K_attention_dq_across) {
+        params[8] = c->D / plan->vw;
+        memcpy(d->specs, (uint32_t[]){plan->attn_wg, 1, rows, params[8]}, 4 * sizeof *d->specs);
+        return by_key ? plan->vw : rows;
+    }
+    item_tile(device, &rows, &quads);
+    const uint32_t specs[] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads, c->cap != 0.0f};
+    memcpy(d->specs, specs, sizeof specs);
+    params[8] = c->D / specs[2];
+    return rows;
+}
+
 /* Emits d once per range of heads that the plan lets be in flight, and where a single head of one sequence is
  * too long once per range of tiles. d->params start with units, h0, hn, block0, blocks, and [8] is HN; dots
  * is how many length-D products or updates one (query, key) pair takes. */
@@ -66,15 +94,11 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
                             uint32_t heads, double dots) {
     const ar_device *device = ar__graph_device(g);
     const ar_plan *plan = &device->plan;
-    uint32_t rows = 0, quads = 0;
-    item_tile(device, &rows, &quads);
-    uint32_t specs[5] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads};
-    for (int32_t i = 0; i < 5; i++) d->specs[i] = specs[i];
-    d->specs[5] = c->cap != 0.0f;
-    params[8] = c->D / specs[2];
+    uint32_t rows = set_tile(d, params, device, c);
     head_cost cost = {.pair_flops = 2 * dots * (double)c->D * (c->H / heads),
                       .bytes = 16 * (double)c->T * (double)c->D * (c->H / heads),
-                      .by_key = d->kernel == AR_K_attention_dkv};
+                      .rows = rows,
+                      .by_key = d->kernel == AR_K_attention_dkv || d->kernel == AR_K_attention_dkv_across};
     double flops = cost.pair_flops * pairs_seen(c, c->T), parts = (double)c->B * heads;
     uint32_t blocks = (c->T + rows - 1) / rows;
     int64_t share = blocks;
@@ -110,39 +134,78 @@ static ar_status grad_or_scratch(ar_graph *g, ar_tensor **grad, uint32_t *accumu
     return *grad ? AR_OK : ar_graph_temp(g, grad, AR_F32, 2, t->dims);
 }
 
-static ar_status backward(ar_graph *g, const void *ctx) {
-    const attention_ctx *c = ctx;
-    const ar_tensor *dy = c->y->grad;
-    if (!dy) return AR_OK;
-    ar_tensor *dq = NULL, *dk = NULL, *dv = NULL, *delta = NULL;
-    uint32_t acc_q = 0, acc_k = 0, acc_v = 0, scale = scale_bits(c->D);
-    AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
-    AR_TRY(grad_or_scratch(g, &dq, &acc_q, c->q));
-    uint32_t p[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_q, float_bits(c->cap)};
-    ar__emit_desc d = {.kernel = AR_K_attention_dq,
-                       .operands = {{c->q, 0, 0},
-                                    {c->k, 0, 0},
-                                    {c->v, 0, 0},
-                                    {c->y, 0, 0},
-                                    {dy, 0, 0},
-                                    {c->lse, 0, 0},
-                                    {dq, 0, 0},
-                                    {delta, 0, 0}}};
-    AR_TRY(emit_heads(g, &d, p, c, c->H, 3));
-    if (!c->k->needs_grad && !c->v->needs_grad) return AR_OK;
+static ar_status emit_delta(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_tensor *delta) {
+    const ar_plan *plan = &ar__graph_device(g)->plan;
+    int64_t rows = c->lse->dims[0] * c->H;
+    struct {
+        uint32_t rows, HN;
+    } p = {0, c->D / plan->vw};
+    ar__emit_desc d = {.kernel = AR_K_attention_delta,
+                       .specs = {plan->wg, 1},
+                       .params = &p,
+                       .operands = {{c->y, 0, 0}, {dy, 0, 0}, {delta, 0, 0}},
+                       .flops = 2.0 * (double)rows * c->D,
+                       .bytes = 8.0 * (double)rows * c->D};
+    ar__split split = {.units = rows, .split = 7};
+    return ar__emit_split(g, &d, &split);
+}
+
+static ar_status emit_dq(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_tensor *dq, ar_tensor *delta,
+                         uint32_t acc) {
+    const ar_device *device = ar__graph_device(g);
+    uint32_t p[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale_bits(c->D), acc, float_bits(c->cap)};
+    ar__kernel_id kernel = kernel_of(device, c, AR_F_attention_dq, AR_K_attention_dq);
+    ar__emit_desc d = {.kernel = kernel};
+    if (kernel == AR_K_attention_dq) {
+        const ar__operand operands[] = {{c->q, 0, 0}, {c->k, 0, 0},   {c->v, 0, 0}, {c->y, 0, 0},
+                                        {dy, 0, 0},   {c->lse, 0, 0}, {dq, 0, 0},   {delta, 0, 0}};
+        memcpy(d.operands, operands, sizeof operands);
+    } else {
+        ar_tensor *kt, *vt;
+        AR_TRY(emit_delta(g, c, dy, delta));
+        AR_TRY(ar__pack_rows(g, &kt, c->k, device->plan.vw));
+        AR_TRY(ar__pack_rows(g, &vt, c->v, device->plan.vw));
+        const ar__operand operands[] = {{c->q, 0, 0}, {c->k, 0, 0},   {kt, 0, 0},    {vt, 0, 0},
+                                        {dy, 0, 0},   {c->lse, 0, 0}, {delta, 0, 0}, {dq, 0, 0}};
+        memcpy(d.operands, operands, sizeof operands);
+    }
+    return emit_heads(g, &d, p, c, c->H, 3);
+}
+
+static ar_status emit_dkv(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_tensor *delta) {
+    const ar_device *device = ar__graph_device(g);
+    ar_tensor *dk = NULL, *dv = NULL, *k = c->k, *v = c->v;
+    uint32_t acc_k = 0, acc_v = 0;
+    ar__kernel_id kernel = kernel_of(device, c, AR_F_attention_dkv, AR_K_attention_dkv);
     AR_TRY(grad_or_scratch(g, &dk, &acc_k, c->k));
     AR_TRY(grad_or_scratch(g, &dv, &acc_v, c->v));
-    uint32_t r[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale, acc_k, acc_v, float_bits(c->cap)};
-    ar__emit_desc e = {.kernel = AR_K_attention_dkv,
+    if (kernel != AR_K_attention_dkv) {
+        AR_TRY(ar__pack_rows(g, &k, c->k, device->plan.vw));
+        AR_TRY(ar__pack_rows(g, &v, c->v, device->plan.vw));
+    }
+    uint32_t p[] = {
+        0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale_bits(c->D), acc_k, acc_v, float_bits(c->cap)};
+    ar__emit_desc d = {.kernel = kernel,
                        .operands = {{c->q, 0, 0},
-                                    {c->k, 0, 0},
-                                    {c->v, 0, 0},
+                                    {k, 0, 0},
+                                    {v, 0, 0},
                                     {dy, 0, 0},
                                     {c->lse, 0, 0},
                                     {delta, 0, 0},
                                     {dk, 0, 0},
                                     {dv, 0, 0}}};
-    return emit_heads(g, &e, r, c, c->K, 4);
+    return emit_heads(g, &d, p, c, c->K, 4);
+}
+
+static ar_status backward(ar_graph *g, const void *ctx) {
+    const attention_ctx *c = ctx;
+    ar_tensor *dy = c->y->grad, *dq = NULL, *delta = NULL;
+    uint32_t acc = 0;
+    if (!dy) return AR_OK;
+    AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
+    AR_TRY(grad_or_scratch(g, &dq, &acc, c->q));
+    AR_TRY(emit_dq(g, c, dy, dq, delta, acc));
+    return c->k->needs_grad || c->v->needs_grad ? emit_dkv(g, c, dy, delta) : AR_OK;
 }
 
 static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *v, int32_t T, int32_t D,
@@ -176,8 +239,14 @@ ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, q->dims, q, k, v));
     AR_TRY(ar_graph_temp(g, &c.lse, AR_F32, 2, (int64_t[]){q->dims[0], c.H}));
     uint32_t p[] = {0, 0, 0, 0, 0, c.T, c.H, c.K, 0, c.window, scale_bits(c.D), float_bits(cap)};
-    ar__emit_desc d = {.kernel = AR_K_attention,
+    const ar_device *device = ar__graph_device(g);
+    ar__emit_desc d = {.kernel = kernel_of(device, &c, AR_F_attention, AR_K_attention),
                        .operands = {{q, 0, 0}, {k, 0, 0}, {v, 0, 0}, {c.y, 0, 0}, {c.lse, 0, 0}}};
+    if (d.kernel != AR_K_attention) {
+        ar_tensor *kt;
+        AR_TRY(ar__pack_rows(g, &kt, k, device->plan.vw));
+        d.operands[1] = (ar__operand){kt, 0, 0};
+    }
     AR_TRY(emit_heads(g, &d, p, &c, c.H, 2));
     if (c.y->needs_grad) AR_TRY(ar__node(g, backward, &c, sizeof c));
     *y = c.y;
