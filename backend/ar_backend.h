@@ -65,6 +65,8 @@ typedef struct ar_plan {
     uint32_t gemm_tm, gemm_tn;          /* item tile: tm rows x tn*vw columns */
     uint32_t gemm_wgx, gemm_wgy; /* items per group along N and M; the larger takes the group's x axis */
     uint32_t gemm_lanes;         /* gemm_lanes: lanes along M that lend each other B's values; else 0 */
+    uint32_t gemm_side;          /* gemm_tiles: rows and columns of a group's largest tile; else 0 */
+    uint32_t gemm_groups;        /* … of which there shall be that many, or tiles are smaller */
     uint32_t attn_wg;            /* items per group of the attention kernels */
     uint32_t resident_wgx, resident_wgy; /* gemv: items per group along rows of W', slices of its inputs */
     uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */

@@ -1,7 +1,8 @@
 /* pack_k: panels of T rows from a matrix whose rows run along k, for gemm.
  *   D[d0 + panel*pitch + k*T + j] = S[s0 + (panel*T + j)*ld + k], zero where panel*T + j >= rows
- * One item per (panel, 4 values of k), transposed 4 x 4 at a time: ceil(depth / 4) items per panel. */
-SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 8)
+ * One item per (PART rows of a panel, 4 values of k), transposed 4 x 4 at a time: ceil(depth / 4) items to
+ * PART rows. PART divides T. */
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 8) SPEC(3, uint, PART, 8)
 WGSIZE(WGX, WGY)
 KERNEL(pack_k)
 RO(0, float, S) WO(1, float, D)
@@ -10,10 +11,10 @@ LOCALS
 BODY
     uint item = GLIN;
     if (item >= items) return;
-    uint quads = (depth + 3u) / 4u, panel = item / quads, k = (item - panel * quads) * 4u;
-    uint from = s0 + panel * T * ld + k, to = d0 + panel * pitch + k * T;
-    if (T % 4u == 0u && panel * T + T <= rows && k + 4u <= depth) {
-        UNROLL for (uint j = 0u; j < T; j += 4u) {
+    uint quads = (depth + 3u) / 4u, part = item / quads, k = (item - part * quads) * 4u, row = part * PART;
+    uint from = s0 + row * ld + k, to = d0 + row / T * pitch + k * T + row % T;
+    if (PART % 4u == 0u && row + PART <= rows && k + 4u <= depth) {
+        UNROLL for (uint j = 0u; j < PART; j += 4u) {
             float4 a = LD4(S, from + j * ld), b = LD4(S, from + (j + 1u) * ld);
             float4 c = LD4(S, from + (j + 2u) * ld), d = LD4(S, from + (j + 3u) * ld);
             ST4(D, to + j, F4(a.x, b.x, c.x, d.x));
@@ -23,9 +24,9 @@ BODY
         }
     } else {
         for (uint l = 0u; l < min(4u, depth - k); l++) {
-            for (uint j = 0u; j < T; j++) {
+            for (uint j = 0u; j < PART; j++) {
                 float v = 0.0f;
-                if (panel * T + j < rows) v = S[from + j * ld + l];
+                if (row + j < rows) v = S[from + j * ld + l];
                 D[to + l * T + j] = v;
             }
         }

@@ -1,7 +1,8 @@
 /* pack_t: panels of T columns from a matrix whose rows run across k, for gemm.
  *   D[d0 + panel*pitch + k*T + j] = S[s0 + k*ld + panel*T + j], zero where panel*T + j >= rows
- * One item per (panel, k): depth items per panel. */
-SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 8)
+ * One item per (panel, k, PART columns), neighbours along the columns: depth * T / PART items per panel.
+ * PART divides T. */
+SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 8) SPEC(3, uint, PART, 8)
 WGSIZE(WGX, WGY)
 KERNEL(pack_t)
 RO(0, float, S) WO(1, float, D)
@@ -10,14 +11,15 @@ LOCALS
 BODY
     uint item = GLIN;
     if (item >= items) return;
-    uint panel = item / depth, k = item - panel * depth;
-    uint from = s0 + k * ld + panel * T, to = d0 + panel * pitch + k * T;
-    if (T % 4u == 0u && panel * T + T <= rows) {
-        UNROLL for (uint j = 0u; j < T; j += 4u) { ST4(D, to + j, LD4(S, from + j)); }
+    uint line = item / (T / PART), at = (item - line * (T / PART)) * PART, panel = line / depth;
+    uint k = line - panel * depth, col = panel * T + at;
+    uint from = s0 + k * ld + col, to = d0 + panel * pitch + k * T + at;
+    if (PART % 4u == 0u && col + PART <= rows) {
+        UNROLL for (uint j = 0u; j < PART; j += 4u) { ST4(D, to + j, LD4(S, from + j)); }
     } else {
-        for (uint j = 0u; j < T; j++) {
+        for (uint j = 0u; j < PART; j++) {
             float v = 0.0f;
-            if (panel * T + j < rows) v = S[from + j];
+            if (col + j < rows) v = S[from + j];
             D[to + j] = v;
         }
     }

@@ -110,8 +110,16 @@ static void no_lanes(ar_plan *plan) {
     plan->gemm_tn = 2;
 }
 
+static void small_pieces_of_shared_tiles(ar_plan *plan) {
+    small_pieces(plan);
+    plan->variants[AR_F_gemm] = AR_K_gemm_tiles, plan->gemm_lanes = 0;
+    plan->gemm_side = 64;
+    plan->gemm_groups = 2;
+}
+
 static void gemm_with_another_tile_equals_reference(void **state) {
     (void)state;
+    check_each_plan(gemms_above_a_piece, NULL, small_pieces_of_shared_tiles);
     check_each_plan(all_gemm_sizes, NULL, large_tile);
     check_each_plan(all_gemm_sizes, NULL, no_lanes);
 }

@@ -105,7 +105,12 @@ static void every_known_device_gets_its_variants(void **state) {
         bool lanes = rows[i].facts == lavapipe, is_cpu = f.kind == AR_DEVICE_CPU;
         ar_plan p;
         assert_int_equal(ar_plan_make(&p, &f), AR_OK);
-        assert_int_equal(p.variants[AR_F_gemm], lanes ? AR_K_gemm_lanes : AR_K_gemm);
+        bool is_card = f.kind >= AR_DEVICE_INTEGRATED && !strstr(f.name, "Adreno") &&
+                       !strstr(f.name, "Mali") && rows[i].facts != v3d;
+        assert_int_equal(p.variants[AR_F_gemm], lanes     ? AR_K_gemm_lanes
+                                                : is_card ? AR_K_gemm_tiles
+                                                          : AR_K_gemm);
+        assert_int_equal(p.gemm_side, is_card ? 128 : 0);
         assert_int_equal(p.variants[AR_F_gemv], lanes ? AR_K_gemv_lanes : AR_K_gemv);
         bool across = is_cpu && strcmp(f.api, "cl") == 0;
         assert_int_equal(p.variants[AR_F_attention], across ? AR_K_attention_across : AR_K_attention);
@@ -121,6 +126,10 @@ static void every_known_device_gets_its_variants(void **state) {
     assert_int_equal(p.gemm_lanes, 16);
     assert_int_equal(p.variants[AR_F_gemv], AR_K_gemv);
     assert_int_equal(p.resident_lanes, 0);
+    ar_device_facts narrow = ada(); /* at Vulkan's minimum of items in a group */
+    narrow.max_group_items = narrow.max_group_size[0] = 128;
+    assert_int_equal(ar_plan_make(&p, &narrow), AR_OK);
+    assert_int_equal(p.gemm_side, 64);
 }
 
 static void a_variant_may_be_asked_for(void **state) {
@@ -134,13 +143,14 @@ static void a_variant_may_be_asked_for(void **state) {
     assert_string_equal(choice_of("gemm", &p, &f), "gemm: asked for");
     assert_int_equal(ar_plan_make(&other, &arm), AR_OK); /* the shape is that of devices without shuffles */
     assert_true(p.gemm_lanes == 0 && p.gemm_tm == other.gemm_tm && p.gemm_wgy == other.gemm_wgy);
-    assert_string_equal(choice_of("gemm", &other, &arm), "gemm: gemm_lanes needs subgroup shuffles");
+    assert_string_equal(choice_of("gemm", &other, &arm),
+                        "gemm: gemm_lanes needs subgroup shuffles; gemm_tiles is for desktop GPUs");
     assert_int_equal(ar_plan_make_with(&p, &arm, "gemm=gemm_lanes"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, subgroup shuffles"));
     assert_int_equal(ar_plan_make_with(&p, &cl, "gemv=gemv_lanes"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, Vulkan"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemv"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm"));
+    assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm_tiles, gemm"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemm,"), AR_ERR_USAGE);
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "expected one of gemm, gemv, attention, "));

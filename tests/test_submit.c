@@ -214,6 +214,13 @@ static void as_on_a_gpu(ar_plan *plan) {
     plan->attn_wg = 16;
 }
 
+/* As on a card: a tile to a group. */
+static void as_on_a_card(ar_plan *plan) {
+    as_on_a_gpu(plan);
+    plan->variants[AR_F_gemm] = AR_K_gemm_tiles;
+    plan->gemm_side = 64, plan->gemm_groups = 9;
+}
+
 static void cut_products_equal_whole_ones(void **state) {
     recorder ops = gemms;
     (void)state;
@@ -221,6 +228,7 @@ static void cut_products_equal_whole_ones(void **state) {
     check(layers);
     check(resident_products);
     check_each_plan(cut_equals_whole, &ops, as_on_a_gpu);
+    check_each_plan(cut_equals_whole, &ops, as_on_a_card);
 }
 
 static void cut_attention_equals_whole(void **state) {

@@ -1,5 +1,6 @@
 /* Policy: what to do on a device, computed from its facts alone, so that devices nobody has here can be
  * tested. Rows of quirks.def correct the result for drivers known to misbehave. */
+#include "device_class.h"
 #include "variant.h"
 #include <stdio.h>
 #include <string.h>
@@ -15,40 +16,11 @@
 #define PIECE_LIMIT         ((uint64_t)1 << 32) /* kernels index with 32 bits */
 #define WEIGHT_HEAP_SHARE   2 /* a heap below 1/2 of the largest (a 256 MiB BAR) holds no weights */
 
-typedef enum device_class {
-    CLASS_DESKTOP,    /* a card with its own memory */
-    CLASS_INTEGRATED, /* a desktop processor's GPU */
-    CLASS_MOBILE,     /* a phone's or a small board's GPU */
-    CLASS_CPU,
-    CLASS_OTHER
-} device_class;
-
 static bool is_api(const ar_device_facts *f, const char *api) { return strcmp(f->api, api) == 0; }
 
 static void add_reason(ar_plan *plan, const char *text) {
     size_t used = strlen(plan->reasons), room = sizeof plan->reasons - used;
     snprintf(plan->reasons + used, room, "%s%s", used ? "; " : "", text);
-}
-
-/* Vendors whose GPUs live in phones and small boards: PCI or Khronos ids, or names (OpenCL has ids of its
- * own). */
-static bool is_mobile(const ar_device_facts *f) {
-    static const struct {
-        uint32_t id;
-        const char *name;
-    } rows[] = {{0x5143, "QUALCOMM"}, {0x13b5, "ARM"},     {0x1010, "Imagination"},
-                {0x14e4, "Broadcom"}, {0x144d, "Samsung"}, {0x7a05, "Vivante"}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (f->vendor_id == rows[i].id || strncmp(f->vendor, rows[i].name, strlen(rows[i].name)) == 0)
-            return true;
-    return false;
-}
-
-static device_class class_of(const ar_device_facts *f) {
-    if (f->kind == AR_DEVICE_CPU) return CLASS_CPU;
-    if (f->kind == AR_DEVICE_OTHER) return CLASS_OTHER;
-    if (is_mobile(f)) return CLASS_MOBILE;
-    return f->kind == AR_DEVICE_DISCRETE ? CLASS_DESKTOP : CLASS_INTEGRATED;
 }
 
 static ar_status check_at_least(const ar_device_facts *f, const char *what, uint64_t found,
@@ -84,27 +56,36 @@ typedef struct tile_row {
 /* CPUs: one item fills the vector registers (AVX-512 and NEON have 32, AVX2 16) and a group is the device's
  * lane count (llvmpipe: 8, along M) or one item (an OpenCL CPU loops over items itself; 12x2 on AVX-512: 73
  * GFLOP per CPU second, 8x2: 54). GPUs: smaller tiles, whole subgroups along N. */
-static tile_row gemm_tile(const ar_device_facts *f, device_class class, uint32_t vw) {
-    if (class == CLASS_CPU && is_api(f, "cl")) return (tile_row){vw == 16 ? 12 : vw == 8 ? 4 : 8, 2, 1, 1};
-    if (class == CLASS_CPU) return (tile_row){8, 4, 1, 8};
-    if (class == CLASS_DESKTOP)
+static tile_row gemm_tile(const ar_device_facts *f, ar__device_class_id class, uint32_t vw) {
+    if (class == AR_CLASS_CPU && is_api(f, "cl")) return (tile_row){vw == 16 ? 12 : vw == 8 ? 4 : 8, 2, 1, 1};
+    if (class == AR_CLASS_CPU) return (tile_row){8, 4, 1, 8};
+    if (class == AR_CLASS_DESKTOP)
         return f->vendor_id == 0x10de ? (tile_row){8, 2, 32, 1} : (tile_row){8, 1, 32, 1};
-    if (class == CLASS_INTEGRATED)
+    if (class == AR_CLASS_INTEGRATED)
         return f->vendor_id == 0x8086 ? (tile_row){8, 1, 16, 1} : (tile_row){8, 1, 32, 1};
     return (tile_row){4, 1, 32, 1};
 }
 
 static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
+/* gemm_tiles: a group of 256 items makes 128 x 128, 8 x 8 in the registers of each; where that would be too
+ * few groups for the device, smaller tiles. */
+static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
+    bool is_taken = plan->variants[AR_F_gemm] == AR_K_gemm_tiles;
+    plan->gemm_side = !is_taken ? 0 : f->max_group_items >= 256 ? 128 : 64;
+    plan->gemm_groups = class == AR_CLASS_DESKTOP ? 128 : class == AR_CLASS_CPU ? 1 : 32;
+}
+
 /* llvmpipe loads lane by lane: what lanes share is loaded once and passed around (shaders/gemm_lanes.comp:
  * 11.5 GFLOP per CPU second, gemm 7.4). */
-static void gemm_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
+static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     plan->gemm_lanes = plan->variants[AR_F_gemm] == AR_K_gemm_lanes ? f->subgroup_max : 0;
     tile_row tile = plan->gemm_lanes ? (tile_row){4, 8, 1, plan->gemm_lanes} : gemm_tile(f, class, plan->vw);
     plan->gemm_tm = tile.tm;
     plan->gemm_tn = tile.tn;
     plan->gemm_wgx = at_most(tile.wgx, f->max_group_items);
     plan->gemm_wgy = tile.wgy;
+    shared_shape(plan, f, class);
 }
 
 /* Norming x in every item costs a seventh of a product on llvmpipe, a launch of its own 60 us there and next
@@ -113,9 +94,9 @@ static void gemm_shape(ar_plan *plan, const ar_device_facts *f, device_class cla
 
 /* Where lanes share x, decoding anew for every eight columns beats decoded panels, which llvmpipe stores lane
  * by lane: 128 columns of 1024 x 1024 25 against 19 GFLOP per CPU second. */
-static void gemv_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
+static void gemv_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? f->subgroup_max : 0;
-    plan->resident_wgy = class == CLASS_CPU || lanes ? 1 : 16;
+    plan->resident_wgy = class == AR_CLASS_CPU || lanes ? 1 : 16;
     plan->resident_lanes = lanes;
     plan->resident_columns = lanes ? UINT32_MAX : 8;
     plan->resident_tile = lanes ? 8 : 4;
@@ -123,18 +104,18 @@ static void gemv_shape(ar_plan *plan, const ar_device_facts *f, device_class cla
 
 /* A CPU's item does a whole row of W'; llvmpipe's eight lanes share their loads of x. GPUs have more items
  * than rows to give: 16 slices of the inputs, and 8 items side by side load 128 bytes. */
-static void packed_shape(ar_plan *plan, const ar_device_facts *f, device_class class) {
-    bool one = class == CLASS_CPU && is_api(f, "cl");
+static void packed_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
+    bool one = class == AR_CLASS_CPU && is_api(f, "cl");
     plan->resident_wgx = plan->resident_lp = one ? 1 : 8;
     gemv_shape(plan, f, class);
-    plan->resident_norm = class != CLASS_CPU ? UINT64_MAX : one ? 0 : NORM_WEIGHTS;
+    plan->resident_norm = class != AR_CLASS_CPU ? UINT64_MAX : one ? 0 : NORM_WEIGHTS;
 }
 
-static void plan_shapes(ar_plan *plan, const ar_device_facts *f, device_class class) {
+static void plan_shapes(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     plan->vw = vector_width(f);
     gemm_shape(plan, f, class);
     plan->wg = at_most(64, f->max_group_items);
-    plan->attn_wg = class == CLASS_CPU ? 8 : plan->wg;
+    plan->attn_wg = class == AR_CLASS_CPU ? 8 : plan->wg;
     packed_shape(plan, f, class);
 }
 
@@ -143,8 +124,8 @@ void ar__plan_use(ar_plan *plan, const ar_device_facts *facts, ar__kernel_id var
         ar__family_id family = ar__variants[i].family;
         if (ar__variants[i].kernel != variant) continue;
         plan->variants[family] = variant;
-        if (family == AR_F_gemm) gemm_shape(plan, facts, class_of(facts));
-        if (family == AR_F_gemv) gemv_shape(plan, facts, class_of(facts));
+        if (family == AR_F_gemm) gemm_shape(plan, facts, ar__device_class(facts));
+        if (family == AR_F_gemv) gemv_shape(plan, facts, ar__device_class(facts));
     }
 }
 
@@ -234,18 +215,18 @@ static ar_status plan_memory(ar_plan *plan, const ar_device_facts *f) {
 /* ---- time ---- */
 
 /* Deliberately low speeds: an estimate too long only cuts a submission earlier. */
-static void plan_time(ar_plan *plan, const ar_device_facts *f, device_class class) {
+static void plan_time(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     static const struct {
         double submit_ms, flops, bytes;
-    } rows[] = {[CLASS_DESKTOP] = {100, 2e12, 2e11},
-                [CLASS_INTEGRATED] = {100, 2e11, 2e10},
-                [CLASS_MOBILE] = {40, 5e10, 5e9},
-                [CLASS_CPU] = {250, 2e10, 5e9},
-                [CLASS_OTHER] = {40, 2e10, 5e9}};
+    } rows[] = {[AR_CLASS_DESKTOP] = {100, 2e12, 2e11},
+                [AR_CLASS_INTEGRATED] = {100, 2e11, 2e10},
+                [AR_CLASS_MOBILE] = {40, 5e10, 5e9},
+                [AR_CLASS_CPU] = {250, 2e10, 5e9},
+                [AR_CLASS_OTHER] = {40, 2e10, 5e9}};
     plan->submit_ms = rows[class].submit_ms;
     plan->rate_flops = rows[class].flops;
     plan->rate_bytes = rows[class].bytes;
-    if (class == CLASS_CPU && is_api(f, "cl")) plan->rate_flops *= 4;
+    if (class == AR_CLASS_CPU && is_api(f, "cl")) plan->rate_flops *= 4;
     plan->timestamps = f->has_timestamps && f->timestamp_ns > 0;
     if (!plan->timestamps) add_reason(plan, "timestamps off: the device has none");
 }
@@ -286,7 +267,7 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
 }
 
 ar_status ar__plan_make(ar_plan *plan, const ar_device_facts *facts, const char *wishes, uint64_t left_out) {
-    device_class class = class_of(facts);
+    ar__device_class_id class = ar__device_class(facts);
     *plan = (ar_plan){0};
     AR_TRY(check_floor(facts));
     AR_TRY(ar__variants_choose(plan, facts, wishes, left_out));

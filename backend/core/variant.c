@@ -1,5 +1,6 @@
 /* Kernel variants: the table, what a row needs of a device, and the choice (plan.c asks for it). */
 #include "variant.h"
+#include "device_class.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -51,9 +52,11 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
 
 static bool likes(const ar_device_facts *f, const ar__variant *v) {
     bool is_cpu = f->kind == AR_DEVICE_CPU;
+    ar__device_class_id class = ar__device_class(f);
     switch (v->liked_by) {
     case AR_LIKED_BY_CPUS: return is_cpu;
     case AR_LIKED_BY_GPUS: return !is_cpu;
+    case AR_LIKED_BY_CARDS: return class == AR_CLASS_DESKTOP || class == AR_CLASS_INTEGRATED;
     case AR_LIKED_BY_CL_CPUS: return is_cpu && strcmp(f->api, "cl") == 0;
     default: return true;
     }
@@ -146,7 +149,8 @@ ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const cha
 
 /* ---- telling ---- */
 
-static const char *const liked_by_text[] = {"all", "CPUs", "GPUs", "CPUs through OpenCL"}; /* ar__liking */
+static const char *const liked_by_text[] = {"all", "CPUs", "GPUs", "desktop GPUs",
+                                            "CPUs through OpenCL"}; /* ar__liking */
 
 /* Why the rows before the one taken were not. */
 static void say_passed(char *why, size_t bytes, int32_t family, uint32_t taken, const ar_device_facts *f) {

@@ -16,6 +16,7 @@ typedef enum ar__liking {
     AR_LIKED_BY_ALL,
     AR_LIKED_BY_CPUS,
     AR_LIKED_BY_GPUS,
+    AR_LIKED_BY_CARDS,  /* GPUs of desktops, with memory of their own or not: not those of phones */
     AR_LIKED_BY_CL_CPUS /* whose vectors are the text's own, as OpenCL's */
 } ar__liking;
 

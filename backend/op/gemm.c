@@ -15,6 +15,7 @@ typedef struct tiles {
     uint32_t tm, tnv, wgx, wgy; /* item tile rows, columns; items per group along N, M */
     ar__kernel_id kernel;
     uint32_t lanes;  /* items along M that share loads of B; 0 = none do */
+    uint32_t gx, gy; /* gemm_tiles: the items of a group, which makes one tile; else 0 */
     int64_t m, n, k; /* largest chunk of each axis */
 } tiles;
 
@@ -30,6 +31,42 @@ static ar__operand bind_elements(const ar_graph *g, const ar_tensor *t, int64_t 
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+typedef struct gemm_part {
+    int64_t m0, m, n0, n, k;
+    bool accumulate;
+} gemm_part;
+
+static double part_flops(const gemm_part *p) { return 2.0 * (double)p->m * (double)p->n * (double)p->k; }
+static double part_bytes(const gemm_part *p) {
+    return 4.0 * ((double)p->m * (double)p->k + (double)p->n * (double)p->k + (double)p->m * (double)p->n);
+}
+
+static bool is_long(const ar_plan *plan, const gemm_part *p) {
+    return plan->submit_ms > 0 && ar__estimate_ms(plan, part_flops(p), part_bytes(p)) > plan->submit_ms;
+}
+
+/* Tiles of groups: the largest of which there are enough to keep the device busy, whose rows one binding
+ * holds and whose work one submission. False: none. */
+static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p) {
+    int64_t most = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4 / p->k;
+    gemm_part one = {.m = plan->gemm_side, .n = plan->gemm_side, .k = p->k};
+    for (;;) {
+        bool is_few = (p->m + one.m - 1) / one.m * ((p->n + one.n - 1) / one.n) < plan->gemm_groups;
+        bool is_hard = is_long(plan, &one);
+        if (one.m > 32 && (one.m > most || ((is_few || is_hard) && one.m >= one.n)))
+            one.m /= 2;
+        else if (one.n > 32 && (one.n > most || is_hard || (is_few && one.n > 64)))
+            one.n /= 2;
+        else
+            break;
+    }
+    if (one.m > most || one.n > most) return false;
+    uint32_t tm = (uint32_t)one.m, tc = (uint32_t)one.n, columns = tc / plan->vw;
+    *t = (tiles){.tm = tm, .tnv = tc, .wgx = 1, .wgy = 1, .kernel = AR_K_gemm_tiles, .gy = tm / 8};
+    t->gx = columns < 16 ? columns : 16;
+    return true;
+}
+
 static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K) {
     const ar_plan *plan = &g->device->plan;
     int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
@@ -38,7 +75,9 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
-    if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
+    if (t->kernel == AR_K_gemm_tiles) {
+        if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K})) t->kernel = AR_K_gemm;
+    } else if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
         t->wgx = 1;
     } else if (t->kernel == AR_K_gemm_lanes) {
@@ -79,18 +118,22 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
         int64_t first = (p->along_k ? p->row0 : p->k0) + at; /* storage row */
         int64_t inner = p->along_k ? p->k0 : p->row0;        /* first column used of it */
         int64_t used = p->along_k ? p->depth : p->rows;      /* columns used */
+        int64_t slice = g->device->plan.gemm_side && p->tile % 4 == 0 ? 4 : p->tile,
+                parts = panels * (p->tile / slice);
+        int64_t items =
+            parts * (p->along_k ? (depth + 3) / 4 : depth); /* as the kernels' head comments say */
         struct {
             uint32_t items, rows, depth, ld, s0, d0, pitch;
-        } v = {(uint32_t)(panels *
-                          (p->along_k ? (depth + 3) / 4 : depth)), /* as the kernels' head comments say */
+        } v = {(uint32_t)items,
                (uint32_t)rows,
                (uint32_t)depth,
                (uint32_t)p->ld,
                0,
                (uint32_t)(p->along_k ? at * p->depth : at * p->tile),
                (uint32_t)(p->depth * p->tile)};
-        ar__emit_desc d = {
-            .kernel = p->along_k ? AR_K_pack_k : AR_K_pack_t, .specs = {plan->wg, 1, p->tile}, .params = &v};
+        ar__emit_desc d = {.kernel = p->along_k ? AR_K_pack_k : AR_K_pack_t,
+                           .specs = {plan->wg, 1, p->tile, (uint32_t)slice},
+                           .params = &v};
         d.operands[0] = bind_elements(g, p->source, first * p->ld + inner,
                                       (first + count - 1) * p->ld + inner + used, &v.s0);
         d.operands[1] = (ar__operand){p->packed, 0, 0};
@@ -135,16 +178,6 @@ ar_status ar__pack_rows(ar_graph *g, ar_tensor **packed, const ar_tensor *t, uin
     return get_pack(g, packed, &want);
 }
 
-typedef struct gemm_part {
-    int64_t m0, m, n0, n, k;
-    bool accumulate;
-} gemm_part;
-
-static double part_flops(const gemm_part *p) { return 2.0 * (double)p->m * (double)p->n * (double)p->k; }
-static double part_bytes(const gemm_part *p) {
-    return 4.0 * ((double)p->m * (double)p->k + (double)p->n * (double)p->k + (double)p->m * (double)p->n);
-}
-
 /* What one launch reads of a pack: `count` rows from `first` on, of `total`, in panels of `tile` rows. */
 static ar__operand bind_panels(const ar_tensor *pack, int64_t first, int64_t count, int64_t total,
                                int64_t tile) {
@@ -164,7 +197,8 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor 
     ar__emit_desc d = {.kernel = t->kernel,
                        .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
                        .params = &v};
-    d.specs[3] = t->lanes ? t->tnv : t->tnv / g->device->plan.vw;
+    if (t->gx) d.specs[0] = t->gx, d.specs[1] = t->gy;
+    d.specs[3] = t->lanes || t->gx ? t->tnv : t->tnv / g->device->plan.vw;
     d.specs[4] = t->lanes ? t->lanes : turned;
     d.operands[0] = bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
     d.operands[1] = bind_panels(B, p->n0 - whole->n0, p->n, whole->n, t->tnv);
@@ -175,10 +209,6 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor 
     d.flops = part_flops(p);
     d.bytes = part_bytes(p);
     return ar__emit(g, &d);
-}
-
-static bool is_long(const ar_plan *plan, const gemm_part *p) {
-    return plan->submit_ms > 0 && ar__estimate_ms(plan, part_flops(p), part_bytes(p)) > plan->submit_ms;
 }
 
 /* Rows that a launch starts at multiples of: whole panels, on aligned offsets, by whole groups. */

@@ -116,8 +116,7 @@ ar_status ar__st_mse(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "mse_bwd", ar_tensor_grad(ty), dy);
 }
 
-/* p: N, O, I, with bias. */
-ar_status ar__st_linear(ar__st *st, const int32_t *p) {
+static ar_status linear(ar__st *st, const int32_t *p) {
     int32_t N = p[0], O = p[1], I = p[2];
     double *x = NULL, *W = NULL, *bias = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dW = NULL,
            *dbias = NULL;
@@ -145,6 +144,16 @@ ar_status ar__st_linear(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_compare(st, "gemm", ar_tensor_grad(tx), dx));
     AR_TRY(ar__st_compare(st, "gemm", ar_tensor_grad(tW), dW));
     return tb ? ar__st_compare(st, "sum_rows", ar_tensor_grad(tb), dbias) : AR_OK;
+}
+
+/* p: N, O, I, with bias, groups wanted (1: the largest tiles, 9999: the smallest; 0: as the plan says). */
+ar_status ar__st_linear(ar__st *st, const int32_t *p) {
+    ar_plan *plan = &st->device->plan;
+    const uint32_t groups = plan->gemm_groups;
+    if (p[4]) plan->gemm_groups = (uint32_t)p[4];
+    ar_status status = linear(st, p);
+    plan->gemm_groups = groups;
+    return status;
 }
 
 /* A table of words, also of no columns. */

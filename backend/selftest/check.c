@@ -169,6 +169,8 @@ static uint64_t hash_plan(const ar_plan *p) {
                                p->gemm_wgx,
                                p->gemm_wgy,
                                p->gemm_lanes,
+                               p->gemm_side,
+                               p->gemm_groups,
                                p->attn_wg,
                                p->resident_wgx,
                                p->resident_wgy,

@@ -48,7 +48,7 @@ case_usage() {
     run 2 devices --variant gemn=gemm; says \
         "found kernel 'gemn', expected one of gemm, gemv, attention_cached"
     run 2 eval "$model" --text "$text" --variant gemm
-    says "variant gemm: found '', expected one of gemm_lanes, gemm"
+    says "variant gemm: found '', expected one of gemm_lanes, gemm_tiles, gemm"
     run 2 selftest --variant gemv=gemv,gemm=fast; says "variant gemm: found 'fast'"
     if "$program" devices -q | grep -q '^cl:'; then
         run 2 selftest --device cl --variant gemm=gemm_lanes
