@@ -46,6 +46,8 @@ typedef struct ar_device_facts {
     uint32_t max_bindings;               /* buffers bound to one kernel */
     uint32_t subgroup_min, subgroup_max; /* 0 = none */
     bool has_subgroup_shuffle;           /* in compute kernels */
+    bool has_subgroup_control;           /* a kernel may ask for full subgroups of one size of those */
+    uint32_t coop_m, coop_n, coop_k;     /* matrix of a subgroup, f16 times f16 summed in f32; 0 = none */
     uint32_t vector_width;               /* OpenCL preferred/native float width; 4 on Vulkan */
     bool has_f16_arith, has_f16_storage, has_int_dot, has_coopmat, has_timestamps, division_is_exact;
     double timestamp_ns; /* ns per tick */

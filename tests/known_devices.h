@@ -97,28 +97,45 @@ static inline ar_device_facts shared_gpu(const char *name, const char *driver, u
     return f;
 }
 
+/* Matrix hardware as Vulkan tells of it; least == most: subgroups have one size. */
+static inline void set_coop(ar_device_facts *f, uint32_t m, uint32_t n, uint32_t k, uint32_t least,
+                            uint32_t most) {
+    f->has_coopmat = true;
+    f->coop_m = m, f->coop_n = n, f->coop_k = k;
+    f->subgroup_min = least, f->subgroup_max = most;
+    f->has_subgroup_control = least < most;
+}
+
 static inline ar_device_facts rdna2(void) {
     return card("AMD Radeon RX 6800 XT (RADV NAVI21)", "radv", 0x1002, 16 * GIB, 256 * MIB);
 }
 static inline ar_device_facts rdna3(void) {
-    return card("AMD Radeon RX 7900 XTX (RADV NAVI31)", "radv", 0x1002, 24 * GIB, 24 * GIB);
+    ar_device_facts f = card("AMD Radeon RX 7900 XTX (RADV NAVI31)", "radv", 0x1002, 24 * GIB, 24 * GIB);
+    set_coop(&f, 16, 16, 16, 32, 64);
+    return f;
 }
 static inline ar_device_facts rdna4(void) {
     ar_device_facts f = card("AMD Radeon RX 9070 XT (RADV GFX1201)", "radv", 0x1002, 16 * GIB, 16 * GIB);
-    f.has_coopmat = f.has_int_dot = true;
+    f.has_int_dot = true;
+    set_coop(&f, 16, 16, 16, 32, 64);
     return f;
 }
 static inline ar_device_facts arc(void) {
-    return card("Intel(R) Arc(tm) A770 Graphics (DG2)", "Intel open-source Mesa driver", 0x8086, 16 * GIB,
-                16 * GIB);
+    ar_device_facts f = card("Intel(R) Arc(tm) A770 Graphics (DG2)", "Intel open-source Mesa driver", 0x8086,
+                             16 * GIB, 16 * GIB);
+    set_coop(&f, 8, 8, 16, 8, 32);
+    return f;
 }
 static inline ar_device_facts turing(void) {
     ar_device_facts f = card("NVIDIA GeForce RTX 2060", "NVIDIA", 0x10de, 6 * GIB, 246 * MIB);
-    f.has_coopmat = true;
+    set_coop(&f, 16, 16, 16, 32, 32);
     return f;
 }
 static inline ar_device_facts ada(void) {
-    return card("NVIDIA GeForce RTX 4090", "NVIDIA", 0x10de, 24 * GIB, 24 * GIB);
+    ar_device_facts f = card("NVIDIA GeForce RTX 4090", "NVIDIA", 0x10de, 24 * GIB, 24 * GIB);
+    f.shared_bytes = 48 * KIB;
+    set_coop(&f, 16, 16, 16, 32, 32);
+    return f;
 }
 static inline ar_device_facts xe_igpu(void) {
     ar_device_facts f = shared_gpu("Intel(R) Iris(R) Xe Graphics (TGL GT2)", "Intel open-source Mesa driver",

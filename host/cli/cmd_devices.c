@@ -24,6 +24,12 @@ static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usa
            p->vw, p->wg, p->gemm_tm, p->gemm_tn * p->vw, p->staged ? "staged copies" : "direct access",
            p->timestamps ? "device" : "wall-clock", p->submit_ms);
     if (p->reasons[0]) printf("      %s\n", p->reasons);
+    if (f->has_f16_arith || f->has_int_dot)
+        printf("      has%s%s%s\n", f->has_f16_arith ? " fp16 arithmetic" : "",
+               f->has_f16_arith && f->has_int_dot ? "," : "", f->has_int_dot ? " integer dot" : "");
+    if (f->has_coopmat)
+        printf("      has matrix hardware: fp16 products of %ux%ux%u, summed in f32\n", f->coop_m, f->coop_n,
+               f->coop_k);
     ar_variant_choice choices[AR_MAX_FAMILIES];
     int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
     for (int32_t i = 0; i < count; i++)
@@ -60,6 +66,10 @@ static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar
         ar_json_add_number(d, "vector_width", p->vw);
         ar_json_add_number(d, "submit_ms", p->submit_ms);
         ar_json_add_string(d, "reasons", p->reasons);
+        ar_json_add_bool(d, "fp16_arithmetic", f->has_f16_arith);
+        ar_json_add_bool(d, "fp16_storage", f->has_f16_storage);
+        ar_json_add_bool(d, "integer_dot", f->has_int_dot);
+        ar_json_add_bool(d, "matrix_hardware", f->has_coopmat);
         add_variants(d, f, p);
     } else {
         ar_json_add_string(d, "reason", ar_error());

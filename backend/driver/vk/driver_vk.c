@@ -32,8 +32,10 @@ static ar_status create_device(ar__drv *drv) {
     uint32_t count;
     VkExtensionProperties *extensions = ar__vk_extensions(&drv->fns, drv->physical, &count);
     if (!extensions) return AR_ERR_MEMORY;
-    const char *enabled = AR_VK_PORTABILITY_SUBSET;
-    bool subset = ar__vk_extension_has(extensions, count, enabled);
+    ar__vk_features features = {0};
+    const char *portability = AR_VK_PORTABILITY_SUBSET;
+    if (ar__vk_extension_has(extensions, count, portability))
+        features.extensions[features.extension_count++] = portability;
     free(extensions);
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = drv->family,
@@ -42,8 +44,8 @@ static ar_status create_device(ar__drv *drv) {
     VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                .queueCreateInfoCount = 1,
                                .pQueueCreateInfos = &queue,
-                               .enabledExtensionCount = subset ? 1 : 0,
-                               .ppEnabledExtensionNames = &enabled};
+                               .enabledExtensionCount = features.extension_count};
+    ar__vk_features_enable(&info, &features, &drv->facts);
     VkDevice device = VK_NULL_HANDLE;
     AR_TRY(AR_VK(drv, CreateDevice, drv->physical, &info, NULL, &device));
     drv->device = device;

@@ -77,6 +77,7 @@ typedef struct ar__vk_fns {
     AR_VK_INSTANCE_FNS(AR_VK_MEMBER)
     AR_VK_DEVICE_FNS(AR_VK_MEMBER)
 #undef AR_VK_MEMBER
+    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR GetCooperativeMatrixProperties; /* NULL = none */
 } ar__vk_fns;
 
 /* ---- driver_vk_list.c ---- */
@@ -95,8 +96,29 @@ void ar__vk_instance_close(ar__vk_instance *vk);
 uint32_t ar__vk_compute_family(const ar__vk_fns *fns, VkPhysicalDevice device, uint32_t *timestamp_bits);
 /* The device's extensions (free()); NULL with the error set when memory ran out. */
 VkExtensionProperties *ar__vk_extensions(const ar__vk_fns *fns, VkPhysicalDevice device, uint32_t *count);
-bool ar__vk_extension_has(const VkExtensionProperties *list, uint32_t count, const char *name);
 ar_status ar__vk_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *note, size_t note_bytes);
+
+/* ---- driver_vk_features.c ---- */
+
+bool ar__vk_extension_has(const VkExtensionProperties *list, uint32_t count, const char *name);
+/* Links a structure into a pNext chain. */
+void ar__vk_chain(void *head, void *link);
+/* The facts that features and their extensions tell; has_subgroup_control comes in as the stages allow it. */
+void ar__vk_features_fill(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device,
+                          const VkExtensionProperties *ext, uint32_t ext_count);
+/* What is turned on of a device: no more than kernels use of what the facts have. */
+#define AR_VK_MAX_EXTENSIONS 8
+typedef struct ar__vk_features {
+    VkPhysicalDeviceShaderFloat16Int8Features f16;
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
+    VkPhysicalDeviceSubgroupSizeControlFeatures size;
+    const char *extensions[AR_VK_MAX_EXTENSIONS];
+    uint32_t extension_count;
+} ar__vk_features;
+/* Fills features and chains them to info, which keeps pointers into them. */
+void ar__vk_features_enable(VkDeviceCreateInfo *info, ar__vk_features *features,
+                            const ar_device_facts *facts);
 
 /* ---- the open device; driver_vk_submit.c: errors, submission ---- */
 

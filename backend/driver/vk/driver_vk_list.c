@@ -20,13 +20,10 @@ static bool load_instance_fns(ar__vk_fns *fns, VkInstance instance) {
     all = all && fns->name;
     AR_VK_INSTANCE_FNS(AR_VK_LOAD)
 #undef AR_VK_LOAD
+    fns->GetCooperativeMatrixProperties =
+        (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)vkGetInstanceProcAddr(
+            instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
     return all;
-}
-
-bool ar__vk_extension_has(const VkExtensionProperties *list, uint32_t count, const char *name) {
-    for (uint32_t i = 0; i < count; i++)
-        if (!strcmp(list[i].extensionName, name)) return true;
-    return false;
 }
 
 /* Vulkan over another API (Metal) is only listed to a program that asks for it. */
@@ -223,13 +220,6 @@ static ar_device_kind device_kind(VkPhysicalDeviceType type) {
     }
 }
 
-/* Links a structure into a pNext chain. */
-static void chain(void *head, void *link) {
-    VkBaseOutStructure *base = head, *added = link;
-    added->pNext = base->pNext;
-    base->pNext = added;
-}
-
 /* driver: its name and the API; version: the driver's own, beginning with its first number, as quirks.def
  * compares it ("Mesa 22.3.6 (LLVM 15.0.6)" becomes "22.3.6 (LLVM 15.0.6)"). */
 static void fill_driver(ar_device_facts *f, const VkPhysicalDeviceProperties *p,
@@ -259,13 +249,13 @@ static void fill_properties(ar_device_facts *f, const ar__vk_fns *fns, VkPhysica
     VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceSubgroupSizeControlProperties size = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
-    chain(&head, &id);
-    chain(&head, &alloc);
-    chain(&head, &sub);
+    ar__vk_chain(&head, &id);
+    ar__vk_chain(&head, &alloc);
+    ar__vk_chain(&head, &sub);
     bool has_driver = ar__vk_extension_has(ext, ext_count, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
     bool has_size = ar__vk_extension_has(ext, ext_count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
-    if (has_driver) chain(&head, &driver);
-    if (has_size) chain(&head, &size);
+    if (has_driver) ar__vk_chain(&head, &driver);
+    if (has_size) ar__vk_chain(&head, &size);
     fns->GetPhysicalDeviceProperties2(device, &head);
 
     const VkPhysicalDeviceProperties *p = &head.properties;
@@ -286,30 +276,9 @@ static void fill_properties(ar_device_facts *f, const ar__vk_fns *fns, VkPhysica
         f->subgroup_min = has_size ? size.minSubgroupSize : sub.subgroupSize;
         f->subgroup_max = has_size ? size.maxSubgroupSize : sub.subgroupSize;
         f->has_subgroup_shuffle = (sub.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0;
+        f->has_subgroup_control =
+            has_size && (size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
     }
-}
-
-static void fill_features(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device,
-                          const VkExtensionProperties *ext, uint32_t ext_count) {
-    VkPhysicalDeviceFeatures2 head = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
-    VkPhysicalDevice16BitStorageFeatures half = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
-    VkPhysicalDeviceShaderFloat16Int8Features f16 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
-    VkPhysicalDeviceShaderIntegerDotProductFeatures dot = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
-    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
-    chain(&head, &half);
-    if (ar__vk_extension_has(ext, ext_count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME)) chain(&head, &f16);
-    if (ar__vk_extension_has(ext, ext_count, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME))
-        chain(&head, &dot);
-    if (ar__vk_extension_has(ext, ext_count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) chain(&head, &matrix);
-    fns->GetPhysicalDeviceFeatures2(device, &head);
-    f->has_f16_storage = half.storageBuffer16BitAccess;
-    f->has_f16_arith = f16.shaderFloat16;
-    f->has_int_dot = dot.shaderIntegerDotProduct;
-    f->has_coopmat = matrix.cooperativeMatrix;
 }
 
 static ar_status fill_facts(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device,
@@ -322,7 +291,7 @@ static ar_status fill_facts(ar_device_facts *f, const ar__vk_fns *fns, VkPhysica
     VkExtensionProperties *ext = ar__vk_extensions(fns, device, &ext_count);
     if (!ext) return AR_ERR_MEMORY;
     fill_properties(f, fns, device, ext, ext_count);
-    fill_features(f, fns, device, ext, ext_count);
+    ar__vk_features_fill(f, fns, device, ext, ext_count);
     free(ext);
     VkPhysicalDeviceMemoryProperties memory;
     fns->GetPhysicalDeviceMemoryProperties(device, &memory);

@@ -2,6 +2,7 @@
  * descriptors: they are in the core, and GPU-assisted validation gives false reports with the latter. */
 #include "driver_vk.h"
 #include <stdlib.h>
+#include <string.h>
 
 static ar_status check_kernel(const ar__drv *drv, const ar__kernel *k, const uint32_t *specs) {
     const VkPhysicalDeviceLimits *l = &drv->properties.limits;
@@ -43,6 +44,13 @@ static ar_status create_layout(ar__drv *drv, ar__pipeline *p) {
     return AR_VK(drv, CreatePipelineLayout, drv->device, &layout, NULL, &p->layout);
 }
 
+/* The size of subgroups that a kernel with a constant of that name runs in; 0: any, or there is no choice. */
+static uint32_t subgroup_of(const ar__drv *drv, const ar__kernel *k, const uint32_t *specs) {
+    for (int32_t i = 0; i < k->spec_count && drv->facts.has_subgroup_control; i++)
+        if (strcmp(k->spec_names[i], "SUBGROUP") == 0) return specs[i];
+    return 0;
+}
+
 static ar_status create_pipeline(ar__drv *drv, ar__pipeline *p, const uint32_t *specs) {
     const ar__kernel *k = p->kernel;
     VkSpecializationMapEntry entries[AR_MAX_SPECS];
@@ -57,9 +65,15 @@ static ar_status create_pipeline(ar__drv *drv, ar__pipeline *p, const uint32_t *
                                      .pCode = k->spirv};
     VkShaderModule module = VK_NULL_HANDLE;
     AR_TRY(AR_VK(drv, CreateShaderModule, drv->device, &code, NULL, &module));
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = subgroup_of(drv, k, specs)};
+    bool is_full = size.requiredSubgroupSize > 0;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = is_full ? &size : NULL,
+                  .flags = is_full ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
                   .pName = "main",
