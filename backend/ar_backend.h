@@ -103,6 +103,8 @@ typedef struct ar_device_desc {
     ar_fault fault;         /* null driver only */
     const ar_plan *plan;    /* NULL = ar_plan_make(facts); tests and the tuner force one */
     const char *variants;   /* "gemm=gemm,gemv=gemv_lanes": kernels to take; NULL = the plan's own choice */
+    const ar_device_facts *facts; /* null driver only: it stands in for that device, and its memory keeps
+                                   * nothing; NULL = its own */
 } ar_device_desc;
 
 /* All devices of all drivers, in the order auto would try them. out may be NULL to count. A missing loader,
@@ -213,6 +215,13 @@ typedef struct ar_launch {
 /* Runs once with every dispatch timed on its own: launches[i] for i < dispatches. *wall = true when no valid
  * timestamps exist and host time was taken. */
 ar_status ar_graph_profile(ar_graph *graph, ar_launch *launches, bool *wall);
+/* The same without running: us = 0. */
+void ar_graph_launches(const ar_graph *graph, ar_launch *launches);
+/* watch is told of every graph that ar_graph_run runs from here on, before it does; NULL = nobody. */
+void ar_device_watch(ar_device *device, void (*watch)(void *ctx, const ar_graph *graph), void *ctx);
+/* The first kernel of the family that the kernel of this name is a variant of: one name for what any device
+ * takes there. Its own name where it is of none. */
+const char *ar_kernel_family(const char *kernel);
 
 /* ---- ops. Each appends to the graph; *y is a new graph tensor. f32 unless said. Forward and backward of an
  * op stand in one file, backend/op_<name>.c. Common errors: SHAPE, DTYPE, MEMORY. ---- */

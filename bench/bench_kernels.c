@@ -1,12 +1,17 @@
 /* Products with resident weights of every storage type, and the ops of training and generation, at the shapes
  * of models: each launch beside the roof that is measured in the same run. */
 #include "bench_kernels.h"
-#include "ops.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define MIN_SECONDS 0.1 /* of one measurement, each way */
 #define MAX_N       16
+/* Products of few rows read their weights and little else: from memory, as in generation, only where those
+ * before and behind them leave the caches. */
+#define FEW_ROWS     4
+#define MOST_WEIGHTS 64
+#define CPU_CACHES   ((double)(64 << 20))  /* bytes of weights in all */
+#define CARD_CACHES  ((double)(256 << 20)) /* 4 times an L2 of 64 MiB */
 
 /* Sizes of models that people run: Qwen2.5-0.5B, Llama 3.2 and 3.1; tiny is for a look. */
 static const ar_bench_shape shapes[] = {
@@ -31,12 +36,12 @@ typedef struct bench {
     ar_bench_results results;
     int64_t n[MAX_N];
     int32_t n_count;
+    bool is_silent; /* rows are printed by somebody else, or by nobody */
 } bench;
 
 static ar_status add(bench *b, const ar_bench_row *row, ar_status status) {
     AR_TRY(ar_bench_add(&b->results, row, status));
-    if (!b->common->json && !b->o->csv && !b->o->md && !b->o->compare)
-        ar_bench_print_row(&b->results, &b->results.rows[b->results.count - 1]);
+    if (!b->is_silent) ar_bench_print_row(&b->results, &b->results.rows[b->results.count - 1]);
     fflush(stdout);
     return ar_program_interrupted() ? AR_ERR_INTERRUPTED : AR_OK;
 }
@@ -64,40 +69,82 @@ static ar_status make_weights(ar_resident_weight **w, ar_device *device, ar_qtyp
     return status;
 }
 
-static ar_status time_product(bench *b, ar_bench_row *row, const ar_resident_weight *w) {
+/* Weights that are read one after the other, as generating a token reads a model's: more than caches hold. */
+typedef struct distinct {
+    ar_resident_weight *w[MOST_WEIGHTS];
+    int32_t count;
+} distinct;
+
+static void drop_weights(distinct *d) {
+    for (int32_t i = 0; i < d->count; i++) ar_resident_weight_destroy(d->w[i]);
+    d->count = 0;
+}
+
+/* At least one; as many more as the memory holds. */
+static ar_status make_distinct(distinct *d, const bench *b, ar_qtype type, int64_t m, int64_t k) {
+    bool is_cpu = ar_device_get_facts(b->device)->kind == AR_DEVICE_CPU;
+    double each = (double)m * (double)ar_qtype_row_bytes(type, k), all = b->o->distinct > 0 ? b->o->distinct
+                                                                         : is_cpu           ? CPU_CACHES
+                                                                                            : CARD_CACHES;
+    d->count = 0;
+    do {
+        ar_status status = make_weights(&d->w[d->count], b->device, type, m, k);
+        if (status == AR_ERR_DEVICE_MEMORY && d->count) break;
+        AR_TRY(status);
+        d->count++;
+    } while (d->count < MOST_WEIGHTS && each * d->count < all);
+    return AR_OK;
+}
+
+/* Of one product of several. */
+static void divide(ar_bench_timing *t, int32_t count) {
+    t->seconds /= count;
+    t->wall_seconds /= count;
+    t->cpu_seconds /= count;
+    t->flops /= count;
+    t->bytes /= count;
+    for (int32_t i = 0; i < t->part_count; i++) {
+        ar_bench_part *p = &t->parts[i];
+        p->launches /= count;
+        p->seconds /= count;
+        p->flops /= count;
+        p->bytes /= count;
+    }
+}
+
+static ar_status time_product(bench *b, ar_bench_row *row, const distinct *d) {
     ar_status status = AR_OK;
     ar_bench_case c = {.device = b->device, .n = row->n, .row = row};
     ar_tensor *x = NULL, *y = NULL;
     ar_graph *g = NULL;
+    int32_t count = row->n <= FEW_ROWS ? d->count : 1;
     AR_GO(ar_bench_numbers(&c, &x, row->n, row->k));
     AR_GO(ar_graph_create(&g, b->device));
-    AR_GO(ar_op_linear_resident(g, &y, x, w, NULL));
+    for (int32_t i = 0; i < count; i++) AR_GO(ar_op_linear_resident(g, &y, x, d->w[i], NULL));
     AR_GO(ar_graph_build(g));
     AR_GO(ar_bench_time(&row->time, b->device, g, MIN_SECONDS));
+    divide(&row->time, count);
 done:
     ar_graph_destroy(g);
     ar_bench_case_end(&c);
     return status;
 }
 
-static ar_status products(bench *b, const char *shape, int64_t m, int64_t k) {
+static ar_status products_of(bench *b, const char *shape, int64_t m, int64_t k) {
     for (int32_t type = 0; type < AR_QT_COUNT; type++) {
         const char *name = ar_qtype_name((ar_qtype)type);
         if (type == AR_QT_GROUP || !is_wanted(b->o->types, name)) continue;
-        ar_resident_weight *w = NULL;
-        ar_status status = make_weights(&w, b->device, (ar_qtype)type, m, k);
-        for (int32_t i = 0; i < b->n_count; i++) {
+        distinct d = {.count = 0};
+        ar_status status = make_distinct(&d, b, (ar_qtype)type, m, k), ended = AR_OK;
+        for (int32_t i = 0; i < b->n_count && ended == AR_OK; i++) {
             ar_bench_row row = {.op = "product", .m = m, .n = b->n[i], .k = k};
             snprintf(row.dtype, sizeof row.dtype, "%s", name);
             snprintf(row.shape, sizeof row.shape, "%s", shape);
-            ar_status ended = add(b, &row, status == AR_OK ? time_product(b, &row, w) : status);
-            if (ended != AR_OK) {
-                ar_resident_weight_destroy(w);
-                return ended;
-            }
+            ended = add(b, &row, status == AR_OK ? time_product(b, &row, &d) : status);
             if (status != AR_OK) break; /* of no n */
         }
-        ar_resident_weight_destroy(w);
+        drop_weights(&d);
+        AR_TRY(ended);
     }
     return AR_OK;
 }
@@ -134,16 +181,16 @@ static ar_status measure(bench *b) {
     bool is_cpu = ar_device_get_facts(b->device)->kind == AR_DEVICE_CPU;
     const char *wanted = b->o->shapes ? b->o->shapes : is_cpu ? "0.5b" : "1b";
     AR_TRY(ar_bench_measure_peaks(&b->results.peaks, b->device, 2 * MIN_SECONDS));
-    if (!b->common->json && !b->o->csv && !b->o->md && !b->o->compare) ar_bench_print_peaks(&b->results);
+    if (!b->is_silent) ar_bench_print_peaks(&b->results);
     if (b->o->size) {
         char name[24];
         snprintf(name, sizeof name, "%dx%d", (int)b->o->size, (int)b->o->size);
-        return products(b, name, b->o->size, b->o->size);
+        return products_of(b, name, b->o->size, b->o->size);
     }
     for (int32_t i = 0; i < SHAPES; i++) {
         if (!is_wanted(wanted, shapes[i].name)) continue;
         if (is_wanted(b->o->ops, "product"))
-            AR_TRY(products(b, shapes[i].name, shapes[i].intermediate, shapes[i].hidden));
+            AR_TRY(products_of(b, shapes[i].name, shapes[i].intermediate, shapes[i].hidden));
         AR_TRY(ops_of(b, &shapes[i]));
     }
     return AR_OK;
@@ -207,6 +254,7 @@ static ar_status output(const bench *b) {
 
 ar_status ar_bench_kernels(const ar_bench_kernels_options *o, const ar_common *common) {
     bench b = {.o = o, .common = common};
+    b.is_silent = common->json || o->csv || o->md || o->compare;
     ar_status status = AR_OK;
     AR_GO(check_names("--types", o->types, nth_type));
     AR_GO(check_names("--shapes", o->shapes, nth_shape));
@@ -224,6 +272,17 @@ ar_status ar_bench_kernels(const ar_bench_kernels_options *o, const ar_common *c
 done:
     ar_bench_results_free(&b.results);
     ar_device_close(b.device);
+    return status;
+}
+
+ar_status ar_bench_measure(ar_bench_results *r, ar_device *device, const ar_bench_kernels_options *o,
+                           const ar_bench_shape *shape, const ar_bench_product *products, int32_t count) {
+    bench b = {.o = o, .device = device, .results = *r, .is_silent = true};
+    ar_status status = read_n(&b, o->n);
+    for (int32_t i = 0; status == AR_OK && i < count; i++)
+        status = products_of(&b, shape->name, products[i].m, products[i].k);
+    if (status == AR_OK) status = ops_of(&b, shape);
+    *r = b.results;
     return status;
 }
 

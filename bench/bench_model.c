@@ -13,6 +13,7 @@
 
 typedef struct rate {
     double mean, deviation;
+    ar_bench_clock best; /* seconds of a run, the best by each clock */
 } rate;
 typedef struct result {
     rate pp, tg;
@@ -68,29 +69,33 @@ static ar_status start(opened *o, double *seconds, const ar_bench_model_options 
     return AR_OK;
 }
 
-/* Tokens per second of one run: `given` taken in at once, the rest one by one. */
-static ar_status time_run(double *tps, const opened *o, float *logits, int32_t *ids, int64_t given,
+/* Seconds of one run: `given` taken in at once, the rest one by one. */
+static ar_status time_run(ar_bench_clock *took, const opened *o, float *logits, int32_t *ids, int64_t given,
                           int64_t made, uint64_t run) {
     make_ids(ids, given + made, o->m->model.vocab, run);
-    double t0 = ar__now_s();
+    ar_bench_clock start = ar_bench_now();
     if (given) AR_TRY(ar_session_logits(o->session, logits, ids, given));
     for (int64_t i = given + 1; i <= given + made; i++) AR_TRY(ar_session_logits(o->session, logits, ids, i));
-    *tps = (double)(given + made) / (ar__now_s() - t0);
+    *took = ar_bench_since(start);
     return AR_OK;
 }
 
 static ar_status time_runs(rate *r, const opened *o, float *logits, int32_t *ids, int64_t given, int64_t made,
                            int64_t reps, uint64_t first) {
-    double sum = 0.0, squares = 0.0, tps = 0.0;
+    double sum = 0.0, squares = 0.0;
+    ar_bench_clock took, best = {1e30, 1e30};
     for (int64_t k = -1; k < reps; k++) {
         if (ar_program_interrupted()) return ar__fail(AR_ERR_INTERRUPTED, "bench: interrupted");
-        AR_TRY(time_run(&tps, o, logits, ids, given, made, first + (uint64_t)(k + 1)));
+        AR_TRY(time_run(&took, o, logits, ids, given, made, first + (uint64_t)(k + 1)));
         if (k < 0) continue;
+        if (took.wall < best.wall) best.wall = took.wall;
+        if (took.cpu < best.cpu) best.cpu = took.cpu;
+        double tps = (double)(given + made) / took.wall;
         sum += tps;
         squares += tps * tps;
     }
     double n = (double)reps, variance = reps > 1 ? (squares - sum * sum / n) / (n - 1.0) : 0.0;
-    *r = (rate){sum / n, variance > 0.0 ? sqrt(variance) : 0.0};
+    *r = (rate){sum / n, variance > 0.0 ? sqrt(variance) : 0.0, best};
     return AR_OK;
 }
 
@@ -197,6 +202,17 @@ static void print_text(const result *r, const ar_bench_model_options *b, const a
                1e-9 * r->tg.mean * (double)r->weight_bytes);
     printf("first token %.3f s as found, %.3f s warm; device memory at most %s\n", r->cold_s, r->warm_s,
            ar_program_bytes(size, sizeof size, r->device_high_water));
+}
+
+ar_status ar_bench_model_seconds(ar_bench_clock *prompt, ar_bench_clock *token,
+                                 const ar_bench_model_options *o, const ar_common *common) {
+    result r = {0};
+    ar_device_facts facts;
+    AR_TRY(measure(&r, o, common, &facts));
+    *prompt = r.pp.best;
+    *token = r.tg.best;
+    if (o->tg) *token = (ar_bench_clock){token->wall / (double)o->tg, token->cpu / (double)o->tg};
+    return AR_OK;
 }
 
 ar_status ar_bench_model(const ar_bench_model_options *b, const ar_common *common) {

@@ -2,6 +2,7 @@
 #ifndef AR_BENCH_MODEL_H
 #define AR_BENCH_MODEL_H
 #include "program.h"
+#include "timing.h"
 
 typedef struct ar_bench_model_options {
     const char *model;
@@ -10,4 +11,7 @@ typedef struct ar_bench_model_options {
     bool md;              /* llama-bench's table instead of lines */
 } ar_bench_model_options;
 ar_status ar_bench_model(const ar_bench_model_options *o, const ar_common *common);
+/* Seconds of the prompt and of a generated token (0 where o has none), of the best runs; prints nothing. */
+ar_status ar_bench_model_seconds(ar_bench_clock *prompt, ar_bench_clock *token,
+                                 const ar_bench_model_options *o, const ar_common *common);
 #endif

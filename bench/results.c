@@ -71,6 +71,8 @@ void ar_bench_print_peaks(const ar_bench_results *r) {
     printf("%s (%s): copy %.2f GB/s (%s time), f32 %.2f GFLOP/s (%s time)\n", r->device, r->api,
            r->peaks.copy_bytes_s * 1e-9, clock_of(r->peaks.copy_is_wall), r->peaks.f32_flops_s * 1e-9,
            clock_of(r->peaks.f32_is_wall));
+    printf("one more launch %.1f us, running one and reading what it gave %.1f us, beside the kernel\n",
+           r->peaks.launch_s * 1e6, r->peaks.submit_s * 1e6);
     printf("%-16s %-8s %-12s %4s  %-16s %6s %11s %10s %8s %9s  %-8s %s\n", "op", "type", "shape", "n",
            "kernel", "times", "us", "GFLOP/s", "GB/s", "FLOP/byte", "bound", "% of the roof");
 }

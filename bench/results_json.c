@@ -64,6 +64,8 @@ ar_status ar_bench_print_json(const ar_bench_results *r) {
     ar_json_add_string(peaks, "copy_timing", clock_of(r->peaks.copy_is_wall));
     ar_json_add_number(peaks, "f32_gflops", r->peaks.f32_flops_s * 1e-9);
     ar_json_add_string(peaks, "f32_timing", clock_of(r->peaks.f32_is_wall));
+    ar_json_add_number(peaks, "launch_us", r->peaks.launch_s * 1e6);
+    ar_json_add_number(peaks, "submit_us", r->peaks.submit_s * 1e6);
     ar_json_put(j, "peaks", peaks);
     for (int32_t i = 0; i < r->count; i++) ar_json_push(rows, json_row(r, &r->rows[i]));
     ar_json_put(j, "rows", rows);
@@ -110,6 +112,8 @@ static ar_status read_time(ar_bench_timing *t, const ar_json *j, const char *wha
     AR_TRY(ar_json_number_or(&t->flops, j, "flops", 0, 0, 1e30, what));
     AR_TRY(ar_json_number_or(&t->bytes, j, "bytes", 0, 0, 1e30, what));
     AR_TRY(ar_json_string_or(&clock, j, "timing", "wall", what));
+    AR_TRY(ar_json_number_or(&t->cpu_seconds, j, "cpu_us", 0, 0, 1e30, what));
+    t->cpu_seconds *= 1e-6;
     t->seconds = us * 1e-6;
     t->is_wall = strcmp(clock, "wall") == 0;
     cJSON_ArrayForEach(part, parts) if (t->part_count < AR_BENCH_PARTS)
@@ -142,7 +146,7 @@ static ar_status read_row(ar_bench_results *r, const ar_json *j, const char *wha
 
 static ar_status read_root(ar_bench_results *r, const ar_json *root, const char *what) {
     int64_t version = 0;
-    double copy = 0, f32 = 0;
+    double copy = 0, f32 = 0, launch = 0, submit = 0;
     const ar_json *peaks = ar_json_get(root, "peaks"), *rows = ar_json_get(root, "rows"), *row;
     AR_TRY(ar_json_int(&version, root, "format_version", 1, 1 << 20, what));
     if (version != FORMAT_VERSION)
@@ -155,8 +159,13 @@ static ar_status read_root(ar_bench_results *r, const ar_json *root, const char 
         return ar__fail(AR_ERR_FORMAT, "%s: no peaks or no rows, expected what bench --json prints", what);
     AR_TRY(positive(&copy, peaks, "copy_gbs", what));
     AR_TRY(positive(&f32, peaks, "f32_gflops", what));
+    AR_TRY(ar_json_number_or(&launch, peaks, "launch_us", 0, 0, 1e12, what));
+    AR_TRY(ar_json_number_or(&submit, peaks, "submit_us", 0, 0, 1e12, what));
     cJSON_ArrayForEach(row, rows) AR_TRY(read_row(r, row, what));
-    r->peaks = (ar_bench_peaks){.copy_bytes_s = copy * 1e9, .f32_flops_s = f32 * 1e9};
+    r->peaks = (ar_bench_peaks){.copy_bytes_s = copy * 1e9,
+                                .f32_flops_s = f32 * 1e9,
+                                .launch_s = launch * 1e-6,
+                                .submit_s = submit * 1e-6};
     return AR_OK;
 }
 

@@ -23,6 +23,15 @@ typedef struct ar_bench_timing {
     int32_t part_count; /* kernels beyond AR_BENCH_PARTS count in the sums only */
 } ar_bench_timing;
 
+/* Of the wall clock, and of all threads of this process: what a device made of processors takes, whoever else
+ * has them. */
+typedef struct ar_bench_clock {
+    double wall, cpu;
+} ar_bench_clock;
+ar_bench_clock ar_bench_now(void);
+/* The seconds since then. */
+ar_bench_clock ar_bench_since(ar_bench_clock start);
+
 /* Times a built graph, at least min_seconds each way. Errors: those of ar_graph_run. */
 ar_status ar_bench_time(ar_bench_timing *t, ar_device *device, ar_graph *g, double min_seconds);
 
@@ -31,6 +40,9 @@ typedef struct ar_bench_peaks {
     double copy_bytes_s; /* read and written, of an array beyond the caches of most processors */
     double f32_flops_s;  /* multiply-adds in registers (shaders/peak.comp), or a faster product's */
     bool copy_is_wall, f32_is_wall;
+    double
+        launch_s; /* what one more launch takes beside its own time by the clock of the rows; 0 = unknown */
+    double submit_s; /* of a replay of one launch and of reading what it gave; 0 = unknown */
 } ar_bench_peaks;
 ar_status ar_bench_measure_peaks(ar_bench_peaks *p, ar_device *device, double min_seconds);
 #endif

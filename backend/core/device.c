@@ -102,7 +102,7 @@ static ar_status parse_select(const char **api, int32_t *index, const char *sele
 /* Fills everything of a zeroed device; on failure the caller closes what there is. */
 static ar_status open_found(ar_device *device, const found *f, const ar_device_desc *desc) {
     device->driver = f->driver;
-    device->facts = f->facts;
+    device->facts = desc->facts && strcmp(f->driver->name, "null") == 0 ? *desc->facts : f->facts;
     if (desc->plan)
         device->plan = *desc->plan;
     else
@@ -169,5 +169,10 @@ const ar_device_facts *ar_device_get_facts(const ar_device *device) { return &de
 const ar_plan *ar_device_get_plan(const ar_device *device) { return &device->plan; }
 
 void ar_device_memory(const ar_device *device, ar_memory_stats *stats) { *stats = device->memory_stats; }
+
+void ar_device_watch(ar_device *device, void (*watch)(void *ctx, const ar_graph *graph), void *ctx) {
+    device->watch = watch;
+    device->watch_ctx = ctx;
+}
 
 ar_status ar_device_wait(ar_device *device) { return device->driver->wait(device->drv); }

@@ -307,10 +307,18 @@ static ar_status check_built(const ar_graph *g) {
 
 ar_status ar_graph_run(ar_graph *g) {
     AR_TRY(check_built(g));
+    if (g->device->watch) g->device->watch(g->device->watch_ctx, g);
     return g->stream ? g->device->driver->submit(g->device->drv, g->stream) : AR_OK;
 }
 
 void ar_graph_get_stats(const ar_graph *g, ar_graph_stats *stats) { *stats = g->stats; }
+
+void ar_graph_launches(const ar_graph *g, ar_launch *launches) {
+    for (int32_t i = 0; i < g->dispatch_count; i++) {
+        const ar__dispatch *d = &g->dispatches[i];
+        launches[i] = (ar_launch){ar__kernels[d->kernel].name, 0, d->flops, d->bytes};
+    }
+}
 
 ar_status ar_graph_profile(ar_graph *g, ar_launch *launches, bool *wall) {
     AR_TRY(check_built(g));
@@ -319,10 +327,8 @@ ar_status ar_graph_profile(ar_graph *g, ar_launch *launches, bool *wall) {
     double *us = ar__alloc((size_t)g->dispatch_count, sizeof *us);
     if (!us) return AR_ERR_MEMORY;
     ar_status status = g->device->driver->profile(g->device->drv, g->stream, us, wall);
-    for (int32_t i = 0; i < g->dispatch_count; i++) {
-        const ar__dispatch *d = &g->dispatches[i];
-        launches[i] = (ar_launch){ar__kernels[d->kernel].name, us[i], d->flops, d->bytes};
-    }
+    ar_graph_launches(g, launches);
+    for (int32_t i = 0; i < g->dispatch_count; i++) launches[i].us = us[i];
     free(us);
     return status;
 }

@@ -72,6 +72,8 @@ struct ar_device {
     ar_status (*first_use)(ar__checker *checker, ar_device *device, ar__kernel_id kernel);
     void (*checker_close)(ar__checker *checker); /* NULL = it is another's */
     ar__checker *checker;
+    void (*watch)(void *ctx, const ar_graph *graph); /* NULL = nobody */
+    void *watch_ctx;
 };
 
 /* ---- tensor.c, graph.c ---- */

@@ -1,6 +1,7 @@
 /* The device's pipelines: one per kernel and set of specialization values, made on first use. */
 #include "device.h"
 #include "cache.h"
+#include "variant.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,4 +78,13 @@ ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar_
     }
     *pipeline = e->pipeline;
     return AR_OK;
+}
+
+const char *ar_kernel_family(const char *kernel) {
+    ar__family_id family = AR_F_COUNT;
+    for (int32_t i = 0; i < ar__variant_count; i++)
+        if (strcmp(ar__kernels[ar__variants[i].kernel].name, kernel) == 0) family = ar__variants[i].family;
+    for (int32_t i = 0; i < ar__variant_count; i++)
+        if (ar__variants[i].family == family) return ar__kernels[ar__variants[i].kernel].name;
+    return kernel;
 }

@@ -13,7 +13,7 @@ struct ar__drv {
     ar_fault fault;
     double submit_ms;
     int32_t alloc_count, submit_count;
-    bool lost;
+    bool lost, forgets; /* forgets: stands in for a device whose memory this machine may not have */
 };
 
 struct ar__buffer {
@@ -62,6 +62,7 @@ static ar_status null_open(ar__drv **drv, const ar_device_facts *facts, const ar
     ar__drv *d = ar__alloc(1, sizeof *d);
     if (!d) return AR_ERR_MEMORY;
     d->fault = desc->fault;
+    d->forgets = desc->facts != NULL;
     d->submit_ms = desc->submit_ms > 0 ? desc->submit_ms : plan->submit_ms;
     *drv = d;
     return AR_OK;
@@ -107,7 +108,7 @@ static ar_status null_write(ar__drv *drv, ar__buffer *buffer, uint64_t offset, c
                             uint64_t bytes) {
     AR_TRY(check_lost(drv));
     AR_TRY(check_range(buffer, offset, bytes));
-    if (bytes) memcpy(buffer->data + offset, src, (size_t)bytes);
+    if (bytes && !drv->forgets) memcpy(buffer->data + offset, src, (size_t)bytes);
     return AR_OK;
 }
 
@@ -195,7 +196,7 @@ static ar_status count_submit(ar__drv *drv) {
 static ar_status null_submit(ar__drv *drv, ar__stream *stream) {
     AR_TRY(check_lost(drv));
     AR_TRY(count_submit(drv));
-    for (int32_t i = 0; i < stream->count; i++) execute(drv, &stream->commands[i]);
+    for (int32_t i = 0; i < stream->count && !drv->forgets; i++) execute(drv, &stream->commands[i]);
     return AR_OK;
 }
 

@@ -129,7 +129,7 @@ case_bench() {
         [ $device = auto ] || expected=wall
         run 0 bench --types Q4_0 --size 256 --n 64 --json -q --device $device
         for key in timing us wall_us cpu_us flops bytes gflops gbs percent_of_roof kernels launches bound \
-            spread copy_gbs copy_timing f32_gflops f32_timing; do
+            spread copy_gbs copy_timing f32_gflops f32_timing launch_us submit_us; do
             grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
         done
         grep 'timing"' out | grep -qv ":[[:space:]]*\"$expected\"" &&
@@ -163,4 +163,54 @@ case_bench() {
     hide libopenblas.so.0
     run 1 bench --tune --dim 64 --hidden 96 --heads 4 --kv-heads 2 --seq 16 --batch 2 --steps 2 --blas
     says 'libopenblas.so.0 not found'
+}
+
+# peaks FACTOR: a device so many times as slow as 1e9 bytes and 1e10 operations a second, with one row.
+peaks() {
+    awk -v f="$1" 'BEGIN {
+        printf "{\"format_version\": 2, \"device\": \"D\", \"driver\": \"d\", \"api\": \"vk\",\n"
+        printf "\"peaks\": {\"copy_gbs\": %g, \"f32_gflops\": %g, ", 1 / f, 10 / f
+        printf "\"launch_us\": %g, \"submit_us\": %g},\n", 5 * f, 20 * f
+        printf "\"rows\": [{\"op\": \"product\", \"dtype\": \"Q4_0\", \"shape\": \"s\", \"m\": 64, "
+        printf "\"n\": 1, \"k\": 64, \"status\": \"ok\", \"timing\": \"device\", \"us\": %g, ", 4 * f
+        printf "\"flops\": 8192, \"bytes\": 2560, \"kernels\": [{\"name\": \"gemv\", \"launches\": 1, "
+        printf "\"us\": %g, \"flops\": 8192, \"bytes\": 2560}]}]}\n", 4 * f }'
+}
+
+case_estimate() { # from another device's measurements: nothing is run, nothing computed
+    run 2 bench --estimate x --tune; says 'expected one of them'
+    run 2 bench --check; says 'expected --estimate'
+    run 2 bench --seq 1 --tune; says 'at least 2'
+    run 2 bench --estimate "$model" --pp 0 --tg 0 --seq 0 --device null; says 'something to estimate'
+    run 2 bench --estimate "$model" --pp 100000 --device null; says "at most the model's"
+    for factor in 1 3; do
+        peaks $factor >peaks.json
+        run 0 bench --estimate "$model" --peaks peaks.json --pp 16 --tg 2 --seq 16 --batch 2 --json -q \
+            --device null
+        [ "$(grep -c '"what"' out)" = 3 ] || { cat out >&2; die 'expected a prompt, a token and a step'; }
+        awk -F: '/"seconds"/ { print $2 + 0 }' out >seconds$factor
+    done
+    paste seconds1 seconds3 | awk '{ n += $1 > 0 && $2 / $1 > 2.99 && $2 / $1 < 3.01 } END { exit n != 3 }' ||
+        { paste seconds1 seconds3 >&2; die 'expected three times as long'; }
+    awk -F: '/"(weights|running|tuning)"/ { n += $2 + 0 > 0 } END { exit n != 3 }' out ||
+        { cat out >&2; die 'no memory'; }
+    sed -i 's/"rows"/"rose"/' peaks.json
+    run 3 bench --estimate "$model" --peaks peaks.json --device null; says 'peaks.json'
+    peaks 1e6 >peaks.json
+    run 5 bench --estimate "$model" --peaks peaks.json --check --pp 16 --tg 2 --seq 0 --device null
+    says 'expected 0.7 to 1.3'
+}
+
+case_estimate_holds() { # within 30 % of what is measured, on every device
+    mkdir random
+    echo '{"model_type": "llama", "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 4,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 4096, "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0, "max_position_embeddings": 1024,
+        "tie_word_embeddings": true}' >random/config.json
+    "${AR_RANDOM_MODEL:?}" random || die 'no model'
+    for device in vk cl; do
+        "$program" devices -q 2>/dev/null | grep -q "^$device:" || continue
+        run 0 bench --estimate random --check --pp 128 --tg 16 --seq 128 --batch 2 --device $device
+        grep ratio out
+    done
 }
