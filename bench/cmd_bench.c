@@ -4,6 +4,7 @@
 #include "bench_model.h"
 #include "blas.h"
 #include "estimate.h"
+#include "first.h"
 #include "program.h"
 #include "random_model.h"
 #include "steps.h"
@@ -107,6 +108,7 @@ typedef struct bench_arguments {
     ar_bench_kernels_options kernels;
     ar_bench_model_options model;
     ar_bench_estimate_options estimate;
+    const char *first;
     bench_options o;
 } bench_arguments;
 
@@ -128,6 +130,8 @@ static ar_status parse(bench_arguments *b, int *positional, const ar_command *se
          NULL},
         {"--check", AR_OPT_FLAG, &b->estimate.check, NULL, "measure too; off by more than 30 % is exit 5", 0,
          0, NULL},
+        {"--first", AR_OPT_STRING, &b->first, "MODEL",
+         "time the first token and the first step of tuning, without kept kernels and with them", 0, 0, NULL},
         {"Every kernel, without", AR_OPT_HEADING, NULL, "--model and --tune", NULL, 0, 0, NULL},
         {"--ops", AR_OPT_STRING, &b->kernels.ops, "LIST", "only these, as product,fake_quant (all)", 0, 0,
          NULL},
@@ -150,8 +154,8 @@ static ar_status parse(bench_arguments *b, int *positional, const ar_command *se
         {"--hidden", AR_OPT_INT, &b->o.hidden, "N", "intermediate size (768)", 4, 262144, NULL},
         {"--heads", AR_OPT_INT, &b->o.heads, "N", "query heads (6)", 1, 1024, NULL},
         {"--kv-heads", AR_OPT_INT, &b->o.kv_heads, "N", "key and value heads (6)", 1, 1024, NULL},
-        {"--seq", AR_OPT_INT, &b->o.step.seq, "N", "tokens per sample (256; 0 = no step, with --estimate)", 0,
-         131072, NULL},
+        {"--seq", AR_OPT_INT, &b->o.step.seq, "N",
+         "tokens per sample (256; 0 = no step, with --estimate and --first)", 0, 131072, NULL},
         {"--batch", AR_OPT_INT, &b->o.step.batch, "N", "samples per step (8)", 1, 4096, NULL},
         {"--steps", AR_OPT_INT, &b->o.step.steps, "N", "steps to time (10)", 1, 48, NULL},
         {"--bits", AR_OPT_INT, &b->o.step.bits, "N", "bits per weight (4)", 2, 8, NULL},
@@ -163,15 +167,16 @@ static ar_status parse(bench_arguments *b, int *positional, const ar_command *se
 
 static ar_status check(const bench_arguments *b, int positional, char **argv) {
     bool estimates = b->estimate.model;
-    if ((b->o.tune && b->model.model) || (estimates && (b->o.tune || b->model.model)))
-        return ar__fail(AR_ERR_USAGE, "--tune, --model and --estimate: expected one of them");
+    int ways = b->o.tune + !!b->model.model + estimates + !!b->first;
+    if (ways > 1)
+        return ar__fail(AR_ERR_USAGE, "--tune, --model, --estimate and --first: expected one of them");
     if (b->model.layers && !b->model.model)
         return ar__fail(AR_ERR_USAGE, "--layers without --model: nothing has layers");
     if ((b->estimate.peaks || b->estimate.check) && !estimates)
         return ar__fail(AR_ERR_USAGE, "--peaks, --check: expected --estimate with them");
-    if (b->o.step.seq < 2 && (b->o.step.seq || !estimates))
+    if (b->o.step.seq < 2 && (b->o.step.seq || !(estimates || b->first)))
         return ar__fail(AR_ERR_USAGE, "--seq: found %d, expected at least 2", (int)b->o.step.seq);
-    if (positional && (!b->kernels.report || b->o.tune || b->model.model || estimates))
+    if (positional && (!b->kernels.report || ways))
         return ar__fail(AR_ERR_USAGE, "%s: expected no file without --report", argv[1]);
     return AR_OK;
 }
@@ -189,6 +194,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     if (b.common.help) return AR_OK;
     AR_TRY(check(&b, positional, argv));
     if (positional) return ar_bench_pages(b.kernels.report, argv + 1, positional);
+    if (b.first)
+        return ar_bench_first(&(ar_bench_first_options){.model = b.first, .step = b.o.step}, &b.common);
     if (b.estimate.model) {
         b.estimate.pp = b.model.pp;
         b.estimate.tg = b.model.tg;
@@ -203,6 +210,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
 
 const ar_command ar__command_bench = {
     "bench", "time every kernel beside this device's measured roof, a model, or a tuning step",
-    "[--model MODEL | --estimate MODEL | --tune [--blas]] [options]\n       anyround bench --report OUT.html "
+    "[--model MODEL | --estimate MODEL | --first MODEL | --tune [--blas]] [options]\n       anyround bench "
+    "--report OUT.html "
     "FILE.json ...",
     run};

@@ -214,3 +214,15 @@ case_estimate_holds() { # within 30 % of what is measured, on every device
         grep ratio out
     done
 }
+
+case_first() { # by two processes each
+    run 2 bench --first x --tune; says 'expected one of them'
+    run 1 bench --first missing -q --device null; says 'missing'
+    TMPDIR=$dir run 0 bench --first "$model" --seq 16 --batch 2 --json -q --device null
+    for key in first_token first_step; do grep -q "\"$key\"" out || die "no $key"; done
+    awk -F: '/"(cold|warm)_s"/ { n += $2 + 0 > 0 } END { exit n != 4 }' out ||
+        { cat out >&2; die 'no times'; }
+    [ ! -e "$(echo "$dir"/anyround-first-*)" ] || die 'the caches are left'
+    run 0 bench --first "$model" --seq 0 --device null -q
+    [ "$(grep -c '^first' out)" = 1 ] || { cat out >&2; die 'expected a token alone'; }
+}
