@@ -86,6 +86,24 @@ cache() {
     XDG_CACHE_HOME=$base/cached attempt '0' "${tuned[@]}" -o o
     diff -r whole o >&2 || die "seed $seed: $(cat changed): another file"
 }
+few=(train --recipe maqd --lr 0.01 --device cl -q)
+net() { # a net of few states: told, or run on images
+    rm -rf w && cp -r n w
+    change w/config.json w/model.safetensors w/params.safetensors
+    case $((seed % 3)) in
+    0) attempt '0 3' info w --json ;;
+    1) attempt '0 3' eval w --images images --device cl -q ;;
+    2) attempt '0 3 5' eval w --images images --codes --device cl -q ;; # 5: other numbers than were trained
+    esac
+}
+bytes=("${few[@]}" --arch byte-mlp --widths 8 --text text --batch 4 --steps 24 --eval-every 12
+    --checkpoint-every 2)
+checkpoint() { # of training, which is the same whether one is taken or not
+    rm -rf o o.part && cp -r kept o.part
+    change o.part/checkpoint.safetensors
+    attempt 0 "${bytes[@]}" -o o --resume
+    diff -r whole o >&2 || die "seed $seed: $(cat changed): another net"
+}
 
 seed=0
 echo nothing >changed
@@ -116,6 +134,30 @@ cache)
     export POCL_CACHE_DIR=$XDG_CACHE_HOME/pocl/kcache # its own is no business of ours
     XDG_CACHE_HOME=$base/full attempt 0 "${tuned[@]}" -o whole
     each cache
+    ;;
+states)
+    for label in '\0' '\1' '\2' '\3' '\4' '\5'; do
+        printf '%b' "$label" && yes "picture $label" | head -c 3072
+    done >images
+    attempt 0 "${few[@]}" --arch cnn --channels '2,2' --widths 3 --mw 3 --ma 3 --steps 3 --batch 4 \
+        --images images -o n
+    attempt 0 eval n --images images --codes --device cl -q
+    each net
+    ;;
+checkpoint)
+    attempt 0 "${bytes[@]}" -o whole
+    for ((i = 0; i < 50; i++)); do # until one was killed between its checkpoints and its end
+        rm -rf o o.part
+        "$program" "${bytes[@]}" -o o >out 2>err & pid=$!
+        for ((k = 0; k < 2000; k++)); do
+            [ ! -f o.part/checkpoint.safetensors ] || break
+            sleep 0.01
+        done
+        kill -9 $pid; wait $pid 2>/dev/null
+        [ -f o.part/checkpoint.safetensors ] && break
+    done
+    mv o.part kept || die 'no checkpoint is left'
+    each checkpoint
     ;;
 *) die "no such kind: $kind" ;;
 esac
