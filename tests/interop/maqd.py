@@ -148,7 +148,10 @@ def cells(row, answer):
     figures += [f"{answer['seconds']:.0f}", f"{answer['cpu_seconds']:.0f}"]
     if row.table != "bytes":
         figures.append("{} ({})".format(*answer["bytes"]) if answer["bytes"] else "-")
-    return [str(w) for w in row.what] + figures
+    what = list(row.what)
+    if len(what) > 1:
+        what[-1] = answer["steps"]
+    return [str(w) for w in what] + figures
 
 
 def print_table(table, rows, runs):
