@@ -47,10 +47,10 @@ static void check_scheme(ar_device *device, ar_open_model *m, const ar_samples *
     round_all(again, m, scheme);
     CHECK_OK(ar_finish_scales(&r, after, &m->model, device, samples, &desc, NULL));
     CHECK_OK(ar_finish_scales(&same, again, &m->model, device, samples, &desc, NULL));
-    print_message("%d bits, kind %d: %g -> %g at step %d\n", (int)scheme->bits, (int)scheme->zero, r.kl_first,
-                  r.kl_best, (int)r.best_step);
-    assert_true(r.kl_best < r.kl_first && r.kl_best > 0.0);
-    assert_true(r.kl_best == same.kl_best);
+    print_message("%d bits, kind %d: %g -> %g at step %d\n", (int)scheme->bits, (int)scheme->zero,
+                  r.loss_first, r.loss_best, (int)r.best_step);
+    assert_true(r.loss_best < r.loss_first && r.loss_best > 0.0);
+    assert_true(r.loss_best == same.loss_best);
     for (int i = 0; i < LINEARS; i++) {
         const ar_qlinear *a = before[i], *b = after[i], *c = again[i];
         if (!a) continue;

@@ -316,8 +316,7 @@ static ar_status make_request(ar_quantize_request *r, const job_options *o, cons
     AR_TRY(make_options(r, o, offers));
     AR_TRY(check_imatrix(r, o));
     AR_TRY(check_start(r, o));
-    if (r->acts.bits > 0 && ar__quantize_finishes(&r->options))
-        return ar__fail(AR_ERR_USAGE, "--finish scales sees float inputs: it is not for --acts");
+    AR_TRY(ar__quantize_finish_check(r));
     return o->has_bpw || o->has_size ? make_budget(r, o) : AR_OK;
 }
 

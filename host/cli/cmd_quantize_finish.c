@@ -1,10 +1,31 @@
-/* anyround quantize --finish scales: what the method delivered, its scales tuned once more. Finished blocks
- * stay as they are in the state; what comes of them stands beside them. */
+/* anyround quantize --finish: what the method delivered, its scales tuned once more; or the scales between
+ * norms and linears, Quadapter's second phase. Finished blocks stay as they are in the state; what comes of
+ * them stands beside them. */
 #include "quantize_job.h"
 #include <stdlib.h>
 #include <string.h>
 
 bool ar__quantize_finishes(const ar_method_options *o) { return ar_method_options_get(o, "finish") > 0.0; }
+
+/* By the logits or by the text: the choices of a method that scales are none, kl and ce. */
+static ar_finish_loss loss_of(const ar_method_options *o) {
+    return o->method->scales && ar_method_options_get(o, "finish") > 1.0 ? AR_FINISH_CE : AR_FINISH_KL;
+}
+
+static const char *loss_name(const ar_method_options *o) { return loss_of(o) == AR_FINISH_CE ? "ce" : "kl"; }
+
+ar_status ar__quantize_finish_check(const ar_quantize_request *r) {
+    const ar_method_options *o = &r->options;
+    char acts[AR_ACTS_TEXT];
+    if (!ar__quantize_finishes(o) || r->acts.bits == 0) return AR_OK;
+    if (!o->method->scales)
+        return ar__fail(AR_ERR_USAGE, "--finish scales sees float inputs: it is not for --acts");
+    if (r->acts.range == AR_ACTS_STATIC) return AR_OK;
+    ar_acts_show(acts, &r->acts);
+    return ar__fail(AR_ERR_USAGE,
+                    "--finish %s: found --acts %s, expected static ranges, which stay while scales move",
+                    loss_name(o), acts);
+}
 
 static bool is_finished(const ar_part *scales, int32_t blocks) {
     bool all = true;
@@ -15,8 +36,8 @@ static bool is_finished(const ar_part *scales, int32_t blocks) {
 /* The state keeps a report with the first block. */
 static ar_block_report as_block(const ar_finish_report *r, int32_t block) {
     return (ar_block_report){.block = block,
-                             .loss_first = r->kl_first,
-                             .loss_best = r->kl_best,
+                             .loss_first = r->loss_first,
+                             .loss_best = r->loss_best,
                              .seconds = r->seconds,
                              .best_step = r->best_step,
                              .device_bytes = r->device_bytes};
@@ -27,19 +48,29 @@ static ar_status recall(ar_finish_run *run) {
     float *history = NULL;
     AR_TRY(ar__part_report(&run->scales, &r, &history, 0));
     free(history);
-    run->report = (ar_finish_report){.kl_first = r.loss_first,
-                                     .kl_best = r.loss_best,
+    run->report = (ar_finish_report){.loss_first = r.loss_first,
+                                     .loss_best = r.loss_best,
                                      .seconds = r.seconds,
                                      .best_step = r.best_step,
                                      .device_bytes = r.device_bytes};
     return AR_OK;
 }
 
-static ar_status finish(ar_finish_run *run, const ar_part *part, const ar_open_model *m, ar_device *device,
-                        const ar_samples *samples, uint64_t seed, const ar_observer *observer) {
+static ar_finish_desc describe(const ar_quantize_request *r, const ar_method_options *o, const char *dir) {
+    return (ar_finish_desc){.seed = (uint64_t)r->common->seed,
+                            .steps = (int32_t)ar_method_options_get(o, "finish_iters"),
+                            .rate = ar_method_options_get(o, "finish_lr"),
+                            .loss = loss_of(o),
+                            .acts = r->acts,
+                            .spill_dir = dir};
+}
+
+static ar_status finish(ar_finish_run *run, const ar_quantize_request *r, const ar_method_options *options,
+                        const ar_part *part, const ar_open_model *m, ar_device *device,
+                        const ar_samples *samples, const ar_observer *observer) {
     ar_status status = AR_OK;
     const ar_model *model = &m->model;
-    ar_finish_desc desc = {.seed = seed, .spill_dir = part->dir};
+    const ar_finish_desc desc = describe(r, options, part->dir);
     ar_qlinear **linears = NULL;
     AR_TRY(ar__part_scales(&run->scales, part));
     run->is_on = true;
@@ -48,11 +79,12 @@ static ar_status finish(ar_finish_run *run, const ar_part *part, const ar_open_m
     if (!linears) return AR_ERR_MEMORY;
     for (int32_t b = 0; b < model->block_count; b++)
         AR_GO(ar__part_load(part, &model->blocks[b], linears + b * AR_MAX_LINEARS));
-    AR_GO(ar_finish_scales(&run->report, linears, model, device, samples, &desc, observer));
+    AR_GO((options->method->scales ? ar_finish_channels : ar_finish_scales)(
+        &run->report, linears, model, device, samples, &desc, observer));
     AR_GO(ar_snapshot_check(&m->files));
     for (int32_t b = 0; b < model->block_count; b++) {
-        ar_block_report r = as_block(&run->report, b);
-        AR_GO(ar__part_write(&run->scales, &model->blocks[b], linears + b * AR_MAX_LINEARS, &r));
+        ar_block_report as = as_block(&run->report, b);
+        AR_GO(ar__part_write(&run->scales, &model->blocks[b], linears + b * AR_MAX_LINEARS, &as));
     }
 done:
     for (int32_t i = 0; i < model->block_count * AR_MAX_LINEARS; i++) ar_qlinear_free(linears[i]);
@@ -60,23 +92,31 @@ done:
     return status;
 }
 
-ar_status ar__quantize_finish(ar_finish_run *run, const ar_part *part, const ar_open_model *m,
-                              ar_device *device, const ar_samples *samples, const ar_common *common,
-                              const ar_observer *observer) {
-    AR_TRY(finish(run, part, m, device, samples, (uint64_t)common->seed, observer));
-    ar_program_progress_end(common);
-    if (common->quiet) return AR_OK;
-    const ar_finish_report *r = &run->report;
-    fprintf(stderr, "scales: KL divergence held out %.6g -> %.6g (step %d), %.1f s\n", r->kl_first,
-            r->kl_best, (int)r->best_step, r->seconds);
+ar_status ar__quantize_finish(ar_finish_run *run, const ar_quantize_request *r,
+                              const ar_method_options *options, const ar_part *part, const ar_open_model *m,
+                              ar_device *device, const ar_samples *samples, const ar_observer *observer) {
+    AR_TRY(finish(run, r, options, part, m, device, samples, observer));
+    ar_program_progress_end(r->common);
+    if (r->common->quiet || r->is_quiet) return AR_OK;
+    const ar_finish_report *f = &run->report;
+    fprintf(stderr, "scales: %s held out %.6g -> %.6g (step %d), %.1f s\n",
+            loss_of(options) == AR_FINISH_CE ? "cross-entropy" : "KL divergence", f->loss_first, f->loss_best,
+            (int)f->best_step, f->seconds);
     return AR_OK;
 }
 
-void ar__quantize_finish_json(const ar_finish_run *run, cJSON *o) {
+void ar__quantize_finish_json(const ar_finish_run *run, const ar_method_options *options, cJSON *o) {
+    char name[16], hash[24];
+    const ar_finish_report *r = &run->report;
     if (!run->is_on) return;
     cJSON *f = ar_json_add_object(o, "finish");
-    ar_json_add_number(f, "kl_first", run->report.kl_first);
-    ar_json_add_number(f, "kl_best", run->report.kl_best);
-    ar_json_add_number(f, "step", run->report.best_step);
-    ar_json_add_number(f, "seconds", run->report.seconds);
+    snprintf(name, sizeof name, "%s_first", loss_name(options));
+    ar_json_add_number(f, name, r->loss_first);
+    snprintf(name, sizeof name, "%s_best", loss_name(options));
+    ar_json_add_number(f, name, r->loss_best);
+    ar_json_add_number(f, "step", r->best_step);
+    ar_json_add_number(f, "seconds", r->seconds);
+    if (r->parameters > 0) ar_json_add_number(f, "parameters", (double)r->parameters);
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->weights_hash);
+    if (r->weights_hash) ar_json_add_string(f, "weights_hash", hash);
 }

@@ -227,7 +227,7 @@ static ar_status print_json(const job *j, const char *method, const ar_memory_st
     ar__quantize_list_options(ar_json_add_object(o, "options"), &j->options);
     AR_GO(list_files(j, ar_json_add_list(o, "files")));
     AR_GO(ar__quantize_list_blocks(ar_json_add_list(o, "blocks"), &j->part, j->model->model.block_count));
-    ar__quantize_finish_json(&j->finish, o);
+    ar__quantize_finish_json(&j->finish, &j->options, o);
     ar_json_add_number(o, "seconds", ar__now_s() - j->start);
     ar_json_add_number(o, "device_high_water", (double)memory->high_water);
     ar_json_add_number(o, "device_budget", (double)memory->budget);
@@ -411,7 +411,7 @@ static ar_status run_method(job *j, const char *part_dir) {
     AR_TRY(j->options.method->run(&j->model->model, j->device, needs_samples(j) ? &j->samples : NULL, &desc,
                                   &sink, &j->observer));
     if (!ar__quantize_finishes(&j->options)) return AR_OK;
-    return ar__quantize_finish(&j->finish, &j->part, j->model, j->device, &j->samples, &j->common,
+    return ar__quantize_finish(&j->finish, j->r, &j->options, &j->part, j->model, j->device, &j->samples,
                                &j->observer);
 }
 

@@ -92,19 +92,21 @@ ar_status ar__quantize_record_like(ar_part_manifest *m, const char *path);
 
 /* ---- cmd_quantize_finish.c ---- */
 
-/* The scales of a finished run, tuned once more (--finish scales). */
+/* The scales of a finished run, tuned once more (--finish). */
 typedef struct ar_finish_run {
     bool is_on; /* the rest is 0 until the blocks are finished */
     ar_part scales;
-    ar_finish_report report;
+    ar_finish_report report; /* parameters and hash 0 where an earlier run did it */
 } ar_finish_run;
 bool ar__quantize_finishes(const ar_method_options *o);
-/* Fills run->scales from the blocks of `part`, or finds it there, and says what was gained. Errors:
- * ar_finish_scales's, the state's. */
-ar_status ar__quantize_finish(ar_finish_run *run, const ar_part *part, const ar_open_model *m,
-                              ar_device *device, const ar_samples *samples, const ar_common *common,
-                              const ar_observer *observer);
-void ar__quantize_finish_json(const ar_finish_run *run, cJSON *o);
+/* Errors: USAGE for inputs that the request quantizes as the end cannot have them. */
+ar_status ar__quantize_finish_check(const ar_quantize_request *r);
+/* Fills run->scales from the blocks of `part`, or finds it there, and says what was gained. options: settled.
+ * Errors: those of ar_finish_scales or ar_finish_channels, the state's. */
+ar_status ar__quantize_finish(ar_finish_run *run, const ar_quantize_request *r,
+                              const ar_method_options *options, const ar_part *part, const ar_open_model *m,
+                              ar_device *device, const ar_samples *samples, const ar_observer *observer);
+void ar__quantize_finish_json(const ar_finish_run *run, const ar_method_options *options, cJSON *o);
 
 /* ---- cmd_quantize_report.c ---- */
 

@@ -12,6 +12,11 @@ void ar__channels_deinit(ar__channels *c) {
     *c = (ar__channels){0};
 }
 
+/* What divides linear i; NULL = nothing: blocks that are not tuned have no scales. */
+static const float *alpha_of(const ar__channels *c, int32_t i) {
+    return c->of[i] >= 0 ? c->alpha[c->of[i]] : NULL;
+}
+
 /* ---- into the weights ---- */
 
 static ar_status fold_vector(ar_tensor *t, const float *alpha) {
@@ -47,7 +52,7 @@ ar_status ar__channels_fold(const ar__channels *c, const ar_block_weights *w) {
         if (w->norm_biases[j]) AR_TRY(fold_vector(w->norm_biases[j], c->alpha[j]));
     }
     for (int32_t i = 0; i < w->block->linear_count; i++)
-        if (c->of[i] >= 0) AR_TRY(fold_matrix(w->linears[i], c->alpha[c->of[i]]));
+        if (alpha_of(c, i)) AR_TRY(fold_matrix(w->linears[i], alpha_of(c, i)));
     return AR_OK;
 }
 
@@ -67,8 +72,8 @@ ar_status ar__channels_check(const ar_chain *target, const ar_chain *found, cons
 
 ar_status ar__channels_deliver(const ar__channels *c, ar_qlinear *const *list, const ar_block *block) {
     for (int32_t i = 0; i < block->linear_count; i++)
-        if (list[i] && c->of[i] >= 0)
+        if (list[i] && alpha_of(c, i))
             AR_TRY(ar_qlinear_add_extra(list[i], AR_SCALE_EXTRA, AR_F32, 1, &block->linears[i].I,
-                                        c->alpha[c->of[i]]));
+                                        alpha_of(c, i)));
     return AR_OK;
 }

@@ -11,6 +11,28 @@ typedef struct ar__channels {
     float *alpha[AR_MAX_NORMS]; /* (I), owned, positive; NULL = that norm is not scaled */
 } ar__channels;
 void ar__channels_deinit(ar__channels *c);
+
+/* ---- channels_hook.c ---- */
+
+/* What records a block with norms times exp(theta), what they feed divided by it, weights rounded to nearest
+ * and inputs quantized; theta has gradients, straight through both. */
+typedef struct ar__channels_hook {
+    const ar_block_weights *weights;
+    const int32_t *of;          /* as in ar__channels */
+    ar_tensor *const *theta;    /* (AR_MAX_NORMS) of (I); NULL = that norm is not scaled */
+    const bool *skip;           /* per linear: stays float, as its inputs do */
+    const ar_scheme *schemes;   /* per linear */
+    ar_acts_scheme acts;        /* inputs by the range that they have in the batch; or */
+    const ar_acts_block *fixed; /* as this has them, with the gradient 1 in its range */
+    const ar_tensor *seen;      /* own, as the rest: the last input that was quantized */
+    ar_tensor *made;            /* and what came of it */
+    ar_hook hook;
+} ar__channels_hook;
+/* The hook to use for one recording. Errors of it: those of the ops. */
+const ar_hook *ar__channels_hook_init(ar__channels_hook *h);
+
+/* ---- channels_learn.c, channels.c ---- */
+
 /* Finds alpha for the one tuned block of the unit, whose input is the float chain: from desc->scaling in
  * desc->iters steps of Adam on theta = log alpha at rate desc->lr, along the error of the block's output with
  * inputs and weights quantized, each input by the range that it has in the batch. The state of the least

@@ -5,7 +5,6 @@
 #include "data.h"
 #include "loss.h"
 #include "optimizer.h"
-#include "trainable.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +25,6 @@ typedef struct learner {
     float *kept[AR_MAX_NORMS]; /* theta of the least held-out loss */
     double held_first, held_best;
     int32_t held_step;
-    /* while a graph is recorded: the last input that was quantized, and what came of it */
-    const ar_tensor *seen;
-    ar_tensor *made;
 } learner;
 
 static const ar_block *block_of(const learner *l) { return l->tuned->weights->block; }
@@ -150,50 +146,19 @@ done:
 
 /* ---- recording ---- */
 
-static ar_status scaled_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_tensor *x) {
-    const learner *l = ctx;
-    const ar_block_weights *w = l->tuned->weights;
-    ar_tensor *weight = NULL, *bias = NULL;
-    if (!l->theta[j]) return ar_hook_norm(&w->hook, g, y, j, x);
-    AR_TRY(ar_op_channel_scale(g, &weight, w->norms[j], l->theta[j], false));
-    if (w->norm_biases[j]) AR_TRY(ar_op_channel_scale(g, &bias, w->norm_biases[j], l->theta[j], false));
-    return ar_norm_record(&w->block->norms[j], g, y, x, weight, bias);
-}
-
-/* x as it is quantized; what several linears see is quantized once. */
-static ar_status quantized_input(learner *l, ar_graph *g, ar_tensor **x) {
-    ar_acts_scheme s = l->desc->acts;
-    if (s.bits == 0) return AR_OK;
-    if (s.range == AR_ACTS_STATIC) s.range = AR_ACTS_TENSOR; /* a range may move while alpha does */
-    if (l->seen != *x) {
-        AR_TRY(ar_op_acts_ranged(g, &l->made, *x, &s));
-        l->seen = *x;
-    }
-    *x = l->made;
-    return AR_OK;
-}
-
-static ar_status scaled_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x) {
-    learner *l = ctx;
-    const ar_block_weights *w = l->tuned->weights;
-    ar_tensor *scaled = NULL, *W = NULL;
-    if (l->c->of[i] >= 0) AR_TRY(ar_op_channel_scale(g, &scaled, w->linears[i], l->theta[l->c->of[i]], true));
-    if (l->tuned->skip[i]) return ar_op_linear(g, y, x, scaled ? scaled : w->linears[i], w->biases[i]);
-    const ar__site site = {.weight = scaled ? scaled : w->linears[i], .scheme = l->tuned->schemes[i]};
-    AR_TRY(ar__record_nearest(g, &W, &site));
-    if (scaled) AR_TRY(ar_op_straight(g, W, scaled));
-    AR_TRY(quantized_input(l, g, &x));
-    return ar_op_linear(g, y, x, W, w->biases[i]);
-}
-
 static ar_status record_loss(learner *l, ar_graph *g, ar_tensor **loss, bool held) {
-    const ar_hook hook = {.linear = scaled_linear, .norm = scaled_norm, .ctx = l};
+    const ar__tuned_block *t = l->tuned;
+    ar__channels_hook hook = {.weights = t->weights,
+                              .of = l->c->of,
+                              .theta = l->theta,
+                              .skip = t->skip,
+                              .schemes = t->schemes,
+                              .acts = l->desc->acts};
     const ar_block *block = block_of(l);
     ar__batch b = {0};
     ar_tensor *y = NULL;
-    l->seen = NULL;
     AR_TRY(ar__data_record(&l->data, g, &b, held));
-    AR_TRY(block->forward(block, g, &y, b.x, l->data.T, &hook));
+    AR_TRY(block->forward(block, g, &y, b.x, l->data.T, ar__channels_hook_init(&hook)));
     return ar__loss_block_mse.record(g, loss, y, b.target, b.weight);
 }
 

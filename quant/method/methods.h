@@ -72,12 +72,12 @@
 #define AR__ROWS_OF_SOFT_SELECTION(loss, loss_name)                                                          \
     AR__ROWS_OF_CHOSEN_STEP_BY(ar__soft_select_names, "heldout (default) or last"),                          \
         AR__ROW_LOSS(loss, loss_name)
-#define AR__ROWS_OF_SAMPLES(samples, seqlen)                                                                 \
+#define AR__ROWS_OF_SAMPLES_AND_END(names, words, samples, seqlen)                                           \
     {.name = "finish",                                                                                       \
      .kind = AR_VALUE_CHOICE,                                                                                \
-     .choice = ar__finish_names,                                                                             \
+     .choice = names,                                                                                        \
      .value = "F",                                                                                           \
-     .help = "scales: tune all scales once more behind the last block, by the logits (none)",                \
+     .help = words,                                                                                          \
      .record = "finish"},                                                                                    \
         {.name = "seed", .kind = AR_VALUE_INT, .preset = 42, .hi = 9e15, .record = "seed"},                  \
         {.name = "blocks",                                                                                   \
@@ -99,6 +99,11 @@
         .name = "seqlen", .kind = AR_VALUE_INT, .preset = seqlen, .lo = 2, .hi = 1 << 20, .value = "N",      \
         .help = "tokens per sample (" #seqlen ", at most the context)", .record = " x "                      \
     }
+#define AR__ROWS_OF_SAMPLES(samples, seqlen)                                                                 \
+    AR__ROWS_OF_SAMPLES_AND_END(ar__finish_names,                                                            \
+                                "scales: tune all scales once more behind the last block, by the logits "    \
+                                "(none)",                                                                    \
+                                samples, seqlen)
 
 /* ---- tuning.c: what methods of the tuning engine share ---- */
 

@@ -1,12 +1,13 @@
 /* quadapter: scales between norms and the linears behind them, learned block by block so that quantized
  * inputs lose least (arXiv 2211.16912; docs/quadapter.md), folded into both; codes are then rounded to
- * nearest. Without steps, from the closed form, it is SmoothQuant (arXiv 2211.10438). */
+ * nearest. The second phase, over all blocks, is ar_finish_channels. Without steps, from the closed form, it
+ * is SmoothQuant (arXiv 2211.10438). */
 #include "ar_error.h"
 #include "measure.h"
 #include "methods.h"
 #include <math.h>
 
-static const char *const starts[] = {"ones", "smooth", NULL};
+static const char *const starts[] = {"ones", "smooth", NULL}, *const ends[] = {"none", "kl", "ce", NULL};
 
 static const ar_option_row rows[] = {
     {.name = "iters",
@@ -26,13 +27,30 @@ static const ar_option_row rows[] = {
      .help = "where scales start: ones (default), or smooth, SmoothQuant's closed form",
      .record = "scales"},
     AR__ROWS_OF_CHOSEN_STEP_BY(ar__soft_select_names, "heldout (default) or last"),
-    AR__ROWS_OF_SAMPLES(128, 512),
+    AR__ROWS_OF_SAMPLES_AND_END(ends,
+                                "second phase, all scales behind the last block: by kl, the float model's "
+                                "logits, or ce, the text (none)",
+                                128, 512),
+    {.name = "finish_iters",
+     .kind = AR_VALUE_INT,
+     .preset = 100,
+     .lo = 1,
+     .hi = 1 << 20,
+     .value = "N",
+     .help = "its steps, of 4 samples (100)",
+     .record = "finish_iters"},
+    {AR__RATE("finish_lr"), .preset = 0.02, .help = "its longest step of a scale's logarithm (0.02)"},
 };
 
 static ar_status settle(ar_method_options *o, const ar_observer *observer) {
     ar__tune_desc desc = ar__tuning_describe(o);
-    if (desc.iters == 0 && ar_method_options_get(o, "scales") == 0.0)
-        return ar__fail(AR_ERR_USAGE, "--iters 0 leaves scales as they are without --scales smooth");
+    bool goes_on = ar_method_options_get(o, "finish") > 0.0;
+    if (desc.iters == 0 && ar_method_options_get(o, "scales") == 0.0 && !goes_on)
+        return ar__fail(AR_ERR_USAGE,
+                        "--iters 0 leaves scales as they are without --scales smooth or --finish");
+    if (!goes_on && (ar_method_options_given(o, "finish_iters") || ar_method_options_given(o, "finish_lr")))
+        return ar__fail(AR_ERR_USAGE, "%s has no effect without --finish kl or ce",
+                        ar_method_options_given(o, "finish_iters") ? "--finish-iters" : "--finish-lr");
     AR_TRY(ar__tuning_settle(o, &desc, observer));
     if ((ar_select)ar_method_options_get(o, "select") == AR_SELECT_BATCH)
         ar_method_options_put(o, "select", AR_SELECT_LAST);

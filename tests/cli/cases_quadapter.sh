@@ -42,6 +42,9 @@ case_quadapter() { # one run, its files, and what is wrong
     run 2 quantize "$model" -o n --method rtn --acts 8 --scales smooth; says '--scales'
     run 2 quantize "$model" -o n "${quad[@]}" --acts 8 --lr 11; says '--lr'
     run 2 quantize "$model" -o n --format hf,gptq --type f16 --method rtn; says 'type f16'
+    run 2 quantize "$model" -o n "${quad[@]}" --acts 8 --finish kl; says 'found --acts 8:token:sym, expected'
+    run 2 quantize "$model" -o n "${quad[@]}" "${static[@]}" --finish scales; says 'one of none, kl, ce'
+    run 2 quantize "$model" -o n "${quad[@]}" "${static[@]}" --finish-lr 1; says 'no effect without --finish'
     run 0 quantize --method quadapter --help; grep -q -- '--scales S' out || die 'no --scales in the help'
 }
 
@@ -55,4 +58,35 @@ case_quadapter_resume() { # the same scales, codes and grids
     run 0 "${command[@]}" -o o --resume
     cmp o/model.safetensors whole/model.safetensors || die 'what was resumed differs'
     cmp o/anyround.json whole/anyround.json || die 'its grids differ'
+}
+
+# the second phase: what it says of itself, better on what is held out, resumed to the same file
+case_quadapter_finish() {
+    local sum
+    sum=$(sha256sum "$model/model.safetensors")
+    command=(quantize "$model" "${quad[@]}" "${static[@]}" --acts 4:static:asym --iters 0 --scales smooth
+        --samples 12 --seqlen 64 --bits 8 --group -1 --finish-iters 32 --finish-lr .05)
+    for loss in kl ce; do
+        run 0 "${command[@]}" -o whole_$loss --finish $loss --json
+        tr -d ' \n\t' <out >flat
+        grep -q '"finish":{"'$loss'_first":' flat || die 'no loss in the JSON'
+        grep -q '"parameters":1536,"weights_hash":"[0-9a-f]*"' flat || die 'no parameters, or no hash'
+        sed 's/.*_first":\([-0-9.e]*\),.*_best":\([-0-9.e]*\).*/\1 \2/' flat >gain
+        awk '{ exit !($2 > 0 && $2 < $1) }' gain || { cat gain >&2; die 'nothing gained'; }
+        grep -q "finish $loss," whole_$loss/anyround.json || die 'not in the passport'
+    done
+    "$program" "${command[@]}" -o o --finish kl >out 2>err & pid=$!
+    for _ in $(seq 6000); do [ -f o.part/block-00002.safetensors ] && break; sleep 0.01; done
+    kill -9 $pid; wait $pid 2>/dev/null
+    run 2 "${command[@]}" -o o --resume --finish ce; says "finish is 'kl' there, expected 'ce'"
+    run 0 "${command[@]}" -o o --finish kl --resume
+    cmp o/model.safetensors whole_kl/model.safetensors || die 'what was resumed differs'
+    says 'scales: KL divergence held out'
+    [ "$sum" = "$(sha256sum "$model/model.safetensors")" ] || die 'the model changed'
+    # --blocks: the others have no scales, and are rounded
+    run 0 quantize "$model" "${quad[@]}" "${static[@]}" -o first --iters 2 --blocks 1 --bits 8 --group -1 \
+        --finish kl --finish-iters 2 --json
+    grep -q '"scales":[[:space:]]*512,' out || die 'not the scales of one block'
+    plain=$(quad_ppl "$model")
+    quad_holds "$(quad_ppl first) / $plain < 1.1"
 }
