@@ -48,12 +48,23 @@ ar_status ar__st_rms_norm(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "rms_norm_dw", ar_tensor_grad(tw), dw);
 }
 
+/* Rows whose few values lie apart: where they nearly agree, their deviation is mostly rounding. */
+static ar_status spread_leaf(ar__st *st, ar_tensor **t, double **values, int32_t N, int32_t I) {
+    float *made = NULL;
+    AR_TRY(ar__st_normal(st, &made, (int64_t)N * I, 2.0f));
+    for (int64_t i = 0; I < 8 && i < (int64_t)N * I; i++) made[i] = 0.25f * made[i] + 2.0f * (float)(i % I);
+    AR_TRY(ar__st_doubles(st, values, made, (int64_t)N * I));
+    AR_TRY(ar__st_tensor(st, t, AR_F32, N, I, made));
+    ar_tensor_set_needs_grad(*t, true);
+    return AR_OK;
+}
+
 /* p: N, I, with bias. */
 ar_status ar__st_layer_norm(ar__st *st, const int32_t *p) {
     int32_t N = p[0], I = p[1];
     double *x = NULL, *w = NULL, *b = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dw = NULL, *db = NULL;
     ar_tensor *tx = NULL, *tw = NULL, *tb = NULL, *y = NULL, *loss = NULL;
-    AR_TRY(ar__st_leaf(st, &tx, &x, N, I, 2.0f));
+    AR_TRY(spread_leaf(st, &tx, &x, N, I));
     AR_TRY(ar__st_leaf(st, &tw, &w, I, 0, 1.0f));
     if (p[2]) AR_TRY(ar__st_leaf(st, &tb, &b, I, 0, 1.0f));
     AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * I));

@@ -46,7 +46,7 @@ case_usage() {
     done
     run 2 run "$model" --submit-ms; says 'needs a value'
     run 2 devices --variant gemn=gemm; says \
-        "found kernel 'gemn', expected one of gemm, gemv, attention_cached"
+        "found kernel 'gemn', expected one of gemm, gemv, attention, "
     run 2 eval "$model" --text "$text" --variant gemm
     says "variant gemm: found '', expected one of gemm_lanes, gemm_tiles, gemm"
     run 2 selftest --variant gemv=gemv,gemm=fast; says "variant gemm: found 'fast'"
