@@ -13,14 +13,6 @@
 #define CPU_CACHES   ((double)(64 << 20))  /* bytes of weights in all */
 #define CARD_CACHES  ((double)(256 << 20)) /* 4 times an L2 of 64 MiB */
 
-/* Sizes of models that people run: Qwen2.5-0.5B, Llama 3.2 and 3.1; tiny is for a look. */
-static const ar_bench_shape shapes[] = {
-    {"tiny", 256, 512, 4, 2, 64, 1024},      {"0.5b", 896, 4864, 14, 2, 64, 151936},
-    {"1b", 2048, 8192, 32, 8, 64, 128256},   {"3b", 3072, 8192, 24, 8, 128, 128256},
-    {"8b", 4096, 14336, 32, 8, 128, 128256},
-};
-#define SHAPES ((int32_t)(sizeof shapes / sizeof *shapes))
-
 /* Whether name is one of a list's; a list that is NULL has them all. */
 static bool is_wanted(const char *list, const char *name) {
     size_t bytes = strlen(name);
@@ -187,11 +179,12 @@ static ar_status measure(bench *b) {
         snprintf(name, sizeof name, "%dx%d", (int)b->o->size, (int)b->o->size);
         return products_of(b, name, b->o->size, b->o->size);
     }
-    for (int32_t i = 0; i < SHAPES; i++) {
-        if (!is_wanted(wanted, shapes[i].name)) continue;
+    for (int32_t i = 0; ar_bench_shape_at(i); i++) {
+        const ar_bench_shape *shape = ar_bench_shape_at(i);
+        if (!is_wanted(wanted, shape->name)) continue;
         if (is_wanted(b->o->ops, "product"))
-            AR_TRY(products_of(b, shapes[i].name, shapes[i].intermediate, shapes[i].hidden));
-        AR_TRY(ops_of(b, &shapes[i]));
+            AR_TRY(products_of(b, shape->name, shape->intermediate, shape->hidden));
+        AR_TRY(ops_of(b, shape));
     }
     return AR_OK;
 }
@@ -201,7 +194,10 @@ static ar_status measure(bench *b) {
 static const char *nth_type(int32_t i) {
     return i < AR_QT_COUNT && i != AR_QT_GROUP ? ar_qtype_name((ar_qtype)i) : i < AR_QT_COUNT ? "" : NULL;
 }
-static const char *nth_shape(int32_t i) { return i < SHAPES ? shapes[i].name : NULL; }
+static const char *nth_shape(int32_t i) {
+    const ar_bench_shape *shape = ar_bench_shape_at(i);
+    return shape ? shape->name : NULL;
+}
 static const char *nth_op(int32_t i) {
     return i == 0 ? "product" : i <= ar_bench_op_count ? ar_bench_ops[i - 1].name : NULL;
 }

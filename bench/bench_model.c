@@ -4,6 +4,7 @@
  * as found, the first thing that the program does, so that a second call shows a warm start; and once more in
  * the same process, where drivers are loaded and every kernel was compiled and kept. */
 #include "bench_model.h"
+#include "open.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ typedef struct opened {
 static void close_all(opened *o) {
     ar_session_destroy(o->session);
     ar_device_close(o->device);
-    ar_model_close(o->m);
+    ar_bench_close(o->m);
     *o = (opened){0};
 }
 
@@ -49,7 +50,7 @@ static ar_status start(opened *o, double *seconds, const ar_bench_model_options 
                        float **logits) {
     int32_t ids[FIRST_PROMPT];
     double t0 = ar__now_s();
-    AR_TRY(ar_model_open(&o->m, b->model));
+    AR_TRY(ar_bench_open(&o->m, b->model));
     int64_t wanted = (b->pp > b->tg + 1 ? b->pp : b->tg + 1) + FIRST_PROMPT;
     if (wanted > o->m->model.max_tokens + FIRST_PROMPT)
         return ar__fail(AR_ERR_USAGE, "--pp, --tg: found %lld tokens, expected at most the model's %d",

@@ -115,7 +115,7 @@ typedef struct bench_arguments {
 static ar_status parse(bench_arguments *b, int *positional, const ar_command *self, int argc, char **argv) {
     const ar_option options[] = {
         {"--model", AR_OPT_STRING, &b->model.model, "MODEL",
-         "time prompts and generation of this model (wall clock)", 0, 0, NULL},
+         "time prompts and generation of this model (wall clock); random:1b:q4_0 is made up", 0, 0, NULL},
         {"--pp", AR_OPT_INT, &b->model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
         {"--tg", AR_OPT_INT, &b->model.tg, "N", "tokens to generate (128; 0 = not)", 0, 1 << 24, NULL},
         {"--reps", AR_OPT_INT, &b->model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},

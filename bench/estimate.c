@@ -2,6 +2,7 @@
  * for the device (the null driver with its facts), launch by launch, and timed by what similar launches took
  * where the peaks were measured. */
 #include "estimate.h"
+#include "open.h"
 #include "bench_kernels.h"
 #include "bench_model.h"
 #include "work.h"
@@ -148,7 +149,7 @@ static ar_status measure(estimate *e) {
     const ar_config *c = &e->m->config;
     const ar_bench_step_desc *step = &e->o->step;
     ar_bench_shape shape = {"model",     c->hidden,   c->intermediate, c->heads,
-                            c->kv_heads, c->head_dim, c->vocab};
+                            c->kv_heads, c->head_dim, c->vocab,        c->layers};
     const ar_bench_product products[] = {{c->intermediate, c->hidden},
                                          {c->hidden, c->intermediate},
                                          {(int64_t)c->heads * c->head_dim, c->hidden},
@@ -291,7 +292,7 @@ static ar_status end(const estimate *e) {
 ar_status ar_bench_estimate(const ar_bench_estimate_options *o, const ar_common *common) {
     estimate e = {.o = o, .common = common};
     ar_status status;
-    AR_GO(ar_program_model(&e.m, o->model, common));
+    AR_GO(ar_bench_open(&e.m, o->model));
     AR_GO(check_options(&e));
     AR_GO(ar_program_device(&e.device, common, false));
     if (o->peaks)
@@ -309,6 +310,6 @@ done:
     ar_bench_work_free(&e.work);
     ar_bench_results_free(&e.results);
     ar_device_close(e.device);
-    ar_model_close(e.m);
+    ar_bench_close(e.m);
     return status;
 }

@@ -1,10 +1,13 @@
 /* bench --first: cold and warm starts, each in a process of its own, since drivers keep kernels in their
  * process too. They begin with empty caches of ours and of the drivers whose folders a variable names. */
 #include "first.h"
+#include "open.h"
 #include "ar_files.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <ftw.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -39,7 +42,7 @@ static ar_status first_token(start *s) {
     float *logits = NULL;
     int32_t ids[PROMPT];
     ar_status status;
-    AR_GO(ar_model_open(&m, s->o->model));
+    AR_GO(ar_bench_open(&m, s->o->model));
     int32_t count = m->model.max_tokens < PROMPT ? m->model.max_tokens : PROMPT;
     for (int32_t i = 0; i < count; i++)
         ids[i] = (int32_t)(ar_random_unit(7, 1, (uint64_t)i) * (double)m->model.vocab);
@@ -52,7 +55,7 @@ static ar_status first_token(start *s) {
 done:
     ar_session_destroy(session);
     ar_device_close(device);
-    ar_model_close(m);
+    ar_bench_close(m);
     free(logits);
     return status;
 }
@@ -70,13 +73,13 @@ static ar_status first_step(start *s) {
     ar_bench_clock none;
     ar_status status;
     desc.steps = 1;
-    AR_GO(ar_model_open(&m, s->o->model));
+    AR_GO(ar_bench_open(&m, s->o->model));
     AR_GO(ar_program_device(&device, s->common, false));
     status = ar_bench_steps(&none, m, device, &desc, end_of_step, s);
     if (s->took.wall > 0) status = AR_OK; /* stopped there */
 done:
     ar_device_close(device);
-    ar_model_close(m);
+    ar_bench_close(m);
     return status;
 }
 
@@ -94,6 +97,17 @@ static _Noreturn void child(start *s, const char *folder, int out) {
 
 /* ---- around it ---- */
 
+/* What the child tells, or nothing where it ends without a word; Ctrl-C ends it at once, compiling or not. */
+static ssize_t listen(told *t, int end, pid_t pid) {
+    struct pollfd one = {.fd = end, .events = POLLIN};
+    while (poll(&one, 1, 100) <= 0)
+        if (ar_program_interrupted()) {
+            kill(pid, SIGKILL);
+            return 0;
+        }
+    return read(end, t, sizeof *t);
+}
+
 static ar_status run_child(start *s, const char *folder) {
     int ends[2], state = 0;
     told t;
@@ -102,7 +116,7 @@ static ar_status run_child(start *s, const char *folder) {
     pid_t pid = fork();
     if (pid == 0) child(s, folder, ends[1]);
     close(ends[1]);
-    ssize_t got = pid > 0 ? read(ends[0], &t, sizeof t) : 0;
+    ssize_t got = pid > 0 ? listen(&t, ends[0], pid) : 0;
     close(ends[0]);
     if (pid < 0) return ar__fail(AR_ERR_IO, "bench: no process: %s", strerror(errno));
     while (waitpid(pid, &state, 0) < 0 && errno == EINTR) continue;

@@ -7,6 +7,16 @@
 #define STEPS 200 /* of tuning, whose first one is timed */
 #define CACHE 512 /* positions that generation has behind it */
 
+const ar_bench_shape *ar_bench_shape_at(int32_t i) {
+    /* Qwen2.5-0.5B, Llama 3.2 and 3.1; tiny is for a look. */
+    static const ar_bench_shape shapes[] = {
+        {"tiny", 256, 512, 4, 2, 64, 1024, 2},       {"0.5b", 896, 4864, 14, 2, 64, 151936, 24},
+        {"1b", 2048, 8192, 32, 8, 64, 128256, 16},   {"3b", 3072, 8192, 24, 8, 128, 128256, 28},
+        {"8b", 4096, 14336, 32, 8, 128, 128256, 32},
+    };
+    return i < (int32_t)(sizeof shapes / sizeof *shapes) ? &shapes[i] : NULL;
+}
+
 /* A new tensor that c holds. */
 static ar_status hold(ar_bench_case *c, ar_tensor **t, ar_dtype dtype, int32_t dim_count,
                       const int64_t *dims) {

@@ -5,8 +5,10 @@
 
 typedef struct ar_bench_shape {
     const char *name;
-    int64_t hidden, intermediate, heads, kv_heads, head_dim, vocab;
+    int64_t hidden, intermediate, heads, kv_heads, head_dim, vocab, layers;
 } ar_bench_shape;
+/* The i-th size of models that people run; NULL behind the last. */
+const ar_bench_shape *ar_bench_shape_at(int32_t i);
 
 #define AR_BENCH_TENSORS 16
 

@@ -11,6 +11,8 @@ typedef struct random_weights {
     char (*names)[96];
     int64_t count;
     uint64_t seed;
+    ar_qtype type;   /* of matrices */
+    uint8_t *blocks; /* that all matrices share the beginning of; NULL of F32 */
 } random_weights;
 
 static int64_t count_of(const void *impl) { return ((const random_weights *)impl)->count; }
@@ -37,10 +39,23 @@ static void close_weights(void *impl) {
     random_weights *w = impl;
     free(w->list);
     free(w->names);
+    free(w->blocks);
     free(w);
 }
 
-static const ar_weights_vtable vtable = {close_weights, count_of, weight_at, read_rows, NULL, NULL, NULL};
+static ar_status read_blocks(const void *impl, ar_qtype *type, const uint8_t **blocks, uint64_t *row_stride,
+                             int64_t i) {
+    const random_weights *w = impl;
+    if (!w->blocks || w->list[i].dim_count != 2)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: no blocks", w->list[i].name);
+    *type = w->type;
+    *blocks = w->blocks;
+    *row_stride = (uint64_t)ar_qtype_row_bytes(w->type, w->list[i].dims[1]);
+    return AR_OK;
+}
+
+static const ar_weights_vtable vtable = {close_weights, count_of,    weight_at, read_rows,
+                                         NULL,          read_blocks, NULL};
 
 static void add(random_weights *w, int64_t rows, int64_t width, int32_t layer, const char *name) {
     ar_weight *t = &w->list[w->count];
@@ -91,13 +106,42 @@ static ar_status make_weights(ar_open_model *m, uint64_t seed) {
     return AR_OK;
 }
 
+/* Any finite numbers: 2f at most in every byte keeps fp16 scales far from their end. */
+static ar_status make_blocks(random_weights *w, ar_qtype type) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < w->count; i++) {
+        ar_weight *t = &w->list[i];
+        int64_t bytes = t->dim_count == 2 ? ar_qtype_row_bytes(type, t->dims[1]) : 0;
+        if (bytes < 0)
+            return ar__fail(AR_ERR_SHAPE, "%s: rows of %lld are no whole blocks of %s", t->name,
+                            (long long)t->dims[1], ar_qtype_name(type));
+        if (t->dim_count == 2) t->type = ar_qtype_name(type), t->file_bytes = (uint64_t)(bytes * t->dims[0]);
+        if (t->dim_count == 2 && bytes * t->dims[0] > most) most = bytes * t->dims[0];
+    }
+    w->type = type;
+    w->blocks = ar__alloc((size_t)most, 1);
+    if (!w->blocks) return AR_ERR_MEMORY;
+    uint32_t random = (uint32_t)w->seed;
+    for (int64_t i = 0; i < most; i++) {
+        random = random * 1664525u + 1013904223u;
+        w->blocks[i] = (uint8_t)(random >> 24 & 0x2f);
+    }
+    return AR_OK;
+}
+
 ar_status ar_random_model_open(ar_open_model **out, const ar_config *config, uint64_t seed) {
+    return ar_random_model_open_as(out, config, AR_QT_F32, seed);
+}
+
+ar_status ar_random_model_open_as(ar_open_model **out, const ar_config *config, ar_qtype type,
+                                  uint64_t seed) {
     *out = NULL;
     ar_open_model *m = ar__alloc(1, sizeof *m);
     if (!m) return AR_ERR_MEMORY;
     m->config = *config;
     m->path = strdup("random model");
     ar_status status = m->path ? make_weights(m, seed) : ar__fail(AR_ERR_MEMORY, "no memory for a model");
+    if (status == AR_OK && type != AR_QT_F32) status = make_blocks(m->weights.impl, type);
     if (status == AR_OK) status = ar_family_bind(m);
     if (status != AR_OK)
         ar_random_model_close(m);
@@ -105,6 +149,8 @@ ar_status ar_random_model_open(ar_open_model **out, const ar_config *config, uin
         *out = m;
     return status;
 }
+
+bool ar_random_model_is(const ar_open_model *m) { return m->weights.vtable == &vtable; }
 
 void ar_random_model_close(ar_open_model *m) {
     if (!m) return;

@@ -226,3 +226,19 @@ case_first() { # by two processes each
     run 0 bench --first "$model" --seq 0 --device null -q
     [ "$(grep -c '^first' out)" = 1 ] || { cat out >&2; die 'expected a token alone'; }
 }
+
+case_gpu() { # the script for cards goes on behind parts that fail, as they do where nothing is computed
+    script=$root/bench/gpu.sh
+    "$script" --big >said 2>&1; [ $? = 2 ] || die 'expected exit 2'
+    "$script" --small --program "$program" --device null -o results >said 2>&1
+    [ $? = 1 ] || { cat said >&2; die 'expected exit 1'; }
+    for part in selftest:failed kernels:ok step_f32:failed model_q4_0:ok model_q4_k:ok first:ok \
+        estimate:ok; do
+        grep -q "\"${part%:*}\", \"outcome\": \"${part#*:}\"" results/device-null/summary.json ||
+            { cat said >&2; die "expected $part"; }
+    done
+    [ -s results/device-null/selftest.log ] || die 'a failure without its message'
+    "$script" --small --program "$program" --device null -o none --budget 0 >said 2>&1
+    [ "$(grep -c skipped said)" -ge 8 ] || { cat said >&2; die 'expected nothing to begin'; }
+    if command -v shellcheck >/dev/null; then shellcheck "$script" || die 'shellcheck'; fi
+}
