@@ -24,6 +24,7 @@ typedef struct ar_pass {
     const ar_tensor *labels; /* (N) i32; negative = none */
     const ar_tensor *count;  /* (1) i32: how many training passes there were; random numbers depend on it */
     bool is_training;        /* dropout, statistics of the batch; else as the finished net is used */
+    bool of_batch;           /* not training, yet with statistics of the batch, which nothing learns from */
     bool recompute;          /* keep little for backward: ar_graph_recompute */
 } ar_pass;
 typedef struct ar_net ar_net;
@@ -48,12 +49,24 @@ void ar_net_destroy(ar_net *net); /* NULL is fine */
 #define AR_PARAM_FINAL_NORM "final_norm"
 #define AR_PARAM_FINAL_BIAS "final_norm.bias"
 typedef struct ar_model ar_model;
+/* Few states in the products of its blocks (docs/maqd.md). */
+typedef struct ar_lm_states_desc {
+    int32_t mw, ma;  /* states of weights and of inputs; 0 = floats */
+    ar_stats stats;  /* of the norms in front of products: over tokens and channels; SAMPLE: of a sequence,
+                        LAYER: of a token */
+    float momentum;  /* of their running statistics; 0 = 0.1 */
+    bool raw, plain; /* as ar_states_desc */
+} ar_lm_states_desc;
 typedef struct ar_lm_desc {
     int32_t T;
     float dropout; /* of the embedding, and of what each branch adds (Srivastava 2014) */
     uint32_t seed; /* of dropout */
     int64_t piece; /* ids of the vocabulary whose logits are computed at a time; 0 = as many as 64 MiB hold */
+    const ar_lm_states_desc *states; /* NULL = floats */
 } ar_lm_desc;
+/* With states each product of a block is NAME.weight as always, and in front of it a norm, NAME.in_gain and
+ * NAME.in_shift (I), NAME.running, and rounding; behind it a gain and a shift (O) of each output. The blocks'
+ * own norms are left out. Then recomputing is UNSUPPORTED, and so are biases. */
 ar_status ar_net_lm_create(ar_net **net, const ar_model *m, ar_device *device, const ar_lm_desc *desc);
 
 /* A net for images: convolutions of 3 x 3, each with a bias, ReLU and a pool of 2 x 2, then products with
@@ -122,6 +135,10 @@ ar_status ar_trainer_evaluate(ar_trainer *t, ar_train_score *score);
  * what the net says of every label. */
 ar_status ar_net_score(ar_train_score *score, int32_t *said, const ar_net *net, const ar_data *data,
                        ar_device *device, int32_t batch);
+/* Two scores of the held-out examples that fill whole batches: with running statistics, as the net is used,
+ * and with those of each batch, through which examples see each other, and tokens later ones. */
+ar_status ar_net_score_gap(ar_train_score *running, ar_train_score *batches, const ar_net *net,
+                           const ar_data *data, ar_device *device, int32_t batch);
 int32_t ar_trainer_at(const ar_trainer *t);  /* steps taken */
 double ar_trainer_rate(const ar_trainer *t); /* of the next step */
 /* What must be kept to go on with the same bits: tensor i, under its name ("NAME", "mean.NAME",

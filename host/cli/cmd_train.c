@@ -131,8 +131,10 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         return ar__fail(AR_ERR_USAGE, "anyround train: --text FILE or --images FILE is needed");
     if (strcmp(o.keep, "best") != 0 && strcmp(o.keep, "last") != 0)
         return ar__fail(AR_ERR_USAGE, "--keep: found '%s', expected best or last", o.keep);
-    if (o.recipe || (o.arch && strcmp(o.arch, "byte-mlp") == 0)) return ar__train_states_run(&o, &common);
-    if (o.states)
+    bool is_llama = o.arch && strcmp(o.arch, "llama") == 0 && o.text;
+    if ((o.recipe && !is_llama) || (o.arch && strcmp(o.arch, "byte-mlp") == 0))
+        return ar__train_states_run(&o, &common);
+    if (o.states && !o.recipe)
         return ar__fail(AR_ERR_USAGE, "anyround train: --mw, --ma, --norm, --lbn-stats, --raw-weights and "
                                       "--plain-gradients have no effect without --recipe maqd");
     return o.images ? ar__train_images_run(&o, &common) : ar__train_text_run(&o, &common);

@@ -26,6 +26,11 @@ ar_status ar__train_images_run(const train_options *o, const ar_common *common);
 /* Nets of few states: their own options, how many; the run. */
 int32_t ar__train_states_options(ar_option *list, train_options *p);
 ar_status ar__train_states_run(const train_options *o, const ar_common *common);
+/* Few states in a language model's products: is_few = false without a recipe. Errors: USAGE. */
+ar_status ar__train_lm_states(ar_lm_states_desc *d, bool *is_few, const train_options *o);
+/* What is kept, looked at with statistics of batches too. Errors: the device's. */
+ar_status ar__train_gap(ar_train_result *r, const ar_net *net, const ar_data *data, ar_device *device,
+                        int32_t batch);
 /* "16,32": up to AR_IMAGE_LAYERS widths. Errors: USAGE with the option's name. */
 ar_status ar__train_widths(int32_t *out, int32_t *count, const char *option, const char *text);
 /* Everything the result depends on, a line each, as checkpoints keep it. */

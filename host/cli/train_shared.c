@@ -126,6 +126,8 @@ static ar_status print(const ar_train_result *r, const train_options *o, const a
         if (isfinite(r->held))
             printf(", held out %.4f (best %.4f), accuracy %.4f", r->held, r->best, r->accuracy);
         if (r->tested) printf(", %lld test images %.4f", (long long)r->tested, r->test_accuracy);
+        if (r->has_gap)
+            printf(", by running statistics %.4f, by those of batches %.4f", r->running_loss, r->batch_loss);
         printf(", %s\n", ar_program_time(time, sizeof time, r->seconds));
         return AR_OK;
     }
@@ -140,10 +142,27 @@ static ar_status print(const ar_train_result *r, const train_options *o, const a
     ar_json_put(root, "held_best", number(r->best));
     ar_json_put(root, "held_accuracy", number(r->accuracy));
     ar_json_put(root, "test_accuracy", number(r->tested ? r->test_accuracy : NAN));
+    if (r->has_gap) {
+        ar_json_put(root, "held_loss_running", number(r->running_loss));
+        ar_json_put(root, "held_loss_batches", number(r->batch_loss));
+    }
     ar_json_put(root, "seconds", number(r->seconds));
     ar_status status = ar_program_json(root, false);
     cJSON_Delete(root);
     return status;
+}
+
+/* ---- statistics ---- */
+
+ar_status ar__train_gap(ar_train_result *r, const ar_net *net, const ar_data *data, ar_device *device,
+                        int32_t batch) {
+    ar_train_score running, batches;
+    if (data->held_count < batch) return AR_OK;
+    AR_TRY(ar_net_score_gap(&running, &batches, net, data, device, batch));
+    r->running_loss = running.loss;
+    r->batch_loss = batches.loss;
+    r->has_gap = true;
+    return AR_OK;
 }
 
 /* ---- the run ---- */

@@ -36,8 +36,8 @@ typedef struct job {
 
 int32_t ar__train_states_options(ar_option *list, train_options *p) {
     const ar_option rows[] = {
-        {"--recipe", AR_OPT_STRING, &p->recipe, "R", "maqd: weights and activations of few states", 0, 0,
-         NULL},
+        {"--recipe", AR_OPT_STRING, &p->recipe, "R",
+         "maqd: weights and activations of few states (cnn, mlp, byte-mlp, llama)", 0, 0, NULL},
         {"--mw", AR_OPT_INT, &p->mw, "M", "maqd: states of weights, 2 to 256 (7; 0 = floats)", 0, 256,
          &p->states},
         {"--ma", AR_OPT_INT, &p->ma, "M", "maqd: states of activations (7; 0 = floats)", 0, 256, &p->states},
@@ -111,9 +111,26 @@ static ar_status make_desc(job *j) {
     return read_stats(&d->stats, o);
 }
 
+static ar_status check_recipe(const train_options *o) {
+    if (!o->recipe || strcmp(o->recipe, "maqd") == 0) return AR_OK;
+    return ar__fail(AR_ERR_USAGE, "--recipe: found '%s', expected maqd", o->recipe);
+}
+
+ar_status ar__train_lm_states(ar_lm_states_desc *d, bool *is_few, const train_options *o) {
+    *is_few = o->recipe != NULL;
+    *d = (ar_lm_states_desc){.raw = o->raw_weights, .plain = o->plain_gradients};
+    if (!o->recipe) return AR_OK;
+    AR_TRY(check_recipe(o));
+    if (o->type || o->recompute)
+        return ar__fail(AR_ERR_USAGE,
+                        "anyround train: --type and --recompute have no effect with --recipe maqd");
+    AR_TRY(read_states(&d->mw, "--mw", o->mw));
+    AR_TRY(read_states(&d->ma, "--ma", o->ma));
+    return read_stats(&d->stats, o);
+}
+
 static ar_status check_options(const train_options *o) {
-    if (o->recipe && strcmp(o->recipe, "maqd") != 0)
-        return ar__fail(AR_ERR_USAGE, "--recipe: found '%s', expected maqd", o->recipe);
+    AR_TRY(check_recipe(o));
     if (o->model || !o->arch ||
         (!reads_bytes(o) && strcmp(o->arch, "cnn") != 0 && strcmp(o->arch, "mlp") != 0))
         return ar__fail(AR_ERR_USAGE,
@@ -217,6 +234,7 @@ static ar_status finish(void *ctx, ar_train_result *r, const ar_observer *observ
         r->tested = test.labels;
         r->test_accuracy = test.accuracy;
     }
+    if (d->context) AR_TRY(ar__train_gap(r, j->net, j->data, j->device, j->desc.batch));
     AR_TRY(ar_path_join(&j->made, j->work, "out"));
     ar_status status = is_whole ? ar_states_model_read(&whole, j->net, j->device) : AR_OK;
     if (status == AR_OK)

@@ -1,6 +1,7 @@
 /* anyround train on a text: a language model, opened or begun. */
 #include "cmd_train.h"
 #include "output.h"
+#include "states_folder.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,8 @@ typedef struct job {
     ar_train_desc desc;
     ar_output_plan plan;
     train_record record;
+    ar_lm_states_desc states;
+    bool is_few; /* states say something */
 } job;
 
 /* ---- the model ---- */
@@ -97,9 +100,18 @@ static ar_status no_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) 
     return AR_OK;
 }
 
+/* A model of few states is no Hugging Face folder that others read. */
+static ar_status write_states(job *j, ar_train_result *r) {
+    AR_TRY(ar__train_gap(r, j->net, &j->data.data, j->device, j->desc.batch));
+    AR_TRY(ar_path_join(&j->staging, j->work, "out"));
+    AR_TRY(
+        ar__states_lm_write(j->out, j->staging, j->start, &j->states, j->data.T, j->net, j->values.values));
+    return ar__workplace_clear(j->work);
+}
+
 static ar_status write_model(void *ctx, ar_train_result *r, const ar_observer *observer) {
     job *j = ctx;
-    (void)r;
+    if (j->is_few) return write_states(j, r);
     ar_write_source src = {.model = j->m, .plan = &j->plan, .linear = no_linear, .texts = &j->texts};
     AR_TRY(ar__train_values_bind(j->m, &j->values));
     AR_TRY(ar_path_join(&j->staging, j->work, "out"));
@@ -134,6 +146,10 @@ static void record(job *j) {
                                                    (size_t)j->data.id_count * sizeof *j->data.ids));
     ar__train_record(r, "examples", "%d tokens, %.9g held out, %.9g openings", (int)j->data.T, o->held,
                      o->starts);
+    if (j->is_few)
+        ar__train_record(r, "states", "%d and %d, norm %d%s%s", (int)j->states.mw, (int)j->states.ma,
+                         (int)j->states.stats, j->states.raw ? ", not standardized" : "",
+                         j->states.plain ? ", plain gradients" : "");
     ar__train_record(r, "dropout", "%.9g", o->dropout);
     ar__train_record_steps(r, o, &j->desc, j->common, j->device);
 }
@@ -156,6 +172,7 @@ static ar_status prepare(job *j) {
                                o->starts, seed));
     AR_TRY(ar_program_device(&j->device, j->common, true));
     ar_lm_desc lm = {.T = T, .dropout = (float)o->dropout, .seed = (uint32_t)seed};
+    if (j->is_few) lm.states = &j->states;
     AR_TRY(ar_net_lm_create(&j->net, &j->m->model, j->device, &lm));
     AR_TRY(ar_trainer_create(&j->trainer, j->net, &j->data.data, &j->desc, j->device));
     return ar__train_values_init(&j->values, j->net);
@@ -181,6 +198,7 @@ ar_status ar__train_text_run(const train_options *o, const ar_common *common) {
     ar_status status = check_begin(o);
     if (status == AR_OK) status = ar__train_desc_make(&j.desc, o);
     if (status == AR_OK) status = make_plan(&j.plan, o);
+    if (status == AR_OK) status = ar__train_lm_states(&j.states, &j.is_few, o);
     if (status == AR_OK) status = train(&j);
     ar_trainer_destroy(j.trainer);
     ar__train_values_deinit(&j.values);

@@ -70,7 +70,7 @@ static ar_status write_config(const char *dir, const ar_states_desc *d, const ar
     return status;
 }
 
-static ar_status write_params(const char *dir, const ar_net *net, float *const *values) {
+ar_status ar__states_params_write(const char *dir, const ar_net *net, float *const *values) {
     ar_status status;
     ar_st_writer *w = NULL;
     char *path = NULL;
@@ -97,7 +97,7 @@ ar_status ar__states_write(const char *path, const char *made, const ar_states_d
                            float *const *values, const ar_states_model *whole) {
     if (ar_path_exists(made)) AR_TRY(ar_dir_remove(made));
     AR_TRY(ar_dir_create(made));
-    AR_TRY(write_params(made, net, values));
+    AR_TRY(ar__states_params_write(made, net, values));
     if (whole) AR_TRY(ar__states_numbers_write(made, whole));
     AR_TRY(write_config(made, desc, whole));
     return ar__hf_folder_place(path, made);

@@ -14,6 +14,13 @@ bool ar__states_is(const char *path);
  * NULL where there are none. Errors: IO, MEMORY. */
 ar_status ar__states_write(const char *path, const char *made, const ar_states_desc *desc, const ar_net *net,
                            float *const *values, const ar_states_model *whole);
+/* params.safetensors in dir: values of net's parameters. Errors: IO, MEMORY. */
+ar_status ar__states_params_write(const char *dir, const ar_net *net, float *const *values);
+/* states_lm.c: the folder of a language model, which began as the one in folder `start`. T: tokens of its
+ * examples. Errors: IO, FORMAT, MEMORY. */
+ar_status ar__states_lm_write(const char *path, const char *made, const char *start,
+                              const ar_lm_states_desc *desc, int32_t T, const ar_net *net,
+                              float *const *values);
 /* states_numbers.c: the file of whole numbers in dir; read by ar_states_open. */
 ar_status ar__states_numbers_write(const char *dir, const ar_states_model *m);
 /* Values that a code of the layer takes, and bytes of all its codes in the file. */

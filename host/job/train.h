@@ -92,8 +92,10 @@ typedef struct ar_train_result {
     double accuracy;                /* held-out */
     int64_t tested;                 /* images of a set of their own; 0 = none */
     double test_accuracy;
-    int32_t step;    /* of what is kept */
-    int32_t resumed; /* steps that were not taken again */
+    bool has_gap;                    /* of what is kept, over held-out examples in whole batches: */
+    double running_loss, batch_loss; /* by running statistics, by each batch's own */
+    int32_t step;                    /* of what is kept */
+    int32_t resumed;                 /* steps that were not taken again */
     double seconds;
 } ar_train_result;
 /* train_report.c: curve is a file as ar_train_job.curve, run as in ar__checkpoint_write. */

@@ -3,6 +3,7 @@
  * is a hook on what its branches add. */
 #include "ar_error.h"
 #include "core.h"
+#include "lm_states.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ typedef struct lm {
     ar_tensor *embedding, *positions, *at; /* at: the position of every token of a batch */
     ar_block_weights *blocks;              /* (block_count) */
     ar_head head;                          /* its rows are the embedding where the head is tied */
+    ar__lm_states *states;                 /* NULL: floats */
 } lm;
 
 /* ---- parameters ---- */
@@ -52,13 +54,13 @@ static void add_param(ar_net *net, ar_tensor *t, const char *format, ...) {
     va_end(args);
 }
 
-static void add_block(ar_net *net, const ar_block_weights *w) {
+static void add_block(ar_net *net, const ar_block_weights *w, bool has_norms) {
     const ar_block *b = w->block;
     for (int32_t i = 0; i < b->linear_count; i++) {
         add_param(net, w->linears[i], "%s.%s.weight", b->name, b->linears[i].name);
         add_param(net, w->biases[i], "%s.%s.bias", b->name, b->linears[i].name);
     }
-    for (int32_t j = 0; j < b->norm_count; j++) {
+    for (int32_t j = 0; has_norms && j < b->norm_count; j++) {
         add_param(net, w->norms[j], "%s.%s.weight", b->name, b->norms[j].name);
         add_param(net, w->norm_biases[j], "%s.%s.bias", b->name, b->norms[j].name);
     }
@@ -66,11 +68,13 @@ static void add_block(ar_net *net, const ar_block_weights *w) {
 
 static ar_status list_params(ar_net *net, const lm *n) {
     int32_t most = 5 + n->model->block_count * 2 * (AR_MAX_LINEARS + AR_MAX_NORMS);
+    if (n->states) most += ar__lm_states_count(n->states);
     net->params = ar__alloc((size_t)most, sizeof *net->params);
     if (!net->params) return AR_ERR_MEMORY;
     add_param(net, n->embedding, AR_PARAM_EMBEDDING);
     add_param(net, n->positions, AR_PARAM_POSITIONS);
-    for (int32_t i = 0; i < n->model->block_count; i++) add_block(net, &n->blocks[i]);
+    for (int32_t i = 0; i < n->model->block_count; i++) add_block(net, &n->blocks[i], !n->states);
+    if (n->states) ar__lm_states_list(net, n->states);
     add_param(net, n->head.norm, AR_PARAM_FINAL_NORM);
     add_param(net, n->head.norm_bias, AR_PARAM_FINAL_BIAS);
     if (n->head.rows != n->embedding) add_param(net, n->head.rows, AR_PARAM_HEAD);
@@ -84,6 +88,7 @@ typedef struct drop {
     const ar_net *net;
     const ar_tensor *count;
     const ar_block_weights *weights;
+    const ar_hook *base;
 } drop;
 
 static ar_status drop_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_tensor *x,
@@ -92,7 +97,7 @@ static ar_status drop_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_t
     const lm *n = d->net->impl;
     uint32_t site = (uint32_t)(d->weights->block->index * AR_MAX_LINEARS + i + 1);
     ar_tensor *product = NULL, *kept = NULL;
-    AR_TRY(ar_hook_linear(&d->weights->hook, g, &product, i, x));
+    AR_TRY(ar_hook_linear(d->base, g, &product, i, x));
     AR_TRY(ar_op_dropout(g, &kept, product, n->desc.dropout, n->desc.seed + site, d->count));
     return ar_op_add(g, y, residual, kept);
 }
@@ -103,15 +108,22 @@ typedef struct block_ctx {
     const ar_net *net;
     const ar_tensor *count; /* NULL: no dropout */
     int32_t index;
+    ar__statistics from;
 } block_ctx;
 
 static ar_status record_block(ar_graph *g, ar_tensor **y, ar_tensor *x, const void *ctx) {
     const block_ctx *c = ctx;
     const lm *n = c->net->impl;
     const ar_block_weights *w = &n->blocks[c->index];
-    drop d = {c->net, c->count, w};
-    ar_hook hook = {.linear_add = drop_add, .ctx = &d, .base = &w->hook};
-    return w->block->forward(w->block, g, y, x, n->desc.T, c->count ? &hook : &w->hook);
+    ar__lm_states_hook few;
+    const ar_hook *base = &w->hook;
+    if (n->states) {
+        ar__lm_states_hook_init(&few, n->states, w, c->from);
+        base = &few.hook;
+    }
+    drop d = {c->net, c->count, w, base};
+    ar_hook hook = {.linear_add = drop_add, .ctx = &d, .base = base};
+    return w->block->forward(w->block, g, y, x, n->desc.T, c->count ? &hook : base);
 }
 
 /* The positions 0..T-1, once for every sequence of a batch. */
@@ -153,10 +165,15 @@ static ar_status record(const ar_net *net, ar_graph *g, ar_tensor **nll, ar_tens
                         const ar_pass *pass) {
     lm *n = net->impl;
     ar_tensor *x = NULL;
+    if (n->states && pass->recompute)
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "lm: blocks of few states cannot be computed twice: their running "
+                        "statistics would learn twice");
     AR_TRY(record_embedding(n, g, &x, pass));
     for (int32_t i = 0; i < n->model->block_count; i++) {
         bool drops = pass->is_training && n->desc.dropout > 0;
-        block_ctx c = {.net = net, .count = drops ? pass->count : NULL, .index = i};
+        block_ctx c = {
+            .net = net, .count = drops ? pass->count : NULL, .index = i, .from = ar__statistics_of(pass)};
         AR_TRY(pass->recompute ? ar_graph_recompute(g, &x, x, record_block, &c, sizeof c)
                                : record_block(g, &x, x, &c));
     }
@@ -175,6 +192,7 @@ static void destroy(ar_net *net) {
         ar_tensor_destroy(n->embedding);
         ar_tensor_destroy(n->positions);
         ar_tensor_destroy(n->at);
+        ar__lm_states_destroy(n->states);
         free(n->blocks);
     }
     free(n);
@@ -194,6 +212,8 @@ static ar_status upload(lm *n) {
     if (m->read_positions) AR_TRY(upload_rows(&n->positions, n, m->max_tokens, m->read_positions));
     for (int32_t i = 0; i < m->block_count; i++)
         AR_TRY(ar_block_weights_init(&n->blocks[i], &m->blocks[i], n->device));
+    if (n->desc.states)
+        AR_TRY(ar__lm_states_create(&n->states, m, n->blocks, n->device, n->desc.states, n->desc.T));
     return AR_OK;
 }
 

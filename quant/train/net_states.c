@@ -15,11 +15,10 @@
 
 /* ---- constants ---- */
 
-/* How many codes make up 1, and what they are of one deviation: the range is 2 deviations, 1 for few states,
- * 3 where there are 8 bits. */
-static double weight_codes(int32_t M) { return M == 0 || M == 2 ? 1 : M % 2 ? (M - 1) / 2 : M / 2; }
-static double weight_range(int32_t M) { return M == 0 || M <= 3 ? 1 : M > 64 ? 3 : 2; }
-static double act_codes(int32_t M) { return M == 0 ? 1 : M == 2 ? 1 : (M - 1) / 2.0; }
+/* The range is 2 deviations, 1 for few states, 3 where there are 8 bits. */
+double ar__states_weight_codes(int32_t M) { return M == 0 || M == 2 ? 1 : M % 2 ? (M - 1) / 2 : M / 2; }
+double ar__states_weight_range(int32_t M) { return M == 0 || M <= 3 ? 1 : M > 64 ? 3 : 2; }
+double ar__states_act_codes(int32_t M) { return M == 0 ? 1 : M == 2 ? 1 : (M - 1) / 2.0; }
 
 static int64_t largest_code(int32_t M) {
     int32_t low = 0, high = 0;
@@ -47,11 +46,12 @@ static ar_status set_layer(ar__states_net *n, states_layer *l, int64_t input, do
             AR_ERR_ARG,
             "states: %lld inputs of a unit with %d and %lld states: sums pass 2^24, expected fewer",
             (long long)l->I, (int)l->mw, (long long)input + 1);
-    l->w_gain = (float)(weight_codes(l->mw) / weight_range(l->mw));
-    double unit = weight_range(l->mw) / weight_codes(l->mw) * worth / sqrt((double)l->I);
+    l->w_gain = (float)(ar__states_weight_codes(l->mw) / ar__states_weight_range(l->mw));
+    double unit =
+        ar__states_weight_range(l->mw) / ar__states_weight_codes(l->mw) * worth / sqrt((double)l->I);
     l->eps = (float)(EPS / (unit * unit));
     l->ma = is_last ? 0 : d->ma;
-    l->gain = is_last ? 0 : (float)act_codes(d->ma);
+    l->gain = is_last ? 0 : (float)ar__states_act_codes(d->ma);
     if (!is_last) return AR_OK;
     l->eps = 0;
     AR_TRY(ar_tensor_create(&n->fixed, n->device, AR_F32, 2, (const int64_t[]){1, 2}));
@@ -76,9 +76,15 @@ static ar_status plan_layers(ar__states_net *n) {
         W = l->is_conv ? W / 2 : 1;
         C = (int32_t)l->O;
         input = d->ma ? d->ma - 1 : 0;
-        worth = 1 / act_codes(d->ma);
+        worth = 1 / ar__states_act_codes(d->ma);
     }
     return AR_OK;
+}
+
+ar__statistics ar__statistics_of(const ar_pass *pass) {
+    return pass->is_training ? AR__STATISTICS_LEARN
+           : pass->of_batch  ? AR__STATISTICS_BATCH
+                             : AR__STATISTICS_RUNNING;
 }
 
 /* ---- parameters ---- */
@@ -161,13 +167,16 @@ ar_state_weight ar__states_weight(const ar__states_net *n, const states_layer *l
                              .inside = n->desc.plain};
 }
 
-ar_spread_norm ar__states_norm(const ar__states_net *n, const ar_net *net, int32_t layer, bool is_training) {
+ar_spread_norm ar__states_norm(const ar__states_net *n, const ar_net *net, int32_t layer,
+                               ar__statistics from) {
     const states_layer *l = &n->layers[layer];
     ar_spread_norm norm = {.stats = n->desc.stats,
                            .places = l->is_conv ? (int64_t)l->H * l->W : 1,
                            .eps = l->eps,
-                           .momentum = n->desc.momentum > 0 ? n->desc.momentum : MOMENTUM,
-                           .is_training = is_training};
+                           .momentum = from != AR__STATISTICS_LEARN ? 0
+                                       : n->desc.momentum > 0       ? n->desc.momentum
+                                                                    : MOMENTUM,
+                           .is_training = from != AR__STATISTICS_RUNNING};
     if (l->gain == 0) {
         norm.stats = AR_STATS_FIXED;
         norm.running = n->fixed;
@@ -178,12 +187,12 @@ ar_spread_norm ar__states_norm(const ar__states_net *n, const ar_net *net, int32
 }
 
 static ar_status record_layer(const ar_net *net, ar_graph *g, ar_tensor **x, ar_tensor **given, int32_t layer,
-                              bool is_training) {
+                              ar__statistics from) {
     const ar__states_net *n = net->impl;
     const states_layer *l = &n->layers[layer];
     const ar_param *p = &net->params[l->weight];
     ar_state_weight weight = ar__states_weight(n, l);
-    ar_spread_norm norm = ar__states_norm(n, net, layer, is_training);
+    ar_spread_norm norm = ar__states_norm(n, net, layer, from);
     ar_tensor *codes = NULL, *z = NULL;
     ar_window2d w = {.H = l->H, .W = l->W, .K = 3, .pad = 1};
     int64_t images = ar_tensor_count(*x) / ((int64_t)l->H * l->W * l->C);
@@ -203,11 +212,11 @@ static ar_status record_layer(const ar_net *net, ar_graph *g, ar_tensor **x, ar_
 }
 
 ar_status ar__states_record(const ar_net *net, ar_graph *g, ar_tensor **scores, ar_tensor **codes,
-                            ar_tensor *x, bool is_training) {
+                            ar_tensor *x, ar__statistics from) {
     const ar__states_net *n = net->impl;
     *scores = x;
     for (int32_t i = 0; i < n->layer_count; i++)
-        AR_TRY(record_layer(net, g, scores, codes ? &codes[i] : NULL, i, is_training));
+        AR_TRY(record_layer(net, g, scores, codes ? &codes[i] : NULL, i, from));
     return AR_OK;
 }
 
@@ -222,7 +231,7 @@ static ar_status record(const ar_net *net, ar_graph *g, ar_tensor **nll, ar_tens
         ar_state_round pixels = {.M = PIXEL + 1, .gain = n->desc.pixel > 0 ? n->desc.pixel : 1};
         AR_TRY(ar_op_state_round(g, &x, pass->input, &pixels));
     }
-    AR_TRY(ar__states_record(net, g, &x, NULL, x, pass->is_training));
+    AR_TRY(ar__states_record(net, g, &x, NULL, x, ar__statistics_of(pass)));
     return ar_op_nll(g, nll, top1, x, pass->labels);
 }
 

@@ -1,7 +1,20 @@
-/* What net_states.c and states_model.c share. */
+/* What net_states.c, states_model.c and lm_states.c share. */
 #ifndef AR_NET_STATES_H
 #define AR_NET_STATES_H
 #include "ar_states.h"
+
+/* How many codes make up 1, and how many deviations that is, of M states of weights; of activations. */
+double ar__states_weight_codes(int32_t M);
+double ar__states_weight_range(int32_t M);
+double ar__states_act_codes(int32_t M);
+
+/* Whose mean and variance norms take. */
+typedef enum ar__statistics {
+    AR__STATISTICS_RUNNING,
+    AR__STATISTICS_BATCH,
+    AR__STATISTICS_LEARN /* the batch's, which running ones learn from */
+} ar__statistics;
+ar__statistics ar__statistics_of(const ar_pass *pass);
 
 typedef struct states_layer {
     bool is_conv;
@@ -25,9 +38,10 @@ typedef struct ar__states_net {
 /* The net's layers on codes x (images, ..); codes (layer_count), unless NULL, receives what each but the last
  * gives, before its pool. */
 ar_status ar__states_record(const ar_net *net, ar_graph *g, ar_tensor **scores, ar_tensor **codes,
-                            ar_tensor *x, bool is_training);
+                            ar_tensor *x, ar__statistics from);
 /* NULL if net is another. */
 const ar__states_net *ar__states_of(const ar_net *net);
 ar_state_weight ar__states_weight(const ar__states_net *n, const states_layer *l);
-ar_spread_norm ar__states_norm(const ar__states_net *n, const ar_net *net, int32_t layer, bool is_training);
+ar_spread_norm ar__states_norm(const ar__states_net *n, const ar_net *net, int32_t layer,
+                               ar__statistics from);
 #endif

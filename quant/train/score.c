@@ -26,8 +26,8 @@ static ar_status make_batch(ar__scorer *s, const ar_data *d, ar_device *device) 
     return s->input_rows && s->label_rows && s->says && s->losses ? AR_OK : AR_ERR_MEMORY;
 }
 
-static ar_status record(ar__scorer *s, const ar_net *net, ar_device *device) {
-    const ar_pass pass = {.input = s->input, .labels = s->labels, .count = s->count};
+static ar_status record(ar__scorer *s, const ar_net *net, ar_device *device, bool of_batch) {
+    const ar_pass pass = {.input = s->input, .labels = s->labels, .count = s->count, .of_batch = of_batch};
     AR_TRY(ar_graph_create(&s->graph, device));
     AR_TRY(net->record(net, s->graph, &s->nll, &s->top1, &pass));
     ar_graph_keep(s->graph, s->nll);
@@ -36,13 +36,13 @@ static ar_status record(ar__scorer *s, const ar_net *net, ar_device *device) {
 }
 
 ar_status ar__scorer_create(ar__scorer **made, const ar_net *net, const ar_data *data, ar_device *device,
-                            int32_t batch) {
+                            int32_t batch, bool of_batch) {
     *made = NULL;
     ar__scorer *s = ar__alloc(1, sizeof *s);
     if (!s) return AR_ERR_MEMORY;
     s->batch = batch;
     ar_status status = make_batch(s, data, device);
-    if (status == AR_OK) status = record(s, net, device);
+    if (status == AR_OK) status = record(s, net, device, of_batch);
     if (status == AR_OK)
         *made = s;
     else
@@ -94,11 +94,24 @@ ar_status ar__scorer_run(ar__scorer *s, ar_train_score *score, const ar_data *da
     return AR_OK;
 }
 
-ar_status ar_net_score(ar_train_score *score, int32_t *said, const ar_net *net, const ar_data *data,
-                       ar_device *device, int32_t batch) {
+static ar_status score_all(ar_train_score *score, int32_t *said, const ar_net *net, const ar_data *data,
+                           ar_device *device, int32_t batch, bool of_batch) {
     ar__scorer *s = NULL;
-    AR_TRY(ar__scorer_create(&s, net, data, device, batch));
+    AR_TRY(ar__scorer_create(&s, net, data, device, batch, of_batch));
     ar_status status = ar__scorer_run(s, score, data, said);
     ar__scorer_destroy(s);
     return status;
+}
+
+ar_status ar_net_score(ar_train_score *score, int32_t *said, const ar_net *net, const ar_data *data,
+                       ar_device *device, int32_t batch) {
+    return score_all(score, said, net, data, device, batch, false);
+}
+
+ar_status ar_net_score_gap(ar_train_score *running, ar_train_score *batches, const ar_net *net,
+                           const ar_data *data, ar_device *device, int32_t batch) {
+    ar_data whole = *data; /* batches: what fills the last one up would be in its statistics */
+    whole.held_count -= data->held_count % batch;
+    AR_TRY(score_all(running, NULL, net, &whole, device, batch, false));
+    return score_all(batches, NULL, net, &whole, device, batch, true);
 }

@@ -27,7 +27,7 @@ static ar_status record_reading(reading *r, ar_graph *g, const ar_net *net, cons
     for (int32_t i = 0; i < n->layer_count; i++) {
         const ar_param *p = &net->params[n->layers[i].weight];
         ar_state_weight weight = ar__states_weight(n, &n->layers[i]);
-        ar_spread_norm norm = ar__states_norm(n, net, i, false);
+        ar_spread_norm norm = ar__states_norm(n, net, i, AR__STATISTICS_RUNNING);
         AR_TRY(ar_op_state_weight(g, &r[i].codes, p[0].t, &weight));
         AR_TRY(ar_op_fold(g, &r[i].fold, p[1].t, p[2].t, &norm));
         ar_graph_keep(g, r[i].codes);
@@ -126,7 +126,7 @@ ar_status ar_net_states_run(float *scores, uint8_t *codes, const ar_net *net, ar
     AR_GO(ar_tensor_create(&x, device, AR_F32, 2, (const int64_t[]){size * count / n->desc.C, n->desc.C}));
     AR_GO(ar_tensor_write(x, values, 0, size * count));
     AR_GO(ar_graph_create(&g, device));
-    AR_GO(ar__states_record(net, g, &said, given, x, false));
+    AR_GO(ar__states_record(net, g, &said, given, x, AR__STATISTICS_RUNNING));
     for (int32_t i = 0; i < n->layer_count - 1; i++) ar_graph_keep(g, given[i]);
     ar_graph_keep(g, said);
     AR_GO(ar_graph_build(g));

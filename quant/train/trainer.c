@@ -141,7 +141,7 @@ static ar_status arrange(ar_trainer *t) {
     }
     AR_GO(record_pass(t, d));
     AR_GO(record_finish(t, d));
-    AR_GO(ar__scorer_create(&t->score, t->net, t->data, t->device, t->micro));
+    AR_GO(ar__scorer_create(&t->score, t->net, t->data, t->device, t->micro, false));
 done:
     free(d);
     return status;

@@ -23,13 +23,16 @@ case_train_states_resume() { # killed at random steps and resumed: the same net,
     drawn 400 10
     head -c 60000 "$text" >bytes
     for device in "${devices[@]}"; do
-        for kind in images bytes; do
+        for kind in images bytes text; do
             command=(train --recipe maqd --mw 3 --ma 7 --steps 40 --batch 16 --eval-every 8 --lr 0.01
                 --checkpoint-every 3 --device "$device")
             if [ $kind = images ]; then
                 command+=(--arch cnn --channels '4,6' --widths 12 --images some-images --labels some-labels)
-            else
+            elif [ $kind = bytes ]; then
                 command+=(--arch byte-mlp --widths '24,24' --text bytes)
+            else
+                command+=(--arch llama --tokenizer "$model" --layers 1 --hidden 16 --heads 2 --context 32
+                    --seqlen 24 --text bytes)
             fi
             rm -rf whole
             run 0 "${command[@]}" -o whole --curve whole.jsonl -q
@@ -76,6 +79,27 @@ case_train_states_info() { # what a net reads, its states, its layers, bits per 
     ! grep -q 'whole numbers' out || die 'floats have no whole numbers'
     head -c -1 net/model.safetensors >cut-file && cp cut-file net/model.safetensors
     run 3 info net; says 'model.safetensors'
+}
+
+case_train_states_text() { # a Llama of few states: it learns, and says what running statistics cost
+    devices
+    for device in "${devices[@]}"; do
+        command=(train --recipe maqd --arch llama --tokenizer "$model" --layers 2 --hidden 32 --heads 4
+            --kv-heads 2 --context 48 --seqlen 32 --text "$text" --batch 8 --lr 0.01 --device "$device")
+        run 0 "${command[@]}" --steps 80 --eval-every 20 --mw 3 --ma 7 -o net --json -q
+        tr -d ' \n\t' <out |
+            sed 's/.*"held_loss_running":\([0-9.]*\),"held_loss_batches":\([0-9.]*\).*/\1 \2/' >told
+        awk '{ exit !($1 < 5.6 && $2 < 5.6 && $1 - $2 < 0.1) }' told || die "$device: $(cat told) $(cat out)"
+        [ ! -e net/model.safetensors ] || die 'a model that others would read'
+        [ -f net/tokenizer.json ] || die 'no tokenizer'
+        grep -q '"activation_states":[[:space:]]*7' net/config.json || die "$(cat net/config.json)"
+    done
+    run 3 run net -p a --device "$device"; says 'found "anyround-states-llama"'
+    run 2 "${command[@]}" --mw 1 -o n; says '--mw: found 1'
+    run 2 "${command[@]}" --recompute -o n; says 'no effect with --recipe maqd'
+    run 2 "${command[@]}" --recipe bnn -o n; says 'expected maqd'
+    run 2 train "$model" --recipe maqd --text "$text" -o n; says 'and no MODEL'
+    nothing_left n n.part
 }
 
 case_train_states_wrong() { # what is refused, and what a loss that diverges leaves
