@@ -92,16 +92,25 @@ done:
     return status;
 }
 
+void ar__quantize_finish_text(char *text, size_t bytes, const ar_finish_run *run,
+                              const ar_method_options *options) {
+    const ar_finish_report *r = &run->report;
+    const char *what = loss_of(options) == AR_FINISH_CE ? "cross-entropy" : "KL divergence";
+    int used = snprintf(text, bytes, "%s held out %.6g -> %.6g (step %d)", what, r->loss_first, r->loss_best,
+                        (int)r->best_step);
+    if (r->parameters > 0 && used > 0 && (size_t)used < bytes)
+        snprintf(text + used, bytes - (size_t)used, ", %lld values tuned", (long long)r->parameters);
+}
+
 ar_status ar__quantize_finish(ar_finish_run *run, const ar_quantize_request *r,
                               const ar_method_options *options, const ar_part *part, const ar_open_model *m,
                               ar_device *device, const ar_samples *samples, const ar_observer *observer) {
     AR_TRY(finish(run, r, options, part, m, device, samples, observer));
     ar_program_progress_end(r->common);
     if (r->common->quiet || r->is_quiet) return AR_OK;
-    const ar_finish_report *f = &run->report;
-    fprintf(stderr, "scales: %s held out %.6g -> %.6g (step %d), %.1f s\n",
-            loss_of(options) == AR_FINISH_CE ? "cross-entropy" : "KL divergence", f->loss_first, f->loss_best,
-            (int)f->best_step, f->seconds);
+    char gain[160];
+    ar__quantize_finish_text(gain, sizeof gain, run, options);
+    fprintf(stderr, "scales: %s, %.1f s\n", gain, run->report.seconds);
     return AR_OK;
 }
 

@@ -214,6 +214,7 @@ static ar_status write_report(const job *j) {
                                                 .options = &j->options,
                                                 .samples = &j->samples,
                                                 .part = &j->part,
+                                                .finish = &j->finish,
                                                 .allotment = j->allotment.schemes ? &j->allotment : NULL,
                                                 .start = j->start});
 }

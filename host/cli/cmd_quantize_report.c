@@ -77,6 +77,11 @@ static ar_status list_results(lines *l, const ar_run_record *run) {
     line(l, run->request->resume ? "time since resuming" : "total time", "%s",
          duration(text, sizeof text, ar__now_s() - run->start));
     line(l, "time in blocks", "%s", duration(text, sizeof text, blocks));
+    if (run->finish->is_on) {
+        char gain[LINE_BYTES];
+        ar__quantize_finish_text(gain, sizeof gain, run->finish, run->options);
+        line(l, "scales at the end", "%s", gain);
+    }
     ar_device_memory(run->device, &memory);
     line(l, "device memory", "at most %s", ar_program_bytes(text, sizeof text, memory.high_water));
     return AR_OK;

@@ -67,12 +67,13 @@ case_quadapter_finish() {
     command=(quantize "$model" "${quad[@]}" "${static[@]}" --acts 4:static:asym --iters 0 --scales smooth
         --samples 12 --seqlen 64 --bits 8 --group -1 --finish-iters 32 --finish-lr .05)
     for loss in kl ce; do
-        run 0 "${command[@]}" -o whole_$loss --finish $loss --json
+        run 0 "${command[@]}" -o whole_$loss --finish $loss --json --report whole.html
         tr -d ' \n\t' <out >flat
         grep -q '"finish":{"'$loss'_first":' flat || die 'no loss in the JSON'
         grep -q '"parameters":1536,"weights_hash":"[0-9a-f]*"' flat || die 'no parameters, or no hash'
         sed 's/.*_first":\([-0-9.e]*\),.*_best":\([-0-9.e]*\).*/\1 \2/' flat >gain
         awk '{ exit !($2 > 0 && $2 < $1) }' gain || { cat gain >&2; die 'nothing gained'; }
+        grep -q '1536 values tuned' whole.html || die 'not in the report'
         grep -q "finish $loss," whole_$loss/anyround.json || die 'not in the passport'
     done
     "$program" "${command[@]}" -o o --finish kl >out 2>err & pid=$!
