@@ -9,6 +9,7 @@ extern "C" {
 typedef struct ar_model ar_model;
 typedef struct ar_observer ar_observer;
 typedef struct ar_qlinear ar_qlinear;
+typedef struct ar_quant_cost ar_quant_cost;
 typedef struct ar_samples ar_samples;
 
 /* What the values at the end lower, in nats a position: the divergence of the logits from the float model's,
@@ -47,6 +48,11 @@ ar_status ar_finish_scales(ar_finish_report *report, ar_qlinear *const *linears,
 ar_status ar_finish_channels(ar_finish_report *report, ar_qlinear *const *linears, const ar_model *model,
                              ar_device *device, const ar_samples *samples, const ar_finish_desc *desc,
                              const ar_observer *observer);
+
+/* FLOPs of the former two (channels: the second) with so many samples of T tokens, steps as in the
+ * description, and seconds at the pace that c has of tuning; 0 where that tunes nothing. */
+void ar_finish_cost(double *flops, double *seconds, const ar_quant_cost *c, const ar_model *model,
+                    const ar_samples *samples, int32_t steps, bool channels);
 
 #ifdef __cplusplus
 }

@@ -13,12 +13,13 @@ static void keep(void *ctx, const ar_progress_event *e) {
     told++;
 }
 
-/* 10 s of drawing, two tuned blocks of 2 + 5 x 4 + 3 s, two others of 1 s, 8 s of writing. */
+/* 10 s of drawing, two tuned blocks of 2 + 5 x 4 + 3 s, two others of 1 s, 6 s of scales, 2 s of writing. */
 static double until[] = {10, 35, 60, 61, 62};
 static double from[] = {10, 35};
 static const ar__job_cost cost = {.quant = {.tuned_lead = 2, .step = 4, .tuned_blocks = 2},
                                   .calibrate = 10,
-                                  .write = 8,
+                                  .finish = 6,
+                                  .write = 2,
                                   .seconds = 70,
                                   .until = until,
                                   .window_from = from,
@@ -36,7 +37,8 @@ static void every_event_tells_the_share_of_the_job(void **state) {
                  {{.stage = "tune", .block = 1, .step = 5, .step_count = 5, .window = 1}, 57},
                  {{.stage = "block", .block = 2}, 60},
                  {{.stage = "block", .block = 4}, 62},
-                 {{.stage = "write", .step = 25, .step_count = 100}, 64},
+                 {{.stage = "scales", .step = 20, .step_count = 60}, 64},
+                 {{.stage = "write", .step = 25, .step_count = 100}, 68.5},
                  {{.stage = "write", .step = 100, .step_count = 100}, 70}};
     const ar_observer to = {.progress = keep, .ctx = &told};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

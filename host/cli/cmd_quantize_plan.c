@@ -51,6 +51,8 @@ static void print_work(FILE *f, const ar_job *job, const ar__job_cost *c) {
     if (c->calibrate > 0.0)
         fprintf(f, ", %s of that to draw samples from the model",
                 ar_program_time(draw, sizeof draw, c->calibrate));
+    if (c->finish > 0.0)
+        fprintf(f, ", %s for the scales at the end", ar_program_time(draw, sizeof draw, c->finish));
     fputc('\n', f);
 }
 
@@ -124,6 +126,7 @@ ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_jo
                    {"flops", c->flops},
                    {"step_seconds", q->step},
                    {"calibrate_seconds", c->calibrate},
+                   {"finish_seconds", c->finish},
                    {"write_seconds", c->write},
                    {"seconds", c->before + c->seconds},
                    {"device_high_water", (double)c->device_bytes},

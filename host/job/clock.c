@@ -26,7 +26,8 @@ static double done_at(const ar__job_cost *c, const ar_progress_event *e) {
     if (strcmp(e->stage, "calibrate") == 0) return c->calibrate * share;
     if (strcmp(e->stage, "tune") == 0) return done_in_window(c, e);
     if (strcmp(e->stage, "block") == 0) return c->until[block];
-    if (strcmp(e->stage, "write") == 0) return c->until[c->block_count] + c->write * share;
+    if (strcmp(e->stage, "scales") == 0) return c->until[c->block_count] + c->finish * share;
+    if (strcmp(e->stage, "write") == 0) return c->until[c->block_count] + c->finish + c->write * share;
     return -1.0;
 }
 

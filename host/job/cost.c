@@ -183,6 +183,16 @@ static double window_seconds(costing *c, const ar_window_span *s, double at) {
     return seconds;
 }
 
+static void add_finish(costing *c) {
+    const ar_job *job = c->job;
+    const ar_method_options *o = job->src->options;
+    double flops;
+    if (!job->samples || !(ar_method_options_get(o, "finish") > 0.0)) return;
+    ar_finish_cost(&flops, &c->cost->finish, &c->cost->quant, &job->src->model->model, job->samples,
+                   (int32_t)ar_method_options_get(o, "finish_iters"), o->method->scales);
+    c->cost->flops += flops;
+}
+
 static ar_status add_time(costing *c) {
     ar__job_cost *cost = c->cost;
     const ar_quant_cost *q = &cost->quant;
@@ -200,7 +210,8 @@ static ar_status add_time(costing *c) {
         cost->window_count += s.is_tuned;
         at += window_seconds(c, &s, at);
     }
-    cost->seconds = at + cost->write;
+    add_finish(c);
+    cost->seconds = at + cost->finish + cost->write;
     return AR_OK;
 }
 

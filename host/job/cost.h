@@ -17,6 +17,7 @@ typedef struct ar__job_cost {
     int32_t finished;                 /* blocks that an earlier run finished */
     double flops;                     /* of the tuning, and of drawing the samples */
     double calibrate, write, seconds; /* drawing the samples; writing, reading back; all that is left to do */
+    double finish;                    /* values tuned behind the last block; 0 = none are */
     double before;                    /* set by the caller: seconds that passed until now */
     double *until;                    /* (blocks + 1): seconds before each block, drawing included */
     double *window_from;              /* (windows): before each window of tuned blocks */

@@ -153,4 +153,8 @@ ar_status ar__window_check(const ar_window *v);
 ar_status ar__walk_blocks(const ar_model *model, ar_device *device, const ar_samples *samples,
                           const ar__tune_desc *desc, const ar_sink *sink, const ar_observer *observer,
                           ar__block_method method);
+
+/* measure.c: of one token in one pass of a block of sequences of T tokens: products, and attention over all
+ * before it. */
+double ar__block_flops(const ar_block *b, int32_t T);
 #endif

@@ -242,6 +242,37 @@ static ar_status fill_report(ar_finish_report *r, const ar__finish *f, double st
                     r->loss_first);
 }
 
+/* ---- what it takes ---- */
+
+static int32_t held_of(int32_t samples) {
+    int32_t held = samples / 8;
+    return samples < 2 ? 0 : held < 1 ? 1 : held > 8 ? 8 : held;
+}
+
+static double tuning_seconds(const ar_quant_cost *c, int32_t blocks) {
+    double sum = 0.0, lead, step, all;
+    ar_window_span s;
+    for (int32_t i = 0; ar_window_at(&s, &c->window, blocks, c->tuned_blocks, i) && s.is_tuned; i++) {
+        ar_quant_cost_window(&lead, &step, &all, c, &s);
+        sum += all;
+    }
+    return sum;
+}
+
+void ar_finish_cost(double *flops, double *seconds, const ar_quant_cost *c, const ar_model *model,
+                    const ar_samples *samples, int32_t steps, bool channels) {
+    int32_t held = held_of(samples->count), train = samples->count - held,
+            batch = BATCH < train ? BATCH : train;
+    double blocks = 0.0, head = 2.0 * (double)model->vocab * (double)model->hidden, T = samples->T;
+    if (steps <= 0) steps = channels ? AR__CHANNEL_STEPS : AR__SCALE_STEPS;
+    int32_t looks = steps < LOOKS ? steps + 1 : LOOKS + 1;
+    for (int32_t b = 0; b < model->block_count; b++) blocks += ar__block_flops(&model->blocks[b], samples->T);
+    /* a step: forward twice and both gradients; the float head, logits and their gradient */
+    *flops = T * (steps * batch * (4.0 * blocks + 3.0 * head) + samples->count * blocks +
+                  looks * (held > 0 ? held : samples->count) * (blocks + 2.0 * head));
+    *seconds = c->flops > 0.0 ? *flops * tuning_seconds(c, model->block_count) / c->flops : 0.0;
+}
+
 /* ---- all of it ---- */
 
 static void deinit(ar__finish *f) {
@@ -259,7 +290,7 @@ ar_status ar__finish_run(ar_finish_report *report, const ar__finish_goal *goal, 
                          const ar_model *model, ar_device *device, const ar_samples *samples,
                          const ar_finish_desc *desc, const ar_observer *observer) {
     ar_status status = AR_OK;
-    int32_t *order = NULL, held = samples->count / 8;
+    int32_t *order = NULL;
     double start = ar__now_s();
     ar__finish f = {.goal = goal,
                     .ctx = ctx,
@@ -270,7 +301,7 @@ ar_status ar__finish_run(ar_finish_report *report, const ar__finish_goal *goal, 
                     .input.fd = -1,
                     .target.fd = -1};
     f.steps = desc->steps > 0 ? desc->steps : goal->steps;
-    f.held = samples->count < 2 ? 0 : held < 1 ? 1 : held > 8 ? 8 : held;
+    f.held = held_of(samples->count);
     f.train = samples->count - f.held;
     f.batch = BATCH < f.train ? BATCH : f.train;
     if (samples->count < 1) return ar__fail(AR_ERR_ARG, "%s at the end need samples: found none", goal->what);

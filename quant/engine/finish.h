@@ -5,6 +5,9 @@
 #define AR_QUANT_FINISH_H
 #include "engine.h"
 
+#define AR__SCALE_STEPS   60  /* where the caller says nothing */
+#define AR__CHANNEL_STEPS 100 /* likewise */
+
 typedef struct ar__finish ar__finish;
 
 typedef struct ar__finish_goal {

@@ -216,7 +216,7 @@ static ar_status deliver(void *ctx, const ar__finish *f, ar_finish_report *repor
 /* ---- all of it ---- */
 
 static const ar__finish_goal goal = {.what = "channel scales",
-                                     .steps = 100,
+                                     .steps = AR__CHANNEL_STEPS,
                                      .rate = 2e-2,
                                      .take = take,
                                      .block = record_block,

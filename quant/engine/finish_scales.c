@@ -175,7 +175,7 @@ static ar_status deliver(void *ctx, const ar__finish *f, ar_finish_report *repor
 /* ---- all of it ---- */
 
 static const ar__finish_goal goal = {.what = "scales",
-                                     .steps = 60,
+                                     .steps = AR__SCALE_STEPS,
                                      .rate = 2e-3,
                                      .take = take,
                                      .block = record_block,

@@ -63,9 +63,7 @@ static ar_status tune_probed(ar_block_report *report, float *history, const ar__
 
 /* ---- the cost of it all ---- */
 
-/* Of one token in one pass of a block of sequences of T tokens: products, and attention over all before it.
- */
-static double flops_of(const ar_block *b, int32_t T) {
+double ar__block_flops(const ar_block *b, int32_t T) {
     double sum = 2.0 * T * b->heads * b->head_dim;
     for (int32_t i = 0; i < b->linear_count; i++)
         sum += 2.0 * (double)b->linears[i].O * (double)b->linears[i].I;
@@ -99,7 +97,7 @@ static double flops_of_windows(const taken *t, const ar_model *model, const ar_s
         for (int32_t k = 0; k < at.count + at.ahead; k++) {
             double forwards = s->count + (k < at.done ? (chains - 1.0) * s->count : 0.0);
             forwards += (k < at.count ? 3.0 : 2.0) * steps + passes * t->split.held;
-            sum += flops_of(&model->blocks[at.first + k], s->T) * s->T * forwards;
+            sum += ar__block_flops(&model->blocks[at.first + k], s->T) * s->T * forwards;
         }
     }
     return sum;
