@@ -2,9 +2,10 @@
 """maqd.py PROGRAM DEVICE MNIST_DIR CIFAR_DIR [--text FILE...] [--work DIR] [--rows REGEX] [--quick] [--list]:
 tables of nets of few states (docs/maqd.md), as Markdown: MNIST by states, norm and batch; an ablation on
 images in CIFAR-10's binary form (*train*.bin, *test*.bin); the byte-mlp's held-out perplexity, with the
-inequalities that are expected of it. Every row is a run of `train`, whose answer stays in DIR: a row that is
-there is not run again, one that was cut off goes on, and --rows runs only those whose names match. --quick:
-an eighth of the steps. Exit 1 = an inequality does not hold, 77 = nothing to run on."""
+inequalities that are expected of it; a small Llama's, by running statistics and by those of batches. Every
+row is a run of `train`, whose answer stays in DIR: a row that is there is not run again, one that was cut off
+goes on, and --rows runs only those whose names match. --quick: an eighth of the steps. Exit 1 = an inequality
+does not hold, 77 = nothing to run on."""
 import argparse
 import glob
 import gzip
@@ -22,8 +23,9 @@ NORMS = ["layer-batch", "batch", "layer"]
 
 
 class Row:
-    def __init__(self, table, name, what, options):
-        self.table, self.name, self.what, self.options = table, name, what, [str(o) for o in options]
+    def __init__(self, table, name, what, options, is_few=True):
+        self.table, self.name, self.what = table, name, what
+        self.options = (["--recipe", "maqd"] if is_few else []) + [str(o) for o in options]
 
 
 def mnist_rows(data):
@@ -83,6 +85,21 @@ def byte_rows(text):
     return rows
 
 
+def llama_rows(text):
+    rows = []
+    tokenizer = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "demo-model")
+    for states, norm, batch in ((None, "rms", 8), ((0, 0), NORMS[0], 8), ((15, 15), NORMS[0], 8),
+                                ((7, 7), NORMS[0], 8), ((3, 7), NORMS[0], 8), ((3, 7), NORMS[0], 1)):
+        what = f"{states[0]}/{states[1]}" if states else "plain"
+        options = ["--arch", "llama", "--tokenizer", tokenizer, "--text", text, "--layers", 2, "--hidden", 64,
+                   "--heads", 4, "--kv-heads", 2, "--context", 64, "--seqlen", 64, "--batch", batch,
+                   "--steps", 320, "--lr", 0.01, "--held-out", 0.02, "--eval-every", 320, "--keep", "last"]
+        few = ["--mw", states[0], "--ma", states[1], "--norm", norm] if states else []
+        rows.append(Row("llama", f"llama-{what.replace('/', '-')}-{batch}", (what, norm, batch, 320),
+                        options + few, bool(states)))
+    return rows
+
+
 # ---- running ----
 
 class Runs:
@@ -110,7 +127,7 @@ class Runs:
 
     def take(self, row):
         out = self.path(row, "")
-        command = [self.program, "train", "--recipe", "maqd", *self.steps_of(row.options), "--device",
+        command = [self.program, "train", *self.steps_of(row.options), "--device",
                    self.device, "-o", out, "--json", "-q"]
         if os.path.isdir(out + ".part"):
             command.append("--resume")
@@ -121,7 +138,7 @@ class Runs:
             sys.exit(f"{row.name}: exit {run.returncode}: {run.stderr.strip()}")
         answer = json.loads(run.stdout)
         answer["cpu_seconds"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        answer["bytes"] = self.bytes_of(out)
+        answer["bytes"] = self.bytes_of(out) if row.table in ("mnist", "cifar") else None
         with open(out + ".json.new", "w", encoding="utf-8") as f:
             json.dump(answer, f)
         os.replace(out + ".json.new", out + ".json")
@@ -137,16 +154,21 @@ class Runs:
 
 HEADS = {"mnist": ("states", "norm", "batch", "steps", "test accuracy", "s", "CPU s", "bytes (floats)"),
          "cifar": ("what", "test accuracy", "s", "CPU s", "bytes (floats)"),
-         "bytes": ("states", "norm", "batch", "steps", "perplexity a byte", "s", "CPU s")}
+         "bytes": ("states", "norm", "batch", "steps", "perplexity a byte", "s", "CPU s"),
+         "llama": ("states", "norm", "batch", "steps", "perplexity a token", "in whole batches", "by batches",
+                   "s", "CPU s")}
 
 
 def cells(row, answer):
-    if row.table == "bytes":
+    if row.table in ("bytes", "llama"):
         figures = [f"{math.exp(answer['held_loss']):.3f}"]
     else:
         figures = [f"{100 * answer['test_accuracy']:.2f} %"]
+    if row.table == "llama":
+        for key in ("held_loss_running", "held_loss_batches"):
+            figures.append(f"{math.exp(answer[key]):.3f}" if key in answer else "-")
     figures += [f"{answer['seconds']:.0f}", f"{answer['cpu_seconds']:.0f}"]
-    if row.table != "bytes":
+    if row.table in ("mnist", "cifar"):
         figures.append("{} ({})".format(*answer["bytes"]) if answer["bytes"] else "-")
     what = list(row.what)
     if len(what) > 1:
@@ -230,7 +252,8 @@ def all_rows(args, work):
     if train and test:
         rows += cifar_rows(train[0], test[0])
     if args.text:
-        rows += byte_rows(joined(args.text, work))
+        text = joined(args.text, work)
+        rows += byte_rows(text) + llama_rows(text)
     for found, what in ((mnist, "MNIST"), (train and test, "images in CIFAR-10's form"), (args.text, "text")):
         if not found:
             print(f"left out: no {what}", file=sys.stderr)
