@@ -50,6 +50,7 @@ typedef struct ar_device_facts {
     uint32_t coop_m, coop_n, coop_k;     /* matrix of a subgroup, f16 times f16 summed in f32; 0 = none */
     uint32_t vector_width;               /* OpenCL preferred/native float width; 4 on Vulkan */
     bool has_f16_arith, has_f16_storage, has_int_dot, has_coopmat, has_timestamps, division_is_exact;
+    bool has_vnni;       /* OpenCL on an x86 that multiplies bytes (AVX-512 VNNI), by assembler */
     double timestamp_ns; /* ns per tick */
     bool unified_memory;
     int32_t memory_type_count;
@@ -482,11 +483,23 @@ typedef struct ar_resident_weight_fuse {
     const ar_tensor *norm;     /* (I): x is RMS-normed with this weight and norm_eps first */
     float norm_eps;
     bool silu_gated; /* y (N, O/2) = silu(row 2i) * row 2i+1 of the product: an interleaved pair */
+    bool bytes;      /* where W takes them, x in bytes: ar_op_acts_bytes and ar_op_linear_bytes */
 } ar_resident_weight_fuse;
 /* y (N, O) = x (N, I) W'^T. fuse may be NULL. Up to plan.resident_columns rows of x are products that read W'
  * as it is stored, more go through decoded panels of bounded size. No gradients. W must outlive the graph. */
 ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_resident_weight *W,
                                 const ar_resident_weight_fuse *fuse);
+/* Whether there are products of W with x in bytes: codes of 2 to 8 bits, rows of whole blocks of 32. */
+bool ar_resident_weight_takes_bytes(const ar_resident_weight *W);
+/* bytes: x (N, I) in signed bytes, 32 to a scale, in the order that W wants, first RMS-normed with norm (I)
+ * and eps unless that is NULL. d = max |x| / 127, q = rint(x / d). 12 words of u32 to a block, as
+ * shaders/acts_bytes.comp lays them out. No gradient. Errors: UNSUPPORTED where W takes none. */
+ar_status ar_op_acts_bytes(ar_graph *g, ar_tensor **bytes, const ar_tensor *x, const ar_tensor *norm,
+                           float eps, const ar_resident_weight *W);
+/* y (N, O) = x' W'^T of N rows in bytes, fuse (may be NULL, has no norm) as of ar_op_linear_resident. Sums of
+ * a block are exact. No gradients. */
+ar_status ar_op_linear_bytes(ar_graph *g, ar_tensor **y, const ar_tensor *bytes, int64_t N,
+                             const ar_resident_weight *W, const ar_resident_weight_fuse *fuse);
 
 #include "ar_state_ops.h"
 #include "ar_train_ops.h"

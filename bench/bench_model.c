@@ -51,6 +51,7 @@ static ar_status start(opened *o, double *seconds, const ar_bench_model_options 
     int32_t ids[FIRST_PROMPT];
     double t0 = ar__now_s();
     AR_TRY(ar_bench_open(&o->m, b->model));
+    AR_TRY(ar_program_acts(o->m, b->acts, false));
     int64_t wanted = (b->pp > b->tg + 1 ? b->pp : b->tg + 1) + FIRST_PROMPT;
     if (wanted > o->m->model.max_tokens + FIRST_PROMPT)
         return ar__fail(AR_ERR_USAGE, "--pp, --tg: found %lld tokens, expected at most the model's %d",

@@ -8,6 +8,7 @@ typedef struct ar_bench_model_options {
     const char *model;
     int64_t pp, tg, reps; /* prompt tokens, generated tokens, repetitions of each */
     int64_t layers;       /* only the first so many; 0 = all */
+    const char *acts;     /* as `run --acts`; NULL = as the model says */
     bool md;              /* llama-bench's table instead of lines */
 } ar_bench_model_options;
 ar_status ar_bench_model(const ar_bench_model_options *o, const ar_common *common);

@@ -121,6 +121,8 @@ static ar_status parse(bench_arguments *b, int *positional, const ar_command *se
         {"--reps", AR_OPT_INT, &b->model.reps, "N", "repetitions of each (5)", 1, 1000, NULL},
         {"--layers", AR_OPT_INT, &b->model.layers, "N",
          "only its first N layers: for models larger than the memory", 1, 1 << 20, NULL},
+        {"--acts", AR_OPT_STRING, &b->model.acts, "A", "its inputs of linears as `run --acts` has them", 0, 0,
+         NULL},
         {"--md", AR_OPT_FLAG, &b->model.md, NULL, "as a table of Markdown; a model's as llama-bench has it",
          0, 0, NULL},
         {"--estimate", AR_OPT_STRING, &b->estimate.model, "MODEL",

@@ -160,8 +160,10 @@ typedef struct ar_open_model {
     struct ar_adapter *adapter; /* owned; added to every linear in evaluation and generation; NULL = none */
 } ar_open_model;
 ar_status ar_model_open(ar_open_model **m, const char *path);
+#define AR_ACTS_BYTES "q8"
 /* From here on inputs are quantized as text says (ar_acts_parse; NULL = as before), those of coded linears
- * or, of a float model, all. Errors: USAGE, also for static ranges that the model does not record. */
+ * or, of a float model, all; or, AR_ACTS_BYTES, stay floats of which products of stored weights take bytes
+ * (ar_op_linear_bytes). Errors: USAGE, also for static ranges that the model does not record. */
 ar_status ar_model_acts(ar_open_model *m, const char *text, bool by_codes);
 void ar_model_close(ar_open_model *m);
 /* Low-rank corrections y += B (A x) of a model's linears (LoRA, arXiv 2106.09685), as llama.cpp keeps them in

@@ -154,9 +154,9 @@ typedef struct ar_samples {
 typedef struct ar_block_weights {
     ar_tensor *linears[AR_MAX_LINEARS], *biases[AR_MAX_LINEARS], *norms[AR_MAX_NORMS],
         *norm_biases[AR_MAX_NORMS];
-    ar_resident_weight
-        *resident[AR_MAX_LINEARS]; /* instead of linears[i] where weights are as they are stored */
+    ar_resident_weight *resident[AR_MAX_LINEARS]; /* instead of linears[i]: weights as they are stored */
     const ar_block *block;
+    bool bytes;   /* resident ones take x in bytes where they can */
     ar_hook hook; /* plain evaluation with these weights */
 } ar_block_weights;
 /* Reads and uploads a block: its linears in f32, or as they are stored, which evaluates to the same but for
@@ -183,6 +183,7 @@ typedef struct ar_acts {
     int32_t block_count;
     float (*grids)[AR_MAX_LINEARS][2]; /* (block_count), owned; s 0 = that stays float */
     bool by_codes;                     /* products of codes as integers */
+    bool bytes; /* products of resident weights take their x in bytes where they can (ar_op_acts_bytes) */
 } ar_acts;
 #define AR_ACTS_EXTRA "input_grid" /* what a method delivers of a static range: (2) f32 s, z */
 #define AR_ACTS_TEXT  24
@@ -223,6 +224,7 @@ typedef struct ar_head {
     ar_resident_weight *resident; /* the same as it is stored */
     ar_norm kind;
     float cap;
+    bool bytes; /* resident takes x in bytes where it can */
 } ar_head;
 /* Reads and uploads: the head in f32, which has gradients, or as it is stored, which has none. On failure *h
  * holds nothing. */

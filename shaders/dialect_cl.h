@@ -118,3 +118,50 @@ static float4 fvsums_(float4 a, float4 b, float4 c, float4 d) {
 /* A subgroup of one lane: such kernels run with LANES = 1. */
 #define SG_LANE       0u
 #define SG_FROM(v, l) (v)
+/* DOT_8(sum, c, x): sum plus the products of the four unsigned bytes of each lane of c with the signed ones
+ * of x, in 32 bits; DOT_7: of bytes below 128. x86 adds pairs of products in 16 bits, which only those keep
+ * to; the assembler is for processors whose instructions PoCL's compiler is not told of (docs/kernels.md). */
+#if defined(AR_VNNI) && VW == 16
+static uvec DOT_8(uvec sum, uvec c, uint x) {
+    uvec b = UV(x);
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(c), "v"(b));
+    return sum;
+}
+#define DOT_7(sum, c, x) DOT_8(sum, c, x)
+#else
+#if (VW == 16 && defined(__AVX512BW__)) || (VW == 8 && defined(__AVX2__))
+typedef char x86_bytes_ __attribute__((vector_size(4 * VW)));
+typedef short x86_pairs_ __attribute__((vector_size(4 * VW)));
+typedef int x86_words_ __attribute__((vector_size(4 * VW)));
+typedef union x86_reg_ {
+    uvec u;
+    x86_bytes_ bytes;
+    x86_pairs_ pairs;
+    x86_words_ words;
+} x86_reg_;
+static uvec DOT_7(uvec sum, uvec c, uint x) {
+    x86_reg_ a = {c}, b = {UV(x)}, ones = {UV(0x00010001u)};
+#if VW == 16
+    a.pairs = (x86_pairs_)__builtin_ia32_pmaddubsw512(a.bytes, b.bytes);
+    a.words = (x86_words_)__builtin_ia32_pmaddwd512(a.pairs, ones.pairs);
+#else
+    a.pairs = (x86_pairs_)__builtin_ia32_pmaddubsw256(a.bytes, b.bytes);
+    a.words = (x86_words_)__builtin_ia32_pmaddwd256(a.pairs, ones.pairs);
+#endif
+    return sum + a.u;
+}
+#else
+static uvec DOT_7(uvec sum, uvec c, uint x) {
+    int4 b = convert_int4(as_char4(x));
+    sum += (c & 255u) * (uint)b.x + ((c >> 8u) & 255u) * (uint)b.y;
+    return sum + ((c >> 16u) & 255u) * (uint)b.z + (c >> 24u) * (uint)b.w;
+}
+#endif
+#define DOT_8(sum, c, x) DOT_7(sum, (c)&0x0f0f0f0fu, x) + (DOT_7(UV(0u), ((c) >> 4u) & 0x0f0f0f0fu, x) << 4u)
+#endif
+/* Asks for element i of a buffer, which may lie behind its end. */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define PREFETCH(b, i) __builtin_prefetch(&(b)[i])
+#else
+#define PREFETCH(b, i)
+#endif

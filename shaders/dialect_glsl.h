@@ -97,3 +97,10 @@
 /* ---- lanes of a subgroup, for kernels that ask for them: v as lane l of mine holds it ---- */
 #define SG_LANE       gl_SubgroupInvocationID
 #define SG_FROM(v, l) subgroupShuffle(v, l)
+/* ---- sum plus the products of the four unsigned bytes of each lane of c with the signed ones of x ---- */
+#define BYTE_AT_(x, k) uint(int((x) << (24u - 8u * (k))) >> 24)
+#define DOT_8(sum, c, x)                                                                                     \
+    ((sum) + ((c)&255u) * BYTE_AT_(x, 0u) + (((c) >> 8u) & 255u) * BYTE_AT_(x, 1u) +                         \
+     (((c) >> 16u) & 255u) * BYTE_AT_(x, 2u) + ((c) >> 24u) * BYTE_AT_(x, 3u))
+#define DOT_7(sum, c, x) DOT_8(sum, c, x)
+#define PREFETCH(b, i)

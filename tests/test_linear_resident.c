@@ -207,6 +207,7 @@ static void two_types_pass(ar_device *device, void *ctx) {
     int32_t results = 0;
     (void)ctx;
     CHECK_OK(ar_selftest(device, "resident(2,", 1, check_seed(), report, &results));
+    CHECK_OK(ar_selftest(device, "resident_bytes(8, 67", 1, check_seed(), report, &results));
     CHECK_OK(ar_selftest(device, "resident_bits(12,", 1, check_seed(), report, &results));
     assert_true(results > 0);
 }

@@ -160,6 +160,21 @@ static bool takes_gemv(const ar_plan *plan, const product *p) {
     return p->N <= plan->resident_columns && (p->N <= plan->resident_tile || bytes <= plan->piece_bytes);
 }
 
+/* x and y are bound whole. */
+static bool takes_bytes(const ar_plan *plan, const product *p) {
+    int64_t widest = 2 * p->W->I > p->W->O ? 2 * p->W->I : p->W->O;
+    return ar_resident_weight_takes_bytes(p->W) &&
+           4 * (uint64_t)(p->N + 8) * (uint64_t)widest <= plan->piece_bytes;
+}
+
+static ar_status by_bytes(ar_graph *g, ar_tensor **y, const product *p, const ar_resident_weight_fuse *fuse) {
+    ar_tensor *bytes = NULL;
+    ar_resident_weight_fuse rest = *fuse;
+    rest.norm = NULL;
+    AR_TRY(ar_op_acts_bytes(g, &bytes, p->x, fuse->norm, fuse->norm_eps, p->W));
+    return ar_op_linear_bytes(g, y, bytes, p->N, p->W, &rest);
+}
+
 ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_resident_weight *W,
                                 const ar_resident_weight_fuse *fuse) {
     const ar_resident_weight_fuse none = {0};
@@ -171,6 +186,7 @@ ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const 
     if (fuse->silu_gated) p.O /= 2;
     p.N = x && x->dim_count == 2 ? x->dims[0] : 0;
     AR_TRY(check(&p, x, fuse));
+    if (fuse->bytes && takes_bytes(&W->device->plan, &p)) return by_bytes(g, y, &p, fuse);
     AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){p.N, p.O}));
     if (p.N == 0 || p.O == 0) return AR_OK;
     p.y = *y;

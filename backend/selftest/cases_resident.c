@@ -3,6 +3,7 @@
 #include "selftest.h"
 #include "ref.h"
 #include "ref_resident.h"
+#include <math.h>
 #include <string.h>
 
 enum { BIAS = 1, RESIDUAL = 2, SILU = 4, NORM = 8, PARTS = 16 }; /* p[4] of the case */
@@ -140,6 +141,53 @@ static ar_status reference(ar__st *st, double **y, const operands *v, const doub
     return AR_OK;
 }
 
+/* v's x becomes what the device's bytes say it is, by whole codes of scales that the reference agrees with;
+ * the difference to what it was, normed, is reported in scales. */
+static ar_status take_bytes(ar__st *st, operands *v, const ar_tensor *bytes, int I, int N, int flags,
+                            bool fours) {
+    int64_t nb = I / 32, words = ar_tensor_count(bytes), nc = N > 0 ? ar_tensor_dim(bytes, 1) / (nb * 12) : 1;
+    uint32_t *found = NULL;
+    double *x = NULL, worst = 0;
+    AR_TRY(ar__st_array(st, (void **)&found, words, sizeof *found));
+    AR_TRY(ar__st_doubles(st, &x, NULL, (int64_t)N * I));
+    if (flags & NORM)
+        ref_rms_norm(x, v->x_ref, v->norm_ref, N, I, 1e-5);
+    else
+        memcpy(x, v->x_ref, (size_t)N * (size_t)I * sizeof *x);
+    AR_TRY(ar_tensor_read(bytes, found, 0, words));
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t i = 0; i < I; i++) {
+            const uint32_t *block = found + (n / nc * nb + i / 32) * 12 * nc + n % nc;
+            int64_t e = i % 8, at = fours ? i % 32 / 4 : i % 32 / 8 * 2 + e % 2, byte = fours ? e % 4 : e / 2;
+            float d;
+            memcpy(&d, &block[8 * nc], sizeof d);
+            double is = (double)d * (double)(int8_t)(block[at * nc] >> 8 * byte);
+            double off = d > 0 ? fabs(is - x[n * I + i]) / (double)d : fabs(x[n * I + i]);
+            if (!(off <= worst)) worst = off;
+            v->x_ref[n * I + i] = is;
+        }
+    ar__st_report(st, "acts_bytes", worst, 0.5001, "");
+    return AR_OK;
+}
+
+static ar_status product_of_bytes(ar__st *st, const ar_resident_weight *w, const double *W, int O, int I,
+                                  int N, int flags, bool fours) {
+    operands v = {0};
+    double *want = NULL;
+    ar_tensor *y = NULL, *bytes = NULL;
+    AR_TRY(make_operands(st, &v, O, I, N, flags));
+    ar_resident_weight_fuse fuse = {
+        .bias = v.bias, .residual = v.residual, .silu_gated = (flags & SILU) != 0};
+    AR_TRY(ar_op_acts_bytes(st->g, &bytes, v.x, v.norm, 1e-5f, w));
+    AR_TRY(ar_op_linear_bytes(st->g, &y, bytes, N, w, &fuse));
+    ar_graph_keep(st->g, bytes);
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_run(st));
+    AR_TRY(take_bytes(st, &v, bytes, I, N, flags, fours));
+    AR_TRY(reference(st, &want, &v, W, O, I, N, flags & ~NORM));
+    return ar__st_compare(st, "gemv_bytes", y, want);
+}
+
 static ar_status product(ar__st *st, const ar_resident_weight *w, const double *W, int O, int I, int N,
                          int flags) {
     operands v = {0};
@@ -164,6 +212,17 @@ ar_status ar__st_resident(ar__st *st, const int32_t *p) {
     double *W = NULL;
     ar_status status = resident(st, &w, &W, p, 0);
     if (status == AR_OK) status = product(st, w, W, p[1], p[2], p[3], p[4]);
+    (void)ar_device_wait(st->device);
+    ar_resident_weight_destroy(w);
+    return status;
+}
+
+/* p: GGUF type, O, I, N, flags. */
+ar_status ar__st_resident_bytes(ar__st *st, const int32_t *p) {
+    ar_resident_weight *w = NULL;
+    double *W = NULL;
+    ar_status status = resident(st, &w, &W, p, 0);
+    if (status == AR_OK) status = product_of_bytes(st, w, W, p[1], p[2], p[3], p[4], p[0] == 8);
     (void)ar_device_wait(st->device);
     ar_resident_weight_destroy(w);
     return status;
@@ -239,18 +298,33 @@ static ar_status group_weights(ar__st *st, ar_resident_weight_desc *d, double **
     return AR_OK;
 }
 
-/* p: bits, group, zero kind, O, I, N, special; N 0 = bit for bit. */
-ar_status ar__st_resident_group(ar__st *st, const int32_t *p) {
-    ar_resident_weight *w = NULL;
-    double *W = NULL;
+static ar_status group_weight(ar__st *st, ar_resident_weight **w, double **W, const int32_t *p, int special) {
     ar_resident_weight_desc d = {.type = AR_QT_GROUP,
                                  .O = p[3],
                                  .I = p[4],
                                  .scheme = {.bits = p[0], .group = p[1], .zero = (ar_zero_kind)p[2]}};
-    AR_TRY(group_weights(st, &d, &W, p[6]));
-    ar_status status = ar_resident_weight_create(&w, st->device, &d, 1, false);
+    AR_TRY(group_weights(st, &d, W, special));
+    return ar_resident_weight_create(w, st->device, &d, 1, false);
+}
+
+/* p: bits, group, zero kind, O, I, N, special; N 0 = bit for bit. */
+ar_status ar__st_resident_group(ar__st *st, const int32_t *p) {
+    ar_resident_weight *w = NULL;
+    double *W = NULL;
+    ar_status status = group_weight(st, &w, &W, p, p[6]);
     if (status == AR_OK)
         status = p[5] ? product(st, w, W, p[3], p[4], p[5], 0) : identity(st, w, W, p[3], p[4]);
+    (void)ar_device_wait(st->device);
+    ar_resident_weight_destroy(w);
+    return status;
+}
+
+/* p: bits, group, zero kind, O, I, N. */
+ar_status ar__st_resident_group_bytes(ar__st *st, const int32_t *p) {
+    ar_resident_weight *w = NULL;
+    double *W = NULL;
+    ar_status status = group_weight(st, &w, &W, p, 0);
+    if (status == AR_OK) status = product_of_bytes(st, w, W, p[3], p[4], p[5], 0, p[0] == 8);
     (void)ar_device_wait(st->device);
     ar_resident_weight_destroy(w);
     return status;

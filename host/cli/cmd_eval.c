@@ -69,11 +69,13 @@ static void add_reference(cJSON *o, const ar_eval_result *r) {
     for (int i = 0; at && i < AR_EVAL_FIRST; i++) ar_json_push(at, number(r->kl_at[i]));
 }
 
-static ar_status print_result(const ar_eval_result *r, const ar_acts_scheme *acts, const ar_common *common) {
+static ar_status print_result(const ar_eval_result *r, const ar_acts *acts, const ar_common *common) {
     char how[AR_ACTS_TEXT];
-    ar_acts_show(how, acts);
+    bool has_acts = acts->bytes || acts->scheme.bits > 0;
+    ar_acts_show(how, &acts->scheme);
+    if (acts->bytes) snprintf(how, sizeof how, "%s", AR_ACTS_BYTES);
     if (!common->json) {
-        if (acts->bits > 0) printf("activations %s\n", how);
+        if (has_acts) printf("activations %s\n", how);
         printf("ppl %.5f +- %.5f  nll %.6f +- %.6f  (%lld tokens in %d windows)\n", r->ppl, r->ppl_error,
                r->nll, r->nll_error, (long long)r->tokens, (int)r->windows);
         if (r->has_ref) print_reference(r);
@@ -86,7 +88,7 @@ static ar_status print_result(const ar_eval_result *r, const ar_acts_scheme *act
     ar_json_add_number(o, "nll_error", r->nll_error);
     ar_json_add_number(o, "tokens", (double)r->tokens);
     ar_json_add_number(o, "windows", r->windows);
-    if (acts->bits > 0) ar_json_add_string(o, "acts", how);
+    if (has_acts) ar_json_add_string(o, "acts", how);
     if (r->has_ref) add_reference(o, r);
     ar_status status = ar_program_json(o, false);
     cJSON_Delete(o);
@@ -132,7 +134,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     ar_program_progress_end(common);
     ar_program_results_beside(o->save_logits);
     status = ar_program_name_text(status, o->text);
-    if (status == AR_OK) status = print_result(&r, &m->acts.scheme, common);
+    if (status == AR_OK) status = print_result(&r, &m->acts, common);
 done:
     ar_device_close(device);
     ar_model_close(ref);
@@ -152,8 +154,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--lora", AR_OPT_STRING, &o.lora, "FILE",
          "with this adapter: GGUF LoRA, or --lorc's tensors (not the reference)", 0, 0, NULL},
         {"--acts", AR_OPT_STRING, &o.acts, "A",
-         "inputs of linears in few bits: BITS[:token|tensor|static][:sym|asym], or 16 (as the model says)", 0,
-         0, NULL},
+         "inputs of linears in few bits: BITS[:token|tensor|static][:sym|asym], 16, or q8: bytes for stored "
+         "weights (as the model says)",
+         0, 0, NULL},
         {"--int-products", AR_OPT_FLAG, &o.int_products, NULL, "multiply the codes of both as integers", 0, 0,
          NULL},
         {"--protocol", AR_OPT_STRING, &o.protocol, "P", "window (default), lines or llamacpp", 0, 0, NULL},

@@ -180,8 +180,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--lora", AR_OPT_STRING, &o.lora, "FILE", "with this adapter: GGUF LoRA, or --lorc's tensors", 0, 0,
          NULL},
         {"--acts", AR_OPT_STRING, &o.acts, "A",
-         "inputs of linears in few bits: BITS[:token|static][:sym|asym], or 16 (as the model says)", 0, 0,
-         NULL},
+         "inputs of linears in few bits: BITS[:token|static][:sym|asym], 16, or q8: bytes for stored weights "
+         "(as the model says)",
+         0, 0, NULL},
         {"--int-products", AR_OPT_FLAG, &o.int_products, NULL, "multiply the codes of both as integers", 0, 0,
          NULL},
         {"--chat-template", AR_OPT_STRING, &o.template_file, "FILE",

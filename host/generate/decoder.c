@@ -217,6 +217,7 @@ static ar_status upload_blocks(ar_decoder *d) {
         if (d->adapters) AR_TRY(ar__adapter_upload(&d->adapters[b], d->m->adapter, &m->blocks[b], d->device));
         bool single = d->m->adapter || d->m->acts.scheme.bits > 0;
         AR_TRY(ar__resident_init(&d->blocks[b], &m->blocks[b], d->device, single));
+        d->blocks[b].bytes = d->m->acts.bytes;
         d->weight_bytes += ar__resident_bytes(&d->blocks[b]);
     }
     return AR_OK;
@@ -289,6 +290,7 @@ static ar_status prepare(ar_decoder *d, int32_t *C) {
     AR_TRY(upload_blocks(d));
     AR_TRY(upload_acts(d));
     AR_TRY(ar_head_init_stored(&d->head, m, d->device));
+    d->head.bytes = d->m->acts.bytes;
     d->weight_bytes += ar_resident_weight_bytes(d->head.resident);
     AR_TRY(choose_context(d, C));
     d->caches = ar__alloc((size_t)m->block_count, 2 * sizeof *d->caches);

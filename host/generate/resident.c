@@ -242,6 +242,7 @@ static ar_status multiply(ar__recorder *c, ar_graph *g, ar_tensor **y, const ar_
                           ar_resident_weight_fuse fuse) {
     ar__lazy *lazy = find_lazy(c, x);
     fuse.bias = group->bias;
+    fuse.bytes = c->r->bytes;
     if (lazy && lazy->norm >= 0 && !lazy->made) {
         fuse.norm = c->r->norms[lazy->norm];
         fuse.norm_eps = c->r->block->norms[lazy->norm].eps;

@@ -21,6 +21,7 @@ typedef struct ar_resident {
     const ar_block *block;
     ar__group groups[AR_MAX_LINEARS];
     int32_t group_count;
+    bool bytes; /* products take x in bytes */
     ar_tensor *norms[AR_MAX_NORMS], *norm_biases[AR_MAX_NORMS];
 } ar_resident;
 /* Reads, repacks and uploads. single: products are asked for one by one, by a hook above the recorder's. On

@@ -190,6 +190,7 @@ static ar_status run_block(ar_chain *c, const ar_open_model *m, int32_t b, ar_de
     ar_acts_hook acts_hook;
     bool skip[AR_MAX_LINEARS] = {false};
     AR_TRY(upload(&w, block, device));
+    w.bytes = m->acts.bytes;
     if (m->acts.scheme.bits > 0) ar__family_float_inputs(skip, m, b);
     ar_status status = ar_acts_block_init(&acts, &m->acts, block, skip, device);
     if (status == AR_OK) status = ar__adapter_upload(&parts, m->adapter, block, device);
@@ -244,6 +245,7 @@ typedef struct head_pass {
     head m, ref;
     ar_graph *graph;
     ar_tensor *labels, *nll, *top1, *ref_nll, *ref_top1, *kl;
+    bool bytes; /* m takes its x in bytes where it can */
     int64_t rows;
     float *host;          /* (3, rows): nll, reference nll, kl */
     int32_t *same;        /* (2, rows): argmax of both */
@@ -270,6 +272,7 @@ static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref,
     if (p->save && !(p->logits = ar__alloc((size_t)rows, (size_t)m->vocab * sizeof *p->logits)))
         return AR_ERR_MEMORY;
     AR_TRY(head_init(&p->m, m, device, rows));
+    p->m.w.bytes = p->bytes;
     if (ref) AR_TRY(head_init(&p->ref, ref, device, rows));
     AR_TRY(ar_tensor_create(&p->labels, device, AR_I32, 1, &rows));
     AR_TRY(ar_graph_create(&p->graph, device));
@@ -343,6 +346,7 @@ static ar_status run_head(evaluation *e, const ar_chain *x, const ar_chain *x_re
     int64_t rows = LOGIT_BYTES / (e->m->model.vocab * 4);
     if (rows < 1) rows = 1;
     if (rows > x->rows) rows = x->rows;
+    p.bytes = e->m->acts.bytes;
     AR_GO(pass_init(&p, &e->m->model, e->ref ? &e->ref->model : NULL, e->device, rows));
     for (int64_t row = 0; row < x->rows; row += rows)
         AR_GO(pass_run(&p, &e->figures, x, e->ref ? x_ref : NULL, labels, e->task.samples.T, row,

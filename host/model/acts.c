@@ -4,6 +4,7 @@
 #include "fmt_gguf.h"
 #include "fmt_packed.h"
 #include "passport.h"
+#include <string.h>
 
 static ar_status read_grids(ar_acts *a, const ar_open_model *m) {
     if (a->scheme.range != AR_ACTS_STATIC) return AR_OK;
@@ -27,6 +28,8 @@ ar_status ar_model_acts(ar_open_model *m, const char *text, bool by_codes) {
     ar_acts_scheme wished;
     char recorded[AR_ACTS_TEXT];
     ar_acts_show(recorded, &m->acts.scheme);
+    bool bytes = text && strcmp(text, AR_ACTS_BYTES) == 0;
+    if (bytes) text = "16";
     if (text) {
         AR_TRY(ar_acts_parse(&wished, text));
         bool is_static = wished.bits > 0 && wished.range == AR_ACTS_STATIC;
@@ -43,5 +46,6 @@ ar_status ar_model_acts(ar_open_model *m, const char *text, bool by_codes) {
     if (by_codes && m->acts.scheme.bits == 0)
         return ar__fail(AR_ERR_USAGE, "integer products: %s has no quantized activations", m->path);
     m->acts.by_codes = by_codes;
+    m->acts.bytes = bytes;
     return AR_OK;
 }

@@ -23,7 +23,7 @@ static ar_status hook_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, a
     const ar_block_weights *w = ctx;
     if (w->resident[i])
         return ar_op_linear_resident(g, y, x, w->resident[i],
-                                     &(ar_resident_weight_fuse){.bias = w->biases[i]});
+                                     &(ar_resident_weight_fuse){.bias = w->biases[i], .bytes = w->bytes});
     return ar_op_linear(g, y, x, w->linears[i], w->biases[i]);
 }
 

@@ -72,11 +72,11 @@ void ar_head_deinit(ar_head *h) {
 }
 
 ar_status ar_head_record(const ar_head *h, ar_graph *g, ar_tensor **logits, ar_tensor *x) {
-    ar_resident_weight_fuse fuse = {.norm = h->norm, .norm_eps = h->kind.eps};
+    ar_resident_weight_fuse fuse = {.norm = h->norm, .norm_eps = h->kind.eps, .bytes = h->bytes};
     ar_tensor *z;
     if (!h->resident || h->kind.kind != AR_NORM_RMS || h->kind.has_bias) {
         AR_TRY(ar_norm_record(&h->kind, g, &x, x, h->norm, h->norm_bias));
-        fuse = (ar_resident_weight_fuse){0};
+        fuse = (ar_resident_weight_fuse){.bytes = h->bytes};
     }
     if (h->resident)
         AR_TRY(ar_op_linear_resident(g, &z, x, h->resident, &fuse));

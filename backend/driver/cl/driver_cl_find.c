@@ -128,6 +128,17 @@ static void fill_limits(const cl_table *cl, ar_device_facts *f, cl_device_id id)
     f->vector_width = clamp32(native > preferred ? native : preferred, 16);
 }
 
+/* PoCL's devices of this machine's x86, whose compiler takes assembler but is not told of all that the
+ * processor can. */
+static bool has_vnni(const ar_device_facts *f) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    return f->kind == AR_DEVICE_CPU && strstr(f->driver, AR_POCL) && __builtin_cpu_supports("avx512vnni");
+#else
+    (void)f;
+    return false;
+#endif
+}
+
 static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id platform, cl_device_id id,
                        int32_t index) {
     char version[256], extensions[8192] = "";
@@ -145,6 +156,7 @@ static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id pl
     f->has_f16_arith = has_word(extensions, "cl_khr_fp16");
     f->has_f16_storage = true; /* vload_half and vstore_half are core */
     f->has_int_dot = has_word(extensions, "cl_khr_integer_dot_product");
+    f->has_vnni = has_vnni(f);
     f->has_timestamps = true; /* event profiling is core, in nanoseconds */
     f->timestamp_ns = 1.0;
     f->division_is_exact =

@@ -11,8 +11,9 @@
 
 static void make_options(char *options, const ar__drv *drv, const ar__kernel *kernel, const uint32_t *specs) {
     size_t used =
-        (size_t)snprintf(options, OPTIONS_BYTES, "-cl-std=CL1.2 -DVW=%u%s", drv->plan.vw,
-                         drv->facts.division_is_exact ? " -cl-fp32-correctly-rounded-divide-sqrt" : "");
+        (size_t)snprintf(options, OPTIONS_BYTES, "-cl-std=CL1.2 -DVW=%u%s%s", drv->plan.vw,
+                         drv->facts.division_is_exact ? " -cl-fp32-correctly-rounded-divide-sqrt" : "",
+                         drv->facts.has_vnni ? " -DAR_VNNI" : "");
     for (int32_t i = 0; i < kernel->spec_count && used < OPTIONS_BYTES; i++)
         used += (size_t)snprintf(options + used, OPTIONS_BYTES - used, " -D%s=%uu", kernel->spec_names[i],
                                  specs[i]);

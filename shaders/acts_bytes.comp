@@ -1,0 +1,61 @@
+/* acts_bytes: rows of X in signed bytes, 32 to a scale: x = d q, d = max |x| / 127, q = rint(x / d)
+ *   X (N, nb * 32), first RMS-normed where NORM: x r G, r = 1 / sqrt(mean x^2 + eps)   G (nb * 32)
+ *   Q [tile][nb][12][NC rows] words: a block's codes (8), d, d sum(q), that sum over each half
+ * Rows from N on are zero. Within eight inputs a word holds 0, 2, 4, 6, the next 1, 3, 5, 7, as nibbles of a
+ * word of 4-bit codes fall into bytes; or FOURS 1: inputs in order, as weights of 8 bits have them.
+ * One group per row. */
+SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, NC, 1) SPEC(3, uint, FOURS, 0)
+SPEC(4, uint, NORM, 0)
+WGSIZE(WGX, WGY)
+#define VECS 32u / VW
+KERNEL(acts_bytes)
+RO(0, float, X) RO(1, float, G) WO(2, uint, Q)
+PARAMS P(uint, rows) P(uint, N) P(uint, nb) P(float, eps)
+LOCALS SHARED(float, red, WGX)
+BODY
+    uint row = WLIN;
+    if (row < rows) {
+        uint from = min(row, N - 1u) * nb * 32u, to = row / NC * nb * 12u * NC + row % NC;
+        float r = row < N ? 1.0f : 0.0f;
+        if (NORM != 0u) {
+            fvec acc = FV(0.0f);
+            EACH(i, nb * VECS) {
+                fvec x = LDV(X, from + i * VW);
+                acc = fma(x, x, acc);
+            }
+            red[LID0] = FVSUM(acc);
+            TREE(red, SUM2);
+            r *= 1.0f / sqrt(red[0] / TOF(nb * 32u) + eps);
+        }
+        EACH(b, nb) {
+            fvec x[VECS], top = FV(0.0f);
+            UNROLL for (uint i = 0u; i < VECS; i++) {
+                x[i] = LDV(X, from + b * 32u + i * VW) * FV(r);
+                if (NORM != 0u) x[i] *= LDV(G, b * 32u + i * VW);
+                top = max(top, FABS(x[i]));
+            }
+            float most = 0.0f;
+            UNROLL for (uint l = 0u; l < VW; l++) most = max(most, LANE(top, l));
+            float d = ar_div(most, 127.0f), per = most > 0.0f ? ar_div(127.0f, most) : 0.0f;
+            UNROLL for (uint i = 0u; i < VECS; i++) x[i] = RINT(x[i] * FV(per));
+            uint at = to + b * 12u * NC;
+            int sum[2];
+            sum[0] = 0;
+            sum[1] = 0;
+            UNROLL for (uint w = 0u; w < 8u; w++) {
+                uint word = 0u;
+                UNROLL for (uint k = 0u; k < 4u; k++) {
+                    uint e = FOURS != 0u ? 4u * w + k : 8u * (w / 2u) + 2u * k + w % 2u;
+                    int q = TOI(LANE(x[e / VW], e % VW));
+                    word |= (TOU(q) & 255u) << (8u * k);
+                    sum[w / 4u] += q;
+                }
+                Q[at + w * NC] = word;
+            }
+            Q[at + 8u * NC] = ASU(d);
+            Q[at + 9u * NC] = ASU(d * TOF(sum[0] + sum[1]));
+            Q[at + 10u * NC] = ASU(d * TOF(sum[0]));
+            Q[at + 11u * NC] = ASU(d * TOF(sum[1]));
+        }
+    }
+END
