@@ -63,14 +63,17 @@ typedef struct ar_device_facts {
 typedef struct ar_plan {
     uint32_t variants[AR_MAX_FAMILIES]; /* the kernel taken of each family (ar_plan_variants) */
     uint32_t variants_asked;            /* bits: families whose variant was asked for */
+    bool allows_f16;                    /* products may round their operands to fp16 */
     uint32_t vw;                        /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
     uint32_t wg;                        /* items per group of 1-D kernels */
     uint32_t gemm_tm, gemm_tn;          /* item tile: tm rows x tn*vw columns */
     uint32_t gemm_wgx, gemm_wgy; /* items per group along N and M; the larger takes the group's x axis */
     uint32_t gemm_lanes;         /* gemm_lanes: lanes along M that lend each other B's values; else 0 */
-    uint32_t gemm_side;          /* gemm_tiles: rows and columns of a group's largest tile; else 0 */
-    uint32_t gemm_groups;        /* … of which there shall be that many, or tiles are smaller */
-    uint32_t attn_wg;            /* items per group of the attention kernels */
+    uint32_t gemm_side;        /* gemm_tiles, gemm_coop: rows and columns of a group's largest tile; else 0 */
+    uint32_t gemm_subgroup;    /* gemm_coop: items of a subgroup; else 0 */
+    uint32_t gemm_fragment[3]; /* gemm_coop: rows, columns and depth of a subgroup's matrices */
+    uint32_t gemm_groups;      /* … of which there shall be that many, or tiles are smaller */
+    uint32_t attn_wg;          /* items per group of the attention kernels */
     uint32_t resident_wgx, resident_wgy; /* gemv: items per group along rows of W', slices of its inputs */
     uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */
     uint32_t resident_lanes;             /* gemv_lanes: subgroup lanes that load x together; else 0 */
@@ -103,7 +106,7 @@ typedef struct ar_device_desc {
     double submit_ms;       /* 0 = the plan's default */
     ar_fault fault;         /* null driver only */
     const ar_plan *plan;    /* NULL = ar_plan_make(facts); tests and the tuner force one */
-    const char *variants;   /* "gemm=gemm,gemv=gemv_lanes": kernels to take; NULL = the plan's own choice */
+    const char *variants;   /* "gemm=gemm,f16": kernels to take, leave to round to fp16; NULL = the plan's */
     const ar_device_facts *facts; /* null driver only: it stands in for that device, and its memory keeps
                                    * nothing; NULL = its own */
 } ar_device_desc;

@@ -165,3 +165,21 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
 #else
 #define PREFETCH(b, i)
 #endif
+/* Fragments of such a subgroup: plain tiles of floats. */
+#define SG_ID        (LID0 / SUBGROUP)
+#define frag_t       float
+#define TOFRAG(x)    (x)
+#define FRAG_A(n, c) float n[c][CM * CK]
+#define FRAG_B(n, c) float n[c][CK * CN]
+#define FRAG_C(n, c) float n[c][CM * CN]
+#define FRAG_ZERO(f)                                                                                         \
+    for (uint z_ = 0u; z_ < CM * CN; z_++) (f)[z_] = 0.0f
+#define FRAG_MUL(c, a, b)                                                                                    \
+    for (uint z_ = 0u; z_ < CM * CN * CK; z_++)                                                              \
+    (c)[z_ / CK] = fma((a)[z_ % CK * CM + z_ / CK / CN], (b)[z_ % CK * CN + z_ / CK % CN], (c)[z_ / CK])
+#define FRAG_LOAD_A(f, s, at, pitch)                                                                         \
+    for (uint z_ = 0u; z_ < CM * CK; z_++) (f)[z_] = s[(at) + z_ / CM * (pitch) + z_ % CM]
+#define FRAG_LOAD_B(f, s, at, pitch)                                                                         \
+    for (uint z_ = 0u; z_ < CK * CN; z_++) (f)[z_] = s[(at) + z_ / CN * (pitch) + z_ % CN]
+#define FRAG_STORE(f, s, at, pitch)                                                                          \
+    for (uint z_ = 0u; z_ < CM * CN; z_++) s[(at) + z_ / CN * (pitch) + z_ % CN] = (f)[z_]

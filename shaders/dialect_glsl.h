@@ -1,6 +1,11 @@
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : enable
+#ifdef GL_KHR_cooperative_matrix
+#extension GL_KHR_cooperative_matrix : enable
+#extension GL_KHR_memory_scope_semantics : enable
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : enable
+#endif
 /* The kernel dialect, GLSL side. See docs/kernels.md. VW is always 4 here. */
 #define VW 4u
 #define KERNEL(name)
@@ -104,3 +109,18 @@
      (((c) >> 16u) & 255u) * BYTE_AT_(x, 2u) + ((c) >> 24u) * BYTE_AT_(x, 3u))
 #define DOT_7(sum, c, x) DOT_8(sum, c, x)
 #define PREFETCH(b, i)
+/* ---- fragments of a subgroup, CM x CK, CK x CN and CM x CN, for kernels that ask for matrix hardware and
+ * name these constants. A glslang that does not know them leaves such kernels out. FRAG_LOAD_A reads [k][m],
+ * the others rows; `at` and `pitch` count elements of shared memory ---- */
+#define SG_ID                        gl_SubgroupID
+#define frag_t                       float16_t
+#define TOFRAG(x)                    float16_t(x)
+#define FRAG_A(n, c)                 coopmat<float16_t, gl_ScopeSubgroup, CM, CK, gl_MatrixUseA> n[c]
+#define FRAG_B(n, c)                 coopmat<float16_t, gl_ScopeSubgroup, CK, CN, gl_MatrixUseB> n[c]
+#define FRAG_C(n, c)                 FRAG_C_ n[c]
+#define FRAG_C_                      coopmat<float, gl_ScopeSubgroup, CM, CN, gl_MatrixUseAccumulator>
+#define FRAG_ZERO(f)                 f = FRAG_C_(0.0f)
+#define FRAG_MUL(c, a, b)            c = coopMatMulAdd(a, b, c)
+#define FRAG_LOAD_A(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutColumnMajor)
+#define FRAG_LOAD_B(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
+#define FRAG_STORE(f, s, at, pitch)  coopMatStore(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)

@@ -160,6 +160,56 @@ static void a_try_is_remembered_and_takes_nothing(void **state) {
     }
 }
 
+/* ---- a variant that a driver gets wrong ---- */
+
+static ar_status right(ar__checker *checker, ar_device *device, ar__kernel_id kernel) {
+    (void)checker, (void)device;
+    bool is_wrong = kernel == AR_K_gemm_lanes || kernel == AR_K_gemm_tiles;
+    used[kernel] = true;
+    return is_wrong ? ar__fail(AR_ERR_CHECK, "kernel %s is wrong", ar__kernels[kernel].name) : AR_OK;
+}
+
+static ar_status product(ar_device *device, float *found) {
+    ar_status status = AR_OK;
+    ar_tensor *x = NULL, *y = NULL;
+    ar_graph *g = NULL;
+    AR_GO(ar_tensor_create(&x, device, AR_F32, 2, (const int64_t[]){2, 2}));
+    AR_GO(ar_tensor_write(x, (const float[]){1, 2, 3, 4}, 0, 4));
+    AR_GO(ar_graph_create(&g, device));
+    AR_GO(ar_op_linear(g, &y, x, x, NULL));
+    ar_graph_keep(g, y);
+    AR_GO(ar_graph_build(g));
+    AR_GO(ar_graph_run(g));
+    AR_GO(ar_tensor_read(y, found, 0, 4));
+done:
+    ar_graph_destroy(g);
+    ar_tensor_destroy(x);
+    return status;
+}
+
+static void a_wrong_variant_gives_way(void **state) {
+    (void)state;
+    const device_set set = all_devices();
+    for (int32_t d = 1; d < set.count; d++) {
+        ar_device *device = open_device(&(ar_device_desc){.select = set.selects[d]});
+        float found[4] = {0};
+        assert_ok(ar_device_check(device, NULL));
+        device->first_use = right;
+        ar__plan_use(&device->plan, &device->facts, AR_K_gemm_tiles);
+        memset(used, 0, sizeof used);
+        assert_ok(product(device, found));
+        assert_true(found[0] == 5 && found[1] == 11 && found[2] == 11 && found[3] == 25);
+        assert_true(used[AR_K_gemm_tiles] && used[AR_K_gemm]);
+        assert_int_equal(device->plan.variants[AR_F_gemm], AR_K_gemm);
+        assert_int_equal(device->plan.gemm_side, 0);
+        assert_non_null(strstr(device->plan.reasons, "gemm_tiles off: it computes wrongly here"));
+        ar__plan_use(&device->plan, &device->facts, AR_K_gemm_tiles); /* asked for: no other is taken */
+        device->settled = 0, device->plan.variants_asked = 1u << AR_F_gemm;
+        assert_error(product(device, found), AR_ERR_CHECK, "kernel gemm_tiles is wrong");
+        ar_device_close(device);
+    }
+}
+
 /* ---- a device that computes nothing ---- */
 
 /* The null device computes copies alone, and this one as little under another name. */
@@ -179,9 +229,11 @@ static void a_device_that_computes_nothing_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_kernel_is_left_out), cmocka_unit_test(each_row_runs_what_it_names),
+        cmocka_unit_test(no_kernel_is_left_out),
+        cmocka_unit_test(each_row_runs_what_it_names),
         cmocka_unit_test(forward_rows_use_no_gradients),
         cmocka_unit_test_setup_teardown(a_try_is_remembered_and_takes_nothing, setup, teardown),
+        cmocka_unit_test(a_wrong_variant_gives_way),
         cmocka_unit_test_setup_teardown(a_device_that_computes_nothing_is_refused, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,18 +143,48 @@ static void a_variant_may_be_asked_for(void **state) {
     assert_string_equal(choice_of("gemm", &p, &f), "gemm: asked for");
     assert_int_equal(ar_plan_make(&other, &arm), AR_OK); /* the shape is that of devices without shuffles */
     assert_true(p.gemm_lanes == 0 && p.gemm_tm == other.gemm_tm && p.gemm_wgy == other.gemm_wgy);
-    assert_string_equal(choice_of("gemm", &other, &arm),
-                        "gemm: gemm_lanes needs subgroup shuffles; gemm_tiles is for desktop GPUs");
+    const char *of_arm = choice_of("gemm", &other, &arm);
+    assert_non_null(strstr(of_arm, "gemm: gemm_lanes needs subgroup shuffles; gemm_coop needs "));
+    assert_non_null(strstr(of_arm, "; gemm_tiles is for desktop GPUs"));
     assert_int_equal(ar_plan_make_with(&p, &arm, "gemm=gemm_lanes"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, subgroup shuffles"));
     assert_int_equal(ar_plan_make_with(&p, &cl, "gemv=gemv_lanes"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, Vulkan"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemv"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm_tiles, gemm"));
+    assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm_coop, gemm_tiles, gemm"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemm,"), AR_ERR_USAGE);
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "expected one of gemm, gemv, attention, "));
     assert_int_equal(ar_variants_check(NULL), AR_OK);
+}
+
+/* Rounding to fp16 takes leave: matrix hardware stands idle without. */
+static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        ar_device_facts f = rows[i].facts();
+        ar_plan p;
+        assert_int_equal(ar__plan_make(&p, &f, "f16", 0), AR_OK);
+        bool is_card = f.kind >= AR_DEVICE_INTEGRATED && f.has_coopmat;
+        assert_true(p.allows_f16);
+        assert_int_equal(p.variants[AR_F_gemm] == AR_K_gemm_coop, is_card);
+        if (!is_card) continue;
+        assert_int_equal(p.gemm_fragment[0], f.coop_m);
+        assert_int_equal(p.gemm_subgroup, rows[i].facts == arc ? 8 : 32);
+        assert_int_equal(p.gemm_side, rows[i].facts == arc ? 64 : 128);
+        f.shared_bytes = 16 * KIB; /* as little as Vulkan promises */
+        assert_int_equal(ar__plan_make(&p, &f, "f16", 0), AR_OK);
+        assert_int_equal(p.gemm_side, 64);
+        assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
+        assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm_tiles);
+        assert_non_null(strstr(choice_of("gemm", &p, &f), "; gemm_coop needs "));
+    }
+    const ar_device_facts none = rdna2();
+    ar_plan p;
+    assert_int_equal(ar__plan_make(&p, &none, "f16,gemm=gemm", 0), AR_OK);
+    assert_true(p.allows_f16 && p.variants[AR_F_gemm] == AR_K_gemm);
+    assert_int_equal(ar__plan_make(&p, &none, "gemm=gemm_coop", 0), AR_ERR_USAGE);
+    assert_non_null(strstr(ar_error(), "lacks what it needs, matrix hardware"));
 }
 
 /* A build whose glslang compiled none of the texts that others stand in for. */
@@ -350,6 +380,7 @@ int main(void) {
         cmocka_unit_test(every_family_ends_with_a_kernel_that_runs_everywhere),
         cmocka_unit_test(every_known_device_gets_its_variants),
         cmocka_unit_test(a_variant_may_be_asked_for),
+        cmocka_unit_test(matrix_hardware_is_used_where_fp16_is_allowed),
         cmocka_unit_test(what_the_build_left_out_is_not_taken),
         cmocka_unit_test(every_plan_stays_within_the_facts),
         cmocka_unit_test(a_plan_depends_on_the_facts_alone),

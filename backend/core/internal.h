@@ -35,6 +35,14 @@ _Static_assert((int)AR_F_COUNT <= AR_MAX_FAMILIES, "plan.variants holds every fa
 ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id,
                            const uint32_t *specs);
 
+/* ---- settle.c ---- */
+
+/* Asked by an op before it looks at plan.variants[family] and what goes with it: a variant of which the
+ * device's checker finds that it fails or computes wrongly gives way to the next one that the device can run
+ * and likes, and a reason is added to the plan. Nothing happens to one that was asked for by name, or on a
+ * device without a checker. Errors: those of trying what was asked for; DEVICE_LOST, MEMORY. */
+ar_status ar__variant_settle(ar_device *device, ar__family_id family);
+
 /* ---- plan.c ---- */
 
 /* Whether the host reaches tensors where they are, by the device's kind and Vulkan's memory types: no card
@@ -74,6 +82,7 @@ struct ar_device {
     ar__checker *checker;
     void (*watch)(void *ctx, const ar_graph *graph); /* NULL = nobody */
     void *watch_ctx;
+    uint32_t settled; /* bits: families whose variant was tried (settle.c) */
 };
 
 /* ---- tensor.c, graph.c ---- */

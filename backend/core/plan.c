@@ -68,11 +68,18 @@ static tile_row gemm_tile(const ar_device_facts *f, ar__device_class_id class, u
 
 static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-/* gemm_tiles: a group of 256 items makes 128 x 128, 8 x 8 in the registers of each; where that would be too
- * few groups for the device, smaller tiles. */
+/* gemm_tiles: a group of 256 items makes 128 x 128, 8 x 8 in the registers of each; gemm_coop the same by
+ * eight subgroups, of 32 items at least, or each would hold too many sums. Where that would be too few groups
+ * for the device, smaller tiles. */
 static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
-    bool is_taken = plan->variants[AR_F_gemm] == AR_K_gemm_tiles;
-    plan->gemm_side = !is_taken ? 0 : f->max_group_items >= 256 ? 128 : 64;
+    uint32_t taken = plan->variants[AR_F_gemm], items = 256;
+    bool is_coop = taken == AR_K_gemm_coop;
+    plan->gemm_subgroup = !is_coop ? 0 : f->has_subgroup_control ? f->subgroup_min : f->subgroup_max;
+    if (is_coop) items = 8 * plan->gemm_subgroup;
+    plan->gemm_fragment[0] = f->coop_m, plan->gemm_fragment[1] = f->coop_n,
+    plan->gemm_fragment[2] = f->coop_k;
+    bool is_large = f->max_group_items >= items && (!is_coop || (f->shared_bytes >= 32768 && items >= 256));
+    plan->gemm_side = !is_coop && taken != AR_K_gemm_tiles ? 0 : is_large ? 128 : 64;
     plan->gemm_groups = class == AR_CLASS_DESKTOP ? 128 : class == AR_CLASS_CPU ? 1 : 32;
 }
 

@@ -50,7 +50,8 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
     return NULL;
 }
 
-static bool likes(const ar_device_facts *f, const ar__variant *v) {
+static bool likes(const ar_device_facts *f, const ar__variant *v, bool allows_f16) {
+    if (v->needs & AR_ROUNDS_TO_F16 && !allows_f16) return false;
     bool is_cpu = f->kind == AR_DEVICE_CPU;
     ar__device_class_id class = ar__device_class(f);
     switch (v->liked_by) {
@@ -60,6 +61,11 @@ static bool likes(const ar_device_facts *f, const ar__variant *v) {
     case AR_LIKED_BY_CL_CPUS: return is_cpu && strcmp(f->api, "cl") == 0;
     default: return true;
     }
+}
+
+bool ar__variant_suits(const ar__variant *v, const ar_device_facts *f, bool allows_f16) {
+    uint64_t left_out = ar__variants_left_out();
+    return likes(f, v, allows_f16) && !ar__variant_lack(v, f, left_out >> (v - ar__variants) & 1);
 }
 
 /* ---- wishes ---- */
@@ -107,13 +113,18 @@ static ar_status parse_wish(int32_t *index, const char *text, size_t bytes) {
 }
 
 /* rows[family] = the index of the row asked for, or -1. */
-static ar_status parse_wishes(int32_t *rows, const char *wishes) {
+static ar_status parse_wishes(int32_t *rows, bool *allows_f16, const char *wishes) {
+    *allows_f16 = false;
     for (int32_t i = 0; i < AR_F_COUNT; i++) rows[i] = -1;
     for (const char *at = wishes; at;) {
         size_t bytes = strcspn(at, ",");
         int32_t index = 0;
-        AR_TRY(parse_wish(&index, at, bytes));
-        rows[ar__variants[index].family] = index;
+        if (is_name("f16", at, bytes)) {
+            *allows_f16 = true;
+        } else {
+            AR_TRY(parse_wish(&index, at, bytes));
+            rows[ar__variants[index].family] = index;
+        }
         at = at[bytes] ? at + bytes + 1 : NULL;
     }
     return AR_OK;
@@ -121,7 +132,8 @@ static ar_status parse_wishes(int32_t *rows, const char *wishes) {
 
 ar_status ar_variants_check(const char *wishes) {
     int32_t rows[AR_F_COUNT];
-    return parse_wishes(rows, wishes);
+    bool allows_f16;
+    return parse_wishes(rows, &allows_f16, wishes);
 }
 
 /* ---- the choice ---- */
@@ -131,7 +143,7 @@ static bool is_left_out(uint64_t mask, int32_t row) { return mask >> row & 1; }
 ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const char *wishes,
                               uint64_t left_out) {
     int32_t rows[AR_F_COUNT];
-    AR_TRY(parse_wishes(rows, wishes));
+    AR_TRY(parse_wishes(rows, &plan->allows_f16, wishes));
     plan->variants_asked = 0;
     for (int32_t i = VARIANT_COUNT - 1; i >= 0; i--) { /* backwards: the first that will do stays */
         const ar__variant *v = &ar__variants[i];
@@ -140,7 +152,7 @@ ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const cha
             return ar__fail(AR_ERR_USAGE, "variant %s=%s: %s:%d (%s) lacks what it needs, %s",
                             families[v->family], name_of(v), f->api, (int)f->index, f->name, lack);
         bool is_asked = rows[v->family] == i, is_free = rows[v->family] < 0;
-        if (!is_asked && !(is_free && !lack && likes(f, v))) continue;
+        if (!is_asked && !(is_free && !lack && likes(f, v, plan->allows_f16))) continue;
         plan->variants[v->family] = v->kernel;
         if (is_asked) plan->variants_asked |= 1u << v->family;
     }
@@ -153,18 +165,21 @@ static const char *const liked_by_text[] = {"all", "CPUs", "GPUs", "desktop GPUs
                                             "CPUs through OpenCL"}; /* ar__liking */
 
 /* Why the rows before the one taken were not. */
-static void say_passed(char *why, size_t bytes, int32_t family, uint32_t taken, const ar_device_facts *f) {
+static void say_passed(char *why, size_t bytes, int32_t family, const ar_plan *plan,
+                       const ar_device_facts *f) {
     uint64_t left_out = ar__variants_left_out();
     for (int32_t i = 0; i < VARIANT_COUNT; i++) {
         const ar__variant *v = &ar__variants[i];
         if ((int32_t)v->family != family) continue;
-        if ((uint32_t)v->kernel == taken) return;
+        if ((uint32_t)v->kernel == plan->variants[family]) return;
         const char *lack = ar__variant_lack(v, f, is_left_out(left_out, i));
         size_t used = strlen(why);
         const char *comma = used ? "; " : "", *kind = liked_by_text[v->liked_by];
         if (lack)
             snprintf(why + used, bytes - used, "%s%s needs %s", comma, name_of(v), lack);
-        else if (!likes(f, v))
+        else if (v->needs & AR_ROUNDS_TO_F16 && !plan->allows_f16)
+            snprintf(why + used, bytes - used, "%s%s needs leave to round to fp16", comma, name_of(v));
+        else if (!likes(f, v, plan->allows_f16))
             snprintf(why + used, bytes - used, "%s%s is for %s", comma, name_of(v), kind);
         else
             snprintf(why + used, bytes - used, "%s%s is off by a quirk", comma, name_of(v));
@@ -195,7 +210,7 @@ int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan
         if (plan->variants_asked >> i & 1)
             snprintf(c->why, sizeof c->why, "asked for");
         else
-            say_passed(c->why, sizeof c->why, i, plan->variants[i], facts);
+            say_passed(c->why, sizeof c->why, i, plan, facts);
         for (int32_t k = 0; k < VARIANT_COUNT && !c->why[0]; k++)
             if ((uint32_t)ar__variants[k].kernel == plan->variants[i])
                 snprintf(c->why, sizeof c->why, "%s", ar__variants[k].why);

@@ -6,7 +6,7 @@
 
 #define AR_MAX_BINDINGS 8  /* buffers of a kernel; the plan refuses devices that bind fewer */
 #define AR_MAX_PARAMS   32 /* 4-byte words: 128 bytes, Vulkan's guaranteed minimum */
-#define AR_MAX_SPECS    8
+#define AR_MAX_SPECS    12
 
 enum { AR_RO = 1, AR_WO = 2, AR_RW = 3 };
 

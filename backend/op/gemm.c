@@ -45,6 +45,13 @@ static bool is_long(const ar_plan *plan, const gemm_part *p) {
     return plan->submit_ms > 0 && ar__estimate_ms(plan, part_flops(p), part_bytes(p)) > plan->submit_ms;
 }
 
+/* How many subgroups share a tile: two rows of two or, to spread the sums of small fragments, of four. */
+static uint32_t coop_subgroups(const ar_plan *plan, uint32_t columns) {
+    const uint32_t *of = plan->gemm_fragment;
+    bool is_spread = columns >= 128 || of[0] * of[1] < 256;
+    return is_spread && columns / 4 >= of[1] ? 8 : 4;
+}
+
 /* Tiles of groups: the largest of which there are enough to keep the device busy, whose rows one binding
  * holds and whose work one submission. False: none. */
 static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p) {
@@ -64,6 +71,10 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p) {
     uint32_t tm = (uint32_t)one.m, tc = (uint32_t)one.n, columns = tc / plan->vw;
     *t = (tiles){.tm = tm, .tnv = tc, .wgx = 1, .wgy = 1, .kernel = AR_K_gemm_tiles, .gy = tm / 8};
     t->gx = columns < 16 ? columns : 16;
+    if (plan->variants[AR_F_gemm] != AR_K_gemm_coop) return true;
+    t->kernel = AR_K_gemm_coop;
+    t->gx = plan->gemm_subgroup * coop_subgroups(plan, tc);
+    t->gy = 1;
     return true;
 }
 
@@ -75,7 +86,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
-    if (t->kernel == AR_K_gemm_tiles) {
+    if (t->kernel == AR_K_gemm_tiles || t->kernel == AR_K_gemm_coop) {
         if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K})) t->kernel = AR_K_gemm;
     } else if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
@@ -197,9 +208,11 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor 
     ar__emit_desc d = {.kernel = t->kernel,
                        .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
                        .params = &v};
+    const uint32_t *fragment = g->device->plan.gemm_fragment;
     if (t->gx) d.specs[0] = t->gx, d.specs[1] = t->gy;
     d.specs[3] = t->lanes || t->gx ? t->tnv : t->tnv / g->device->plan.vw;
-    d.specs[4] = t->lanes ? t->lanes : turned;
+    d.specs[4] = t->kernel == AR_K_gemm_coop ? g->device->plan.gemm_subgroup : t->lanes ? t->lanes : turned;
+    for (int i = 0; i < 3; i++) d.specs[5 + i] = fragment[i];
     d.operands[0] = bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
     d.operands[1] = bind_panels(B, p->n0 - whole->n0, p->n, whole->n, t->tnv);
     d.operands[2] = bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);
@@ -283,6 +296,7 @@ ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_
                    bool accumulate) {
     tiles t;
     if (M == 0 || N == 0) return AR_OK;
+    AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
     if (K == 0) return accumulate ? AR_OK : ar__emit_fill(g, C, 0.0f);
     AR_TRY(choose_tiles(g, &t, M, N, K));
     ar__pack b = {.source = B.t, .ld = B.transposed ? K : N, .along_k = B.transposed};
@@ -292,6 +306,7 @@ ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_
 ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_resident_weight *w) {
     tiles t;
     int64_t M = x->dims[0];
+    AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
     AR_TRY(choose_tiles(g, &t, M, w->O, w->I));
     if (t.k < w->I) t.k -= t.k % AR__BLOCK;
     /* decoded panels stay small: they are read once, soon after */

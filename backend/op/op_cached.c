@@ -160,6 +160,7 @@ ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q,
                                  const ar_tensor *v_cache, const ar_tensor *pos, float scale, int32_t window,
                                  float cap) {
     *y = NULL;
+    AR_TRY(ar__variant_settle(ar__graph_device(g), AR_F_attention_cached));
     AR_TRY(ar__expect_cap("attention_cached", cap));
     AR_TRY(ar__expect("attention_cached q", q, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("attention_cached pos", pos, AR_I32, 1, (int64_t[]){1}));

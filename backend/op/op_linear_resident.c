@@ -191,6 +191,7 @@ ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const 
     if (p.N == 0 || p.O == 0) return AR_OK;
     p.y = *y;
     const ar_plan *plan = &W->device->plan;
+    AR_TRY(ar__variant_settle(W->device, AR_F_gemv));
     if (fuse->norm && p.N <= GEMV_FEW && W->I % AR__BLOCK == 0 &&
         (uint64_t)W->O * (uint64_t)W->I <= plan->resident_norm) {
         p.norm = fuse->norm;

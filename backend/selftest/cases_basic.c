@@ -116,13 +116,34 @@ ar_status ar__st_mse(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "mse_bwd", ar_tensor_grad(ty), dy);
 }
 
+#define OF_F16 1e-3 /* of products whose operands were rounded to fp16, 2^-11 of each */
+
+/* A leaf of normal numbers or, so that every order gives the same sum and fp16 holds them, of small whole
+ * ones; 2: a few are large, which fp16 does not hold. */
+static ar_status product_leaf(ar__st *st, ar_tensor **t, double **values, int64_t rows, int64_t cols,
+                              int32_t kind) {
+    int32_t *whole = NULL;
+    float *made = NULL;
+    if (kind == 0) return ar__st_leaf(st, t, values, rows, cols, 1.0f);
+    AR_TRY(ar__st_integers(st, &whole, rows * cols, -8, 8));
+    AR_TRY(ar__st_normal(st, &made, rows * cols, 1.0f));
+    for (int64_t i = 0; i < rows * cols; i++)
+        made[i] = (float)whole[i] * (kind == 2 && i % 997 == 5 ? 16384.0f : 1.0f);
+    AR_TRY(ar__st_doubles(st, values, made, rows * cols));
+    AR_TRY(ar__st_tensor(st, t, AR_F32, rows, cols, made));
+    ar_tensor_set_needs_grad(*t, true);
+    return AR_OK;
+}
+
 static ar_status linear(ar__st *st, const int32_t *p) {
+    bool is_f16 = st->device->plan.gemm_subgroup > 0;
+    double bound = st->bound;
     int32_t N = p[0], O = p[1], I = p[2];
     double *x = NULL, *W = NULL, *bias = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dW = NULL,
            *dbias = NULL;
     ar_tensor *tx = NULL, *tW = NULL, *tb = NULL, *y = NULL, *loss = NULL;
-    AR_TRY(ar__st_leaf(st, &tx, &x, N, I, 1.0f));
-    AR_TRY(ar__st_leaf(st, &tW, &W, O, I, 1.0f));
+    AR_TRY(product_leaf(st, &tx, &x, N, I, p[5]));
+    AR_TRY(product_leaf(st, &tW, &W, O, I, p[5] != 0));
     if (p[3]) {
         AR_TRY(ar__st_leaf(st, &tb, &bias, O, 0, 1.0f));
         AR_TRY(ar__st_doubles(st, &dbias, NULL, O));
@@ -140,13 +161,17 @@ static ar_status linear(ar__st *st, const int32_t *p) {
     ar_graph_keep(st->g, ar_tensor_grad(tW));
     if (tb) ar_graph_keep(st->g, ar_tensor_grad(tb));
     AR_TRY(ar__st_run(st));
-    AR_TRY(ar__st_compare(st, "gemm", y, y_ref));
-    AR_TRY(ar__st_compare(st, "gemm", ar_tensor_grad(tx), dx));
-    AR_TRY(ar__st_compare(st, "gemm", ar_tensor_grad(tW), dW));
+    const char *kernel = ar__kernels[st->device->plan.variants[AR_F_gemm]].name;
+    st->bound = is_f16 && p[5] == 0 ? OF_F16 : bound;
+    AR_TRY(ar__st_compare(st, kernel, y, y_ref));
+    st->bound = is_f16 ? OF_F16 : bound;
+    AR_TRY(ar__st_compare(st, kernel, ar_tensor_grad(tx), dx));
+    AR_TRY(ar__st_compare(st, kernel, ar_tensor_grad(tW), dW));
     return tb ? ar__st_compare(st, "sum_rows", ar_tensor_grad(tb), dbias) : AR_OK;
 }
 
-/* p: N, O, I, with bias, groups wanted (1: the largest tiles, 9999: the smallest; 0: as the plan says). */
+/* p: N, O, I, with bias, groups wanted (1: the largest tiles, 9999: the smallest; 0: as the plan says), whole
+ * numbers (1) or some large (2). */
 ar_status ar__st_linear(ar__st *st, const int32_t *p) {
     ar_plan *plan = &st->device->plan;
     const uint32_t groups = plan->gemm_groups;

@@ -112,6 +112,7 @@ static void note_failure(void *ctx, const ar_selftest_result *r) {
 static ar_status try_check(ar__checker *c, const ar_device *device, const ar__st_check *check) {
     first failure = {0};
     AR_TRY(open_twin(c, device));
+    c->twin->plan = device->plan; /* another variant may have been settled on */
     ar__st st = {.device = c->twin,
                  .bound = check->c.bound,
                  .test = check->c.name,
@@ -170,6 +171,10 @@ static uint64_t hash_plan(const ar_plan *p) {
                                p->gemm_wgy,
                                p->gemm_lanes,
                                p->gemm_side,
+                               p->gemm_subgroup,
+                               p->gemm_fragment[0],
+                               p->gemm_fragment[1],
+                               p->gemm_fragment[2],
                                p->gemm_groups,
                                p->attn_wg,
                                p->resident_wgx,

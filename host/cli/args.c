@@ -134,6 +134,25 @@ static ar_status parse_one(const ar_command *command, const ar_option *o, int ar
     return set_value(o, argv[++*i]);
 }
 
+/* --precision f16 becomes one more wish. */
+static ar_status check_common(ar_common *common) {
+    const char *asked = common->variants, *p = common->progress;
+    if (p && strcmp(p, "bar") != 0 && strcmp(p, "json") != 0 && strcmp(p, "none") != 0)
+        return ar__fail(AR_ERR_USAGE, "--progress: found '%s', expected bar, json or none", p);
+    AR_TRY(ar_variants_check(asked));
+    p = common->precision;
+
+    if (!p || strcmp(p, "f32") == 0) return AR_OK;
+    if (strcmp(p, "f16") != 0)
+        return ar__fail(AR_ERR_USAGE, "--precision: found '%s', expected f32 or f16", p);
+    int used =
+        snprintf(common->wishes, sizeof common->wishes, "%s%sf16", asked ? asked : "", asked ? "," : "");
+    if (used < 0 || (size_t)used >= sizeof common->wishes)
+        return ar__fail(AR_ERR_USAGE, "--variant: found over %zu letters", sizeof common->wishes - 8);
+    common->variants = common->wishes;
+    return AR_OK;
+}
+
 ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_option *options,
                         int32_t option_count, int argc, char **argv, int *positional, int min_positional,
                         int max_positional) {
@@ -147,6 +166,8 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
          "estimated milliseconds of device work per submission at most", 1, 10000, NULL},
         {"--variant", AR_OPT_STRING, &common->variants, "KERNEL=NAME",
          "take this variant of a kernel (see `anyround devices`); several by commas", 0, 0, NULL},
+        {"--precision", AR_OPT_STRING, &common->precision, "f32|f16",
+         "f16: matrix hardware may round the operands of products to fp16 (f32)", 0, 0, NULL},
         {"--seed", AR_OPT_INT, &common->seed, "N", "seed of every random choice (42)", 0, 9e15, NULL},
         {"--json", AR_OPT_FLAG, &common->json, NULL, "machine-readable result on stdout", 0, 0, NULL},
         {"--progress", AR_OPT_STRING, &common->progress, "bar|json|none",
@@ -183,10 +204,8 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
         print_manual(command, options, option_count, shared, shared_count);
         return AR_OK;
     }
-    const char *p = common->progress;
-    if (p && strcmp(p, "bar") != 0 && strcmp(p, "json") != 0 && strcmp(p, "none") != 0)
-        return ar__fail(AR_ERR_USAGE, "--progress: found '%s', expected bar, json or none", p);
-    AR_TRY(ar_variants_check(common->variants));
+    AR_TRY(check_common(common));
+
     if (kept < min_positional || kept > max_positional)
         return ar__fail(AR_ERR_USAGE, "anyround %s: found %d arguments, expected %s", command->name, kept,
                         command->usage);

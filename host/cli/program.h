@@ -38,6 +38,8 @@ typedef struct ar_common {
     uint64_t vram;
     double submit_ms;     /* 0 = the plan's */
     const char *variants; /* NULL = the plan's */
+    const char *precision;
+    char wishes[512]; /* both, as ar_device_desc.variants */
     int64_t seed;
     bool json, quiet, verbose, no_cache, help;
     const char *progress; /* "bar", "json", "none"; NULL = bar on a terminal */
