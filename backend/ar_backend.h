@@ -78,6 +78,7 @@ typedef struct ar_plan {
     uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */
     uint32_t resident_lanes;             /* gemv_lanes: subgroup lanes that load x together; else 0 */
     uint32_t resident_columns;           /* most rows of x that take the gemv path */
+    bool resident_fused;                 /* more of them: gemm_bits decodes in its tiles; else unpack, gemm */
     uint32_t resident_tile;              /* rows of x to a group of gemv when there are more than four */
     uint64_t resident_norm;              /* largest O * I for which gemv norms up to four rows of x itself */
     uint64_t piece_bytes;                /* largest binding used; larger tensors are bound in pieces */

@@ -111,6 +111,7 @@ static void every_known_device_gets_its_variants(void **state) {
                                                 : is_card ? AR_K_gemm_tiles
                                                           : AR_K_gemm);
         assert_int_equal(p.gemm_side, is_card ? 128 : 0);
+        assert_int_equal(p.resident_fused, is_card);
         assert_int_equal(p.variants[AR_F_gemv], lanes ? AR_K_gemv_lanes : AR_K_gemv);
         bool across = is_cpu && strcmp(f.api, "cl") == 0;
         assert_int_equal(p.variants[AR_F_attention], across ? AR_K_attention_across : AR_K_attention);
@@ -170,6 +171,7 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         assert_int_equal(p.variants[AR_F_gemm] == AR_K_gemm_coop, is_card);
         if (!is_card) continue;
         assert_int_equal(p.gemm_fragment[0], f.coop_m);
+        assert_int_equal(p.resident_fused, false);
         assert_int_equal(p.gemm_subgroup, rows[i].facts == arc ? 8 : 32);
         assert_int_equal(p.gemm_side, rows[i].facts == arc ? 64 : 128);
         f.shared_bytes = 16 * KIB; /* as little as Vulkan promises */

@@ -219,6 +219,7 @@ static void as_on_a_card(ar_plan *plan) {
     as_on_a_gpu(plan);
     plan->variants[AR_F_gemm] = AR_K_gemm_tiles;
     plan->gemm_side = 64, plan->gemm_groups = 9;
+    plan->resident_columns = 8, plan->resident_fused = true;
 }
 
 static void cut_products_equal_whole_ones(void **state) {
@@ -228,6 +229,8 @@ static void cut_products_equal_whole_ones(void **state) {
     check(layers);
     check(resident_products);
     check_each_plan(cut_equals_whole, &ops, as_on_a_gpu);
+    check_each_plan(cut_equals_whole, &ops, as_on_a_card);
+    ops = resident_products;
     check_each_plan(cut_equals_whole, &ops, as_on_a_card);
 }
 

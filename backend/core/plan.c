@@ -80,6 +80,7 @@ static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_cla
     plan->gemm_fragment[2] = f->coop_k;
     bool is_large = f->max_group_items >= items && (!is_coop || (f->shared_bytes >= 32768 && items >= 256));
     plan->gemm_side = !is_coop && taken != AR_K_gemm_tiles ? 0 : is_large ? 128 : 64;
+    plan->resident_fused = taken == AR_K_gemm_tiles && class != AR_CLASS_CPU;
     plan->gemm_groups = class == AR_CLASS_DESKTOP ? 128 : class == AR_CLASS_CPU ? 1 : 32;
 }
 

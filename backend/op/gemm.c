@@ -303,10 +303,97 @@ ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_
     return emit_chunks(g, C, A, &b, &t, M, N, K, accumulate);
 }
 
+/* ---- weights decoded within tiles ---- */
+
+/* False: a panel passes what one binding holds. */
+static bool bits_tiles(tiles *t, const ar_plan *plan, const gemm_part *p) {
+    int64_t most = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4;
+    int64_t cap = least(most, (int64_t)PACK_BYTES / 4), tm = p->m <= 32 || 64 * p->k > cap ? 32 : 64;
+    *t = (tiles){.tm = (uint32_t)tm, .tnv = 64, .wgx = 1, .wgy = 1, .kernel = AR_K_gemm_bits};
+    t->gx = t->tnv / plan->vw, t->gy = t->tm / 8;
+    t->m = least(least(cap / (p->k * tm), 65535), most / p->n / tm) * tm;
+    return t->m > 0;
+}
+
+static ar_status emit_bits_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, const ar_resident_weight *w,
+                                  const tiles *t, const gemm_part *p, const gemm_part *whole) {
+    int64_t height = (int64_t)w->lp * w->vw, first = p->n0 / height, end = p->n0 + p->n;
+    ar__panels range = ar__resident_bind(w, first, (end + height - 1) / height);
+    struct {
+        uint32_t M, N, K, ldc, c0, nb, ub, gb, pw, r0, w0, filled;
+    } v = {(uint32_t)p->m,
+           (uint32_t)p->n,
+           (uint32_t)p->k,
+           (uint32_t)w->O,
+           0,
+           w->nb,
+           w->ub,
+           w->gb,
+           w->pw,
+           (uint32_t)((p->n0 - first * height) / w->vw),
+           range.shift,
+           (uint32_t)((p->n + w->vw - 1) / w->vw)};
+    ar__emit_desc d = {.kernel = AR_K_gemm_bits,
+                       .specs = {t->gx, t->gy, t->tm, t->tnv, w->code, w->scale, w->lp},
+                       .params = &v};
+    d.operands[0] = bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
+    d.operands[1] = range.operand;
+    d.operands[2] =
+        bind_elements(g, C, p->m0 * w->O + p->n0, (p->m0 + p->m - 1) * w->O + p->n0 + p->n, &v.c0);
+    d.groups[0] = (uint32_t)((p->n + t->tnv - 1) / t->tnv);
+    d.groups[1] = (uint32_t)((p->m + t->tm - 1) / t->tm);
+    d.flops = part_flops(p);
+    d.bytes = 4.0 * ((double)p->m * (double)(p->k + p->n) + (double)p->n * (double)w->pw);
+    return ar__emit(g, &d);
+}
+
+/* Rows [0, O) of w by what one binding holds and one launch takes. */
+static ar_status emit_bits(ar_graph *g, ar_tensor *C, ar_tensor *A, const ar_resident_weight *w,
+                           const tiles *t, const gemm_part *whole) {
+    int64_t height = (int64_t)w->lp * w->vw;
+    gemm_part one;
+    choose_launch(&one, &g->device->plan, t, whole);
+    for (ar__cut n = ar__cut_into(whole->n, one.n); ar__cut_next(&n);) {
+        int64_t first = n.first / height, end = n.first + n.count;
+        ar__panels range = ar__resident_bind(w, first, (end + height - 1) / height);
+        int64_t held = (first + range.count) * height - n.first;
+        if (range.count == 0)
+            return ar__fail(AR_ERR_UNSUPPORTED, "gemm: a panel of %lld rows passes what this device binds",
+                            (long long)height);
+        if (n.count > held) n.count = held;
+        for (ar__cut m = ar__cut_into(whole->m, one.m); ar__cut_next(&m);) {
+            gemm_part p = {whole->m0 + m.first, m.count, n.first, n.count, whole->k, false};
+            AR_TRY(emit_bits_launch(g, C, A, w, t, &p, whole));
+        }
+    }
+    return AR_OK;
+}
+
+static ar_status multiply_bits(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_resident_weight *w,
+                               const tiles *t) {
+    for (ar__cut m = ar__cut_into(x->dims[0], t->m); ar__cut_next(&m);) {
+        gemm_part whole = {m.first, m.count, 0, w->O, w->I, false};
+        ar__pack a = {.source = x,
+                      .row0 = m.first,
+                      .rows = m.count,
+                      .depth = w->I,
+                      .ld = w->I,
+                      .tile = t->tm,
+                      .along_k = true};
+        ar_tensor *packed = NULL;
+        AR_TRY(get_pack(g, &packed, &a));
+        AR_TRY(emit_bits(g, C, packed, w, t, &whole));
+    }
+    return AR_OK;
+}
+
 ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_resident_weight *w) {
     tiles t;
     int64_t M = x->dims[0];
     AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
+    bool is_fused = g->device->plan.resident_fused;
+    if (is_fused && bits_tiles(&t, &g->device->plan, &(gemm_part){.m = M, .n = w->O, .k = w->I}))
+        return multiply_bits(g, C, x, w, &t);
     AR_TRY(choose_tiles(g, &t, M, w->O, w->I));
     if (t.k < w->I) t.k -= t.k % AR__BLOCK;
     /* decoded panels stay small: they are read once, soon after */

@@ -182,6 +182,7 @@ static uint64_t hash_plan(const ar_plan *p) {
                                p->resident_lp,
                                p->resident_lanes,
                                p->resident_columns,
+                               p->resident_fused,
                                p->resident_tile,
                                p->offset_align,
                                p->staged};
