@@ -100,6 +100,8 @@ typedef struct ar_fault {
     const char *wrong_kernel;
 } ar_fault;
 
+#include "ar_tuning.h"
+
 typedef struct ar_device_desc {
     const char *select;     /* NULL or "auto", "vk", "vk:1", "cl", "cl:0", "null" */
     uint64_t memory_budget; /* bytes of device memory; 0 = nine tenths of what the device reports */
@@ -110,6 +112,8 @@ typedef struct ar_device_desc {
     const char *variants;   /* "gemm=gemm,f16": kernels to take, leave to round to fp16; NULL = the plan's */
     const ar_device_facts *facts; /* null driver only: it stands in for that device, and its memory keeps
                                    * nothing; NULL = its own */
+    const ar_tuning_row *tuning;  /* tiles for the plan (ar_plan_use_tuning), not where one is given */
+    int32_t tuning_count;
 } ar_device_desc;
 
 /* All devices of all drivers, in the order auto would try them. out may be NULL to count. A missing loader,

@@ -33,6 +33,7 @@ install(FILES
     backend/ar_status.h
     backend/ar_state_ops.h
     backend/ar_train_ops.h
+    backend/ar_tuning.h
     backend/qtypes.def
     host/ar_files.h
     host/ar_host.h

@@ -105,8 +105,10 @@ static ar_status open_found(ar_device *device, const found *f, const ar_device_d
     device->facts = desc->facts && strcmp(f->driver->name, "null") == 0 ? *desc->facts : f->facts;
     if (desc->plan)
         device->plan = *desc->plan;
-    else
+    else {
         AR_TRY(ar_plan_make_with(&device->plan, &device->facts, desc->variants));
+        ar_plan_use_tuning(&device->plan, &device->facts, desc->tuning, desc->tuning_count);
+    }
     if (desc->submit_ms > 0) device->plan.submit_ms = desc->submit_ms;
     uint64_t all = device->facts.memory_bytes;
     device->memory_stats.budget = desc->memory_budget ? desc->memory_budget : all / 10 * 9;

@@ -168,6 +168,8 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
          "take this variant of a kernel (see `anyround devices`); several by commas", 0, 0, NULL},
         {"--precision", AR_OPT_STRING, &common->precision, "f32|f16",
          "f16: matrix hardware may round the operands of products to fp16 (f32)", 0, 0, NULL},
+        {"--tuning", AR_OPT_STRING, &common->tuning, "FILE",
+         "tile parameters of anyround tune-kernels (tuning.jsonl in the cache folder)", 0, 0, NULL},
         {"--seed", AR_OPT_INT, &common->seed, "N", "seed of every random choice (42)", 0, 9e15, NULL},
         {"--json", AR_OPT_FLAG, &common->json, NULL, "machine-readable result on stdout", 0, 0, NULL},
         {"--progress", AR_OPT_STRING, &common->progress, "bar|json|none",

@@ -1,5 +1,6 @@
 /* anyround devices: what was found, through which driver, its limits and the policy for it. */
 #include "program.h"
+#include "tuning_file.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,17 +83,20 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     int positional;
     AR_TRY(ar_args_parse(self, &common, NULL, 0, argc, argv, &positional, 0, 0));
     if (common.help) return AR_OK;
+    ar_tuning_file tuning;
+    AR_TRY(ar_program_tuning(&tuning, &common));
     ar_device_facts *facts = ar__alloc(MAX_DEVICES, sizeof *facts);
     char notes[1024] = "";
     int32_t count = 0;
-    if (!facts) return AR_ERR_MEMORY;
-    ar_status status = ar_device_list(facts, &count, MAX_DEVICES, notes, sizeof notes);
+    ar_status status = facts ? AR_OK : AR_ERR_MEMORY;
+    if (status == AR_OK) status = ar_device_list(facts, &count, MAX_DEVICES, notes, sizeof notes);
     if (count > MAX_DEVICES) count = MAX_DEVICES;
     cJSON *list = common.json ? cJSON_CreateArray() : NULL;
     if (common.json && !list) status = ar__fail(AR_ERR_MEMORY, "no memory for a list");
     for (int32_t i = 0; status == AR_OK && i < count; i++) {
         ar_plan plan;
         ar_status usable = ar_plan_make_with(&plan, &facts[i], common.variants);
+        if (usable == AR_OK) ar_plan_use_tuning(&plan, &facts[i], tuning.rows, tuning.count);
         if (common.submit_ms > 0) plan.submit_ms = common.submit_ms;
         if (list)
             add_json(list, &facts[i], &plan, usable);
@@ -105,6 +109,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         cJSON_Delete(list);
     }
     free(facts);
+    ar_tuning_free(&tuning);
     if (status == AR_OK && count == 0)
         return ar__fail(AR_ERR_NO_DEVICE, "no Vulkan or OpenCL device found (%s)", notes);
     if (notes[0] && !common.quiet) fprintf(stderr, "%s\n", notes);

@@ -18,7 +18,7 @@ static void print_help(FILE *out) {
             "usage: anyround COMMAND … (anyround COMMAND --help)\n\n",
             ar_version());
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->help);
+        fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->help);
     fprintf(out,
             "\nMODEL is a Hugging Face folder (config.json, *.safetensors, tokenizer.json) or a .gguf file.\n"
             "Exit codes: 0 ok, 1 failed at run time, 2 wrong usage, 3 bad input file, 4 no usable device, "

@@ -2,6 +2,7 @@
 #include "program.h"
 #include "output.h"
 #include "place.h"
+#include "tuning_file.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -50,6 +51,23 @@ static char *cache_folder(void) {
         dir = NULL;
     }
     return dir;
+}
+
+char *ar_tuning_default_path(void) {
+    char *folder = cache_folder(), *path = NULL;
+    if (folder && ar_path_join(&path, folder, "tuning.jsonl") != AR_OK) path = NULL;
+    free(folder);
+    return path;
+}
+
+ar_status ar_program_tuning(ar_tuning_file *t, const ar_common *common) {
+    *t = (ar_tuning_file){0};
+    if (common->tuning) return ar_tuning_read(t, common->tuning);
+    char *path = common->no_cache ? NULL : ar_tuning_default_path();
+    if (path && ar_path_exists(path) && ar_tuning_read(t, path) != AR_OK && !common->quiet)
+        fprintf(stderr, "note: tiles are not read: %s\n", ar_error());
+    free(path);
+    return AR_OK;
 }
 
 static void print_notes(const ar_notes *notes, const ar_common *common) {
@@ -102,13 +120,18 @@ ar_status ar_program_device(ar_device **device, const ar_common *common, bool be
         return ar__fail(AR_ERR_USAGE,
                         "--device: found null, which computes nothing and is for tests, expected "
                         "auto, vk, vk:N, cl or cl:N");
+    ar_tuning_file tuning;
+    AR_TRY(ar_program_tuning(&tuning, common));
     char *cache = common->no_cache ? NULL : cache_folder();
     ar_device_desc desc = {.select = common->device,
                            .memory_budget = common->vram,
                            .submit_ms = common->submit_ms,
                            .variants = common->variants,
-                           .cache_dir = cache};
+                           .cache_dir = cache,
+                           .tuning = tuning.rows,
+                           .tuning_count = tuning.count};
     ar_status status = ar_device_open(device, &desc);
+    ar_tuning_free(&tuning);
     if (status == AR_OK && believed) status = ar_device_check(*device, cache);
     free(cache);
     if (status == AR_OK && !common->quiet) {

@@ -39,7 +39,8 @@ typedef struct ar_common {
     double submit_ms;     /* 0 = the plan's */
     const char *variants; /* NULL = the plan's */
     const char *precision;
-    char wishes[512]; /* both, as ar_device_desc.variants */
+    char wishes[512];   /* both, as ar_device_desc.variants */
+    const char *tuning; /* a file of measured tiles; NULL = the cache folder's where there is one */
     int64_t seed;
     bool json, quiet, verbose, no_cache, help;
     const char *progress; /* "bar", "json", "none"; NULL = bar on a terminal */

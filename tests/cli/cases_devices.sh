@@ -242,3 +242,44 @@ case_gpu() { # the script for cards goes on behind parts that fail, as they do w
     [ "$(grep -c skipped said)" -ge 8 ] || { cat said >&2; die 'expected nothing to begin'; }
     if command -v shellcheck >/dev/null; then shellcheck "$script" || die 'shellcheck'; fi
 }
+
+# tiles FILE DEVICE HASH: two rows of kernels.
+tiles() {
+    for kernel in gemm gemv; do
+        printf '{"format_version": 1, "api": "vk", "device": "%s", "driver": "d 1", "kind": "cpu", ' "$2"
+        printf '"vendor": 1, "subgroup": 8, "vector_width": 4, "kernel": "%s", ' $kernel
+        printf '"kernel_hash": "%s", ' "$3"
+        printf '"bucket": "any", "tiles": {"tm": 4, "tn": 1, "wgx": 8, "wgy": 1, "tile": 4, "columns": 8}}\n'
+    done >"$1"
+}
+
+case_tune_kernels() { # its file
+    run 2 tune-kernels dig; says 'show, merge, prune or export'
+    run 2 tune-kernels show a.jsonl; says 'expected --tuning'
+    run 2 tune-kernels merge; says 'expected files'
+    run 5 tune-kernels --device null --tuning n.jsonl; says 'WRONG'
+    [ ! -e n.jsonl ] || die 'a file of tiles that compute wrongly'
+    tiles a.jsonl A 00000000000000ff; tiles b.jsonl B 00000000000000ff
+    run 0 tune-kernels merge a.jsonl b.jsonl a.jsonl --tuning all.jsonl
+    [ "$(wc -l <all.jsonl)" = 4 ] || { cat all.jsonl >&2; die 'expected four rows'; }
+    run 0 tune-kernels show --tuning all.jsonl
+    [ "$(grep -c 'not used' out)" = 4 ] || { cat out >&2; die 'expected rows of another build'; }
+    run 0 tune-kernels export --tuning all.jsonl; [ ! -s out ] || die 'exported rows of another build'
+    run 0 tune-kernels prune --tuning all.jsonl; [ ! -s all.jsonl ] || die 'kept rows of another build'
+    sed -i '2s/"tm"/"mt"/; 2s/"wgx"/"xgw"/' a.jsonl
+    run 3 devices --tuning a.jsonl; says 'a.jsonl: line 2'
+    echo '{"format_version": 1' >>b.jsonl
+    run 3 bench --tune --device null --tuning b.jsonl; says 'b.jsonl: line 3'
+    run 1 devices --tuning missing.jsonl; says missing.jsonl
+    mkdir -p cache/anyround && cp b.jsonl cache/anyround/tuning.jsonl
+    XDG_CACHE_HOME=$dir/cache run 0 bench --ops rms_norm --shapes tiny --n 1 --device null
+    says 'note: tiles are not read: .*line 3'
+}
+
+case_tune_kernels_holds() { # what was found is taken, and computes rightly
+    run 0 tune-kernels --budget 8 --tuning t.jsonl --json
+    [ "$(grep -c '"kernel":' out)" = 2 ] || { cat out >&2; die 'expected two kernels'; }
+    run 0 tune-kernels export --tuning t.jsonl; cmp out t.jsonl || die 'expected the file'
+    run 0 devices --tuning t.jsonl -q; grep -q 'tiles of gem.* as tuned (exact)' out || die 'not taken'
+    run 0 selftest --kernel gemm --tuning t.jsonl -q
+}

@@ -11,6 +11,7 @@ foreach(header
         backend/ar_status.h
         backend/ar_state_ops.h
         backend/ar_train_ops.h
+        backend/ar_tuning.h
         host/ar_files.h
         host/ar_host.h
         host/ar_states_files.h
