@@ -1,6 +1,6 @@
 /* attention_dq: with p_tj = exp(q_t.k_j scale - lse_t) and delta_t = dy_t.y_t,
  *   dq_t (+)= scale sum_j p_tj (dy_t.v_j - delta_t) k_j     (Dao et al. 2022, arXiv 2205.14135, B.2)
- *   q, y, dy, dq (B T, H D)   k, v (B T, K D)   lse (B T, H)   delta (B T, H), kept for attention_dkv
+ *   q, dy, dq (B T, H D)   k, v (B T, K D)   lse, delta (B T, H), delta by attention_delta
  * CAPPED: the score is c = cap tanh(q_t.k_j scale / cap), and scale becomes scale (1 - (c / cap)^2) under the
  * sum.
  * Over the keys that t sees, j <= t with t - j < window, as in attention.comp.
@@ -12,8 +12,8 @@ WGSIZE(WGX, WGY)
 #include "cap.h"
 #define KN (4u * KQ)
 KERNEL(attention_dq)
-RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, Y) RO(4, hvec, dY) RO(5, float, lse)
-RW(6, hvec, dQ) WO(7, float, delta)
+RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
+RW(6, hvec, dQ)
 PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
 P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(uint, acc) P(float, cap)
 LOCALS
@@ -32,10 +32,7 @@ BODY
         uint krow[KN];
         UNROLL for (uint r = 0u; r < QN; r++) {
             qrow[r] = ((b * T + min(t0 + r, T - 1u)) * H + h) * HN;
-            hvec e = HV(0.0f);
-            for (uint i = 0u; i < HN; i++) e = fma(dY[qrow[r] + i], Y[qrow[r] + i], e);
-            del[r] = HVSUM(e);
-            if (t0 + r < T) delta[qrow[r] / HN] = del[r];
+            del[r] = delta[qrow[r] / HN];
         }
         for (uint j = first; j < end; j += KN) {
             UNROLL for (uint c = 0u; c < KN; c++) krow[c] = ((b * T + min(j + c, T - 1u)) * KH + kh) * HN;

@@ -1,5 +1,4 @@
-/* attention_dq_across: attention_dq, whose lanes are keys as in attention_across; delta comes from
- * attention_delta.
+/* attention_dq_across: attention_dq, whose lanes are keys as in attention_across.
  *   q, k, dy, dq, lse, delta as in attention_dq.comp   kt, vt: panels of VW keys, (B T / VW, K D, VW)
  * HN = D / VW. One item per QN queries t of (b, h in [h0, h0 + hn)), keys in order, VW at a time; `blocks`
  * such tiles of every head, from block0 on. acc = 1 adds to dq. */

@@ -1,8 +1,8 @@
 /* Causal attention with grouped queries, streamed over the keys: no T x T matrix is stored (Milakov &
  * Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). The forward keeps lse, the log of
  * every softmax's sum; the backward recomputes p from it in two kernels, each summing in a fixed order: per
- * query for dq (and delta = dy.y), per key for dk and dv. A launch covers as many heads, or queries (keys) of
- * one head, as the device should run at once. */
+ * query for dq, per key for dk and dv. A launch covers as many heads, or queries (keys) of one head, as the
+ * device should run at once. */
 #include "op.h"
 #include <math.h>
 #include <string.h>
@@ -135,13 +135,14 @@ static ar_status grad_or_scratch(ar_graph *g, ar_tensor **grad, uint32_t *accumu
 }
 
 static ar_status emit_delta(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_tensor *delta) {
-    const ar_plan *plan = &ar__graph_device(g)->plan;
+    const ar_device *device = ar__graph_device(g);
+    uint32_t lanes = head_lanes(device, c->D);
     int64_t rows = c->lse->dims[0] * c->H;
     struct {
         uint32_t rows, HN;
-    } p = {0, c->D / plan->vw};
+    } p = {0, c->D / lanes};
     ar__emit_desc d = {.kernel = AR_K_attention_delta,
-                       .specs = {plan->wg, 1},
+                       .specs = {device->plan.wg, 1, lanes},
                        .params = &p,
                        .operands = {{c->y, 0, 0}, {dy, 0, 0}, {delta, 0, 0}},
                        .flops = 2.0 * (double)rows * c->D,
@@ -155,14 +156,13 @@ static ar_status emit_dq(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_
     const ar_device *device = ar__graph_device(g);
     uint32_t p[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale_bits(c->D), acc, float_bits(c->cap)};
     ar__kernel_id kernel = kernel_of(device, c, AR_F_attention_dq, AR_K_attention_dq);
-    ar__emit_desc d = {.kernel = kernel};
-    if (kernel == AR_K_attention_dq) {
-        const ar__operand operands[] = {{c->q, 0, 0}, {c->k, 0, 0},   {c->v, 0, 0}, {c->y, 0, 0},
-                                        {dy, 0, 0},   {c->lse, 0, 0}, {dq, 0, 0},   {delta, 0, 0}};
-        memcpy(d.operands, operands, sizeof operands);
-    } else {
+    ar__emit_desc d = {
+        .kernel = kernel,
+        .operands = {
+            {c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {dy, 0, 0}, {c->lse, 0, 0}, {delta, 0, 0}, {dq, 0, 0}}};
+    AR_TRY(emit_delta(g, c, dy, delta));
+    if (kernel != AR_K_attention_dq) {
         ar_tensor *kt, *vt;
-        AR_TRY(emit_delta(g, c, dy, delta));
         AR_TRY(ar__pack_rows(g, &kt, c->k, device->plan.vw));
         AR_TRY(ar__pack_rows(g, &vt, c->v, device->plan.vw));
         const ar__operand operands[] = {{c->q, 0, 0}, {c->k, 0, 0},   {kt, 0, 0},    {vt, 0, 0},

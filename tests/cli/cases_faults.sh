@@ -25,7 +25,7 @@ case_believed() { # a device that takes every dispatch and computes nothing, or 
     unseen() { rm -f cache/anyround/checked-*; wrong "$@"; }
     unseen nothing:fq_codes "${plain[@]}"; says 'kernel fq_codes'
     unseen nothing:sign_step16 "${tuned[@]}"; says 'kernel sign_step16'
-    unseen nothing:attention "${evaluate[@]}"; says 'kernel attention'
+    unseen nothing:attention_across "${evaluate[@]}"; says 'kernel attention'
     unseen nothing:gemv "${generate[@]}"; says 'kernel linear_resident'
     wrong nothing:gemv "${generate[@]}"; says 'kernel linear_resident' # what failed is not remembered
     rm cache/anyround/checked-*
