@@ -39,10 +39,19 @@ static int32_t variant_of(ar__kernel_id kernel) {
     return -1;
 }
 
+static bool can_run(const ar_device *device, int32_t row) {
+    return !ar__variant_lack(&ar__variants[row], &device->facts, ar__variants_left_out() >> row & 1);
+}
+
+/* Under the variants that the row names, kernel's own last: some kernels run only beside another's variant.
+ */
 static void row_runs(const ar__st_check *check, ar__kernel_id kernel, const char *select) {
     ar_device *device = open_device(&(ar_device_desc){.select = select});
     int32_t v = variant_of(kernel);
-    bool can = v < 0 || !ar__variant_lack(&ar__variants[v], &device->facts, ar__variants_left_out() >> v & 1);
+    bool can = v < 0 || can_run(device, v);
+    for (int32_t i = 0; i < ar__variant_count; i++)
+        if (ar__st_names(&check->c, ar__variants[i].kernel) && can_run(device, i))
+            ar__plan_use(&device->plan, &device->facts, ar__variants[i].kernel);
     if (v >= 0 && can) ar__plan_use(&device->plan, &device->facts, kernel);
     if (can) run_row(check, device);
     if (can && !used[kernel])

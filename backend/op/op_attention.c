@@ -202,6 +202,8 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     ar_tensor *dy = c->y->grad, *dq = NULL, *delta = NULL;
     uint32_t acc = 0;
     if (!dy) return AR_OK;
+    AR_TRY(ar__variant_settle(dy->device, AR_F_attention_dq));
+    AR_TRY(ar__variant_settle(dy->device, AR_F_attention_dkv));
     AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
     AR_TRY(grad_or_scratch(g, &dq, &acc, c->q));
     AR_TRY(emit_dq(g, c, dy, dq, delta, acc));
@@ -231,6 +233,7 @@ ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k
     *y = NULL;
     AR_TRY(check(q, k, v, T, D, window));
     AR_TRY(ar__expect_cap("attention", cap));
+    AR_TRY(ar__variant_settle(q->device, AR_F_attention));
     attention_ctx c = {.q = q, .k = k, .v = v, .T = (uint32_t)T, .D = (uint32_t)D, .cap = cap};
     c.window = (uint32_t)(window > 0 && window < T ? window : T);
     c.B = (uint32_t)(q->dims[0] / T);
