@@ -36,7 +36,7 @@ BODY
             }
             float most = 0.0f;
             UNROLL for (uint l = 0u; l < VW; l++) most = max(most, LANE(top, l));
-            float d = ar_div(most, 127.0f), per = most > 0.0f ? ar_div(127.0f, most) : 0.0f;
+            float d = most / 127.0f, per = most > 0.0f ? 127.0f / most : 0.0f;
             UNROLL for (uint i = 0u; i < VECS; i++) x[i] = RINT(x[i] * FV(per));
             uint at = to + b * 12u * NC;
             int sum[2];

@@ -30,7 +30,7 @@ BODY
         for (uint b = 0u, u = 0u; b < nb; u++) {
             uint first = u * ub, end = min(first + ub, nb);
             uint scales = at0 + (CODE_WORDS * nb + u * UNIT_WORDS) * LP;
-            if (NC == 1u) PREFETCH(W, scales + AHEAD * LP);
+            if (NC == 1u) PREFETCH(W, scales + pw * LP); /* the next panel's */
             word = W[scales];
             if (SCALE >= 2u) d = ar_halves(word);
             if (HAS_DM) dm = ar_halves(word >> 16u);
