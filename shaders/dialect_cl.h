@@ -88,33 +88,34 @@ static float4 fvsums_(float4 a, float4 b, float4 c, float4 d) {
            ((float4)(a.z, b.z, c.z, d.z) + (float4)(a.w, b.w, c.w, d.w));
 }
 /* Lanes after a up to z kept, the others far below any score. */
-#define FVKEEP(v, a, z) select(FV(-3.0e38f), (v), (FLANES_ > FV(a)) & (FLANES_ <= FV(z)))
-#define FVSUM4(v)       fvsum4_(v)
-#define F2(a, b)        ((float2)((a), (b)))
-#define F4(a, b, c, d)  ((float4)((a), (b), (c), (d)))
-#define F4S(a)          ((float4)(a))
-#define FV(a)           ((fvec)(a))
-#define TOF(x)          ((float)(x))
-#define TOI(x)          ((int)(x))
-#define TOU(x)          ((uint)(x))
-#define ASU(x)          as_uint(x)
-#define ASF(x)          as_float(x)
-#define RINT(x)         rint(x)
-#define FABS(x)         fabs(x)
-#define RSQRT(x)        rsqrt(x)
-#define LD4(b, i)       vload4(0, (b) + (i))
-#define ST4(b, i, v)    vstore4((v), 0, (b) + (i))
-#define LDV(b, i)       CAT(vload, VW)(0, (b) + (i))
-#define STV(b, i, v)    CAT(vstore, VW)((v), 0, (b) + (i))
-#define LANE(v, l)      (((const float *)&(v))[l])
-#define uvec            CAT(uint, VW)
-#define UV(a)           ((uvec)(a))
-#define FV_SIGNED(u, n) CAT(convert_float, VW)(CAT(as_int, VW)(u) >> (int)(n))
-#define FV_FLOATS(u)    CAT(as_float, VW)(u)
-#define FV_BITS(v)      CAT(as_uint, VW)(v)
-#define avec            float
-#define AL              1u
-#define ALANE(v, l)     (v)
+#define FVKEEP(v, a, z)   select(FV(-3.0e38f), (v), (FLANES_ > FV(a)) & (FLANES_ <= FV(z)))
+#define FVSUM4(v)         fvsum4_(v)
+#define F2(a, b)          ((float2)((a), (b)))
+#define F4(a, b, c, d)    ((float4)((a), (b), (c), (d)))
+#define F4S(a)            ((float4)(a))
+#define FV(a)             ((fvec)(a))
+#define TOF(x)            ((float)(x))
+#define TOI(x)            ((int)(x))
+#define TOU(x)            ((uint)(x))
+#define ASU(x)            as_uint(x)
+#define ASF(x)            as_float(x)
+#define RINT(x)           rint(x)
+#define FABS(x)           fabs(x)
+#define RSQRT(x)          rsqrt(x)
+#define LD4(b, i)         vload4(0, (b) + (i))
+#define ST4(b, i, v)      vstore4((v), 0, (b) + (i))
+#define LDV(b, i)         CAT(vload, VW)(0, (b) + (i))
+#define STV(b, i, v)      CAT(vstore, VW)((v), 0, (b) + (i))
+#define LANE(v, l)        (((const float *)&(v))[l])
+#define LANE_SET(v, l, f) ((float *)&(v))[l] = (f)
+#define uvec              CAT(uint, VW)
+#define UV(a)             ((uvec)(a))
+#define FV_SIGNED(u, n)   CAT(convert_float, VW)(CAT(as_int, VW)(u) >> (int)(n))
+#define FV_FLOATS(u)      CAT(as_float, VW)(u)
+#define FV_BITS(v)        CAT(as_uint, VW)(v)
+#define avec              float
+#define AL                1u
+#define ALANE(v, l)       (v)
 /* A subgroup of one lane: such kernels run with LANES = 1. */
 #define SG_LANE       0u
 #define SG_FROM(v, l) (v)
@@ -183,3 +184,26 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
     for (uint z_ = 0u; z_ < CK * CN; z_++) (f)[z_] = s[(at) + z_ / CN * (pitch) + z_ % CN]
 #define FRAG_STORE(f, s, at, pitch)                                                                          \
     for (uint z_ = 0u; z_ < CM * CN; z_++) s[(at) + z_ / CN * (pitch) + z_ % CN] = (f)[z_]
+/* Nibble c of each lane, as a signed number and as one from 0 on: AVX-512 looks them up by their low bits. */
+#if VW == 16 && defined(__AVX512F__)
+typedef float x86_floats_ __attribute__((vector_size(64)));
+typedef int x86_ints_ __attribute__((vector_size(64)));
+static fvec x86_nibbles_(uvec u, float first) {
+    union {
+        uvec u;
+        x86_ints_ v;
+    } i = {u};
+    union {
+        fvec f;
+        x86_floats_ v;
+    } t = {first + (fvec)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+    if (first < 0.0f) t.f = t.f.s89abcdef01234567;
+    t.v = __builtin_ia32_permvarsf512(t.v, i.v);
+    return t.f;
+}
+#define SIGNED_NIBBLE(u, c) x86_nibbles_((u) >> (4u * (c)), -8.0f)
+#define NIBBLE(u, c)        x86_nibbles_((u) >> (4u * (c)), 0.0f)
+#else
+#define SIGNED_NIBBLE(u, c) FV_SIGNED((u) << (28u - 4u * (c)), 28u)
+#define NIBBLE(u, c)        FV_SIGNED(((u) >> (4u * (c))) & 15u, 0u)
+#endif

@@ -84,11 +84,12 @@
         bvec4(0.0 > (a) && 0.0 <= (z), 1.0 > (a) && 1.0 <= (z), 2.0 > (a) && 2.0 <= (z),                     \
               3.0 > (a) && 3.0 <= (z)))
 /* ---- vectors in float buffers: 4 or VW lanes at element i, any alignment; lane l of a variable ---- */
-#define LD4(b, i)    vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
-#define ST4(b, i, v) b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w
-#define LDV(b, i)    LD4(b, i)
-#define STV(b, i, v) ST4(b, i, v)
-#define LANE(v, l)   (v)[l]
+#define LD4(b, i)         vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
+#define ST4(b, i, v)      b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w
+#define LDV(b, i)         LD4(b, i)
+#define STV(b, i, v)      ST4(b, i, v)
+#define LANE(v, l)        (v)[l]
+#define LANE_SET(v, l, f) (v)[l] = (f)
 /* uvec: VW words. Its lanes as signed numbers, shifted right by n; as the floats of that bits; and back */
 #define uvec            uvec4
 #define UV(a)           uvec4(a)
@@ -124,3 +125,6 @@
 #define FRAG_LOAD_A(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutColumnMajor)
 #define FRAG_LOAD_B(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
 #define FRAG_STORE(f, s, at, pitch)  coopMatStore(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
+/* Nibble c of each lane, as a signed number and as one from 0 on. */
+#define SIGNED_NIBBLE(u, c) FV_SIGNED((u) << (28u - 4u * (c)), 28u)
+#define NIBBLE(u, c)        FV_SIGNED(((u) >> (4u * (c))) & 15u, 0u)

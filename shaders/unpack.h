@@ -55,7 +55,7 @@ FN fvec ar_code(uvec a, uvec h, uvec t, uint c) {
     uvec low = (a >> (4u * c)) & 15u, mid = (h >> (2u * c)) & 3u, top = (t >> c) & 1u;
     if (CODE == 2u) return ar_field(h, 2u * c + 2u, 2u);
     if (CODE == 3u) return ar_field(mid | (top << 2u), 3u, 3u);
-    if (CODE == 4u) return ar_field(a, 4u * c + 4u, 4u);
+    if (CODE == 4u) return IS_SIGNED ? SIGNED_NIBBLE(a, c) : NIBBLE(a, c);
     if (CODE == 5u) return ar_field(low | (top << 4u), 5u, 5u);
     if (CODE == 6u) return ar_field(low | (mid << 4u), 6u, 6u);
     if (CODE == 7u) return ar_field(low | (mid << 4u) | (top << 6u), 7u, 7u);

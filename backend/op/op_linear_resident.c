@@ -121,7 +121,9 @@ static ar_status finish(ar_graph *g, const product *p, const ar_tensor *t) {
     struct {
         uint32_t rows, O, flags;
     } v = {0, (uint32_t)p->O, p->flags};
-    ar__emit_desc d = {.kernel = AR_K_finish, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
+    const ar_device *device = ar__graph_device(g);
+    bool wide = ar__wants_few_items(device) && p->O % device->plan.vw == 0;
+    ar__emit_desc d = {.kernel = AR_K_finish, .specs = {device->plan.wg, 1, wide}, .params = &v};
     d.operands[0] = (ar__operand){t, 0, 0};
     const ar__operand none = {t, 0, 64}; /* something to bind: all of t may pass what one binding holds */
     d.operands[1] = p->bias ? (ar__operand){p->bias, 0, 0} : none;
@@ -130,7 +132,9 @@ static ar_status finish(ar_graph *g, const product *p, const ar_tensor *t) {
     d.bytes = 8.0 * (double)(p->N * p->O);
     uint32_t split = 1u | 1u << 3 | (p->residual ? 1u << 2 : 0);
     return ar__emit_split(g, &d,
-                          &(ar__split){.units = p->N, .split = split, .items_per_unit = (uint32_t)p->O});
+                          &(ar__split){.units = p->N,
+                                       .split = split,
+                                       .items_per_unit = (uint32_t)p->O / (wide ? device->plan.vw : 1)});
 }
 
 static ar_status gemm(ar_graph *g, const product *p) {
