@@ -28,7 +28,8 @@ typedef struct bench {
     ar_bench_results results;
     int64_t n[MAX_N];
     int32_t n_count;
-    bool is_silent; /* rows are printed by somebody else, or by nobody */
+    const ar_bench_shape *first; /* of those that are measured */
+    bool is_silent;              /* rows are printed by somebody else, or by nobody */
 } bench;
 
 static ar_status add(bench *b, const ar_bench_row *row, ar_status status) {
@@ -157,6 +158,8 @@ static ar_status time_op(bench *b, const ar_bench_op *op, ar_bench_case *c) {
 static ar_status ops_of(bench *b, const ar_bench_shape *shape) {
     for (int32_t i = 0; i < ar_bench_op_count; i++) {
         const ar_bench_op *op = &ar_bench_ops[i];
+        if (strncmp(op->name, "peak", 4) == 0 && shape != b->first)
+            continue; /* of the device, not of a shape */
         for (int32_t j = 0; is_wanted(b->o->ops, op->name) && j < (op->per_n ? b->n_count : 1); j++) {
             ar_bench_row row = {.n = op->per_n ? b->n[j] : 0};
             ar_bench_case c = {.device = b->device, .shape = shape, .n = row.n, .row = &row};
@@ -182,6 +185,7 @@ static ar_status measure(bench *b) {
     for (int32_t i = 0; ar_bench_shape_at(i); i++) {
         const ar_bench_shape *shape = ar_bench_shape_at(i);
         if (!is_wanted(wanted, shape->name)) continue;
+        if (!b->first) b->first = shape;
         if (is_wanted(b->o->ops, "product"))
             AR_TRY(products_of(b, shape->name, shape->intermediate, shape->hidden));
         AR_TRY(ops_of(b, shape));

@@ -183,6 +183,21 @@ static ar_status gram(ar_bench_case *c, ar_graph *g) {
     return ar_op_gram(g, H, x);
 }
 
+/* ---- the device ---- */
+
+#define PEAK_COUNT (INT64_C(1) << 18) /* elements: enough for the items of a large card */
+
+static ar_status peak(ar_bench_case *c, ar_graph *g, ar_dtype dtype, const char *name) {
+    const int64_t count = PEAK_COUNT;
+    ar_tensor *y = NULL;
+    says(c, name, 0, 0);
+    AR_TRY(ar_bench_zeros(c, &y, dtype, 1, &count));
+    return ar_op_peak(g, y, 256, 0.75f, 0.5f);
+}
+
+static ar_status peak_f16(ar_bench_case *c, ar_graph *g) { return peak(c, g, AR_F16, "F16"); }
+static ar_status peak_dot(ar_bench_case *c, ar_graph *g) { return peak(c, g, AR_I32, "I8"); }
+
 /* ---- quantizing ---- */
 
 /* Forward, straight-through gradient and sign step of one weight, 4 bits in groups of 32. */
@@ -263,5 +278,7 @@ const ar_bench_op ar_bench_ops[] = {
     {"fake_quant", false, fake_quant},
     {"soft_codes", false, soft},
     {"adam_step", false, adam},
+    {"peak_f16", false, peak_f16},
+    {"peak_dot", false, peak_dot},
 };
 const int32_t ar_bench_op_count = (int32_t)(sizeof ar_bench_ops / sizeof *ar_bench_ops);

@@ -1,21 +1,41 @@
-/* Multiply-adds in registers: what `bench` takes as the roof of computing in f32. No gradients. */
+/* Multiply-adds in registers: what `bench` takes as the roof of computing, in f32, fp16 and bytes. No
+ * gradients. */
 #include "internal.h"
 
-#define CHAINS 8 /* of shaders/peak.comp */
+#define CHAINS 8           /* of shaders/peak*.comp */
+#define BYTES  0x3f817f01u /* that peak_dot multiplies by: 1, 127, -127, 63 */
+
+/* Operations of an element and round, and the kernel, by what is written. */
+static ar_status choose(ar__emit_desc *d, double *operations, const ar_device *device, ar_dtype dtype) {
+    *operations = 2.0 * CHAINS;
+    if (dtype == AR_F32) d->kernel = AR_K_peak;
+    if (dtype == AR_F16) d->kernel = AR_K_peak_f16;
+    if (dtype == AR_I32) d->kernel = AR_K_peak_dot, *operations = 8.0 * CHAINS; /* four bytes a word */
+    if (dtype != AR_F32 && dtype != AR_F16 && dtype != AR_I32)
+        return ar__fail(AR_ERR_DTYPE, "peak: %s, expected f32, f16 or i32", ar_dtype_name(dtype));
+    if (dtype == AR_F16 && !device->facts.has_f16_arith)
+        return ar__fail(AR_ERR_UNSUPPORTED, "peak: %s has no fp16 arithmetic", device->facts.name);
+    return AR_OK;
+}
 
 ar_status ar_op_peak(ar_graph *g, ar_tensor *y, uint32_t rounds, float a, float b) {
-    const ar_plan *plan = &ar__graph_device(g)->plan;
+    ar_device *device = ar__graph_device(g);
+    const ar_plan *plan = &device->plan;
     int64_t count = ar_tensor_count(y);
-    if (y->dtype != AR_F32) return ar__fail(AR_ERR_DTYPE, "peak: %s, expected f32", ar_dtype_name(y->dtype));
+    double operations = 0;
     struct {
         uint32_t n, rounds;
         float a, b;
     } v = {0, rounds, a, b};
-    ar__emit_desc d = {.kernel = AR_K_peak,
-                       .specs = {plan->wg, 1},
+    struct {
+        uint32_t n, rounds, x;
+    } words = {0, rounds, BYTES};
+    ar__emit_desc d = {.specs = {plan->wg, 1},
                        .operands = {{y, 0, 0}},
                        .params = &v,
-                       .flops = 2.0 * CHAINS * (double)rounds * (double)count,
-                       .bytes = 4.0 * (double)count};
+                       .bytes = (double)ar_dtype_bytes(y->dtype) * (double)count};
+    AR_TRY(choose(&d, &operations, device, y->dtype));
+    if (d.kernel == AR_K_peak_dot) d.params = &words;
+    d.flops = operations * (double)rounds * (double)count;
     return ar__emit_split(g, &d, &(ar__split){.units = count, .units_per_item = plan->vw, .split = 1});
 }

@@ -42,6 +42,47 @@ ar_status ar__st_peak(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "peak", y, want);
 }
 
+/* p: elements, rounds of s / 2 + 1, which fp16 holds up to six. Where there is no such arithmetic the kernel
+ * is never used, and f32 is asked for instead. */
+ar_status ar__st_peak_f16(ar__st *st, const int32_t *p) {
+    uint16_t *want = NULL;
+    ar_tensor *y = NULL;
+    float sum = 0;
+    if (!st->device->facts.has_f16_arith) return ar__st_peak(st, p);
+    for (int32_t c = 0; c < 8; c++) {
+        float s = (float)c / 8.0f;
+        for (int32_t i = 0; i < p[1]; i++) s = s * 0.5f + 1.0f;
+        sum += s;
+    }
+    AR_TRY(ar__st_array(st, (void **)&want, p[0], sizeof *want));
+    for (int32_t i = 0; i < p[0]; i++) want[i] = ar_f32_to_f16(sum);
+    AR_TRY(ar__st_tensor(st, &y, AR_F16, p[0], 0, NULL));
+    AR_TRY(ar_op_peak(st->g, y, (uint32_t)p[1], 0.5f, 1.0f));
+    AR_TRY(ar__st_run(st));
+    return ar__st_exact(st, "peak_f16", y, want);
+}
+
+/* p: elements, rounds. */
+ar_status ar__st_peak_dot(ar__st *st, const int32_t *p) {
+    static const int32_t bytes[] = {1, 127, -127, 63}; /* of op_peak.c */
+    int32_t *want = NULL;
+    ar_tensor *y = NULL;
+    uint32_t sum = 0;
+    for (uint32_t c = 0; c < 8; c++) {
+        uint32_t s = c;
+        for (int32_t i = 0; i < p[1]; i++) {
+            uint32_t low = s & 0x7f7f7f7fu;
+            for (int32_t k = 0; k < 4; k++) s += (low >> 8 * k & 255u) * (uint32_t)bytes[k];
+        }
+        sum += s;
+    }
+    AR_TRY(ar__st_integers(st, &want, p[0], (int32_t)sum, (int32_t)sum));
+    AR_TRY(ar__st_tensor(st, &y, AR_I32, p[0], 0, NULL));
+    AR_TRY(ar_op_peak(st->g, y, (uint32_t)p[1], 0, 0));
+    AR_TRY(ar__st_run(st));
+    return ar__st_exact(st, "peak_dot", y, want);
+}
+
 /* p: N, I. y = (a + b) + a, so that a's gradient adds up. */
 ar_status ar__st_add(ar__st *st, const int32_t *p) {
     int64_t count = (int64_t)p[0] * p[1];
