@@ -51,7 +51,6 @@ static ar_status null_list(ar_device_facts *out, int32_t *count, int32_t capacit
                              .binding_offset_align = 256,
                              .max_param_bytes = 128,
                              .max_bindings = AR_MAX_BINDINGS,
-                             .has_f16_arith = true,
                              .vector_width = 4,
                              .unified_memory = true};
     return AR_OK;
