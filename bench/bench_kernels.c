@@ -158,8 +158,7 @@ static ar_status time_op(bench *b, const ar_bench_op *op, ar_bench_case *c) {
 static ar_status ops_of(bench *b, const ar_bench_shape *shape) {
     for (int32_t i = 0; i < ar_bench_op_count; i++) {
         const ar_bench_op *op = &ar_bench_ops[i];
-        if (strncmp(op->name, "peak", 4) == 0 && shape != b->first)
-            continue; /* of the device, not of a shape */
+        if (ar_bench_is_peak(op->name) && shape != b->first) continue; /* of the device, not of a shape */
         for (int32_t j = 0; is_wanted(b->o->ops, op->name) && j < (op->per_n ? b->n_count : 1); j++) {
             ar_bench_row row = {.n = op->per_n ? b->n[j] : 0};
             ar_bench_case c = {.device = b->device, .shape = shape, .n = row.n, .row = &row};

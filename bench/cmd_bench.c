@@ -174,6 +174,8 @@ static ar_status check(const bench_arguments *b, int positional, char **argv) {
         return ar__fail(AR_ERR_USAGE, "--tune, --model, --estimate and --first: expected one of them");
     if (b->model.layers && !b->model.model)
         return ar__fail(AR_ERR_USAGE, "--layers without --model: nothing has layers");
+    if (b->model.acts && !b->model.model)
+        return ar__fail(AR_ERR_USAGE, "--acts without --model: nothing else has inputs of its products");
     if ((b->estimate.peaks || b->estimate.check) && !estimates)
         return ar__fail(AR_ERR_USAGE, "--peaks, --check: expected --estimate with them");
     if (b->o.step.seq < 2 && (b->o.step.seq || !(estimates || b->first)))

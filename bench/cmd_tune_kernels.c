@@ -190,7 +190,7 @@ static ar_status export(const char *path) {
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
-    tuning_options o = {.budget = 60};
+    tuning_options o = {0};
     int positional;
     char *path = NULL;
     ar_status status;
@@ -205,6 +205,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     if (positional > 1 && !is_merge)
         return ar__fail(AR_ERR_USAGE, "tune-kernels %s: found %s, expected --tuning with the file", verb,
                         argv[2]);
+    if (positional && o.budget)
+        return ar__fail(AR_ERR_USAGE, "tune-kernels %s: --budget has no effect, nothing is timed", verb);
+    if (o.budget == 0) o.budget = 60;
     if (is_merge && positional < 2) return ar__fail(AR_ERR_USAGE, "tune-kernels merge: expected files");
     AR_TRY(file_path(&path, &o.common));
     if (!positional)

@@ -5,7 +5,6 @@
 #include "ar_files.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -128,13 +127,6 @@ static ar_status run_child(start *s, const char *folder) {
     return t.status == AR_OK ? AR_OK : ar__fail(t.status, "%s", t.error);
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
-    (void)st;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
-
 /* Cold, then warm. */
 static ar_status run_twice(ar_bench_clock took[2], start *s) {
     const char *parent = getenv("TMPDIR");
@@ -147,8 +139,8 @@ static ar_status run_twice(ar_bench_clock took[2], start *s) {
         status = run_child(s, folder);
         took[i] = s->took;
     }
-    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    return status;
+    ar_status removed = ar_dir_remove(folder);
+    return status == AR_OK ? removed : status;
 }
 
 static ar_status print_json(const start *s, ar_bench_clock took[STARTS][2], bool with_step) {

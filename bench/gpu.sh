@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # gpu.sh [--small] [--device NAME]... [-o FOLDER] [--program FILE] [--budget SECONDS]
 # Builds anyround and measures what only a real card can tell, within eight minutes a device: all kernel
-# variants, the roof, the kernels, a SignRound step of an 8 B-shaped block, prompts and tokens of a 1 B-shaped
-# random model, first token and first step, estimates, tile parameters, and PyTorch where it is installed.
+# variants, the roof, the kernels, a SignRound step of an 8 B-shaped block (with matrix hardware in fp16 as
+# well), prompts and tokens of a 1 B-shaped random model, first token and first step, estimates, tile
+# parameters, and PyTorch where it is installed.
 # Nobody needs to watch: a part that fails or takes too long is noted and the rest goes on. Results are JSON
 # files in FOLDER/<device>/ (bench/results), one a part, and summary.json with what became of each; messages
 # lie beside them (.log). Exit 0 if all parts succeeded, 1 if one did not, 2 for wrong usage, 4 without a
@@ -11,7 +12,7 @@
 #   --device   as anyround's; several are measured one after the other. Without: all that are not processors,
 #              with --small all
 #   --program  this one is measured, nothing is built
-#   --budget   seconds that a device gets (480); parts that would begin later are skipped
+#   --budget   seconds that a device gets (480): the part that meets the end is stopped, others are skipped
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 here=$PWD
@@ -76,7 +77,7 @@ if [ $small = 1 ]; then
     tune=5 first=240 peer=(256 512 4 2 64 2)
 else
     kernels=(--shapes "1b,8b" --n "1,512" --types "Q4_0,Q4_K,Q8_0,F16")
-    block=(--dim 4096 --hidden 14336 --heads 32 --kv-heads 8 --seq 2048 --batch 8 --steps 4 --group 128)
+    block=(--dim 4096 --hidden 14336 --heads 32 --kv-heads 8 --seq 2048 --batch 8 --steps 4)
     size=1b prompts=(--pp 512 --tg 128 --reps 3) estimate=(--pp 512 --tg 128 --seq 512 --batch 4)
     tune=45 first=90 peer=(4096 14336 32 8 2048 8)
 fi
@@ -84,10 +85,13 @@ fi
 failed=0
 # part NAME SECONDS COMMAND...: its stdout is NAME.json.
 part() {
-    local name=$1 limit=$2 began code
+    local name=$1 limit=$2 began code left
     shift 2
     began=$(now)
-    if [ $((began - start)) -ge "$budget" ]; then
+    left=$((budget - (began - start)))
+    [ "$limit" -le $left ] || limit=$left
+    rm -f "$out/$name.json" "$out/$name.log"
+    if [ $left -le 0 ]; then
         code=124 text=skipped
     else
         timeout -k 5 "$limit" "$@" >"$out/$name.json" 2>"$out/$name.log" </dev/null
@@ -116,28 +120,29 @@ count_cases() {
               printf "\"lacks\": [%s]}\n", lacks }' "$1" >"$1.short" && mv "$1.short" "$1"
 }
 
-has() { "$program" "$1" --help 2>/dev/null | grep -q -- "$2"; }
+# Matrix hardware, without which fp16 changes nothing.
+has_matrix() {
+    "$program" devices --json -q 2>/dev/null |
+        awk -v d="\"$device\"," '$1 == "\"device\":" { mine = $2 == d }
+        mine && $1 == "\"matrix_hardware\":" { found = $2 == "true," } END { exit !found }'
+}
 
 measure() { # of $device into $out
-    local at=(--device "$device" -q --json) precision
+    local at=(--device "$device" -q --json)
     part selftest 120 "$program" selftest "${at[@]}"
     if [ "$text" = ok ]; then count_cases "$out/selftest.json"; fi
     part kernels 150 "$program" bench "${kernels[@]}" "${at[@]}"
     part step_f32 150 "$program" bench --tune "${block[@]}" "${at[@]}"
-    if has bench --precision; then
-        for precision in f16 bf16; do
-            part step_$precision 100 "$program" bench --tune "${block[@]}" --precision $precision "${at[@]}"
-        done
+    if has_matrix; then
+        part step_f16 100 "$program" bench --tune "${block[@]}" --precision f16 "${at[@]}"
     fi
     for type in q4_0 q4_k; do
         part model_$type 60 "$program" bench --model "random:$size:$type" "${prompts[@]}" "${at[@]}"
     done
     part first $first "$program" bench --first examples/demo-model --seq 64 --batch 2 "${at[@]}"
     part estimate 60 "$program" bench --estimate "random:$size:q4_0" "${estimate[@]}" "${at[@]}"
-    if "$program" tune-kernels --help >/dev/null 2>&1; then
-        part tiles $((2 * tune + 30)) "$program" tune-kernels --budget $tune --tuning "$out/tiles.jsonl" \
-            "${at[@]}"
-    fi
+    part tiles $((2 * tune + 30)) "$program" tune-kernels --budget $tune --tuning "$out/tiles.jsonl" \
+        "${at[@]}"
     part pytorch 90 python3 bench/peer_torch.py "${peer[@]}"
 }
 
@@ -157,6 +162,7 @@ folder() {
 for device in "${devices[@]}"; do
     name=$(folder "$device")
     out=$results/${name:-device-${device%%:*}}
+    case $device in *:[1-9]*) out=$out-${device##*:} ;; esac # another of the same name
     mkdir -p "$out" || exit 1
     start=$(now)
     parts=()

@@ -185,14 +185,12 @@ static ar_status gram(ar_bench_case *c, ar_graph *g) {
 
 /* ---- the device ---- */
 
-#define PEAK_COUNT (INT64_C(1) << 18) /* elements: enough for the items of a large card */
-
 static ar_status peak(ar_bench_case *c, ar_graph *g, ar_dtype dtype, const char *name) {
-    const int64_t count = PEAK_COUNT;
+    const int64_t count = AR_BENCH_PEAK_COUNT;
     ar_tensor *y = NULL;
     says(c, name, 0, 0);
     AR_TRY(ar_bench_zeros(c, &y, dtype, 1, &count));
-    return ar_op_peak(g, y, 256, 0.75f, 0.5f);
+    return ar_op_peak(g, y, AR_BENCH_PEAK_ROUNDS, 0.75f, 0.5f);
 }
 
 static ar_status peak_f16(ar_bench_case *c, ar_graph *g) { return peak(c, g, AR_F16, "F16"); }

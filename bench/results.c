@@ -42,13 +42,14 @@ ar_status ar_bench_add(ar_bench_results *r, const ar_bench_row *row, ar_status s
     added->outcome = outcome_of(status);
     if (status != AR_OK) snprintf(added->reason, sizeof added->reason, "%s", ar_error());
     const ar_bench_timing *t = &added->time;
-    bool is_peak = strncmp(row->op, "peak", 4) == 0; /* of other numbers than f32 */
-    if (status == AR_OK && !is_peak && t->flops / t->seconds > r->peaks.f32_flops_s) {
+    if (status == AR_OK && !ar_bench_is_peak(row->op) && t->flops / t->seconds > r->peaks.f32_flops_s) {
         r->peaks.f32_flops_s = t->flops / t->seconds;
         r->peaks.f32_is_wall = t->is_wall;
     }
     return AR_OK;
 }
+
+bool ar_bench_is_peak(const char *op) { return strncmp(op, "peak", 4) == 0; }
 
 double ar_bench_percent(const ar_bench_peaks *p, double flops, double bytes, double seconds) {
     double moving = bytes / p->copy_bytes_s, computing = flops / p->f32_flops_s;

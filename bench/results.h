@@ -35,6 +35,8 @@ void ar_bench_results_free(ar_bench_results *r);
  * after which nothing can go on (DEVICE_LOST, MEMORY, INTERRUPTED); a row's own become its outcome. */
 ar_status ar_bench_add(ar_bench_results *r, const ar_bench_row *row, ar_status status);
 
+/* Of other numbers than f32: no part of the roof, and nothing to compare f32 kernels with. */
+bool ar_bench_is_peak(const char *op);
 /* The longer of moving `bytes` at copy speed and computing `flops` at the peak, as a percentage of seconds.
  */
 double ar_bench_percent(const ar_bench_peaks *p, double flops, double bytes, double seconds);

@@ -6,12 +6,10 @@
 #include <string.h>
 #include <time.h>
 
-#define COPY_BYTES  (INT64_C(128) << 20)
-#define PEAK_COUNT  (INT64_C(1) << 18) /* elements: enough for the items of a large card */
-#define PEAK_ROUNDS 256
-#define LAUNCHES    64
-#define READS       32
-#define MEASURES    3 /* by the wall clock, of which the best counts */
+#define COPY_BYTES (INT64_C(128) << 20)
+#define LAUNCHES   64
+#define READS      32
+#define MEASURES   3 /* by the wall clock, of which the best counts */
 
 static double clock_s(clockid_t clock) {
     struct timespec t;
@@ -28,8 +26,8 @@ ar_bench_clock ar_bench_since(ar_bench_clock start) {
     return (ar_bench_clock){now.wall - start.wall, now.cpu - start.cpu};
 }
 
-/* Best wall-clock seconds of one replay, and processor seconds of that measurement: several replays in a row
- * until min_seconds have passed. */
+/* The least wall-clock seconds and the least processor seconds of one replay, each by itself, over
+ * measurements of several replays in a row until min_seconds have passed. */
 static ar_status time_replays(ar_bench_timing *t, ar_device *device, ar_graph *g, double min_seconds) {
     int32_t replays = 1;
     double worst = 0;
@@ -141,10 +139,10 @@ static ar_status measure_f32(ar_bench_peaks *p, ar_device *device, double min_se
     ar_tensor *y = NULL;
     ar_graph *g = NULL;
     ar_bench_timing t;
-    int64_t count = PEAK_COUNT;
+    int64_t count = AR_BENCH_PEAK_COUNT;
     AR_GO(ar_tensor_create(&y, device, AR_F32, 1, &count));
     AR_GO(ar_graph_create(&g, device));
-    AR_GO(ar_op_peak(g, y, PEAK_ROUNDS, 0.75f, 0.5f));
+    AR_GO(ar_op_peak(g, y, AR_BENCH_PEAK_ROUNDS, 0.75f, 0.5f));
     AR_GO(ar_graph_build(g));
     AR_GO(ar_bench_time(&t, device, g, min_seconds));
     p->f32_flops_s = t.flops / t.seconds;

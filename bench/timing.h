@@ -4,7 +4,9 @@
 #define AR_BENCH_TIMING_H
 #include "ar_backend.h"
 
-#define AR_BENCH_PARTS 16
+#define AR_BENCH_PARTS       16
+#define AR_BENCH_PEAK_COUNT  (INT64_C(1) << 18) /* elements: enough for the items of a large card */
+#define AR_BENCH_PEAK_ROUNDS 256
 
 /* All launches of one kernel in a replay. */
 typedef struct ar_bench_part {

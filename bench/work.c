@@ -86,6 +86,7 @@ static ar_bench_clock by_similar(const ar_bench_launches *w, const ar_bench_resu
     ar_bench_clock found = {-1, 0};
     for (int32_t i = 0; i < r->count; i++) {
         const ar_bench_row *row = &r->rows[i];
+        if (ar_bench_is_peak(row->op)) continue;
         for (int32_t j = 0; row->outcome == AR_BENCH_OK && j < row->time.part_count; j++) {
             const ar_bench_part *p = &row->time.parts[j];
             double d = distance(w->flops, w->bytes, p);

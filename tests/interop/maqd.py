@@ -107,7 +107,7 @@ class Runs:
         self.program, self.device, self.work, self.quick = os.path.abspath(program), device, work, quick
 
     def path(self, row, suffix):
-        return os.path.join(self.work, row.name + suffix)
+        return os.path.join(self.work, row.name + ("-quick" if self.quick else "") + suffix)
 
     def answer(self, row):
         if not os.path.exists(self.path(row, ".json")):
@@ -184,7 +184,7 @@ def print_table(table, rows, runs):
             print(f"| {' | '.join(cells(row, answer))} |", flush=True)
 
 
-# name, a, b, factor: perplexity of a <= factor x that of b (least: >=)
+# name, a, b, factor: perplexity of a <= factor x that of b
 EXPECTED = [
     ("layer-batch norm is within 3 % of layer norm at batch 4", "float-layer-batch-4", "float-layer-4", 1.03),
     ("batch norm is at least 25 % worse at batch 4", "float-layer-batch-4", "float-batch-4", 1 / 1.25),
