@@ -144,6 +144,8 @@ typedef struct ar_variant_choice {
 /* Fills up to capacity choices (AR_MAX_FAMILIES are enough); returns how many families there are. */
 int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan *plan,
                          const ar_device_facts *facts);
+/* The kernels taken, with commas, behind "f16," where operands may be rounded to that: what decides bits. */
+void ar_plan_show_variants(char *text, size_t bytes, const ar_plan *plan);
 
 /* The variants that the device cannot run, in the form of choices, `why` being "needs …": up to capacity of
  * them; returns how many there are. */

@@ -1,5 +1,5 @@
-/* A group's tile of C by fragments of its subgroups, for gemm_coop and gemm_bits_coop, which differ in how
- * slices of the operands come to shared memory: sa [KT][PA] and sb [KT][PB], of halves. */
+/* A group's tile of C by fragments of its subgroups, for gemm_coop, from slices of the operands in shared
+ * memory: sa [KT][PA] and sb [KT][PB], of halves. */
 #define KT      32u
 #define PAD     8u
 #define PA      (TM + PAD)

@@ -151,14 +151,15 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
 #endif
     return sum + a.u;
 }
+#define DOT_8(sum, c, x) DOT_7(sum, (c)&0x0f0f0f0fu, x) + (DOT_7(UV(0u), ((c) >> 4u) & 0x0f0f0f0fu, x) << 4u)
 #else
 static uvec DOT_7(uvec sum, uvec c, uint x) {
     int4 b = convert_int4(as_char4(x));
     sum += (c & 255u) * (uint)b.x + ((c >> 8u) & 255u) * (uint)b.y;
     return sum + ((c >> 16u) & 255u) * (uint)b.z + (c >> 24u) * (uint)b.w;
 }
+#define DOT_8(sum, c, x) DOT_7(sum, c, x)
 #endif
-#define DOT_8(sum, c, x) DOT_7(sum, (c)&0x0f0f0f0fu, x) + (DOT_7(UV(0u), ((c) >> 4u) & 0x0f0f0f0fu, x) << 4u)
 #endif
 /* Asks for element i of a buffer, which may lie behind its end. */
 #if defined(__x86_64__) || defined(__aarch64__)

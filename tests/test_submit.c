@@ -152,6 +152,23 @@ static void resident_products(results *r, ar_graph *g, ar_device *device) {
     }
 }
 
+/* Rows of x in bytes, many of them in one tile and the last alone. */
+static void byte_products(results *r, ar_graph *g, ar_device *device) {
+    enum { O = 300, I = 128, BLOCK = 34, ROW = I / 32 * BLOCK };
+    uint8_t *blocks = malloc(O * ROW);
+    for (int i = 0; i < O * ROW; i++) blocks[i] = (uint8_t)(i * 37 % 251);
+    for (int i = 0; i < O * ROW; i += BLOCK) blocks[i] = 0, blocks[i + 1] = 0x20; /* scales of 2^-7 */
+    ar_resident_weight_desc part = {.type = AR_QT_Q8_0, .O = O, .I = I, .blocks = blocks, .row_stride = ROW};
+    CHECK_OK(ar_resident_weight_create(&r->resident, device, &part, 1, false));
+    free(blocks);
+    for (int64_t N = 1; N <= 81; N *= 9) {
+        ar_tensor *y = NULL, *norm = numbers(r, device, I, -1, false);
+        ar_resident_weight_fuse fuse = {.norm = N > 1 ? norm : NULL, .norm_eps = 1e-5f, .bytes = true};
+        CHECK_OK(ar_op_linear_resident(g, &y, numbers(r, device, N, I, false), r->resident, &fuse));
+        keep(r, g, y);
+    }
+}
+
 /* ---- twice ---- */
 
 typedef void (*recorder)(results *r, ar_graph *g, ar_device *device);
@@ -228,6 +245,7 @@ static void cut_products_equal_whole_ones(void **state) {
     check(gemms);
     check(layers);
     check(resident_products);
+    check(byte_products);
     check_each_plan(cut_equals_whole, &ops, as_on_a_gpu);
     check_each_plan(cut_equals_whole, &ops, as_on_a_card);
     ops = resident_products;

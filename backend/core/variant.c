@@ -217,3 +217,10 @@ int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan
     }
     return AR_F_COUNT;
 }
+
+void ar_plan_show_variants(char *text, size_t bytes, const ar_plan *plan) {
+    size_t used = (size_t)snprintf(text, bytes, "%s", plan->allows_f16 ? "f16," : "");
+    for (int32_t i = 0; i < AR_F_COUNT && used < bytes; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? "," : "",
+                                 ar__kernels[plan->variants[i]].name);
+}

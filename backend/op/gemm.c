@@ -54,7 +54,7 @@ static uint32_t coop_subgroups(const ar_plan *plan, uint32_t columns) {
 
 /* Tiles of groups: the largest of which there are enough to keep the device busy, whose rows one binding
  * holds and whose work one submission. False: none. */
-static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p) {
+static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, bool may_round) {
     int64_t most = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4 / p->k;
     gemm_part one = {.m = plan->gemm_side, .n = plan->gemm_side, .k = p->k};
     for (;;) {
@@ -71,14 +71,14 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p) {
     uint32_t tm = (uint32_t)one.m, tc = (uint32_t)one.n, columns = tc / plan->vw;
     *t = (tiles){.tm = tm, .tnv = tc, .wgx = 1, .wgy = 1, .kernel = AR_K_gemm_tiles, .gy = tm / 8};
     t->gx = columns < 16 ? columns : 16;
-    if (plan->variants[AR_F_gemm] != AR_K_gemm_coop) return true;
+    if (plan->variants[AR_F_gemm] != AR_K_gemm_coop || !may_round) return true;
     t->kernel = AR_K_gemm_coop;
     t->gx = plan->gemm_subgroup * coop_subgroups(plan, tc);
     t->gy = 1;
     return true;
 }
 
-static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K) {
+static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K, bool may_round) {
     const ar_plan *plan = &g->device->plan;
     int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
     int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
@@ -87,7 +87,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
     if (t->kernel == AR_K_gemm_tiles || t->kernel == AR_K_gemm_coop) {
-        if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K})) t->kernel = AR_K_gemm;
+        if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K}, may_round)) t->kernel = AR_K_gemm;
     } else if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
         t->wgx = 1;
@@ -292,15 +292,25 @@ static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__
     return AR_OK;
 }
 
-ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
-                   bool accumulate) {
+static ar_status multiply(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
+                          int64_t K, bool accumulate, bool may_round) {
     tiles t;
     if (M == 0 || N == 0) return AR_OK;
     AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
     if (K == 0) return accumulate ? AR_OK : ar__emit_fill(g, C, 0.0f);
-    AR_TRY(choose_tiles(g, &t, M, N, K));
+    AR_TRY(choose_tiles(g, &t, M, N, K, may_round));
     ar__pack b = {.source = B.t, .ld = B.transposed ? K : N, .along_k = B.transposed};
     return emit_chunks(g, C, A, &b, &t, M, N, K, accumulate);
+}
+
+ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
+                   bool accumulate) {
+    return multiply(g, C, A, B, M, N, K, accumulate, false);
+}
+
+ar_status ar__gemm_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
+                           int64_t K) {
+    return multiply(g, C, A, B, M, N, K, false, true);
 }
 
 /* ---- weights decoded within tiles ---- */
@@ -394,7 +404,7 @@ ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const
     bool is_fused = g->device->plan.resident_fused;
     if (is_fused && bits_tiles(&t, &g->device->plan, &(gemm_part){.m = M, .n = w->O, .k = w->I}))
         return multiply_bits(g, C, x, w, &t);
-    AR_TRY(choose_tiles(g, &t, M, w->O, w->I));
+    AR_TRY(choose_tiles(g, &t, M, w->O, w->I, true));
     if (t.k < w->I) t.k -= t.k % AR__BLOCK;
     /* decoded panels stay small: they are read once, soon after */
     int64_t rows = (int64_t)(UNPACKED_BYTES / 4) / t.k / t.tnv * t.tnv;

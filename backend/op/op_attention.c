@@ -65,7 +65,8 @@ static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
 static ar__kernel_id kernel_of(const ar_device *device, const attention_ctx *c, int32_t family,
                                ar__kernel_id any) {
     uint32_t vw = device->plan.vw;
-    bool fits = c->B > 0 && c->cap == 0.0f && c->T % vw == 0 && c->D % vw == 0;
+    bool fits = c->B > 0 && c->cap == 0.0f && c->T % vw == 0 && c->D % vw == 0 &&
+                4 * (uint64_t)ar_tensor_count(c->k) <= device->plan.piece_bytes; /* as pack_k binds it */
     return fits ? (ar__kernel_id)device->plan.variants[family] : any;
 }
 

@@ -28,7 +28,7 @@ ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, a
     int64_t N = x->dims[0], I = x->dims[1], O = W->dims[0];
     if (bias) AR_TRY(ar__expect("linear bias", bias, AR_F32, 1, &O));
     AR_TRY(ar__output(g, y, AR_F32, 2, (int64_t[]){N, O}, x, W, bias));
-    AR_TRY(ar__gemm(g, *y, (ar__matrix){x, false}, (ar__matrix){W, true}, N, O, I, false));
+    AR_TRY(ar__gemm_forward(g, *y, (ar__matrix){x, false}, (ar__matrix){W, true}, N, O, I));
     if (bias && O > 0) {
         struct {
             uint32_t rows, O;

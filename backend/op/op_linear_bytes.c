@@ -37,17 +37,25 @@ ar_status ar_op_acts_bytes(ar_graph *g, ar_tensor **bytes, const ar_tensor *x, c
         ar_graph_temp(g, bytes, AR_U32, 2, (int64_t[]){tiles, (int64_t)W->nb * BLOCK_WORDS * (int64_t)nc}));
     if (N == 0) return AR_OK;
     struct {
-        uint32_t rows, N, nb;
+        uint32_t end, row0, N, nb;
         float eps;
-    } p = {tiles * nc, (uint32_t)N, W->nb, eps};
+    } p = {0, 0, (uint32_t)N, W->nb, eps};
+    double flops = 6.0 * (double)(N * W->I), bytes_moved = 5.5 * (double)(N * W->I);
     ar__emit_desc d = {.kernel = AR_K_acts_bytes,
                        .specs = {group, 1, nc, has_fours(W), norm != NULL},
                        .params = &p,
-                       .operands = {{x, 0, 0}, {norm ? norm : x, 0, 0}, {*bytes, 0, 0}},
-                       .flops = 6.0 * (double)(N * W->I),
-                       .bytes = 5.5 * (double)(N * W->I)};
-    ar__groups_1d(device, d.groups, (uint64_t)p.rows * group, group);
-    return ar__emit(g, &d);
+                       .operands = {{x, 0, 0}, {norm ? norm : x, 0, 0}, {*bytes, 0, 0}}};
+    int64_t rows = (int64_t)tiles * nc;
+    for (ar__cut c = ar__cut_by_time(&device->plan, rows, 1, flops, bytes_moved); ar__cut_next(&c);) {
+        double share = (double)c.count / (double)rows;
+        p.row0 = (uint32_t)c.first;
+        p.end = (uint32_t)(c.first + c.count);
+        d.flops = share * flops;
+        d.bytes = share * bytes_moved;
+        ar__groups_1d(device, d.groups, (uint64_t)c.count * group, group);
+        AR_TRY(ar__emit(g, &d));
+    }
+    return AR_OK;
 }
 
 /* ---- the product ---- */

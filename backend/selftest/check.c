@@ -109,10 +109,12 @@ static void note_failure(void *ctx, const ar_selftest_result *r) {
              r->bound, r->detail);
 }
 
-static ar_status try_check(ar__checker *c, const ar_device *device, const ar__st_check *check) {
+static ar_status try_check(ar__checker *c, const ar_device *device, const ar__st_check *check,
+                           ar__kernel_id kernel) {
     first failure = {0};
     AR_TRY(open_twin(c, device));
     c->twin->plan = device->plan; /* another variant may have been settled on */
+    ar__st_keep_f32(c->twin, kernel);
     ar__st st = {.device = c->twin,
                  .bound = check->c.bound,
                  .test = check->c.name,
@@ -135,14 +137,14 @@ static ar_status not_tried(ar_status status, ar__kernel_id kernel) {
     char reason[400];
     if (status != AR_ERR_DEVICE_MEMORY) return status;
     snprintf(reason, sizeof reason, "%s", ar_error());
-    return ar__fail(AR_ERR_DEVICE, "kernel %s could not be tried: %s", ar__kernels[kernel].name, reason);
+    return ar__fail(AR_ERR_MEMORY, "kernel %s could not be tried: %s", ar__kernels[kernel].name, reason);
 }
 
 static ar_status first_use(ar__checker *c, ar_device *device, ar__kernel_id kernel) {
     for (int32_t i = 0; i < ar__st_check_count && !c->known[kernel]; i++) {
         const ar__st_check *check = &ar__st_checks[i];
         if (!ar__st_names(&check->c, kernel)) continue;
-        AR_TRY(not_tried(try_check(c, device, check), kernel));
+        AR_TRY(not_tried(try_check(c, device, check, kernel), kernel));
         remember(c, check);
     }
     return AR_OK;

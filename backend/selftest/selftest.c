@@ -33,9 +33,25 @@ static void name_case(char *text, size_t bytes, const ar__st_case *c) {
         used += snprintf(text + used, bytes - (size_t)used, i + 1 < last ? "%d, " : "%d)", c->p[i]);
 }
 
+static const ar__variant *variant_of(uint32_t kernel) {
+    const ar__variant *found = NULL;
+    for (int32_t i = 0; i < ar__variant_count; i++)
+        if ((uint32_t)ar__variants[i].kernel == kernel) found = &ar__variants[i];
+    return found;
+}
+
+void ar__st_keep_f32(ar_device *device, ar__kernel_id kernel) {
+    const ar__variant *v = variant_of(kernel);
+    if (!(variant_of(device->plan.variants[AR_F_gemm])->needs & AR_ROUNDS_TO_F16)) return;
+    ar__plan_use(&device->plan, &device->facts, v && v->family == AR_F_gemm ? kernel : AR_K_gemm);
+}
+
 /* Runs the case as st says and counts a failure. Errors: DEVICE_LOST, MEMORY; others are results. */
 static ar_status try_case(ar__st *st, const ar__st_case *c, int32_t *failures) {
+    const ar_plan plan = st->device->plan;
+    if (!ar__st_covers(c, AR_K_gemm)) ar__st_keep_f32(st->device, AR_K_gemm);
     ar_status status = ar__st_case_run(st, c);
+    st->device->plan = plan;
     if (status == AR_ERR_DEVICE_LOST || status == AR_ERR_MEMORY) return status;
     if (status != AR_OK) ar__st_report(st, c->kernels, INFINITY, c->bound, ar_error());
     *failures += st->failed;

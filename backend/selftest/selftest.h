@@ -50,6 +50,9 @@ extern const int32_t ar__st_check_count;
 bool ar__st_names(const ar__st_case *c, ar__kernel_id kernel);
 /* The same, or another one of its family. */
 bool ar__st_covers(const ar__st_case *c, ar__kernel_id kernel);
+/* Products by kernel, if it is one of theirs, else in f32, where the plan would round them to fp16: only
+ * cases of products allow for that. */
+void ar__st_keep_f32(ar_device *device, ar__kernel_id kernel);
 
 /* ar_selftest over some rows only, or over changed ones. Each runs under the device's plan, then once more
  * under every other kernel variant that it covers and the device can run. */

@@ -120,6 +120,8 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     ar__part_manifest_add(m, "driver", "%s %s", f->driver, f->version);
     ar__part_manifest_add(m, "plan", "vw %u wg %u tile %ux%u group %ux%u lanes %u attention %u", p->vw, p->wg,
                           p->gemm_tm, p->gemm_tn, p->gemm_wgx, p->gemm_wgy, p->gemm_lanes, p->attn_wg);
+    ar_plan_show_variants(value, sizeof value, p);
+    ar__part_manifest_add(m, "kernels", "%s", value);
     ar__part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
     for (int32_t at = 0; ar_method_options_record(&name, value, sizeof value, &j->options, &at);)
         ar__part_manifest_add(m, name, "%s", value);
