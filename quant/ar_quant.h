@@ -479,17 +479,17 @@ typedef struct ar_quant_cost {
     ar_window window;                   /* of the tuned ones; 0 blocks = 1, 1, 0 */
     int32_t micro_batches;              /* of a step */
     int32_t measured;                   /* samples it was measured with */
-    bool is_streamed;      /* each batch is written to the device: both chains do not fit there */
-    double flops;          /* of the tuning of all blocks */
-    double start;          /* before the first block */
-    double tuned_lead;     /* of a whole window, before the first step */
-    double step;           /* of a whole window, with its share of held-out passes */
-    double behind;         /* of each block that it delivers: the chain behind that */
-    double work;           /* ar_window_work of that window */
-    double other_block;    /* rounded to nearest, or float */
-    double walked_block;   /* tuned by an earlier run: what follows sees it */
-    uint64_t device_bytes; /* the device's high-water mark */
-    uint64_t visit_bytes;  /* of a block that a later window goes on with, on the host */
+    bool is_streamed;         /* each batch is written to the device: both chains do not fit there */
+    double flops;             /* of the tuning of all blocks */
+    double start, tuned_lead; /* before the first block, and before the first step of a whole window */
+    double step;              /* of a whole window, with its share of held-out passes */
+    double behind;            /* of each block that it delivers: the chain behind that */
+    double work;              /* ar_window_work of that window */
+    double pace;              /* FLOPs a second of a step; 0 = what the fields above come to */
+    double other_block;       /* rounded to nearest, or float */
+    double walked_block;      /* tuned by an earlier run: what follows sees it */
+    uint64_t device_bytes;    /* the device's high-water mark */
+    uint64_t visit_bytes;     /* of a block that a later window goes on with, on the host */
 } ar_quant_cost;
 /* Seconds of a tuned window: before its first step, of a step, and in all. */
 void ar_quant_cost_window(double *lead, double *step, double *all, const ar_quant_cost *c,

@@ -36,6 +36,7 @@ struct ar_net {
                         const ar_pass *pass);
     void (*destroy)(ar_net *net);
     void *impl;
+    bool no_recompute; /* what a pass leaves behind would be left twice (running statistics) */
 };
 void ar_net_destroy(ar_net *net); /* NULL is fine */
 

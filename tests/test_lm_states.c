@@ -144,6 +144,45 @@ static void language_models_of_few_states_learn_and_see_no_later_token(void **st
     (void)state, check_each_device(learning_case, NULL);
 }
 
+/* Whether a step that fits `bytes` takes passes there; nothing is computed twice. */
+static bool takes_passes(const char *select, uint64_t bytes) {
+    static const ar_lm_states_desc few = {.mw = 3, .ma = 7};
+    ar_device *device = NULL;
+    ar_open_model *m = NULL;
+    ar_net *net = NULL;
+    ar_trainer *t = NULL;
+    double loss = NAN;
+    ar_train_desc desc = {.steps = 1, .batch = BATCH, .accumulate = 1};
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = select, .memory_budget = bytes}));
+    CHECK_OK(ar_model_open(&m, "tests/golden/families/mistral"));
+    ar_status status = ar_net_lm_create(&net, &m->model, device, &(ar_lm_desc){.T = T, .states = &few});
+    if (status == AR_OK) status = ar_trainer_create(&t, net, &texts, &desc, device);
+    if (status != AR_OK) assert_int_equal(status, AR_ERR_DEVICE_MEMORY);
+    assert_false(desc.recompute);
+    bool cut = status == AR_OK && desc.accumulate > 1;
+    if (cut) CHECK_OK(ar_trainer_step(t, &loss, NULL));
+    if (cut) assert_true(isfinite(loss));
+    ar_trainer_destroy(t);
+    ar_net_destroy(net);
+    ar_model_close(m);
+    ar_device_close(device);
+    return cut;
+}
+
+static void little_memory_case(ar_device *device, void *ctx) {
+    char select[24];
+    bool found = false;
+    (void)ctx;
+    snprintf(select, sizeof select, "%s", check_name(device));
+    for (uint64_t bytes = 64 << 20; !found && bytes > 1 << 16; bytes = bytes * 3 / 4)
+        found = takes_passes(select, bytes);
+    assert_true(found);
+}
+
+static void a_step_that_does_not_fit_takes_passes(void **state) {
+    (void)state, check_each_device(little_memory_case, NULL);
+}
+
 static void refusals_case(ar_device *device, void *ctx) {
     ar_open_model *m = NULL, *gpt2 = NULL;
     ar_net *net = NULL;
@@ -174,6 +213,7 @@ static void what_makes_no_sense_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(language_models_of_few_states_learn_and_see_no_later_token),
+        cmocka_unit_test(a_step_that_does_not_fit_takes_passes),
         cmocka_unit_test(what_makes_no_sense_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

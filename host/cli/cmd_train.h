@@ -33,6 +33,8 @@ ar_status ar__train_gap(ar_train_result *r, const ar_net *net, const ar_data *da
                         int32_t batch);
 /* "16,32": up to AR_IMAGE_LAYERS widths. Errors: USAGE with the option's name. */
 ar_status ar__train_widths(int32_t *out, int32_t *count, const char *option, const char *text);
+/* Whether something is left of H x W behind so many pools. Errors: USAGE. */
+ar_status ar__train_pools(int32_t H, int32_t W, int32_t count);
 /* Everything the result depends on, a line each, as checkpoints keep it. */
 typedef struct train_record {
     char text[4096];

@@ -119,7 +119,8 @@ static ar_status open_net(ar_image_model *m, ar_net **net, eval_whole *w, const 
 static ar_status check_codes(const eval_codes *e) {
     if (e->device + e->host + e->folded + e->classes == 0) return AR_OK;
     return ar__fail(AR_ERR_CHECK, "states: %lld of %lld codes and %lld classes differ, expected none",
-                    (long long)(e->device + e->host + e->folded), (long long)e->codes, (long long)e->classes);
+                    (long long)(e->device + e->host + e->folded), (long long)(3 * e->codes),
+                    (long long)e->classes);
 }
 
 static ar_status evaluate(told *t, int32_t *said, const char *path, const ar_net *net, const ar_images *im,

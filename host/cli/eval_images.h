@@ -28,7 +28,7 @@ typedef struct eval_codes {
     bool is_compared;
     int64_t codes;                /* that were compared in each way */
     int64_t device, host, folded; /* that differ: in whole numbers, and with folded floats on the host */
-    int64_t classes;              /* that differ in any way */
+    int64_t classes;              /* that differ, an image counting once for each way */
 } eval_codes;
 /* net: the one in folder path. Errors: FORMAT, IO, MEMORY, the device's. */
 ar_status ar__eval_codes_run(eval_codes *e, const char *path, const ar_net *net, const ar_images *im,

@@ -38,6 +38,7 @@ static ar_status make_model(job *j) {
         AR_TRY(ar__train_widths(d->conv, &d->conv_count, "--channels", o->channels ? o->channels : "16,32"));
     else if (o->channels)
         return ar__fail(AR_ERR_USAGE, "--channels: has no effect with --arch mlp");
+    AR_TRY(ar__train_pools(d->H, d->W, d->conv_count));
     return ar__train_widths(d->hidden, &d->hidden_count, "--widths",
                             o->widths ? o->widths
                             : is_cnn  ? "64"

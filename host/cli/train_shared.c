@@ -60,6 +60,12 @@ ar_status ar__train_widths(int32_t *out, int32_t *count, const char *option, con
     return AR_OK;
 }
 
+ar_status ar__train_pools(int32_t H, int32_t W, int32_t count) {
+    if (H >> count > 0 && W >> count > 0) return AR_OK;
+    return ar__fail(AR_ERR_USAGE, "--channels: %d pools halve %d x %d, expected something to be left",
+                    (int)count, (int)H, (int)W);
+}
+
 /* ---- what the result depends on ---- */
 
 void ar__train_record(train_record *r, const char *name, const char *format, ...) {
@@ -80,7 +86,9 @@ void ar__train_record_steps(train_record *r, const train_options *o, const ar_tr
     const ar_plan *plan = ar_device_get_plan(device);
     ar__train_record(r, "version", "%s", ar_version());
     ar__train_record(r, "device", "%s %s %s", f->api, f->name, f->driver);
-    ar__train_record(r, "plan", "%u %u %u", plan->vw, plan->gemm_tm, plan->gemm_tn);
+    char kernels[256];
+    ar_plan_show_variants(kernels, sizeof kernels, plan);
+    ar__train_record(r, "plan", "%u %u %u, %s", plan->vw, plan->gemm_tm, plan->gemm_tn, kernels);
     ar__train_record(r, "optimizer", "%s, momentum %.9g, betas %.9g %.9g", o->optimizer, o->momentum,
                      o->beta1, o->beta2);
     ar__train_record(r, "schedule", "%s, lr %.9g to %.9g, warm-up %d", o->schedule, d->rate.lr, d->rate.end,

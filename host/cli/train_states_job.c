@@ -94,6 +94,7 @@ static ar_status make_sizes(job *j) {
     for (int c = 0; c < AR_IMAGE_CHANNELS; c++) j->model.mean[c] = 0, j->model.std[c] = 1;
     if (is_cnn)
         AR_TRY(ar__train_widths(d->conv, &d->conv_count, "--channels", o->channels ? o->channels : "16,32"));
+    AR_TRY(ar__train_pools(d->H, d->W, d->conv_count));
     return ar__train_widths(d->hidden, &d->hidden_count, "--widths",
                             widths   ? widths
                             : is_cnn ? "64"
@@ -133,8 +134,9 @@ static ar_status check_options(const train_options *o) {
     AR_TRY(check_recipe(o));
     if (o->model || !o->arch ||
         (!reads_bytes(o) && strcmp(o->arch, "cnn") != 0 && strcmp(o->arch, "mlp") != 0))
-        return ar__fail(AR_ERR_USAGE,
-                        "anyround train: --recipe maqd wants --arch cnn, mlp or byte-mlp, and no MODEL");
+        return ar__fail(
+            AR_ERR_USAGE,
+            "anyround train: --recipe maqd wants --arch cnn, mlp, byte-mlp or llama, and no MODEL");
     if (reads_bytes(o) ? !o->text || o->images || o->test_images : !o->images || o->text)
         return ar__fail(AR_ERR_USAGE, "anyround train: --arch %s wants %s", o->arch,
                         reads_bytes(o) ? "--text FILE, and no images" : "--images FILE, and no text");
@@ -234,7 +236,7 @@ static ar_status finish(void *ctx, ar_train_result *r, const ar_observer *observ
         r->tested = test.labels;
         r->test_accuracy = test.accuracy;
     }
-    if (d->context) AR_TRY(ar__train_gap(r, j->net, j->data, j->device, j->desc.batch));
+    if (d->context) AR_TRY(ar__train_gap(r, j->net, j->data, j->device, j->desc.batch / j->desc.accumulate));
     AR_TRY(ar_path_join(&j->made, j->work, "out"));
     ar_status status = is_whole ? ar_states_model_read(&whole, j->net, j->device) : AR_OK;
     if (status == AR_OK)

@@ -102,7 +102,7 @@ static ar_status no_linear(void *ctx, ar_qlinear **q, int32_t block, int32_t i) 
 
 /* A model of few states is no Hugging Face folder that others read. */
 static ar_status write_states(job *j, ar_train_result *r) {
-    AR_TRY(ar__train_gap(r, j->net, &j->data.data, j->device, j->desc.batch));
+    AR_TRY(ar__train_gap(r, j->net, &j->data.data, j->device, j->desc.batch / j->desc.accumulate));
     AR_TRY(ar_path_join(&j->staging, j->work, "out"));
     AR_TRY(
         ar__states_lm_write(j->out, j->staging, j->start, &j->states, j->data.T, j->net, j->values.values));

@@ -86,6 +86,11 @@ static bool spills(const ar_job *job) {
     return job->desc->spill_dir && chain_bytes(job) > above;
 }
 
+/* Values tuned behind the last block, which are kept beside its state. */
+static bool finishes(const ar_job *job) {
+    return job->samples && ar_method_options_get(job->src->options, "finish") > 0.0;
+}
+
 /* ---- memory ---- */
 
 static bool shares_memory(const ar_device *device) {
@@ -131,7 +136,8 @@ static ar_status add_disk(costing *c) {
     uint64_t state = 2 * visited_blocks(q) * q->visit_bytes, files = 0; /* of two windows at a time */
     double values = 0.0, seconds;
     for (int32_t b = 0; b < m->block_count; b++)
-        state += state_bytes(job, &m->blocks[b], b < q->tuned_blocks ? q->steps : 0);
+        state +=
+            (finishes(job) ? 2 : 1) * state_bytes(job, &m->blocks[b], b < q->tuned_blocks ? q->steps : 0);
     for (int32_t i = 0; i < job->src->plan->format_count; i++) {
         const ar_format *f = ar_format_find(job->src->plan->formats[i]);
         ar_output_size size;
@@ -187,7 +193,7 @@ static void add_finish(costing *c) {
     const ar_job *job = c->job;
     const ar_method_options *o = job->src->options;
     double flops;
-    if (!job->samples || !(ar_method_options_get(o, "finish") > 0.0)) return;
+    if (!finishes(job)) return;
     ar_finish_cost(&flops, &c->cost->finish, &c->cost->quant, &job->src->model->model, job->samples,
                    (int32_t)ar_method_options_get(o, "finish_iters"), o->method->scales);
     c->cost->flops += flops;

@@ -265,12 +265,14 @@ void ar_finish_cost(double *flops, double *seconds, const ar_quant_cost *c, cons
             batch = BATCH < train ? BATCH : train;
     double blocks = 0.0, head = 2.0 * (double)model->vocab * (double)model->hidden, T = samples->T;
     if (steps <= 0) steps = channels ? AR__CHANNEL_STEPS : AR__SCALE_STEPS;
-    int32_t looks = steps < LOOKS ? steps + 1 : LOOKS + 1;
+    int32_t every = steps / LOOKS < 1 ? 1 : steps / LOOKS, looks = (steps + every - 1) / every + 1;
     for (int32_t b = 0; b < model->block_count; b++) blocks += ar__block_flops(&model->blocks[b], samples->T);
     /* a step: forward twice and both gradients; the float head, logits and their gradient */
     *flops = T * (steps * batch * (4.0 * blocks + 3.0 * head) + samples->count * blocks +
                   looks * (held > 0 ? held : samples->count) * (blocks + 2.0 * head));
-    *seconds = c->flops > 0.0 ? *flops * tuning_seconds(c, model->block_count) / c->flops : 0.0;
+    *seconds = c->pace > 0.0    ? *flops / c->pace
+               : c->flops > 0.0 ? *flops * tuning_seconds(c, model->block_count) / c->flops
+                                : 0.0;
 }
 
 /* ---- all of it ---- */

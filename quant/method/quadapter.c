@@ -117,7 +117,9 @@ static void add_up(ar_quant_cost *c, const ar_model *model, const ar__tune_desc 
     c->work = ar_window_work(&(ar_window_span){.count = 1, .done = 1, .is_tuned = true});
     for (int32_t i = 0; i < b->linear_count; i++)
         c->flops += 6.0 * (double)(b->linears[i].O * b->linears[i].I);
-    c->flops *= (double)d->iters * split->batch * samples->T * c->tuned_blocks;
+    c->flops *= (double)split->batch * samples->T;
+    if (step > 0.0) c->pace = c->flops / step;
+    c->flops *= (double)d->iters * c->tuned_blocks;
     /* a pass forward takes a third of a step */
     if (d->iters > 0) c->step = step * (1.0 + passes * split->held / (3.0 * split->batch * d->iters));
     c->tuned_lead = fmax(seconds[0] - step, 0.0) * samples->count / c->measured;

@@ -79,21 +79,11 @@ static ar_status make_site(ar__lm_states *s, const ar_block *b, int32_t i, int32
     return make_statistics(&p->running, s->device, d->stats == AR_STATS_BATCH ? l->I : 1, 1);
 }
 
-static ar_status check_desc(const ar_lm_states_desc *d) {
-    if (d->mw < 0 || d->mw == 1 || d->mw > 256 || d->ma < 0 || d->ma == 1 || d->ma > 256)
-        return ar__fail(AR_ERR_ARG,
-                        "states: found %d of weights, %d of activations, expected 2 to 256, or none",
-                        (int)d->mw, (int)d->ma);
-    if (d->stats == AR_STATS_FIXED)
-        return ar__fail(AR_ERR_ARG, "states: found fixed statistics, expected some of batches");
-    return AR_OK;
-}
-
 ar_status ar__lm_states_create(ar__lm_states **made, const ar_model *m, const ar_block_weights *blocks,
                                ar_device *device, const ar_lm_states_desc *desc, int32_t T) {
     ar_status status;
     *made = NULL;
-    AR_TRY(check_desc(desc));
+    AR_TRY(ar__states_check(desc->mw, desc->ma, desc->stats));
     ar__lm_states *s = ar__alloc(1, sizeof *s);
     if (!s) return AR_ERR_MEMORY;
     *s = (ar__lm_states){.model = m, .device = device, .desc = *desc, .T = T};

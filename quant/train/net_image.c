@@ -115,7 +115,7 @@ static ar_status check_desc(const ar_image_desc *d) {
                         (int)d->H, (int)d->W, (int)d->C, (int)d->classes, (int)d->conv_count,
                         (int)d->hidden_count);
     if (d->H >> d->conv_count < 1 || d->W >> d->conv_count < 1)
-        return ar__fail(AR_ERR_USAGE, "image net: %d pools halve %d x %d, expected something to be left",
+        return ar__fail(AR_ERR_ARG, "image net: %d pools halve %d x %d, expected something to be left",
                         (int)d->conv_count, (int)d->H, (int)d->W);
     return AR_OK;
 }

@@ -227,7 +227,7 @@ ar_status ar_net_lm_create(ar_net **made, const ar_model *m, ar_device *device, 
     ar_status status = net && n ? AR_OK : AR_ERR_MEMORY;
     if (status == AR_OK) {
         *n = (lm){.model = m, .device = device, .desc = *desc};
-        *net = (ar_net){.record = record, .destroy = destroy, .impl = n};
+        *net = (ar_net){.record = record, .destroy = destroy, .impl = n, .no_recompute = desc->states};
         status = upload(n);
         if (status == AR_OK) status = list_params(net, n);
         if (status == AR_OK) {

@@ -257,18 +257,22 @@ static bool fits(const ar_states_desc *d) {
     return good && d->H >> d->conv_count > 0 && d->W >> d->conv_count > 0 && d->C > 0;
 }
 
+ar_status ar__states_check(int32_t mw, int32_t ma, ar_stats stats) {
+    if (mw < 0 || mw == 1 || mw > 256 || ma < 0 || ma == 1 || ma > 256)
+        return ar__fail(AR_ERR_ARG,
+                        "states: found %d of weights, %d of activations, expected 2 to 256, or none", (int)mw,
+                        (int)ma);
+    if (stats == AR_STATS_FIXED)
+        return ar__fail(AR_ERR_ARG, "states: found fixed statistics, expected some of batches");
+    return AR_OK;
+}
+
 static ar_status check_desc(const ar_states_desc *d) {
     if (!fits(d))
         return ar__fail(AR_ERR_ARG, "states: found %d x %d x %d, %d classes, %d convolutions, %d products",
                         (int)d->H, (int)d->W, (int)d->C, (int)d->classes, (int)d->conv_count,
                         (int)d->hidden_count);
-    if (d->mw < 0 || d->mw == 1 || d->mw > 256 || d->ma < 0 || d->ma == 1 || d->ma > 256)
-        return ar__fail(AR_ERR_ARG,
-                        "states: found %d of weights, %d of activations, expected 2 to 256, or none",
-                        (int)d->mw, (int)d->ma);
-    if (d->stats == AR_STATS_FIXED)
-        return ar__fail(AR_ERR_ARG, "states: found fixed statistics, expected some of batches");
-    return AR_OK;
+    return ar__states_check(d->mw, d->ma, d->stats);
 }
 
 ar_status ar_net_states_create(ar_net **made, const ar_states_desc *desc, ar_device *device) {

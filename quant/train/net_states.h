@@ -8,6 +8,9 @@ double ar__states_weight_codes(int32_t M);
 double ar__states_weight_range(int32_t M);
 double ar__states_act_codes(int32_t M);
 
+/* What nets of states can be made of. Errors: ARG. */
+ar_status ar__states_check(int32_t mw, int32_t ma, ar_stats stats);
+
 /* Whose mean and variance norms take. */
 typedef enum ar__statistics {
     AR__STATISTICS_RUNNING,

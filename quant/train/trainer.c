@@ -148,8 +148,8 @@ done:
 }
 
 /* Less memory than now: values made again, then fewer examples at a time. false = there is nothing less. */
-static bool arrange_less(ar_train_desc *desc) {
-    if (!desc->recompute) {
+static bool arrange_less(ar_train_desc *desc, bool no_recompute) {
+    if (!desc->recompute && !no_recompute) {
         desc->recompute = true;
         return true;
     }
@@ -212,7 +212,7 @@ ar_status ar_trainer_create(ar_trainer **made, ar_net *net, const ar_data *data,
     if (status == AR_OK) {
         for (;;) {
             status = arrange(t);
-            if (status != AR_ERR_DEVICE_MEMORY || !arrange_less(&t->desc)) break;
+            if (status != AR_ERR_DEVICE_MEMORY || !arrange_less(&t->desc, t->net->no_recompute)) break;
             drop_arrangement(t);
         }
     }

@@ -70,7 +70,7 @@ case_quadapter_finish() {
         run 0 "${command[@]}" -o whole_$loss --finish $loss --json --report whole.html
         tr -d ' \n\t' <out >flat
         grep -q '"finish":{"'$loss'_first":' flat || die 'no loss in the JSON'
-        grep -q '"parameters":1536,"weights_hash":"[0-9a-f]*"' flat || die 'no parameters, or no hash'
+        grep -q '"parameters":1536,"weights_hash":"[0-9a-f]\{16\}"' flat || die 'no parameters, or no hash'
         sed 's/.*_first":\([-0-9.e]*\),.*_best":\([-0-9.e]*\).*/\1 \2/' flat >gain
         awk '{ exit !($2 > 0 && $2 < $1) }' gain || { cat gain >&2; die 'nothing gained'; }
         grep -q '1536 values tuned' whole.html || die 'not in the report'

@@ -217,7 +217,8 @@ case_train_states() { # few states: accuracy floors, whole numbers of the same c
     run 2 "${command[@]}" --arch mlp --norm batch --lbn-stats sample -o n; says 'no effect with --norm batch'
     run 2 train --arch mlp --images train-images --labels train-labels --mw 3 -o n
     says 'without --recipe maqd'
-    run 2 "${command[@]}" --arch llama -o n; says 'wants --arch cnn, mlp or byte-mlp'
+    run 2 "${command[@]}" --arch cnn --channels 4,4,4,4,4,4 -o n; says 'pools halve'
+    run 2 "${command[@]}" --arch llama -o n; says 'wants --arch cnn, mlp, byte-mlp or llama'
     run 2 "${command[@]}" --recipe bnn --arch mlp -o n; says "found 'bnn', expected maqd"
     run 1 "${command[@]}" --arch mlp --lr 100 --clip 0 --steps 200 --decay 0 -o n; says 'the loss diverges'
     [ ! -e n ] || die 'something was written'
