@@ -438,8 +438,7 @@ void ar_output_plan_kept(ar_kept_float *kept, const ar_output_plan *plan, const 
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path);
 /* Packed folders: quantization_config in config.json, or in a file beside it as quantizers name it, of a
  * quant_method that a format reads. Float tensors alone are opened as such where a file beside says
- * otherwise.
- */
+ * otherwise. */
 ar_status ar_weights_open_packed(ar_weights *w, const char *folder);
 
 /* ---- importance matrices: llama.cpp's imatrix files ---- */
@@ -503,6 +502,9 @@ typedef struct ar_session ar_session;
  * the memory holds. Errors: USAGE (more than the model knows), DEVICE_MEMORY, saying how many tokens there
  * would be room for. */
 ar_status ar_session_create(ar_session **s, const ar_open_model *m, ar_device *device, int32_t max_tokens);
+/* The same of ar_net_lm_create's net, borrowed: each call takes all ids in again. max_tokens: 1 to what the
+ * model knows. Errors: MEMORY, the device's; later those of ar_net_lm_logits. */
+ar_status ar_session_create_net(ar_session **s, const ar_net *net, ar_device *device, int32_t max_tokens);
 void ar_session_destroy(ar_session *s);
 int32_t ar_session_context(const ar_session *s);       /* tokens */
 uint64_t ar_session_weight_bytes(const ar_session *s); /* that generating a token reads */

@@ -69,6 +69,11 @@ typedef struct ar_lm_desc {
  * NAME.in_shift (I), NAME.running, and rounding; behind it a gain and a shift (O) of each output. The blocks'
  * own norms are left out. Then recomputing is UNSUPPORTED, and so are biases. */
 ar_status ar_net_lm_create(ar_net **net, const ar_model *m, ar_device *device, const ar_lm_desc *desc);
+/* Outside training, the logits (N, V) behind the tokens at places `which` (N) i32 of one sequence ids (T)
+ * i32, of any T that the model knows; places behind them change nothing. Errors: ARG for a net that is none
+ * of these and for learned positions; those of the ops. */
+ar_status ar_net_lm_logits(const ar_net *net, ar_graph *g, ar_tensor **logits, const ar_tensor *ids,
+                           const ar_tensor *which);
 
 /* A net for images: convolutions of 3 x 3, each with a bias, ReLU and a pool of 2 x 2, then products with
  * ReLU, then one for the classes. Example = its places (H W, C), label = its class. Parameters, in this

@@ -116,6 +116,29 @@ static void check_gap(ar_device *device, const ar_net *net) {
     }
 }
 
+/* What a session says of each token, of a text that grows: the loss that the net's own pass has. */
+static void check_session(ar_device *device, const ar_net *net, const ar_open_model *m) {
+    ar_session *s = NULL;
+    float nll[ROWS], *logits = malloc((size_t)m->model.vocab * sizeof *logits);
+    int32_t ids[ROWS], next[ROWS];
+    assert_non_null(logits);
+    give(ids, next, 0, BATCH);
+    ids[T - 1] = 9;
+    look(nll, device, net, 9, false);
+    CHECK_OK(ar_session_create_net(&s, net, device, T));
+    assert_int_equal(ar_session_context(s), T);
+    for (int64_t n = 1; n <= T; n++) {
+        double sum = 0;
+        CHECK_OK(ar_session_logits(s, logits, ids, n));
+        assert_int_equal(ar_session_computed(s), n);
+        for (int64_t v = 0; v < m->model.vocab; v++) sum += exp((double)logits[v]);
+        assert_true(fabs(log(sum) - (double)logits[next[n - 1]] - (double)nll[n - 1]) < 1e-4);
+    }
+    assert_int_equal(ar_session_logits(s, logits, ids, T + 1), AR_ERR_ARG);
+    ar_session_destroy(s);
+    free(logits);
+}
+
 static void learning_case(ar_device *device, void *ctx) {
     static const ar_lm_states_desc nets[] = {{.mw = 3, .ma = 7},
                                              {.mw = 2, .ma = 2, .stats = AR_STATS_BATCH},
@@ -135,6 +158,7 @@ static void learning_case(ar_device *device, void *ctx) {
         else
             assert_true(leaks(device, net, true) > 0);
         check_gap(device, net);
+        check_session(device, net, m);
         ar_net_destroy(net);
     }
     ar_model_close(m);

@@ -1,5 +1,6 @@
 /* anyround eval: perplexity of a model on a text, and its distance to a reference model. */
 #include "eval_images.h"
+#include "eval_texts.h"
 #include "output.h"
 #include "program.h"
 #include <cjson/cJSON.h>
@@ -144,6 +145,21 @@ done:
     return status;
 }
 
+/* A net of few states is itself alone: training's graph, outside training. */
+static ar_status evaluate_states(const char *path, const eval_options *o, const ar_common *common) {
+    const eval_texts_options texts = {.text = o->text,
+                                      .window = o->window,
+                                      .skip = o->skip_windows,
+                                      .most = o->max_windows,
+                                      .batch = o->batch};
+    if (o->ref || o->lora || o->acts || o->int_products || o->save_logits ||
+        strcmp(o->protocol, "window") != 0)
+        return ar__fail(AR_ERR_USAGE,
+                        "anyround eval: --ref, --lora, --acts, --int-products, --save-logits and "
+                        "--protocol have no effect on a net of few states");
+    return ar__eval_texts_run(path, &texts, common);
+}
+
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
     eval_options o = {.protocol = "window"};
@@ -160,13 +176,14 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--int-products", AR_OPT_FLAG, &o.int_products, NULL, "multiply the codes of both as integers", 0, 0,
          NULL},
         {"--protocol", AR_OPT_STRING, &o.protocol, "P", "window (default), lines or llamacpp", 0, 0, NULL},
-        {"--window", AR_OPT_INT, &o.window, "N", "tokens per window (512, at most the context)", 2, 1 << 24,
-         NULL},
+        {"--window", AR_OPT_INT, &o.window, "N",
+         "tokens per window (512, at most the context; of few states: as trained)", 2, 1 << 24, NULL},
         {"--skip-windows", AR_OPT_INT, &o.skip_windows, "N", "leave out the first N windows or documents", 0,
          1 << 30, NULL},
-        {"--max-windows", AR_OPT_INT, &o.max_windows, "N", "only the first N windows or documents", 1,
-         1 << 30, NULL},
-        {"--batch", AR_OPT_INT, &o.batch, "N", "windows on the device at a time (8)", 1, 4096, NULL},
+        {"--max-windows", AR_OPT_INT, &o.max_windows, "N",
+         "only the first N windows or documents (net of bytes: N places, evenly spread)", 1, 1 << 30, NULL},
+        {"--batch", AR_OPT_INT, &o.batch, "N", "windows on the device at a time (8; images, bytes: 256)", 1,
+         4096, NULL},
         {"--save-logits", AR_OPT_STRING, &o.save_logits, "FILE",
          "keep the logits as llama-perplexity's --kl-divergence-base does", 0, 0, NULL},
         {"--images", AR_OPT_STRING, &o.images.images, "FILE",
@@ -189,6 +206,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     if (!o.text)
         return ar__fail(AR_ERR_USAGE,
                         "anyround eval: --text FILE (--images FILE for nets of images) is needed");
+    if (ar__eval_texts_is(argv[1])) return evaluate_states(argv[1], &o, &common);
     return evaluate(argv[1], &o, &common);
 }
 

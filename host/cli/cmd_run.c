@@ -1,6 +1,7 @@
 /* anyround run: the command, and one text. A conversation is cmd_run_chat.c; both grow what
  * generation.c makes. */
 #include "cmd_run.h"
+#include "model_states.h"
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -152,6 +153,42 @@ static ar_status check_options(const ar_run_options *o, const ar_common *common,
     return AR_OK;
 }
 
+/* The model; few: it is one of few states, which a net is to be made of. */
+static ar_status open_model(ar_open_model **m, bool *few, ar_lm_states_desc *states, const char *path,
+                            const ar_run_options *o, const ar_common *common) {
+    int32_t T;
+    *few = ar__states_lm_is(path);
+    if (*few && (o->lora || o->acts || o->int_products))
+        return ar__fail(AR_ERR_USAGE,
+                        "--lora, --acts and --int-products have no effect on a net of few states");
+    if (*few) return ar__model_open_states(m, states, &T, path);
+    if (ar__states_is(path))
+        return ar__fail(AR_ERR_UNSUPPORTED,
+                        "%s: found a net of few states that generates no text, expected a language model "
+                        "(anyround eval tells what the net is worth)",
+                        path);
+    AR_TRY(ar_program_model(m, path, common));
+    AR_TRY(ar_program_lora(*m, o->lora));
+    return ar_program_acts(*m, o->acts, o->int_products);
+}
+
+static ar_status run_model(const ar_open_model *m, const ar_lm_states_desc *few, ar_run_options *o,
+                           const ar_common *common) {
+    ar_device *device = NULL;
+    ar_net *net = NULL;
+    ar_status status;
+    if (!m->tokenizer)
+        return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path);
+    AR_GO(ar_program_device(&device, common, true));
+    if (few) AR_GO(ar__states_lm_net(&net, m, few, m->model.max_tokens, device));
+    o->net = net;
+    AR_GO(o->chat ? ar_run_chat(m, device, o, common) : run_text(m, device, o, common));
+done:
+    ar_net_destroy(net);
+    ar_device_close(device);
+    return ar_snapshot_end(status, &m->files);
+}
+
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
     bool sampled = false;
@@ -196,19 +233,11 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     if (positional == 2 && o.prompt) return ar__fail(AR_ERR_USAGE, "TEXT and --prompt: expected one of them");
     if (positional == 2) o.prompt = argv[2];
     AR_TRY(check_options(&o, &common, sampled));
-    ar_status status = AR_OK;
     ar_open_model *m = NULL;
-    ar_device *device = NULL;
-    AR_GO(ar_program_model(&m, argv[1], &common));
-    AR_GO(ar_program_lora(m, o.lora));
-    AR_GO(ar_program_acts(m, o.acts, o.int_products));
-    if (!m->tokenizer)
-        AR_GO(ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path));
-    AR_GO(ar_program_device(&device, &common, true));
-    status = o.chat ? ar_run_chat(m, device, &o, &common) : run_text(m, device, &o, &common);
-    AR_GO(ar_snapshot_end(status, &m->files));
-done:
-    ar_device_close(device);
+    ar_lm_states_desc states;
+    bool few;
+    ar_status status = open_model(&m, &few, &states, argv[1], &o, &common);
+    if (status == AR_OK) status = run_model(m, few ? &states : NULL, &o, &common);
     ar_model_close(m);
     return status;
 }

@@ -8,6 +8,7 @@ typedef struct ar_run_options {
     int64_t count, context, top_k;
     double temperature, top_p, min_p, penalty;
     bool greedy, ids, chat, int_products;
+    const ar_net *net; /* of few states, which is run as it was trained; NULL: the model */
 } ar_run_options;
 
 /* ---- generation.c ---- */

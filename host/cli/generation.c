@@ -20,7 +20,12 @@ ar_status ar_generation_init(ar_generation *gen, const ar_open_model *m, ar_devi
                                   .seed = (uint64_t)common->seed,
                                   .top_k = (int32_t)o->top_k,
                                   .min_p = (float)o->min_p};
-    AR_TRY(ar_session_create(&gen->session, m, device, (int32_t)context));
+    int32_t tokens = context ? (int32_t)context : m->model.max_tokens;
+    if (o->net && context > m->model.max_tokens)
+        return ar__fail(AR_ERR_USAGE, "--context: found %lld, expected at most the model's %d",
+                        (long long)context, (int)m->model.max_tokens);
+    AR_TRY(o->net ? ar_session_create_net(&gen->session, o->net, device, tokens)
+                  : ar_session_create(&gen->session, m, device, (int32_t)context));
     gen->logits = ar__alloc((size_t)m->model.vocab, sizeof *gen->logits);
     gen->ids = ar__alloc((size_t)ar_session_context(gen->session), sizeof *gen->ids);
     return gen->logits && gen->ids ? AR_OK : AR_ERR_MEMORY;

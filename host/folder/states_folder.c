@@ -139,35 +139,44 @@ static ar_status read_sizes(ar_states_desc *d, const ar_json *root, const char *
     return read_widths(d->hidden, &d->hidden_count, root, "hidden_sizes", what);
 }
 
+ar_status ar__states_stats_read(ar_stats *stats, const ar_json *root, const char *what) {
+    const char *name;
+    int32_t i = 0;
+    AR_TRY(ar_json_string_or(&name, root, "statistics", "", what));
+    while (stats_names[i] && strcmp(stats_names[i], name) != 0) i++;
+    if (!stats_names[i])
+        return ar__fail(AR_ERR_FORMAT,
+                        "%s: statistics: found '%s', expected layer-batch, sample, batch or layer", what,
+                        name);
+    *stats = (ar_stats)i;
+    return AR_OK;
+}
+
 static ar_status read_config(ar_states_desc *d, const ar_json *root, const char *what) {
     bool standardized, surrogates;
     double momentum, pixel;
-    const char *stats;
-    int32_t i = 0;
     *d = (ar_states_desc){0};
     AR_TRY(read_sizes(d, root, what));
     AR_TRY(ar_json_bool_or(&standardized, root, "standardized", true, what));
     AR_TRY(ar_json_bool_or(&surrogates, root, "surrogates", true, what));
     AR_TRY(ar_json_number_or(&momentum, root, "momentum", 0, 0, 1, what));
     AR_TRY(ar_json_number_or(&pixel, root, "pixel", 1, 0, 65536, what));
-    AR_TRY(ar_json_string_or(&stats, root, "statistics", "", what));
     d->raw = !standardized;
     d->plain = !surrogates;
     d->momentum = (float)momentum;
     d->pixel = (float)pixel;
-    while (stats_names[i] && strcmp(stats_names[i], stats) != 0) i++;
-    if (!stats_names[i])
-        return ar__fail(AR_ERR_FORMAT,
-                        "%s: statistics: found '%s', expected layer-batch, sample, batch or layer", what,
-                        stats);
-    d->stats = (ar_stats)i;
-    return AR_OK;
+    return ar__states_stats_read(&d->stats, root, what);
 }
 
-static ar_status load_params(ar_net *net, const char *path) {
+ar_status ar__states_params_read(ar_net *net, const char *dir) {
     ar_safetensors *st = NULL;
+    char *path = NULL;
     ar_status status;
+    AR_GO(ar_path_join(&path, dir, AR__STATES_PARAMS));
     AR_GO(ar_safetensors_open(&st, path));
+    if (ar_safetensors_count(st) != net->param_count)
+        AR_GO(ar__fail(AR_ERR_FORMAT, "%s: found %lld tensors, expected the %d of what config.json says",
+                       path, (long long)ar_safetensors_count(st), (int)net->param_count));
     for (int32_t i = 0; i < net->param_count; i++) {
         const ar_param *p = &net->params[i];
         const ar_st_tensor *x = ar_safetensors_find(st, p->name);
@@ -181,6 +190,7 @@ static ar_status load_params(ar_net *net, const char *path) {
     }
 done:
     ar_safetensors_close(st);
+    free(path);
     return status;
 }
 
@@ -196,16 +206,11 @@ ar_status ar__states_desc_open(ar_states_desc *desc, const char *path) {
 }
 
 ar_status ar__states_net_open(ar_states_desc *desc, ar_net **net, const char *path, ar_device *device) {
-    ar_status status;
-    char *params = NULL;
     *net = NULL;
-    AR_GO(ar__states_desc_open(desc, path));
-    AR_GO(ar_path_join(&params, path, AR__STATES_PARAMS));
-    AR_GO(ar_net_states_create(net, desc, device));
-    AR_GO(load_params(*net, params));
-done:
+    AR_TRY(ar__states_desc_open(desc, path));
+    AR_TRY(ar_net_states_create(net, desc, device));
+    ar_status status = ar__states_params_read(*net, path);
     if (status != AR_OK) ar_net_destroy(*net);
     if (status != AR_OK) *net = NULL;
-    free(params);
     return status;
 }

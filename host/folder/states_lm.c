@@ -15,7 +15,7 @@ static ar_status write_config(const char *dir, const char *start, const ar_lm_st
     AR_GO(ar_json_open(&root, path, JSON_BYTES));
     cJSON_DeleteItemFromObject(root, "model_type");
     cJSON_DeleteItemFromObject(root, "architectures"); /* no loader of theirs knows these products */
-    ar_json_add_string(root, "model_type", "anyround-states-llama");
+    ar_json_add_string(root, "model_type", AR__STATES_LM);
     ar_json_add_number(root, "weight_states", d->mw);
     ar_json_add_number(root, "activation_states", d->ma);
     ar_json_add_string(root, "statistics", ar__states_stats_name(d->stats));

@@ -32,7 +32,10 @@ static ar_status held(const ar_data *data, void *input, int32_t *labels, int64_t
 ar_status ar__byte_data_init(ar_byte_data *d, const uint8_t *text, int64_t bytes, int32_t context,
                              double share, uint64_t seed) {
     int64_t trained = bytes - (int64_t)((double)bytes * share), places = bytes - trained - context;
-    if (trained <= context || (share > 0 && places < 1))
+    if (share >= 1 && places < 1)
+        return ar__fail(AR_ERR_USAGE, "the text: found %lld bytes, expected more than %d", (long long)bytes,
+                        (int)context);
+    if (share < 1 && (trained <= context || (share > 0 && places < 1)))
         return ar__fail(AR_ERR_USAGE, "the text: found %lld bytes, expected more than %d to train on%s",
                         (long long)bytes, (int)context, share > 0 ? ", and as many held out" : "");
     *d = (ar_byte_data){.text = text, .trained = trained, .bytes = bytes, .context = context, .seed = seed};

@@ -7,6 +7,7 @@
 #include "fmt_gguf.h"
 #include "fmt_packed.h"
 #include "folder_contents.h"
+#include "model_states.h"
 #include "tokenizer.h"
 #include "notes.h"
 #include <cjson/cJSON.h>
@@ -170,6 +171,23 @@ ar_status ar_model_open(ar_open_model **m, const char *path) {
     if (status == AR_OK) status = ar_family_bind(made);
     if (status == AR_OK) status = open_factors(made);
     if (status == AR_OK) status = ar__model_read_acts(made);
+    if (status == AR_OK)
+        *m = made;
+    else
+        ar_model_close(made);
+    return status;
+}
+
+ar_status ar__model_open_states(ar_open_model **m, ar_lm_states_desc *desc, int32_t *T, const char *path) {
+    *m = NULL;
+    ar_open_model *made = ar__alloc(1, sizeof *made);
+    if (!made) return AR_ERR_MEMORY;
+    ar_status status = ar_path_join(&made->path, "", path);
+    if (status == AR_OK) status = ar_snapshot_add(&made->files, path);
+    if (status == AR_OK) status = ar__states_lm_config(&made->config, desc, T, path);
+    if (status == AR_OK) status = ar__states_lm_weights(&made->weights, &made->config, path);
+    if (status == AR_OK) status = open_tokenizer(made);
+    if (status == AR_OK) status = ar_family_bind(made);
     if (status == AR_OK)
         *m = made;
     else

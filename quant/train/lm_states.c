@@ -24,7 +24,6 @@ struct ar__lm_states {
     const ar_model *model;
     ar_device *device;
     ar_lm_states_desc desc;
-    int32_t T;
     site *sites; /* (block_count, AR_MAX_LINEARS) */
 };
 
@@ -80,13 +79,13 @@ static ar_status make_site(ar__lm_states *s, const ar_block *b, int32_t i, int32
 }
 
 ar_status ar__lm_states_create(ar__lm_states **made, const ar_model *m, const ar_block_weights *blocks,
-                               ar_device *device, const ar_lm_states_desc *desc, int32_t T) {
+                               ar_device *device, const ar_lm_states_desc *desc) {
     ar_status status;
     *made = NULL;
     AR_TRY(ar__states_check(desc->mw, desc->ma, desc->stats));
     ar__lm_states *s = ar__alloc(1, sizeof *s);
     if (!s) return AR_ERR_MEMORY;
-    *s = (ar__lm_states){.model = m, .device = device, .desc = *desc, .T = T};
+    *s = (ar__lm_states){.model = m, .device = device, .desc = *desc};
     s->sites = ar__alloc((size_t)m->block_count * AR_MAX_LINEARS, sizeof *s->sites);
     AR_GO(s->sites ? AR_OK : AR_ERR_MEMORY);
     for (int32_t b = 0; b < m->block_count; b++) {
@@ -146,7 +145,7 @@ static ar_status round_input(const ar__lm_states_hook *h, ar_graph *g, ar_tensor
                              ar_tensor *x) {
     const ar_lm_states_desc *d = &h->states->desc;
     ar_spread_norm norm = {.stats = d->stats,
-                           .places = d->stats == AR_STATS_SAMPLE ? h->states->T : 1,
+                           .places = d->stats == AR_STATS_SAMPLE ? h->T : 1,
                            .eps = EPS,
                            .momentum = h->from != AR__STATISTICS_LEARN ? 0
                                        : d->momentum > 0               ? d->momentum
@@ -185,10 +184,11 @@ static ar_status no_norm(void *ctx, ar_graph *g, ar_tensor **y, int32_t j, ar_te
 }
 
 void ar__lm_states_hook_init(ar__lm_states_hook *h, const ar__lm_states *s, const ar_block_weights *w,
-                             ar__statistics from) {
+                             ar__statistics from, int32_t T) {
     *h = (ar__lm_states_hook){.hook = {.linear = linear, .norm = no_norm, .base = &w->hook},
                               .states = s,
                               .weights = w,
-                              .from = from};
+                              .from = from,
+                              .T = T};
     h->hook.ctx = h;
 }

@@ -8,7 +8,7 @@ typedef struct ar__lm_states ar__lm_states;
 /* Parameters of every product of the blocks, whose weights are borrowed. Errors: ARG names what does not fit;
  * MEMORY, the device's. */
 ar_status ar__lm_states_create(ar__lm_states **s, const ar_model *m, const ar_block_weights *blocks,
-                               ar_device *device, const ar_lm_states_desc *desc, int32_t T);
+                               ar_device *device, const ar_lm_states_desc *desc);
 void ar__lm_states_destroy(ar__lm_states *s); /* NULL is fine */
 /* Appends them to the net's: NAME.in_gain, NAME.in_shift (I), NAME.running, NAME.gain, NAME.shift (O). */
 void ar__lm_states_list(ar_net *net, const ar__lm_states *s);
@@ -20,7 +20,8 @@ typedef struct ar__lm_states_hook {
     const ar__lm_states *states;
     const ar_block_weights *weights;
     ar__statistics from;
+    int32_t T; /* tokens of a sequence */
 } ar__lm_states_hook;
 void ar__lm_states_hook_init(ar__lm_states_hook *h, const ar__lm_states *s, const ar_block_weights *w,
-                             ar__statistics from);
+                             ar__statistics from, int32_t T);
 #endif

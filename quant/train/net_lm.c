@@ -107,7 +107,7 @@ static ar_status drop_add(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, ar_t
 typedef struct block_ctx {
     const ar_net *net;
     const ar_tensor *count; /* NULL: no dropout */
-    int32_t index;
+    int32_t index, T;
     ar__statistics from;
 } block_ctx;
 
@@ -118,12 +118,12 @@ static ar_status record_block(ar_graph *g, ar_tensor **y, ar_tensor *x, const vo
     ar__lm_states_hook few;
     const ar_hook *base = &w->hook;
     if (n->states) {
-        ar__lm_states_hook_init(&few, n->states, w, c->from);
+        ar__lm_states_hook_init(&few, n->states, w, c->from, c->T);
         base = &few.hook;
     }
     drop d = {c->net, c->count, w, base};
     ar_hook hook = {.linear_add = drop_add, .ctx = &d, .base = base};
-    return w->block->forward(w->block, g, y, x, n->desc.T, c->count ? &hook : base);
+    return w->block->forward(w->block, g, y, x, c->T, c->count ? &hook : base);
 }
 
 /* The positions 0..T-1, once for every sequence of a batch. */
@@ -172,12 +172,33 @@ static ar_status record(const ar_net *net, ar_graph *g, ar_tensor **nll, ar_tens
     AR_TRY(record_embedding(n, g, &x, pass));
     for (int32_t i = 0; i < n->model->block_count; i++) {
         bool drops = pass->is_training && n->desc.dropout > 0;
-        block_ctx c = {
-            .net = net, .count = drops ? pass->count : NULL, .index = i, .from = ar__statistics_of(pass)};
+        block_ctx c = {.net = net,
+                       .count = drops ? pass->count : NULL,
+                       .index = i,
+                       .T = n->desc.T,
+                       .from = ar__statistics_of(pass)};
         AR_TRY(pass->recompute ? ar_graph_recompute(g, &x, x, record_block, &c, sizeof c)
                                : record_block(g, &x, x, &c));
     }
     return record_head(n, g, nll, top1, x, pass);
+}
+
+ar_status ar_net_lm_logits(const ar_net *net, ar_graph *g, ar_tensor **logits, const ar_tensor *ids,
+                           const ar_tensor *which) {
+    const lm *n = net->record == record ? net->impl : NULL;
+    int64_t T = ar_tensor_dim(ids, 0);
+    ar_tensor *x = NULL;
+    *logits = NULL;
+    if (!n || n->positions || T < 1 || T > n->model->max_tokens)
+        return ar__fail(AR_ERR_ARG, "lm: found %lld tokens%s, expected 1 to %d of a model that rotates",
+                        (long long)T, n ? "" : " of another net", n ? (int)n->model->max_tokens : 0);
+    AR_TRY(ar_op_embed(g, &x, n->embedding, ids));
+    for (int32_t i = 0; i < n->model->block_count; i++) {
+        block_ctx c = {.net = net, .index = i, .T = (int32_t)T, .from = AR__STATISTICS_RUNNING};
+        AR_TRY(record_block(g, &x, x, &c));
+    }
+    AR_TRY(ar_op_embed(g, &x, x, which));
+    return ar_head_record(&n->head, g, logits, x);
 }
 
 /* ---- making ---- */
@@ -212,8 +233,7 @@ static ar_status upload(lm *n) {
     if (m->read_positions) AR_TRY(upload_rows(&n->positions, n, m->max_tokens, m->read_positions));
     for (int32_t i = 0; i < m->block_count; i++)
         AR_TRY(ar_block_weights_init(&n->blocks[i], &m->blocks[i], n->device));
-    if (n->desc.states)
-        AR_TRY(ar__lm_states_create(&n->states, m, n->blocks, n->device, n->desc.states, n->desc.T));
+    if (n->desc.states) AR_TRY(ar__lm_states_create(&n->states, m, n->blocks, n->device, n->desc.states));
     return AR_OK;
 }
 

@@ -94,12 +94,68 @@ case_train_states_text() { # a Llama of few states: it learns, and says what run
         [ -f net/tokenizer.json ] || die 'no tokenizer'
         grep -q '"activation_states":[[:space:]]*7' net/config.json || die "$(cat net/config.json)"
     done
-    run 3 run net -p a --device "$device"; says 'found "anyround-states-llama"'
     run 2 "${command[@]}" --mw 1 -o n; says '--mw: found 1'
     run 2 "${command[@]}" --recompute -o n; says 'no effect with --recipe maqd'
     run 2 "${command[@]}" --recipe bnn -o n; says 'expected maqd'
     run 2 train "$model" --recipe maqd --text "$text" -o n; says 'and no MODEL'
     nothing_left n n.part
+}
+
+case_train_states_eval() { # eval of a text is what train held out; run of a Llama; what is refused
+    devices
+    head -c 19000 "$text" >bytes
+    tail -c 1900 bytes >held-bytes
+    # tokens are held out from a paragraph on
+    tail -c +"$(grep -b '^$' bytes | cut -d : -f 1 | awk '$1 < 17100 { at = $1 + 2 } END { print at }')" \
+        bytes >held-text
+    for device in "${devices[@]}"; do
+        command=(train --recipe maqd --mw 3 --ma 7 --steps 12 --batch 4 --lr 0.01 --held-out 0.1 --keep last
+            --text bytes --device "$device" --json -q)
+        run 0 "${command[@]}" --arch byte-mlp --widths 16 -o net
+        same_loss net held-bytes '"bytes":1888,"of_bytes":1888'
+        run 0 eval net --text held-bytes --max-windows 100 --device "$device"
+        grep -q '(100 of 1888 bytes)' out || die "$(cat out)"
+        run 0 "${command[@]}" --arch llama --tokenizer "$model" --layers 1 --hidden 16 --heads 2 \
+            --context 40 --seqlen 24 -o llama
+        same_loss llama held-text '"windows":'
+        run 0 run llama -p 'The' -n 30 --greedy --ids --device "$device"
+        cp out all
+        run 0 run llama -p 'The' -n 6 --greedy --ids --device "$device" # graphs of other lengths
+        head -c $(($(wc -c <out) - 1)) all | cmp - <(head -c -1 out) || die "$device: $(cat out all)"
+    done
+    few=(--device "$device")
+    run 2 eval llama --text bytes --ref "$model" "${few[@]}"; says 'no effect on a net of few states'
+    run 2 eval llama --text bytes --window 64 "${few[@]}"; says "at most the model's 40"
+    run 2 eval net --text bytes --window 8 "${few[@]}"; says 'no effect on a net of bytes'
+    printf 'Few' >few-bytes
+    run 2 eval net --text few-bytes "${few[@]}"; says 'found 3 bytes, expected more than 12'
+    run 2 eval llama --text few-bytes "${few[@]}"; says 'expected more than 0 windows of 24'
+    run 2 run llama -p a --acts 8 "${few[@]}"; says 'no effect on a net of few states'
+    run 3 run net -p a "${few[@]}"; says 'generates no text'
+    for kind in net llama; do # truncated, and beside the other one's config
+        cp -r $kind bad
+        head -c -9 $kind/params.safetensors >bad/params.safetensors
+        run 3 eval bad --text bytes "${few[@]}"; says 'params.safetensors'
+        rm -r bad
+    done
+    cp -r llama bad && cp net/config.json bad
+    run 3 eval bad --text bytes "${few[@]}"; says 'params.safetensors: found 44 tensors, expected the 8'
+    cp llama/config.json bad && cp net/params.safetensors bad
+    run 3 eval bad --text bytes "${few[@]}"; says 'tensor model.norm.weight: missing'
+    sed 's/"weight_states":[^,]*/"weight_states":1/' llama/config.json >bad/config.json
+    run 3 run bad -p a "${few[@]}"; says 'weight_states: found 1, expected 2 to 256'
+    run 3 quantize llama -o n --device "$device"; says 'found "anyround-states-llama"'
+}
+
+# same_loss NET TEXT JSON: eval's loss is the one that train's last line, in out, tells; JSON is told too
+same_loss() {
+    local held
+    held=$(tr -d ' \n\t' <out | sed 's/.*"held_loss":\([0-9.]*\).*/\1/')
+    run 0 eval "$1" --text "$2" --batch 3 --device "$device" --json -q
+    tr -d ' \n\t' <out >told
+    grep -q "$3" told || die "$(cat told)"
+    sed 's/.*"nll":\([0-9.]*\).*/\1/' told |
+        awk -v held="$held" '{ exit !($1 > 4 && ($1 - held)^2 < 1e-12) }' || die "$device: $held, $(cat told)"
 }
 
 case_train_states_wrong() { # what is refused, and what a loss that diverges leaves
