@@ -81,7 +81,8 @@ typedef struct ar_plan {
     bool resident_fused;                 /* more of them: gemm_bits decodes in its tiles; else unpack, gemm */
     uint32_t resident_tile;              /* rows of x to a group of gemv when there are more than four */
     uint64_t resident_norm;              /* largest O * I for which gemv norms up to four rows of x itself */
-    uint64_t piece_bytes;                /* largest binding used; larger tensors are bound in pieces */
+    uint32_t gemm_by_rows[4][4], gemv_by_rows[4][4]; /* tiles for few rows (ar_tuning.h); zeros: as above */
+    uint64_t piece_bytes; /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;
     int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */
     bool staged;                                     /* reads and writes go through a staging buffer */

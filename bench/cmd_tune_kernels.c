@@ -24,38 +24,31 @@ static ar_status read_if_there(ar_tuning_file *t, const char *path) {
     return ar_path_exists(path) ? ar_tuning_read(t, path) : AR_OK;
 }
 
-static void tiles_text(char *out, size_t bytes, const char *kernel, const uint32_t *values) {
-    size_t used = 0;
-    out[0] = '\0';
-    for (int32_t i = 0; ar_tile_name(kernel, i) && used < bytes; i++)
-        used += (size_t)snprintf(out + used, bytes - used, "%s%s %u", i ? ", " : "", ar_tile_name(kernel, i),
-                                 values[i]);
-}
-
 /* ---- measuring ---- */
 
-static void say_try(const char *kernel, const uint32_t *values, const char *verdict) {
+static void say_try(const ar_tuned_kernel *r, const uint32_t *values, const char *verdict) {
     char text[96];
-    tiles_text(text, sizeof text, kernel, values);
-    fprintf(stderr, "%s: %s: %s\n", kernel, text, verdict);
+    ar_tuning_tiles_text(text, sizeof text, r->kernel, values);
+    fprintf(stderr, "%s, %s rows: %s: %s\n", r->kernel, r->bucket, text, verdict);
 }
 
-static void say_wrong(const char *kernel, const uint32_t *values, const char *verdict) {
-    if (strcmp(verdict, "WRONG") == 0) say_try(kernel, values, verdict);
+static void say_wrong(const ar_tuned_kernel *r, const uint32_t *values, const char *verdict) {
+    if (strcmp(verdict, "WRONG") == 0) say_try(r, values, verdict);
 }
 
 static void print_tuned(const ar_tuned_kernel *r) {
     char before[96], best[96];
-    tiles_text(before, sizeof before, r->kernel, r->before);
-    tiles_text(best, sizeof best, r->kernel, r->best);
-    printf("%-10s %d tried, %d wrong, %d ended early; %s: %.3f ms; %s: %.3f ms, %.2f times as fast\n",
-           r->kernel, (int)r->tried, (int)r->wrong, (int)r->slow, before, r->before_s * 1e3, best,
+    ar_tuning_tiles_text(before, sizeof before, r->kernel, r->before);
+    ar_tuning_tiles_text(best, sizeof best, r->kernel, r->best);
+    printf("%-10s %-4s %d tried, %d wrong, %d ended early; %s: %.3f ms; %s: %.3f ms, %.2f times as fast\n",
+           r->kernel, r->bucket, (int)r->tried, (int)r->wrong, (int)r->slow, before, r->before_s * 1e3, best,
            r->best_s * 1e3, r->before_s / r->best_s);
 }
 
 static void add_json(cJSON *list, const ar_tuned_kernel *r) {
     cJSON *j = cJSON_CreateObject(), *before, *best;
     ar_json_add_string(j, "kernel", r->kernel);
+    ar_json_add_string(j, "bucket", r->bucket);
     ar_json_add_number(j, "tried", r->tried);
     ar_json_add_number(j, "wrong", r->wrong);
     ar_json_add_number(j, "slow", r->slow);
@@ -79,6 +72,19 @@ static ar_status facts_of(ar_device_facts *facts, const ar_common *common) {
     return AR_OK;
 }
 
+/* Puts what was found into the file; of a bucket only what is faster than the tiles for all shapes. */
+static ar_status keep(ar_tuning_file *t, const ar_tuned_kernel *r, const ar_device_facts *facts,
+                      const char *path) {
+    ar_tuning_row row;
+    bool is_any = strcmp(r->bucket, AR_TUNING_ANY) == 0;
+    if (!is_any && memcmp(r->before, r->best, sizeof r->best) == 0) return AR_OK;
+    ar_tuning_key(&row, facts, r->kernel, r->bucket);
+    memcpy(row.values, r->best, sizeof row.values);
+    row.gain = r->before_s / r->best_s;
+    AR_TRY(ar_tuning_add(t, &row));
+    return ar_tuning_write(t, path);
+}
+
 static ar_status measure(const tuning_options *o, const char *path) {
     static const char *const families[] = {"gemm", "gemv"};
     const int32_t count = (int32_t)(sizeof families / sizeof *families);
@@ -91,24 +97,20 @@ static ar_status measure(const tuning_options *o, const char *path) {
     AR_GO(read_if_there(&t, path));
     AR_GO(facts_of(&facts, common));
     for (int32_t i = 0; i < count; i++) {
-        ar_tuned_kernel r;
-        ar_tuning_row row;
-        bool found = false;
-        double until = began + (double)o->budget * (i + 1) / count; /* of the time an equal share */
-        AR_GO(ar_tune_kernel(&r, &found, families[i], common, until,
+        ar_tuned_kernel r[AR_TILE_BUCKETS + 1];
+        int32_t found = 0;
+        double from = ar__now_s(), until = began + (double)o->budget * (i + 1) / count; /* an equal share */
+        AR_GO(ar_tune_kernel(r, &found, families[i], common, from, until,
                              common->verbose ? say_try
                              : common->quiet ? NULL
                                              : say_wrong));
-        if (!found) continue;
-        ar_tuning_key(&row, &facts, r.kernel, AR_TUNING_ANY);
-        memcpy(row.values, r.best, sizeof row.values);
-        row.gain = r.before_s / r.best_s;
-        AR_GO(ar_tuning_add(&t, &row));
-        AR_GO(ar_tuning_write(&t, path));
-        if (common->json)
-            add_json(list, &r);
-        else
-            print_tuned(&r);
+        for (int32_t k = 0; k < found; k++) {
+            AR_GO(keep(&t, &r[k], &facts, path));
+            if (common->json)
+                add_json(list, &r[k]);
+            else
+                print_tuned(&r[k]);
+        }
         fflush(stdout);
     }
     ar_json_add_string(root, "device", facts.name);
@@ -133,7 +135,7 @@ static ar_status show(const tuning_options *o, const char *path) {
     for (int32_t i = 0; i < t.count; i++) {
         const ar_tuning_row *row = &t.rows[i];
         char text[96];
-        tiles_text(text, sizeof text, row->kernel, row->values);
+        ar_tuning_tiles_text(text, sizeof text, row->kernel, row->values);
         printf("%s %s (%s) %s %s: %s; %.2f times as fast%s\n", row->api, row->device, row->driver,
                row->kernel, row->bucket, text, row->gain,
                is_of_this_build(row) ? "" : "; of another kernel text, not used");
@@ -173,20 +175,18 @@ static ar_status prune(const char *path) {
     return status;
 }
 
-/* The rows of this build as they lie in the file, on stdout. */
+/* The rows of this build as backend/core/tiles.def has them, on stdout, to be sent in. */
 static ar_status export(const char *path) {
     ar_tuning_file t;
     AR_TRY(ar_tuning_read(&t, path));
-    ar_status status = AR_OK;
-    for (int32_t i = 0; status == AR_OK && i < t.count; i++) {
-        char *line = NULL;
+    for (int32_t i = 0; i < t.count; i++) {
+        char row[800];
         if (!is_of_this_build(&t.rows[i])) continue;
-        status = ar_tuning_line(&line, &t.rows[i]);
-        if (status == AR_OK) puts(line);
-        free(line);
+        ar_tuning_def_row(row, sizeof row, &t.rows[i]);
+        puts(row);
     }
     ar_tuning_free(&t);
-    return status == AR_OK ? ar_program_flush() : status;
+    return ar_program_flush();
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {

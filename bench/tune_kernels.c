@@ -14,16 +14,32 @@
 #define CANARY_FLOAT 0x1.43563cp+58f /* the same bits */
 #define SHAPES       2
 
+/* Rows of the products that are timed, on processors and on cards. For all shapes: two heights. Buckets of a
+ * family that are not listed are not measured: it sees none of them, or its tiles for all shapes are theirs.
+ */
+typedef struct bucket_shapes {
+    const char *family, *bucket;
+    int32_t on_cpu[SHAPES], on_card[SHAPES];
+} bucket_shapes;
+
+static const bucket_shapes shapes_of[] = {{"gemm", AR_TUNING_ANY, {256, 128}, {2048, 512}},
+                                          {"gemm", "9-64", {16, 33}, {16, 64}},
+                                          {"gemv", AR_TUNING_ANY, {1, 6}, {1, 6}},
+                                          {"gemv", "1", {1}, {1}},
+                                          {"gemv", "2-8", {6}, {6}},
+                                          {"gemv", "9-64", {16, 33}, {16, 33}}};
+
 typedef struct search {
     const ar_common *common;
     const char *select;
     const ar_device_facts *facts;
     const ar_plan *plan; /* the device's own */
     bool is_gemv;
+    const bucket_shapes *shapes;
     double until;
     ar_tuned_kernel *r;
     uint32_t seen[MOST_TRIED][AR_TILE_VALUES];
-    void (*on_try)(const char *kernel, const uint32_t *values, const char *verdict);
+    ar_tune_told *on_try;
 } search;
 
 typedef enum verdict { BETTER, NOT_BETTER, WRONG, TOO_SLOW, IMPOSSIBLE } verdict;
@@ -162,7 +178,7 @@ static ar_status check(bool *ok, const search *s, ar_device *device) {
 static ar_status time_shape(double *seconds, const search *s, ar_device *device, int32_t shape, double most) {
     bool is_cpu = s->facts->kind == AR_DEVICE_CPU;
     int64_t side = is_cpu ? 768 : 4096;
-    int64_t N = s->is_gemv ? (shape ? 6 : 1) : shape ? (is_cpu ? 128 : 512) : is_cpu ? 256 : 2048;
+    int64_t N = is_cpu ? s->shapes->on_cpu[shape] : s->shapes->on_card[shape];
     product p;
     ar_graph *g = NULL;
     ar_tensor *y = NULL;
@@ -204,11 +220,11 @@ static ar_status measure(verdict *v, double *seconds, search *s, const uint32_t 
     ar_device_desc desc = {.select = s->select, .memory_budget = s->common->vram, .plan = &plan};
     *v = IMPOSSIBLE;
     *seconds = 0;
-    if (ar_plan_set_tiles(&plan, s->facts, s->r->kernel, values) != AR_OK) return AR_OK;
+    if (ar_plan_set_tiles(&plan, s->facts, s->r->kernel, s->r->bucket, values) != AR_OK) return AR_OK;
     AR_TRY(ar_device_open(&device, &desc));
     ar_status status = check(&ok, s, device);
     if (status == AR_OK) *v = ok ? NOT_BETTER : WRONG;
-    for (int32_t i = 0; status == AR_OK && *v == NOT_BETTER && i < SHAPES; i++) {
+    for (int32_t i = 0; status == AR_OK && *v == NOT_BETTER && i < SHAPES && s->shapes->on_cpu[i]; i++) {
         double one = 0, most = s->r->best_s > 0 ? s->r->best_s - *seconds : 1e30;
         status = time_shape(&one, s, device, i, most);
         *seconds += one;
@@ -246,7 +262,7 @@ static ar_status try_one(bool *better, search *s, const uint32_t *values) {
         s->r->best_s = seconds;
         memcpy(s->r->best, values, sizeof s->r->best);
     }
-    if (s->on_try && v != IMPOSSIBLE) s->on_try(s->r->kernel, values, verdicts[v]);
+    if (s->on_try && v != IMPOSSIBLE) s->on_try(s->r, values, verdicts[v]);
     return AR_OK;
 }
 
@@ -256,12 +272,16 @@ static uint32_t next_value(const char *name, uint32_t v, bool up) {
     return up ? (v < 1u << 30 ? 2 * v : 0) : v / 2;
 }
 
+static bool is_moved(const search *s, int32_t i) {
+    return strcmp(s->r->bucket, AR_TUNING_ANY) == 0 || ar_tile_is_by_rows(s->r->kernel, i);
+}
+
 static ar_status descend(search *s) {
     bool any = true;
     while (any && ar__now_s() < s->until) {
         any = false;
         for (int32_t i = 0; ar_tile_name(s->r->kernel, i); i++)
-            for (int32_t up = 1; up >= 0; up--)
+            for (int32_t up = is_moved(s, i) ? 1 : -1; up >= 0; up--)
                 for (bool better = true; better;) {
                     uint32_t values[AR_TILE_VALUES];
                     memcpy(values, s->r->best, sizeof values);
@@ -273,39 +293,72 @@ static ar_status descend(search *s) {
     return AR_OK;
 }
 
-static ar_status tune(search *s, const char *family) {
-    ar_variant_choice choices[AR_MAX_FAMILIES];
-    int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, s->plan, s->facts);
+/* One bucket, from the plan's own tiles on. */
+static ar_status tune(search *s) {
     ar_tuned_kernel *r = s->r;
     verdict v;
-    for (int32_t i = 0; i < count; i++)
-        if (strcmp(choices[i].family, family) == 0)
-            snprintf(r->kernel, sizeof r->kernel, "%s", choices[i].variant);
-    if (!ar_plan_get_tiles(r->before, s->plan, r->kernel)) return AR_OK;
+    double again;
+    r->bucket = s->shapes->bucket;
+    if (!ar_plan_get_tiles(r->before, s->plan, r->kernel, r->bucket)) return AR_OK;
     memcpy(r->best, r->before, sizeof r->best);
     AR_TRY(measure(&v, &r->before_s, s, r->before));
     if (v != IMPOSSIBLE) memcpy(s->seen[r->tried++], r->before, sizeof s->seen[0]);
     if (v != NOT_BETTER)
         return ar__fail(AR_ERR_CHECK, "%s:%d (%s): %s is %s with the plan's own tiles", s->facts->api,
                         (int)s->facts->index, s->facts->name, r->kernel, verdicts[v]);
-    double again;
     AR_TRY(measure(&v, &again, s, r->before)); /* the first one also woke the device */
     if (v == NOT_BETTER && again < r->before_s) r->before_s = again;
     r->best_s = r->before_s;
     return descend(s);
 }
 
-ar_status ar_tune_kernel(ar_tuned_kernel *result, bool *found, const char *family, const ar_common *common,
-                         double until,
-                         void (*on_try)(const char *kernel, const uint32_t *values, const char *verdict)) {
+/* Whether the plan takes the family's kernel for the first of these shapes, and a bucket can differ in it. */
+static bool matters(const bucket_shapes *shapes, const ar_plan *plan, const char *kernel, bool is_gemv) {
+    bool any = false;
+    for (int32_t i = 0; ar_tile_name(kernel, i); i++) any = any || ar_tile_is_by_rows(kernel, i);
+    return any && (!is_gemv || (uint32_t)shapes->on_cpu[0] <= plan->resident_columns);
+}
+
+static void find_kernel(char *kernel, size_t bytes, const search *s, const char *family) {
+    ar_variant_choice choices[AR_MAX_FAMILIES];
+    int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, s->plan, s->facts);
+    for (int32_t i = 0; i < count; i++)
+        if (strcmp(choices[i].family, family) == 0) snprintf(kernel, bytes, "%s", choices[i].variant);
+}
+
+/* Tiles of all shapes first; buckets start from them. */
+static ar_status tune_buckets(search *s, ar_plan *plan, ar_tuned_kernel *result, int32_t *found,
+                              const char *family, double from, double until) {
+    char kernel[sizeof result->kernel] = "";
+    find_kernel(kernel, sizeof kernel, s, family);
+    memset(s->is_gemv ? plan->gemv_by_rows : plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
+    for (size_t i = 0; i < sizeof shapes_of / sizeof *shapes_of; i++) {
+        ar_tuned_kernel *r = &result[*found];
+        bool is_any = strcmp(shapes_of[i].bucket, AR_TUNING_ANY) == 0;
+        if (strcmp(shapes_of[i].family, family) != 0) continue;
+        if (!is_any && (ar__now_s() > until || !matters(&shapes_of[i], plan, kernel, s->is_gemv))) continue;
+        *r = (ar_tuned_kernel){0};
+        memcpy(r->kernel, kernel, sizeof kernel);
+        s->shapes = &shapes_of[i];
+        s->r = r;
+        s->until = is_any ? from + (until - from) / 2 : until;
+        AR_TRY(tune(s));
+        if (r->best_s <= 0) return AR_OK; /* a kernel without tiles */
+        ++*found;
+        if (is_any) AR_TRY(ar_plan_set_tiles(plan, s->facts, kernel, AR_TUNING_ANY, r->best));
+    }
+    return AR_OK;
+}
+
+ar_status ar_tune_kernel(ar_tuned_kernel *result, int32_t *found, const char *family, const ar_common *common,
+                         double from, double until, ar_tune_told *on_try) {
     ar_device *device = NULL;
     char name[24];
-    *result = (ar_tuned_kernel){0};
-    *found = false;
+    *found = 0;
     ar_device_desc desc = {.select = common->device, .variants = common->variants};
     AR_TRY(ar_device_open(&device, &desc)); /* its plan is untuned */
     const ar_device_facts facts = *ar_device_get_facts(device);
-    const ar_plan plan = *ar_device_get_plan(device);
+    ar_plan plan = *ar_device_get_plan(device);
     ar_device_close(device);
     snprintf(name, sizeof name, "%s:%d", facts.api, (int)facts.index);
     search *s = ar__alloc(1, sizeof *s);
@@ -315,11 +368,8 @@ ar_status ar_tune_kernel(ar_tuned_kernel *result, bool *found, const char *famil
                   .facts = &facts,
                   .plan = &plan,
                   .is_gemv = strcmp(family, "gemv") == 0,
-                  .until = until,
-                  .r = result,
                   .on_try = on_try};
-    ar_status status = tune(s, family);
+    ar_status status = tune_buckets(s, &plan, result, found, family, from, until);
     free(s);
-    *found = result->best_s > 0;
     return status;
 }

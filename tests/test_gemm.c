@@ -117,11 +117,20 @@ static void small_pieces_of_shared_tiles(ar_plan *plan) {
     plan->gemm_groups = 2;
 }
 
+/* Products of few rows, and of many, by tiles of their own. */
+static void tiles_by_rows(ar_plan *plan) {
+    const uint32_t few[AR_TILE_VALUES] = {4, 1, 2, 1}, many[AR_TILE_VALUES] = {8, 1, 1, 4};
+    no_lanes(plan);
+    memcpy(plan->gemm_by_rows[2], few, sizeof few);
+    memcpy(plan->gemm_by_rows[3], many, sizeof many);
+}
+
 static void gemm_with_another_tile_equals_reference(void **state) {
     (void)state;
     check_each_plan(gemms_above_a_piece, NULL, small_pieces_of_shared_tiles);
     check_each_plan(all_gemm_sizes, NULL, large_tile);
     check_each_plan(all_gemm_sizes, NULL, no_lanes);
+    check_each_plan(all_gemm_sizes, NULL, tiles_by_rows);
 }
 
 /* A tensor packed the same way twice is packed once, until something writes it. */

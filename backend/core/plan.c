@@ -1,7 +1,7 @@
 /* Policy: what to do on a device, computed from its facts alone, so that devices nobody has here can be
  * tested. Rows of quirks.def correct the result for drivers known to misbehave. */
 #include "device_class.h"
-#include "variant.h"
+#include "tiles.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -49,23 +49,6 @@ static uint32_t vector_width(const ar_device_facts *f) {
     return f->vector_width >= 16 ? 16 : f->vector_width >= 8 ? 8 : 4;
 }
 
-typedef struct tile_row {
-    uint32_t tm, tn, wgx, wgy;
-} tile_row;
-
-/* CPUs: one item fills the vector registers (AVX-512 and NEON have 32, AVX2 16) and a group is the device's
- * lane count (llvmpipe: 8, along M) or one item (an OpenCL CPU loops over items itself; 12x2 on AVX-512: 73
- * GFLOP per CPU second, 8x2: 54). GPUs: smaller tiles, whole subgroups along N. */
-static tile_row gemm_tile(const ar_device_facts *f, ar__device_class_id class, uint32_t vw) {
-    if (class == AR_CLASS_CPU && is_api(f, "cl")) return (tile_row){vw == 16 ? 12 : vw == 8 ? 4 : 8, 2, 1, 1};
-    if (class == AR_CLASS_CPU) return (tile_row){8, 4, 1, 8};
-    if (class == AR_CLASS_DESKTOP)
-        return f->vendor_id == 0x10de ? (tile_row){8, 2, 32, 1} : (tile_row){8, 1, 32, 1};
-    if (class == AR_CLASS_INTEGRATED)
-        return f->vendor_id == 0x8086 ? (tile_row){8, 1, 16, 1} : (tile_row){8, 1, 32, 1};
-    return (tile_row){4, 1, 32, 1};
-}
-
 static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* gemm_tiles: a group of 256 items makes 128 x 128, 8 x 8 in the registers of each; gemm_coop the same by
@@ -79,21 +62,25 @@ static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_cla
     plan->gemm_fragment[0] = f->coop_m, plan->gemm_fragment[1] = f->coop_n,
     plan->gemm_fragment[2] = f->coop_k;
     bool is_large = f->max_group_items >= items && (!is_coop || (f->shared_bytes >= 32768 && items >= 256));
-    plan->gemm_side = !is_coop && taken != AR_K_gemm_tiles ? 0 : is_large ? 128 : 64;
+    uint32_t v[AR_TILE_VALUES];
+    ar__tiles_built_in(v, f, AR_K_gemm_tiles);
+    plan->gemm_side = !is_coop && taken != AR_K_gemm_tiles ? 0 : is_large ? v[0] : 64;
     plan->resident_fused = taken == AR_K_gemm_tiles && class != AR_CLASS_CPU;
-    plan->gemm_groups = class == AR_CLASS_DESKTOP ? 128 : class == AR_CLASS_CPU ? 1 : 32;
+    plan->gemm_groups = v[1];
 }
 
 /* llvmpipe loads lane by lane: what lanes share is loaded once and passed around (shaders/gemm_lanes.comp:
- * 11.5 GFLOP per CPU second, gemm 7.4). */
+ * 11.5 GFLOP per CPU second, gemm 7.4). Tiles are rows of tiles.def. */
 static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
+    uint32_t v[AR_TILE_VALUES];
     plan->gemm_lanes = plan->variants[AR_F_gemm] == AR_K_gemm_lanes ? f->subgroup_max : 0;
-    tile_row tile = plan->gemm_lanes ? (tile_row){4, 8, 1, plan->gemm_lanes} : gemm_tile(f, class, plan->vw);
-    plan->gemm_tm = tile.tm;
-    plan->gemm_tn = tile.tn;
-    plan->gemm_wgx = at_most(tile.wgx, f->max_group_items);
-    plan->gemm_wgy = tile.wgy;
+    ar__tiles_built_in(v, f, plan->gemm_lanes ? AR_K_gemm_lanes : AR_K_gemm);
+    plan->gemm_tm = v[0];
+    plan->gemm_tn = v[1];
+    plan->gemm_wgx = plan->gemm_lanes ? 1 : at_most(v[2], f->max_group_items);
+    plan->gemm_wgy = plan->gemm_lanes ? plan->gemm_lanes : v[3];
     shared_shape(plan, f, class);
+    ar__tiles_by_rows(plan, f, AR_F_gemm, NULL, 0);
 }
 
 /* Norming x in every item costs a seventh of a product on llvmpipe, a launch of its own 60 us there and next
@@ -104,27 +91,26 @@ static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class
  * by lane: 128 columns of 1024 x 1024 25 against 19 GFLOP per CPU second. */
 static void gemv_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? f->subgroup_max : 0;
-    plan->resident_wgy = class == AR_CLASS_CPU || lanes ? 1 : 16;
+    uint32_t v[AR_TILE_VALUES], of_lanes[AR_TILE_VALUES];
+    ar__tiles_built_in(v, f, AR_K_gemv);
+    ar__tiles_built_in(of_lanes, f, AR_K_gemv_lanes);
+    plan->resident_wgy = lanes ? 1 : v[1];
     plan->resident_lanes = lanes;
-    plan->resident_columns = lanes ? UINT32_MAX : 8;
-    plan->resident_tile = lanes ? 8 : 4;
-}
-
-/* A CPU's item does a whole row of W'; llvmpipe's eight lanes share their loads of x. GPUs have more items
- * than rows to give: 16 slices of the inputs, and 8 items side by side load 128 bytes. */
-static void packed_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
-    bool one = class == AR_CLASS_CPU && is_api(f, "cl");
-    plan->resident_wgx = plan->resident_lp = one ? 1 : 8;
-    gemv_shape(plan, f, class);
-    plan->resident_norm = class != AR_CLASS_CPU ? UINT64_MAX : one ? 0 : NORM_WEIGHTS;
+    plan->resident_tile = lanes ? of_lanes[0] : v[2];
+    plan->resident_columns = lanes ? of_lanes[1] : v[3];
+    plan->resident_norm = class != AR_CLASS_CPU ? UINT64_MAX : is_api(f, "cl") ? 0 : NORM_WEIGHTS;
+    ar__tiles_by_rows(plan, f, AR_F_gemv, NULL, 0);
 }
 
 static void plan_shapes(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
+    uint32_t v[AR_TILE_VALUES];
     plan->vw = vector_width(f);
     gemm_shape(plan, f, class);
     plan->wg = at_most(64, f->max_group_items);
     plan->attn_wg = class == AR_CLASS_CPU ? 8 : plan->wg;
-    packed_shape(plan, f, class);
+    ar__tiles_built_in(v, f, AR_K_gemv);
+    plan->resident_wgx = plan->resident_lp = v[0]; /* whatever variant: it is how weights lie */
+    gemv_shape(plan, f, class);
 }
 
 void ar__plan_use(ar_plan *plan, const ar_device_facts *facts, ar__kernel_id variant) {
@@ -266,6 +252,8 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
             plan->variants_asked &= ~(1u << AR_F_gemm | 1u << AR_F_gemv);
             plan->gemm_tm = 4, plan->gemm_tn = 1;
             plan->gemm_wgx = 8, plan->gemm_wgy = 1;
+            memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
+            memset(plan->gemv_by_rows, 0, sizeof plan->gemv_by_rows);
             break;
         case QUIRK_NO_TIMESTAMPS: plan->timestamps = false; break;
         case QUIRK_CLEAR_PADDING: plan->clear_padding = true; break;

@@ -1,103 +1,18 @@
-/* Measured tile parameters: which row is nearest to a device, and what a plan takes of it. */
+/* Rows of tile parameters, measured or built in: which is nearest to a device, and what a plan takes of it.
+ */
 #include "cache.h"
-#include "variant.h"
+#include "device_class.h"
+#include "tiles.h"
 #include <stdio.h>
 #include <string.h>
 
-/* ---- values ---- */
-
-typedef struct tile_set {
-    ar__kernel_id kernel;
-    const char *names[AR_TILE_VALUES + 1];
-} tile_set;
-
-static const tile_set sets[] = {{AR_K_gemm, {"tm", "tn", "wgx", "wgy"}},
-                                {AR_K_gemm_lanes, {"tm", "tn"}},
-                                {AR_K_gemm_tiles, {"side", "groups"}},
-                                {AR_K_gemv, {"wgx", "wgy", "tile", "columns"}},
-                                {AR_K_gemv_lanes, {"tile", "columns"}}};
-
-static const tile_set *find_set(const char *kernel) {
-    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
-        if (strcmp(ar__kernels[sets[i].kernel].name, kernel) == 0) return &sets[i];
-    return NULL;
-}
-
-const char *ar_tile_name(const char *kernel, int32_t i) {
-    const tile_set *set = find_set(kernel);
-    return set && i >= 0 && i < AR_TILE_VALUES ? set->names[i] : NULL;
-}
-
-static void list_fields(uint32_t *fields[AR_TILE_VALUES], ar_plan *plan, ar__kernel_id kernel) {
-    fields[0] = fields[1] = fields[2] = fields[3] = NULL;
-    if (kernel == AR_K_gemm) fields[2] = &plan->gemm_wgx, fields[3] = &plan->gemm_wgy;
-    if (kernel == AR_K_gemm || kernel == AR_K_gemm_lanes)
-        fields[0] = &plan->gemm_tm, fields[1] = &plan->gemm_tn;
-    if (kernel == AR_K_gemm_tiles) fields[0] = &plan->gemm_side, fields[1] = &plan->gemm_groups;
-    if (kernel == AR_K_gemv) {
-        fields[0] = &plan->resident_wgx, fields[1] = &plan->resident_wgy;
-        fields[2] = &plan->resident_tile, fields[3] = &plan->resident_columns;
-    }
-    if (kernel == AR_K_gemv_lanes) fields[0] = &plan->resident_tile, fields[1] = &plan->resident_columns;
-}
-
-bool ar_plan_get_tiles(uint32_t values[AR_TILE_VALUES], const ar_plan *plan, const char *kernel) {
-    const tile_set *set = find_set(kernel);
-    uint32_t *fields[AR_TILE_VALUES];
-    ar_plan copy = *plan;
-    memset(values, 0, AR_TILE_VALUES * sizeof *values);
-    if (!set) return false;
-    list_fields(fields, &copy, set->kernel);
-    for (int32_t i = 0; i < AR_TILE_VALUES; i++)
-        if (fields[i]) values[i] = *fields[i];
-    return true;
-}
-
-static bool is_power(uint32_t v, uint32_t most) { return v > 0 && v <= most && (v & (v - 1)) == 0; }
-
-static bool fits_group(const ar_device_facts *f, uint32_t x, uint32_t y) {
-    uint32_t larger = x > y ? x : y, smaller = x > y ? y : x;
-    return (uint64_t)x * y <= f->max_group_items && larger <= f->max_group_size[0] &&
-           smaller <= f->max_group_size[1];
-}
-
-/* What shaders/gemm*.comp, gemv.h and their hosts can work with; registers bound the tile. */
-static bool fits(const ar_plan *plan, const ar_device_facts *f, ar__kernel_id kernel, const uint32_t *v) {
-    uint32_t columns = v[1] * plan->vw, lanes = plan->gemm_lanes;
-    switch (kernel) {
-    case AR_K_gemm:
-        return v[0] % 4 == 0 && v[0] > 0 && v[0] <= 16 && v[1] > 0 && v[1] <= 8 && v[0] * v[1] <= 64 &&
-               is_power(v[2], 1024) && is_power(v[3], 1024) && fits_group(f, v[2], v[3]);
-    case AR_K_gemm_lanes:
-        return v[0] % 4 == 0 && v[0] > 0 && v[0] <= 16 && v[1] > 0 && v[1] <= 32 && lanes > 0 &&
-               columns % (4 * lanes) == 0 && v[0] * columns <= 512;
-    case AR_K_gemm_tiles:
-        return is_power(v[0], f->max_group_items >= 256 ? 128 : 64) && v[0] >= 32 && v[1] > 0 && v[1] <= 8192;
-    case AR_K_gemv:
-        return is_power(v[0], 64) && is_power(v[1], 64) && fits_group(f, v[0], v[1]) &&
-               (v[2] == 4 || v[2] == 8) && v[3] > 0 && v[3] <= 64 &&
-               4 * ((uint64_t)v[0] * (plan->vw + 1) * v[2] * (v[1] - 1) + 1) <= f->shared_bytes;
-    case AR_K_gemv_lanes: return (v[0] == 4 || v[0] == 8 || v[0] == 12 || v[0] == 16) && v[1] > 0;
-    default: return false;
-    }
-}
-
-ar_status ar_plan_set_tiles(ar_plan *plan, const ar_device_facts *facts, const char *kernel,
-                            const uint32_t values[AR_TILE_VALUES]) {
-    const tile_set *set = find_set(kernel);
-    uint32_t *fields[AR_TILE_VALUES];
-    if (!set || !fits(plan, facts, set->kernel, values))
-        return ar__fail(AR_ERR_ARG, "%s:%d (%s): tiles %u %u %u %u of %s are none that it can work with",
-                        facts->api, facts->index, facts->name, values[0], values[1], values[2], values[3],
-                        kernel);
-    list_fields(fields, plan, set->kernel);
-    for (int32_t i = 0; i < AR_TILE_VALUES; i++)
-        if (fields[i]) *fields[i] = values[i];
-    if (set->kernel == AR_K_gemv) plan->resident_lp = plan->resident_wgx; /* side by side in a panel */
-    return AR_OK;
-}
-
-/* ---- rows ---- */
+static const ar_tuning_row built_in[] = {
+#define AR_TILES(kernel, bucket, api, kind, vendor, subgroup, width, device, driver, v0, v1, v2, v3, why)    \
+    {api, device, driver, kind, vendor, subgroup, width, kernel, bucket, 0, {v0, v1, v2, v3}, 1, why},
+#include "tiles.def"
+#undef AR_TILES
+};
+#define BUILT_IN ((int32_t)(sizeof built_in / sizeof *built_in))
 
 uint64_t ar_kernel_hash(const char *kernel) {
     for (int32_t i = 0; i < AR_K_COUNT; i++) {
@@ -115,26 +30,57 @@ const char *ar_tuning_match_name(ar_tuning_match match) {
 }
 
 void ar_tuning_key(ar_tuning_row *row, const ar_device_facts *f, const char *kernel, const char *bucket) {
+    static const char *const kinds[] = {[AR_CLASS_DESKTOP] = "discrete",
+                                        [AR_CLASS_INTEGRATED] = "integrated",
+                                        [AR_CLASS_MOBILE] = "phone",
+                                        [AR_CLASS_CPU] = "cpu",
+                                        [AR_CLASS_OTHER] = "other"};
     *row = (ar_tuning_row){.vendor_id = f->vendor_id,
                            .subgroup = f->subgroup_max,
                            .vector_width = f->vector_width,
-                           .kind = f->kind,
                            .kernel_hash = ar_kernel_hash(kernel)};
     snprintf(row->api, sizeof row->api, "%s", f->api);
+    snprintf(row->kind, sizeof row->kind, "%s", kinds[ar__device_class(f)]);
     snprintf(row->device, sizeof row->device, "%.127s", f->name);
     snprintf(row->driver, sizeof row->driver, "%.63s %.63s", f->driver, f->version);
     snprintf(row->kernel, sizeof row->kernel, "%.23s", kernel);
     snprintf(row->bucket, sizeof row->bucket, "%.15s", bucket);
 }
 
-static ar_tuning_match match_of(const ar_tuning_row *a, const ar_tuning_row *b) {
-    if (strcmp(a->api, b->api) != 0 || strcmp(a->kernel, b->kernel) != 0 ||
-        strcmp(a->bucket, b->bucket) != 0 || a->kernel_hash != b->kernel_hash || a->kind != b->kind)
+/* ---- near ---- */
+
+static bool is_same(const char *a, const char *b) { return strcmp(a, b) == 0; }
+
+static bool is_like(const char *pattern, const char *text) {
+    size_t length = strlen(pattern);
+    if (length == 0) return true;
+    return pattern[length - 1] == '*' ? strncmp(pattern, text, length - 1) == 0 : is_same(pattern, text);
+}
+
+static bool is_or_any(uint32_t of_row, uint32_t v) { return of_row == 0 || of_row == v; }
+
+/* Of a row that is built in: all that it names must be the device's. */
+static ar_tuning_match pattern_match(const ar_tuning_row *row, const ar_tuning_row *key) {
+    if (!is_like(row->api, key->api) || !is_like(row->kind, key->kind) ||
+        !is_like(row->device, key->device) || !is_like(row->driver, key->driver) ||
+        !is_or_any(row->vendor_id, key->vendor_id) || !is_or_any(row->subgroup, key->subgroup) ||
+        !is_or_any(row->vector_width, key->vector_width))
         return AR_TUNING_NONE;
-    if (strcmp(a->device, b->device) == 0 && strcmp(a->driver, b->driver) == 0) return AR_TUNING_EXACT;
-    if (a->vendor_id != b->vendor_id) return AR_TUNING_GENERIC;
-    return a->subgroup == b->subgroup && a->vector_width == b->vector_width ? AR_TUNING_ARCHITECTURE
-                                                                            : AR_TUNING_VENDOR;
+    if (row->device[0]) return AR_TUNING_EXACT;
+    if (row->subgroup || row->vector_width) return AR_TUNING_ARCHITECTURE;
+    return row->vendor_id ? AR_TUNING_VENDOR : AR_TUNING_GENERIC;
+}
+
+static ar_tuning_match match_of(const ar_tuning_row *row, const ar_tuning_row *key) {
+    if (!is_same(row->kernel, key->kernel) || !is_same(row->bucket, key->bucket)) return AR_TUNING_NONE;
+    if (row->why) return pattern_match(row, key);
+    if (!is_same(row->api, key->api) || row->kernel_hash != key->kernel_hash ||
+        !is_same(row->kind, key->kind))
+        return AR_TUNING_NONE;
+    if (is_same(row->device, key->device) && is_same(row->driver, key->driver)) return AR_TUNING_EXACT;
+    if (row->vendor_id != key->vendor_id) return AR_TUNING_GENERIC;
+    return row->subgroup == key->subgroup && row->vector_width == key->vector_width ? AR_TUNING_ARCHITECTURE
+                                                                                    : AR_TUNING_VENDOR;
 }
 
 const ar_tuning_row *ar_tuning_find(ar_tuning_match *match, const ar_tuning_row *rows, int32_t count,
@@ -153,21 +99,77 @@ const ar_tuning_row *ar_tuning_find(ar_tuning_match *match, const ar_tuning_row 
     return found;
 }
 
+/* ---- taken ---- */
+
+static bool can_take(const ar_plan *plan, const ar_device_facts *facts, const ar_tuning_row *row) {
+    ar_plan copy = *plan;
+    return row && ar_plan_set_tiles(&copy, facts, row->kernel, row->bucket, row->values) == AR_OK;
+}
+
+/* The nearest of both. */
+static const ar_tuning_row *nearest(ar_tuning_match *match, const ar_plan *plan, const ar_device_facts *facts,
+                                    const ar_tuning_row *rows, int32_t count, const char *kernel,
+                                    const char *bucket) {
+    ar_tuning_match m;
+    const ar_tuning_row *own = ar_tuning_find(match, built_in, BUILT_IN, facts, kernel, bucket);
+    const ar_tuning_row *measured = ar_tuning_find(&m, rows, count, facts, kernel, bucket);
+    if (measured && m >= *match && can_take(plan, facts, measured)) {
+        *match = m;
+        return measured;
+    }
+    return own;
+}
+
 /* plan.c's QUIRK_SMALL_TILE: a driver that is known to fail with larger ones. */
 static bool is_made_small(const ar_plan *plan) {
     return plan->gemm_tm == 4 && plan->gemm_tn == 1 && plan->gemm_wgx == 8 && plan->gemm_wgy == 1;
 }
 
+const ar_tuning_row *ar_tuning_source(ar_tuning_match *match, const ar_plan *plan,
+                                      const ar_device_facts *facts, const ar_tuning_row *rows, int32_t count,
+                                      const char *kernel, const char *bucket) {
+    ar_tuning_match of_any, m;
+    const ar_tuning_row *row = NULL;
+    if (!is_made_small(plan)) row = nearest(&m, plan, facts, rows, count, kernel, bucket);
+    if (row && !is_same(bucket, AR_TUNING_ANY)) {
+        nearest(&of_any, plan, facts, rows, count, kernel, AR_TUNING_ANY);
+        if (m < of_any || !can_take(plan, facts, row)) row = NULL;
+    }
+    if (match) *match = row ? m : AR_TUNING_NONE;
+    return row;
+}
+
+void ar__tiles_built_in(uint32_t values[AR_TILE_VALUES], const ar_device_facts *facts, ar__kernel_id kernel) {
+    const ar_tuning_row *row =
+        ar_tuning_find(NULL, built_in, BUILT_IN, facts, ar__kernels[kernel].name, AR_TUNING_ANY);
+    memset(values, 0, AR_TILE_VALUES * sizeof *values);
+    if (row) memcpy(values, row->values, sizeof row->values);
+}
+
+void ar__tiles_by_rows(ar_plan *plan, const ar_device_facts *facts, ar__family_id family,
+                       const ar_tuning_row *rows, int32_t count) {
+    const char *kernel = ar__kernels[plan->variants[family]].name;
+    memset(family == AR_F_gemm ? plan->gemm_by_rows : plan->gemv_by_rows, 0, sizeof plan->gemm_by_rows);
+    for (int32_t i = 1; ar_tile_bucket(i); i++) {
+        const ar_tuning_row *row =
+            ar_tuning_source(NULL, plan, facts, rows, count, kernel, ar_tile_bucket(i));
+        if (row) (void)ar_plan_set_tiles(plan, facts, kernel, row->bucket, row->values);
+    }
+}
+
 void ar_plan_use_tuning(ar_plan *plan, const ar_device_facts *facts, const ar_tuning_row *rows,
                         int32_t count) {
+    static const ar__family_id families[] = {AR_F_gemm, AR_F_gemv};
     if (is_made_small(plan)) return;
-    for (int32_t i = 0; i < AR_F_COUNT; i++) {
-        const char *kernel = ar__kernels[plan->variants[i]].name;
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        const char *kernel = ar__kernels[plan->variants[families[i]]].name;
         ar_tuning_match match;
-        const ar_tuning_row *row = ar_tuning_find(&match, rows, count, facts, kernel, AR_TUNING_ANY);
-        if (!row || ar_plan_set_tiles(plan, facts, kernel, row->values) != AR_OK) continue;
-        size_t used = strlen(plan->reasons);
-        snprintf(plan->reasons + used, sizeof plan->reasons - used, "%stiles of %s as tuned (%s)",
-                 used ? "; " : "", kernel, ar_tuning_match_name(match));
+        const ar_tuning_row *row = ar_tuning_source(&match, plan, facts, rows, count, kernel, AR_TUNING_ANY);
+        if (row && !row->why && ar_plan_set_tiles(plan, facts, kernel, AR_TUNING_ANY, row->values) == AR_OK) {
+            size_t used = strlen(plan->reasons);
+            snprintf(plan->reasons + used, sizeof plan->reasons - used, "%stiles of %s as tuned (%s)",
+                     used ? "; " : "", kernel, ar_tuning_match_name(match));
+        }
+        ar__tiles_by_rows(plan, facts, families[i], rows, count);
     }
 }

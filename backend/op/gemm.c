@@ -4,6 +4,7 @@
 #include "graph.h"
 #include "op.h"
 #include "resident_weight.h"
+#include "tiles.h"
 #include <string.h>
 
 /* Packs larger than this are cut: two of them live at once beside what they were made from. */
@@ -79,7 +80,8 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, bool 
 }
 
 static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K, bool may_round) {
-    const ar_plan *plan = &g->device->plan;
+    ar_plan at;
+    const ar_plan *plan = ar__plan_at(&at, &g->device->plan, AR_F_gemm, M);
     int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
     int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
     /* GLSL loads rows of A by fours (AL of the dialect) */

@@ -2,6 +2,7 @@
  * them go through decoded panels and gemm (gemm.c). No gradients. */
 #include "op.h"
 #include "resident_weight.h"
+#include "tiles.h"
 
 enum { ADD_BIAS = 1, ADD_RESIDUAL = 2, SILU_GATED = 4 }; /* of shaders/gemv.h and finish.comp */
 enum { GEMV_FEW = 4 }; /* columns of a group; other kernels have 1 and plan.resident_tile */
@@ -16,6 +17,7 @@ typedef struct product {
     float eps;
     int64_t N, O; /* of y */
     uint32_t flags;
+    const ar_plan *plan; /* with the tiles for N rows */
 } product;
 
 /* ---- GEMV ---- */
@@ -28,7 +30,7 @@ static uint32_t gemv_tile(const ar_plan *plan, int64_t columns) {
 static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *range, int64_t n0,
                            int64_t columns) {
     const ar_resident_weight *W = p->W;
-    const ar_plan *plan = &W->device->plan;
+    const ar_plan *plan = p->plan;
     ar__kernel_id kernel = (ar__kernel_id)plan->variants[AR_F_gemv];
     uint32_t lanes = kernel == AR_K_gemv_lanes ? plan->resident_lanes : 0;
     int64_t height = (int64_t)W->lp * W->vw, row0 = range->first * height, rows = range->count * height;
@@ -88,7 +90,7 @@ static ar_status pad(ar_graph *g, ar_tensor **padded, const ar_tensor *x, int64_
  * groups. */
 static void launch_size(int64_t *columns, int64_t *panels, const product *p) {
     const ar_resident_weight *W = p->W;
-    const ar_plan *plan = &W->device->plan;
+    const ar_plan *plan = p->plan;
     int64_t tile = gemv_tile(plan, p->N);
     double each = 2.0 * (double)W->O * (double)W->I; /* flops of a column */
     *columns = ar__launch_units(plan, p->N, tile, each * (double)p->N, 0);
@@ -194,8 +196,9 @@ ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const 
     AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){p.N, p.O}));
     if (p.N == 0 || p.O == 0) return AR_OK;
     p.y = *y;
-    const ar_plan *plan = &W->device->plan;
+    ar_plan at;
     AR_TRY(ar__variant_settle(W->device, AR_F_gemv));
+    const ar_plan *plan = p.plan = ar__plan_at(&at, &W->device->plan, AR_F_gemv, p.N);
     if (fuse->norm && p.N <= GEMV_FEW && W->I % AR__BLOCK == 0 &&
         (uint64_t)W->O * (uint64_t)W->I <= plan->resident_norm) {
         p.norm = fuse->norm;

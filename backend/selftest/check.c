@@ -189,6 +189,8 @@ static uint64_t hash_plan(const ar_plan *p) {
                                p->offset_align,
                                p->staged};
     uint64_t hash = ar__hash(AR__HASH_START, p->variants, sizeof p->variants);
+    hash = ar__hash(hash, p->gemm_by_rows, sizeof p->gemm_by_rows);
+    hash = ar__hash(hash, p->gemv_by_rows, sizeof p->gemv_by_rows);
     return ar__hash(hash, shapes, sizeof shapes);
 }
 

@@ -9,7 +9,34 @@
 
 static const char *const kinds[] = {"other", "CPU", "integrated GPU", "discrete GPU"};
 
-static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usable) {
+/* Says of each bucket of a kernel with tiles where they come from; with list as JSON. */
+static void tell_tiles(cJSON *list, const ar_device_facts *f, const ar_plan *p, const ar_tuning_file *t) {
+    ar_variant_choice choices[AR_MAX_FAMILIES];
+    int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
+    for (int32_t i = 0; i < count; i++)
+        for (int32_t b = 0; ar_tile_bucket(b); b++) {
+            const char *kernel = choices[i].variant, *bucket = ar_tile_bucket(b);
+            char text[96];
+            ar_tuning_match match;
+            const ar_tuning_row *row = ar_tuning_source(&match, p, f, t->rows, t->count, kernel, bucket);
+            if (!row) continue;
+            ar_tuning_tiles_text(text, sizeof text, kernel, row->values);
+            if (list) {
+                cJSON *j = cJSON_CreateObject();
+                ar_json_add_string(j, "kernel", kernel);
+                ar_json_add_string(j, "bucket", bucket);
+                ar_json_add_string(j, "tiles", text);
+                ar_json_add_string(j, "from", row->why ? "built in" : "measured");
+                ar_json_add_string(j, "match", ar_tuning_match_name(match));
+                ar_json_push(list, j);
+            } else
+                printf("      tiles %s, %s rows: %s: %s (%s)\n", kernel, bucket, text,
+                       row->why ? row->why : "as tune-kernels found", ar_tuning_match_name(match));
+        }
+}
+
+static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usable,
+                       const ar_tuning_file *t) {
     char memory[16], binding[16];
     printf("%s:%d  %s\n", f->api, (int)f->index, f->name);
     printf("      %s, %s, driver %s, version %s\n", kinds[f->kind], f->vendor, f->driver, f->version);
@@ -35,6 +62,7 @@ static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usa
     int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
     for (int32_t i = 0; i < count; i++)
         printf("      kernel %s=%s: %s\n", choices[i].family, choices[i].variant, choices[i].why);
+    tell_tiles(NULL, f, p, t);
 }
 
 static void add_variants(cJSON *d, const ar_device_facts *f, const ar_plan *p) {
@@ -50,7 +78,8 @@ static void add_variants(cJSON *d, const ar_device_facts *f, const ar_plan *p) {
     }
 }
 
-static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar_status usable) {
+static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar_status usable,
+                     const ar_tuning_file *t) {
     cJSON *d = cJSON_CreateObject();
     char id[24];
     snprintf(id, sizeof id, "%s:%d", f->api, (int)f->index);
@@ -72,6 +101,7 @@ static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar
         ar_json_add_bool(d, "integer_dot", f->has_int_dot);
         ar_json_add_bool(d, "matrix_hardware", f->has_coopmat);
         add_variants(d, f, p);
+        tell_tiles(ar_json_add_list(d, "tiles"), f, p, t);
     } else {
         ar_json_add_string(d, "reason", ar_error());
     }
@@ -99,9 +129,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         if (usable == AR_OK) ar_plan_use_tuning(&plan, &facts[i], tuning.rows, tuning.count);
         if (common.submit_ms > 0) plan.submit_ms = common.submit_ms;
         if (list)
-            add_json(list, &facts[i], &plan, usable);
+            add_json(list, &facts[i], &plan, usable, &tuning);
         else
-            print_text(&facts[i], &plan, usable);
+            print_text(&facts[i], &plan, usable, &tuning);
     }
     if (list) {
         ar_status printed = ar_program_json(list, true);

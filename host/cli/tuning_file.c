@@ -8,7 +8,7 @@
 #define FORMAT_VERSION 1
 #define MOST_BYTES     ((size_t)16 << 20)
 
-static const char *const kinds[] = {"other", "cpu", "integrated", "discrete"};
+static const char *const kinds[] = {"other", "cpu", "phone", "integrated", "discrete"};
 
 void ar_tuning_free(ar_tuning_file *t) {
     free(t->rows);
@@ -48,7 +48,7 @@ ar_status ar_tuning_line(char **text, const ar_tuning_row *row) {
     ar_json_add_string(j, "api", row->api);
     ar_json_add_string(j, "device", row->device);
     ar_json_add_string(j, "driver", row->driver);
-    ar_json_add_string(j, "kind", kinds[row->kind]);
+    ar_json_add_string(j, "kind", row->kind);
     ar_json_add_number(j, "vendor", row->vendor_id);
     ar_json_add_number(j, "subgroup", row->subgroup);
     ar_json_add_number(j, "vector_width", row->vector_width);
@@ -62,6 +62,34 @@ ar_status ar_tuning_line(char **text, const ar_tuning_row *row) {
     ar_status status = ar_json_print(text, j, false, "tuning");
     cJSON_Delete(j);
     return status;
+}
+
+void ar_tuning_tiles_text(char *out, size_t bytes, const char *kernel, const uint32_t *values) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (int32_t i = 0; ar_tile_name(kernel, i) && used < bytes; i++)
+        used += (size_t)snprintf(out + used, bytes - used, values[i] == UINT32_MAX ? "%s%s any" : "%s%s %u",
+                                 i ? ", " : "", ar_tile_name(kernel, i), values[i]);
+}
+
+static void add_quoted(char *out, size_t bytes, const char *text) {
+    size_t used = strlen(out);
+    for (const char *c = text; *c && used + 3 < bytes; c++) {
+        if (*c == '"' || *c == '\\') out[used++] = '\\';
+        out[used++] = *c;
+    }
+    out[used] = '\0';
+}
+
+void ar_tuning_def_row(char *out, size_t bytes, const ar_tuning_row *row) {
+    char device[260] = "", driver[260] = "";
+    add_quoted(device, sizeof device, row->device);
+    add_quoted(driver, sizeof driver, row->driver);
+    snprintf(out, bytes,
+             "AR_TILES(\"%s\", \"%s\", \"%s\", \"%s\", 0x%x, %u, %u, \"%s\", \"%s\", %u, %u, %u, %u,\n"
+             "         \"measured, %.2f times as fast\")",
+             row->kernel, row->bucket, row->api, row->kind, row->vendor_id, row->subgroup, row->vector_width,
+             device, driver, row->values[0], row->values[1], row->values[2], row->values[3], row->gain);
 }
 
 ar_status ar_tuning_write(const ar_tuning_file *t, const char *path) {
@@ -97,16 +125,11 @@ static ar_status read_number(uint32_t *out, const ar_json *j, const char *key, c
     return AR_OK;
 }
 
-static ar_status read_kind(ar_device_kind *kind, const ar_json *j, const char *what) {
-    char text[16];
-    AR_TRY(read_text(text, sizeof text, j, "kind", what));
+static ar_status check_kind(const char *kind, const char *what) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i], text) == 0) {
-            *kind = (ar_device_kind)i;
-            return AR_OK;
-        }
-    return ar__fail(AR_ERR_FORMAT, "%s: kind \"%s\", expected cpu, integrated, discrete or other", what,
-                    text);
+        if (strcmp(kinds[i], kind) == 0) return AR_OK;
+    return ar__fail(AR_ERR_FORMAT, "%s: kind \"%s\", expected cpu, phone, integrated, discrete or other",
+                    what, kind);
 }
 
 /* What a kernel that this build does not know has for tiles nobody can say: such a row is kept without. */
@@ -122,7 +145,8 @@ static ar_status read_row(ar_tuning_row *row, const ar_json *j, const char *what
     AR_TRY(read_text(row->api, sizeof row->api, j, "api", what));
     AR_TRY(read_text(row->device, sizeof row->device, j, "device", what));
     AR_TRY(read_text(row->driver, sizeof row->driver, j, "driver", what));
-    AR_TRY(read_kind(&row->kind, j, what));
+    AR_TRY(read_text(row->kind, sizeof row->kind, j, "kind", what));
+    AR_TRY(check_kind(row->kind, what));
     AR_TRY(read_number(&row->vendor_id, j, "vendor", what));
     AR_TRY(read_number(&row->subgroup, j, "subgroup", what));
     AR_TRY(read_number(&row->vector_width, j, "vector_width", what));

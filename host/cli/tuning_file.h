@@ -15,6 +15,10 @@ ar_status ar_tuning_write(const ar_tuning_file *t, const char *path);
 ar_status ar_tuning_add(ar_tuning_file *t, const ar_tuning_row *row);
 /* Its line without the line's end; free(). */
 ar_status ar_tuning_line(char **text, const ar_tuning_row *row);
+/* "tm 8, tn 2" */
+void ar_tuning_tiles_text(char *out, size_t bytes, const char *kernel, const uint32_t *values);
+/* The row as backend/core/tiles.def has them, two lines. */
+void ar_tuning_def_row(char *out, size_t bytes, const ar_tuning_row *row);
 /* What --tuning names, which must be good, or else what lies by default, which is passed over with a remark
  * where it is not; nothing with --no-cache. Errors: those of ar_tuning_read. */
 ar_status ar_program_tuning(ar_tuning_file *t, const ar_common *common);

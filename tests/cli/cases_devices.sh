@@ -280,10 +280,28 @@ case_tune_kernels() { # its file
     says 'note: tiles are not read: .*line 3'
 }
 
+# ar_tiles_compile FILE: its rows are C, as backend/core/tiles.def has them.
+ar_tiles_compile() {
+    command -v cc >/dev/null || return 0
+    {
+        printf 'struct row { unsigned n[3], v[4]; const char *t[7]; } rows[] = {\n'
+        echo '#define AR_TILES(a, b, c, d, e, f, g, h, i, j, k, l, m, n) \'
+        echo '    {{e, f, g}, {j, k, l, m}, {a, b, c, d, h, i, n}},'
+        cat "$1"
+        echo '};'
+    } >rows.c
+    cc -std=c11 -Werror -c rows.c -o rows.o || die 'exported rows are no C'
+}
+
 case_tune_kernels_holds() { # what was found is taken, and computes rightly
     run 0 tune-kernels --budget 8 --tuning t.jsonl --json
-    [ "$(grep -c '"kernel":' out)" = 2 ] || { cat out >&2; die 'expected two kernels'; }
-    run 0 tune-kernels export --tuning t.jsonl; cmp out t.jsonl || die 'expected the file'
+    [ "$(grep -c '"bucket":.*"any"' out)" = 2 ] || { cat out >&2; die 'expected two kernels'; }
+    run 0 tune-kernels export --tuning t.jsonl
+    [ "$(grep -c '^AR_TILES("gem.*", "[a-z]*", 0x' out)" = "$(wc -l <t.jsonl)" ] || die 'expected all rows'
+    ar_tiles_compile out
     run 0 devices --tuning t.jsonl -q; grep -q 'tiles of gem.* as tuned (exact)' out || die 'not taken'
+    grep -q 'tiles gem.*, any rows: .*as tune-kernels found (exact)' out || die 'not told'
+    run 0 devices --no-cache -q; grep -q 'tiles gem.*, any rows: .*(generic)' out || die 'expected the table'
+    run 0 devices --no-cache --json; grep -q '"from":.*"built in"' out || die 'expected the table'
     run 0 selftest --kernel gemm --tuning t.jsonl -q
 }
