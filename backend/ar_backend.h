@@ -110,7 +110,7 @@ typedef struct ar_device_desc {
     double submit_ms;       /* 0 = the plan's default */
     ar_fault fault;         /* null driver only */
     const ar_plan *plan;    /* NULL = ar_plan_make(facts); tests and the tuner force one */
-    const char *variants;   /* "gemm=gemm,f16": kernels to take, leave to round to fp16; NULL = the plan's */
+    const char *variants; /* "gemm=gemm,f16": kernels to take, leave to round to fp16 (auto: where it pays) */
     const ar_device_facts *facts; /* null driver only: it stands in for that device, and its memory keeps
                                    * nothing; NULL = its own */
     const ar_tuning_row *tuning;  /* tiles for the plan (ar_plan_use_tuning), not where one is given */

@@ -167,24 +167,26 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
 #else
 #define PREFETCH(b, i)
 #endif
-/* Fragments of such a subgroup: plain tiles of floats. */
+/* Fragments of such a subgroup: plain tiles of floats, of what fp16 holds where that goes in. Rolled: LLVM
+ * takes ten seconds and more over them otherwise. */
 #define SG_ID        (LID0 / SUBGROUP)
 #define frag_t       float
-#define TOFRAG(x)    (x)
+#define TOFRAG(x)    ar_half_round(x)
+#define FRAGS        ROLLED
 #define FRAG_A(n, c) float n[c][CM * CK]
 #define FRAG_B(n, c) float n[c][CK * CN]
 #define FRAG_C(n, c) float n[c][CM * CN]
-#define FRAG_ZERO(f)                                                                                         \
-    for (uint z_ = 0u; z_ < CM * CN; z_++) (f)[z_] = 0.0f
+#define FRAG_ZERO(f) ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++)(f)[z_] = 0.0f
 #define FRAG_MUL(c, a, b)                                                                                    \
-    for (uint z_ = 0u; z_ < CM * CN * CK; z_++)                                                              \
-    (c)[z_ / CK] = fma((a)[z_ % CK * CM + z_ / CK / CN], (b)[z_ % CK * CN + z_ / CK % CN], (c)[z_ / CK])
+    ROLLED for (uint z_ = 0u; z_ < CM * CK; z_++)                                                            \
+        ROLLED for (uint n_ = 0u; n_ < CN; n_++)(c)[z_ / CK * CN + n_] =                                     \
+            fma((a)[z_], (b)[z_ % CK * CN + n_], (c)[z_ / CK * CN + n_])
 #define FRAG_LOAD_A(f, s, at, pitch)                                                                         \
-    for (uint z_ = 0u; z_ < CM * CK; z_++) (f)[z_] = s[(at) + z_ / CM * (pitch) + z_ % CM]
+    ROLLED for (uint z_ = 0u; z_ < CM * CK; z_++)(f)[z_] = s[(at) + z_ % CK * (pitch) + z_ / CK]
 #define FRAG_LOAD_B(f, s, at, pitch)                                                                         \
-    for (uint z_ = 0u; z_ < CK * CN; z_++) (f)[z_] = s[(at) + z_ / CN * (pitch) + z_ % CN]
+    ROLLED for (uint z_ = 0u; z_ < CK * CN; z_++)(f)[z_] = s[(at) + z_ / CN * (pitch) + z_ % CN]
 #define FRAG_STORE(f, s, at, pitch)                                                                          \
-    for (uint z_ = 0u; z_ < CM * CN; z_++) s[(at) + z_ / CN * (pitch) + z_ % CN] = (f)[z_]
+    ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++) s[(at) + z_ / CN * (pitch) + z_ % CN] = (f)[z_]
 /* Nibble c of each lane, as a signed number and as one from 0 on: AVX-512 looks them up by their low bits. */
 #if VW == 16 && defined(__AVX512F__)
 typedef float x86_floats_ __attribute__((vector_size(64)));

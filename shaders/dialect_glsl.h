@@ -112,7 +112,9 @@
 #define PREFETCH(b, i)
 /* ---- fragments of a subgroup, CM x CK, CK x CN and CM x CN, for kernels that ask for matrix hardware and
  * name these constants. A glslang that does not know them leaves such kernels out. FRAG_LOAD_A reads [k][m],
- * the others rows; `at` and `pitch` count elements of shared memory ---- */
+ * the others rows; `at` and `pitch` count elements of shared memory; FRAGS stands before a
+ * loop over fragments ---- */
+#define FRAGS                        UNROLL
 #define SG_ID                        gl_SubgroupID
 #define frag_t                       float16_t
 #define TOFRAG(x)                    float16_t(x)

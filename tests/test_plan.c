@@ -181,12 +181,39 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm_tiles);
         assert_non_null(strstr(choice_of("gemm", &p, &f), "; gemm_coop needs "));
     }
-    const ar_device_facts none = rdna2();
+    const ar_device_facts none = rdna2(), cl = pocl_avx512();
     ar_plan p;
+    assert_int_equal(ar__plan_make(&p, &cl, "f16", 0),
+                     AR_OK); /* plain tiles are no hardware: only if asked */
+    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm);
+    assert_non_null(strstr(choice_of("gemm", &p, &cl), "; gemm_coop is for matrix units; "));
+    assert_int_equal(ar__plan_make(&p, &cl, "gemm=gemm_coop", 0), AR_OK);
+    assert_true(p.variants[AR_F_gemm] == AR_K_gemm_coop && p.gemm_subgroup == 1 && p.gemm_side == 64);
     assert_int_equal(ar__plan_make(&p, &none, "f16,gemm=gemm", 0), AR_OK);
     assert_true(p.allows_f16 && p.variants[AR_F_gemm] == AR_K_gemm);
     assert_int_equal(ar__plan_make(&p, &none, "gemm=gemm_coop", 0), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, matrix hardware"));
+}
+
+/* "auto" gives leave where it is of use: not to a processor, whose "matrix hardware" is slower than none. */
+static void automatic_precision_is_f16_on_matrix_hardware(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        ar_device_facts f = rows[i].facts();
+        ar_plan p;
+        assert_int_equal(ar__plan_make(&p, &f, "auto", 0), AR_OK);
+        assert_int_equal(p.allows_f16, f.kind != AR_DEVICE_CPU && f.has_coopmat);
+        assert_int_equal(p.variants[AR_F_gemm] == AR_K_gemm_coop, p.allows_f16);
+        assert_int_equal(ar__plan_make(&p, &f, "auto", UINT64_MAX), AR_OK); /* glslang left it out */
+        assert_false(p.allows_f16 && strcmp(f.api, "vk") == 0);
+    }
+    ar_device_facts f = lavapipe();
+    ar_plan p;
+    set_coop(&f, 8, 8, 8, 8, 8);
+    assert_int_equal(ar__plan_make(&p, &f, "auto", 0), AR_OK);
+    assert_false(p.allows_f16);
+    assert_int_equal(ar__plan_make(&p, &f, "gemm=gemm_coop", 0), AR_OK);
+    assert_int_equal(ar_variants_check("auto,gemm=gemm"), AR_OK);
 }
 
 /* A build whose glslang compiled none of the texts that others stand in for. */
@@ -383,6 +410,7 @@ int main(void) {
         cmocka_unit_test(every_known_device_gets_its_variants),
         cmocka_unit_test(a_variant_may_be_asked_for),
         cmocka_unit_test(matrix_hardware_is_used_where_fp16_is_allowed),
+        cmocka_unit_test(automatic_precision_is_f16_on_matrix_hardware),
         cmocka_unit_test(what_the_build_left_out_is_not_taken),
         cmocka_unit_test(every_plan_stays_within_the_facts),
         cmocka_unit_test(a_plan_depends_on_the_facts_alone),

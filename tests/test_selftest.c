@@ -190,24 +190,6 @@ static void lanes_that_share_with_nobody_pass(void **state) {
     if (used == 0) skip();
 }
 
-/* Matrix hardware, where there is none: subgroups of one item, which holds whole fragments. */
-static void fragments_of_one_item_pass(void **state) {
-    (void)state;
-    ar_device_facts facts[8];
-    int32_t count = find_devices(facts, 8), used = 0;
-    for (int32_t i = 0; i < count; i++) {
-        ar_plan plan;
-        if (strcmp(facts[i].api, "cl") != 0) continue;
-        assert_int_equal(ar_plan_make(&plan, &facts[i]), AR_OK);
-        plan.variants[AR_F_gemm] = AR_K_gemm_coop;
-        plan.gemm_side = 64, plan.gemm_groups = 1, plan.gemm_subgroup = 1;
-        plan.gemm_fragment[0] = 4, plan.gemm_fragment[1] = 8, plan.gemm_fragment[2] = 16;
-        run_selftest(&facts[i], &plan, true, "linear(67, 161", 1);
-        used++;
-    }
-    if (used == 0) skip();
-}
-
 static void filter_picks_kernels(void **state) {
     (void)state;
     ar_device_facts facts[8];
@@ -232,7 +214,6 @@ int main(int argc, char **argv) { /* test_selftest [NAME]: the tests of that nam
         cmocka_unit_test(every_device_passes),
         cmocka_unit_test(small_pieces_and_other_groups_pass),
         cmocka_unit_test(lanes_that_share_with_nobody_pass),
-        cmocka_unit_test(fragments_of_one_item_pass),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);

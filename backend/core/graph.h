@@ -24,6 +24,7 @@ typedef struct ar__pack {
     const ar_tensor *source;
     const ar_resident_weight *weights; /* or decoded from these; source is NULL then */
     ar_tensor *packed;
+    ar_tensor *tops; /* (panels, slices): largest |x| of each slice of a panel; NULL until asked for */
     int64_t row0, rows, k0, depth, ld;
     uint32_t tile;
     bool along_k;

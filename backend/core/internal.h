@@ -217,8 +217,12 @@ typedef struct ar__matrix {
  * unchanged. */
 ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
                    bool accumulate);
-/* C = A B of a forward pass, whose operands may be rounded to fp16 where the plan says so: ar__gemm's, those
- * of gradients among them, are f32, as fp16 holds nothing below 6e-8. */
+/* C = A B of a forward pass, whose operands may be rounded to fp16 where the plan says so; ar__gemm's are
+ * f32. */
 ar_status ar__gemm_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
                            int64_t K);
+/* ar__gemm of gradients: rounded in the same way, but each panel of an operand is scaled first by a power of
+ * two that its largest number gives, so that nothing is too small for fp16 or too large. */
+ar_status ar__gemm_gradient(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
+                            int64_t K, bool accumulate);
 #endif

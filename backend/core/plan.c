@@ -61,6 +61,10 @@ static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_cla
     if (is_coop) items = 8 * plan->gemm_subgroup;
     plan->gemm_fragment[0] = f->coop_m, plan->gemm_fragment[1] = f->coop_n,
     plan->gemm_fragment[2] = f->coop_k;
+    if (is_coop && !f->has_coopmat) { /* OpenCL: a subgroup is one item, which holds whole fragments */
+        plan->gemm_subgroup = 1, items = 8;
+        plan->gemm_fragment[0] = 4, plan->gemm_fragment[1] = 8, plan->gemm_fragment[2] = 16;
+    }
     bool is_large = f->max_group_items >= items && (!is_coop || (f->shared_bytes >= 32768 && items >= 256));
     uint32_t v[AR_TILE_VALUES];
     ar__tiles_built_in(v, f, AR_K_gemm_tiles);

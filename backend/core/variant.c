@@ -44,7 +44,7 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
     if (v->needs & AR_NEED_SHUFFLE && !f->has_subgroup_shuffle) return "subgroup shuffles";
     if (v->needs & AR_NEED_F16 && !f->has_f16_arith) return "fp16 arithmetic";
     if (v->needs & AR_NEED_INT_DOT && !f->has_int_dot) return "integer dot products";
-    if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return "matrix hardware";
+    if (v->needs & AR_NEED_COOPMAT && is_vulkan && !f->has_coopmat) return "matrix hardware";
     if (v->subgroup_most > 0 && !fits) return "subgroups of one size that it knows";
     if (f->shared_bytes < v->shared_bytes) return "more shared memory";
     return NULL;
@@ -52,6 +52,7 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
 
 static bool likes(const ar_device_facts *f, const ar__variant *v, bool allows_f16) {
     if (v->needs & AR_ROUNDS_TO_F16 && !allows_f16) return false;
+    if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return false;
     bool is_cpu = f->kind == AR_DEVICE_CPU;
     ar__device_class_id class = ar__device_class(f);
     switch (v->liked_by) {
@@ -112,15 +113,17 @@ static ar_status parse_wish(int32_t *index, const char *text, size_t bytes) {
     return unknown_variant(family, text + at, bytes - at);
 }
 
+typedef enum leave { NO_F16, F16_IF_USED, F16 } leave; /* to round */
+
 /* rows[family] = the index of the row asked for, or -1. */
-static ar_status parse_wishes(int32_t *rows, bool *allows_f16, const char *wishes) {
-    *allows_f16 = false;
+static ar_status parse_wishes(int32_t *rows, leave *leave_f16, const char *wishes) {
+    *leave_f16 = NO_F16;
     for (int32_t i = 0; i < AR_F_COUNT; i++) rows[i] = -1;
     for (const char *at = wishes; at;) {
         size_t bytes = strcspn(at, ",");
         int32_t index = 0;
-        if (is_name("f16", at, bytes)) {
-            *allows_f16 = true;
+        if (is_name("f16", at, bytes) || is_name("auto", at, bytes)) {
+            *leave_f16 = *at == 'f' ? F16 : F16_IF_USED;
         } else {
             AR_TRY(parse_wish(&index, at, bytes));
             rows[ar__variants[index].family] = index;
@@ -132,18 +135,29 @@ static ar_status parse_wishes(int32_t *rows, bool *allows_f16, const char *wishe
 
 ar_status ar_variants_check(const char *wishes) {
     int32_t rows[AR_F_COUNT];
-    bool allows_f16;
-    return parse_wishes(rows, &allows_f16, wishes);
+    leave leave_f16;
+    return parse_wishes(rows, &leave_f16, wishes);
 }
 
 /* ---- the choice ---- */
 
 static bool is_left_out(uint64_t mask, int32_t row) { return mask >> row & 1; }
 
+/* Whether leave to round would change what is taken. */
+static bool would_round(const ar_device_facts *f, uint64_t left_out) {
+    for (int32_t i = 0; i < VARIANT_COUNT; i++)
+        if (ar__variants[i].needs & AR_ROUNDS_TO_F16 && likes(f, &ar__variants[i], true) &&
+            !ar__variant_lack(&ar__variants[i], f, is_left_out(left_out, i)))
+            return true;
+    return false;
+}
+
 ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const char *wishes,
                               uint64_t left_out) {
     int32_t rows[AR_F_COUNT];
-    AR_TRY(parse_wishes(rows, &plan->allows_f16, wishes));
+    leave leave_f16;
+    AR_TRY(parse_wishes(rows, &leave_f16, wishes));
+    plan->allows_f16 = leave_f16 == F16 || (leave_f16 == F16_IF_USED && would_round(f, left_out));
     plan->variants_asked = 0;
     for (int32_t i = VARIANT_COUNT - 1; i >= 0; i--) { /* backwards: the first that will do stays */
         const ar__variant *v = &ar__variants[i];
@@ -177,6 +191,8 @@ static void say_passed(char *why, size_t bytes, int32_t family, const ar_plan *p
         const char *comma = used ? "; " : "", *kind = liked_by_text[v->liked_by];
         if (lack)
             snprintf(why + used, bytes - used, "%s%s needs %s", comma, name_of(v), lack);
+        else if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat)
+            snprintf(why + used, bytes - used, "%s%s is for matrix units", comma, name_of(v));
         else if (v->needs & AR_ROUNDS_TO_F16 && !plan->allows_f16)
             snprintf(why + used, bytes - used, "%s%s needs leave to round to fp16", comma, name_of(v));
         else if (!likes(f, v, plan->allows_f16))

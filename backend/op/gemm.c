@@ -18,6 +18,7 @@ typedef struct tiles {
     uint32_t lanes;  /* items along M that share loads of B; 0 = none do */
     uint32_t gx, gy; /* gemm_tiles: the items of a group, which makes one tile; else 0 */
     int64_t m, n, k; /* largest chunk of each axis */
+    bool scaled;     /* panels, before they are rounded */
 } tiles;
 
 /* Elements [from, to) of t as an operand; *shift is how many elements the aligned binding starts before
@@ -31,6 +32,9 @@ static ar__operand bind_elements(const ar_graph *g, const ar_tensor *t, int64_t 
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* What a product may do to its operands. */
+typedef enum rounding { KEPT, ROUNDED, ROUNDED_SCALED } rounding;
 
 typedef struct gemm_part {
     int64_t m0, m, n0, n, k;
@@ -55,7 +59,7 @@ static uint32_t coop_subgroups(const ar_plan *plan, uint32_t columns) {
 
 /* Tiles of groups: the largest of which there are enough to keep the device busy, whose rows one binding
  * holds and whose work one submission. False: none. */
-static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, bool may_round) {
+static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, rounding how) {
     int64_t most = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4 / p->k;
     gemm_part one = {.m = plan->gemm_side, .n = plan->gemm_side, .k = p->k};
     for (;;) {
@@ -72,14 +76,15 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, bool 
     uint32_t tm = (uint32_t)one.m, tc = (uint32_t)one.n, columns = tc / plan->vw;
     *t = (tiles){.tm = tm, .tnv = tc, .wgx = 1, .wgy = 1, .kernel = AR_K_gemm_tiles, .gy = tm / 8};
     t->gx = columns < 16 ? columns : 16;
-    if (plan->variants[AR_F_gemm] != AR_K_gemm_coop || !may_round) return true;
+    if (plan->variants[AR_F_gemm] != AR_K_gemm_coop || how == KEPT) return true;
     t->kernel = AR_K_gemm_coop;
     t->gx = plan->gemm_subgroup * coop_subgroups(plan, tc);
     t->gy = 1;
+    t->scaled = how == ROUNDED_SCALED;
     return true;
 }
 
-static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K, bool may_round) {
+static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K, rounding how) {
     ar_plan at;
     const ar_plan *plan = ar__plan_at(&at, &g->device->plan, AR_F_gemm, M);
     int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
@@ -89,7 +94,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
     if (t->kernel == AR_K_gemm_tiles || t->kernel == AR_K_gemm_coop) {
-        if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K}, may_round)) t->kernel = AR_K_gemm;
+        if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K}, how)) t->kernel = AR_K_gemm;
     } else if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
         t->wgx = 1;
@@ -157,14 +162,14 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
     return AR_OK;
 }
 
-/* The packed form of `want`: a remembered one, or newly emitted. */
-static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want) {
+/* Fills in the packed form of `want`: a remembered one, or newly emitted. */
+static ar_status get_pack(ar_graph *g, ar__pack *want) {
     for (int32_t i = 0; i < g->pack_count; i++) {
         const ar__pack *p = &g->packs[i];
         if (p->source == want->source && p->weights == want->weights && p->row0 == want->row0 &&
             p->rows == want->rows && p->k0 == want->k0 && p->depth == want->depth && p->ld == want->ld &&
             p->tile == want->tile && p->along_k == want->along_k) {
-            *packed = p->packed;
+            *want = *p;
             return AR_OK;
         }
     }
@@ -177,18 +182,44 @@ static ar_status get_pack(ar_graph *g, ar_tensor **packed, const ar__pack *want)
         AR_TRY(emit_pack(g, &p));
     AR_TRY(ar__graph_grow((void **)&g->packs, &g->pack_capacity, g->pack_count, sizeof *g->packs));
     g->packs[g->pack_count++] = p;
-    *packed = p.packed;
+    *want = p;
     return AR_OK;
 }
 
 ar_status ar__pack_rows(ar_graph *g, ar_tensor **packed, const ar_tensor *t, uint32_t tile) {
-    const ar__pack want = {.source = t,
-                           .rows = t->dims[0],
-                           .depth = t->dims[1],
-                           .ld = t->dims[1],
-                           .tile = tile,
-                           .along_k = true};
-    return get_pack(g, packed, &want);
+    ar__pack want = {.source = t,
+                     .rows = t->dims[0],
+                     .depth = t->dims[1],
+                     .ld = t->dims[1],
+                     .tile = tile,
+                     .along_k = true};
+    AR_TRY(get_pack(g, &want));
+    *packed = want.packed;
+    return AR_OK;
+}
+
+/* Slices of a panel whose largest numbers are looked for apart: one group alone would take long over many. */
+static int64_t slices_of(const ar__pack *p) { return least((p->depth + 255) / 256, 8); }
+
+/* get_pack, and the largest numbers of its panels. */
+static ar_status get_scaled_pack(ar_graph *g, ar__pack *want) {
+    AR_TRY(get_pack(g, want));
+    if (want->tops) return AR_OK;
+    int64_t panels = want->packed->dims[0], slices = slices_of(want);
+    AR_TRY(ar_graph_temp(g, &want->tops, AR_F32, 2, (int64_t[]){panels, slices}));
+    for (int32_t i = 0; i < g->pack_count; i++)
+        if (g->packs[i].packed == want->packed) g->packs[i].tops = want->tops;
+    struct {
+        uint32_t parts, pitch, slices;
+    } v = {(uint32_t)(panels * slices), (uint32_t)(want->depth * want->tile / 4), (uint32_t)slices};
+    uint32_t wg = g->device->plan.wg;
+    ar__emit_desc d = {.kernel = AR_K_panel_top,
+                       .specs = {wg, 1},
+                       .operands = {{want->packed, 0, 0}, {want->tops, 0, 0}},
+                       .params = &v,
+                       .bytes = 4.0 * (double)(panels * want->depth * want->tile)};
+    ar__groups_1d(g->device, d.groups, (uint64_t)v.parts * wg, wg);
+    return ar__emit(g, &d);
 }
 
 /* What one launch reads of a pack: `count` rows from `first` on, of `total`, in panels of `tile` rows. */
@@ -201,11 +232,19 @@ static ar__operand bind_panels(const ar_tensor *pack, int64_t first, int64_t cou
 }
 
 /* One launch over rows [m0, m0 + m) and columns [n0, n0 + n) of p's. */
-static ar_status emit_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B, int64_t ldc,
+static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const ar__pack *B, int64_t ldc,
                              const tiles *t, const gemm_part *p, const gemm_part *whole) {
+    int64_t down = p->m0 - whole->m0, across = p->n0 - whole->n0, slices = t->scaled ? slices_of(A) : 0;
     struct {
-        uint32_t M, N, K, ldc, c0, acc;
-    } v = {(uint32_t)p->m, (uint32_t)p->n, (uint32_t)p->k, (uint32_t)ldc, 0, p->accumulate};
+        uint32_t M, N, K, ldc, c0, acc, slices, ta0, tb0; /* the last three: gemm_coop alone */
+    } v = {.M = (uint32_t)p->m,
+           .N = (uint32_t)p->n,
+           .K = (uint32_t)p->k,
+           .ldc = (uint32_t)ldc,
+           .acc = p->accumulate,
+           .slices = (uint32_t)slices,
+           .ta0 = (uint32_t)(down / t->tm * slices),
+           .tb0 = (uint32_t)(across / t->tnv * slices)};
     bool turned = t->lanes > 0 || t->wgy > t->wgx; /* the longer side of the group along x */
     ar__emit_desc d = {.kernel = t->kernel,
                        .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
@@ -215,9 +254,13 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor 
     d.specs[3] = t->lanes || t->gx ? t->tnv : t->tnv / g->device->plan.vw;
     d.specs[4] = t->kernel == AR_K_gemm_coop ? g->device->plan.gemm_subgroup : t->lanes ? t->lanes : turned;
     for (int i = 0; i < 3; i++) d.specs[5 + i] = fragment[i];
-    d.operands[0] = bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
-    d.operands[1] = bind_panels(B, p->n0 - whole->n0, p->n, whole->n, t->tnv);
+    d.operands[0] = bind_panels(A->packed, down, p->m, whole->m, t->tm);
+    d.operands[1] = bind_panels(B->packed, across, p->n, whole->n, t->tnv);
     d.operands[2] = bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);
+    if (t->kernel == AR_K_gemm_coop) { /* something is bound where nothing is read */
+        d.operands[3] = t->scaled ? (ar__operand){A->tops, 0, 0} : (ar__operand){A->packed, 0, 64};
+        d.operands[4] = t->scaled ? (ar__operand){B->tops, 0, 0} : (ar__operand){B->packed, 0, 64};
+    }
     int64_t rows = (p->m + t->tm - 1) / t->tm, columns = (p->n + t->tnv - 1) / t->tnv;
     d.groups[turned] = (uint32_t)((columns + t->wgx - 1) / t->wgx);
     d.groups[!turned] = (uint32_t)((rows + t->wgy - 1) / t->wgy);
@@ -255,8 +298,8 @@ static void choose_launch(gemm_part *one, const ar_plan *plan, const tiles *t, c
 }
 
 /* Launches over the rows and columns of *whole; no element's sum changes. */
-static ar_status emit_part(ar_graph *g, ar_tensor *C, ar_tensor *A, ar_tensor *B, int64_t ldc, const tiles *t,
-                           const gemm_part *whole) {
+static ar_status emit_part(ar_graph *g, ar_tensor *C, const ar__pack *A, const ar__pack *B, int64_t ldc,
+                           const tiles *t, const gemm_part *whole) {
     gemm_part one;
     choose_launch(&one, &g->device->plan, t, whole);
     for (ar__cut n = ar__cut_into(whole->n, one.n); ar__cut_next(&n);)
@@ -286,33 +329,37 @@ static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__
                               .along_k = !A.transposed};
                 ar__pack b = *B;
                 b.row0 = n.first, b.rows = part.n, b.k0 = k.first, b.depth = part.k, b.tile = t->tnv;
-                ar_tensor *packed_a = NULL, *packed_b = NULL;
-                AR_TRY(get_pack(g, &packed_b, &b));
-                AR_TRY(get_pack(g, &packed_a, &a));
-                AR_TRY(emit_part(g, C, packed_a, packed_b, N, t, &part));
+                AR_TRY(t->scaled ? get_scaled_pack(g, &b) : get_pack(g, &b));
+                AR_TRY(t->scaled ? get_scaled_pack(g, &a) : get_pack(g, &a));
+                AR_TRY(emit_part(g, C, &a, &b, N, t, &part));
             }
     return AR_OK;
 }
 
 static ar_status multiply(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
-                          int64_t K, bool accumulate, bool may_round) {
+                          int64_t K, bool accumulate, rounding how) {
     tiles t;
     if (M == 0 || N == 0) return AR_OK;
     AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
     if (K == 0) return accumulate ? AR_OK : ar__emit_fill(g, C, 0.0f);
-    AR_TRY(choose_tiles(g, &t, M, N, K, may_round));
+    AR_TRY(choose_tiles(g, &t, M, N, K, how));
     ar__pack b = {.source = B.t, .ld = B.transposed ? K : N, .along_k = B.transposed};
     return emit_chunks(g, C, A, &b, &t, M, N, K, accumulate);
 }
 
 ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
                    bool accumulate) {
-    return multiply(g, C, A, B, M, N, K, accumulate, false);
+    return multiply(g, C, A, B, M, N, K, accumulate, KEPT);
 }
 
 ar_status ar__gemm_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
                            int64_t K) {
-    return multiply(g, C, A, B, M, N, K, false, true);
+    return multiply(g, C, A, B, M, N, K, false, ROUNDED);
+}
+
+ar_status ar__gemm_gradient(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
+                            int64_t K, bool accumulate) {
+    return multiply(g, C, A, B, M, N, K, accumulate, ROUNDED_SCALED);
 }
 
 /* ---- weights decoded within tiles ---- */
@@ -392,9 +439,8 @@ static ar_status multiply_bits(ar_graph *g, ar_tensor *C, const ar_tensor *x, co
                       .ld = w->I,
                       .tile = t->tm,
                       .along_k = true};
-        ar_tensor *packed = NULL;
-        AR_TRY(get_pack(g, &packed, &a));
-        AR_TRY(emit_bits(g, C, packed, w, t, &whole));
+        AR_TRY(get_pack(g, &a));
+        AR_TRY(emit_bits(g, C, a.packed, w, t, &whole));
     }
     return AR_OK;
 }
@@ -406,7 +452,7 @@ ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const
     bool is_fused = g->device->plan.resident_fused;
     if (is_fused && bits_tiles(&t, &g->device->plan, &(gemm_part){.m = M, .n = w->O, .k = w->I}))
         return multiply_bits(g, C, x, w, &t);
-    AR_TRY(choose_tiles(g, &t, M, w->O, w->I, true));
+    AR_TRY(choose_tiles(g, &t, M, w->O, w->I, ROUNDED));
     if (t.k < w->I) t.k -= t.k % AR__BLOCK;
     /* decoded panels stay small: they are read once, soon after */
     int64_t rows = (int64_t)(UNPACKED_BYTES / 4) / t.k / t.tnv * t.tnv;

@@ -84,9 +84,9 @@ static ar_status weight_gradient(ar_graph *g, const head_nll *c, ar_tensor *dW, 
     int64_t N = c->x->dims[0], I = c->x->dims[1];
     ar_tensor *part = NULL;
     ar__matrix dz = {z, true}, x = {c->x, false};
-    if (v->count == dW->dims[0]) return ar__gemm(g, dW, dz, x, v->count, I, N, accumulate);
+    if (v->count == dW->dims[0]) return ar__gemm_gradient(g, dW, dz, x, v->count, I, N, accumulate);
     AR_TRY(ar_graph_temp(g, &part, AR_F32, 2, (int64_t[]){v->count, I}));
-    AR_TRY(ar__gemm(g, part, dz, x, v->count, I, N, false));
+    AR_TRY(ar__gemm_gradient(g, part, dz, x, v->count, I, N, false));
     return move_rows(g, accumulate ? ADD : PUT, dW, part, v->first);
 }
 
@@ -119,8 +119,8 @@ static ar_status backward(ar_graph *g, const void *ctx) {
         if (!z) AR_TRY(logits_of(g, &z, c->x, rows));
         AR_TRY(emit_gradient(g, c, z, v.first));
         if (dx)
-            AR_TRY(ar__gemm(g, dx, (ar__matrix){z, false}, (ar__matrix){rows, false}, N, I, v.count,
-                            add_x || v.first > 0));
+            AR_TRY(ar__gemm_gradient(g, dx, (ar__matrix){z, false}, (ar__matrix){rows, false}, N, I, v.count,
+                                     add_x || v.first > 0));
         if (dW) AR_TRY(weight_gradient(g, c, dW, z, &v, add_W));
     }
     return AR_OK;

@@ -14,10 +14,12 @@ static ar_status linear_backward(ar_graph *g, const void *ctx) {
     if (!dy) return AR_OK;
     AR_TRY(ar__grad(g, &grad, &accumulate, op->x));
     if (grad)
-        AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, false}, (ar__matrix){op->W, false}, N, I, O, accumulate));
+        AR_TRY(ar__gemm_gradient(g, grad, (ar__matrix){dy, false}, (ar__matrix){op->W, false}, N, I, O,
+                                 accumulate));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->W));
     if (grad)
-        AR_TRY(ar__gemm(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N, accumulate));
+        AR_TRY(ar__gemm_gradient(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N,
+                                 accumulate));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->bias));
     return grad ? ar__emit_sum_rows(g, grad, dy, accumulate) : AR_OK;
 }

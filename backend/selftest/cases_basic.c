@@ -1,6 +1,7 @@
 /* Cases of the ops that move, add and multiply, and of a tuning run's bookkeeping. */
 #include "selftest.h"
 #include "ref.h"
+#include <math.h>
 
 /* p: words. */
 ar_status ar__st_copy(ar__st *st, const int32_t *p) {
@@ -160,7 +161,8 @@ ar_status ar__st_mse(ar__st *st, const int32_t *p) {
 #define OF_F16 1e-3 /* of products whose operands were rounded to fp16, 2^-11 of each */
 
 /* A leaf of normal numbers or, so that every order gives the same sum and fp16 holds them, of small whole
- * ones; 2: a few are large, which fp16 does not hold. */
+ * ones; 2: a few are large, which fp16 does not hold; 3: normal, one column in 13 ten thousand times as
+ * large. */
 static ar_status product_leaf(ar__st *st, ar_tensor **t, double **values, int64_t rows, int64_t cols,
                               int32_t kind) {
     int32_t *whole = NULL;
@@ -169,10 +171,33 @@ static ar_status product_leaf(ar__st *st, ar_tensor **t, double **values, int64_
     AR_TRY(ar__st_integers(st, &whole, rows * cols, -8, 8));
     AR_TRY(ar__st_normal(st, &made, rows * cols, 1.0f));
     for (int64_t i = 0; i < rows * cols; i++)
-        made[i] = (float)whole[i] * (kind == 2 && i % 997 == 5 ? 16384.0f : 1.0f);
+        if (kind == 3)
+            made[i] *= i % cols % 13 == 5 ? 1e4f : 1.0f;
+        else
+            made[i] = (float)whole[i] * (kind == 2 && i % 997 == 5 ? 16384.0f : 1.0f);
     AR_TRY(ar__st_doubles(st, values, made, rows * cols));
     AR_TRY(ar__st_tensor(st, t, AR_F32, rows, cols, made));
     ar_tensor_set_needs_grad(*t, true);
+    return AR_OK;
+}
+
+/* ar__st_loss whose gradient is 2^-power of what it would be, as rows weigh as much. */
+static ar_status faint_loss(ar__st *st, ar_tensor **loss, double **dy, ar_tensor *y, const double *y_ref,
+                            int32_t power) {
+    if (power == 0 || st->is_forward) return ar__st_loss(st, loss, dy, y, y_ref);
+    int32_t N = (int32_t)ar_tensor_dim(y, 0), O = (int32_t)ar_tensor_dim(y, 1);
+    double *target_ref = NULL, *weight_ref = NULL;
+    float *weight = NULL;
+    ar_tensor *target = NULL, *weights = NULL;
+    AR_TRY(ar__st_leaf(st, &target, &target_ref, N, O, 1.0f));
+    ar_tensor_set_needs_grad(target, false);
+    AR_TRY(ar__st_normal(st, &weight, N, 1.0f));
+    for (int32_t n = 0; n < N; n++) weight[n] = ldexpf(1.0f, -power);
+    AR_TRY(ar__st_tensor(st, &weights, AR_F32, N, 0, weight));
+    AR_TRY(ar__st_doubles(st, &weight_ref, weight, N));
+    AR_TRY(ar_op_mse(st->g, loss, y, target, weights));
+    AR_TRY(ar__st_doubles(st, dy, NULL, (int64_t)N * O));
+    ref_mse_grad(*dy, y_ref, target_ref, weight_ref, N, O);
     return AR_OK;
 }
 
@@ -184,7 +209,7 @@ static ar_status linear(ar__st *st, const int32_t *p) {
            *dbias = NULL;
     ar_tensor *tx = NULL, *tW = NULL, *tb = NULL, *y = NULL, *loss = NULL;
     AR_TRY(product_leaf(st, &tx, &x, N, I, p[5]));
-    AR_TRY(product_leaf(st, &tW, &W, O, I, p[5] != 0));
+    AR_TRY(product_leaf(st, &tW, &W, O, I, p[5] == 1 || p[5] == 2));
     if (p[3]) {
         AR_TRY(ar__st_leaf(st, &tb, &bias, O, 0, 1.0f));
         AR_TRY(ar__st_doubles(st, &dbias, NULL, O));
@@ -195,7 +220,7 @@ static ar_status linear(ar__st *st, const int32_t *p) {
     ref_linear(y_ref, x, W, bias, N, O, I);
     AR_TRY(ar_op_linear(st->g, &y, tx, tW, tb));
     ar_graph_keep(st->g, y);
-    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    AR_TRY(faint_loss(st, &loss, &dy, y, y_ref, p[6]));
     ref_linear_grad(dx, dW, dbias, dy, x, W, N, O, I);
     AR_TRY(ar_graph_backward(st->g, loss));
     ar_graph_keep(st->g, ar_tensor_grad(tx));
@@ -203,7 +228,7 @@ static ar_status linear(ar__st *st, const int32_t *p) {
     if (tb) ar_graph_keep(st->g, ar_tensor_grad(tb));
     AR_TRY(ar__st_run(st));
     const char *kernel = ar__kernels[st->device->plan.variants[AR_F_gemm]].name;
-    st->bound = is_f16 && p[5] == 0 ? OF_F16 : bound;
+    st->bound = is_f16 && p[5] != 1 && p[5] != 2 ? OF_F16 : bound;
     AR_TRY(ar__st_compare(st, kernel, y, y_ref));
     st->bound = is_f16 ? OF_F16 : bound;
     AR_TRY(ar__st_compare(st, kernel, ar_tensor_grad(tx), dx));
@@ -212,7 +237,7 @@ static ar_status linear(ar__st *st, const int32_t *p) {
 }
 
 /* p: N, O, I, with bias, groups wanted (1: the largest tiles, 9999: the smallest; 0: as the plan says), whole
- * numbers (1) or some large (2). */
+ * numbers (1) or some large (2, 3), gradients divided by 2^p. */
 ar_status ar__st_linear(ar__st *st, const int32_t *p) {
     ar_plan *plan = &st->device->plan;
     const uint32_t groups = plan->gemm_groups;

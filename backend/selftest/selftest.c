@@ -43,6 +43,7 @@ static const ar__variant *variant_of(uint32_t kernel) {
 void ar__st_keep_f32(ar_device *device, ar__kernel_id kernel) {
     const ar__variant *v = variant_of(kernel);
     if (!(variant_of(device->plan.variants[AR_F_gemm])->needs & AR_ROUNDS_TO_F16)) return;
+    if (kernel == AR_K_panel_top) return; /* which only they use */
     ar__plan_use(&device->plan, &device->facts, v && v->family == AR_F_gemm ? kernel : AR_K_gemm);
 }
 

@@ -49,7 +49,8 @@ case_usage() {
         "found kernel 'gemn', expected one of gemm, gemv, attention, "
     run 2 eval "$model" --text "$text" --variant gemm
     says "variant gemm: found '', expected one of gemm_lanes, gemm_coop, gemm_tiles, gemm"
-        run 2 devices --precision f64; says "precision: found 'f64', expected f32 or f16"
+    run 2 devices --precision bf16; says "precision: found 'bf16', expected f32, f16 or auto"
+    run 0 devices --precision auto
     run 0 devices --precision f16 --variant gemm=gemm; grep -q 'kernel gemm=gemm: asked for' out || die 'f16'
     run 2 selftest --variant gemv=gemv,gemm=fast; says "variant gemm: found 'fast'"
     if "$program" devices -q | grep -q '^cl:'; then

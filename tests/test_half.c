@@ -1,0 +1,177 @@
+/* Products whose operands are rounded to fp16: gradients keep what is too small or too large for it. On
+ * OpenCL devices by the portable meaning of fragments, on Vulkan where there is matrix hardware. Includes the
+ * backend's own header for ar__gemm_gradient.
+ * ctest-labels: device vulkan full */
+#include "op_check.h"
+#include "internal.h"
+
+enum { M = 70, N = 67, K = 300 };
+
+typedef struct product {
+    float *a, *b, *c; /* a (M, K) and b (K, N), as stored transposed or not; c (M, N), which is added to */
+    bool a_transposed, b_transposed;
+    bool cuts; /* bindings and launches so small that the product is cut along all axes */
+} product;
+
+static float *a_of(const product *p, int m, int k) { return &p->a[p->a_transposed ? k * M + m : m * K + k]; }
+
+static float *b_of(const product *p, int k, int n) { return &p->b[p->b_transposed ? n * K + k : k * N + n]; }
+
+static void make_product(product *p) {
+    p->a = check_floats(M * K, 1, -1, 1);
+    p->b = check_floats(K * N, 2, -1, 1);
+    p->c = check_floats(M * N, 3, -1, 1);
+}
+
+static void free_product(product *p) {
+    free(p->a);
+    free(p->b);
+    free(p->c);
+}
+
+typedef ar_status (*multiply)(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B);
+
+static ar_status as_gradient(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B) {
+    return ar__gemm_gradient(g, C, A, B, M, N, K, true);
+}
+
+static ar_status as_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B) {
+    return ar__gemm_forward(g, C, A, B, M, N, K);
+}
+
+/* The result; free() releases. */
+static float *run_product(ar_device *device, const product *p, multiply run) {
+    ar_tensor *A = check_tensor(device, AR_F32, p->a_transposed ? K : M, p->a_transposed ? M : K, p->a);
+    ar_tensor *B = check_tensor(device, AR_F32, p->b_transposed ? N : K, p->b_transposed ? K : N, p->b);
+    ar_tensor *C = check_tensor(device, AR_F32, M, N, p->c);
+    ar_graph *g = NULL;
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(run(g, C, (ar__matrix){A, p->a_transposed}, (ar__matrix){B, p->b_transposed}));
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    float *found = check_read(C);
+    ar_graph_destroy(g);
+    ar_tensor_destroy(A);
+    ar_tensor_destroy(B);
+    ar_tensor_destroy(C);
+    return found;
+}
+
+/* How often |found - exact| passes 2^-10 of the sum of |a b| (two operands, each off by 2^-11 at most, and
+ * the f32 sums) in columns [from, N). */
+static int wrong_of(const product *p, const float *found, int from) {
+    int wrong = 0;
+    for (int m = 0; m < M; m++)
+        for (int n = from; n < N; n++) {
+            double sum = p->c[m * N + n], size = 0;
+            for (int k = 0; k < K; k++) {
+                double one = (double)*a_of(p, m, k) * *b_of(p, k, n);
+                sum += one;
+                size += fabs(one);
+            }
+            double bound = ldexp(size, -10) + ldexp(fabs((double)p->c[m * N + n]) + size, -22);
+            wrong += !(fabs(found[m * N + n] - sum) <= bound);
+        }
+    return wrong;
+}
+
+/* ---- the cases ---- */
+
+/* Gradients from 1e-6 to 1e-9 side by side, inputs of 1e4 in some channels; added to nothing, or their sum
+ * would hide them. */
+static void faint_gradients(ar_device *device, const product *shape) {
+    product p = *shape;
+    make_product(&p);
+    for (int i = 0; i < M * N; i++) p.c[i] = 0.0f;
+    for (int m = 0; m < M; m++)
+        for (int k = 0; k < K; k++) *a_of(&p, m, k) *= (const float[]){1e-6f, 1e-7f, 1e-8f, 1e-9f}[m % 4];
+    for (int n = 0; n < N; n++)
+        for (int k = 0; k < K && n % 13 == 5; k++) *b_of(&p, k, n) *= 1e4f;
+    float *found = run_product(device, &p, as_gradient), *lost = run_product(device, &p, as_forward);
+    assert_int_equal(wrong_of(&p, found, 0), 0);
+    assert_true(wrong_of(&p, lost, 0) > M * N / 4); /* unscaled, three rows in four are gone or coarse */
+    free(found);
+    free(lost);
+    free_product(&p);
+}
+
+/* Far beyond fp16 at both ends, added to what is there; few below 1e-38, where devices may give 0. */
+static void numbers_at_the_ends(ar_device *device, const product *shape) {
+    static const float sizes[][2] = {{1e-30f, 1e30f}, {1e30f, 1e-30f}, {1e-34f, 1e36f}, {1e5f, 1e5f}, {0, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        product p = *shape;
+        make_product(&p);
+        for (int j = 0; j < M * K; j++) p.a[j] *= sizes[i][0];
+        for (int j = 0; j < K * N; j++) p.b[j] *= sizes[i][1];
+        float *found = run_product(device, &p, as_gradient);
+        int wrong = wrong_of(&p, found, 0);
+        if (wrong > 0) fail_msg("%s: %d wrong of row %d", check_name(device), wrong, (int)i);
+        free(found);
+        free_product(&p);
+    }
+}
+
+/* One infinite input: its column is no number, every other is right. */
+static void one_infinity(ar_device *device, const product *shape) {
+    product p = *shape;
+    make_product(&p);
+    *b_of(&p, 17, 0) = INFINITY;
+    float *found = run_product(device, &p, as_gradient);
+    for (int m = 0; m < M; m++)
+        if (isfinite(found[m * N])) fail_msg("row %d: %g of an infinite input", m, (double)found[m * N]);
+    assert_int_equal(wrong_of(&p, found, 1), 0);
+    free(found);
+    free_product(&p);
+}
+
+/* ---- devices ---- */
+
+static void run_on_each(void (*run)(ar_device *device, const product *shape), const product *shape) {
+    ar_device_facts facts[16];
+    int32_t count = 0, used = 0;
+    CHECK_OK(ar_device_list(facts, &count, 16, NULL, 0));
+    for (int32_t i = 0; i < count && i < 16; i++) {
+        char select[24];
+        ar_plan plan;
+        ar_device *device = NULL;
+        if (ar_plan_make_with(&plan, &facts[i], "gemm=gemm_coop") != AR_OK) continue; /* cannot */
+        assert_int_equal(plan.variants[AR_F_gemm], AR_K_gemm_coop);
+        if (shape->cuts) plan.piece_bytes = 65536, plan.submit_ms = 1e-3;
+        snprintf(select, sizeof select, "%.7s:%d", facts[i].api, facts[i].index);
+        CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = select, .plan = &plan}));
+        run(device, shape);
+        ar_device_close(device);
+        used++;
+    }
+    if (!used) {
+        print_message("no OpenCL device and no matrix hardware: skipped\n");
+        skip();
+    }
+}
+
+static void faint_gradients_are_kept(void **state) {
+    (void)state;
+    run_on_each(faint_gradients, &(product){.b_transposed = false});
+    if (check_is_small()) return;
+    run_on_each(faint_gradients, &(product){.a_transposed = true});
+    run_on_each(faint_gradients, &(product){.b_transposed = true, .cuts = true});
+}
+
+static void numbers_beyond_fp16_are_kept(void **state) {
+    (void)state;
+    if (!check_is_small()) run_on_each(numbers_at_the_ends, &(product){.a_transposed = true});
+}
+
+static void what_is_no_number_stays_in_its_column(void **state) {
+    (void)state;
+    run_on_each(one_infinity, &(product){.a_transposed = true});
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(faint_gradients_are_kept),
+        cmocka_unit_test(numbers_beyond_fp16_are_kept),
+        cmocka_unit_test(what_is_no_number_stays_in_its_column),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
