@@ -13,13 +13,13 @@ BODY
     uint c = GLIN % C, place = GLIN / C, w = place % W, h = place / W % H, b = place / (H * W);
     if (b < images) {
         float sum = acc != 0u ? dX[GLIN] : 0.0f;
-        for (uint k = 0u; k < K * K; k++) {
-            uint top = h - k / K, left = w - k % K, oh = top / stride, ow = left / stride;
-            if (top > h || left > w || top % stride != 0u || left % stride != 0u) continue;
-            if (oh >= OH || ow >= OW) continue;
-            uint o = ((b * OH + oh) * OW + ow) * C + c;
-            if (mean != 0u) sum += dY[o] / TOF(K * K);
-            else if (at[o] == TOI(k)) sum += dY[o];
+        for (uint kh = h % stride; kh < K && kh <= h; kh += stride) {
+            for (uint kw = w % stride; kw < K && kw <= w; kw += stride) {
+                uint oh = (h - kh) / stride, ow = (w - kw) / stride, o = ((b * OH + oh) * OW + ow) * C + c;
+                if (oh >= OH || ow >= OW) continue;
+                if (mean != 0u) sum += dY[o] / TOF(K * K);
+                else if (at[o] == TOI(kh * K + kw)) sum += dY[o];
+            }
         }
         dX[GLIN] = sum;
     }
