@@ -73,6 +73,7 @@ typedef struct ar_plan {
     uint32_t gemm_subgroup;    /* gemm_coop: items of a subgroup; else 0 */
     uint32_t gemm_fragment[3]; /* gemm_coop: rows, columns and depth of a subgroup's matrices */
     uint32_t gemm_groups;      /* … of which there shall be that many, or tiles are smaller */
+    bool direct_conv;          /* convolutions without patches in memory, where shapes allow (ar_op_conv2d) */
     uint32_t attn_wg;          /* items per group of the attention kernels */
     uint32_t resident_wgx, resident_wgy; /* gemv: items per group along rows of W', slices of its inputs */
     uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */

@@ -80,6 +80,13 @@ int32_t ar_window2d_out(const ar_window2d *w, int32_t size);
  * that as (O, C K K) is the convolution.   x (B H W, C)  y (B OH OW, C K K). Gradient: x. Errors: ARG (the
  * window is larger than the padded image, K, stride or pad out of range). */
 ar_status ar_op_im2col(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_window2d *w);
+/* The convolution: y[(b, oh, ow), o] = bias[o] + the sum over (c, kh, kw) of x[b, oh stride + kh - pad, ow
+ * stride + kw - pad, c] W[o, c, kh, kw], 0 outside the image. By im2col and a product, or directly where the
+ * plan says so (direct_conv), stride is 1, K at most 5 and plan.vw divides O; the forward has the same bits.
+ *   x (B H W, C)  W (O, C K K)  bias (O) or NULL  y (B OH OW, O). Gradients: x, W, bias. Errors: as im2col.
+ */
+ar_status ar_op_conv2d(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, ar_tensor *bias,
+                       const ar_window2d *w);
 /* The largest, or with mean the mean, of each window.   x (B H W, C)  y (B OH OW, C). Gradient: x (of the
  * largest: the first of equals). Errors: likewise. */
 ar_status ar_op_pool(ar_graph *g, ar_tensor **y, ar_tensor *x, const ar_window2d *w, bool mean);

@@ -168,13 +168,17 @@ static void dropout_case(ar_device *device, void *ctx) {
 
 static void dropout_gradient_is_its_difference(void **state) { (void)state, each(dropout_case); }
 
-/* A convolution and a pool, as nets have them. */
+/* A convolution and a pool, as nets have them, and by patches with a pool of means. */
 static ar_status image_forward(ar_graph *g, ar_tensor **y, ar_tensor **leaves, void *ctx) {
     ar_tensor *rows = NULL, *z = NULL, *p = NULL;
     const ar_window2d conv = {.H = 10, .W = 8, .K = 3, .pad = 1},
                       pool = {.H = 10, .W = 8, .K = 2, .stride = 2};
-    AR_TRY(ar_op_im2col(g, &rows, leaves[0], &conv));
-    AR_TRY(ar_op_linear(g, &z, rows, leaves[1], leaves[2]));
+    if (*(bool *)ctx) {
+        AR_TRY(ar_op_im2col(g, &rows, leaves[0], &conv));
+        AR_TRY(ar_op_linear(g, &z, rows, leaves[1], leaves[2]));
+    } else {
+        AR_TRY(ar_op_conv2d(g, &z, leaves[0], leaves[1], leaves[2], &conv));
+    }
     AR_TRY(ar_op_pool(g, &p, z, &pool, *(bool *)ctx));
     return ar_op_reshape(g, y, p, ar_tensor_dim(p, 0) / 20, 20 * ar_tensor_dim(p, 1));
 }
@@ -185,8 +189,8 @@ static void image_case(ar_device *device, void *ctx) {
         bool mean = i == 1;
         check_gradient c = {.what = "image", .forward = image_forward, .ctx = &mean, .leaf_count = 3};
         c.leaves[0] = leaf(device, 6 * 80, 4, 61, -1, 1); /* small steps: a largest one stays so */
-        c.leaves[1] = leaf(device, 8, 36, 62, -1, 1);
-        c.leaves[2] = leaf(device, 8, -1, 63, -1, 1);
+        c.leaves[1] = leaf(device, 16, 36, 62, -1, 1);
+        c.leaves[2] = leaf(device, 16, -1, 63, -1, 1);
         c.step = 1e-3;
         c.bound = 3e-2;
         check_and_destroy(device, &c);
@@ -196,6 +200,48 @@ static void image_case(ar_device *device, void *ctx) {
 static void convolution_and_pool_gradients_are_their_differences(void **state) {
     (void)state, each(image_case);
 }
+
+/* y of 3 images of 4 x 10 x 4, 32 outputs, on a device whose plan is told whether to do without patches. */
+static float *convolve(ar_device *like, bool direct, const ar_window2d *w) {
+    ar_device *device = NULL;
+    ar_graph *g = NULL;
+    ar_tensor *y = NULL;
+    ar_plan plan = *ar_device_get_plan(like);
+    char select[24];
+    snprintf(select, sizeof select, "%s", check_name(like));
+    plan.direct_conv = direct;
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = select, .plan = &plan}));
+    ar_tensor *x = leaf(device, 3 * w->H * w->W, 4, 71, -1, 1),
+              *W = leaf(device, 32, 4 * w->K * w->K, 72, -1, 1), *bias = leaf(device, 32, -1, 73, -1, 1);
+    CHECK_OK(ar_graph_create(&g, device));
+    CHECK_OK(ar_op_conv2d(g, &y, x, W, bias, w));
+    ar_graph_keep(g, y);
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    float *read = check_read(y);
+    ar_graph_destroy(g);
+    ar_tensor_destroy(x);
+    ar_tensor_destroy(W);
+    ar_tensor_destroy(bias);
+    ar_device_close(device);
+    return read;
+}
+
+static void direct_case(ar_device *device, void *ctx) {
+    static const ar_window2d windows[] = {{.H = 4, .W = 10, .K = 3, .pad = 1},
+                                          {.H = 4, .W = 10, .K = 5, .pad = 1}};
+    (void)ctx;
+    for (int i = 0; i < 2; i++) {
+        const ar_window2d *w = &windows[i];
+        float *direct = convolve(device, true, w), *patches = convolve(device, false, w);
+        size_t count = (size_t)(3 * ar_window2d_out(w, w->H) * ar_window2d_out(w, w->W) * 32);
+        assert_memory_equal(direct, patches, count * sizeof *direct);
+        free(direct);
+        free(patches);
+    }
+}
+
+static void a_direct_convolution_has_the_bits_of_patches(void **state) { (void)state, each(direct_case); }
 
 /* ---- refusals ---- */
 
@@ -214,6 +260,8 @@ static void refusals_case(ar_device *device, void *ctx) {
                 padded = {.H = 2, .W = 2, .K = 2, .pad = 1};
     assert_int_equal(ar_op_im2col(g, &y, x, &outside), AR_ERR_ARG);
     assert_int_equal(ar_op_im2col(g, &y, x, &other), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_conv2d(g, &y, x, W, NULL, &outside), AR_ERR_ARG);
+    assert_int_equal(ar_op_conv2d(g, &y, x, W, NULL, &padded), AR_ERR_SHAPE); /* not 8 x 2 x 2 columns */
     assert_int_equal(ar_op_pool(g, &y, x, &padded, false), AR_ERR_ARG);
     assert_int_equal(ar_op_reshape(g, &y, x, 3, 8), AR_ERR_SHAPE);
     assert_int_equal(ar_op_dropout(g, &y, x, 1.0f, 0, labels), AR_ERR_ARG);
@@ -237,6 +285,7 @@ int main(void) {
         cmocka_unit_test(recomputing_gives_the_same_bits_in_less_memory),
         cmocka_unit_test(dropout_gradient_is_its_difference),
         cmocka_unit_test(convolution_and_pool_gradients_are_their_differences),
+        cmocka_unit_test(a_direct_convolution_has_the_bits_of_patches),
         cmocka_unit_test(ops_refuse_wrong_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

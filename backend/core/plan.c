@@ -112,6 +112,7 @@ static void plan_shapes(ar_plan *plan, const ar_device_facts *f, ar__device_clas
     gemm_shape(plan, f, class);
     plan->wg = at_most(64, f->max_group_items);
     plan->attn_wg = class == AR_CLASS_CPU ? 8 : plan->wg;
+    plan->direct_conv = class == AR_CLASS_CPU; /* bench/LOG.md; no GPU was at hand */
     ar__tiles_built_in(v, f, AR_K_gemv);
     plan->resident_wgx = plan->resident_lp = v[0]; /* whatever variant: it is how weights lie */
     gemv_shape(plan, f, class);

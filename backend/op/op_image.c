@@ -16,13 +16,11 @@ int32_t ar_window2d_out(const ar_window2d *w, int32_t size) {
     return (size + 2 * w->pad - w->K) / stride + 1;
 }
 
-static ar_status check_window(const char *op, image_ctx *c, ar_tensor *x, const ar_window2d *w) {
+ar_status ar__window2d_check(const char *op, int64_t *images, const ar_tensor *x, const ar_window2d *w) {
     char name[32];
     snprintf(name, sizeof name, "%s x", op);
     AR_TRY(ar__expect(name, x, AR_F32, 2, (int64_t[]){-1, -1}));
-    *c = (image_ctx){.x = x, .w = *w, .C = (uint32_t)x->dims[1]};
-    if (c->w.stride == 0) c->w.stride = 1;
-    if (w->H < 1 || w->W < 1 || w->K < 1 || c->w.stride < 1 || w->pad < 0 || w->pad >= w->K ||
+    if (w->H < 1 || w->W < 1 || w->K < 1 || w->stride < 0 || w->pad < 0 || w->pad >= w->K ||
         w->K > w->H + 2 * w->pad || w->K > w->W + 2 * w->pad)
         return ar__fail(AR_ERR_ARG,
                         "%s: found windows of %d x %d, stride %d, padding %d in %d x %d, expected them to lie"
@@ -31,7 +29,15 @@ static ar_status check_window(const char *op, image_ctx *c, ar_tensor *x, const 
     if (x->dims[0] % ((int64_t)w->H * w->W))
         return ar__fail(AR_ERR_SHAPE, "%s: x has %lld rows, expected images of %d x %d", op,
                         (long long)x->dims[0], (int)w->H, (int)w->W);
-    c->images = x->dims[0] / ((int64_t)w->H * w->W);
+    *images = x->dims[0] / ((int64_t)w->H * w->W);
+    return AR_OK;
+}
+
+static ar_status check_window(const char *op, image_ctx *c, ar_tensor *x, const ar_window2d *w) {
+    *c = (image_ctx){.x = x, .w = *w};
+    AR_TRY(ar__window2d_check(op, &c->images, x, w));
+    c->C = (uint32_t)x->dims[1];
+    if (c->w.stride == 0) c->w.stride = 1;
     c->OH = (uint32_t)ar_window2d_out(&c->w, w->H);
     c->OW = (uint32_t)ar_window2d_out(&c->w, w->W);
     return AR_OK;

@@ -160,6 +160,49 @@ ar_status ar__st_im2col(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "im2col_grad", ar_tensor_grad(tx), dx);
 }
 
+/* p: B, H, W, C, K, pad, O. Without patches wherever shapes allow, as the plan's vector width says. */
+static ar_status conv2d(ar__st *st, const int32_t *p) {
+    int32_t O = p[6], C = p[3], K = p[4];
+    ar_window2d w;
+    double *x = NULL, *W = NULL, *b = NULL, *rows = NULL, *y_ref = NULL, *dy = NULL, *drows = NULL,
+           *dx = NULL, *dW = NULL, *db = NULL;
+    ar_tensor *tx = NULL, *tW = NULL, *tb = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(image(st, &tx, &x, &w, (int32_t[]){p[0], p[1], p[2], C, K, 1, p[5]}));
+    AR_TRY(ar__st_leaf(st, &tW, &W, O, (int64_t)C * K * K, 1.0f));
+    AR_TRY(ar__st_leaf(st, &tb, &b, O, 0, 1.0f));
+    int32_t N = p[0] * ar_window2d_out(&w, w.H) * ar_window2d_out(&w, w.W), I = C * K * K;
+    AR_TRY(ar__st_doubles(st, &rows, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &drows, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * O));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, ar_tensor_count(tx)));
+    AR_TRY(ar__st_doubles(st, &dW, NULL, (int64_t)O * I));
+    AR_TRY(ar__st_doubles(st, &db, NULL, O));
+    ref_im2col(rows, x, p[0], w.H, w.W, C, K, 1, w.pad);
+    ref_linear(y_ref, rows, W, b, N, O, I);
+    AR_TRY(ar_op_conv2d(st->g, &y, tx, tW, tb, &w));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    ref_linear_grad(drows, dW, db, dy, rows, W, N, O, I);
+    ref_im2col_grad(dx, drows, p[0], w.H, w.W, C, K, 1, w.pad);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    ar_tensor *const grads[] = {ar_tensor_grad(tx), ar_tensor_grad(tW), ar_tensor_grad(tb)};
+    for (int i = 0; i < 3; i++) ar_graph_keep(st->g, grads[i]);
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "conv2d", y, y_ref));
+    AR_TRY(ar__st_compare(st, "conv2d of dy", grads[0], dx));
+    AR_TRY(ar__st_compare(st, "conv2d_dw", grads[1], dW));
+    return ar__st_compare(st, "sum_rows", grads[2], db);
+}
+
+ar_status ar__st_conv2d(ar__st *st, const int32_t *p) {
+    ar_plan *plan = &st->device->plan;
+    const bool direct = plan->direct_conv;
+    plan->direct_conv = true;
+    ar_status status = conv2d(st, p);
+    plan->direct_conv = direct;
+    return status;
+}
+
 ar_status ar__st_pool(ar__st *st, const int32_t *p) {
     ar_window2d w;
     bool mean = p[6] == 101;

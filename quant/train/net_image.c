@@ -66,10 +66,9 @@ static ar_status make_params(ar_net *net, const float *const *values) {
 static ar_status record_convolutions(const ar_net *net, ar_graph *g, ar_tensor **x, ar_window2d *w) {
     const image_net *n = net->impl;
     for (int32_t i = 0; i < n->desc.conv_count; i++) {
-        ar_tensor *patches = NULL, *z = NULL, *a = NULL;
+        ar_tensor *z = NULL, *a = NULL;
         *w = (ar_window2d){.H = w->H, .W = w->W, .K = 3, .pad = 1};
-        AR_TRY(ar_op_im2col(g, &patches, *x, w));
-        AR_TRY(ar_op_linear(g, &z, patches, net->params[2 * i].t, net->params[2 * i + 1].t));
+        AR_TRY(ar_op_conv2d(g, &z, *x, net->params[2 * i].t, net->params[2 * i + 1].t, w));
         AR_TRY(ar_op_act(g, &a, z, AR_ACT_RELU));
         *w = (ar_window2d){.H = w->H, .W = w->W, .K = 2, .stride = 2};
         AR_TRY(ar_op_pool(g, x, a, w, false));

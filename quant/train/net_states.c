@@ -197,11 +197,8 @@ static ar_status record_layer(const ar_net *net, ar_graph *g, ar_tensor **x, ar_
     ar_window2d w = {.H = l->H, .W = l->W, .K = 3, .pad = 1};
     int64_t images = ar_tensor_count(*x) / ((int64_t)l->H * l->W * l->C);
     AR_TRY(ar_op_state_weight(g, &codes, p[0].t, &weight));
-    if (l->is_conv)
-        AR_TRY(ar_op_im2col(g, x, *x, &w));
-    else if (ar_tensor_dim(*x, 0) != images)
-        AR_TRY(ar_op_reshape(g, x, *x, images, l->I));
-    AR_TRY(ar_op_linear(g, &z, *x, codes, NULL));
+    if (!l->is_conv && ar_tensor_dim(*x, 0) != images) AR_TRY(ar_op_reshape(g, x, *x, images, l->I));
+    AR_TRY(l->is_conv ? ar_op_conv2d(g, &z, *x, codes, NULL, &w) : ar_op_linear(g, &z, *x, codes, NULL));
     AR_TRY(ar_op_spread_norm(g, x, z, p[1].t, p[2].t, &norm));
     if (l->gain == 0) return AR_OK;
     ar_state_round round = {.M = l->ma, .gain = l->gain, .margin = n->desc.plain ? 0 : 0.5f};
