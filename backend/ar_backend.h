@@ -75,6 +75,9 @@ typedef struct ar_plan {
     uint32_t gemm_groups;      /* … of which there shall be that many, or tiles are smaller */
     bool direct_conv;          /* convolutions without patches in memory, where shapes allow (ar_op_conv2d) */
     uint32_t attn_wg;          /* items per group of the attention kernels */
+    uint32_t attn_subgroup;    /* attention_coop: items of a subgroup; 0 = no matrix hardware that it knows */
+    uint32_t attn_subgroups;   /* … and how many share a tile, in two columns */
+    uint32_t attn_fragment[3]; /* … and rows, columns and depth of its matrices */
     uint32_t resident_wgx, resident_wgy; /* gemv: items per group along rows of W', slices of its inputs */
     uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */
     uint32_t resident_lanes;             /* gemv_lanes: subgroup lanes that load x together; else 0 */

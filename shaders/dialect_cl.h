@@ -185,6 +185,13 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
     ROLLED for (uint z_ = 0u; z_ < CM * CK; z_++)(f)[z_] = s[(at) + z_ % CK * (pitch) + z_ / CK]
 #define FRAG_LOAD_B(f, s, at, pitch)                                                                         \
     ROLLED for (uint z_ = 0u; z_ < CK * CN; z_++)(f)[z_] = s[(at) + z_ / CN * (pitch) + z_ % CN]
+#define FRAG_LOAD_A_ROWS(f, s, at, pitch)                                                                    \
+    ROLLED for (uint z_ = 0u; z_ < CM * CK; z_++)(f)[z_] = s[(at) + z_ / CK * (pitch) + z_ % CK]
+#define FRAG_LOAD_B_COLS(f, s, at, pitch)                                                                    \
+    ROLLED for (uint z_ = 0u; z_ < CK * CN; z_++)(f)[z_] = s[(at) + z_ % CN * (pitch) + z_ / CN]
+#define FRAG_LOAD_C(f, s, at, pitch)                                                                         \
+    ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++)(f)[z_] = s[(at) + z_ / CN * (pitch) + z_ % CN]
+#define FRAG_TIMES(f, g) ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++)(f)[z_] *= (g)[z_]
 #define FRAG_STORE(f, s, at, pitch)                                                                          \
     ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++) s[(at) + z_ / CN * (pitch) + z_ % CN] = (f)[z_]
 /* Nibble c of each lane, as a signed number and as one from 0 on: AVX-512 looks them up by their low bits. */

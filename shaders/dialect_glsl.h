@@ -112,21 +112,25 @@
 #define PREFETCH(b, i)
 /* ---- fragments of a subgroup, CM x CK, CK x CN and CM x CN, for kernels that ask for matrix hardware and
  * name these constants. A glslang that does not know them leaves such kernels out. FRAG_LOAD_A reads [k][m],
- * the others rows; `at` and `pitch` count elements of shared memory; FRAGS stands before a
- * loop over fragments ---- */
-#define FRAGS                        UNROLL
-#define SG_ID                        gl_SubgroupID
-#define frag_t                       float16_t
-#define TOFRAG(x)                    float16_t(x)
-#define FRAG_A(n, c)                 coopmat<float16_t, gl_ScopeSubgroup, CM, CK, gl_MatrixUseA> n[c]
-#define FRAG_B(n, c)                 coopmat<float16_t, gl_ScopeSubgroup, CK, CN, gl_MatrixUseB> n[c]
-#define FRAG_C(n, c)                 FRAG_C_ n[c]
-#define FRAG_C_                      coopmat<float, gl_ScopeSubgroup, CM, CN, gl_MatrixUseAccumulator>
-#define FRAG_ZERO(f)                 f = FRAG_C_(0.0f)
-#define FRAG_MUL(c, a, b)            c = coopMatMulAdd(a, b, c)
-#define FRAG_LOAD_A(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutColumnMajor)
-#define FRAG_LOAD_B(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
-#define FRAG_STORE(f, s, at, pitch)  coopMatStore(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
+ * FRAG_LOAD_B_COLS [n][k], the others rows; FRAG_TIMES multiplies element by element; `at` and `pitch` count
+ * elements of shared memory; FRAGS stands before a loop over fragments ---- */
+#define FRAGS                             UNROLL
+#define SG_ID                             gl_SubgroupID
+#define frag_t                            float16_t
+#define TOFRAG(x)                         float16_t(x)
+#define FRAG_A(n, c)                      coopmat<float16_t, gl_ScopeSubgroup, CM, CK, gl_MatrixUseA> n[c]
+#define FRAG_B(n, c)                      coopmat<float16_t, gl_ScopeSubgroup, CK, CN, gl_MatrixUseB> n[c]
+#define FRAG_C(n, c)                      FRAG_C_ n[c]
+#define FRAG_C_                           coopmat<float, gl_ScopeSubgroup, CM, CN, gl_MatrixUseAccumulator>
+#define FRAG_ZERO(f)                      f = FRAG_C_(0.0f)
+#define FRAG_MUL(c, a, b)                 c = coopMatMulAdd(a, b, c)
+#define FRAG_LOAD_A(f, s, at, pitch)      coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutColumnMajor)
+#define FRAG_LOAD_B(f, s, at, pitch)      coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
+#define FRAG_LOAD_A_ROWS(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
+#define FRAG_LOAD_B_COLS(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutColumnMajor)
+#define FRAG_LOAD_C(f, s, at, pitch)      coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
+#define FRAG_TIMES(f, g)                  f = f * g
+#define FRAG_STORE(f, s, at, pitch)       coopMatStore(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
 /* Nibble c of each lane, as a signed number and as one from 0 on. */
 #define SIGNED_NIBBLE(u, c) FV_SIGNED((u) << (28u - 4u * (c)), 28u)
 #define NIBBLE(u, c)        FV_SIGNED(((u) >> (4u * (c))) & 15u, 0u)

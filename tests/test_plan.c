@@ -170,7 +170,10 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         bool is_card = f.kind >= AR_DEVICE_INTEGRATED && f.has_coopmat;
         assert_true(p.allows_f16);
         assert_int_equal(p.variants[AR_F_gemm] == AR_K_gemm_coop, is_card);
+        assert_int_equal(p.variants[AR_F_attention] == AR_K_attention_coop, is_card);
         if (!is_card) continue;
+        assert_int_equal(p.attn_subgroup, p.gemm_subgroup);
+        assert_int_equal(p.attn_subgroups, 8);
         assert_int_equal(p.gemm_fragment[0], f.coop_m);
         assert_int_equal(p.resident_fused, false);
         assert_int_equal(p.gemm_subgroup, rows[i].facts == arc ? 8 : 32);
@@ -178,7 +181,9 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         f.shared_bytes = 16 * KIB; /* as little as Vulkan promises */
         assert_int_equal(ar__plan_make(&p, &f, "f16", 0), AR_OK);
         assert_int_equal(p.gemm_side, 64);
+        assert_int_equal(p.attn_subgroups, rows[i].facts == arc ? 8 : 4);
         assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
+        assert_int_equal(p.variants[AR_F_attention], AR_K_attention);
         assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm_tiles);
         assert_non_null(strstr(choice_of("gemm", &p, &f), "; gemm_coop needs "));
     }

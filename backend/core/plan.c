@@ -87,6 +87,19 @@ static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class
     ar__tiles_by_rows(plan, f, AR_F_gemm, NULL, 0);
 }
 
+/* attention_coop: eight subgroups share a tile of queries or, where it would be too large, four. In OpenCL a
+ * subgroup is one item. */
+static void fragment_shape(ar_plan *plan, const ar_device_facts *f) {
+    bool is_plain = !f->has_coopmat && is_api(f, "cl");
+    uint32_t items = is_plain ? 1 : f->has_subgroup_control ? f->subgroup_min : f->subgroup_max;
+    uint32_t *of = plan->attn_fragment;
+    of[0] = is_plain ? 4 : f->coop_m, of[1] = is_plain ? 8 : f->coop_n, of[2] = is_plain ? 16 : f->coop_k;
+    bool is_large = f->max_group_items >= 8 * items && (of[0] <= 8 || f->shared_bytes >= 32768);
+    bool is_known = of[0] > 0 && 4 * items <= f->max_group_items;
+    plan->attn_subgroup = is_known ? items : 0;
+    plan->attn_subgroups = !is_known ? 0 : is_large ? 8 : 4;
+}
+
 /* Norming x in every item costs a seventh of a product on llvmpipe, a launch of its own 60 us there and next
  * to nothing in an OpenCL that runs items as calls. */
 #define NORM_WEIGHTS ((uint64_t)2 << 20)
@@ -116,6 +129,7 @@ static void plan_shapes(ar_plan *plan, const ar_device_facts *f, ar__device_clas
     ar__tiles_built_in(v, f, AR_K_gemv);
     plan->resident_wgx = plan->resident_lp = v[0]; /* whatever variant: it is how weights lie */
     gemv_shape(plan, f, class);
+    fragment_shape(plan, f);
 }
 
 void ar__plan_use(ar_plan *plan, const ar_device_facts *facts, ar__kernel_id variant) {

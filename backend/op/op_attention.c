@@ -36,6 +36,9 @@ static double pairs_seen(const attention_ctx *c, uint32_t t) {
     return w * (w + 1) / 2 + ((double)t - w) * (double)c->window;
 }
 
+/* By fragments: a tile is a group's. */
+static bool is_coop(ar__kernel_id kernel) { return kernel == AR_K_attention_coop; }
+
 /* The cost of one head (a key head with its queries' heads) of one sequence. */
 typedef struct head_cost {
     double pair_flops, bytes;
@@ -56,18 +59,28 @@ static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     d->flops = parts * cost->pair_flops * pairs;
     d->bytes = parts * cost->bytes * (t1 - t0) / c->T;
     uint32_t operands = (uint32_t)ar__kernels[d->kernel].binding_count;
+    uint32_t items = is_coop(d->kernel) ? d->specs[0] : 1;
     ar__split split = {
-        .units = c->B, .split = (1u << operands) - 1, .items_per_unit = (end - block) * params[2]};
+        .units = c->B, .split = (1u << operands) - 1, .items_per_unit = (end - block) * params[2] * items};
     return ar__emit_split(g, d, &split);
+}
+
+/* Whole fragments, and no more than the registers of a subgroup hold of them. */
+static bool fits_fragments(const ar_plan *plan, uint32_t D) {
+    return plan->attn_subgroup > 0 && D <= 256 && D % plan->attn_fragment[1] == 0 &&
+           D % plan->attn_fragment[2] == 0;
 }
 
 /* The kernel of a family that this attention takes: those whose lanes are keys want whole vectors of them. */
 static ar__kernel_id kernel_of(const ar_device *device, const attention_ctx *c, int32_t family,
                                ar__kernel_id any) {
-    uint32_t vw = device->plan.vw;
+    const ar_plan *plan = &device->plan;
+    ar__kernel_id wanted = (ar__kernel_id)plan->variants[family];
+    uint32_t vw = plan->vw;
     bool fits = c->B > 0 && c->cap == 0.0f && c->T % vw == 0 && c->D % vw == 0 &&
-                4 * (uint64_t)ar_tensor_count(c->k) <= device->plan.piece_bytes; /* as pack_k binds it */
-    return fits ? (ar__kernel_id)device->plan.variants[family] : any;
+                4 * (uint64_t)ar_tensor_count(c->k) <= plan->piece_bytes; /* as pack_k binds it */
+    if (is_coop(wanted)) fits = fits_fragments(plan, c->D);
+    return fits ? wanted : any;
 }
 
 /* Specialization constants of d->kernel, its HN into params[8]; rows of a tile. */
@@ -75,11 +88,19 @@ static uint32_t set_tile(ar__emit_desc *d, uint32_t *params, const ar_device *de
                          const attention_ctx *c) {
     const ar_plan *plan = &device->plan;
     bool by_key = d->kernel == AR_K_attention_dkv_across;
+    const uint32_t *of = plan->attn_fragment;
     uint32_t rows = plan->vw == 16 ? 8 : 4, quads = 0; /* accumulators, two of each, stay in registers */
     if (by_key || d->kernel == AR_K_attention_across || d->kernel == AR_K_attention_dq_across) {
         params[8] = c->D / plan->vw;
         memcpy(d->specs, (uint32_t[]){plan->attn_wg, 1, rows, params[8]}, 4 * sizeof *d->specs);
         return by_key ? plan->vw : rows;
+    }
+    if (is_coop(d->kernel)) {
+        const uint32_t subgroup = plan->attn_subgroup, items = subgroup * plan->attn_subgroups;
+        const uint32_t coop[] = {items, 1, c->D, subgroup, c->cap != 0.0f, of[0], of[1], of[2]};
+        memcpy(d->specs, coop, sizeof coop);
+        params[8] = c->D / 4;
+        return plan->attn_subgroups / 2 * of[0];
     }
     item_tile(device, &rows, &quads);
     const uint32_t specs[] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads, c->cap != 0.0f};
@@ -246,7 +267,7 @@ ar_status ar_op_attention(ar_graph *g, ar_tensor **y, ar_tensor *q, ar_tensor *k
     const ar_device *device = ar__graph_device(g);
     ar__emit_desc d = {.kernel = kernel_of(device, &c, AR_F_attention, AR_K_attention),
                        .operands = {{q, 0, 0}, {k, 0, 0}, {v, 0, 0}, {c.y, 0, 0}, {c.lse, 0, 0}}};
-    if (d.kernel != AR_K_attention) {
+    if (d.kernel == AR_K_attention_across) {
         ar_tensor *kt;
         AR_TRY(ar__pack_rows(g, &kt, k, device->plan.vw));
         d.operands[1] = (ar__operand){kt, 0, 0};

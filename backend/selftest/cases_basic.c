@@ -158,8 +158,6 @@ ar_status ar__st_mse(ar__st *st, const int32_t *p) {
     return ar__st_compare(st, "mse_bwd", ar_tensor_grad(ty), dy);
 }
 
-#define OF_F16 1e-3 /* of products whose operands were rounded to fp16, 2^-11 of each */
-
 /* A leaf of normal numbers or, so that every order gives the same sum and fp16 holds them, of small whole
  * ones; 2: a few are large, which fp16 does not hold; 3: normal, one column in 13 ten thousand times as
  * large. */
@@ -202,7 +200,7 @@ static ar_status faint_loss(ar__st *st, ar_tensor **loss, double **dy, ar_tensor
 }
 
 static ar_status linear(ar__st *st, const int32_t *p) {
-    bool is_f16 = st->device->plan.gemm_subgroup > 0;
+    bool is_f16 = ar__st_rounds(st->device, AR_F_gemm);
     double bound = st->bound;
     int32_t N = p[0], O = p[1], I = p[2];
     double *x = NULL, *W = NULL, *bias = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dW = NULL,
@@ -228,9 +226,9 @@ static ar_status linear(ar__st *st, const int32_t *p) {
     if (tb) ar_graph_keep(st->g, ar_tensor_grad(tb));
     AR_TRY(ar__st_run(st));
     const char *kernel = ar__kernels[st->device->plan.variants[AR_F_gemm]].name;
-    st->bound = is_f16 && p[5] != 1 && p[5] != 2 ? OF_F16 : bound;
+    st->bound = is_f16 && p[5] != 1 && p[5] != 2 ? AR__ST_F16 : bound;
     AR_TRY(ar__st_compare(st, kernel, y, y_ref));
-    st->bound = is_f16 ? OF_F16 : bound;
+    st->bound = is_f16 ? AR__ST_F16 : bound;
     AR_TRY(ar__st_compare(st, kernel, ar_tensor_grad(tx), dx));
     AR_TRY(ar__st_compare(st, kernel, ar_tensor_grad(tW), dW));
     return tb ? ar__st_compare(st, "sum_rows", ar_tensor_grad(tb), dbias) : AR_OK;

@@ -40,17 +40,33 @@ static const ar__variant *variant_of(uint32_t kernel) {
     return found;
 }
 
+/* The kernel that runs everywhere. */
+static ar__kernel_id last_of(int32_t family) {
+    ar__kernel_id last = AR_K_COUNT;
+    for (int32_t i = 0; i < ar__variant_count; i++)
+        if ((int32_t)ar__variants[i].family == family) last = ar__variants[i].kernel;
+    return last;
+}
+
 void ar__st_keep_f32(ar_device *device, ar__kernel_id kernel) {
     const ar__variant *v = variant_of(kernel);
-    if (!(variant_of(device->plan.variants[AR_F_gemm])->needs & AR_ROUNDS_TO_F16)) return;
-    if (kernel == AR_K_panel_top) return; /* which only they use */
-    ar__plan_use(&device->plan, &device->facts, v && v->family == AR_F_gemm ? kernel : AR_K_gemm);
+    if (kernel == AR_K_panel_top) return; /* which only products that round use */
+    for (int32_t f = 0; f < AR_F_COUNT; f++)
+        if (ar__st_rounds(device, f))
+            ar__plan_use(&device->plan, &device->facts, v && (int32_t)v->family == f ? kernel : last_of(f));
+}
+
+/* What the case is not of computes in f32. */
+static void keep_f32_beside(ar_device *device, const ar__st_case *c) {
+    for (int32_t f = 0; f < AR_F_COUNT; f++)
+        if (ar__st_rounds(device, f) && !ar__st_covers(c, last_of(f)))
+            ar__plan_use(&device->plan, &device->facts, last_of(f));
 }
 
 /* Runs the case as st says and counts a failure. Errors: DEVICE_LOST, MEMORY; others are results. */
 static ar_status try_case(ar__st *st, const ar__st_case *c, int32_t *failures) {
     const ar_plan plan = st->device->plan;
-    if (!ar__st_covers(c, AR_K_gemm)) ar__st_keep_f32(st->device, AR_K_gemm);
+    keep_f32_beside(st->device, c);
     ar_status status = ar__st_case_run(st, c);
     st->device->plan = plan;
     if (status == AR_ERR_DEVICE_LOST || status == AR_ERR_MEMORY) return status;

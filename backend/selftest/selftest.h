@@ -6,7 +6,7 @@
 #define AR_SELFTEST_H
 #include "internal.h"
 
-#define AR__ST_PARAMS 7
+#define AR__ST_PARAMS 8
 #define AR__ST_HELD   96
 
 typedef struct ar__st {
@@ -50,9 +50,12 @@ extern const int32_t ar__st_check_count;
 bool ar__st_names(const ar__st_case *c, ar__kernel_id kernel);
 /* The same, or another one of its family. */
 bool ar__st_covers(const ar__st_case *c, ar__kernel_id kernel);
-/* Products by kernel, if it is one of theirs, else in f32, where the plan would round them to fp16: only
- * cases of products allow for that. */
+/* Where the plan would round operands to fp16, f32 instead, but for the family of `kernel`, which takes it:
+ * only a family's own cases allow for rounding. */
 void ar__st_keep_f32(ar_device *device, ar__kernel_id kernel);
+/* Whether the plan's variant of the family rounds operands to fp16. */
+bool ar__st_rounds(const ar_device *device, int32_t family);
+#define AR__ST_F16 1e-3 /* bound of what operands rounded to fp16, 2^-11 of each, give */
 
 /* ar_selftest over some rows only, or over changed ones. Each runs under the device's plan, then once more
  * under every other kernel variant that it covers and the device can run. */

@@ -2,6 +2,7 @@
  * reports. */
 #include "selftest.h"
 #include "ref.h"
+#include "variant.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,6 +71,13 @@ ar_status ar__st_leaf(ar__st *st, ar_tensor **t, double **values, int64_t rows, 
     AR_TRY(ar__st_tensor(st, t, AR_F32, rows, cols, made));
     ar_tensor_set_needs_grad(*t, true);
     return AR_OK;
+}
+
+bool ar__st_rounds(const ar_device *device, int32_t family) {
+    uint32_t needs = AR_NEED_NOTHING;
+    for (int32_t i = 0; i < ar__variant_count; i++)
+        if ((uint32_t)ar__variants[i].kernel == device->plan.variants[family]) needs = ar__variants[i].needs;
+    return needs & AR_ROUNDS_TO_F16;
 }
 
 /* ---- running ---- */
