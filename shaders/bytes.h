@@ -29,5 +29,4 @@ FN uvec ar_bytes(uvec a, uvec h, uvec t, uint k) {
     if (IS_SIGNED) u ^= (1u << (CODE - 1u)) * 0x01010101u;
     return u;
 }
-#define EIGHTH_BYTES(k)      ar_bytes(a[CODE == 8u ? (k) : 0u], h, t, k)
-#define DOT_BYTES(sum, c, x) (CODE == 8u ? DOT_8(sum, c, x) : DOT_7(sum, c, x))
+#define EIGHTH_BYTES(k) ar_bytes(a[CODE == 8u ? (k) : 0u], h, t, k)

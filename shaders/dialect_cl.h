@@ -116,9 +116,15 @@ static float4 fvsums_(float4 a, float4 b, float4 c, float4 d) {
 #define avec              float
 #define AL                1u
 #define ALANE(v, l)       (v)
-/* A subgroup of one lane: such kernels run with LANES = 1. */
+/* Subgroups where the host knows of shuffles; else of one lane: such kernels run with LANES = 1. */
+#ifdef AR_SHUFFLE
+#pragma OPENCL EXTENSION cl_khr_subgroup_shuffle : enable
+#define SG_LANE       get_sub_group_local_id()
+#define SG_FROM(v, l) sub_group_shuffle(v, l)
+#else
 #define SG_LANE       0u
 #define SG_FROM(v, l) (v)
+#endif
 /* DOT_8(sum, c, x): sum plus the products of the four unsigned bytes of each lane of c with the signed ones
  * of x, in 32 bits; DOT_7: of bytes below 128. x86 adds pairs of products in 16 bits, which only those keep
  * to; the assembler is for processors whose instructions PoCL's compiler is not told of (docs/kernels.md). */

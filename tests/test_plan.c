@@ -151,12 +151,12 @@ static void a_variant_may_be_asked_for(void **state) {
     assert_int_equal(ar_plan_make_with(&p, &arm, "gemm=gemm_lanes"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, subgroup shuffles"));
     assert_int_equal(ar_plan_make_with(&p, &cl, "gemv=gemv_lanes"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), "lacks what it needs, Vulkan"));
+    assert_non_null(strstr(ar_error(), "lacks what it needs, subgroup shuffles"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemv"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm_coop, gemm_tiles, gemm"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemm,"), AR_ERR_USAGE);
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), "expected one of gemm, gemv, attention, "));
+    assert_non_null(strstr(ar_error(), "expected one of gemm, gemv, gemv_bytes, attention, "));
     assert_int_equal(ar_variants_check(NULL), AR_OK);
 }
 
@@ -220,6 +220,43 @@ static void automatic_precision_is_f16_on_matrix_hardware(void **state) {
     assert_false(p.allows_f16);
     assert_int_equal(ar__plan_make(&p, &f, "gemm=gemm_coop", 0), AR_OK);
     assert_int_equal(ar_variants_check("auto,gemm=gemm"), AR_OK);
+}
+
+/* GPUs that multiply bytes by an instruction take it, in either language; off where it is asked to be. */
+static void bytes_are_multiplied_by_what_the_device_has(void **state) {
+    (void)state;
+    ar_plan p;
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        for (int32_t has = 0; has < 2; has++) {
+            ar_device_facts f = rows[i].facts();
+            f.has_int_dot = has != 0;
+            bool is_taken = has && f.kind != AR_DEVICE_CPU;
+            assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
+            assert_int_equal(p.variants[AR_F_gemv_bytes], is_taken ? AR_K_gemv_bytes_dot : AR_K_gemv_bytes);
+            assert_int_equal(ar__plan_make(&p, &f, "gemv_bytes=gemv_bytes", 0), AR_OK);
+            assert_int_equal(p.variants[AR_F_gemv_bytes], AR_K_gemv_bytes);
+            ar_status asked = ar__plan_make(&p, &f, "gemv_bytes=gemv_bytes_dot", 0);
+            assert_int_equal(asked, has ? AR_OK : AR_ERR_USAGE);
+            if (!has) assert_non_null(strstr(ar_error(), "lacks what it needs, integer dot products"));
+        }
+}
+
+/* A processor's OpenCL whose lanes lend each other values, as Mesa's, but for the quirk. */
+static void shuffles_are_used_in_either_language(void **state) {
+    (void)state;
+    ar_device_facts f = rusticl();
+    ar_plan p;
+    f.has_subgroup_shuffle = true, f.subgroup_min = f.subgroup_max = 8;
+    assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
+    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm); /* small tiles */
+    snprintf(f.name, sizeof f.name, "another processor");
+    assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
+    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm_lanes);
+    assert_int_equal(p.variants[AR_F_gemv], AR_K_gemv_lanes);
+    assert_true(p.gemm_lanes == 8 && p.gemm_wgy == 8 && p.resident_lanes == 8 && p.resident_wgy == 1);
+    f.subgroup_min = 4; /* the compiler's choice */
+    assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
+    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm);
 }
 
 /* A build whose glslang compiled none of the texts that others stand in for. */
@@ -417,6 +454,8 @@ int main(void) {
         cmocka_unit_test(a_variant_may_be_asked_for),
         cmocka_unit_test(matrix_hardware_is_used_where_fp16_is_allowed),
         cmocka_unit_test(automatic_precision_is_f16_on_matrix_hardware),
+        cmocka_unit_test(bytes_are_multiplied_by_what_the_device_has),
+        cmocka_unit_test(shuffles_are_used_in_either_language),
         cmocka_unit_test(what_the_build_left_out_is_not_taken),
         cmocka_unit_test(every_plan_stays_within_the_facts),
         cmocka_unit_test(a_plan_depends_on_the_facts_alone),

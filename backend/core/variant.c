@@ -28,6 +28,12 @@ static const char *name_of(const ar__variant *v) { return ar__kernels[v->kernel]
 
 /* ---- what a device can run ---- */
 
+uint32_t ar__kernel_needs(const char *kernel) {
+    for (int32_t i = 0; i < VARIANT_COUNT; i++)
+        if (strcmp(name_of(&ar__variants[i]), kernel) == 0) return ar__variants[i].needs;
+    return AR_NEED_NOTHING;
+}
+
 uint64_t ar__variants_left_out(void) {
     uint64_t mask = 0;
     for (int32_t i = 0; i < VARIANT_COUNT; i++)
@@ -40,7 +46,6 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
     bool fits = f->subgroup_min == f->subgroup_max && f->subgroup_max >= v->subgroup_least &&
                 f->subgroup_max <= v->subgroup_most;
     if (is_vulkan && is_left_out) return "a build whose glslang compiles it";
-    if (v->needs & AR_NEED_VULKAN && !is_vulkan) return "Vulkan";
     if (v->needs & AR_NEED_SHUFFLE && !f->has_subgroup_shuffle) return "subgroup shuffles";
     if (v->needs & AR_NEED_F16 && !f->has_f16_arith) return "fp16 arithmetic";
     if (v->needs & AR_NEED_INT_DOT && !f->has_int_dot) return "integer dot products";

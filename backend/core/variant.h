@@ -5,7 +5,6 @@
 
 typedef enum ar__need { /* bits: facts that a variant's text relies on */
                         AR_NEED_NOTHING = 0,
-                        AR_NEED_VULKAN = 1, /* what it does exists in the GLSL text alone */
                         AR_NEED_SHUFFLE = 2,
                         AR_NEED_F16 = 4,
                         AR_NEED_INT_DOT = 8,
@@ -34,6 +33,8 @@ typedef struct ar__variant {
 extern const ar__variant ar__variants[];
 extern const int32_t ar__variant_count;
 
+/* Of the variant that this kernel is, ar__need; 0 of other kernels. */
+uint32_t ar__kernel_needs(const char *kernel);
 /* A bit for each row whose text this build has no SPIR-V of. */
 uint64_t ar__variants_left_out(void);
 /* The first fact that v needs and the device (or, with is_left_out, the build) lacks, as text; NULL = none.

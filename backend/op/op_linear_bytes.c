@@ -1,5 +1,5 @@
 /* y = f(x W'^T) of x in bytes with resident W', whose codes are multiplied as integers. Kernels: acts_bytes,
- * gemv_bytes. No gradients. */
+ * gemv_bytes and its variants. No gradients. */
 #include "op.h"
 #include "resident_weight.h"
 
@@ -80,7 +80,7 @@ static ar_status emit(ar_graph *g, const product *p, const ar__panels *range, ui
         uint32_t items, nb, ub, gb, pw, row0, O, ldy, t0, t1, tiles, N, flags, w0;
     } v = {items, W->nb, W->ub, W->gb,          W->pw,    (uint32_t)row0, (uint32_t)W->O, (uint32_t)p->ldy,
            t0,    t1,    tiles, (uint32_t)p->N, p->flags, range->shift};
-    ar__emit_desc d = {.kernel = AR_K_gemv_bytes,
+    ar__emit_desc d = {.kernel = (ar__kernel_id)W->device->plan.variants[AR_F_gemv_bytes],
                        .specs = {wgx, 1, W->code, W->scale, p->nc, W->lp},
                        .params = &v,
                        .groups = {groups, (t1 - t0 + tiles - 1) / tiles}};
@@ -139,5 +139,6 @@ ar_status ar_op_linear_bytes(ar_graph *g, ar_tensor **y, const ar_tensor *bytes,
     AR_TRY(check(&p, O, fuse));
     AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){N, O}));
     p.y = *y;
+    AR_TRY(ar__variant_settle(W->device, AR_F_gemv_bytes));
     return N == 0 || O == 0 ? AR_OK : multiply(g, &p);
 }

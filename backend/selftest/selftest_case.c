@@ -143,17 +143,21 @@ ar_status ar__st_compare(ar__st *st, const char *kernel, const ar_tensor *found,
 
 ar_status ar__st_exact(ar__st *st, const char *kernel, const ar_tensor *found, const void *expected) {
     unsigned char *got = NULL;
+    const unsigned char *bytes = expected;
     AR_TRY(read_back(st, kernel, found, (void **)&got));
     size_t each = ar_dtype_bytes(ar_tensor_dtype(found));
     int64_t differ = 0, at = 0, count = ar_tensor_count(found);
     for (int64_t i = 0; i < count; i++)
-        if (memcmp(got + (size_t)i * each, (const unsigned char *)expected + (size_t)i * each, each) != 0) {
+        if (memcmp(got + (size_t)i * each, bytes + (size_t)i * each, each) != 0) {
             if (differ == 0) at = i;
             differ++;
         }
     char detail[160] = "";
-    snprintf(detail, sizeof detail, differ ? "of %lld, the first at %lld" : "of %lld", (long long)count,
-             (long long)at);
+    uint32_t is = 0, should = 0; /* little-endian, as all devices are */
+    if (differ) memcpy(&is, got + (size_t)at * each, each), memcpy(&should, bytes + (size_t)at * each, each);
+    snprintf(detail, sizeof detail,
+             differ ? "of %lld, the first at %lld: found bits %x, expected %x" : "of %lld", (long long)count,
+             (long long)at, is, should);
     ar__st_report(st, kernel, (double)differ, 0, detail);
     return AR_OK;
 }

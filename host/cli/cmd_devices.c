@@ -35,6 +35,19 @@ static void tell_tiles(cJSON *list, const ar_device_facts *f, const ar_plan *p, 
         }
 }
 
+static void print_has(const ar_device_facts *f) {
+    const char *const texts[] = {f->has_f16_arith ? "fp16 arithmetic" : NULL,
+                                 f->has_int_dot ? "integer dot" : NULL,
+                                 f->has_subgroup_shuffle ? "subgroup shuffles" : NULL};
+    const char *comma = "      has ";
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (!texts[i]) continue;
+        printf("%s%s", comma, texts[i]);
+        comma = ", ";
+    }
+    if (comma[0] == ',') printf("\n");
+}
+
 static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usable,
                        const ar_tuning_file *t) {
     char memory[16], binding[16];
@@ -52,9 +65,7 @@ static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usa
            p->vw, p->wg, p->gemm_tm, p->gemm_tn * p->vw, p->staged ? "staged copies" : "direct access",
            p->timestamps ? "device" : "wall-clock", p->submit_ms);
     if (p->reasons[0]) printf("      %s\n", p->reasons);
-    if (f->has_f16_arith || f->has_int_dot)
-        printf("      has%s%s%s\n", f->has_f16_arith ? " fp16 arithmetic" : "",
-               f->has_f16_arith && f->has_int_dot ? "," : "", f->has_int_dot ? " integer dot" : "");
+    print_has(f);
     if (f->has_coopmat)
         printf("      has matrix hardware: fp16 products of %ux%ux%u, summed in f32\n", f->coop_m, f->coop_n,
                f->coop_k);
@@ -99,6 +110,7 @@ static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar
         ar_json_add_bool(d, "fp16_arithmetic", f->has_f16_arith);
         ar_json_add_bool(d, "fp16_storage", f->has_f16_storage);
         ar_json_add_bool(d, "integer_dot", f->has_int_dot);
+        ar_json_add_bool(d, "subgroup_shuffles", f->has_subgroup_shuffle);
         ar_json_add_bool(d, "matrix_hardware", f->has_coopmat);
         add_variants(d, f, p);
         tell_tiles(ar_json_add_list(d, "tiles"), f, p, t);

@@ -139,6 +139,23 @@ static bool has_vnni(const ar_device_facts *f) {
 #endif
 }
 
+/* Subgroups that kernels may rely on: lanes that shuffle, their number what OpenCL 3.0 wants groups to be
+ * multiples of. A compiler that chooses among several sizes (Intel's) may take any of them. */
+static void fill_subgroups(const cl_table *cl, ar_device_facts *f, cl_device_id id, const char *extensions) {
+    enum { PREFERRED_MULTIPLE = 0x1067, SIZES_INTEL = 0x4108 };
+    size_t sizes[8] = {0}, bytes = 0;
+    if (!has_word(extensions, "cl_khr_subgroup_shuffle")) return;
+    f->subgroup_min = f->subgroup_max = clamp32(device_number(cl, id, PREFERRED_MULTIPLE), 128);
+    if (has_word(extensions, "cl_intel_required_subgroup_size") &&
+        cl->GetDeviceInfo(id, SIZES_INTEL, sizeof sizes, sizes, &bytes) == CL_SUCCESS)
+        for (size_t i = 0; i < bytes / sizeof *sizes; i++) {
+            uint32_t size = clamp32(sizes[i], 128);
+            if (size < f->subgroup_min) f->subgroup_min = size;
+            if (size > f->subgroup_max) f->subgroup_max = size;
+        }
+    f->has_subgroup_shuffle = f->subgroup_min > 0;
+}
+
 static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id platform, cl_device_id id,
                        int32_t index) {
     char version[256], extensions[8192] = "";
@@ -157,6 +174,7 @@ static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id pl
     f->has_f16_storage = true; /* vload_half and vstore_half are core */
     f->has_int_dot = has_word(extensions, "cl_khr_integer_dot_product");
     f->has_vnni = has_vnni(f);
+    fill_subgroups(cl, f, id, extensions);
     f->has_timestamps = true; /* event profiling is core, in nanoseconds */
     f->timestamp_ns = 1.0;
     f->division_is_exact =

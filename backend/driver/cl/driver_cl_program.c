@@ -2,6 +2,7 @@
  * kept in cache files. */
 #include "driver_cl.h"
 #include "cache.h"
+#include "variant.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,16 @@
 #define OPTIONS_BYTES 1024
 #define LOG_BYTES     600 /* of the compiler's log, in the error text */
 
+/* Shuffles and products of bytes are functions of OpenCL C 3.0, for the texts alone that ask for them. */
 static void make_options(char *options, const ar__drv *drv, const ar__kernel *kernel, const uint32_t *specs) {
-    size_t used =
-        (size_t)snprintf(options, OPTIONS_BYTES, "-cl-std=CL1.2 -DVW=%u%s%s", drv->plan.vw,
-                         drv->facts.division_is_exact ? " -cl-fp32-correctly-rounded-divide-sqrt" : "",
-                         drv->facts.has_vnni ? " -DAR_VNNI" : "");
+    const ar_device_facts *f = &drv->facts;
+    uint32_t needs = ar__kernel_needs(kernel->name);
+    bool shuffles = needs & AR_NEED_SHUFFLE && f->has_subgroup_shuffle;
+    bool multiplies = needs & AR_NEED_INT_DOT && f->has_int_dot;
+    size_t used = (size_t)snprintf(
+        options, OPTIONS_BYTES, "-cl-std=%s -DVW=%u%s%s%s%s", shuffles || multiplies ? "CL3.0" : "CL1.2",
+        drv->plan.vw, f->division_is_exact ? " -cl-fp32-correctly-rounded-divide-sqrt" : "",
+        f->has_vnni ? " -DAR_VNNI" : "", multiplies ? " -DAR_INT_DOT" : "", shuffles ? " -DAR_SHUFFLE" : "");
     for (int32_t i = 0; i < kernel->spec_count && used < OPTIONS_BYTES; i++)
         used += (size_t)snprintf(options + used, OPTIONS_BYTES - used, " -D%s=%uu", kernel->spec_names[i],
                                  specs[i]);

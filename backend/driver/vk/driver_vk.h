@@ -110,6 +110,7 @@ void ar__vk_features_fill(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalD
 #define AR_VK_MAX_EXTENSIONS 8
 typedef struct ar__vk_features {
     VkPhysicalDeviceShaderFloat16Int8Features f16;
+    VkPhysicalDeviceShaderIntegerDotProductFeatures dot;
     VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
     VkPhysicalDeviceSubgroupSizeControlFeatures size;

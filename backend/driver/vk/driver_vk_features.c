@@ -89,6 +89,9 @@ void ar__vk_features_enable(VkDeviceCreateInfo *info, ar__vk_features *e, const 
     info->ppEnabledExtensionNames = e->extensions;
     e->f16 = (VkPhysicalDeviceShaderFloat16Int8Features){
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES, .shaderFloat16 = VK_TRUE};
+    e->dot = (VkPhysicalDeviceShaderIntegerDotProductFeatures){
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
+        .shaderIntegerDotProduct = VK_TRUE};
     e->memory_model = (VkPhysicalDeviceVulkanMemoryModelFeatures){
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
         .vulkanMemoryModel = VK_TRUE};
@@ -100,6 +103,7 @@ void ar__vk_features_enable(VkDeviceCreateInfo *info, ar__vk_features *e, const 
         .subgroupSizeControl = VK_TRUE,
         .computeFullSubgroups = VK_TRUE};
     if (facts->has_f16_arith) enable(info, e, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, &e->f16);
+    if (facts->has_int_dot) enable(info, e, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, &e->dot);
     if (facts->has_subgroup_control) enable(info, e, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, &e->size);
     if (!facts->has_coopmat) return;
     enable(info, e, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME, &e->memory_model);

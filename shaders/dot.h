@@ -1,0 +1,21 @@
+/* Four products of bytes to a lane by the device's own instruction (DOT_BYTES of gemv_bytes.h): codes below
+ * 128 as signed bytes, which more devices multiply, others as unsigned ones. Sums of whole numbers: the bits
+ * are those of DOT_7 and DOT_8, which stand here where OpenCL C has no such function. */
+#ifdef VULKAN
+#extension GL_EXT_integer_dot_product : require
+#define DOT_LANE_(c, b) uint(CODE == 8u ? dotPacked4x8EXT(c, int(b)) : dotPacked4x8EXT(int(c), int(b)))
+#define DOT_BYTES(sum, c, b)                                                                                 \
+    ((sum) + uvec4(DOT_LANE_((c).x, b), DOT_LANE_((c).y, b), DOT_LANE_((c).z, b), DOT_LANE_((c).w, b)))
+#elif defined(AR_INT_DOT)
+static uvec dot_bytes_(uvec sum, uvec c, uint x) {
+    uvec four;
+    UNROLL for (uint l = 0u; l < VW; l++) {
+        uint one = ((const uint *)&c)[l];
+        ((uint *)&four)[l] = (uint)(CODE == 8u ? dot_4x8packed_us_int(one, x) : dot_4x8packed_ss_int(one, x));
+    }
+    return sum + four;
+}
+#define DOT_BYTES(sum, c, x) dot_bytes_(sum, c, x)
+#else
+#define DOT_BYTES(sum, c, x) (CODE == 8u ? DOT_8(sum, c, x) : DOT_7(sum, c, x))
+#endif
