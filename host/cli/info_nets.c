@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool ar_info_is_net(const char *path) { return ar__image_model_is(path) || ar__states_is(path); }
+bool ar_info_is_net(const char *path) {
+    return ar__image_model_is(path) || ar__states_is(path) || ar__states_lm_is(path);
+}
 
 /* What is known of either kind. */
 typedef struct opened {
@@ -87,6 +89,11 @@ static void print_states(const char *of, int32_t states) {
         printf("%s in floats", of);
 }
 
+static void print_norm(ar_stats stats, bool raw, bool plain) {
+    printf(", norm %s%s%s\n", ar__states_stats_name(stats), raw ? ", weights as they are" : "",
+           plain ? ", plain gradients" : "");
+}
+
 static void print_head(const char *path, const opened *n) {
     ar_image_desc s = sizes_of(n);
     printf("%s: a net of %s, ", path, n->is_states ? "few states" : "floats");
@@ -102,8 +109,7 @@ static void print_head(const char *path, const opened *n) {
     print_states("weights", n->states.mw);
     printf(", ");
     print_states("activations", n->states.ma);
-    printf(", norm %s%s%s\n", ar__states_stats_name(n->states.stats),
-           n->states.raw ? ", weights as they are" : "", n->states.plain ? ", plain gradients" : "");
+    print_norm(n->states.stats, n->states.raw, n->states.plain);
 }
 
 static void print_layer(const ar_states_layer *l, int32_t i) {
@@ -188,8 +194,73 @@ static ar_status list_net(cJSON *list, const char *path, const opened *n) {
     return AR_OK;
 }
 
+/* ---- language models ---- */
+
+typedef struct lm {
+    ar_config config;
+    ar_lm_states_desc states;
+    int32_t T;
+    ar_safetensors *tensors;
+} lm;
+
+static void print_lm(const char *path, const lm *n, const ar_common *common) {
+    const ar_config *c = &n->config;
+    info_sum sum = {0};
+    printf("%s: %s of few states, %d layers, hidden %lld, intermediate %lld, heads %d (kv %d) of %d, "
+           "vocabulary %lld, context %d\n",
+           path, c->family, (int)c->layers, (long long)c->hidden, (long long)c->intermediate, (int)c->heads,
+           (int)c->kv_heads, (int)c->head_dim, (long long)c->vocab, (int)c->max_tokens);
+    print_states("weights", n->states.mw);
+    printf(" and ");
+    print_states("inputs", n->states.ma);
+    printf(" of products, examples of %d tokens", (int)n->T);
+    print_norm(n->states.stats, n->states.raw, n->states.plain);
+    for (int64_t i = 0; i < ar_safetensors_count(n->tensors); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(n->tensors, i);
+        ar_info_print_tensor(&sum, t->name, t->dtype, t->dim_count, t->dims, t->bytes, common);
+    }
+    ar_info_print_sum(&sum);
+}
+
+static ar_status list_lm(cJSON *list, const char *path, const lm *n) {
+    cJSON *o = NULL, *tensors = NULL;
+    AR_TRY(ar_info_add_object(list, &o, &tensors, path));
+    ar_json_add_string(o, "family", AR__STATES_LM);
+    ar_json_add_number(o, "layers", n->config.layers);
+    ar_json_add_number(o, "hidden", (double)n->config.hidden);
+    ar_json_add_number(o, "vocab", (double)n->config.vocab);
+    ar_json_add_number(o, "context", n->config.max_tokens);
+    ar_json_add_number(o, "weight_states", n->states.mw);
+    ar_json_add_number(o, "activation_states", n->states.ma);
+    ar_json_add_string(o, "statistics", ar__states_stats_name(n->states.stats));
+    ar_json_add_bool(o, "standardized", !n->states.raw);
+    ar_json_add_bool(o, "surrogates", !n->states.plain);
+    ar_json_add_number(o, "tokens_of_an_example", n->T);
+    for (int64_t i = 0; i < ar_safetensors_count(n->tensors); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(n->tensors, i);
+        ar_info_add_tensor(tensors, t->name, t->dtype, t->dim_count, t->dims, t->bytes);
+    }
+    return AR_OK;
+}
+
+static ar_status show_lm(const char *path, const ar_common *common, cJSON *list) {
+    char *params = NULL;
+    lm n = {0};
+    ar_status status;
+    AR_GO(ar__states_lm_config(&n.config, &n.states, &n.T, path));
+    AR_GO(ar_path_join(&params, path, AR__STATES_PARAMS));
+    AR_GO(ar_safetensors_open(&n.tensors, params));
+    if (list) AR_GO(list_lm(list, path, &n));
+    if (!list) print_lm(path, &n, common);
+done:
+    ar_safetensors_close(n.tensors);
+    free(params);
+    return status;
+}
+
 ar_status ar_info_net(const char *path, const ar_common *common, cJSON *list) {
     opened n;
+    if (ar__states_lm_is(path)) return show_lm(path, common, list);
     ar_status status = open_net(&n, path);
     if (status == AR_OK && list) status = list_net(list, path, &n);
     if (status == AR_OK && !list) print_net(path, &n, common);

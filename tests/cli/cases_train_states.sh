@@ -124,6 +124,14 @@ case_train_states_eval() { # eval of a text is what train held out; run of a Lla
         head -c $(($(wc -c <out) - 1)) all | cmp - <(head -c -1 out) || die "$device: $(cat out all)"
     done
     few=(--device "$device")
+    run 0 info llama -q
+    grep -q '^llama: llama of few states, 1 layers, hidden 16,.* context 40$' out || die "$(cat out)"
+    states='3 states of weights and 7 states of inputs of products'
+    grep -qx "$states, examples of 24 tokens, norm layer-batch" out || die "$(cat out)"
+    grep -q '^44 tensors, ' out || die "$(cat out)"
+    run 0 info llama --json
+    tr -d ' \n\t' <out | grep -q '"weight_states":3,"activation_states":7,"statistics":"layer-batch"' ||
+        die "$(cat out)"
     run 2 eval llama --text bytes --ref "$model" "${few[@]}"; says 'no effect on a net of few states'
     run 2 eval llama --text bytes --window 64 "${few[@]}"; says "at most the model's 40"
     run 2 eval net --text bytes --window 8 "${few[@]}"; says 'no effect on a net of bytes'
