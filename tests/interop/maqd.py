@@ -33,7 +33,7 @@ def mnist_rows(data):
     common = ["--arch", "cnn", "--images", data["train-images"], "--labels", data["train-labels"],
               "--test-images", data["t10k-images"], "--test-labels", data["t10k-labels"],
               "--decay", 0.01, "--held-out", 0.02]
-    for batch, steps, rate in ((64, 1200, 0.005), (4, 4800, 0.002)):
+    for batch, steps, rate in ((64, 1200, 0.005), (4, 2400, 0.002)):
         for states in (0, 15, 7, 4, 3):
             for norm in NORMS:
                 options = common + ["--mw", states, "--ma", states, "--norm", norm, "--batch", batch,
@@ -76,12 +76,12 @@ def byte_rows(text):
                         ["--arch", "byte-mlp", "--text", text, "--batch", batch, "--steps", steps, "--lr",
                          rate, "--eval-every", steps, "--lr-end", 0, "--decay", 0, "--held-out", 0.1,
                          "--keep", "last", *options]))
-    for batch, steps, rate in ((32, 600, 0.004), (4, 1500, 0.002)):
+    for batch, steps, rate in ((128, 2500, 0.004), (4, 6000, 0.002)):
         for norm in NORMS:
             add(f"float-{norm}-{batch}", ("float", norm), batch, steps, rate, "--mw", 0, "--ma", 0,
                 "--norm", norm)
     for mw, ma in ((15, 15), (7, 7), (3, 15), (15, 3), (3, 3), (3, 2)):
-        add(f"{mw}-{ma}", (f"{mw}/{ma}", NORMS[0]), 32, 600, 0.004, "--mw", mw, "--ma", ma)
+        add(f"{mw}-{ma}", (f"{mw}/{ma}", NORMS[0]), 128, 2500, 0.004, "--mw", mw, "--ma", ma)
     return rows
 
 
@@ -188,9 +188,9 @@ def print_table(table, rows, runs):
 EXPECTED = [
     ("layer-batch norm is within 3 % of layer norm at batch 4", "float-layer-batch-4", "float-layer-4", 1.03),
     ("batch norm is at least 25 % worse at batch 4", "float-layer-batch-4", "float-batch-4", 1 / 1.25),
-    ("layer-batch norm is within 3 % of batch norm at 32", "float-layer-batch-32", "float-batch-32", 1.03),
-    ("15/15 is within 4 % of floats", "15-15", "float-layer-batch-32", 1.04),
-    ("3/2 is within 20 % of floats", "3-2", "float-layer-batch-32", 1.20),
+    ("layer-batch norm is within 3 % of batch norm at 128", "float-layer-batch-128", "float-batch-128", 1.03),
+    ("15/15 is within 4 % of floats", "15-15", "float-layer-batch-128", 1.04),
+    ("3/2 is within 20 % of floats", "3-2", "float-layer-batch-128", 1.20),
     ("15/15 is no worse than 7/7, within 1 %", "15-15", "7-7", 1.01),
     ("7/7 is no worse than 3/3, within 1 %", "7-7", "3-3", 1.01),
     ("3/3 is no worse than 3/2, within 1 %", "3-3", "3-2", 1.01),
