@@ -75,22 +75,20 @@ typedef struct ar_plan {
     uint32_t gemm_groups;      /* … of which there shall be that many, or tiles are smaller */
     bool direct_conv;          /* convolutions without patches in memory, where shapes allow (ar_op_conv2d) */
     uint32_t attn_wg;          /* items per group of the attention kernels */
-    uint32_t attn_subgroup;    /* attention_coop: items of a subgroup; 0 = no matrix hardware that it knows */
-    uint32_t attn_subgroups;   /* … and how many share a tile, in two columns */
-    uint32_t attn_fragment[3]; /* … and rows, columns and depth of its matrices */
-    uint32_t resident_wgx, resident_wgy; /* gemv: items per group along rows of W', slices of its inputs */
-    uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */
-    uint32_t resident_lanes;             /* gemv_lanes: subgroup lanes that load x together; else 0 */
-    uint32_t resident_columns;           /* most rows of x that take the gemv path */
-    bool resident_fused;                 /* more of them: gemm_bits decodes in its tiles; else unpack, gemm */
-    uint32_t resident_tile;              /* rows of x to a group of gemv when there are more than four */
-    uint64_t resident_norm;              /* largest O * I for which gemv norms up to four rows of x itself */
+    uint32_t attn_subgroup, attn_subgroups; /* attention_coop: items of one or 0; how many share a tile */
+    uint32_t attn_fragment[3];              /* … and rows, columns and depth of its matrices */
+    uint32_t resident_wgx, resident_wgy;    /* gemv: items per group along rows of W', slices of its inputs */
+    uint32_t resident_lp;                   /* a panel of resident weights has resident_lp * vw rows */
+    uint32_t resident_lanes;                /* gemv_lanes: subgroup lanes that load x together; else 0 */
+    uint32_t resident_columns;              /* most rows of x that take the gemv path */
+    bool resident_fused;    /* more of them: gemm_bits decodes in its tiles; else unpack, gemm */
+    uint32_t resident_tile; /* rows of x to a group of gemv when there are more than four */
+    uint64_t resident_norm; /* largest O * I for which gemv norms up to four rows of x itself */
     uint32_t gemm_by_rows[4][4], gemv_by_rows[4][4]; /* tiles for few rows (ar_tuning.h); zeros: as above */
     uint64_t piece_bytes; /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;
     int32_t device_memory_type, staging_memory_type; /* Vulkan memory types; staging -1 = not needed */
-    bool staged;                                     /* reads and writes go through a staging buffer */
-    bool timestamps;                                 /* device timestamps usable; otherwise wall clock */
+    bool staged, timestamps;       /* copies go through a staging buffer; the device's clock is usable */
     bool clear_padding;            /* zeros behind every tensor's data, for devices that watch what is read */
     double submit_ms;              /* estimated work per submission */
     double rate_flops, rate_bytes; /* assumed speed for that estimate */
