@@ -174,6 +174,7 @@ case_resume_mismatch() {
     kill -INT $pid; wait $pid
     run 2 "${command[@]}" -o o.gguf --resume --seed 43; says 'seed'
     run 2 "${command[@]}" -o o.gguf --resume --calib "$root/README.md"; says 'calibration'
+    run 2 "${command[@]}" -o o.gguf --resume --precision f16; says "kernels is '.*', expected 'f16,"
     run 2 "${command[@]}" -o o.gguf --resume --loss plain; says "loss is 'shift' there, expected 'plain'"
     [ -f o.gguf.part/manifest.json ] || die 'the state was lost'
 }

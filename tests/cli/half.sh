@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# half.sh PROGRAM DEVICE: tuning with products, forward and backward, whose operands are rounded to fp16, by
+# matrix hardware or by OpenCL's plain code for it: KL within 2 % of the f32 run's, and not the same. Exit 77
+# = skipped: no such device.
+set -u
+program=$1
+device=(--device "$2")
+root=$(cd "$(dirname "$0")/../.." && pwd)
+die() { echo "FAILED: $*" >&2; exit 1; }
+half=(--precision f16 --variant gemm=gemm_coop) # asked for: lavapipe's "hardware" is a processor
+"$program" selftest "${device[@]}" "${half[@]}" --kernel panel_top -q >/dev/null 2>&1
+case $? in
+0) ;;
+2 | 4) echo 'skipped: no such device, or no matrix hardware'; exit 77 ;;
+*) die 'the selftest' ;;
+esac
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+export XDG_CACHE_HOME=${AR_TEST_CACHE:-$dir/cache}
+cd "$dir" || exit 1
+head -c 12000 "$root/examples/demo-heldout.txt" >seen.txt
+tail -c +12001 "$root/examples/demo-heldout.txt" >unseen.txt
+
+kl_of() { # kl_of OPTION...: of a model tuned so, measured in f32
+    rm -rf tuned
+    "$program" quantize "$root/examples/demo-model" -o tuned "${device[@]}" --method signround --format fake \
+        --bits 2 --group 32 --asym --calib seen.txt --samples 32 --seqlen 64 --iters 40 -q "$@" \
+        >/dev/null 2>err || { cat err >&2; die "exit $?"; }
+    "$program" eval tuned "${device[@]}" --ref "$root/examples/demo-model" --text unseen.txt --window 128 \
+        --json -q | sed -n 's/.*"kl":\([-0-9.e]*\).*/\1/p' | head -n 1
+}
+full=$(kl_of) || exit 1
+rounded=$(kl_of "${half[@]}") || exit 1
+echo "KL $full by f32, $rounded by f16"
+[ "$rounded" != "$full" ] || die 'nothing was rounded'
+awk "BEGIN { exit !($full > 0 && $rounded < 1.02 * $full && $rounded > 0.98 * $full) }" ||
+    die 'KL by f16 is not within 2 % of that by f32'
