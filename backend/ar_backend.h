@@ -102,9 +102,7 @@ typedef struct ar_fault {
     int32_t fail_alloc_n, lose_device_submit_n;
     const char *wrong_kernel;
 } ar_fault;
-
 #include "ar_tuning.h"
-
 typedef struct ar_device_desc {
     const char *select;     /* NULL or "auto", "vk", "vk:1", "cl", "cl:0", "null" */
     uint64_t memory_budget; /* bytes of device memory; 0 = nine tenths of what the device reports */
