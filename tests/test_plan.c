@@ -195,6 +195,9 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
     assert_non_null(strstr(choice_of("gemm", &p, &cl), "; gemm_coop is for matrix units; "));
     assert_int_equal(ar__plan_make(&p, &cl, "gemm=gemm_coop", 0), AR_OK);
     assert_true(p.variants[AR_F_gemm] == AR_K_gemm_coop && p.gemm_subgroup == 1 && p.gemm_side == 64);
+    assert_int_equal(ar__plan_make(&p, &cl, "attention=attention_coop", 0), AR_OK);
+    assert_true(p.variants[AR_F_attention] == AR_K_attention_coop && p.attn_subgroup == 1);
+    assert_true(p.attn_subgroups == 8 && p.attn_fragment[0] == 4);
     assert_int_equal(ar__plan_make(&p, &none, "f16,gemm=gemm", 0), AR_OK);
     assert_true(p.allows_f16 && p.variants[AR_F_gemm] == AR_K_gemm);
     assert_int_equal(ar__plan_make(&p, &none, "gemm=gemm_coop", 0), AR_ERR_USAGE);

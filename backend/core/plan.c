@@ -87,10 +87,10 @@ static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class
     ar__tiles_by_rows(plan, f, AR_F_gemm, NULL, 0);
 }
 
-/* attention_coop: eight subgroups share a tile of queries or, where it would be too large, four. In OpenCL a
- * subgroup is one item. */
+/* attention_coop: eight subgroups share a tile of queries or, where it would be too large, four. Without
+ * Vulkan a subgroup is one item. */
 static void fragment_shape(ar_plan *plan, const ar_device_facts *f) {
-    bool is_plain = !f->has_coopmat && is_api(f, "cl");
+    bool is_plain = !f->has_coopmat && !is_api(f, "vk");
     uint32_t items = is_plain ? 1 : f->has_subgroup_control ? f->subgroup_min : f->subgroup_max;
     uint32_t *of = plan->attn_fragment;
     of[0] = is_plain ? 4 : f->coop_m, of[1] = is_plain ? 8 : f->coop_n, of[2] = is_plain ? 16 : f->coop_k;
