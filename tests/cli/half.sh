@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# half.sh PROGRAM DEVICE: tuning with products, forward and backward, whose operands are rounded to fp16, by
-# matrix hardware or by OpenCL's plain code for it: KL within 2 % of the f32 run's, and not the same. Exit 77
-# = skipped: no such device.
+# half.sh PROGRAM DEVICE: the selftest of the kernels that round to fp16, and tuning by them: products, forward
+# and backward, of rounded operands, by matrix hardware or by OpenCL's plain code for it, give a KL within 2 %
+# of the f32 run's, and not the same. Exit 77 = skipped: no such device.
 set -u
 program=$1
 device=(--device "$2")
 root=$(cd "$(dirname "$0")/../.." && pwd)
 die() { echo "FAILED: $*" >&2; exit 1; }
 half=(--precision f16 --variant gemm=gemm_coop) # asked for: lavapipe's "hardware" is a processor
-"$program" selftest "${device[@]}" "${half[@]}" --kernel panel_top -q >/dev/null 2>&1
+"$program" selftest "${device[@]}" "${half[@]}" --kernel gemm_coop -q >/dev/null 2>&1
 case $? in
 0) ;;
 2 | 4) echo 'skipped: no such device, or no matrix hardware'; exit 77 ;;
-*) die 'the selftest' ;;
+*) die 'the selftest of gemm_coop' ;;
 esac
+"$program" selftest "${device[@]}" --kernel attention_coop -q >/dev/null 2>&1 ||
+    die 'the selftest of attention_coop'
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export XDG_CACHE_HOME=${AR_TEST_CACHE:-$dir/cache}
