@@ -103,11 +103,13 @@ static void large_tile(ar_plan *plan) {
     plan->gemm_tm = 11; /* no multiple of 4 */
     plan->gemm_tn = 1;
     plan->gemm_wgx = 3;
+    memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
 }
 
 static void no_lanes(ar_plan *plan) {
     plan->variants[AR_F_gemm] = AR_K_gemm, plan->gemm_lanes = 0;
     plan->gemm_tn = 2;
+    memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
 }
 
 static void small_pieces_of_shared_tiles(ar_plan *plan) {
@@ -115,6 +117,7 @@ static void small_pieces_of_shared_tiles(ar_plan *plan) {
     plan->variants[AR_F_gemm] = AR_K_gemm_tiles, plan->gemm_lanes = 0;
     plan->gemm_side = 64;
     plan->gemm_groups = 2;
+    memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
 }
 
 /* Products of few rows, and of many, by tiles of their own. */

@@ -220,6 +220,7 @@ static void as_on_a_gpu(ar_plan *plan) {
     plan->resident_lanes = plan->gemm_lanes = 0;
     plan->resident_columns = 8, plan->resident_tile = 4;
     plan->gemm_tm = 8, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1;
+    memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
     plan->vw = 4;
     plan->resident_norm = UINT64_MAX;
     plan->piece_bytes = 1 << 16;

@@ -183,6 +183,7 @@ static void lanes_that_share_with_nobody_pass(void **state) {
         assert_int_equal(ar_plan_make(&plan, &facts[i]), AR_OK);
         plan.variants[AR_F_gemm] = AR_K_gemm_lanes, plan.variants[AR_F_gemv] = AR_K_gemv_lanes;
         plan.gemm_lanes = plan.resident_lanes = plan.resident_wgy = 1;
+        memset(plan.gemm_by_rows, 0, sizeof plan.gemm_by_rows);
         run_selftest(&facts[i], &plan, true, "linear(", 1);
         run_selftest(&facts[i], &plan, true, "resident(2, ", 1);
         used++;

@@ -227,6 +227,7 @@ static void check(recorder ops) { check_each_device(cut_equals_whole, &ops); }
 /* As on a GPU: tiles of one query, groups along N, products of few rows through gemv. */
 static void as_on_a_gpu(ar_plan *plan) {
     plan->gemm_tm = 4, plan->gemm_tn = 1, plan->gemm_wgx = 8, plan->gemm_wgy = 1;
+    memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
     plan->variants[AR_F_gemm] = AR_K_gemm, plan->gemm_lanes = 0;
     plan->attn_wg = 16;
 }
@@ -236,6 +237,7 @@ static void as_on_a_card(ar_plan *plan) {
     as_on_a_gpu(plan);
     plan->variants[AR_F_gemm] = AR_K_gemm_tiles;
     plan->gemm_side = 64, plan->gemm_groups = 9;
+    memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
     plan->resident_columns = 8, plan->resident_fused = true;
 }
 
