@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# half.sh PROGRAM DEVICE: the selftest of the kernels that round to fp16, and tuning by them: products, forward
-# and backward, of rounded operands, by matrix hardware or by OpenCL's plain code for it, give a KL within 2 %
-# of the f32 run's, and not the same. Exit 77 = skipped: no such device.
+# half.sh PROGRAM DEVICE: the selftest of the kernels that round to fp16, and tuning by them: products,
+# forward and backward, of rounded operands, by matrix hardware or OpenCL's plain code for it, give a KL
+# within 2 % of the f32 run's, and not the same. Exit 77 = skipped: no such device.
 set -u
 program=$1
 device=(--device "$2")
