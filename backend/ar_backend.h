@@ -70,20 +70,19 @@ typedef struct ar_plan {
     uint32_t gemm_wgx, gemm_wgy; /* items per group along N and M; the larger takes the group's x axis */
     uint32_t gemm_lanes;         /* gemm_lanes: lanes along M that lend each other B's values; else 0 */
     uint32_t gemm_side;        /* gemm_tiles, gemm_coop: rows and columns of a group's largest tile; else 0 */
-    uint32_t gemm_subgroup;    /* gemm_coop: items of a subgroup; else 0 */
-    uint32_t gemm_fragment[3]; /* gemm_coop: rows, columns and depth of a subgroup's matrices */
     uint32_t gemm_groups;      /* … of which there shall be that many, or tiles are smaller */
     bool direct_conv;          /* convolutions without patches in memory, where shapes allow (ar_op_conv2d) */
     uint32_t attn_wg;          /* items per group of the attention kernels */
-    uint32_t attn_subgroup, attn_subgroups; /* attention_coop: items of one or 0; how many share a tile */
-    uint32_t attn_fragment[3];              /* … and rows, columns and depth of its matrices */
-    uint32_t resident_wgx, resident_wgy;    /* gemv: items per group along rows of W', slices of its inputs */
-    uint32_t resident_lp;                   /* a panel of resident weights has resident_lp * vw rows */
-    uint32_t resident_lanes;                /* gemv_lanes: subgroup lanes that load x together; else 0 */
-    uint32_t resident_columns;              /* most rows of x that take the gemv path */
-    bool resident_fused;    /* more of them: gemm_bits decodes in its tiles; else unpack, gemm */
-    uint32_t resident_tile; /* rows of x to a group of gemv when there are more than four */
-    uint64_t resident_norm; /* largest O * I for which gemv norms up to four rows of x itself */
+    uint32_t attn_subgroups;   /* attention_coop: subgroups that share a tile; 0 = none can */
+    uint32_t coop_subgroup;    /* gemm_coop, attention_coop: items of a subgroup */
+    uint32_t coop_fragment[3]; /* … rows, columns and depth of its matrices; 0 = there are none */
+    uint32_t resident_wgx, resident_wgy; /* gemv: items per group along rows of W', slices of its inputs */
+    uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */
+    uint32_t resident_lanes;             /* gemv_lanes: subgroup lanes that load x together; else 0 */
+    uint32_t resident_columns;           /* most rows of x that take the gemv path */
+    bool resident_fused;                 /* more of them: gemm_bits decodes in its tiles; else unpack, gemm */
+    uint32_t resident_tile;              /* rows of x to a group of gemv when there are more than four */
+    uint64_t resident_norm;              /* largest O * I for which gemv norms up to four rows of x itself */
     uint32_t gemm_by_rows[4][4], gemv_by_rows[4][4]; /* tiles for few rows (ar_tuning.h); zeros: as above */
     uint64_t piece_bytes; /* largest binding used; larger tensors are bound in pieces */
     uint32_t offset_align;

@@ -1,6 +1,6 @@
 /* Four products of bytes to a lane by the device's own instruction (DOT_BYTES of gemv_bytes.h): codes below
  * 128 as signed bytes, which more devices multiply, others as unsigned ones. Sums of whole numbers: the bits
- * are those of DOT_7 and DOT_8, which stand here where OpenCL C has no such function. */
+ * are those of DOT_7 and DOT_8, which gemv_bytes.h takes where OpenCL C has no such function. */
 #ifdef VULKAN
 #extension GL_EXT_integer_dot_product : require
 #define DOT_LANE_(c, b) uint(CODE == 8u ? dotPacked4x8EXT(c, int(b)) : dotPacked4x8EXT(int(c), int(b)))
@@ -16,6 +16,4 @@ static uvec dot_bytes_(uvec sum, uvec c, uint x) {
     return sum + four;
 }
 #define DOT_BYTES(sum, c, x) dot_bytes_(sum, c, x)
-#else
-#define DOT_BYTES(sum, c, x) (CODE == 8u ? DOT_8(sum, c, x) : DOT_7(sum, c, x))
 #endif

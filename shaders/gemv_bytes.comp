@@ -11,7 +11,6 @@ SPEC(4, uint, NC, 1) SPEC(5, uint, LP, 1)
 WGSIZE(WGX, WGY)
 #include "unpack.h"
 #include "bytes.h"
-#define DOT_BYTES(sum, c, x) (CODE == 8u ? DOT_8(sum, c, x) : DOT_7(sum, c, x))
 KERNEL(gemv_bytes)
 RO(0, uvec, W) RO(1, uint, Q) RO(2, float, BIAS) RO(3, float, RES) WO(4, float, Y)
 #include "gemv_bytes.h"

@@ -1,6 +1,9 @@
-/* Y (N, O) = X W'^T of X in bytes with the codes of W' as integers; see gemv_bytes.comp. How four products of
- * bytes are added up is the including kernel's: DOT_BYTES(sum, c, x), c the codes of a lane's row, of at most
- * 7 bits but for CODE 8. */
+/* Y (N, O) = X W'^T of X in bytes with the codes of W' as integers; see gemv_bytes.comp. DOT_BYTES(sum, c, x)
+ * adds up four products of bytes, c the codes of a lane's row, of at most 7 bits but for CODE 8; the
+ * including kernel may have its own. */
+#ifndef DOT_BYTES
+#define DOT_BYTES(sum, c, x) (CODE == 8u ? DOT_8(sum, c, x) : DOT_7(sum, c, x))
+#endif
 #define AHEAD 16u
 PARAMS P(uint, items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, row0) P(uint, O) P(uint, ldy)
     P(uint, t0) P(uint, t1) P(uint, tiles) P(uint, N) P(uint, flags) P(uint, w0) LOCALS BODY uint item = GID0;

@@ -172,11 +172,10 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         assert_int_equal(p.variants[AR_F_gemm] == AR_K_gemm_coop, is_card);
         assert_int_equal(p.variants[AR_F_attention] == AR_K_attention_coop, is_card);
         if (!is_card) continue;
-        assert_int_equal(p.attn_subgroup, p.gemm_subgroup);
         assert_int_equal(p.attn_subgroups, 8);
-        assert_int_equal(p.gemm_fragment[0], f.coop_m);
+        assert_int_equal(p.coop_fragment[0], f.coop_m);
         assert_int_equal(p.resident_fused, false);
-        assert_int_equal(p.gemm_subgroup, rows[i].facts == arc ? 8 : 32);
+        assert_int_equal(p.coop_subgroup, rows[i].facts == arc ? 8 : 32);
         assert_int_equal(p.gemm_side, rows[i].facts == arc ? 64 : 128);
         f.shared_bytes = 16 * KIB; /* as little as Vulkan promises */
         assert_int_equal(ar__plan_make(&p, &f, "f16", 0), AR_OK);
@@ -194,10 +193,10 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
     assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm);
     assert_non_null(strstr(choice_of("gemm", &p, &cl), "; gemm_coop is for matrix units; "));
     assert_int_equal(ar__plan_make(&p, &cl, "gemm=gemm_coop", 0), AR_OK);
-    assert_true(p.variants[AR_F_gemm] == AR_K_gemm_coop && p.gemm_subgroup == 1 && p.gemm_side == 64);
+    assert_true(p.variants[AR_F_gemm] == AR_K_gemm_coop && p.coop_subgroup == 1 && p.gemm_side == 64);
     assert_int_equal(ar__plan_make(&p, &cl, "attention=attention_coop", 0), AR_OK);
-    assert_true(p.variants[AR_F_attention] == AR_K_attention_coop && p.attn_subgroup == 1);
-    assert_true(p.attn_subgroups == 8 && p.attn_fragment[0] == 4);
+    assert_true(p.variants[AR_F_attention] == AR_K_attention_coop && p.coop_subgroup == 1);
+    assert_true(p.attn_subgroups == 8 && p.coop_fragment[0] == 4);
     assert_int_equal(ar__plan_make(&p, &none, "f16,gemm=gemm", 0), AR_OK);
     assert_true(p.allows_f16 && p.variants[AR_F_gemm] == AR_K_gemm);
     assert_int_equal(ar__plan_make(&p, &none, "gemm=gemm_coop", 0), AR_ERR_USAGE);

@@ -57,14 +57,7 @@ static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     uint32_t taken = plan->variants[AR_F_gemm], items = 256;
     bool is_coop = taken == AR_K_gemm_coop;
-    plan->gemm_subgroup = !is_coop ? 0 : f->has_subgroup_control ? f->subgroup_min : f->subgroup_max;
-    if (is_coop) items = 8 * plan->gemm_subgroup;
-    plan->gemm_fragment[0] = f->coop_m, plan->gemm_fragment[1] = f->coop_n,
-    plan->gemm_fragment[2] = f->coop_k;
-    if (is_coop && !f->has_coopmat) { /* OpenCL: a subgroup is one item, which holds whole fragments */
-        plan->gemm_subgroup = 1, items = 8;
-        plan->gemm_fragment[0] = 4, plan->gemm_fragment[1] = 8, plan->gemm_fragment[2] = 16;
-    }
+    if (is_coop) items = 8 * plan->coop_subgroup;
     bool is_large = f->max_group_items >= items && (!is_coop || (f->shared_bytes >= 32768 && items >= 256));
     uint32_t v[AR_TILE_VALUES];
     ar__tiles_built_in(v, f, AR_K_gemm_tiles);
@@ -87,16 +80,20 @@ static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class
     ar__tiles_by_rows(plan, f, AR_F_gemm, NULL, 0);
 }
 
-/* attention_coop: eight subgroups share a tile of queries or, where it would be too large, four. Without
- * Vulkan a subgroup is one item. */
+/* Without Vulkan a subgroup is one item, which holds whole fragments. */
 static void fragment_shape(ar_plan *plan, const ar_device_facts *f) {
     bool is_plain = !f->has_coopmat && !is_api(f, "vk");
-    uint32_t items = is_plain ? 1 : f->has_subgroup_control ? f->subgroup_min : f->subgroup_max;
-    uint32_t *of = plan->attn_fragment;
+    uint32_t *of = plan->coop_fragment;
+    plan->coop_subgroup = is_plain ? 1 : f->has_subgroup_control ? f->subgroup_min : f->subgroup_max;
     of[0] = is_plain ? 4 : f->coop_m, of[1] = is_plain ? 8 : f->coop_n, of[2] = is_plain ? 16 : f->coop_k;
-    bool is_large = f->max_group_items >= 8 * items && (of[0] <= 8 || f->shared_bytes >= 32768);
-    bool is_known = of[0] > 0 && 4 * items <= f->max_group_items;
-    plan->attn_subgroup = is_known ? items : 0;
+}
+
+/* attention_coop: eight subgroups share a tile of queries or, where it would be too large, four. */
+static void attention_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
+    uint32_t rows = plan->coop_fragment[0], items = plan->coop_subgroup;
+    bool is_large = f->max_group_items >= 8 * items && (rows <= 8 || f->shared_bytes >= 32768);
+    bool is_known = rows > 0 && 4 * items <= f->max_group_items;
+    plan->attn_wg = class == AR_CLASS_CPU ? 8 : plan->wg;
     plan->attn_subgroups = !is_known ? 0 : is_large ? 8 : 4;
 }
 
@@ -122,14 +119,14 @@ static void gemv_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class
 static void plan_shapes(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     uint32_t v[AR_TILE_VALUES];
     plan->vw = vector_width(f);
-    gemm_shape(plan, f, class);
     plan->wg = at_most(64, f->max_group_items);
-    plan->attn_wg = class == AR_CLASS_CPU ? 8 : plan->wg;
+    fragment_shape(plan, f);
+    gemm_shape(plan, f, class);
+    attention_shape(plan, f, class);
     plan->direct_conv = class == AR_CLASS_CPU; /* bench/LOG.md; no GPU was at hand */
     ar__tiles_built_in(v, f, AR_K_gemv);
     plan->resident_wgx = plan->resident_lp = v[0]; /* whatever variant: it is how weights lie */
     gemv_shape(plan, f, class);
-    fragment_shape(plan, f);
 }
 
 void ar__plan_use(ar_plan *plan, const ar_device_facts *facts, ar__kernel_id variant) {

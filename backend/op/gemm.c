@@ -52,7 +52,7 @@ static bool is_long(const ar_plan *plan, const gemm_part *p) {
 
 /* How many subgroups share a tile: two rows of two or, to spread the sums of small fragments, of four. */
 static uint32_t coop_subgroups(const ar_plan *plan, uint32_t columns) {
-    const uint32_t *of = plan->gemm_fragment;
+    const uint32_t *of = plan->coop_fragment;
     bool is_spread = columns >= 128 || of[0] * of[1] < 256;
     return is_spread && columns / 4 >= of[1] ? 8 : 4;
 }
@@ -78,7 +78,7 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, round
     t->gx = columns < 16 ? columns : 16;
     if (plan->variants[AR_F_gemm] != AR_K_gemm_coop || how == KEPT) return true;
     t->kernel = AR_K_gemm_coop;
-    t->gx = plan->gemm_subgroup * coop_subgroups(plan, tc);
+    t->gx = plan->coop_subgroup * coop_subgroups(plan, tc);
     t->gy = 1;
     t->scaled = how == ROUNDED_SCALED;
     return true;
@@ -249,10 +249,10 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     ar__emit_desc d = {.kernel = t->kernel,
                        .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
                        .params = &v};
-    const uint32_t *fragment = g->device->plan.gemm_fragment;
+    const uint32_t *fragment = g->device->plan.coop_fragment;
     if (t->gx) d.specs[0] = t->gx, d.specs[1] = t->gy;
     d.specs[3] = t->lanes || t->gx ? t->tnv : t->tnv / g->device->plan.vw;
-    d.specs[4] = t->kernel == AR_K_gemm_coop ? g->device->plan.gemm_subgroup : t->lanes ? t->lanes : turned;
+    d.specs[4] = t->kernel == AR_K_gemm_coop ? g->device->plan.coop_subgroup : t->lanes ? t->lanes : turned;
     for (int i = 0; i < 3; i++) d.specs[5 + i] = fragment[i];
     d.operands[0] = bind_panels(A->packed, down, p->m, whole->m, t->tm);
     d.operands[1] = bind_panels(B->packed, across, p->n, whole->n, t->tnv);

@@ -67,8 +67,8 @@ static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
 
 /* Whole fragments, and no more than the registers of a subgroup hold of them. */
 static bool fits_fragments(const ar_plan *plan, uint32_t D) {
-    return plan->attn_subgroup > 0 && D <= 256 && D % plan->attn_fragment[1] == 0 &&
-           D % plan->attn_fragment[2] == 0;
+    return plan->attn_subgroups > 0 && D <= 256 && D % plan->coop_fragment[1] == 0 &&
+           D % plan->coop_fragment[2] == 0;
 }
 
 /* The kernel of a family that this attention takes: those whose lanes are keys want whole vectors of them. */
@@ -88,7 +88,7 @@ static uint32_t set_tile(ar__emit_desc *d, uint32_t *params, const ar_device *de
                          const attention_ctx *c) {
     const ar_plan *plan = &device->plan;
     bool by_key = d->kernel == AR_K_attention_dkv_across;
-    const uint32_t *of = plan->attn_fragment;
+    const uint32_t *of = plan->coop_fragment;
     uint32_t rows = plan->vw == 16 ? 8 : 4, quads = 0; /* accumulators, two of each, stay in registers */
     if (by_key || d->kernel == AR_K_attention_across || d->kernel == AR_K_attention_dq_across) {
         params[8] = c->D / plan->vw;
@@ -96,7 +96,7 @@ static uint32_t set_tile(ar__emit_desc *d, uint32_t *params, const ar_device *de
         return by_key ? plan->vw : rows;
     }
     if (is_coop(d->kernel)) {
-        const uint32_t subgroup = plan->attn_subgroup, items = subgroup * plan->attn_subgroups;
+        const uint32_t subgroup = plan->coop_subgroup, items = subgroup * plan->attn_subgroups;
         const uint32_t coop[] = {items, 1, c->D, subgroup, c->cap != 0.0f, of[0], of[1], of[2]};
         memcpy(d->specs, coop, sizeof coop);
         params[8] = c->D / 4;

@@ -122,15 +122,19 @@ static void print_layer(const ar_states_layer *l, int32_t i) {
         printf("gives scores\n");
 }
 
-static void print_net(const char *path, const opened *n, const ar_common *common) {
+static void print_tensors(const ar_safetensors *tensors, const ar_common *common) {
     info_sum sum = {0};
-    print_head(path, n);
-    for (int32_t i = 0; i < n->whole.layer_count && !common->quiet; i++) print_layer(&n->whole.layers[i], i);
-    for (int64_t i = 0; i < ar_safetensors_count(n->tensors); i++) {
-        const ar_st_tensor *t = ar_safetensors_at(n->tensors, i);
+    for (int64_t i = 0; i < ar_safetensors_count(tensors); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(tensors, i);
         ar_info_print_tensor(&sum, t->name, t->dtype, t->dim_count, t->dims, t->bytes, common);
     }
     ar_info_print_sum(&sum);
+}
+
+static void print_net(const char *path, const opened *n, const ar_common *common) {
+    print_head(path, n);
+    for (int32_t i = 0; i < n->whole.layer_count && !common->quiet; i++) print_layer(&n->whole.layers[i], i);
+    print_tensors(n->tensors, common);
     if (!n->whole.layer_count) return;
     int64_t bytes = ar_states_bytes(&n->whole), weights = whole_weights(&n->whole);
     printf("whole numbers: %lld weights, %lld bytes (floats %lld), %.3f bits per weight\n",
@@ -143,6 +147,13 @@ static void print_net(const char *path, const opened *n, const ar_common *common
 static void add_widths(cJSON *o, const char *key, const int32_t *widths, int32_t count) {
     cJSON *list = ar_json_add_list(o, key);
     for (int32_t i = 0; i < count; i++) ar_json_push(list, cJSON_CreateNumber(widths[i]));
+}
+
+static void add_tensors(cJSON *list, const ar_safetensors *tensors) {
+    for (int64_t i = 0; i < ar_safetensors_count(tensors); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(tensors, i);
+        ar_info_add_tensor(list, t->name, t->dtype, t->dim_count, t->dims, t->bytes);
+    }
 }
 
 static void add_whole(cJSON *o, const opened *n) {
@@ -187,10 +198,7 @@ static ar_status list_net(cJSON *list, const char *path, const opened *n) {
         ar_json_add_bool(o, "surrogates", !n->states.plain);
     }
     if (n->whole.layer_count) add_whole(o, n);
-    for (int64_t i = 0; i < ar_safetensors_count(n->tensors); i++) {
-        const ar_st_tensor *t = ar_safetensors_at(n->tensors, i);
-        ar_info_add_tensor(tensors, t->name, t->dtype, t->dim_count, t->dims, t->bytes);
-    }
+    add_tensors(tensors, n->tensors);
     return AR_OK;
 }
 
@@ -205,7 +213,6 @@ typedef struct lm {
 
 static void print_lm(const char *path, const lm *n, const ar_common *common) {
     const ar_config *c = &n->config;
-    info_sum sum = {0};
     printf("%s: %s of few states, %d layers, hidden %lld, intermediate %lld, heads %d (kv %d) of %d, "
            "vocabulary %lld, context %d\n",
            path, c->family, (int)c->layers, (long long)c->hidden, (long long)c->intermediate, (int)c->heads,
@@ -215,11 +222,7 @@ static void print_lm(const char *path, const lm *n, const ar_common *common) {
     print_states("inputs", n->states.ma);
     printf(" of products, examples of %d tokens", (int)n->T);
     print_norm(n->states.stats, n->states.raw, n->states.plain);
-    for (int64_t i = 0; i < ar_safetensors_count(n->tensors); i++) {
-        const ar_st_tensor *t = ar_safetensors_at(n->tensors, i);
-        ar_info_print_tensor(&sum, t->name, t->dtype, t->dim_count, t->dims, t->bytes, common);
-    }
-    ar_info_print_sum(&sum);
+    print_tensors(n->tensors, common);
 }
 
 static ar_status list_lm(cJSON *list, const char *path, const lm *n) {
@@ -236,10 +239,7 @@ static ar_status list_lm(cJSON *list, const char *path, const lm *n) {
     ar_json_add_bool(o, "standardized", !n->states.raw);
     ar_json_add_bool(o, "surrogates", !n->states.plain);
     ar_json_add_number(o, "tokens_of_an_example", n->T);
-    for (int64_t i = 0; i < ar_safetensors_count(n->tensors); i++) {
-        const ar_st_tensor *t = ar_safetensors_at(n->tensors, i);
-        ar_info_add_tensor(tensors, t->name, t->dtype, t->dim_count, t->dims, t->bytes);
-    }
+    add_tensors(tensors, n->tensors);
     return AR_OK;
 }
 

@@ -25,12 +25,8 @@ static void drop_graph(ar_session *s) {
     s->graph = NULL, s->ids = NULL, s->logits = NULL, s->T = 0;
 }
 
-ar_status ar_session_create(ar_session **out, const ar_open_model *m, ar_device *device, int32_t max_tokens) {
-    *out = NULL;
-    ar_session *s = ar__alloc(1, sizeof *s);
-    if (!s) return AR_ERR_MEMORY;
-    s->C = max_tokens > 0 ? max_tokens : 0;
-    ar_status status = ar__decoder_create(&s->decoder, m, device, 1, &s->C);
+/* With room for the tokens that are seen; what began with another status is gone. */
+static ar_status finish(ar_session **out, ar_session *s, ar_status status) {
     if (status == AR_OK) {
         s->seen = ar__alloc((size_t)s->C, sizeof *s->seen);
         if (!s->seen) status = AR_ERR_MEMORY;
@@ -42,22 +38,21 @@ ar_status ar_session_create(ar_session **out, const ar_open_model *m, ar_device 
     return status;
 }
 
+ar_status ar_session_create(ar_session **out, const ar_open_model *m, ar_device *device, int32_t max_tokens) {
+    *out = NULL;
+    ar_session *s = ar__alloc(1, sizeof *s);
+    if (!s) return AR_ERR_MEMORY;
+    s->C = max_tokens > 0 ? max_tokens : 0;
+    return finish(out, s, ar__decoder_create(&s->decoder, m, device, 1, &s->C));
+}
+
 ar_status ar_session_create_net(ar_session **out, const ar_net *net, ar_device *device, int32_t max_tokens) {
     const int64_t one = 1;
     *out = NULL;
     ar_session *s = ar__alloc(1, sizeof *s);
     if (!s) return AR_ERR_MEMORY;
     *s = (ar_session){.net = net, .device = device, .C = max_tokens};
-    ar_status status = ar_tensor_create(&s->place, device, AR_I32, 1, &one);
-    if (status == AR_OK) {
-        s->seen = ar__alloc((size_t)s->C, sizeof *s->seen);
-        if (!s->seen) status = AR_ERR_MEMORY;
-    }
-    if (status != AR_OK)
-        ar_session_destroy(s);
-    else
-        *out = s;
-    return status;
+    return finish(out, s, ar_tensor_create(&s->place, device, AR_I32, 1, &one));
 }
 
 void ar_session_destroy(ar_session *s) {
