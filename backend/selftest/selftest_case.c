@@ -74,10 +74,7 @@ ar_status ar__st_leaf(ar__st *st, ar_tensor **t, double **values, int64_t rows, 
 }
 
 bool ar__st_rounds(const ar_device *device, int32_t family) {
-    uint32_t needs = AR_NEED_NOTHING;
-    for (int32_t i = 0; i < ar__variant_count; i++)
-        if ((uint32_t)ar__variants[i].kernel == device->plan.variants[family]) needs = ar__variants[i].needs;
-    return needs & AR_ROUNDS_TO_F16;
+    return ar__kernel_needs(ar__kernels[device->plan.variants[family]].name) & AR_ROUNDS_TO_F16;
 }
 
 /* ---- running ---- */
