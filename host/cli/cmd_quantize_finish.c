@@ -17,6 +17,12 @@ static const char *loss_name(const ar_method_options *o) { return loss_of(o) == 
 ar_status ar__quantize_finish_check(const ar_quantize_request *r) {
     const ar_method_options *o = &r->options;
     char acts[AR_ACTS_TEXT];
+    const char *idle = ar_method_options_given(o, "finish_iters") ? "--finish-iters"
+                       : ar_method_options_given(o, "finish_lr")  ? "--finish-lr"
+                                                                  : NULL;
+    if (idle && !ar__quantize_finishes(o))
+        return ar__fail(AR_ERR_USAGE, "%s has no effect without --finish %s", idle,
+                        o->method->scales ? "kl or ce" : "scales");
     if (!ar__quantize_finishes(o) || r->acts.bits == 0) return AR_OK;
     if (!o->method->scales)
         return ar__fail(AR_ERR_USAGE, "--finish scales sees float inputs: it is not for --acts");

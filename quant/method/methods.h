@@ -72,13 +72,22 @@
 #define AR__ROWS_OF_SOFT_SELECTION(loss, loss_name)                                                          \
     AR__ROWS_OF_CHOSEN_STEP_BY(ar__soft_select_names, "heldout (default) or last"),                          \
         AR__ROW_LOSS(loss, loss_name)
-#define AR__ROWS_OF_SAMPLES_AND_END(names, words, samples, seqlen)                                           \
+#define AR__ROWS_OF_SAMPLES_AND_END(names, words, steps, rate, why, samples, seqlen)                         \
     {.name = "finish",                                                                                       \
      .kind = AR_VALUE_CHOICE,                                                                                \
      .choice = names,                                                                                        \
      .value = "F",                                                                                           \
      .help = words,                                                                                          \
      .record = "finish"},                                                                                    \
+        {.name = "finish_iters",                                                                             \
+         .kind = AR_VALUE_INT,                                                                               \
+         .preset = steps,                                                                                    \
+         .lo = 1,                                                                                            \
+         .hi = 1 << 20,                                                                                      \
+         .value = "N",                                                                                       \
+         .help = "its steps, of 4 samples (" #steps ")",                                                     \
+         .record = "finish_iters"},                                                                          \
+        {AR__RATE("finish_lr"), .preset = rate, .help = why " (" #rate ")"},                                 \
         {.name = "seed", .kind = AR_VALUE_INT, .preset = 42, .hi = 9e15, .record = "seed"},                  \
         {.name = "blocks",                                                                                   \
          .kind = AR_VALUE_INT,                                                                               \
@@ -103,7 +112,7 @@
     AR__ROWS_OF_SAMPLES_AND_END(ar__finish_names,                                                            \
                                 "scales: tune all scales once more behind the last block, by the logits "    \
                                 "(none)",                                                                    \
-                                samples, seqlen)
+                                60, 0.002, "its longest step of a scale", samples, seqlen)
 
 /* ---- tuning.c: what methods of the tuning engine share ---- */
 

@@ -30,16 +30,7 @@ static const ar_option_row rows[] = {
     AR__ROWS_OF_SAMPLES_AND_END(ends,
                                 "second phase, all scales behind the last block: by kl, the float model's "
                                 "logits, or ce, the text (none)",
-                                128, 512),
-    {.name = "finish_iters",
-     .kind = AR_VALUE_INT,
-     .preset = 100,
-     .lo = 1,
-     .hi = 1 << 20,
-     .value = "N",
-     .help = "its steps, of 4 samples (100)",
-     .record = "finish_iters"},
-    {AR__RATE("finish_lr"), .preset = 0.02, .help = "its longest step of a scale's logarithm (0.02)"},
+                                100, 0.02, "its longest step of a scale's logarithm", 128, 512),
 };
 
 static ar_status settle(ar_method_options *o, const ar_observer *observer) {
@@ -48,9 +39,6 @@ static ar_status settle(ar_method_options *o, const ar_observer *observer) {
     if (desc.iters == 0 && ar_method_options_get(o, "scales") == 0.0 && !goes_on)
         return ar__fail(AR_ERR_USAGE,
                         "--iters 0 leaves scales as they are without --scales smooth or --finish");
-    if (!goes_on && (ar_method_options_given(o, "finish_iters") || ar_method_options_given(o, "finish_lr")))
-        return ar__fail(AR_ERR_USAGE, "%s has no effect without --finish kl or ce",
-                        ar_method_options_given(o, "finish_iters") ? "--finish-iters" : "--finish-lr");
     AR_TRY(ar__tuning_settle(o, &desc, observer));
     if ((ar_select)ar_method_options_get(o, "select") == AR_SELECT_BATCH)
         ar_method_options_put(o, "select", AR_SELECT_LAST);

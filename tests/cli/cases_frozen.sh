@@ -65,6 +65,7 @@ case_finish() {
     for _ in $(seq 6000); do [ -f o.gguf.part/block-00002.safetensors ] && break; sleep 0.01; done
     kill -9 $pid; wait $pid 2>/dev/null
     run 2 "${command[@]}" -o o.gguf --resume --finish none; says "finish is 'scales' there, expected 'none'"
+    run 2 "${command[@]}" -o o.gguf --resume --finish-iters 90; says "iters is '60' there, expected"
     run 0 "${command[@]}" -o o.gguf --resume
     cmp whole.gguf o.gguf || die 'what was resumed differs'
     says 'scales: KL divergence held out'
@@ -72,6 +73,7 @@ case_finish() {
     run 2 "${command[@]}" -o x.gguf --finish codes; says 'expected one of none, scales'
     run 2 quantize "$model" "${calib[@]}" -o x --acts 8 --bits 8 --finish scales; says 'it is not for --acts'
     run 2 quantize "$model" -o x.gguf --method rtn --finish scales; says 'no effect with --method rtn'
+    run 2 quantize "$model" "${calib[@]}" -o x.gguf --finish-iters 9; says 'no effect without --finish scales'
     nothing_left x.gguf x.gguf.part
 }
 
