@@ -1,5 +1,5 @@
 /* The recorded graph, shared by graph.c (recording, running), graph_plan.c (memory, barriers), graph_grad.c
- * (reverse mode) and gemm.c (remembered packs); nobody else looks inside. */
+ * (reverse mode) and gemm_pack.c (remembered packs); nobody else looks inside. */
 #ifndef AR_GRAPH_H
 #define AR_GRAPH_H
 #include "internal.h"

@@ -1,7 +1,7 @@
-/* C = A B through packed panels (shaders/gemm.comp, pack_k.comp, pack_t.comp). Here: cutting M, N and K so
- * that every binding fits, packing each operand once while it is unchanged, the launches: each of as many
- * panels as the plan allows to be in flight, so that cuts by time leave packs and sums alone. */
-#include "graph.h"
+/* C = A B through packed panels (shaders/gemm.comp, gemm_pack.c). Here: cutting M, N and K so that every
+ * binding fits, and the launches: each of as many panels as the plan allows to be in flight, so that cuts by
+ * time leave packs and sums alone. */
+#include "gemm_pack.h"
 #include "op.h"
 #include "resident_weight.h"
 #include "tiles.h"
@@ -20,16 +20,6 @@ typedef struct tiles {
     int64_t m, n, k; /* largest chunk of each axis */
     bool scaled;     /* panels, before they are rounded */
 } tiles;
-
-/* Elements [from, to) of t as an operand; *shift is how many elements the aligned binding starts before
- * `from`. */
-static ar__operand bind_elements(const ar_graph *g, const ar_tensor *t, int64_t from, int64_t to,
-                                 uint32_t *shift) {
-    uint64_t align = g->device->plan.offset_align ? g->device->plan.offset_align : 4;
-    uint64_t start = (uint64_t)from * 4 / align * align;
-    *shift = (uint32_t)((uint64_t)from - start / 4);
-    return (ar__operand){t, start, (uint64_t)to * 4 - start};
-}
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -114,114 +104,6 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     return AR_OK;
 }
 
-/* Emits the packing of p, its source bound in pieces of whole storage rows. */
-static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
-    const ar_plan *plan = &g->device->plan;
-    int64_t piece = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4;
-    int64_t fit = piece / p->ld, total = p->along_k ? p->rows : p->depth;
-    if (fit >= total)
-        fit = total;
-    else if (p->along_k)
-        fit = fit / p->tile * p->tile;
-    int64_t timed = ar__launch_units(plan, total, p->along_k ? p->tile : 1, 0,
-                                     8.0 * (double)(p->rows + p->tile) * (double)p->depth);
-    fit = least(fit, timed);
-    if (fit == 0)
-        return ar__fail(AR_ERR_UNSUPPORTED,
-                        "gemm: an operand row of %lld floats passes the %llu bytes this device binds",
-                        (long long)p->ld, (unsigned long long)plan->piece_bytes);
-    for (ar__cut c = ar__cut_into(total, fit); ar__cut_next(&c);) {
-        int64_t at = c.first, count = c.count, rows = p->along_k ? count : p->rows;
-        int64_t depth = p->along_k ? p->depth : count, panels = (rows + p->tile - 1) / p->tile;
-        int64_t first = (p->along_k ? p->row0 : p->k0) + at; /* storage row */
-        int64_t inner = p->along_k ? p->k0 : p->row0;        /* first column used of it */
-        int64_t used = p->along_k ? p->depth : p->rows;      /* columns used */
-        int64_t slice = g->device->plan.gemm_side && p->tile % 4 == 0 ? 4 : p->tile,
-                parts = panels * (p->tile / slice);
-        int64_t items =
-            parts * (p->along_k ? (depth + 3) / 4 : depth); /* as the kernels' head comments say */
-        struct {
-            uint32_t items, rows, depth, ld, s0, d0, pitch;
-        } v = {(uint32_t)items,
-               (uint32_t)rows,
-               (uint32_t)depth,
-               (uint32_t)p->ld,
-               0,
-               (uint32_t)(p->along_k ? at * p->depth : at * p->tile),
-               (uint32_t)(p->depth * p->tile)};
-        ar__emit_desc d = {.kernel = p->along_k ? AR_K_pack_k : AR_K_pack_t,
-                           .specs = {plan->wg, 1, p->tile, (uint32_t)slice},
-                           .params = &v};
-        d.operands[0] = bind_elements(g, p->source, first * p->ld + inner,
-                                      (first + count - 1) * p->ld + inner + used, &v.s0);
-        d.operands[1] = (ar__operand){p->packed, 0, 0};
-        d.bytes = 4.0 * (double)(rows * depth + panels * p->tile * depth);
-        ar__groups_1d(g->device, d.groups, v.items, plan->wg);
-        AR_TRY(ar__emit(g, &d));
-    }
-    return AR_OK;
-}
-
-/* Fills in the packed form of `want`: a remembered one, or newly emitted. */
-static ar_status get_pack(ar_graph *g, ar__pack *want) {
-    for (int32_t i = 0; i < g->pack_count; i++) {
-        const ar__pack *p = &g->packs[i];
-        if (p->source == want->source && p->weights == want->weights && p->row0 == want->row0 &&
-            p->rows == want->rows && p->k0 == want->k0 && p->depth == want->depth && p->ld == want->ld &&
-            p->tile == want->tile && p->along_k == want->along_k) {
-            *want = *p;
-            return AR_OK;
-        }
-    }
-    ar__pack p = *want;
-    int64_t dims[3] = {(p.rows + p.tile - 1) / p.tile, p.depth, p.tile};
-    AR_TRY(ar_graph_temp(g, &p.packed, AR_F32, 3, dims));
-    if (p.weights)
-        AR_TRY(ar__resident_unpack(g, p.packed, p.weights, p.row0, p.rows, p.k0, p.depth, p.tile));
-    else
-        AR_TRY(emit_pack(g, &p));
-    AR_TRY(ar__graph_grow((void **)&g->packs, &g->pack_capacity, g->pack_count, sizeof *g->packs));
-    g->packs[g->pack_count++] = p;
-    *want = p;
-    return AR_OK;
-}
-
-ar_status ar__pack_rows(ar_graph *g, ar_tensor **packed, const ar_tensor *t, uint32_t tile) {
-    ar__pack want = {.source = t,
-                     .rows = t->dims[0],
-                     .depth = t->dims[1],
-                     .ld = t->dims[1],
-                     .tile = tile,
-                     .along_k = true};
-    AR_TRY(get_pack(g, &want));
-    *packed = want.packed;
-    return AR_OK;
-}
-
-/* Slices of a panel whose largest numbers are looked for apart: one group alone would take long over many. */
-static int64_t slices_of(const ar__pack *p) { return least((p->depth + 255) / 256, 8); }
-
-/* get_pack, and the largest numbers of its panels. */
-static ar_status get_scaled_pack(ar_graph *g, ar__pack *want) {
-    AR_TRY(get_pack(g, want));
-    if (want->tops) return AR_OK;
-    int64_t panels = want->packed->dims[0], slices = slices_of(want);
-    AR_TRY(ar_graph_temp(g, &want->tops, AR_F32, 2, (int64_t[]){panels, slices}));
-    for (int32_t i = 0; i < g->pack_count; i++)
-        if (g->packs[i].packed == want->packed) g->packs[i].tops = want->tops;
-    struct {
-        uint32_t parts, pitch, slices;
-    } v = {(uint32_t)(panels * slices), (uint32_t)(want->depth * want->tile / 4), (uint32_t)slices};
-    uint32_t wg = g->device->plan.wg;
-    ar__emit_desc d = {.kernel = AR_K_panel_top,
-                       .specs = {wg, 1},
-                       .operands = {{want->packed, 0, 0}, {want->tops, 0, 0}},
-                       .params = &v,
-                       .bytes = 4.0 * (double)(panels * want->depth * want->tile)};
-    ar__groups_1d(g->device, d.groups, (uint64_t)v.parts * wg, wg);
-    return ar__emit(g, &d);
-}
-
 /* What one launch reads of a pack: `count` rows from `first` on, of `total`, in panels of `tile` rows. */
 static ar__operand bind_panels(const ar_tensor *pack, int64_t first, int64_t count, int64_t total,
                                int64_t tile) {
@@ -234,7 +116,7 @@ static ar__operand bind_panels(const ar_tensor *pack, int64_t first, int64_t cou
 /* One launch over rows [m0, m0 + m) and columns [n0, n0 + n) of p's. */
 static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const ar__pack *B, int64_t ldc,
                              const tiles *t, const gemm_part *p, const gemm_part *whole) {
-    int64_t down = p->m0 - whole->m0, across = p->n0 - whole->n0, slices = t->scaled ? slices_of(A) : 0;
+    int64_t down = p->m0 - whole->m0, across = p->n0 - whole->n0, slices = t->scaled ? ar__pack_slices(A) : 0;
     struct {
         uint32_t M, N, K, ldc, c0, acc, slices, ta0, tb0; /* the last three: gemm_coop alone */
     } v = {.M = (uint32_t)p->m,
@@ -256,7 +138,8 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     for (int i = 0; i < 3; i++) d.specs[5 + i] = fragment[i];
     d.operands[0] = bind_panels(A->packed, down, p->m, whole->m, t->tm);
     d.operands[1] = bind_panels(B->packed, across, p->n, whole->n, t->tnv);
-    d.operands[2] = bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);
+    d.operands[2] =
+        ar__bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);
     if (t->kernel == AR_K_gemm_coop) { /* something is bound where nothing is read */
         d.operands[3] = t->scaled ? (ar__operand){A->tops, 0, 0} : (ar__operand){A->packed, 0, 64};
         d.operands[4] = t->scaled ? (ar__operand){B->tops, 0, 0} : (ar__operand){B->packed, 0, 64};
@@ -329,8 +212,8 @@ static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__
                               .along_k = !A.transposed};
                 ar__pack b = *B;
                 b.row0 = n.first, b.rows = part.n, b.k0 = k.first, b.depth = part.k, b.tile = t->tnv;
-                AR_TRY(t->scaled ? get_scaled_pack(g, &b) : get_pack(g, &b));
-                AR_TRY(t->scaled ? get_scaled_pack(g, &a) : get_pack(g, &a));
+                AR_TRY(t->scaled ? ar__pack_get_scaled(g, &b) : ar__pack_get(g, &b));
+                AR_TRY(t->scaled ? ar__pack_get_scaled(g, &a) : ar__pack_get(g, &a));
                 AR_TRY(emit_part(g, C, &a, &b, N, t, &part));
             }
     return AR_OK;
@@ -398,7 +281,7 @@ static ar_status emit_bits_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, const
     d.operands[0] = bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
     d.operands[1] = range.operand;
     d.operands[2] =
-        bind_elements(g, C, p->m0 * w->O + p->n0, (p->m0 + p->m - 1) * w->O + p->n0 + p->n, &v.c0);
+        ar__bind_elements(g, C, p->m0 * w->O + p->n0, (p->m0 + p->m - 1) * w->O + p->n0 + p->n, &v.c0);
     d.groups[0] = (uint32_t)((p->n + t->tnv - 1) / t->tnv);
     d.groups[1] = (uint32_t)((p->m + t->tm - 1) / t->tm);
     d.flops = part_flops(p);
@@ -439,7 +322,7 @@ static ar_status multiply_bits(ar_graph *g, ar_tensor *C, const ar_tensor *x, co
                       .ld = w->I,
                       .tile = t->tm,
                       .along_k = true};
-        AR_TRY(get_pack(g, &a));
+        AR_TRY(ar__pack_get(g, &a));
         AR_TRY(emit_bits(g, C, a.packed, w, t, &whole));
     }
     return AR_OK;

@@ -15,7 +15,8 @@ bool ar__wants_few_items(const ar_device *device);
  * CPUs, where a barrier costs more than it gains. */
 uint32_t ar__row_group(const ar_device *device);
 
-/* gemm.c: panels of `tile` rows of t (rows, depth), as pack_k has them; the same tensor for the same t. */
+/* gemm_pack.c: panels of `tile` rows of t (rows, depth), as pack_k has them; the same tensor for the same t.
+ */
 ar_status ar__pack_rows(ar_graph *g, ar_tensor **packed, const ar_tensor *t, uint32_t tile);
 /* gemm.c: C (N, O) = x (N, I) W'^T through decoded panels of bounded size. */
 ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_resident_weight *w);
