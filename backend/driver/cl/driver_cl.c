@@ -2,6 +2,7 @@
  * for each replay, and timing. Finding devices: driver_cl_find.c; building kernels: driver_cl_program.c.
  * Order is the queue's, so a command's barrier flag needs nothing here. */
 #include "driver_cl.h"
+#include "pages.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -82,6 +83,19 @@ done:
 
 /* ---- buffers ---- */
 
+#define LARGE_BYTES ((uint64_t)4 << 20) /* smaller ones may hold no large page */
+
+/* Where the processor is the device, mapping tells where a buffer lies. What goes wrong is told by its first
+ * use. */
+static void enlarge_pages(ar__drv *drv, cl_mem mem, uint64_t bytes) {
+    if (drv->facts.kind != AR_DEVICE_CPU || bytes < LARGE_BYTES) return;
+    void *at = drv->cl.EnqueueMapBuffer(drv->queue, mem, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0,
+                                        (size_t)bytes, 0, NULL, NULL, NULL);
+    if (!at) return;
+    ar__pages_enlarge(at, (size_t)bytes);
+    drv->cl.EnqueueUnmapMemObject(drv->queue, mem, at, 0, NULL, NULL);
+}
+
 static ar_status cl_buffer_create(ar__drv *drv, ar__buffer **buffer, uint64_t bytes) {
     cl_int code;
     ar__buffer *b = ar__alloc(1, sizeof *b);
@@ -92,6 +106,7 @@ static ar_status cl_buffer_create(ar__drv *drv, ar__buffer **buffer, uint64_t by
         free(b);
         return ar__cl_fail(code, "clCreateBuffer");
     }
+    enlarge_pages(drv, b->mem, bytes);
     *buffer = b;
     return AR_OK;
 }

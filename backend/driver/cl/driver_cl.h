@@ -11,7 +11,8 @@
 #define CL_ENTRY_POINTS(X)                                                                                   \
     X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo) X(CreateContext)                   \
     X(ReleaseContext) X(CreateCommandQueue) X(ReleaseCommandQueue) X(CreateBuffer) X(CreateSubBuffer)        \
-    X(ReleaseMemObject) X(EnqueueWriteBuffer) X(EnqueueReadBuffer)                      \
+    X(ReleaseMemObject) X(EnqueueWriteBuffer) X(EnqueueReadBuffer) X(EnqueueMapBuffer)                       \
+    X(EnqueueUnmapMemObject)                                                                                 \
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(GetProgramInfo)                  \
     X(GetProgramBuildInfo) X(ReleaseProgram) X(CreateKernel) X(ReleaseKernel) X(SetKernelArg)                \
     X(EnqueueNDRangeKernel) X(GetEventProfilingInfo) X(ReleaseEvent) X(Flush) X(Finish)

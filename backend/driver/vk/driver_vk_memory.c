@@ -1,6 +1,7 @@
 /* Vulkan buffers: one VkDeviceMemory each (memory.c sub-allocates above), mapped for good where the host sees
  * the memory; otherwise reads and writes go through one staging buffer, piece by piece. */
 #include "driver_vk.h"
+#include "pages.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ static ar_status allocate(ar__drv *drv, ar__buffer *b, bool staging) {
     void *map = NULL;
     AR_TRY(AR_VK(drv, MapMemory, drv->device, b->memory, 0, VK_WHOLE_SIZE, 0, &map));
     b->map = map;
+    if (drv->facts.kind == AR_DEVICE_CPU) ar__pages_enlarge(map, (size_t)need.size);
     return AR_OK;
 }
 
