@@ -7,7 +7,7 @@
 SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, NC, 1) SPEC(3, uint, FOURS, 0)
 SPEC(4, uint, NORM, 0)
 WGSIZE(WGX, WGY)
-#define VECS 32u / VW
+#define VECS (32u / VW)
 KERNEL(acts_bytes)
 RO(0, float, X) RO(1, float, G) WO(2, uint, Q)
 PARAMS P(uint, end) P(uint, row0) P(uint, N) P(uint, nb) P(float, eps)
@@ -34,28 +34,23 @@ BODY
                 if (NORM != 0u) x[i] *= LDV(G, b * 32u + i * VW);
                 top = max(top, FABS(x[i]));
             }
-            float most = 0.0f;
-            UNROLL for (uint l = 0u; l < VW; l++) most = max(most, LANE(top, l));
+            float most = FVMAX(top);
             float d = most / 127.0f, per = most > 0.0f ? 127.0f / most : 0.0f;
-            UNROLL for (uint i = 0u; i < VECS; i++) x[i] = RINT(x[i] * FV(per));
-            uint at = to + b * 12u * NC;
-            int sum[2];
-            sum[0] = 0;
-            sum[1] = 0;
-            UNROLL for (uint w = 0u; w < 8u; w++) {
-                uint word = 0u;
-                UNROLL for (uint k = 0u; k < 4u; k++) {
-                    uint e = FOURS != 0u ? 4u * w + k : 8u * (w / 2u) + 2u * k + w % 2u;
-                    int q = TOI(LANE(x[e / VW], e % VW));
-                    word |= (TOU(q) & 255u) << (8u * k);
-                    sum[w / 4u] += q;
-                }
-                Q[at + w * NC] = word;
+            fvec sums[2];
+            sums[0] = FV(0.0f);
+            sums[1] = FV(0.0f);
+            UNROLL for (uint i = 0u; i < VECS; i++) {
+                x[i] = RINT(x[i] * FV(per));
+                sums[2u * i / VECS] += x[i];
             }
+            uint at = to + b * 12u * NC;
+            float low = FVSUM(sums[0]), high = FVSUM(sums[1]); /* of whole numbers: exact */
+            PACK_BYTES(words, x, FOURS)
+            UNROLL for (uint w = 0u; w < 8u; w++) Q[at + w * NC] = words[w];
             Q[at + 8u * NC] = ASU(d);
-            Q[at + 9u * NC] = ASU(d * TOF(sum[0] + sum[1]));
-            Q[at + 10u * NC] = ASU(d * TOF(sum[0]));
-            Q[at + 11u * NC] = ASU(d * TOF(sum[1]));
+            Q[at + 9u * NC] = ASU(d * (low + high));
+            Q[at + 10u * NC] = ASU(d * low);
+            Q[at + 11u * NC] = ASU(d * high);
         }
     }
 END

@@ -99,7 +99,6 @@ static float4 fvsums_(float4 a, float4 b, float4 c, float4 d) {
 #define TOU(x)            ((uint)(x))
 #define ASU(x)            as_uint(x)
 #define ASF(x)            as_float(x)
-#define RINT(x)           rint(x)
 #define FABS(x)           fabs(x)
 #define RSQRT(x)          rsqrt(x)
 #define LD4(b, i)         vload4(0, (b) + (i))
@@ -116,6 +115,14 @@ static float4 fvsums_(float4 a, float4 b, float4 c, float4 d) {
 #define avec              float
 #define AL                1u
 #define ALANE(v, l)       (v)
+/* PoCL 3.1's rint is a dozen instructions. */
+#define RINT(x) rint(x)
+#if (defined(__SSE4_1__) || defined(__aarch64__)) && defined(__has_builtin)
+#if __has_builtin(__builtin_elementwise_roundeven)
+#undef RINT
+#define RINT(x) __builtin_elementwise_roundeven(x)
+#endif
+#endif
 /* Subgroups where the host knows of shuffles; else of one lane: such kernels run with LANES = 1. */
 #ifdef AR_SHUFFLE
 #pragma OPENCL EXTENSION cl_khr_subgroup_shuffle : enable
@@ -166,6 +173,15 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
 }
 #define DOT_8(sum, c, x) DOT_7(sum, c, x)
 #endif
+#endif
+/* uint words[8] of the bytes that x's 32 floats are, whole numbers below 128, in acts_bytes.comp's order:
+ * by whole vectors where two hold them; elsewhere num.h's. */
+#if VW == 16
+#define PACK_BYTES(words, x, fours)                                                                          \
+    uint words[8];                                                                                           \
+    char16 words##_a = convert_char16((x)[0]), words##_b = convert_char16((x)[1]);                           \
+    vstore4(as_uint4((fours) != 0u ? words##_a : words##_a.s024613578ace9bdf), 0, words);                    \
+    vstore4(as_uint4((fours) != 0u ? words##_b : words##_b.s024613578ace9bdf), 1, words);
 #endif
 /* Asks for element i of a buffer, which may lie behind its end. */
 #if defined(__x86_64__) || defined(__aarch64__)

@@ -56,17 +56,16 @@ QUOTIENTS(float, TOF, HIGH, ar_quot12, ar_quot20)
 QUOTIENTS(hvec, HV, HV_HIGH, ar_quot12v, ar_quot20v)
 #endif
 
-/* The fp16 bits of f: half to even, subnormals kept, overflow to infinity. */
+/* The fp16 bits of f: half to even, subnormals kept, overflow to infinity. No branches, so that compilers
+ * make vectors of it; what is below half of the least subnormal shifts away. */
 FN uint ar_half_bits(float f) {
     uint u = ASU(f), sign = (u >> 16u) & 0x8000u, a = u & 0x7fffffffu;
-    if (a >= 0x7f800000u) return sign | (a > 0x7f800000u ? 0x7e00u : 0x7c00u);
-    if (a >= 0x477ff000u) return sign | 0x7c00u;
-    if (a < 0x33000001u) return sign;
-    uint e = a >> 23u, m = (a & 0x7fffffu) | 0x800000u, shift = e < 113u ? 126u - e : 13u;
+    uint e = a >> 23u, m = (a & 0x7fffffu) | 0x800000u, shift = e < 113u ? min(126u - e, 31u) : 13u;
     uint h = e < 113u ? m >> shift : ((e - 112u) << 10u) + ((m >> 13u) & 0x3ffu);
     uint rest = m & ((1u << shift) - 1u), halfway = 1u << (shift - 1u);
-    if (rest > halfway || (rest == halfway && (h & 1u) == 1u)) h += 1u;
-    return sign | h;
+    h += rest > halfway - (h & 1u) ? 1u : 0u; /* a half goes up from odd h */
+    h = a >= 0x477ff000u ? 0x7c00u : h;
+    return sign | (a > 0x7f800000u ? 0x7e00u : h);
 }
 
 /* The value of fp16 bits, exact. */
@@ -113,6 +112,20 @@ FN float ar_half_round(float f) {
     BARRIER()
 #define SUM2(a, b) ((a) + (b))
 #define MAX2(a, b) max(a, b)
+
+/* Inputs as bytes (acts_bytes.comp): words of four in order or, within eight, of 0, 2, 4, 6 and 1, 3, 5, 7.
+ */
+#ifndef PACK_BYTES
+#define PACK_BYTES(words, x, fours)                                                                          \
+    uint words[8];                                                                                           \
+    UNROLL for (uint w_ = 0u; w_ < 8u; w_++) {                                                               \
+        words[w_] = 0u;                                                                                      \
+        UNROLL for (uint k_ = 0u; k_ < 4u; k_++) {                                                           \
+            uint e_ = (fours) != 0u ? 4u * w_ + k_ : 8u * (w_ / 2u) + 2u * k_ + w_ % 2u;                     \
+            words[w_] |= (TOU(TOI(LANE(x[e_ / VW], e_ % VW))) & 255u) << (8u * k_);                          \
+        }                                                                                                    \
+    }
+#endif
 
 /* floor(i / d) for whole numbers; shift = log2 d where d is a power of two, else 32. */
 FN uint ar_divu(uint i, uint d, uint shift) {

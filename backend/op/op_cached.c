@@ -9,6 +9,8 @@
 
 /* ---- append ---- */
 
+enum { HEADS_OF_GROUP = 8 };
+
 static ar_status check_columns(const char *name, const ar_columns *c, int64_t rows, int64_t count) {
     AR_TRY(ar__expect(name, c->t, AR_F32, 2, (int64_t[]){rows, -1}));
     if (c->first < 0 || c->count != count || c->first + count > c->t->dims[1])
@@ -68,8 +70,11 @@ ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, c
            (uint32_t)v->first};
     const ar_device *device = ar__graph_device(g);
     const ar_tensor *table = angles ? angles : q->t; /* something to bind */
+    bool by_heads = ar__wants_few_items(device) && strcmp(device->facts.api, "cl") == 0 && p.pairs % 2 == 0;
+    uint32_t wg = by_heads ? HEADS_OF_GROUP : device->plan.wg,
+             items = by_heads ? (p.HD + 2 * p.KD) / p.D : p.HD / 2 + p.KD;
     ar__emit_desc d = {.kernel = AR_K_cache_append,
-                       .specs = {device->plan.wg, 1},
+                       .specs = {wg, 1, by_heads},
                        .params = &p,
                        .operands = {{q->t, 0, 0},
                                     {k->t, 0, 0},
@@ -80,7 +85,7 @@ ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, c
                                     {k_cache, 0, 0},
                                     {v_cache, 0, 0}},
                        .bytes = (double)rows * (8.0 * (double)q->count + 12.0 * (double)KD)};
-    ar__groups_1d(device, d.groups, (uint64_t)rows * (uint64_t)(q->count / 2 + KD), device->plan.wg);
+    ar__groups_1d(device, d.groups, (uint64_t)rows * items, wg);
     return ar__emit(g, &d);
 }
 
