@@ -57,12 +57,13 @@ typedef struct ar_device_facts {
     ar_memory_type memory_types[AR_MAX_MEMORY_TYPES];
 } ar_device_facts;
 
-#define AR_MAX_FAMILIES 8 /* of kernels with variants */
+#define AR_MAX_FAMILIES 12 /* of kernels with variants, and of ways */
 
 /* Policy for one device; a pure function of facts (backend/core/plan.c) and the quirk table. */
 typedef struct ar_plan {
     uint32_t variants[AR_MAX_FAMILIES]; /* the kernel taken of each family (ar_plan_variants) */
     uint32_t variants_asked;            /* bits: families whose variant was asked for */
+    uint32_t ways, ways_asked;          /* bits: what is recorded in the first of two ways; asked for */
     bool allows_f16;                    /* products may round their operands to fp16 */
     uint32_t vw;                        /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
     uint32_t wg;                        /* items per group of 1-D kernels */

@@ -60,8 +60,8 @@ FN float coop_inverse(float scale) { return ASF((254u << 23u) - ASU(scale)); }
 #define COOP_WRITE(row, col, value)                                                                          \
     if ((row) < M && (col) < N) {                                                                            \
         float old = 0.0f;                                                                                    \
-        if (acc != 0u) old = C[c0 + (row)*ldc + (col)];                                                      \
-        C[c0 + (row)*ldc + (col)] = old + (value);                                                           \
+        if (acc != 0u) old = C[to + (row)*ldc + (col)];                                                      \
+        C[to + (row)*ldc + (col)] = old + (value);                                                           \
     }
 /* Writes the tile, its scales taken out (the smaller factor first, which overflows only where the result
  * does), unless an operand was no fp16: wide[0], the same for all items, then says so. */

@@ -3,22 +3,24 @@
  * One item makes TM rows x TN*VW columns in registers. Groups run along N in x and M in y, or TURNed:
  * llvmpipe fills its lanes from x only, and M (tokens) is more often a multiple of a group than N. k runs
  * 0, 1, … in every item: equal inputs give equal bits. acc != 0 adds to C. C starts c0 elements into its
- * binding.
+ * binding. The groups of z make parts of the sum, kp values of k each, which lie cp elements apart in C.
  * Ladder: no shared memory, float4 -> 3x the dot products along K; packed panels -> 2x more; VW lanes ->
  * 2x. */
 SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, TM, 8) SPEC(3, uint, TN, 2) SPEC(4, uint, TURN, 0)
 WGSIZE(WGX, WGY)
 KERNEL(gemm)
 RO(0, avec, A) RO(1, fvec, B) RW(2, float, C)
-PARAMS P(uint, M) P(uint, N) P(uint, K) P(uint, ldc) P(uint, c0) P(uint, acc)
+PARAMS P(uint, M) P(uint, N) P(uint, K) P(uint, ldc) P(uint, c0) P(uint, acc) P(uint, kp)
+P(uint, cp)
 LOCALS
 BODY
     uint x = GID0, y = GID1, r = TURN != 0u ? x : y, c = TURN != 0u ? y : x;
     if (r * TM >= M || c * TN * VW >= N) return;
     fvec sum[TM * TN], b[TN];
     UNROLL for (uint i = 0u; i < TM * TN; i++) sum[i] = FV(0.0f);
-    uint ia = r * K * (TM / AL), ib = c * K * TN;
-    for (uint k = 0u; k < K; k++) {
+    uint from = WID2 * kp, end = min(K, from + kp), to = c0 + WID2 * cp;
+    uint ia = (r * K + from) * (TM / AL), ib = (c * K + from) * TN;
+    for (uint k = from; k < end; k++) {
         UNROLL for (uint j = 0u; j < TN; j++) b[j] = B[ib + j];
         UNROLL for (uint h = 0u; h < TM / AL; h++) {
             avec a = A[ia + h];
@@ -32,7 +34,7 @@ BODY
     }
     UNROLL for (uint i = 0u; i < TM; i++) {
         UNROLL for (uint j = 0u; j < TN; j++) {
-            uint row = r * TM + i, col = (c * TN + j) * VW, at = c0 + row * ldc + col;
+            uint row = r * TM + i, col = (c * TN + j) * VW, at = to + row * ldc + col;
             fvec v = sum[i * TN + j];
             if (row < M && col + VW <= N) {
                 if (acc != 0u) v += LDV(C, at);

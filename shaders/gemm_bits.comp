@@ -3,7 +3,8 @@
  * A group makes TM rows x TC columns, a block of 32 inputs at a time: it copies A's slice to shared memory
  * and decodes W's beside it, eight inputs of VW rows to an item, so that decoded weights never leave the
  * group; then as gemm_tiles. The first column is row r0 * VW of W's binding, whose panels start w0 vectors
- * into it; `filled` vectors of rows are there, the rest counts as zero. 4 WGY divides TM, VW WGX TC. */
+ * into it; `filled` vectors of rows are there, the rest counts as zero. Parts of the sum as in gemm, kp of
+ * whole blocks. 4 WGY divides TM, VW WGX TC. */
 SPEC(0, uint, WGX, 16) SPEC(1, uint, WGY, 8) SPEC(2, uint, TM, 64) SPEC(3, uint, TC, 64)
 SPEC(4, uint, CODE, 4) SPEC(5, uint, SCALE, 1) SPEC(6, uint, LP, 8)
 WGSIZE(WGX, WGY)
@@ -15,15 +16,15 @@ WGSIZE(WGX, WGY)
 KERNEL(gemm_bits)
 RO(0, float4, A) RO(1, uvec, W) RW(2, float, C)
 PARAMS P(uint, M) P(uint, N) P(uint, K) P(uint, ldc) P(uint, c0) P(uint, nb) P(uint, ub) P(uint, gb)
-       P(uint, pw) P(uint, r0) P(uint, w0) P(uint, filled)
+       P(uint, pw) P(uint, r0) P(uint, w0) P(uint, filled) P(uint, kp) P(uint, cp)
 LOCALS SHARED(float4, sa, KT * TM / 4u) SHARED(fvec, sb, KT * CV)
 BODY
     uint x = LID0, y = LID1, me = y * WGX + x, row0 = WID1 * TM, col0 = WID0 * TC;
-    uint ia = WID1 * K * (TM / 4u);
+    uint from = WID2 * kp, end = min(K, from + kp), to = c0 + WID2 * cp, ia = WID1 * K * (TM / 4u);
     fvec sum[4u * RM * RN], w[RN];
     UNROLL for (uint i = 0u; i < 4u * RM * RN; i++) sum[i] = FV(0.0f);
-    for (uint block = 0u; block < nb; block++) {
-        uint last = min(KT, K - block * KT), unit = block / ub, of = block - unit * ub;
+    for (uint block = from / KT; block * KT < end; block++) {
+        uint last = min(KT, end - block * KT), unit = block / ub, of = block - unit * ub;
         UNROLL for (uint i = 0u; i < (KT * TM / 4u + WGX * WGY - 1u) / (WGX * WGY); i++) {
             uint at = i * WGX * WGY + me;
             if (at < last * (TM / 4u)) sa[at] = A[ia + block * KT * (TM / 4u) + at];
@@ -67,7 +68,7 @@ BODY
     UNROLL for (uint i = 0u; i < 4u * RM; i++) {
         UNROLL for (uint j = 0u; j < RN; j++) {
             uint row = row0 + (i / 4u * WGY + y) * 4u + i % 4u, col = col0 + (j * WGX + x) * VW;
-            uint at = c0 + row * ldc + col;
+            uint at = to + row * ldc + col;
             fvec v = sum[i * RN + j];
             if (row < M && col + VW <= N) {
                 STV(C, at, v);

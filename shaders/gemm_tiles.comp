@@ -3,7 +3,8 @@
  * A group makes TM rows x TC columns, KT values of k at a time: its items copy a slice of both panels, which
  * lies in a row, into shared memory, where each finds its TM / WGY rows and TC / WGX columns: 4 rows and VW
  * columns side by side, the next of its own WGY (WGX) of those further, so that neighbours read neighbouring
- * banks. k runs 0, 1, … in every item: the bits of gemm. acc != 0 adds to C. 4 WGY divides TM, VW WGX TC. */
+ * banks. k runs 0, 1, … in every item: the bits of gemm, and the same parts. acc != 0 adds to C. 4 WGY
+ * divides TM, VW WGX TC. */
 SPEC(0, uint, WGX, 16) SPEC(1, uint, WGY, 8) SPEC(2, uint, TM, 64) SPEC(3, uint, TC, 64)
 WGSIZE(WGX, WGY)
 #define KT 16u
@@ -11,15 +12,17 @@ WGSIZE(WGX, WGY)
 #define RN (TC / WGX / VW)
 KERNEL(gemm_tiles)
 RO(0, float4, A) RO(1, fvec, B) RW(2, float, C)
-PARAMS P(uint, M) P(uint, N) P(uint, K) P(uint, ldc) P(uint, c0) P(uint, acc)
+PARAMS P(uint, M) P(uint, N) P(uint, K) P(uint, ldc) P(uint, c0) P(uint, acc) P(uint, kp)
+P(uint, cp)
 LOCALS SHARED(float4, sa, KT * TM / 4u) SHARED(fvec, sb, KT * TC / VW)
 BODY
     uint x = LID0, y = LID1, me = y * WGX + x, row0 = WID1 * TM, col0 = WID0 * TC;
     uint ia = WID1 * K * (TM / 4u), ib = WID0 * K * (TC / VW);
+    uint from = WID2 * kp, end = min(K, from + kp), to = c0 + WID2 * cp;
     fvec sum[4u * RM * RN], b[RN];
     UNROLL for (uint i = 0u; i < 4u * RM * RN; i++) sum[i] = FV(0.0f);
-    for (uint k0 = 0u; k0 < K; k0 += KT) {
-        uint last = min(KT, K - k0);
+    for (uint k0 = from; k0 < end; k0 += KT) {
+        uint last = min(KT, end - k0);
         UNROLL for (uint i = 0u; i < (KT * TM / 4u + WGX * WGY - 1u) / (WGX * WGY); i++) {
             uint at = i * WGX * WGY + me;
             if (at < last * (TM / 4u)) sa[at] = A[ia + k0 * (TM / 4u) + at];
@@ -44,7 +47,7 @@ BODY
     UNROLL for (uint i = 0u; i < 4u * RM; i++) {
         UNROLL for (uint j = 0u; j < RN; j++) {
             uint row = row0 + (i / 4u * WGY + y) * 4u + i % 4u, col = col0 + (j * WGX + x) * VW;
-            uint at = c0 + row * ldc + col;
+            uint at = to + row * ldc + col;
             fvec v = sum[i * RN + j];
             if (row < M && col + VW <= N) {
                 if (acc != 0u) v += LDV(C, at);

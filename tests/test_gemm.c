@@ -120,6 +120,17 @@ static void small_pieces_of_shared_tiles(ar_plan *plan) {
     memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);
 }
 
+/* Depths in parts: bits differ from those of a whole depth, sums do not. */
+static void in_parts(ar_plan *plan) {
+    plan->ways |= 1u << AR_W_gemm_depth, plan->ways_asked |= 1u << AR_W_gemm_depth;
+}
+
+static void deep_gemms(ar_device *device, void *ctx) {
+    (void)ctx;
+    for (int kind = 1; kind < 8; kind += 4)
+        gemm_matches(device, &(gemm_case){kind == 5 ? 37 : 1, 33, 1109, kind & 1, kind & 2, kind & 4});
+}
+
 /* Products of few rows, and of many, by tiles of their own. */
 static void tiles_by_rows(ar_plan *plan) {
     const uint32_t few[AR_TILE_VALUES] = {4, 1, 2, 1}, many[AR_TILE_VALUES] = {8, 1, 1, 4};
@@ -134,6 +145,7 @@ static void gemm_with_another_tile_equals_reference(void **state) {
     check_each_plan(all_gemm_sizes, NULL, large_tile);
     check_each_plan(all_gemm_sizes, NULL, no_lanes);
     check_each_plan(all_gemm_sizes, NULL, tiles_by_rows);
+    check_each_plan(deep_gemms, NULL, in_parts);
 }
 
 /* A tensor packed the same way twice is packed once, until something writes it. */

@@ -36,7 +36,7 @@ static ar_status as_gradient(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix
 }
 
 static ar_status as_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B) {
-    return ar__gemm_forward(g, C, A, B, M, N, K);
+    return ar__gemm_forward(g, C, A, B, M, N, K, NULL);
 }
 
 /* The result; free() releases. */

@@ -76,7 +76,7 @@ static void every_known_device_gets_its_plan(void **state) {
 static const char *choice_of(const char *family, const ar_plan *p, const ar_device_facts *f) {
     static ar_variant_choice choices[AR_MAX_FAMILIES];
     int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
-    assert_int_equal(count, AR_F_COUNT);
+    assert_int_equal(count, AR_F_COUNT + AR_W_COUNT);
     for (int32_t i = 0; i < count; i++)
         if (strcmp(choices[i].family, family) == 0) {
             static char text[256];
@@ -118,7 +118,8 @@ static void every_known_device_gets_its_variants(void **state) {
         assert_int_equal(p.variants[AR_F_attention], across ? AR_K_attention_across : AR_K_attention);
         assert_int_equal(p.variants[AR_F_attention_cached],
                          is_cpu ? AR_K_attention_cached : AR_K_attention_one);
-        assert_int_equal(p.variants_asked, 0);
+        assert_int_equal(p.ways >> AR_W_gemm_depth & 1, is_card);
+        assert_int_equal(p.variants_asked | p.ways_asked, 0);
         assert_int_equal(p.resident_lanes, lanes ? 8 : 0);
     }
     ar_device_facts wide = lavapipe(); /* AVX-512: gemv's loads are of eight */
@@ -158,6 +159,26 @@ static void a_variant_may_be_asked_for(void **state) {
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "expected one of gemm, gemv, gemv_bytes, attention, "));
     assert_int_equal(ar_variants_check(NULL), AR_OK);
+}
+
+static void a_way_may_be_asked_for(void **state) {
+    (void)state;
+    const ar_device_facts f = lavapipe(), card = ada();
+    ar_plan p;
+    char text[256];
+    assert_int_equal(ar_plan_make_with(&p, &f, "gemm_depth=parts,gemm=gemm"), AR_OK);
+    assert_true(p.ways & 1u << AR_W_gemm_depth && p.ways_asked & 1u << AR_W_gemm_depth);
+    assert_string_equal(choice_of("gemm_depth", &p, &f), "parts: asked for");
+    ar_plan_show_variants(text, sizeof text, &p);
+    assert_non_null(strstr(text, ",parts"));
+    assert_int_equal(ar_plan_make_with(&p, &card, "gemm_depth=parts,gemm_depth=whole"), AR_OK);
+    assert_false(p.ways & 1u << AR_W_gemm_depth);
+    assert_int_equal(ar_plan_make(&p, &card), AR_OK);
+    assert_non_null(strstr(choice_of("gemm_depth", &p, &card), "parts: the depth of products of few tiles"));
+    assert_int_equal(ar_plan_make_with(&p, &card, "gemm_depth=gemm"), AR_ERR_USAGE);
+    assert_string_equal(ar_error(), "variant gemm_depth: found 'gemm', expected parts or whole");
+    assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
+    assert_non_null(strstr(ar_error(), ", gemm_depth (as gemm=gemm)"));
 }
 
 /* Rounding to fp16 takes leave: matrix hardware stands idle without. */
@@ -454,6 +475,7 @@ int main(void) {
         cmocka_unit_test(every_family_ends_with_a_kernel_that_runs_everywhere),
         cmocka_unit_test(every_known_device_gets_its_variants),
         cmocka_unit_test(a_variant_may_be_asked_for),
+        cmocka_unit_test(a_way_may_be_asked_for),
         cmocka_unit_test(matrix_hardware_is_used_where_fp16_is_allowed),
         cmocka_unit_test(automatic_precision_is_f16_on_matrix_hardware),
         cmocka_unit_test(bytes_are_multiplied_by_what_the_device_has),

@@ -182,10 +182,41 @@ static void a_product_is_cut_no_finer_than_needed(void **state) {
     assert_int_equal(record(&card, 0, one_product), 2 + 1);
 }
 
+/* dW of a small layer, 2048 tokens: 60 tiles, of which cards want more, so its depth becomes parts. */
+static void deep_product(ar_graph *g) {
+    ar__matrix dy = {temp(g, 2048, 288), true}, x = {temp(g, 2048, 768), false};
+    CHECK_OK(ar__gemm(g, temp(g, 288, 768), dy, x, 288, 768, 2048, false));
+}
+
+static void cards_cut_the_depth_of_few_tiles(void **state) {
+    (void)state;
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        ar_device_facts f = known_devices[i]();
+        ar_device *device = NULL;
+        ar_graph *g = NULL;
+        int32_t parts = 0, sums = 0;
+        CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null", .facts = &f}));
+        CHECK_OK(ar_graph_create(&g, device));
+        deep_product(g);
+        for (int32_t k = 0; k < g->dispatch_count; k++) {
+            const ar__dispatch *d = &g->dispatches[k];
+            sums += d->kernel == AR_K_sum_parts;
+            if ((int32_t)d->groups[2] > parts) parts = (int32_t)d->groups[2];
+        }
+        int32_t wanted = device->plan.gemm_side == 0 ? 1 : ((int32_t)device->plan.gemm_groups + 59) / 60;
+        assert_int_equal(parts, wanted);
+        assert_int_equal(sums, wanted > 1);
+        assert_int_equal(wanted, f.kind == AR_DEVICE_DISCRETE && device->plan.gemm_side ? 3 : 1);
+        ar_graph_destroy(g);
+        ar_device_close(device);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_launch_is_longer_than_a_submission),
         cmocka_unit_test(a_product_is_cut_no_finer_than_needed),
+        cmocka_unit_test(cards_cut_the_depth_of_few_tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,14 @@ static void gemms(results *r, ar_graph *g, ar_device *device) {
     }
 }
 
+static void deep_gemm(results *r, ar_graph *g, ar_device *device) {
+    enum { M = 97, N = 133, K = 1050 };
+    ar_tensor *A = numbers(r, device, K, M, false), *B = numbers(r, device, K, N, false),
+              *C = numbers(r, device, M, N, false);
+    CHECK_OK(ar__gemm(g, C, (ar__matrix){A, true}, (ar__matrix){B, false}, M, N, K, true));
+    r->kept[r->kept_count++] = C;
+}
+
 static void layers(results *r, ar_graph *g, ar_device *device) {
     ar_tensor *x = numbers(r, device, 90, 128, true), *w = numbers(r, device, 128, -1, true), *y = NULL,
               *z = NULL, *nll = NULL, *top = NULL;
@@ -241,6 +249,12 @@ static void as_on_a_card(ar_plan *plan) {
     plan->resident_columns = 8, plan->resident_fused = true;
 }
 
+/* … whose products are deep, in parts. */
+static void as_on_a_card_in_parts(ar_plan *plan) {
+    as_on_a_card(plan);
+    plan->ways |= 1u << AR_W_gemm_depth, plan->ways_asked |= 1u << AR_W_gemm_depth;
+}
+
 static void cut_products_equal_whole_ones(void **state) {
     recorder ops = gemms;
     (void)state;
@@ -250,6 +264,8 @@ static void cut_products_equal_whole_ones(void **state) {
     check(byte_products);
     check_each_plan(cut_equals_whole, &ops, as_on_a_gpu);
     check_each_plan(cut_equals_whole, &ops, as_on_a_card);
+    ops = deep_gemm;
+    check_each_plan(cut_equals_whole, &ops, as_on_a_card_in_parts);
     ops = resident_products;
     check_each_plan(cut_equals_whole, &ops, as_on_a_card);
 }

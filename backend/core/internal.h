@@ -29,7 +29,14 @@ typedef enum ar__family_id {
 #undef AR_FAMILY
     AR_F_COUNT
 } ar__family_id;
-_Static_assert((int)AR_F_COUNT <= AR_MAX_FAMILIES, "plan.variants holds every family");
+/* What is recorded in one of two ways; a bit of plan.ways says that it is the first. */
+typedef enum ar__way_id {
+#define AR_WAY(way, first, second, liked_by, why_first, why_second) AR_W_##way,
+#include "ways.def"
+#undef AR_WAY
+    AR_W_COUNT
+} ar__way_id;
+_Static_assert((int)AR_F_COUNT + (int)AR_W_COUNT <= AR_MAX_FAMILIES, "room for every family and way");
 
 /* The pipeline for these specialization values (spec_count words, in SPEC order), made on first use. */
 ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id,
@@ -218,9 +225,9 @@ typedef struct ar__matrix {
 ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
                    bool accumulate);
 /* C = A B of a forward pass, whose operands may be rounded to fp16 where the plan says so; ar__gemm's are
- * f32. */
+ * f32. bias (N), or NULL, is added to every row. */
 ar_status ar__gemm_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
-                           int64_t K);
+                           int64_t K, const ar_tensor *bias);
 /* ar__gemm of gradients: rounded in the same way, but each panel of an operand is scaled first by a power of
  * two that its largest number gives, so that nothing is too small for fp16 or too large. */
 ar_status ar__gemm_gradient(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,

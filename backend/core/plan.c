@@ -266,6 +266,7 @@ static void apply_quirks(ar_plan *plan, const ar_device_facts *f) {
             ar__plan_use(plan, f, AR_K_gemm);
             ar__plan_use(plan, f, AR_K_gemv);
             plan->variants_asked &= ~(1u << AR_F_gemm | 1u << AR_F_gemv);
+            plan->ways = plan->ways_asked = 0;
             plan->gemm_tm = 4, plan->gemm_tn = 1;
             plan->gemm_wgx = 8, plan->gemm_wgy = 1;
             memset(plan->gemm_by_rows, 0, sizeof plan->gemm_by_rows);

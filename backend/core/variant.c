@@ -24,6 +24,16 @@ static const char *const families[] = {
 #undef AR_FAMILY
 };
 
+static const struct {
+    const char *name, *choices[2], *why[2];
+    ar__liking liked_by;
+} ways[AR_W_COUNT] = {
+#define AR_WAY(way, first, second, liked_by, why_first, why_second)                                          \
+    {#way, {#first, #second}, {why_first, why_second}, liked_by},
+#include "ways.def"
+#undef AR_WAY
+};
+
 static const char *name_of(const ar__variant *v) { return ar__kernels[v->kernel].name; }
 
 /* ---- what a device can run ---- */
@@ -55,18 +65,22 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
     return NULL;
 }
 
-static bool likes(const ar_device_facts *f, const ar__variant *v, bool allows_f16) {
-    if (v->needs & AR_ROUNDS_TO_F16 && !allows_f16) return false;
-    if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return false;
+static bool is_of(const ar_device_facts *f, ar__liking liking) {
     bool is_cpu = f->kind == AR_DEVICE_CPU;
     ar__device_class_id class = ar__device_class(f);
-    switch (v->liked_by) {
+    switch (liking) {
     case AR_LIKED_BY_CPUS: return is_cpu;
     case AR_LIKED_BY_GPUS: return !is_cpu;
     case AR_LIKED_BY_CARDS: return class == AR_CLASS_DESKTOP || class == AR_CLASS_INTEGRATED;
     case AR_LIKED_BY_CL_CPUS: return is_cpu && strcmp(f->api, "cl") == 0;
     default: return true;
     }
+}
+
+static bool likes(const ar_device_facts *f, const ar__variant *v, bool allows_f16) {
+    if (v->needs & AR_ROUNDS_TO_F16 && !allows_f16) return false;
+    if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return false;
+    return is_of(f, v->liked_by);
 }
 
 bool ar__variant_suits(const ar__variant *v, const ar_device_facts *f, bool allows_f16) {
@@ -82,9 +96,10 @@ static bool is_name(const char *name, const char *text, size_t bytes) {
 
 static ar_status unknown_family(const char *text, size_t bytes) {
     char known[256] = "";
-    for (int32_t i = 0; i < AR_F_COUNT; i++) {
+    for (int32_t i = 0; i < AR_F_COUNT + AR_W_COUNT; i++) {
         size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", families[i]);
+        const char *name = i < AR_F_COUNT ? families[i] : ways[i - AR_F_COUNT].name;
+        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", name);
     }
     return ar__fail(AR_ERR_USAGE, "variant: found kernel '%.*s', expected one of %s (as gemm=gemm)",
                     (int)bytes, text, known);
@@ -101,47 +116,61 @@ static ar_status unknown_variant(int32_t family, const char *text, size_t bytes)
                     (int)bytes, text, known);
 }
 
-/* One "family=kernel" at text -> the index of its row. */
-static ar_status parse_wish(int32_t *index, const char *text, size_t bytes) {
+typedef enum leave { NO_F16, F16_IF_USED, F16 } leave; /* to round */
+
+typedef struct asked {
+    int32_t rows[AR_F_COUNT]; /* the index of the row asked for, or -1 */
+    uint32_t ways, first;     /* bits: asked for, and as the first */
+    leave leave_f16;
+} asked;
+
+/* "first" or "second" of a way. */
+static ar_status parse_way(asked *a, int32_t way, const char *text, size_t bytes) {
+    bool is_first = is_name(ways[way].choices[0], text, bytes);
+    if (!is_first && !is_name(ways[way].choices[1], text, bytes))
+        return ar__fail(AR_ERR_USAGE, "variant %s: found '%.*s', expected %s or %s", ways[way].name,
+                        (int)bytes, text, ways[way].choices[0], ways[way].choices[1]);
+    a->ways |= 1u << way;
+    a->first = is_first ? a->first | 1u << way : a->first & ~(1u << way);
+    return AR_OK;
+}
+
+/* One "family=kernel" or "way=choice" at text. */
+static ar_status parse_wish(asked *a, const char *text, size_t bytes) {
     size_t length = 0;
     while (length < bytes && text[length] != '=') length++;
     int32_t family = 0;
+    size_t at = length < bytes ? length + 1 : bytes;
+    for (int32_t way = 0; way < AR_W_COUNT; way++)
+        if (is_name(ways[way].name, text, length)) return parse_way(a, way, text + at, bytes - at);
     while (family < AR_F_COUNT && !is_name(families[family], text, length)) family++;
     if (family == AR_F_COUNT) return unknown_family(text, length);
-    size_t at = length < bytes ? length + 1 : bytes;
     for (int32_t i = 0; i < VARIANT_COUNT; i++)
         if ((int32_t)ar__variants[i].family == family &&
             is_name(name_of(&ar__variants[i]), text + at, bytes - at)) {
-            *index = i;
+            a->rows[family] = i;
             return AR_OK;
         }
     return unknown_variant(family, text + at, bytes - at);
 }
 
-typedef enum leave { NO_F16, F16_IF_USED, F16 } leave; /* to round */
-
-/* rows[family] = the index of the row asked for, or -1. */
-static ar_status parse_wishes(int32_t *rows, leave *leave_f16, const char *wishes) {
-    *leave_f16 = NO_F16;
-    for (int32_t i = 0; i < AR_F_COUNT; i++) rows[i] = -1;
+static ar_status parse_wishes(asked *a, const char *wishes) {
+    *a = (asked){.leave_f16 = NO_F16};
+    for (int32_t i = 0; i < AR_F_COUNT; i++) a->rows[i] = -1;
     for (const char *at = wishes; at;) {
         size_t bytes = strcspn(at, ",");
-        int32_t index = 0;
-        if (is_name("f16", at, bytes) || is_name("auto", at, bytes)) {
-            *leave_f16 = *at == 'f' ? F16 : F16_IF_USED;
-        } else {
-            AR_TRY(parse_wish(&index, at, bytes));
-            rows[ar__variants[index].family] = index;
-        }
+        if (is_name("f16", at, bytes) || is_name("auto", at, bytes))
+            a->leave_f16 = *at == 'f' ? F16 : F16_IF_USED;
+        else
+            AR_TRY(parse_wish(a, at, bytes));
         at = at[bytes] ? at + bytes + 1 : NULL;
     }
     return AR_OK;
 }
 
 ar_status ar_variants_check(const char *wishes) {
-    int32_t rows[AR_F_COUNT];
-    leave leave_f16;
-    return parse_wishes(rows, &leave_f16, wishes);
+    asked a;
+    return parse_wishes(&a, wishes);
 }
 
 /* ---- the choice ---- */
@@ -159,18 +188,21 @@ static bool would_round(const ar_device_facts *f, uint64_t left_out) {
 
 ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const char *wishes,
                               uint64_t left_out) {
-    int32_t rows[AR_F_COUNT];
-    leave leave_f16;
-    AR_TRY(parse_wishes(rows, &leave_f16, wishes));
-    plan->allows_f16 = leave_f16 == F16 || (leave_f16 == F16_IF_USED && would_round(f, left_out));
+    asked a;
+    AR_TRY(parse_wishes(&a, wishes));
+    plan->allows_f16 = a.leave_f16 == F16 || (a.leave_f16 == F16_IF_USED && would_round(f, left_out));
     plan->variants_asked = 0;
+    plan->ways_asked = a.ways;
+    plan->ways = a.first;
+    for (int32_t i = 0; i < AR_W_COUNT; i++)
+        if (!(a.ways >> i & 1) && is_of(f, ways[i].liked_by)) plan->ways |= 1u << i;
     for (int32_t i = VARIANT_COUNT - 1; i >= 0; i--) { /* backwards: the first that will do stays */
         const ar__variant *v = &ar__variants[i];
         const char *lack = ar__variant_lack(v, f, is_left_out(left_out, i));
-        if (rows[v->family] == i && lack)
+        if (a.rows[v->family] == i && lack)
             return ar__fail(AR_ERR_USAGE, "variant %s=%s: %s:%d (%s) lacks what it needs, %s",
                             families[v->family], name_of(v), f->api, (int)f->index, f->name, lack);
-        bool is_asked = rows[v->family] == i, is_free = rows[v->family] < 0;
+        bool is_asked = a.rows[v->family] == i, is_free = a.rows[v->family] < 0;
         if (!is_asked && !(is_free && !lack && likes(f, v, plan->allows_f16))) continue;
         plan->variants[v->family] = v->kernel;
         if (is_asked) plan->variants_asked |= 1u << v->family;
@@ -236,7 +268,13 @@ int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan
             if ((uint32_t)ar__variants[k].kernel == plan->variants[i])
                 snprintf(c->why, sizeof c->why, "%s", ar__variants[k].why);
     }
-    return AR_F_COUNT;
+    for (int32_t i = 0; i < AR_W_COUNT && AR_F_COUNT + i < capacity; i++) {
+        bool is_second = !(plan->ways >> i & 1), is_asked = plan->ways_asked >> i & 1;
+        ar_variant_choice *c = &out[AR_F_COUNT + i];
+        *c = (ar_variant_choice){.family = ways[i].name, .variant = ways[i].choices[is_second]};
+        snprintf(c->why, sizeof c->why, "%s", is_asked ? "asked for" : ways[i].why[is_second]);
+    }
+    return AR_F_COUNT + AR_W_COUNT;
 }
 
 void ar_plan_show_variants(char *text, size_t bytes, const ar_plan *plan) {
@@ -244,4 +282,6 @@ void ar_plan_show_variants(char *text, size_t bytes, const ar_plan *plan) {
     for (int32_t i = 0; i < AR_F_COUNT && used < bytes; i++)
         used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? "," : "",
                                  ar__kernels[plan->variants[i]].name);
+    for (int32_t i = 0; i < AR_W_COUNT && used < bytes; i++)
+        used += (size_t)snprintf(text + used, bytes - used, ",%s", ways[i].choices[!(plan->ways >> i & 1)]);
 }

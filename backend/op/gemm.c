@@ -2,6 +2,7 @@
  * binding fits, and the launches: each of as many panels as the plan allows to be in flight, so that cuts by
  * time leave packs and sums alone. */
 #include "gemm_pack.h"
+#include "gemm_parts.h"
 #include "op.h"
 #include "resident_weight.h"
 #include "tiles.h"
@@ -19,6 +20,7 @@ typedef struct tiles {
     uint32_t gx, gy; /* gemm_tiles: the items of a group, which makes one tile; else 0 */
     int64_t m, n, k; /* largest chunk of each axis */
     bool scaled;     /* panels, before they are rounded */
+    ar__parts parts; /* of the depth */
 } tiles;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -52,8 +54,9 @@ static uint32_t coop_subgroups(const ar_plan *plan, uint32_t columns) {
 static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, rounding how) {
     int64_t most = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4 / p->k;
     gemm_part one = {.m = plan->gemm_side, .n = plan->gemm_side, .k = p->k};
+    int64_t parts = t->parts.count;
     for (;;) {
-        bool is_few = (p->m + one.m - 1) / one.m * ((p->n + one.n - 1) / one.n) < plan->gemm_groups;
+        bool is_few = (p->m + one.m - 1) / one.m * ((p->n + one.n - 1) / one.n) * parts < plan->gemm_groups;
         bool is_hard = is_long(plan, &one);
         if (one.m > 32 && (one.m > most || ((is_few || is_hard) && one.m >= one.n)))
             one.m /= 2;
@@ -64,7 +67,8 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, round
     }
     if (one.m > most || one.n > most) return false;
     uint32_t tm = (uint32_t)one.m, tc = (uint32_t)one.n, columns = tc / plan->vw;
-    *t = (tiles){.tm = tm, .tnv = tc, .wgx = 1, .wgy = 1, .kernel = AR_K_gemm_tiles, .gy = tm / 8};
+    t->tm = tm, t->tnv = tc, t->wgx = t->wgy = 1;
+    t->kernel = AR_K_gemm_tiles, t->gy = tm / 8;
     t->gx = columns < 16 ? columns : 16;
     if (plan->variants[AR_F_gemm] != AR_K_gemm_coop || how == KEPT) return true;
     t->kernel = AR_K_gemm_coop;
@@ -83,6 +87,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
+    ar__parts_choose(&t->parts, plan, M, N, K);
     if (t->kernel == AR_K_gemm_tiles || t->kernel == AR_K_gemm_coop) {
         if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K}, how)) t->kernel = AR_K_gemm;
     } else if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
@@ -101,6 +106,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
                         (long long)M, (long long)N, (long long)K, (unsigned long long)plan->piece_bytes);
     t->m = least(t->m, M);
     t->n = least(t->n, N);
+    if (t->k < K) t->parts = (ar__parts){1, t->k, 0}; /* what a binding holds cuts it already */
     return AR_OK;
 }
 
@@ -113,17 +119,27 @@ static ar__operand bind_panels(const ar_tensor *pack, int64_t first, int64_t cou
                          is_last ? 0 : (uint64_t)(count / tile) * each};
 }
 
+/* C's elements of p, in all parts. */
+static ar__operand bind_result(const ar_graph *g, const ar_tensor *C, const tiles *t, const gemm_part *p,
+                               int64_t ldc, uint32_t *shift) {
+    int64_t from = p->m0 * ldc + p->n0, end = (p->m0 + p->m - 1) * ldc + p->n0 + p->n;
+    return ar__bind_elements(g, C, from, end + (t->parts.count - 1) * t->parts.pitch, shift);
+}
+
 /* One launch over rows [m0, m0 + m) and columns [n0, n0 + n) of p's. */
 static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const ar__pack *B, int64_t ldc,
                              const tiles *t, const gemm_part *p, const gemm_part *whole) {
     int64_t down = p->m0 - whole->m0, across = p->n0 - whole->n0, slices = t->scaled ? ar__pack_slices(A) : 0;
     struct {
-        uint32_t M, N, K, ldc, c0, acc, slices, ta0, tb0; /* the last three: gemm_coop alone */
+        uint32_t M, N, K, ldc, c0, acc, kp, cp;
+        uint32_t slices, ta0, tb0; /* gemm_coop alone */
     } v = {.M = (uint32_t)p->m,
            .N = (uint32_t)p->n,
            .K = (uint32_t)p->k,
            .ldc = (uint32_t)ldc,
            .acc = p->accumulate,
+           .kp = (uint32_t)(t->parts.count > 1 ? t->parts.depth : p->k),
+           .cp = (uint32_t)t->parts.pitch,
            .slices = (uint32_t)slices,
            .ta0 = (uint32_t)(down / t->tm * slices),
            .tb0 = (uint32_t)(across / t->tnv * slices)};
@@ -138,8 +154,7 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     for (int i = 0; i < 3; i++) d.specs[5 + i] = fragment[i];
     d.operands[0] = bind_panels(A->packed, down, p->m, whole->m, t->tm);
     d.operands[1] = bind_panels(B->packed, across, p->n, whole->n, t->tnv);
-    d.operands[2] =
-        ar__bind_elements(g, C, p->m0 * ldc + p->n0, (p->m0 + p->m - 1) * ldc + p->n0 + p->n, &v.c0);
+    d.operands[2] = bind_result(g, C, t, p, ldc, &v.c0);
     if (t->kernel == AR_K_gemm_coop) { /* something is bound where nothing is read */
         d.operands[3] = t->scaled ? (ar__operand){A->tops, 0, 0} : (ar__operand){A->packed, 0, 64};
         d.operands[4] = t->scaled ? (ar__operand){B->tops, 0, 0} : (ar__operand){B->packed, 0, 64};
@@ -147,6 +162,7 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     int64_t rows = (p->m + t->tm - 1) / t->tm, columns = (p->n + t->tnv - 1) / t->tnv;
     d.groups[turned] = (uint32_t)((columns + t->wgx - 1) / t->wgx);
     d.groups[!turned] = (uint32_t)((rows + t->wgy - 1) / t->wgy);
+    d.groups[2] = (uint32_t)t->parts.count;
     d.flops = part_flops(p);
     d.bytes = part_bytes(p);
     return ar__emit(g, &d);
@@ -220,29 +236,35 @@ static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__
 }
 
 static ar_status multiply(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
-                          int64_t K, bool accumulate, rounding how) {
-    tiles t;
+                          int64_t K, const ar_tensor *bias, bool accumulate, rounding how) {
+    tiles t = {.parts = {1, 0, 0}};
+    ar_tensor *to = C;
     if (M == 0 || N == 0) return AR_OK;
     AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
-    if (K == 0) return accumulate ? AR_OK : ar__emit_fill(g, C, 0.0f);
-    AR_TRY(choose_tiles(g, &t, M, N, K, how));
-    ar__pack b = {.source = B.t, .ld = B.transposed ? K : N, .along_k = B.transposed};
-    return emit_chunks(g, C, A, &b, &t, M, N, K, accumulate);
+    if (K > 0) {
+        AR_TRY(choose_tiles(g, &t, M, N, K, how));
+        AR_TRY(ar__parts_begin(g, &to, C, &t.parts));
+        ar__pack b = {.source = B.t, .ld = B.transposed ? K : N, .along_k = B.transposed};
+        AR_TRY(emit_chunks(g, to, A, &b, &t, M, N, K, accumulate && to == C));
+    } else if (!accumulate) {
+        AR_TRY(ar__emit_fill(g, C, 0.0f));
+    }
+    return ar__parts_end(g, C, to, &t.parts, bias, accumulate);
 }
 
 ar_status ar__gemm(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N, int64_t K,
                    bool accumulate) {
-    return multiply(g, C, A, B, M, N, K, accumulate, KEPT);
+    return multiply(g, C, A, B, M, N, K, NULL, accumulate, KEPT);
 }
 
 ar_status ar__gemm_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
-                           int64_t K) {
-    return multiply(g, C, A, B, M, N, K, false, ROUNDED);
+                           int64_t K, const ar_tensor *bias) {
+    return multiply(g, C, A, B, M, N, K, bias, false, ROUNDED);
 }
 
 ar_status ar__gemm_gradient(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
                             int64_t K, bool accumulate) {
-    return multiply(g, C, A, B, M, N, K, accumulate, ROUNDED_SCALED);
+    return multiply(g, C, A, B, M, N, K, NULL, accumulate, ROUNDED_SCALED);
 }
 
 /* ---- weights decoded within tiles ---- */
@@ -254,6 +276,7 @@ static bool bits_tiles(tiles *t, const ar_plan *plan, const gemm_part *p) {
     *t = (tiles){.tm = (uint32_t)tm, .tnv = 64, .wgx = 1, .wgy = 1, .kernel = AR_K_gemm_bits};
     t->gx = t->tnv / plan->vw, t->gy = t->tm / 8;
     t->m = least(least(cap / (p->k * tm), 65535), most / p->n / tm) * tm;
+    ar__parts_choose(&t->parts, plan, p->m, p->n, p->k);
     return t->m > 0;
 }
 
@@ -262,7 +285,7 @@ static ar_status emit_bits_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, const
     int64_t height = (int64_t)w->lp * w->vw, first = p->n0 / height, end = p->n0 + p->n;
     ar__panels range = ar__resident_bind(w, first, (end + height - 1) / height);
     struct {
-        uint32_t M, N, K, ldc, c0, nb, ub, gb, pw, r0, w0, filled;
+        uint32_t M, N, K, ldc, c0, nb, ub, gb, pw, r0, w0, filled, kp, cp;
     } v = {(uint32_t)p->m,
            (uint32_t)p->n,
            (uint32_t)p->k,
@@ -274,16 +297,18 @@ static ar_status emit_bits_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, const
            w->pw,
            (uint32_t)((p->n0 - first * height) / w->vw),
            range.shift,
-           (uint32_t)((p->n + w->vw - 1) / w->vw)};
+           (uint32_t)((p->n + w->vw - 1) / w->vw),
+           (uint32_t)t->parts.depth,
+           (uint32_t)t->parts.pitch};
     ar__emit_desc d = {.kernel = AR_K_gemm_bits,
                        .specs = {t->gx, t->gy, t->tm, t->tnv, w->code, w->scale, w->lp},
                        .params = &v};
     d.operands[0] = bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
     d.operands[1] = range.operand;
-    d.operands[2] =
-        ar__bind_elements(g, C, p->m0 * w->O + p->n0, (p->m0 + p->m - 1) * w->O + p->n0 + p->n, &v.c0);
+    d.operands[2] = bind_result(g, C, t, p, w->O, &v.c0);
     d.groups[0] = (uint32_t)((p->n + t->tnv - 1) / t->tnv);
     d.groups[1] = (uint32_t)((p->m + t->tm - 1) / t->tm);
+    d.groups[2] = (uint32_t)t->parts.count;
     d.flops = part_flops(p);
     d.bytes = 4.0 * ((double)p->m * (double)(p->k + p->n) + (double)p->n * (double)w->pw);
     return ar__emit(g, &d);
@@ -313,6 +338,8 @@ static ar_status emit_bits(ar_graph *g, ar_tensor *C, ar_tensor *A, const ar_res
 
 static ar_status multiply_bits(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_resident_weight *w,
                                const tiles *t) {
+    ar_tensor *to = NULL;
+    AR_TRY(ar__parts_begin(g, &to, C, &t->parts));
     for (ar__cut m = ar__cut_into(x->dims[0], t->m); ar__cut_next(&m);) {
         gemm_part whole = {m.first, m.count, 0, w->O, w->I, false};
         ar__pack a = {.source = x,
@@ -323,9 +350,9 @@ static ar_status multiply_bits(ar_graph *g, ar_tensor *C, const ar_tensor *x, co
                       .tile = t->tm,
                       .along_k = true};
         AR_TRY(ar__pack_get(g, &a));
-        AR_TRY(emit_bits(g, C, a.packed, w, t, &whole));
+        AR_TRY(emit_bits(g, to, a.packed, w, t, &whole));
     }
-    return AR_OK;
+    return ar__parts_end(g, C, to, &t->parts, NULL, false);
 }
 
 ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const ar_resident_weight *w) {
@@ -345,5 +372,8 @@ ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const
         return ar__fail(AR_ERR_UNSUPPORTED,
                         "gemm: 32 inputs of a panel pass the %llu bytes this device binds",
                         (unsigned long long)g->device->plan.piece_bytes);
-    return emit_chunks(g, C, (ar__matrix){x, false}, &(ar__pack){.weights = w}, &t, M, w->O, w->I, false);
+    ar_tensor *to = NULL;
+    AR_TRY(ar__parts_begin(g, &to, C, &t.parts));
+    AR_TRY(emit_chunks(g, to, (ar__matrix){x, false}, &(ar__pack){.weights = w}, &t, M, w->O, w->I, false));
+    return ar__parts_end(g, C, to, &t.parts, NULL, false);
 }

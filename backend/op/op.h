@@ -24,7 +24,7 @@ ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const
 /* sum_rows.c: s (I) is the sum of X's rows (N, I), or grows by it; N may be 0. */
 ar_status ar__emit_sum_rows(ar_graph *g, ar_tensor *s, const ar_tensor *X, bool accumulate);
 
-/* op_linear.c: y (N, O) += bias (O) in every row. */
+/* add_row.c: y (N, O) += bias (O) in every row. */
 ar_status ar__emit_add_row(ar_graph *g, const ar_tensor *y, const ar_tensor *bias);
 
 /* op_image.c: ARG, SHAPE where windows do not lie in images of x (images H W, C), op naming who asks. */

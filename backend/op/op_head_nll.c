@@ -74,7 +74,7 @@ static ar_status piece_of(ar_graph *g, ar_tensor **rows, ar_tensor *W, const ar_
 static ar_status logits_of(ar_graph *g, ar_tensor **z, ar_tensor *x, ar_tensor *rows) {
     int64_t N = x->dims[0], I = x->dims[1], count = rows->dims[0];
     AR_TRY(ar_graph_temp(g, z, AR_F32, 2, (int64_t[]){N, count}));
-    return ar__gemm_forward(g, *z, (ar__matrix){x, false}, (ar__matrix){rows, true}, N, count, I);
+    return ar__gemm_forward(g, *z, (ar__matrix){x, false}, (ar__matrix){rows, true}, N, count, I, NULL);
 }
 
 /* ---- backward ---- */

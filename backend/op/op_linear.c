@@ -24,26 +24,13 @@ static ar_status linear_backward(ar_graph *g, const void *ctx) {
     return grad ? ar__emit_sum_rows(g, grad, dy, accumulate) : AR_OK;
 }
 
-ar_status ar__emit_add_row(ar_graph *g, const ar_tensor *y, const ar_tensor *bias) {
-    int64_t N = y->dims[0], O = y->dims[1];
-    struct {
-        uint32_t rows, O;
-    } v = {0, (uint32_t)O};
-    ar__emit_desc d = {.kernel = AR_K_add_row, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
-    d.operands[0] = (ar__operand){y, 0, 0};
-    d.operands[1] = (ar__operand){bias, 0, 0};
-    d.bytes = 8.0 * (double)(N * O);
-    return ar__emit_split(g, &d, &(ar__split){.units = N, .split = 1, .items_per_unit = (uint32_t)O});
-}
-
 ar_status ar_op_linear(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_tensor *W, ar_tensor *bias) {
     AR_TRY(ar__expect("linear x", x, AR_F32, 2, (int64_t[]){-1, -1}));
     AR_TRY(ar__expect("linear W", W, AR_F32, 2, (int64_t[]){-1, x->dims[1]}));
     int64_t N = x->dims[0], I = x->dims[1], O = W->dims[0];
     if (bias) AR_TRY(ar__expect("linear bias", bias, AR_F32, 1, &O));
     AR_TRY(ar__output(g, y, AR_F32, 2, (int64_t[]){N, O}, x, W, bias));
-    AR_TRY(ar__gemm_forward(g, *y, (ar__matrix){x, false}, (ar__matrix){W, true}, N, O, I));
-    if (bias && O > 0) AR_TRY(ar__emit_add_row(g, *y, bias));
+    AR_TRY(ar__gemm_forward(g, *y, (ar__matrix){x, false}, (ar__matrix){W, true}, N, O, I, bias));
     if (!(*y)->needs_grad) return AR_OK;
     return ar__node(g, linear_backward, &(linear){*y, x, W, bias}, sizeof(linear));
 }

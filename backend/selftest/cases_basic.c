@@ -235,13 +235,15 @@ static ar_status linear(ar__st *st, const int32_t *p) {
 }
 
 /* p: N, O, I, with bias, groups wanted (1: the largest tiles, 9999: the smallest; 0: as the plan says), whole
- * numbers (1) or some large (2, 3), gradients divided by 2^p. */
+ * numbers (1) or some large (2, 3), gradients divided by 2^p, depth in parts (1). */
 ar_status ar__st_linear(ar__st *st, const int32_t *p) {
     ar_plan *plan = &st->device->plan;
-    const uint32_t groups = plan->gemm_groups;
+    const uint32_t groups = plan->gemm_groups, ways = plan->ways, asked = plan->ways_asked;
     if (p[4]) plan->gemm_groups = (uint32_t)p[4];
+    if (p[7]) plan->ways |= 1u << AR_W_gemm_depth, plan->ways_asked |= 1u << AR_W_gemm_depth;
     ar_status status = linear(st, p);
     plan->gemm_groups = groups;
+    plan->ways = ways, plan->ways_asked = asked;
     return status;
 }
 

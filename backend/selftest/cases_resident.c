@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { BIAS = 1, RESIDUAL = 2, SILU = 4, NORM = 8, PARTS = 16, TILES = 32 }; /* p[4] of the case */
+/* p[4] of the case */
+enum { BIAS = 1, RESIDUAL = 2, SILU = 4, NORM = 8, PARTS = 16, TILES = 32, DEPTH = 64 };
 enum { NEGATIVE = 1, LOWEST = 2 }; /* what is special about the weights */
 
 /* A finite fp16 number, now and then subnormal or zero; always negative if asked. */
@@ -214,6 +215,7 @@ ar_status ar__st_resident(ar__st *st, const int32_t *p) {
     ar_plan *plan = &st->device->plan;
     const ar_plan own = *plan;
     if (p[4] & TILES) plan->resident_fused = true, plan->resident_columns = 0;
+    if (p[4] & DEPTH) plan->ways |= 1u << AR_W_gemm_depth, plan->ways_asked |= 1u << AR_W_gemm_depth;
     if (status == AR_OK) status = product(st, w, W, p[1], p[2], p[3], p[4]);
     *plan = own;
     (void)ar_device_wait(st->device);
