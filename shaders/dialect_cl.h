@@ -80,6 +80,18 @@
 #define HV_WORDS(u)     CAT(convert_uint, HL_)(CAT(as_ushort, HL_)(u))
 #define HV_TO_INTS(v)   CAT(as_uint, HL_)(CAT(convert_int, HL_)(v))
 #define HV_TO_SHORTS(v) CAT(as_uint, HS_)(CAT(convert_short, HL_)(v))
+/* Lanes 0, 2, 4 and 1, 3, 5 of a and then b; a0 b0 a1 b1 of their lower and upper halves; x where a < b. */
+#define HV_EVEN(a, b)       ((hvec)((a).even, (b).even))
+#define HV_ODD(a, b)        ((hvec)((a).odd, (b).odd))
+#define HV_ZIP_LO(a, b)     hzip_((a).lo, (b).lo)
+#define HV_ZIP_HI(a, b)     hzip_((a).hi, (b).hi)
+#define HV_LESS(a, b, x, y) (((a) < (b)) ? (x) : (y))
+static hvec hzip_(CAT(float, HS_) a, CAT(float, HS_) b) {
+    hvec v;
+    v.even = a;
+    v.odd = b;
+    return v;
+}
 #endif
 static float fvsum4_(float4 v) { return (v.x + v.y) + (v.z + v.w); }
 static float fvmax4_(float4 v) { return fmax(fmax(v.x, v.y), fmax(v.z, v.w)); }

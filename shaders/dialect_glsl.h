@@ -90,6 +90,12 @@
 #define STV(b, i, v)      ST4(b, i, v)
 #define LANE(v, l)        (v)[l]
 #define LANE_SET(v, l, f) (v)[l] = (f)
+/* ---- lanes 0, 2, .. and 1, 3, .. of a and then b; pairs of their halves' lanes; x where a < b; RINT ---- */
+#define HV_EVEN(a, b)       vec4((a).xz, (b).xz)
+#define HV_ODD(a, b)        vec4((a).yw, (b).yw)
+#define HV_ZIP_LO(a, b)     vec4((a).x, (b).x, (a).y, (b).y)
+#define HV_ZIP_HI(a, b)     vec4((a).z, (b).z, (a).w, (b).w)
+#define HV_LESS(a, b, x, y) mix(y, x, lessThan(a, b))
 /* uvec: VW words. Its lanes as signed numbers, shifted right by n; as the floats of that bits; and back */
 #define uvec            uvec4
 #define UV(a)           uvec4(a)

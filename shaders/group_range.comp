@@ -12,10 +12,17 @@ BODY
     const uint g = GLIN;
     if (g < rows * gpr) {
         const uint row = g / gpr, from = (g - row * gpr) * G, to = min(from + G, I);
-        float lo = 0.0f, hi = 0.0f;
-        for (uint c = from; c < to; c++) {
-            lo = min(lo, W[row * I + c]);
-            hi = max(hi, W[row * I + c]);
+        fvec low = FV(0.0f), high = FV(0.0f);
+        uint c = row * I + from;
+        for (; c + VW <= row * I + to; c += VW) {
+            const fvec w = LDV(W, c);
+            low = min(low, w);
+            high = max(high, w);
+        }
+        float lo = -FVMAX(-low), hi = FVMAX(high);
+        for (; c < row * I + to; c++) {
+            lo = min(lo, W[c]);
+            hi = max(hi, W[c]);
         }
         R[g] = F2(lo, hi);
     }

@@ -37,13 +37,15 @@ FN float ar_div(float a, float b) {
  * error to matter. EXACT keeps Mesa from regrouping sums of products (one quotient in seven was off by a bit
  * without). Where |a| < 2^-90 the result may be off, but is as small.
  * ar_quot20 = the same for d of at most 20 significant bits and y = 1 / d correctly rounded. */
-#define QUOTIENTS(T, S, TOP, quot12, quot20)                                                                 \
-    FN T quot12(T a, float d, float y) {                                                                     \
+#define QUOT12(T, D, S, TOP, quot12)                                                                         \
+    FN T quot12(T a, D d, D y) {                                                                             \
         EXACT T q = a * S(y), qh = TOP(q), ql = q - qh;                                                      \
         EXACT T left = (a - qh * S(d)) - ql * S(d);                                                          \
         EXACT T settled = q + left * S(y);                                                                   \
         return settled;                                                                                      \
-    }                                                                                                        \
+    }
+#define QUOTIENTS(T, S, TOP, quot12, quot20)                                                                 \
+    QUOT12(T, float, S, TOP, quot12)                                                                         \
     FN T quot20(T a, float d, float y) {                                                                     \
         EXACT float dh = HIGH(d), dl = d - dh;                                                               \
         EXACT T q = a * S(y), qh = TOP(q), ql = q - qh;                                                      \
@@ -54,6 +56,7 @@ FN float ar_div(float a, float b) {
 QUOTIENTS(float, TOF, HIGH, ar_quot12, ar_quot20)
 #ifdef HV
 QUOTIENTS(hvec, HV, HV_HIGH, ar_quot12v, ar_quot20v)
+QUOT12(hvec, hvec, HV, HV_HIGH, ar_quot12vv)
 #endif
 
 /* The fp16 bits of f: half to even, subnormals kept, overflow to infinity. No branches, so that compilers
@@ -93,6 +96,15 @@ FN float ar_half_round(float f) {
     EXACT float r = near - magic;
     return FABS(f) >= 65520.0f ? ASF(sign | 0x7f800000u) : ASF(sign | ASU(r));
 }
+#ifdef HV
+FN hvec ar_half_roundv(hvec f) {
+    const huvec sign = HV_BITS(f) & 0x80000000u, e = clamp((HV_BITS(f) >> 23u) & 255u, 113u, 143u);
+    const hvec magic = HV_FLOATS(((e + 13u) << 23u) | 0x400000u);
+    EXACT hvec near = f + magic;
+    EXACT hvec r = near - magic;
+    return HV_LESS(HV(65519.996f), FABS(f), HV_FLOATS(sign | 0x7f800000u), HV_FLOATS(sign | HV_BITS(r)));
+}
+#endif
 
 /* The statement that follows, for every i in [0, n) shared out among the items of the group. All items make
  * the same number of rounds: PoCL 3.1 lets items past the end into `for (i = LID0; i < n; i += WGX)` in
@@ -149,6 +161,11 @@ FN float ar_state(uint kind, uint word, uint i) {
 FN float ar_coefficient(float multiple, float mdiv, float minv) {
     return clamp(ar_quot20(mdiv + multiple, mdiv, minv), 0.0f, 1.0f);
 }
+#ifdef HV
+FN hvec ar_coefficients(hvec multiples, float mdiv, float minv) {
+    return clamp(ar_quot20v(HV(mdiv) + multiples, mdiv, minv), HV(0.0f), HV(1.0f));
+}
+#endif
 
 /* (min, max) coefficients of group g; kind 0: not tuned. */
 #define AR_COEFFICIENTS(kind, M, g, mdiv, minv)                                                              \

@@ -9,13 +9,6 @@ static uint32_t lanes(const ar_device *device, int64_t I, uint32_t G, bool one_g
     return 0;
 }
 
-/* log2 n for a power of two, else 32: how ar_divu is told. */
-static uint32_t shift_of(uint32_t n) {
-    uint32_t shift = 0;
-    while (shift < 32 && (n >> shift) > 1) shift++;
-    return n == (1u << shift) ? shift : 32;
-}
-
 static ar_status shape_of(const char *op, ar__fq_shape *s, const ar_graph *g, const ar_tensor *W,
                           const ar_scheme *scheme) {
     AR_TRY(ar_scheme_check(scheme));
@@ -48,16 +41,27 @@ static ar_status emit_range(ar_graph *g, ar_tensor *range, const ar_tensor *W, c
 /* sz from range and mm. */
 static ar_status emit_scale(ar_graph *g, ar_tensor *sz, const ar__fq_shape *s, const ar__fq_args *a) {
     const ar_scheme *scheme = &a->desc->scheme;
+    const ar_plan *plan = &ar__graph_device(g)->plan;
+    int64_t count = s->O * s->groups;
+    uint32_t hw = plan->vw;
+    while (hw > 4 && count % hw != 0) hw /= 2;
+    bool even = count % hw == 0; /* else one launch that runs into the padding, which 4 lanes stay within */
     struct {
-        uint32_t n, kind;
+        uint32_t units, vectors, kind;
         float Q, zmin, m_div, m_inv;
-    } p = {0, (uint32_t)scheme->zero, s->Q, (float)scheme->zero_min, s->m_div, s->m_inv};
+    } p = {0,
+           even ? 1 : (uint32_t)((count + hw - 1) / hw),
+           (uint32_t)scheme->zero,
+           s->Q,
+           (float)scheme->zero_min,
+           s->m_div,
+           s->m_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_scale,
-                       .specs = {ar__graph_device(g)->plan.wg, 1, s->m_kind},
+                       .specs = {plan->wg, 1, hw, s->m_kind},
                        .params = &p,
                        .operands = {{a->range, 0, 0}, {a->mm, 0, 0}, {sz, 0, 0}},
-                       .bytes = (24.0 + 2.0 * ar__fq_state_bytes(s->m_kind)) * (double)(s->O * s->groups)};
-    ar__split split = {.units = s->O * s->groups, .split = 7u};
+                       .bytes = (24.0 + 2.0 * ar__fq_state_bytes(s->m_kind)) * (double)count};
+    ar__split split = {.units = even ? count / hw : 1, .split = 7u, .items_per_unit = p.vectors};
     return ar__emit_split(g, &d, &split);
 }
 
@@ -91,8 +95,8 @@ typedef struct fq_places {
 static fq_places places_of(const ar__fq_shape *s, uint32_t hw) {
     uint32_t RV = (uint32_t)s->I / hw, GV = s->G / hw;
     bool whole = s->I % s->G == 0; /* groups follow each other without a short one */
-    fq_places p = {RV, whole ? GV : RV, 0, GV, shift_of(GV), whole ? 1 : (uint32_t)s->groups};
-    p.lshift = shift_of(p.LV);
+    fq_places p = {RV, whole ? GV : RV, 0, GV, ar__shift_of(GV), whole ? 1 : (uint32_t)s->groups};
+    p.lshift = ar__shift_of(p.LV);
     return p;
 }
 
@@ -179,7 +183,7 @@ static ar_status emit_grad(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const ar_
            (uint32_t)s->I / hw,
            s->G / hw,
            gpr,
-           shift_of(gpr),
+           ar__shift_of(gpr),
            (uint32_t)a->desc->scheme.zero,
            s->Q,
            s->m_div,

@@ -22,3 +22,9 @@ ar_status ar__expect_cap(const char *op, float cap) {
     if (cap >= 0.0f && isfinite(cap)) return AR_OK;
     return ar__fail(AR_ERR_ARG, "%s: found cap %g, expected 0 or a positive number", op, (double)cap);
 }
+
+uint32_t ar__shift_of(uint32_t n) {
+    uint32_t shift = 0;
+    while (shift < 32 && (n >> shift) > 1) shift++;
+    return n == (1u << shift) ? shift : 32;
+}

@@ -39,6 +39,9 @@ ar_status ar__acts_row_ranges(ar_graph *g, ar_tensor **ranges, const ar_tensor *
 /* op.c: whether cap can cap: 0 = none, else positive and finite. Errors: ARG, with op's name. */
 ar_status ar__expect_cap(const char *op, float cap);
 
+/* op.c: log2 n for a power of two, else 32: how ar_divu in shaders/num.h is told. */
+uint32_t ar__shift_of(uint32_t n);
+
 /* norm.c: what the backward of a norm of N rows of I needs: b may be NULL; stat is what its forward keeps. */
 typedef struct ar__norm_ctx {
     ar_tensor *x, *w, *b, *y, *stat;
