@@ -7,7 +7,6 @@
 SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, NC, 1) SPEC(3, uint, FOURS, 0)
 SPEC(4, uint, NORM, 0)
 WGSIZE(WGX, WGY)
-#define VECS (32u / VW)
 KERNEL(acts_bytes)
 RO(0, float, X) RO(1, float, G) WO(2, uint, Q)
 PARAMS P(uint, end) P(uint, row0) P(uint, N) P(uint, nb) P(float, eps)
@@ -19,7 +18,7 @@ BODY
         float r = row < N ? 1.0f : 0.0f;
         if (NORM != 0u) {
             fvec acc = FV(0.0f);
-            EACH(i, nb * VECS) {
+            EACH(i, nb * 32u / VW) {
                 fvec x = LDV(X, from + i * VW);
                 acc = fma(x, x, acc);
             }
@@ -28,29 +27,7 @@ BODY
             r *= 1.0f / sqrt(red[0] / TOF(nb * 32u) + eps);
         }
         EACH(b, nb) {
-            fvec x[VECS], top = FV(0.0f);
-            UNROLL for (uint i = 0u; i < VECS; i++) {
-                x[i] = LDV(X, from + b * 32u + i * VW) * FV(r);
-                if (NORM != 0u) x[i] *= LDV(G, b * 32u + i * VW);
-                top = max(top, FABS(x[i]));
-            }
-            float most = FVMAX(top);
-            float d = most / 127.0f, per = most > 0.0f ? 127.0f / most : 0.0f;
-            fvec sums[2];
-            sums[0] = FV(0.0f);
-            sums[1] = FV(0.0f);
-            UNROLL for (uint i = 0u; i < VECS; i++) {
-                x[i] = RINT(x[i] * FV(per));
-                sums[2u * i / VECS] += x[i];
-            }
-            uint at = to + b * 12u * NC;
-            float low = FVSUM(sums[0]), high = FVSUM(sums[1]); /* of whole numbers: exact */
-            PACK_BYTES(words, x, FOURS)
-            UNROLL for (uint w = 0u; w < 8u; w++) Q[at + w * NC] = words[w];
-            Q[at + 8u * NC] = ASU(d);
-            Q[at + 9u * NC] = ASU(d * (low + high));
-            Q[at + 10u * NC] = ASU(d * low);
-            Q[at + 11u * NC] = ASU(d * high);
+#include "acts_block.h"
         }
     }
 END

@@ -53,4 +53,15 @@ typedef struct ar__norm_kernels {
 } ar__norm_kernels;
 /* dx, dw and db, where they are wanted. */
 ar_status ar__norm_backward(ar_graph *g, const ar__norm_ctx *c, const ar__norm_kernels *k);
+
+/* ---- op_linear_bytes.c ---- */
+
+/* ar_op_acts_bytes and ar_op_linear_bytes of one row x (1, I) of floats in one launch, for processors: every
+ * group makes the bytes itself. The bits of both where ar__row_group is 8. fuse may have a norm. W takes it
+ * if it takes bytes and its rows are short enough for a group to hold them. Errors: SHAPE, DTYPE. No
+ * gradients.
+ */
+bool ar__takes_bytes_of_one(const ar_resident_weight *W);
+ar_status ar__op_linear_bytes_one(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar_resident_weight *W,
+                                  const ar_resident_weight_fuse *fuse);
 #endif

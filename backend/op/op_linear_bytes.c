@@ -1,10 +1,17 @@
 /* y = f(x W'^T) of x in bytes with resident W', whose codes are multiplied as integers. Kernels: acts_bytes,
- * gemv_bytes and its variants. No gradients. */
+ * gemv_bytes and its variants; gemv_bytes_one, both for one row. No gradients. */
 #include "op.h"
 #include "resident_weight.h"
 
-enum { ADD_BIAS = 1, ADD_RESIDUAL = 2, SILU_GATED = 4 }; /* of shaders/gemv_bytes.comp */
+enum {
+    ADD_BIAS = 1,
+    ADD_RESIDUAL = 2,
+    SILU_GATED = 4,
+    NORMED = 8
+}; /* of shaders/gemv_bytes.comp, …_one.comp */
 enum { BLOCK_WORDS = 12, FEW = 4, GROUPS_WANTED = 32 };
+/* gemv_bytes_one: the words of x that a group holds; a group's items, at most. */
+enum { ONE_WORDS = 4096, ONE_ITEMS = 64, ONE_GROUPS = 4 };
 #define MAX_GROUPS 65535
 
 /* Columns of x^T that an item multiplies at once: what the registers hold. */
@@ -62,6 +69,8 @@ ar_status ar_op_acts_bytes(ar_graph *g, ar_tensor **bytes, const ar_tensor *x, c
 
 typedef struct product {
     const ar_tensor *y, *bytes, *bias, *residual;
+    const ar_tensor *x, *norm; /* gemv_bytes_one's; else NULL */
+    float eps;
     const ar_resident_weight *W;
     int64_t N, ldy;
     uint32_t nc, flags;
@@ -95,6 +104,33 @@ static ar_status emit(ar_graph *g, const product *p, const ar__panels *range, ui
     return ar__emit(g, &d);
 }
 
+/* A range of panels for one row of floats, in few groups, each of which makes bytes of them. */
+static ar_status emit_one(ar_graph *g, const product *p, const ar__panels *range) {
+    const ar_resident_weight *W = p->W;
+    int64_t height = (int64_t)W->lp * W->vw, row0 = range->first * height, rows = range->count * height;
+    if (rows > W->O - row0) rows = W->O - row0;
+    uint32_t items = (uint32_t)((rows + W->vw - 1) / W->vw), each = (items + ONE_GROUPS - 1) / ONE_GROUPS;
+    if (each > ONE_ITEMS) each = ONE_ITEMS;
+    struct {
+        uint32_t items, nb, ub, gb, pw, row0, O, flags, w0, each;
+        float eps;
+    } v = {items,          W->nb,    W->ub,        W->gb, W->pw, (uint32_t)row0,
+           (uint32_t)W->O, p->flags, range->shift, each,  p->eps};
+    ar__emit_desc d = {.kernel = AR_K_gemv_bytes_one,
+                       .specs = {1, 1, W->code, W->scale, 1, W->lp},
+                       .params = &v,
+                       .groups = {(items + each - 1) / each, 1}};
+    d.operands[0] = range->operand;
+    d.operands[1] = (ar__operand){p->x, 0, 0};
+    d.operands[2] = (ar__operand){p->norm ? p->norm : p->x, 0, 0};
+    d.operands[3] = (ar__operand){p->bias ? p->bias : p->x, 0, 0};
+    d.operands[4] = (ar__operand){p->residual ? p->residual : p->x, 0, 0};
+    d.operands[5] = (ar__operand){p->y, 0, 0};
+    d.flops = 2.0 * (double)rows * (double)W->I;
+    d.bytes = (double)W->pw * 4.0 * (double)rows + 4.0 * (double)(W->I + rows);
+    return ar__emit(g, &d);
+}
+
 /* Launches no longer than a submission, of whole tiles and panels. */
 static ar_status multiply(ar_graph *g, const product *p) {
     const ar_plan *plan = &p->W->device->plan;
@@ -108,21 +144,27 @@ static ar_status multiply(ar_graph *g, const product *p) {
         for (ar__cut c = ar__cut_into(p->W->panels, panels); ar__cut_next(&c);) {
             ar__panels range = ar__resident_bind(p->W, c.first, c.first + c.count);
             c.count = range.count;
-            AR_TRY(emit(g, p, &range, (uint32_t)t.first, (uint32_t)(t.first + t.count)));
+            AR_TRY(p->x ? emit_one(g, p, &range)
+                        : emit(g, p, &range, (uint32_t)t.first, (uint32_t)(t.first + t.count)));
         }
     return AR_OK;
 }
 
 static ar_status check(const product *p, int64_t O, const ar_resident_weight_fuse *fuse) {
-    int64_t tiles = (p->N + p->nc - 1) / p->nc, words = (int64_t)p->W->nb * BLOCK_WORDS * (int64_t)p->nc;
-    AR_TRY(ar__op_check("linear_bytes", "bytes", p->bytes, AR_U32, tiles, words));
     if (p->bias) AR_TRY(ar__op_check("linear_bytes", "bias", p->bias, AR_F32, p->W->O, 0));
     if (p->residual) AR_TRY(ar__op_check("linear_bytes", "residual", p->residual, AR_F32, p->N, O));
-    if (fuse->norm) return ar__fail(AR_ERR_ARG, "linear_bytes: a norm, expected it of acts_bytes");
     if (fuse->silu_gated && p->W->O % 2 != 0)
         return ar__fail(AR_ERR_SHAPE, "linear_bytes: %lld rows are no pairs of gate and input",
                         (long long)p->W->O);
     return AR_OK;
+}
+
+static product make_product(const ar_resident_weight *W, int64_t N, const ar_resident_weight_fuse *fuse) {
+    product p = {.bias = fuse->bias, .residual = fuse->residual, .W = W, .N = N, .nc = tile_of(W->device, N)};
+    p.ldy = fuse->silu_gated ? W->O / 2 : W->O;
+    p.flags = (fuse->bias ? ADD_BIAS : 0) | (fuse->residual ? ADD_RESIDUAL : 0) |
+              (fuse->silu_gated ? SILU_GATED : 0);
+    return p;
 }
 
 ar_status ar_op_linear_bytes(ar_graph *g, ar_tensor **y, const ar_tensor *bytes, int64_t N,
@@ -131,14 +173,36 @@ ar_status ar_op_linear_bytes(ar_graph *g, ar_tensor **y, const ar_tensor *bytes,
     if (!fuse) fuse = &none;
     *y = NULL;
     AR_TRY(check_takes(W));
-    int64_t O = fuse->silu_gated ? W->O / 2 : W->O;
-    product p = {.bytes = bytes, .bias = fuse->bias, .residual = fuse->residual, .W = W, .N = N, .ldy = O};
-    p.nc = tile_of(W->device, N);
-    p.flags = (fuse->bias ? ADD_BIAS : 0) | (fuse->residual ? ADD_RESIDUAL : 0) |
-              (fuse->silu_gated ? SILU_GATED : 0);
-    AR_TRY(check(&p, O, fuse));
-    AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){N, O}));
+    product p = make_product(W, N, fuse);
+    int64_t tiles = (N + p.nc - 1) / p.nc, words = (int64_t)W->nb * BLOCK_WORDS * (int64_t)p.nc;
+    p.bytes = bytes;
+    AR_TRY(ar__op_check("linear_bytes", "bytes", bytes, AR_U32, tiles, words));
+    AR_TRY(check(&p, p.ldy, fuse));
+    if (fuse->norm) return ar__fail(AR_ERR_ARG, "linear_bytes: a norm, expected it of acts_bytes");
+    AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){N, p.ldy}));
     p.y = *y;
     AR_TRY(ar__variant_settle(W->device, AR_F_gemv_bytes));
-    return N == 0 || O == 0 ? AR_OK : multiply(g, &p);
+    return N == 0 || p.ldy == 0 ? AR_OK : multiply(g, &p);
+}
+
+/* ---- one row of floats ---- */
+
+bool ar__takes_bytes_of_one(const ar_resident_weight *W) {
+    return ar_resident_weight_takes_bytes(W) && W->nb * BLOCK_WORDS <= ONE_WORDS;
+}
+
+ar_status ar__op_linear_bytes_one(ar_graph *g, ar_tensor **y, const ar_tensor *x, const ar_resident_weight *W,
+                                  const ar_resident_weight_fuse *fuse) {
+    *y = NULL;
+    product p = make_product(W, 1, fuse);
+    p.x = x;
+    p.norm = fuse->norm;
+    p.eps = fuse->norm_eps;
+    if (p.norm) p.flags |= NORMED;
+    AR_TRY(check(&p, p.ldy, fuse));
+    AR_TRY(ar__op_check("linear_bytes", "x", x, AR_F32, 1, W->I));
+    if (p.norm) AR_TRY(ar__op_check("linear_bytes", "norm", p.norm, AR_F32, W->I, 0));
+    AR_TRY(ar_graph_temp(g, y, AR_F32, 2, (int64_t[]){1, p.ldy}));
+    p.y = *y;
+    return p.ldy == 0 ? AR_OK : multiply(g, &p);
 }

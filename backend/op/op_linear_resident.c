@@ -3,6 +3,7 @@
 #include "op.h"
 #include "resident_weight.h"
 #include "tiles.h"
+#include <string.h>
 
 enum { ADD_BIAS = 1, ADD_RESIDUAL = 2, SILU_GATED = 4 }; /* of shaders/gemv.h and finish.comp */
 enum { GEMV_FEW = 4 }; /* columns of a group; other kernels have 1 and plan.resident_tile */
@@ -176,6 +177,10 @@ static bool takes_bytes(const ar_plan *plan, const product *p) {
 static ar_status by_bytes(ar_graph *g, ar_tensor **y, const product *p, const ar_resident_weight_fuse *fuse) {
     ar_tensor *bytes = NULL;
     ar_resident_weight_fuse rest = *fuse;
+    const ar_device *device = p->W->device;
+    bool saves_launches = ar__wants_few_items(device) && strcmp(device->facts.api, "cl") == 0;
+    if (saves_launches && p->N == 1 && ar__takes_bytes_of_one(p->W))
+        return ar__op_linear_bytes_one(g, y, p->x, p->W, fuse);
     rest.norm = NULL;
     AR_TRY(ar_op_acts_bytes(g, &bytes, p->x, fuse->norm, fuse->norm_eps, p->W));
     return ar_op_linear_bytes(g, y, bytes, p->N, p->W, &rest);

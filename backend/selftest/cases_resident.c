@@ -1,6 +1,7 @@
 /* Cases of resident weights: random blocks of every type, decoded by ref_resident.c; products, fusions, and
  * W' itself bit for bit through x = identity. */
 #include "selftest.h"
+#include "op.h"
 #include "ref.h"
 #include "ref_resident.h"
 #include <math.h>
@@ -175,10 +176,17 @@ static ar_status product_of_bytes(ar__st *st, const ar_resident_weight *w, const
                                   int N, int flags, bool fours) {
     operands v = {0};
     double *want = NULL;
-    ar_tensor *y = NULL, *bytes = NULL;
+    ar_tensor *y = NULL, *bytes = NULL, *one = NULL;
     AR_TRY(make_operands(st, &v, O, I, N, flags));
     ar_resident_weight_fuse fuse = {
         .bias = v.bias, .residual = v.residual, .silu_gated = (flags & SILU) != 0};
+    if (N == 1 && ar__takes_bytes_of_one(w)) {
+        ar_resident_weight_fuse with_norm = fuse;
+        with_norm.norm = v.norm;
+        with_norm.norm_eps = 1e-5f;
+        AR_TRY(ar__op_linear_bytes_one(st->g, &one, v.x, w, &with_norm));
+        ar_graph_keep(st->g, one);
+    }
     AR_TRY(ar_op_acts_bytes(st->g, &bytes, v.x, v.norm, 1e-5f, w));
     AR_TRY(ar_op_linear_bytes(st->g, &y, bytes, N, w, &fuse));
     ar_graph_keep(st->g, bytes);
@@ -186,6 +194,7 @@ static ar_status product_of_bytes(ar__st *st, const ar_resident_weight *w, const
     AR_TRY(ar__st_run(st));
     AR_TRY(take_bytes(st, &v, bytes, I, N, flags, fours));
     AR_TRY(reference(st, &want, &v, W, O, I, N, flags & ~NORM));
+    if (one) AR_TRY(ar__st_compare(st, "gemv_bytes_one", one, want));
     return ar__st_compare(st, "gemv_bytes", y, want);
 }
 
