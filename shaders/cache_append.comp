@@ -30,12 +30,13 @@ LOCALS
     float high = b_##low * cs_##low.x + a_##low * cs_##low.y;
 #define HALVES(x, y) (ar_half_bits(x) | (ar_half_bits(y) << 16u))
 BODY
-    uint words = HEADS != 0u ? (HD + 2u * KD) / D : HD / 2u + KD, row = GLIN / words;
-    uint c = GLIN % words * (HEADS != 0u ? D : 2u);
+    bool whole = HEADS != 0u;
+    uint words = whole ? (HD + 2u * KD) / D : HD / 2u + KD, row = GLIN / words;
+    uint c = GLIN % words * (whole ? D : 2u);
     if (row < rows) {
         uint t = row % T, kc = c < HD + KD ? c - HD : c - HD - KD, e = c % D;
         uint to = (((row / T * (KD / D) + kc / D) * C + TOU(pos[0]) + t) * D + e) / 2u;
-        if (c < HD && HEADS != 0u) {
+        if (c < HD && whole) {
             uint at = row * ldq + q0 + c;
             for (uint i = 0u; i < pairs; i++) {
                 BOTH(Q, low, high, at, i)
@@ -49,7 +50,7 @@ BODY
             TURNED(Q, y1, at, e + 1u)
             RQ[row * HD + c] = y0;
             RQ[row * HD + c + 1u] = y1;
-        } else if (c < HD + KD && HEADS != 0u) {
+        } else if (c < HD + KD && whole) {
             uint at = row * ldk + k0 + kc;
             for (uint i = 0u; i < pairs / 2u; i++) {
                 BOTH(K, y0, z0, at, 2u * i)
@@ -64,7 +65,7 @@ BODY
             TURNED(K, y1, at, e + 1u)
             KC[to] = HALVES(y0, y1);
         } else {
-            uint at = row * ldv + v0 + kc, n = HEADS != 0u ? D / 2u : 1u;
+            uint at = row * ldv + v0 + kc, n = whole ? D / 2u : 1u;
             for (uint i = 0u; i < n; i++) VC[to + i] = HALVES(V[at + 2u * i], V[at + 2u * i + 1u]);
         }
     }

@@ -40,6 +40,8 @@ struct ar__pipeline {
     cl_program program;
     const ar__kernel *kernel;
     size_t group[3]; /* items per group */
+    char options[1024];
+    bool store_at_end; /* its binary is not kept yet */
 };
 
 /* ---- driver_cl_error.c ---- */

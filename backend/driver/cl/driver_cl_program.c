@@ -1,5 +1,6 @@
 /* OpenCL: kernels from their text, built by the driver for the given specialization values, with the binaries
- * kept in cache files. */
+ * kept in cache files. PoCL compiles a kernel for the group that it is launched with when it first is, and
+ * once more for any group when it is asked for binaries: as much again, which there waits for the end. */
 #include "driver_cl.h"
 #include "cache.h"
 #include "variant.h"
@@ -7,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTIONS_BYTES 1024
+#define OPTIONS_BYTES sizeof(((ar__pipeline *)0)->options)
+#define VERSION_BYTES 800
 #define LOG_BYTES     600 /* of the compiler's log, in the error text */
 
 /* Shuffles and products of bytes are functions of OpenCL C 3.0, for the texts alone that ask for them. */
@@ -105,7 +107,7 @@ static ar_status from_source(ar__drv *drv, cl_program *program, const ar__kernel
 
 ar_status ar__cl_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel,
                                  const uint32_t *specs) {
-    char options[OPTIONS_BYTES], version[800];
+    char version[VERSION_BYTES];
     ar_status status = AR_OK;
     ar__pipeline *p = ar__alloc(1, sizeof *p);
     if (!p) return AR_ERR_MEMORY;
@@ -118,12 +120,13 @@ ar_status ar__cl_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar
                           (unsigned long long)items, drv->facts.max_group_items);
         goto done;
     }
-    make_options(options, drv, kernel, specs);
-    ar__cache_id id = make_id(drv, kernel, options, version, sizeof version);
-    p->program = from_cache(drv, &id, options);
+    make_options(p->options, drv, kernel, specs);
+    ar__cache_id id = make_id(drv, kernel, p->options, version, sizeof version);
+    p->program = from_cache(drv, &id, p->options);
     if (!p->program) {
-        AR_GO(from_source(drv, &p->program, kernel, options));
-        to_cache(drv, p->program, &id);
+        AR_GO(from_source(drv, &p->program, kernel, p->options));
+        p->store_at_end = strstr(drv->facts.driver, AR_POCL) != NULL;
+        if (!p->store_at_end) to_cache(drv, p->program, &id);
     }
     *pipeline = p;
     return AR_OK;
@@ -134,6 +137,11 @@ done:
 
 void ar__cl_pipeline_destroy(ar__drv *drv, ar__pipeline *pipeline) {
     if (!pipeline) return;
+    if (pipeline->store_at_end) {
+        char version[VERSION_BYTES];
+        ar__cache_id id = make_id(drv, pipeline->kernel, pipeline->options, version, sizeof version);
+        to_cache(drv, pipeline->program, &id);
+    }
     drv->cl.ReleaseProgram(pipeline->program);
     free(pipeline);
 }
