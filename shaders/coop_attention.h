@@ -36,16 +36,87 @@
         }                                                                                                    \
         BARRIER();                                                                                           \
     }
+/* sum[NS] += columns of chunk c of the rows kept, times those of the rows that lie in kv at `at`. */
+#define SCORE_CHUNK(sum, fragments, c, at)                                                                   \
+    FRAGS for (uint s = 0u; s < NS; s++) {                                                                   \
+        FRAGS for (uint k = 0u; k < DC / CK; k++) {                                                          \
+            FRAG_LOAD_B_COLS(fb[0], kv, (at) + (across * NS + s) * CN * PITCH + k * CK, PITCH);              \
+            FRAG_MUL(sum[s], fragments[(c) * (DC / CK) + k], fb[0]);                                         \
+        }                                                                                                    \
+    }
 /* sum[NS] += the rows kept times KT rows of S; what follows must not fill kv before a barrier. */
 #define SCORE(sum, fragments, S, row0, rows, pitch4, v0, times)                                              \
     FRAGS for (uint c = 0u; c < CHUNKS; c++) {                                                               \
         uint half_ = c % 2u * KT * PITCH;                                                                    \
         COPY_CHUNK(kv, half_, KT, S, row0, rows, pitch4, v0, c *DC, times);                                  \
         BARRIER();                                                                                           \
-        FRAGS for (uint s = 0u; s < NS; s++) {                                                               \
-            FRAGS for (uint k = 0u; k < DC / CK; k++) {                                                      \
-                FRAG_LOAD_B_COLS(fb[0], kv, half_ + (across * NS + s) * CN * PITCH + k * CK, PITCH);         \
-                FRAG_MUL(sum[s], fragments[c * (DC / CK) + k], fb[0]);                                       \
+        SCORE_CHUNK(sum, fragments, c, half_);                                                               \
+    }
+/* pp = fp16 of st [QT][KT], each row scaled by the power of two that suits the largest number it has had yet,
+ * top[r]; st = a fragment's columns of what sums of row r are to be multiplied by, whose rows these are. The
+ * next barrier lies behind COPY_CHUNK. */
+#define SCALE_ROWS                                                                                           \
+    EACH(e, QT *SEG) {                                                                                       \
+        uint r = e / SEG;                                                                                    \
+        float most = 0.0f;                                                                                   \
+        for (uint c = e % SEG; c < KT; c += SEG) most = max(most, FABS(st[r * PS + c]));                     \
+        part[e] = most;                                                                                      \
+    }                                                                                                        \
+    BARRIER();                                                                                               \
+    EACH(e, QT *SEG) {                                                                                       \
+        uint r = e / SEG;                                                                                    \
+        float now = top[r];                                                                                  \
+        UNROLL for (uint s = 0u; s < SEG; s++) now = max(now, part[r * SEG + s]);                            \
+        float by = coop_scale(now);                                                                          \
+        for (uint c = e % SEG; c < KT; c += SEG) {                                                           \
+            float z = st[r * PS + c] * by;                                                                   \
+            if (!(FABS(z) <= LARGEST)) bad = 1u;                                                             \
+            pp[r * PITCH + c] = TOFRAG(z);                                                                   \
+        }                                                                                                    \
+        if (e % SEG == 0u) fade[r] = by * coop_inverse(coop_scale(top[r]));                                  \
+    }                                                                                                        \
+    BARRIER();                                                                                               \
+    EACH(r, QT) { UNROLL for (uint s = 0u; s < SEG; s++) top[r] = max(top[r], part[r * SEG + s]); }          \
+    EACH(e, QT *CN) st[e] = fade[e / CN]
+/* sum of chunk c = itself faded, as st says, plus the rows of pp times what lies in kv at `at`. */
+#define ADD_CHUNK(sum, c, at)                                                                                \
+    if ((c) == 0u) {                                                                                         \
+        FRAG_LOAD_C(fades[0], st, down *CM *CN, CN);                                                         \
+        KEEP_WEIGHTS;                                                                                        \
+    }                                                                                                        \
+    FRAGS for (uint n = 0u; n < NX; n++) {                                                                   \
+        FRAG_TIMES(sum[(c)*NX + n], fades[0]);                                                               \
+        ADD_WEIGHTED(sum[(c)*NX + n], n, at);                                                                \
+    }
+#define KEEP_WEIGHTS                                                                                         \
+    FRAGS for (uint k = 0u; k < KT / CK; k++) {                                                              \
+        FRAG_LOAD_A_ROWS(fp[k], pp, down *CM *PITCH + k * CK, PITCH);                                        \
+    }
+#define ADD_WEIGHTED(sum, n, at)                                                                             \
+    FRAGS for (uint k = 0u; k < KT / CK; k++) {                                                              \
+        FRAG_LOAD_B(fb[0], kv, (at) + k * CK * PITCH + (across * NX + (n)) * CN, PITCH);                     \
+        FRAG_MUL(sum, fp[k], fb[0]);                                                                         \
+    }
+/* x by two powers of two, the smaller one first, which overflows only where the result does. */
+FN float twice_scaled(float x, float a, float b) {
+    EXACT float fallen = x * min(a, b);
+    EXACT float value = fallen * max(a, b);
+    return value;
+}
+/* X[first + r * pitch + d] (+)= the sums, scaled by `a` and `b` of row r, unless an operand was no fp16. */
+#define GIVE_SUMS(sum, X, first, pitch, rows, a, b, acc)                                                     \
+    FRAGS for (uint f = 0u; f < CHUNKS * NX; f++) {                                                          \
+        FRAG_STORE(sum[f], st, sg *CM *CN, CN);                                                              \
+        BARRIER();                                                                                           \
+        EACH(e, WGX / SUBGROUP * CM * CN) {                                                                  \
+            uint of = e / (CM * CN), r = of / ACROSS2 * CM + e % (CM * CN) / CN;                             \
+            uint d = f / NX * DC + (of % ACROSS2 * NX + f % NX) * CN + e % CN;                               \
+            uint at = (first) + r * (pitch) + d;                                                             \
+            if (wide[0] == 0u && r < (rows) && d < DIM) {                                                    \
+                float old = 0.0f;                                                                            \
+                if ((acc) != 0u) old = X[at];                                                                \
+                X[at] = old + twice_scaled(st[e], a, b);                                                     \
             }                                                                                                \
         }                                                                                                    \
+        BARRIER();                                                                                           \
     }

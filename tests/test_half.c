@@ -1,6 +1,6 @@
 /* Products whose operands are rounded to fp16: gradients keep what is too small or too large for it. On
  * OpenCL devices by the portable meaning of fragments, on Vulkan where there is matrix hardware. Includes the
- * backend's own header for ar__gemm_gradient.
+ * backend's own header for ar__gemm_gradient. Gradients of attention by fragments likewise.
  * ctest-labels: device vulkan full */
 #include "op_check.h"
 #include "internal.h"
@@ -124,9 +124,65 @@ static void one_infinity(ar_device *device, const product *shape) {
     free_product(&p);
 }
 
+enum { T = 37, H = 4, KH = 2, D = 32 };
+
+/* dq, dk, dv of attention whose gradient is dy times `times`, divided by it again; free() releases. */
+static void run_attention(float **found, ar_device *device, float times) {
+    const int heads[3] = {H, KH, KH};
+    ar_tensor *t[3], *y = NULL, *pull = NULL, *pulled = NULL;
+    ar_graph *g = NULL;
+    float *dy = check_floats(T * H * D, 4, -times, times);
+    for (int i = 0; i < T * H * D; i++) dy[i] *= i / (H * D) % 3 == 1 ? 0x1p-20f : 1.0f; /* some rows faint */
+    pull = check_tensor(device, AR_F32, T, H * D, dy);
+    CHECK_OK(ar_graph_create(&g, device));
+    for (int i = 0; i < 3; i++) {
+        float *values = check_floats(T * heads[i] * D, 5 + (unsigned)i, -2, 2);
+        t[i] = check_tensor(device, AR_F32, T, heads[i] * D, values);
+        ar_tensor_set_needs_grad(t[i], true);
+        free(values);
+    }
+    CHECK_OK(ar_op_attention(g, &y, t[0], t[1], t[2], T, D, 0, 0.0f));
+    CHECK_OK(ar_op_pull(g, &pulled, y, pull));
+    CHECK_OK(ar_graph_backward(g, pulled));
+    for (int i = 0; i < 3; i++) ar_graph_keep(g, ar_tensor_grad(t[i]));
+    CHECK_OK(ar_graph_build(g));
+    CHECK_OK(ar_graph_run(g));
+    for (int i = 0; i < 3; i++) {
+        found[i] = check_read(ar_tensor_grad(t[i]));
+        for (int k = 0; k < T * heads[i] * D; k++) found[i][k] /= times;
+    }
+    ar_graph_destroy(g);
+    for (int i = 0; i < 3; i++) ar_tensor_destroy(t[i]);
+    ar_tensor_destroy(pull);
+    free(dy);
+}
+
+/* Gradients of attention times a power of two are the same numbers times it, whatever fp16 holds; and no row
+ * of them is lost where its neighbours are a million times as large. */
+static void scaled_attention(ar_device *device, const product *shape) {
+    const int heads[3] = {H, KH, KH};
+    float *found[3], *faint[3], *huge[3];
+    (void)shape;
+    run_attention(found, device, 1.0f);
+    run_attention(faint, device, 0x1p-60f);
+    run_attention(huge, device, 0x1p60f);
+    for (int i = 0; i < 3; i++) {
+        int differ = 0, lost = 0;
+        for (int k = 0; k < T * heads[i] * D; k++) {
+            differ += found[i][k] != faint[i][k] || found[i][k] != huge[i][k];
+            lost += found[i][k] == 0.0f && !(i == 0 && k < H * D); /* the first query sees one key: dq is 0 */
+        }
+        if (differ + lost > 0) fail_msg("%s: %d differ, %d are 0", check_name(device), differ, lost);
+        free(found[i]);
+        free(faint[i]);
+        free(huge[i]);
+    }
+}
+
 /* ---- devices ---- */
 
-static void run_on_each(void (*run)(ar_device *device, const product *shape), const product *shape) {
+static void run_with(const char *variants, void (*run)(ar_device *device, const product *shape),
+                     const product *shape) {
     ar_device_facts facts[16];
     int32_t count = 0, used = 0;
     CHECK_OK(ar_device_list(facts, &count, 16, NULL, 0));
@@ -134,8 +190,7 @@ static void run_on_each(void (*run)(ar_device *device, const product *shape), co
         char select[24];
         ar_plan plan;
         ar_device *device = NULL;
-        if (ar_plan_make_with(&plan, &facts[i], "gemm=gemm_coop") != AR_OK) continue; /* cannot */
-        assert_int_equal(plan.variants[AR_F_gemm], AR_K_gemm_coop);
+        if (ar_plan_make_with(&plan, &facts[i], variants) != AR_OK) continue; /* cannot */
         if (shape->cuts) plan.piece_bytes = 65536, plan.submit_ms = 1e-3;
         snprintf(select, sizeof select, "%.7s:%d", facts[i].api, facts[i].index);
         CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = select, .plan = &plan}));
@@ -147,6 +202,10 @@ static void run_on_each(void (*run)(ar_device *device, const product *shape), co
         print_message("no OpenCL device and no matrix hardware: skipped\n");
         skip();
     }
+}
+
+static void run_on_each(void (*run)(ar_device *device, const product *shape), const product *shape) {
+    run_with("gemm=gemm_coop", run, shape);
 }
 
 static void faint_gradients_are_kept(void **state) {
@@ -167,11 +226,18 @@ static void what_is_no_number_stays_in_its_column(void **state) {
     run_on_each(one_infinity, &(product){.a_transposed = true});
 }
 
+static void gradients_of_attention_keep_their_scale(void **state) {
+    (void)state;
+    run_with("attention=attention_coop,attention_dq=attention_dq_coop,attention_dkv=attention_dkv_coop",
+             scaled_attention, &(product){.cuts = false});
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faint_gradients_are_kept),
         cmocka_unit_test(numbers_beyond_fp16_are_kept),
         cmocka_unit_test(what_is_no_number_stays_in_its_column),
+        cmocka_unit_test(gradients_of_attention_keep_their_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,6 +192,8 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         assert_true(p.allows_f16);
         assert_int_equal(p.variants[AR_F_gemm] == AR_K_gemm_coop, is_card);
         assert_int_equal(p.variants[AR_F_attention] == AR_K_attention_coop, is_card);
+        assert_int_equal(p.variants[AR_F_attention_dq] == AR_K_attention_dq_coop, is_card);
+        assert_int_equal(p.variants[AR_F_attention_dkv] == AR_K_attention_dkv_coop, is_card);
         if (!is_card) continue;
         assert_int_equal(p.attn_subgroups, 8);
         assert_int_equal(p.coop_fragment[0], f.coop_m);
@@ -204,6 +206,7 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         assert_int_equal(p.attn_subgroups, rows[i].facts == arc ? 8 : 4);
         assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
         assert_int_equal(p.variants[AR_F_attention], AR_K_attention);
+        assert_int_equal(p.variants[AR_F_attention_dkv], AR_K_attention_dkv);
         assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm_tiles);
         assert_non_null(strstr(choice_of("gemm", &p, &f), "; gemm_coop needs "));
     }

@@ -37,7 +37,15 @@ static double pairs_seen(const attention_ctx *c, uint32_t t) {
 }
 
 /* By fragments: a tile is a group's. */
-static bool is_coop(ar__kernel_id kernel) { return kernel == AR_K_attention_coop; }
+static bool is_coop(ar__kernel_id kernel) {
+    return kernel == AR_K_attention_coop || kernel == AR_K_attention_dq_coop ||
+           kernel == AR_K_attention_dkv_coop;
+}
+
+static bool is_by_key(ar__kernel_id kernel) {
+    return kernel == AR_K_attention_dkv || kernel == AR_K_attention_dkv_across ||
+           kernel == AR_K_attention_dkv_coop;
+}
 
 /* The cost of one head (a key head with its queries' heads) of one sequence. */
 typedef struct head_cost {
@@ -65,9 +73,10 @@ static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     return ar__emit_split(g, d, &split);
 }
 
-/* Whole fragments, and no more than the registers of a subgroup hold of them. */
-static bool fits_fragments(const ar_plan *plan, uint32_t D) {
-    return plan->attn_subgroups > 0 && D <= 256 && D % plan->coop_fragment[1] == 0 &&
+/* Whole fragments, and no more than the registers of a subgroup hold of them: dk and dv keep twice as many.
+ */
+static bool fits_fragments(const ar_plan *plan, uint32_t D, bool by_key) {
+    return plan->attn_subgroups > 0 && D <= (by_key ? 128 : 256) && D % plan->coop_fragment[1] == 0 &&
            D % plan->coop_fragment[2] == 0;
 }
 
@@ -79,7 +88,7 @@ static ar__kernel_id kernel_of(const ar_device *device, const attention_ctx *c, 
     uint32_t vw = plan->vw;
     bool fits = c->B > 0 && c->cap == 0.0f && c->T % vw == 0 && c->D % vw == 0 &&
                 4 * (uint64_t)ar_tensor_count(c->k) <= plan->piece_bytes; /* as pack_k binds it */
-    if (is_coop(wanted)) fits = fits_fragments(plan, c->D);
+    if (is_coop(wanted)) fits = fits_fragments(plan, c->D, is_by_key(wanted));
     return fits ? wanted : any;
 }
 
@@ -120,7 +129,7 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     head_cost cost = {.pair_flops = 2 * dots * (double)c->D * (c->H / heads),
                       .bytes = 16 * (double)c->T * (double)c->D * (c->H / heads),
                       .rows = rows,
-                      .by_key = d->kernel == AR_K_attention_dkv || d->kernel == AR_K_attention_dkv_across};
+                      .by_key = is_by_key(d->kernel)};
     double flops = cost.pair_flops * pairs_seen(c, c->T), parts = (double)c->B * heads;
     uint32_t blocks = (c->T + rows - 1) / rows;
     int64_t share = blocks;
@@ -156,17 +165,20 @@ static ar_status grad_or_scratch(ar_graph *g, ar_tensor **grad, uint32_t *accumu
     return *grad ? AR_OK : ar_graph_temp(g, grad, AR_F32, 2, t->dims);
 }
 
-static ar_status emit_delta(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_tensor *delta) {
+/* delta of every row and head or, has_tops, delta and the largest |dy|. */
+static ar_status emit_delta(ar_graph *g, ar_tensor **delta, const attention_ctx *c, ar_tensor *dy,
+                            bool has_tops) {
     const ar_device *device = ar__graph_device(g);
     uint32_t lanes = head_lanes(device, c->D);
     int64_t rows = c->lse->dims[0] * c->H;
     struct {
         uint32_t rows, HN;
     } p = {0, c->D / lanes};
+    AR_TRY(ar_graph_temp(g, delta, AR_F32, 2, (int64_t[]){c->lse->dims[0], has_tops ? 2 * c->H : c->H}));
     ar__emit_desc d = {.kernel = AR_K_attention_delta,
-                       .specs = {device->plan.wg, 1, lanes},
+                       .specs = {device->plan.wg, 1, lanes, has_tops},
                        .params = &p,
-                       .operands = {{c->y, 0, 0}, {dy, 0, 0}, {delta, 0, 0}},
+                       .operands = {{c->y, 0, 0}, {dy, 0, 0}, {*delta, 0, 0}},
                        .flops = 2.0 * (double)rows * c->D,
                        .bytes = 8.0 * (double)rows * c->D};
     ar__split split = {.units = rows, .split = 7};
@@ -174,16 +186,14 @@ static ar_status emit_delta(ar_graph *g, const attention_ctx *c, ar_tensor *dy, 
 }
 
 static ar_status emit_dq(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_tensor *dq, ar_tensor *delta,
-                         uint32_t acc) {
+                         ar__kernel_id kernel, uint32_t acc) {
     const ar_device *device = ar__graph_device(g);
     uint32_t p[] = {0, 0, 0, 0, 0, c->T, c->H, c->K, 0, c->window, scale_bits(c->D), acc, float_bits(c->cap)};
-    ar__kernel_id kernel = kernel_of(device, c, AR_F_attention_dq, AR_K_attention_dq);
     ar__emit_desc d = {
         .kernel = kernel,
         .operands = {
             {c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {dy, 0, 0}, {c->lse, 0, 0}, {delta, 0, 0}, {dq, 0, 0}}};
-    AR_TRY(emit_delta(g, c, dy, delta));
-    if (kernel != AR_K_attention_dq) {
+    if (kernel == AR_K_attention_dq_across) {
         ar_tensor *kt, *vt;
         AR_TRY(ar__pack_rows(g, &kt, c->k, device->plan.vw));
         AR_TRY(ar__pack_rows(g, &vt, c->v, device->plan.vw));
@@ -194,14 +204,14 @@ static ar_status emit_dq(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_
     return emit_heads(g, &d, p, c, c->H, 3);
 }
 
-static ar_status emit_dkv(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_tensor *delta) {
+static ar_status emit_dkv(ar_graph *g, const attention_ctx *c, ar_tensor *dy, ar_tensor *delta,
+                          ar__kernel_id kernel) {
     const ar_device *device = ar__graph_device(g);
     ar_tensor *dk = NULL, *dv = NULL, *k = c->k, *v = c->v;
     uint32_t acc_k = 0, acc_v = 0;
-    ar__kernel_id kernel = kernel_of(device, c, AR_F_attention_dkv, AR_K_attention_dkv);
     AR_TRY(grad_or_scratch(g, &dk, &acc_k, c->k));
     AR_TRY(grad_or_scratch(g, &dv, &acc_v, c->v));
-    if (kernel != AR_K_attention_dkv) {
+    if (kernel == AR_K_attention_dkv_across) {
         AR_TRY(ar__pack_rows(g, &k, c->k, device->plan.vw));
         AR_TRY(ar__pack_rows(g, &v, c->v, device->plan.vw));
     }
@@ -226,10 +236,14 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     if (!dy) return AR_OK;
     AR_TRY(ar__variant_settle(dy->device, AR_F_attention_dq));
     AR_TRY(ar__variant_settle(dy->device, AR_F_attention_dkv));
-    AR_TRY(ar_graph_temp(g, &delta, AR_F32, 2, c->lse->dims));
+    ar__kernel_id by_query = kernel_of(dy->device, c, AR_F_attention_dq, AR_K_attention_dq),
+                  by_key = kernel_of(dy->device, c, AR_F_attention_dkv, AR_K_attention_dkv);
     AR_TRY(grad_or_scratch(g, &dq, &acc, c->q));
-    AR_TRY(emit_dq(g, c, dy, dq, delta, acc));
-    return c->k->needs_grad || c->v->needs_grad ? emit_dkv(g, c, dy, delta) : AR_OK;
+    AR_TRY(emit_delta(g, &delta, c, dy, is_coop(by_query)));
+    AR_TRY(emit_dq(g, c, dy, dq, delta, by_query, acc));
+    if (!c->k->needs_grad && !c->v->needs_grad) return AR_OK;
+    if (is_coop(by_key) != is_coop(by_query)) AR_TRY(emit_delta(g, &delta, c, dy, is_coop(by_key)));
+    return emit_dkv(g, c, dy, delta, by_key);
 }
 
 static ar_status check(const ar_tensor *q, const ar_tensor *k, const ar_tensor *v, int32_t T, int32_t D,

@@ -14,6 +14,7 @@ typedef struct ar__st {
     ar_graph *g;
     uint64_t random;
     double bound;
+    double least; /* what errors are relative to where all that is expected is 0 */
     const char *test;
     ar_selftest_fn report;
     void *ctx;
@@ -85,7 +86,7 @@ ar_status ar__st_loss(ar__st *st, ar_tensor **loss, double **dy, ar_tensor *y, c
 ar_status ar__st_run(ar__st *st);
 
 /* Reads a kept tensor (NULL fails) and compares: error = max |found - expected| / max |expected|, against the
- * case's bound. */
+ * case's bound; / st->least where all is 0. */
 ar_status ar__st_compare(ar__st *st, const char *kernel, const ar_tensor *found, const double *expected);
 
 /* The same, to the bit (+0 = -0). */

@@ -134,6 +134,7 @@ ar_status ar__st_compare(ar__st *st, const char *kernel, const ar_tensor *found,
     if (count)
         snprintf(detail, sizeof detail, "of %lld worst at %lld: found %.9g, expected %.9g", (long long)count,
                  (long long)at, (double)got[at], expected[at]);
+    if (largest == 0) largest = st->least;
     ar__st_report(st, kernel, worst == 0 ? 0 : worst / largest, st->bound, detail);
     return AR_OK;
 }

@@ -15,8 +15,9 @@ case $code$2 in
 4* | 2vk) echo 'skipped: no such device, or no matrix hardware'; exit 77 ;; # OpenCL has plain code for it
 *) die "the selftest of gemm_coop: exit $code" ;;
 esac
-"$program" selftest "${device[@]}" --kernel attention_coop -q >/dev/null 2>&1 ||
-    die 'the selftest of attention_coop'
+for kernel in attention_coop attention_d; do # the latter: gradients
+    "$program" selftest "${device[@]}" --kernel $kernel -q >/dev/null 2>&1 || die "the selftest of $kernel"
+done
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export XDG_CACHE_HOME=${AR_TEST_CACHE:-$dir/cache}
