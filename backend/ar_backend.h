@@ -65,6 +65,7 @@ typedef struct ar_plan {
     uint32_t variants_asked;            /* bits: families whose variant was asked for */
     uint32_t ways, ways_asked;          /* bits: what is recorded in the first of two ways; asked for */
     bool allows_f16;                    /* products may round their operands to fp16 */
+    bool allows_bf16;                   /* or shall, to bf16 */
     uint32_t vw;                        /* lanes of fvec: 4 on Vulkan, 4/8/16 on OpenCL */
     uint32_t wg;                        /* items per group of 1-D kernels */
     uint32_t gemm_tm, gemm_tn;          /* item tile: tm rows x tn*vw columns */

@@ -1,9 +1,13 @@
 /* pack_k: panels of T rows from a matrix whose rows run along k, for gemm.
  *   D[d0 + panel*pitch + k*T + j] = S[s0 + (panel*T + j)*ld + k], zero where panel*T + j >= rows
  * One item per (PART rows of a panel, 4 values of k), transposed 4 x 4 at a time: ceil(depth / 4) items to
- * PART rows. PART divides T. */
+ * PART rows. PART divides T. BRAIN: rounded to bf16. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 8) SPEC(3, uint, PART, 8)
+SPEC(4, uint, BRAIN, 0)
 WGSIZE(WGX, WGY)
+#include "brain.h"
+#define OF(v)  (BRAIN != 0u ? ar_brain_round(v) : (v))
+#define OF4(v) (BRAIN != 0u ? ar_brain_round4(v) : (v))
 KERNEL(pack_k)
 RO(0, float, S) WO(1, float, D)
 PARAMS P(uint, items) P(uint, rows) P(uint, depth) P(uint, ld) P(uint, s0) P(uint, d0) P(uint, pitch)
@@ -15,8 +19,8 @@ BODY
     uint from = s0 + row * ld + k, to = d0 + row / T * pitch + k * T + row % T;
     if (PART % 4u == 0u && row + PART <= rows && k + 4u <= depth) {
         UNROLL for (uint j = 0u; j < PART; j += 4u) {
-            float4 a = LD4(S, from + j * ld), b = LD4(S, from + (j + 1u) * ld);
-            float4 c = LD4(S, from + (j + 2u) * ld), d = LD4(S, from + (j + 3u) * ld);
+            float4 a = OF4(LD4(S, from + j * ld)), b = OF4(LD4(S, from + (j + 1u) * ld));
+            float4 c = OF4(LD4(S, from + (j + 2u) * ld)), d = OF4(LD4(S, from + (j + 3u) * ld));
             ST4(D, to + j, F4(a.x, b.x, c.x, d.x));
             ST4(D, to + T + j, F4(a.y, b.y, c.y, d.y));
             ST4(D, to + 2u * T + j, F4(a.z, b.z, c.z, d.z));
@@ -26,7 +30,7 @@ BODY
         for (uint l = 0u; l < min(4u, depth - k); l++) {
             for (uint j = 0u; j < PART; j++) {
                 float v = 0.0f;
-                if (row + j < rows) v = S[from + j * ld + l];
+                if (row + j < rows) v = OF(S[from + j * ld + l]);
                 D[to + l * T + j] = v;
             }
         }

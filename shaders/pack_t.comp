@@ -1,9 +1,13 @@
 /* pack_t: panels of T columns from a matrix whose rows run across k, for gemm.
  *   D[d0 + panel*pitch + k*T + j] = S[s0 + k*ld + panel*T + j], zero where panel*T + j >= rows
  * One item per (panel, k, PART columns), neighbours along the columns: depth * T / PART items per panel.
- * PART divides T. */
+ * PART divides T. BRAIN: rounded to bf16. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 8) SPEC(3, uint, PART, 8)
+SPEC(4, uint, BRAIN, 0)
 WGSIZE(WGX, WGY)
+#include "brain.h"
+#define OF(v)  (BRAIN != 0u ? ar_brain_round(v) : (v))
+#define OF4(v) (BRAIN != 0u ? ar_brain_round4(v) : (v))
 KERNEL(pack_t)
 RO(0, float, S) WO(1, float, D)
 PARAMS P(uint, items) P(uint, rows) P(uint, depth) P(uint, ld) P(uint, s0) P(uint, d0) P(uint, pitch)
@@ -15,11 +19,11 @@ BODY
     uint k = line - panel * depth, col = panel * T + at;
     uint from = s0 + k * ld + col, to = d0 + panel * pitch + k * T + at;
     if (PART % 4u == 0u && col + PART <= rows) {
-        UNROLL for (uint j = 0u; j < PART; j += 4u) { ST4(D, to + j, LD4(S, from + j)); }
+        UNROLL for (uint j = 0u; j < PART; j += 4u) { ST4(D, to + j, OF4(LD4(S, from + j))); }
     } else {
         for (uint j = 0u; j < PART; j++) {
             float v = 0.0f;
-            if (col + j < rows) v = S[from + j];
+            if (col + j < rows) v = OF(S[from + j]);
             D[to + j] = v;
         }
     }

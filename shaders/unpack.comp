@@ -2,11 +2,13 @@
  * One item per (VW rows, block of 32 k): row_items * blocks items, neighbours along the rows; the first row
  * is r0 * VW of W's binding, the first block k0 / 32. D starts d0 vectors into its binding, W w0; T is a
  * multiple of VW.
- * W has the first `filled` of the row_items; the others, to the end of the last panel, become zero. */
+ * W has the first `filled` of the row_items; the others, to the end of the last panel, become zero. BRAIN:
+ * rounded to bf16. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, CODE, 4) SPEC(3, uint, SCALE, 1)
-SPEC(4, uint, LP, 1)
+SPEC(4, uint, LP, 1) SPEC(5, uint, BRAIN, 0)
 WGSIZE(WGX, WGY)
 #include "unpack.h"
+#include "brain.h"
 KERNEL(unpack)
 RO(0, uvec, W) WO(1, fvec, D)
 PARAMS P(uint, items) P(uint, row_items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, r0)
@@ -40,6 +42,7 @@ BODY
         if (HAS_MIN) m = ar_least(word, s, dm, sub, i, q / 2u);
         UNROLL for (uint c = 0u; c < 8u; c++) {
             fvec w = fma(s, EIGHTH_CODE(c), m);
+            if (BRAIN != 0u) w = FV_FLOATS(BRAIN_BITS(FV_BITS(w)));
             if (8u * q + c < count) D[to + (block * 32u + 8u * q + c) * tv] = w;
         }
     }

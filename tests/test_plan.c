@@ -227,6 +227,28 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
     assert_non_null(strstr(ar_error(), "lacks what it needs, matrix hardware"));
 }
 
+/* bf16 is for every device: panels are rounded, whatever multiplies them. Of the variants that round to fp16
+ * products alone may be taken, which lose nothing by it. */
+static void bf16_is_for_every_device(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        ar_device_facts f = rows[i].facts();
+        ar_plan p, plain;
+        char text[160];
+        assert_int_equal(ar__plan_make(&p, &f, "bf16", 0), AR_OK);
+        assert_int_equal(ar__plan_make(&plain, &f, NULL, 0), AR_OK);
+        assert_true(p.allows_bf16 && !p.allows_f16 && !p.resident_fused && !p.direct_conv);
+        assert_false(plain.allows_bf16);
+        bool is_coop = f.kind >= AR_DEVICE_INTEGRATED && f.has_coopmat;
+        assert_int_equal(p.variants[AR_F_gemm], is_coop ? AR_K_gemm_coop : plain.variants[AR_F_gemm]);
+        assert_int_equal(p.variants[AR_F_attention], plain.variants[AR_F_attention]);
+        assert_int_equal(p.variants[AR_F_attention_dkv], plain.variants[AR_F_attention_dkv]);
+        ar_plan_show_variants(text, sizeof text, &p);
+        assert_ptr_equal(strstr(text, "bf16,"), text);
+    }
+    assert_int_equal(ar_variants_check("gemm=gemm,bf16"), AR_OK);
+}
+
 /* "auto" gives leave where it is of use: not to a processor, whose "matrix hardware" is slower than none. */
 static void automatic_precision_is_f16_on_matrix_hardware(void **state) {
     (void)state;
@@ -480,6 +502,7 @@ int main(void) {
         cmocka_unit_test(a_variant_may_be_asked_for),
         cmocka_unit_test(a_way_may_be_asked_for),
         cmocka_unit_test(matrix_hardware_is_used_where_fp16_is_allowed),
+        cmocka_unit_test(bf16_is_for_every_device),
         cmocka_unit_test(automatic_precision_is_f16_on_matrix_hardware),
         cmocka_unit_test(bytes_are_multiplied_by_what_the_device_has),
         cmocka_unit_test(shuffles_are_used_in_either_language),

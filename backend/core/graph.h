@@ -28,6 +28,7 @@ typedef struct ar__pack {
     int64_t row0, rows, k0, depth, ld;
     uint32_t tile;
     bool along_k;
+    bool brain; /* rounded to bf16 */
 } ar__pack;
 
 /* A device tensor that ops made for themselves, found again by its key. */

@@ -62,7 +62,7 @@ static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_cla
     uint32_t v[AR_TILE_VALUES];
     ar__tiles_built_in(v, f, AR_K_gemm_tiles);
     plan->gemm_side = !is_coop && taken != AR_K_gemm_tiles ? 0 : is_large ? v[0] : 64;
-    plan->resident_fused = taken == AR_K_gemm_tiles && class != AR_CLASS_CPU;
+    plan->resident_fused = taken == AR_K_gemm_tiles && class != AR_CLASS_CPU && !plan->allows_bf16;
     plan->gemm_groups = v[1];
 }
 
@@ -123,7 +123,7 @@ static void plan_shapes(ar_plan *plan, const ar_device_facts *f, ar__device_clas
     fragment_shape(plan, f);
     gemm_shape(plan, f, class);
     attention_shape(plan, f, class);
-    plan->direct_conv = class == AR_CLASS_CPU; /* bench/LOG.md; no GPU was at hand */
+    plan->direct_conv = class == AR_CLASS_CPU && !plan->allows_bf16; /* bench/LOG.md; no GPU was at hand */
     ar__tiles_built_in(v, f, AR_K_gemv);
     plan->resident_wgx = plan->resident_lp = v[0]; /* whatever variant: it is how weights lie */
     gemv_shape(plan, f, class);

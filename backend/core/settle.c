@@ -17,8 +17,7 @@ static bool is_last(int32_t row) {
 static int32_t next_row(const ar_device *device, int32_t row) {
     do {
         row++;
-    } while (!is_last(row) &&
-             !ar__variant_suits(&ar__variants[row], &device->facts, device->plan.allows_f16));
+    } while (!is_last(row) && !ar__variant_suits(&ar__variants[row], &device->facts, &device->plan));
     return row;
 }
 

@@ -65,6 +65,12 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
     return NULL;
 }
 
+/* Products of operands that are bf16 by then lose nothing in fp16 once their panels are scaled. */
+static bool has_leave(const ar__variant *v, const ar_plan *plan) {
+    return !(v->needs & AR_ROUNDS_TO_F16) || plan->allows_f16 ||
+           (plan->allows_bf16 && v->family == AR_F_gemm);
+}
+
 static bool is_of(const ar_device_facts *f, ar__liking liking) {
     bool is_cpu = f->kind == AR_DEVICE_CPU;
     ar__device_class_id class = ar__device_class(f);
@@ -77,15 +83,15 @@ static bool is_of(const ar_device_facts *f, ar__liking liking) {
     }
 }
 
-static bool likes(const ar_device_facts *f, const ar__variant *v, bool allows_f16) {
-    if (v->needs & AR_ROUNDS_TO_F16 && !allows_f16) return false;
+static bool likes(const ar_device_facts *f, const ar__variant *v, const ar_plan *plan) {
+    if (!has_leave(v, plan)) return false;
     if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return false;
     return is_of(f, v->liked_by);
 }
 
-bool ar__variant_suits(const ar__variant *v, const ar_device_facts *f, bool allows_f16) {
+bool ar__variant_suits(const ar__variant *v, const ar_device_facts *f, const ar_plan *plan) {
     uint64_t left_out = ar__variants_left_out();
-    return likes(f, v, allows_f16) && !ar__variant_lack(v, f, left_out >> (v - ar__variants) & 1);
+    return likes(f, v, plan) && !ar__variant_lack(v, f, left_out >> (v - ar__variants) & 1);
 }
 
 /* ---- wishes ---- */
@@ -116,12 +122,12 @@ static ar_status unknown_variant(int32_t family, const char *text, size_t bytes)
                     (int)bytes, text, known);
 }
 
-typedef enum leave { NO_F16, F16_IF_USED, F16 } leave; /* to round */
+typedef enum leave { NO_LEAVE, F16_IF_USED, F16, BF16 } leave; /* to round */
 
 typedef struct asked {
     int32_t rows[AR_F_COUNT]; /* the index of the row asked for, or -1 */
     uint32_t ways, first;     /* bits: asked for, and as the first */
-    leave leave_f16;
+    leave given;
 } asked;
 
 /* "first" or "second" of a way. */
@@ -155,12 +161,16 @@ static ar_status parse_wish(asked *a, const char *text, size_t bytes) {
 }
 
 static ar_status parse_wishes(asked *a, const char *wishes) {
-    *a = (asked){.leave_f16 = NO_F16};
+    *a = (asked){.given = NO_LEAVE};
     for (int32_t i = 0; i < AR_F_COUNT; i++) a->rows[i] = -1;
     for (const char *at = wishes; at;) {
         size_t bytes = strcspn(at, ",");
-        if (is_name("f16", at, bytes) || is_name("auto", at, bytes))
-            a->leave_f16 = *at == 'f' ? F16 : F16_IF_USED;
+        if (is_name("f16", at, bytes))
+            a->given = F16;
+        else if (is_name("bf16", at, bytes))
+            a->given = BF16;
+        else if (is_name("auto", at, bytes))
+            a->given = F16_IF_USED;
         else
             AR_TRY(parse_wish(a, at, bytes));
         at = at[bytes] ? at + bytes + 1 : NULL;
@@ -179,8 +189,9 @@ static bool is_left_out(uint64_t mask, int32_t row) { return mask >> row & 1; }
 
 /* Whether leave to round would change what is taken. */
 static bool would_round(const ar_device_facts *f, uint64_t left_out) {
+    const ar_plan freed = {.allows_f16 = true};
     for (int32_t i = 0; i < VARIANT_COUNT; i++)
-        if (ar__variants[i].needs & AR_ROUNDS_TO_F16 && likes(f, &ar__variants[i], true) &&
+        if (ar__variants[i].needs & AR_ROUNDS_TO_F16 && likes(f, &ar__variants[i], &freed) &&
             !ar__variant_lack(&ar__variants[i], f, is_left_out(left_out, i)))
             return true;
     return false;
@@ -190,7 +201,8 @@ ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const cha
                               uint64_t left_out) {
     asked a;
     AR_TRY(parse_wishes(&a, wishes));
-    plan->allows_f16 = a.leave_f16 == F16 || (a.leave_f16 == F16_IF_USED && would_round(f, left_out));
+    plan->allows_f16 = a.given == F16 || (a.given == F16_IF_USED && would_round(f, left_out));
+    plan->allows_bf16 = a.given == BF16;
     plan->variants_asked = 0;
     plan->ways_asked = a.ways;
     plan->ways = a.first;
@@ -203,7 +215,7 @@ ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const cha
             return ar__fail(AR_ERR_USAGE, "variant %s=%s: %s:%d (%s) lacks what it needs, %s",
                             families[v->family], name_of(v), f->api, (int)f->index, f->name, lack);
         bool is_asked = a.rows[v->family] == i, is_free = a.rows[v->family] < 0;
-        if (!is_asked && !(is_free && !lack && likes(f, v, plan->allows_f16))) continue;
+        if (!is_asked && !(is_free && !lack && likes(f, v, plan))) continue;
         plan->variants[v->family] = v->kernel;
         if (is_asked) plan->variants_asked |= 1u << v->family;
     }
@@ -230,9 +242,9 @@ static void say_passed(char *why, size_t bytes, int32_t family, const ar_plan *p
             snprintf(why + used, bytes - used, "%s%s needs %s", comma, name_of(v), lack);
         else if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat)
             snprintf(why + used, bytes - used, "%s%s is for matrix units", comma, name_of(v));
-        else if (v->needs & AR_ROUNDS_TO_F16 && !plan->allows_f16)
+        else if (!has_leave(v, plan))
             snprintf(why + used, bytes - used, "%s%s needs leave to round to fp16", comma, name_of(v));
-        else if (!likes(f, v, plan->allows_f16))
+        else if (!likes(f, v, plan))
             snprintf(why + used, bytes - used, "%s%s is for %s", comma, name_of(v), kind);
         else
             snprintf(why + used, bytes - used, "%s%s is off by a quirk", comma, name_of(v));
@@ -278,7 +290,10 @@ int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan
 }
 
 void ar_plan_show_variants(char *text, size_t bytes, const ar_plan *plan) {
-    size_t used = (size_t)snprintf(text, bytes, "%s", plan->allows_f16 ? "f16," : "");
+    size_t used = (size_t)snprintf(text, bytes, "%s",
+                                   plan->allows_f16    ? "f16,"
+                                   : plan->allows_bf16 ? "bf16,"
+                                                       : "");
     for (int32_t i = 0; i < AR_F_COUNT && used < bytes; i++)
         used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? "," : "",
                                  ar__kernels[plan->variants[i]].name);

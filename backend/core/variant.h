@@ -40,12 +40,12 @@ uint64_t ar__variants_left_out(void);
 /* The first fact that v needs and the device (or, with is_left_out, the build) lacks, as text; NULL = none.
  */
 const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *facts, bool is_left_out);
-/* Whether the device can run v in this build and its kind likes it. */
-bool ar__variant_suits(const ar__variant *v, const ar_device_facts *facts, bool allows_f16);
-/* Fills plan->variants, variants_asked, ways, ways_asked and allows_f16. wishes is "family=kernel",
- * "way=choice", "f16" or "auto" (f16 where a variant that rounds would then be taken), several separated by
- * commas; NULL = none. left_out as
- * above. Errors: USAGE (a name is unknown, or the device lacks what the kernel needs). */
+/* Whether the device can run v in this build, its kind likes it and the plan has leave for it. */
+bool ar__variant_suits(const ar__variant *v, const ar_device_facts *facts, const ar_plan *plan);
+/* Fills plan->variants, variants_asked, ways, ways_asked, allows_f16 and allows_bf16. wishes is
+ * "family=kernel", "way=choice", "f16", "bf16" or "auto" (f16 where a variant that rounds would then be
+ * taken), several separated by commas; NULL = none. left_out as above. Errors: USAGE (a name is unknown, or
+ * the device lacks what the kernel needs). */
 ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *facts, const char *wishes,
                               uint64_t left_out);
 

@@ -21,6 +21,7 @@ typedef struct tiles {
     int64_t m, n, k; /* largest chunk of each axis */
     bool scaled;     /* panels, before they are rounded */
     ar__parts parts; /* of the depth */
+    bool brain;      /* operands are rounded to bf16 as they are packed */
 } tiles;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -74,7 +75,7 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, round
     t->kernel = AR_K_gemm_coop;
     t->gx = plan->coop_subgroup * coop_subgroups(plan, tc);
     t->gy = 1;
-    t->scaled = how == ROUNDED_SCALED;
+    t->scaled = how == ROUNDED_SCALED || plan->allows_bf16; /* fp16 holds them then */
     return true;
 }
 
@@ -107,6 +108,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     t->m = least(t->m, M);
     t->n = least(t->n, N);
     if (t->k < K) t->parts = (ar__parts){1, t->k, 0}; /* what a binding holds cuts it already */
+    t->brain = plan->allows_bf16 && how != KEPT;
     return AR_OK;
 }
 
@@ -225,8 +227,10 @@ static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__
                               .depth = part.k,
                               .ld = A.transposed ? M : K,
                               .tile = t->tm,
-                              .along_k = !A.transposed};
+                              .along_k = !A.transposed,
+                              .brain = t->brain};
                 ar__pack b = *B;
+                b.brain = t->brain;
                 b.row0 = n.first, b.rows = part.n, b.k0 = k.first, b.depth = part.k, b.tile = t->tnv;
                 AR_TRY(t->scaled ? ar__pack_get_scaled(g, &b) : ar__pack_get(g, &b));
                 AR_TRY(t->scaled ? ar__pack_get_scaled(g, &a) : ar__pack_get(g, &a));

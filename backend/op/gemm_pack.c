@@ -50,7 +50,7 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
                (uint32_t)(p->along_k ? at * p->depth : at * p->tile),
                (uint32_t)(p->depth * p->tile)};
         ar__emit_desc d = {.kernel = p->along_k ? AR_K_pack_k : AR_K_pack_t,
-                           .specs = {plan->wg, 1, p->tile, (uint32_t)slice},
+                           .specs = {plan->wg, 1, p->tile, (uint32_t)slice, p->brain},
                            .params = &v};
         d.operands[0] = ar__bind_elements(g, p->source, first * p->ld + inner,
                                           (first + count - 1) * p->ld + inner + used, &v.s0);
@@ -67,7 +67,7 @@ ar_status ar__pack_get(ar_graph *g, ar__pack *want) {
         const ar__pack *p = &g->packs[i];
         if (p->source == want->source && p->weights == want->weights && p->row0 == want->row0 &&
             p->rows == want->rows && p->k0 == want->k0 && p->depth == want->depth && p->ld == want->ld &&
-            p->tile == want->tile && p->along_k == want->along_k) {
+            p->tile == want->tile && p->along_k == want->along_k && p->brain == want->brain) {
             *want = *p;
             return AR_OK;
         }
@@ -76,7 +76,7 @@ ar_status ar__pack_get(ar_graph *g, ar__pack *want) {
     int64_t dims[3] = {(p.rows + p.tile - 1) / p.tile, p.depth, p.tile};
     AR_TRY(ar_graph_temp(g, &p.packed, AR_F32, 3, dims));
     if (p.weights)
-        AR_TRY(ar__resident_unpack(g, p.packed, p.weights, p.row0, p.rows, p.k0, p.depth, p.tile));
+        AR_TRY(ar__resident_unpack(g, &p));
     else
         AR_TRY(emit_pack(g, &p));
     AR_TRY(ar__graph_grow((void **)&g->packs, &g->pack_capacity, g->pack_count, sizeof *g->packs));

@@ -1,4 +1,5 @@
 /* Panels of resident weights as kernels bind them, and decoded ones for gemm. Kernel: unpack. */
+#include "graph.h"
 #include "resident_weight.h"
 
 ar__panels ar__resident_bind(const ar_resident_weight *w, int64_t first, int64_t end) {
@@ -12,8 +13,10 @@ ar__panels ar__resident_bind(const ar_resident_weight *w, int64_t first, int64_t
     return (ar__panels){first, count, (uint32_t)((start - from) / 4 / w->vw), {w->words, from, bytes}};
 }
 
-ar_status ar__resident_unpack(ar_graph *g, ar_tensor *panels, const ar_resident_weight *w, int64_t row0,
-                              int64_t rows, int64_t k0, int64_t depth, uint32_t tile) {
+ar_status ar__resident_unpack(ar_graph *g, const ar__pack *p) {
+    const ar_resident_weight *w = p->weights;
+    int64_t row0 = p->row0, rows = p->rows, k0 = p->k0, depth = p->depth;
+    uint32_t tile = p->tile;
     int64_t height = (int64_t)w->lp * w->vw, end = row0 + rows;
     double row_bytes = ((double)w->pw / w->nb / AR__BLOCK + 1.0) * 4.0 * (double)depth;
     ar__cut c = ar__cut_by_time(&w->device->plan, rows, tile, 0, row_bytes * (double)rows);
@@ -45,9 +48,10 @@ ar_status ar__resident_unpack(ar_graph *g, ar_tensor *panels, const ar_resident_
                range.shift,
                (uint32_t)((next - at + w->vw - 1) / w->vw)};
         uint32_t wg = w->device->plan.wg;
-        ar__emit_desc d = {.kernel = AR_K_unpack, .specs = {wg, 1, w->code, w->scale, w->lp}, .params = &v};
+        ar__emit_desc d = {
+            .kernel = AR_K_unpack, .specs = {wg, 1, w->code, w->scale, w->lp, p->brain}, .params = &v};
         d.operands[0] = range.operand;
-        d.operands[1] = (ar__operand){panels, 0, 0};
+        d.operands[1] = (ar__operand){p->packed, 0, 0};
         d.bytes = row_bytes * (double)(next - at);
         ar__groups_1d(w->device, d.groups, v.items, wg);
         AR_TRY(ar__emit(g, &d));

@@ -45,8 +45,8 @@ typedef struct ar__panels {
 /* The panels from `first` on that one binding holds, up to `end`. */
 ar__panels ar__resident_bind(const ar_resident_weight *w, int64_t first, int64_t end);
 
-/* Decodes rows [row0, row0 + rows) and inputs [k0, k0 + depth) of w into panels of `tile` rows for gemm. row0
- * is a multiple of the device's vw, k0 of 32. */
-ar_status ar__resident_unpack(ar_graph *g, ar_tensor *panels, const ar_resident_weight *w, int64_t row0,
-                              int64_t rows, int64_t k0, int64_t depth, uint32_t tile);
+/* Decodes what p asks for (graph.h) of p->weights into p->packed. row0 is a multiple of the device's vw, k0
+ * of 32. */
+struct ar__pack;
+ar_status ar__resident_unpack(ar_graph *g, const struct ar__pack *p);
 #endif

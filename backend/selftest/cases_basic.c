@@ -1,6 +1,7 @@
 /* Cases of the ops that move, add and multiply, and of a tuning run's bookkeeping. */
 #include "selftest.h"
 #include "ref.h"
+#include "ref_fakequant.h"
 #include <math.h>
 
 /* p: words. */
@@ -245,6 +246,54 @@ ar_status ar__st_linear(ar__st *st, const int32_t *p) {
     plan->gemm_groups = groups;
     plan->ways = ways, plan->ways_asked = asked;
     return status;
+}
+
+/* Numbers of many sizes, some halfway between two of bf16 and, is_large, some beyond fp16; as doubles what
+ * bf16 has of them. */
+static ar_status brain_leaf(ar__st *st, ar_tensor **t, double **values, int64_t rows, int64_t cols,
+                            bool is_large) {
+    float *made = NULL, *rounded = NULL;
+    AR_TRY(ar__st_normal(st, &made, rows * cols, 1.0f));
+    AR_TRY(ar__st_normal(st, &rounded, rows * cols, 1.0f));
+    for (int64_t i = 0; i < rows * cols; i++) {
+        if (i % 5 == 1) made[i] = (float)(257 + 2 * (i % 127)) / 256.0f;
+        if (i % 7 == 2) made[i] *= 1e-4f;
+        if (is_large && i % 97 == 5) made[i] *= 1e5f;
+        rounded[i] = ref_brain_round(made[i]);
+    }
+    AR_TRY(ar__st_doubles(st, values, rounded, rows * cols));
+    AR_TRY(ar__st_tensor(st, t, AR_F32, rows, cols, made));
+    ar_tensor_set_needs_grad(*t, true);
+    return AR_OK;
+}
+
+/* p: N, O, I, some large: linear of operands rounded to bf16, whatever multiplies them. */
+ar_status ar__st_linear_bf16(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], O = p[1], I = p[2];
+    double *x = NULL, *W = NULL, *y_ref = NULL, *dy = NULL, *dx = NULL, *dW = NULL;
+    ar_tensor *tx = NULL, *tW = NULL, *tdy = NULL, *y = NULL, *loss = NULL;
+    AR_TRY(brain_leaf(st, &tx, &x, N, I, p[3] != 0));
+    AR_TRY(brain_leaf(st, &tW, &W, O, I, false));
+    AR_TRY(brain_leaf(st, &tdy, &dy, N, O, p[3] != 0));
+    ar_tensor_set_needs_grad(tdy, false);
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, (int64_t)N * O));
+    AR_TRY(ar__st_doubles(st, &dx, NULL, (int64_t)N * I));
+    AR_TRY(ar__st_doubles(st, &dW, NULL, (int64_t)O * I));
+    ref_linear(y_ref, x, W, NULL, N, O, I);
+    ref_linear_grad(dx, dW, NULL, dy, x, W, N, O, I);
+    st->device->plan.allows_bf16 = true;
+    AR_TRY(ar_op_linear(st->g, &y, tx, tW, NULL));
+    ar_graph_keep(st->g, y);
+    AR_TRY(ar_op_pull(st->g, &loss, y, tdy));
+    AR_TRY(ar_graph_backward(st->g, loss));
+    st->device->plan.allows_bf16 = false;
+    ar_graph_keep(st->g, ar_tensor_grad(tx));
+    ar_graph_keep(st->g, ar_tensor_grad(tW));
+    AR_TRY(ar__st_run(st));
+    const char *kernel = ar__kernels[st->device->plan.variants[AR_F_gemm]].name;
+    AR_TRY(ar__st_compare(st, kernel, y, y_ref));
+    AR_TRY(ar__st_compare(st, kernel, ar_tensor_grad(tx), dx));
+    return ar__st_compare(st, kernel, ar_tensor_grad(tW), dW);
 }
 
 /* A table of words, also of no columns. */

@@ -3,12 +3,13 @@
 #include "selftest.h"
 #include "op.h"
 #include "ref.h"
+#include "ref_fakequant.h"
 #include "ref_resident.h"
 #include <math.h>
 #include <string.h>
 
 /* p[4] of the case */
-enum { BIAS = 1, RESIDUAL = 2, SILU = 4, NORM = 8, PARTS = 16, TILES = 32, DEPTH = 64 };
+enum { BIAS = 1, RESIDUAL = 2, SILU = 4, NORM = 8, PARTS = 16, TILES = 32, DEPTH = 64, BRAIN = 128 };
 enum { NEGATIVE = 1, LOWEST = 2 }; /* what is special about the weights */
 
 /* A finite fp16 number, now and then subnormal or zero; always negative if asked. */
@@ -111,6 +112,7 @@ static ar_status make_operands(ar__st *st, operands *v, int64_t O, int64_t I, in
     AR_TRY(ar__st_normal(st, &residual, N * out, 1.0f));
     AR_TRY(ar__st_normal(st, &norm, I, 1.0f));
     AR_TRY(ar__st_doubles(st, &v->x_ref, x, N * I));
+    for (int64_t i = 0; i < N * I && flags & BRAIN; i++) v->x_ref[i] = (double)ref_brain_round(x[i]);
     AR_TRY(ar__st_doubles(st, &v->bias_ref, bias, O));
     AR_TRY(ar__st_doubles(st, &v->residual_ref, residual, N * out));
     AR_TRY(ar__st_doubles(st, &v->norm_ref, norm, I));
@@ -225,6 +227,11 @@ ar_status ar__st_resident(ar__st *st, const int32_t *p) {
     const ar_plan own = *plan;
     if (p[4] & TILES) plan->resident_fused = true, plan->resident_columns = 0;
     if (p[4] & DEPTH) plan->ways |= 1u << AR_W_gemm_depth, plan->ways_asked |= 1u << AR_W_gemm_depth;
+    if (p[4] & BRAIN) { /* through decoded panels, of rounded weights and inputs */
+        plan->allows_bf16 = true, plan->resident_fused = false, plan->resident_columns = 0;
+        for (int64_t i = 0; i < (int64_t)p[1] * p[2] && status == AR_OK; i++)
+            W[i] = (double)ref_brain_round((float)W[i]);
+    }
     if (status == AR_OK) status = product(st, w, W, p[1], p[2], p[3], p[4]);
     *plan = own;
     (void)ar_device_wait(st->device);

@@ -2,6 +2,15 @@
 #include "ref_fakequant.h"
 #include <math.h>
 
+float ref_brain_round(float f) {
+    int e = 0;
+    if (f == 0 || !isfinite(f)) return f;
+    (void)frexp((double)f, &e);
+    if (e < -125) e = -125; /* subnormals have the last place of the least normal number */
+    double place = ldexp(1, e - 8);
+    return (float)(rint((double)f / place) * place);
+}
+
 float ref_half_round(float f) {
     if (f == 0.0f) return f;
     int e;

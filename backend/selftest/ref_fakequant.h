@@ -30,6 +30,8 @@ typedef struct ref_out {
 
 /* f rounded to fp16, half to even, subnormals kept. |f| < 65520. */
 float ref_half_round(float f);
+/* The same to bf16. */
+float ref_brain_round(float f);
 size_t ref_fq_bytes(const ref_fq *f);
 /* memory: ref_fq_bytes(f) zeroed bytes, aligned for double; it stays the caller's. */
 void ref_fq_run(ref_out *o, const ref_fq *f, void *memory);

@@ -142,8 +142,8 @@ static ar_status check_common(ar_common *common) {
     AR_TRY(ar_variants_check(asked));
     p = common->precision;
     if (!p || strcmp(p, "f32") == 0) return AR_OK;
-    if (strcmp(p, "f16") != 0 && strcmp(p, "auto") != 0)
-        return ar__fail(AR_ERR_USAGE, "--precision: found '%s', expected f32, f16 or auto", p);
+    if (strcmp(p, "f16") != 0 && strcmp(p, "bf16") != 0 && strcmp(p, "auto") != 0)
+        return ar__fail(AR_ERR_USAGE, "--precision: found '%s', expected f32, f16, bf16 or auto", p);
     int used =
         snprintf(common->wishes, sizeof common->wishes, "%s%s%s", asked ? asked : "", asked ? "," : "", p);
     if (used < 0 || (size_t)used >= sizeof common->wishes)
@@ -165,8 +165,8 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
          "estimated milliseconds of device work per submission at most", 1, 10000, NULL},
         {"--variant", AR_OPT_STRING, &common->variants, "KERNEL=NAME",
          "take this variant of a kernel (see `anyround devices`); several by commas", 0, 0, NULL},
-        {"--precision", AR_OPT_STRING, &common->precision, "f32|f16|auto",
-         "f16: matrix hardware may round products' operands to fp16; auto: on GPUs (f32)", 0, 0, NULL},
+        {"--precision", AR_OPT_STRING, &common->precision, "f32|f16|bf16|auto",
+         "f16: matrix hardware may round products' operands; auto: on GPUs; bf16: all do (f32)", 0, 0, NULL},
         {"--tuning", AR_OPT_STRING, &common->tuning, "FILE",
          "tile parameters of anyround tune-kernels (tuning.jsonl in the cache folder)", 0, 0, NULL},
         {"--seed", AR_OPT_INT, &common->seed, "N", "seed of every random choice (42)", 0, 9e15, NULL},

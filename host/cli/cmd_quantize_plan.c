@@ -41,6 +41,12 @@ static void print_blocks(FILE *f, const ar_job *job, const ar__job_cost *c) {
     fputc('\n', f);
 }
 
+/* Of the operands of products; f16 only where matrix hardware makes them. */
+static const char *precision_of(const ar_job *job) {
+    const ar_plan *p = ar_device_get_plan(job->device);
+    return p->allows_bf16 ? "bf16" : p->allows_f16 ? "f16" : "f32";
+}
+
 static void print_work(FILE *f, const ar_job *job, const ar__job_cost *c) {
     const ar_quant_cost *q = &c->quant;
     char time[24], draw[24];
@@ -63,6 +69,8 @@ ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const a
     ar_device_memory(job->device, &memory);
     print_blocks(f, job, c);
     print_work(f, job, c);
+    if (strcmp(precision_of(job), "f32") != 0)
+        fprintf(f, "precision: operands of products rounded to %s\n", precision_of(job));
     fprintf(f, "memory: device %s of %s", ar_program_bytes(device, sizeof device, c->device_bytes),
             ar_program_bytes(budget, sizeof budget, memory.budget));
     if (c->host_bytes)
@@ -134,6 +142,7 @@ ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_jo
                    {"host_high_water", (double)c->host_bytes},
                    {"disk_high_water", (double)c->disk_bytes}};
     ar_json_add_bool(o, "dry_run", true);
+    ar_json_add_string(o, "precision", precision_of(job));
     ar_json_add_string(o, "method", job->src->options->method->name);
     AR_GO(add_files(ar_json_add_list(o, "files"), r, c));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

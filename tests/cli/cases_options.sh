@@ -49,8 +49,9 @@ case_usage() {
         "found kernel 'gemn', expected one of gemm, gemv, gemv_bytes, attention, "
     run 2 eval "$model" --text "$text" --variant gemm
     says "variant gemm: found '', expected one of gemm_lanes, gemm_coop, gemm_tiles, gemm"
-    run 2 devices --precision bf16; says "precision: found 'bf16', expected f32, f16 or auto"
+    run 2 devices --precision f8; says "precision: found 'f8', expected f32, f16, bf16 or auto"
     run 0 devices --precision auto
+    run 0 devices --precision bf16
     run 0 devices --precision f16 --variant gemm=gemm; grep -q 'kernel gemm=gemm: asked for' out || die 'f16'
     run 2 selftest --variant gemv=gemv,gemm=fast; says "variant gemm: found 'fast'"
     if "$program" devices --device cl -q 2>/dev/null | grep -q 'gemm_lanes needs subgroup shuffles'; then

@@ -172,7 +172,8 @@ case_dry_run() { # says what it would do and take, and leaves nothing
         run 0 quantize "$model" -o o "${what[@]}" --dry-run --json
         nothing_left o o.part
         for key in '"dry_run":true' '"method":"signround"' '"blocks":3' '"tuned_blocks":2' '"steps":12' \
-            '"batch":2' '"samples":6' '"seqlen":32' '"tokens":1536' '"finished_blocks":0'; do
+            '"batch":2' '"samples":6' '"seqlen":32' '"tokens":1536' '"finished_blocks":0' \
+            '"precision":"f32"'; do
             tr -d ' \t' <out | grep -q "^$key,\$" || { cat out >&2; die "expected $key"; }
         done
         for key in flops step_seconds seconds device_high_water device_budget disk_high_water; do
@@ -197,6 +198,9 @@ case_dry_run() { # says what it would do and take, and leaves nothing
     grep -q '^disk: o.gguf [0-9.]* MiB, while it runs at most ' out || { cat out >&2; die 'no disk'; }
     run 0 quantize "$model" -o o.gguf --method rtn --dry-run
     grep -q '^plan: 3 blocks, 3 rounded to nearest$' out || { cat out >&2; die 'no plan of rtn'; }
+    ! grep -q '^precision' out || die 'precision of f32'
+    run 0 quantize "$model" -o o.gguf --method rtn --precision bf16 --dry-run
+    grep -q '^precision: operands of products rounded to bf16$' out || { cat out >&2; die 'no precision'; }
     run 0 quantize "$model" -o o.gguf --type f16 --dry-run
     grep -q '^plan: 3 blocks, 3 stored as floats$' out || { cat out >&2; die 'no plan of floats'; }
     run 1 quantize "$model" -o absent/o.gguf --dry-run; says 'does not exist'
