@@ -146,8 +146,8 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
            .ta0 = (uint32_t)(down / t->tm * slices),
            .tb0 = (uint32_t)(across / t->tnv * slices)};
     /* The longer side of the group along x; where items are groups, M: the panel of B, the wider one, then
-     * stays in a cache while those of A pass. */
-    bool turned = t->lanes > 0 || t->wgy >= t->wgx;
+     * stays in a cache while those of A pass. A kernel of one tile a group takes N. */
+    bool turned = t->lanes > 0 || (t->gx == 0 && t->wgy >= t->wgx);
     ar__emit_desc d = {.kernel = t->kernel,
                        .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
                        .params = &v};
