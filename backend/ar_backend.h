@@ -514,6 +514,7 @@ ar_status ar_op_linear_bytes(ar_graph *g, ar_tensor **y, const ar_tensor *bytes,
                              const ar_resident_weight *W, const ar_resident_weight_fuse *fuse);
 
 #include "ar_state_ops.h"
+#include "ar_step_ops.h"
 #include "ar_train_ops.h"
 
 /* ---- selftest ---- */

@@ -30,6 +30,7 @@ install(FILES
     backend/ar_acts.h
     backend/ar_backend.h
     backend/ar_soft.h
+    backend/ar_step_ops.h
     backend/ar_status.h
     backend/ar_state_ops.h
     backend/ar_train_ops.h

@@ -7,8 +7,9 @@
 #define PARAMS
 #define P(T, n) const T n,
 #define LOCALS const uint end_) {
-#define SHARED(T, n, count) __local T n[count];
-#define VIEW(i, T, n, of)   __global const T *n = (__global const T *)of;
+#define SHARED(T, n, count)  __local T n[count];
+#define VIEW(i, T, n, of)    __global const T *n = (__global const T *)of;
+#define RW_VIEW(i, T, n, of) __global T *n = (__global T *)of;
 #define BODY
 #define END }
 #define SPEC(i, T, n, d)
@@ -73,6 +74,7 @@
 /* huvec: HW words; hsvec: HW 16-bit numbers, two to a word. Conversions of values that fit are exact. */
 #define huvec           CAT(uint, HL_)
 #define hsvec           CAT(uint, HS_)
+#define HVLD(b, i)      CAT(vload, HL_)(0, (b) + (i))
 #define HV_BITS(v)      CAT(as_uint, HL_)(v)
 #define HV_FLOATS(u)    CAT(as_float, HL_)(u)
 #define HV_INTS(u)      CAT(convert_float, HL_)(CAT(as_int, HL_)(u))

@@ -23,6 +23,8 @@
 #define SHARED(T, n, count) shared T n[count];
 #define VIEW(i, T, n, of)                                                                                    \
     layout(set = 0, binding = i, std430) readonly buffer n##_b { T n[]; };
+#define RW_VIEW(i, T, n, of)                                                                                 \
+    layout(set = 0, binding = i, std430) buffer n##_b { T n[]; };
 #define BODY             void main() {
 #define END              }
 #define SPEC(i, T, n, d) layout(constant_id = i) const T n = d;
@@ -87,6 +89,7 @@
 #define LD4(b, i)         vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
 #define ST4(b, i, v)      b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w
 #define LDV(b, i)         LD4(b, i)
+#define HVLD(b, i)        LD4(b, i)
 #define STV(b, i, v)      ST4(b, i, v)
 #define LANE(v, l)        (v)[l]
 #define LANE_SET(v, l, f) (v)[l] = (f)

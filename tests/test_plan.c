@@ -119,6 +119,7 @@ static void every_known_device_gets_its_variants(void **state) {
         assert_int_equal(p.variants[AR_F_attention_cached],
                          is_cpu ? AR_K_attention_cached : AR_K_attention_one);
         assert_int_equal(p.ways >> AR_W_gemm_depth & 1, is_card);
+        assert_int_equal(p.ways >> AR_W_weight_step & 1, is_card);
         assert_int_equal(p.variants_asked | p.ways_asked, 0);
         assert_int_equal(p.resident_lanes, lanes ? 8 : 0);
     }
@@ -178,7 +179,7 @@ static void a_way_may_be_asked_for(void **state) {
     assert_int_equal(ar_plan_make_with(&p, &card, "gemm_depth=gemm"), AR_ERR_USAGE);
     assert_string_equal(ar_error(), "variant gemm_depth: found 'gemm', expected parts or whole");
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), ", gemm_depth (as gemm=gemm)"));
+    assert_non_null(strstr(ar_error(), ", gemm_depth, weight_step (as gemm=gemm)"));
 }
 
 /* Rounding to fp16 takes leave: matrix hardware stands idle without. */

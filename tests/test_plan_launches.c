@@ -105,6 +105,14 @@ static void fake_quantization(ar_graph *g) {
         CHECK_OK(ar_op_fq_grad(g, &dv, &dmm, temp(g, O, I), W, range, sz, &st, &desc));
         CHECK_OK(ar_op_sign_step(g, st.v, dv, typed(g, AR_I32, 1, 1, 0, 0, 0), 200, -100, 100));
         CHECK_OK(ar_op_fq_codes(g, &Wq, &sz, W, range, &st, &desc));
+        bool is_taken = false;
+        const ar_fq_bounds bounds = {typed(g, AR_I32, 1, 1, 0, 0, 0), 200, -100, 100, -100, 0};
+        CHECK_OK(ar_op_fq_step(g, &is_taken, temp(g, 16384, O), temp(g, 16384, I), W, range, sz, &st, &desc,
+                               &bounds));
+        bool is_f32 = ar__graph_device(g)->plan.variants[AR_F_gemm] != AR_K_gemm_coop;
+        bool joins = ar__graph_device(g)->plan.ways >> AR_W_weight_step & 1;
+        bool fits = ar__tensor_bytes(W) <= ar__graph_device(g)->plan.piece_bytes;
+        assert_int_equal(is_taken, joins && is_f32 && fits && i == 0);
     }
 }
 

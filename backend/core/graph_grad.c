@@ -13,20 +13,41 @@ ar_status ar__node(ar_graph *g, ar__backward_fn backward, const void *ctx, size_
     return AR_OK;
 }
 
+static ar_status make_grad(ar_graph *g, ar_tensor *t) {
+    if (t->grad && t->grad->graph != g) ar__leaf_forget(t); /* the latest graph owns a leaf's gradient */
+    if (t->grad) return AR_OK;
+    AR_TRY(ar__graph_grow((void **)&g->leaves, &g->leaf_capacity, g->leaf_count, sizeof *g->leaves));
+    AR_TRY(ar_graph_temp(g, &t->grad, AR_F32, t->dim_count, t->dims));
+    if (!t->graph) g->leaves[g->leaf_count++] = t;
+    return AR_OK;
+}
+
+/* Records what was put off, so that t's gradient is what has reached it. */
+static ar_status make_later(ar_graph *g, ar_tensor *t) {
+    const ar__product p = t->later;
+    if (!p.make) return AR_OK;
+    t->later = (ar__product){0};
+    AR_TRY(make_grad(g, t));
+    t->grad_written = true;
+    return p.make(g, t->grad, p.dy, p.x);
+}
+
 ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t) {
     *grad = NULL;
     *accumulate = false;
     if (!t || !t->needs_grad) return AR_OK;
-    if (t->grad && t->grad->graph != g) ar__leaf_forget(t); /* the latest graph owns a leaf's gradient */
-    if (!t->grad) {
-        AR_TRY(ar__graph_grow((void **)&g->leaves, &g->leaf_capacity, g->leaf_count, sizeof *g->leaves));
-        AR_TRY(ar_graph_temp(g, &t->grad, AR_F32, t->dim_count, t->dims));
-        if (!t->graph) g->leaves[g->leaf_count++] = t;
-    }
+    AR_TRY(make_later(g, t));
+    AR_TRY(make_grad(g, t));
     *accumulate = t->grad_written;
     t->grad_written = true;
     *grad = t->grad;
     return AR_OK;
+}
+
+bool ar__grad_later(ar_tensor *t, const ar__product *p) {
+    if (!t || !t->needs_grad || !t->takes_product || t->grad_written || t->later.make) return false;
+    t->later = *p;
+    return true;
 }
 
 static ar_status seed(ar_graph *g, ar_tensor *loss) {
@@ -42,20 +63,35 @@ static ar_status seed(ar_graph *g, ar_tensor *loss) {
 typedef struct grad_watch {
     ar_tensor *t;
     ar_grad_fn fn;
+    ar_product_fn product; /* NULL: only complete gradients will do */
     unsigned char ctx[GRAD_CTX_BYTES];
 } grad_watch;
 
 static ar_status tell_grad(ar_graph *g, const void *ctx) {
     const grad_watch *watch = ctx;
-    return watch->t->grad ? watch->fn(g, watch->t, watch->t->grad, watch->ctx) : AR_OK;
+    ar_tensor *t = watch->t;
+    bool is_taken = false;
+    if (t->later.make) AR_TRY(watch->product(g, &is_taken, t->later.dy, t->later.x, watch->ctx));
+    if (is_taken) {
+        t->later = (ar__product){0};
+        return AR_OK;
+    }
+    AR_TRY(make_later(g, t));
+    return t->grad ? watch->fn(g, t, t->grad, watch->ctx) : AR_OK;
 }
 
 ar_status ar_graph_on_grad(ar_graph *g, ar_tensor *t, ar_grad_fn fn, const void *ctx, size_t ctx_bytes) {
-    grad_watch watch = {.t = t, .fn = fn};
+    return ar_graph_on_product(g, t, NULL, fn, ctx, ctx_bytes);
+}
+
+ar_status ar_graph_on_product(ar_graph *g, ar_tensor *t, ar_product_fn product, ar_grad_fn fn,
+                              const void *ctx, size_t ctx_bytes) {
+    grad_watch watch = {.t = t, .fn = fn, .product = product};
     if (ctx_bytes > sizeof watch.ctx)
         return ar__fail(AR_ERR_ARG, "on_grad: %zu bytes of context, expected at most %zu", ctx_bytes,
                         sizeof watch.ctx);
     memcpy(watch.ctx, ctx, ctx_bytes);
+    t->takes_product = product != NULL;
     return ar__node(g, tell_grad, &watch, sizeof watch);
 }
 

@@ -38,6 +38,10 @@ typedef enum ar__way_id {
 } ar__way_id;
 _Static_assert((int)AR_F_COUNT + (int)AR_W_COUNT <= AR_MAX_FAMILIES, "room for every family and way");
 
+/* settle.c: has the kernel of a way's first choice tried before the way is taken; where it fails, or computes
+ * otherwise than the second does, the plan takes that. Errors: DEVICE_LOST, MEMORY; any, if it was asked for.
+ */
+ar_status ar__way_settle(ar_device *device, ar__way_id way, ar__kernel_id kernel);
 /* The pipeline for these specialization values (spec_count words, in SPEC order), made on first use. */
 ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id,
                            const uint32_t *specs);
@@ -94,6 +98,12 @@ struct ar_device {
 
 /* ---- tensor.c, graph.c ---- */
 
+/* A contribution dy^T x to the gradient of t that is not recorded yet; make records it in `grad`. */
+typedef struct ar__product {
+    const ar_tensor *dy, *x;
+    ar_status (*make)(ar_graph *g, ar_tensor *grad, const ar_tensor *dy, const ar_tensor *x);
+} ar__product;
+
 struct ar_tensor {
     ar_device *device;
     ar_graph *graph; /* NULL for a device tensor */
@@ -104,6 +114,8 @@ struct ar_tensor {
     bool needs_grad, keep;
     ar_tensor *grad;     /* made by ar_graph_backward */
     bool grad_written;   /* a first contribution exists: the next one accumulates */
+    bool takes_product;  /* whoever waits for its gradient may do with the product that makes it */
+    ar__product later;   /* which is to be made should another contribution follow; make is NULL: none */
     int32_t id;          /* position in the graph's list; -1 for device tensors */
     int32_t first, last; /* lifetime in command indices (graph.c) */
 };
@@ -195,6 +207,9 @@ ar_status ar__node(ar_graph *g, ar__backward_fn backward, const void *ctx, size_
 /* The gradient of t to write: *grad (made on demand), *accumulate = it already holds a contribution that must
  * be added to. *grad = NULL when t needs no gradient: emit nothing. */
 ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t);
+/* Whether the first contribution to t's gradient, *p, may wait: nothing is to be emitted for it then, unless
+ * another one follows or whoever waits for the gradient wants it after all. */
+bool ar__grad_later(ar_tensor *t, const ar__product *p);
 
 /* A new graph output of the given shape; needs_grad if any of a, b, c (NULL allowed) does. */
 ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,

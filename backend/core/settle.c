@@ -21,11 +21,11 @@ static int32_t next_row(const ar_device *device, int32_t row) {
     return row;
 }
 
-static void say_why(ar_plan *plan, const ar__variant *v, ar_status status) {
+static void say_why(ar_plan *plan, ar__kernel_id kernel, ar_status status) {
     size_t used = strlen(plan->reasons);
     const char *comma = used ? "; " : "", *why = status == AR_ERR_CHECK ? "computes wrongly" : "fails";
     snprintf(plan->reasons + used, sizeof plan->reasons - used, "%s%s off: it %s here", comma,
-             ar__kernels[v->kernel].name, why);
+             ar__kernels[kernel].name, why);
 }
 
 ar_status ar__variant_settle(ar_device *device, ar__family_id family) {
@@ -38,10 +38,21 @@ ar_status ar__variant_settle(ar_device *device, ar__family_id family) {
         ar_status status = device->first_use(device->checker, device, v->kernel);
         if (status == AR_OK) break;
         if (is_asked || status == AR_ERR_DEVICE_LOST || status == AR_ERR_MEMORY) return status;
-        say_why(plan, v, status);
+        say_why(plan, v->kernel, status);
         row = next_row(device, row);
         ar__plan_use(plan, &device->facts, ar__variants[row].kernel);
     }
     device->settled |= 1u << family;
+    return AR_OK;
+}
+
+ar_status ar__way_settle(ar_device *device, ar__way_id way, ar__kernel_id kernel) {
+    ar_plan *plan = &device->plan;
+    bool is_asked = plan->ways_asked >> way & 1;
+    if (!device->checker_close || !(plan->ways >> way & 1)) return AR_OK;
+    ar_status status = device->first_use(device->checker, device, kernel);
+    if (status == AR_OK || is_asked || status == AR_ERR_DEVICE_LOST || status == AR_ERR_MEMORY) return status;
+    say_why(plan, kernel, status);
+    plan->ways &= ~(1u << way);
     return AR_OK;
 }

@@ -3,6 +3,7 @@
  * time leave packs and sums alone. */
 #include "gemm_pack.h"
 #include "gemm_parts.h"
+#include "gemm_step.h"
 #include "op.h"
 #include "resident_weight.h"
 #include "tiles.h"
@@ -16,12 +17,13 @@
 typedef struct tiles {
     uint32_t tm, tnv, wgx, wgy; /* item tile rows, columns; items per group along N, M */
     ar__kernel_id kernel;
-    uint32_t lanes;  /* items along M that share loads of B; 0 = none do */
-    uint32_t gx, gy; /* gemm_tiles: the items of a group, which makes one tile; else 0 */
-    int64_t m, n, k; /* largest chunk of each axis */
-    bool scaled;     /* panels, before they are rounded */
-    ar__parts parts; /* of the depth */
-    bool brain;      /* operands are rounded to bf16 as they are packed */
+    uint32_t lanes;            /* items along M that share loads of B; 0 = none do */
+    uint32_t gx, gy;           /* gemm_tiles: the items of a group, which makes one tile; else 0 */
+    int64_t m, n, k;           /* largest chunk of each axis */
+    bool scaled;               /* panels, before they are rounded */
+    ar__parts parts;           /* of the depth */
+    bool brain;                /* operands are rounded to bf16 as they are packed */
+    const ar__gemm_step *step; /* what becomes of a tile; NULL = it is written */
 } tiles;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -79,11 +81,20 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, round
     return true;
 }
 
+/* The largest chunks that panels and C of one binding allow. False: none. */
+static bool bound_chunks(tiles *t, const ar_plan *plan, int64_t M, int64_t N, int64_t K) {
+    int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
+    int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
+    t->k = least(K, cap / (t->tm > t->tnv ? t->tm : t->tnv));
+    t->m = least(cap / (t->k * t->tm), groups * t->wgy);
+    t->m = least(least(t->m, piece / 4 / N / t->tm) * t->tm, M);
+    t->n = least(least(cap / (t->k * t->tnv), groups * t->wgx) * t->tnv, N);
+    return t->m > 0 && t->n > 0;
+}
+
 static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K, rounding how) {
     ar_plan at;
     const ar_plan *plan = ar__plan_at(&at, &g->device->plan, AR_F_gemm, M);
-    int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
-    int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
     /* GLSL loads rows of A by fours (AL of the dialect) */
     uint32_t tm = strcmp(g->device->facts.api, "cl") == 0 ? plan->gemm_tm : (plan->gemm_tm + 3) / 4 * 4;
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
@@ -97,16 +108,10 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     } else if (t->kernel == AR_K_gemm_lanes) {
         t->kernel = AR_K_gemm;
     }
-    t->k = least(K, cap / (t->tm > t->tnv ? t->tm : t->tnv));
-    t->m = least(cap / (t->k * t->tm), groups * t->wgy);
-    t->m = least(t->m, piece / 4 / N / t->tm) * t->tm;
-    t->n = least(cap / (t->k * t->tnv), groups * t->wgx) * t->tnv;
-    if (t->m == 0 || t->n == 0)
+    if (!bound_chunks(t, plan, M, N, K))
         return ar__fail(AR_ERR_UNSUPPORTED,
                         "gemm: %lld x %lld x %lld has rows above the %llu bytes this device binds",
                         (long long)M, (long long)N, (long long)K, (unsigned long long)plan->piece_bytes);
-    t->m = least(t->m, M);
-    t->n = least(t->n, N);
     if (t->k < K) t->parts = (ar__parts){1, t->k, 0}; /* what a binding holds cuts it already */
     t->brain = plan->allows_bf16 && how != KEPT;
     return AR_OK;
@@ -126,6 +131,25 @@ static ar__operand bind_result(const ar_graph *g, const ar_tensor *C, const tile
                                int64_t ldc, uint32_t *shift) {
     int64_t from = p->m0 * ldc + p->n0, end = (p->m0 + p->m - 1) * ldc + p->n0 + p->n;
     return ar__bind_elements(g, C, from, end + (t->parts.count - 1) * t->parts.pitch, shift);
+}
+
+/* The same of a product whose tiles become steps. */
+static ar_status emit_step(ar_graph *g, const ar__pack *A, const ar__pack *B, const tiles *t,
+                           const gemm_part *p, const gemm_part *whole) {
+    ar__step_params v = t->step->params;
+    v.M = (uint32_t)p->m, v.N = (uint32_t)p->n, v.K = (uint32_t)p->k;
+    v.r0 = (uint32_t)p->m0, v.c0 = (uint32_t)p->n0;
+    ar__emit_desc d = {
+        .kernel = AR_K_gemm_step,
+        .specs = {t->gx, t->gy, t->tm, t->tnv, t->step->hw, t->step->v_kind, t->step->m_kind},
+        .params = &v,
+        .operands = {bind_panels(A->packed, p->m0 - whole->m0, p->m, whole->m, t->tm),
+                     bind_panels(B->packed, p->n0 - whole->n0, p->n, whole->n, t->tnv)},
+        .groups = {(uint32_t)((p->n + t->tnv - 1) / t->tnv), (uint32_t)((p->m + t->tm - 1) / t->tm), 1},
+        .flops = part_flops(p),
+        .bytes = part_bytes(p) + 12.0 * (double)(p->m * p->n)};
+    for (int i = 0; i < AR__STEP_OPERANDS; i++) d.operands[2 + i] = t->step->operands[i];
+    return ar__emit(g, &d);
 }
 
 /* One launch over rows [m0, m0 + m) and columns [n0, n0 + n) of p's. */
@@ -210,7 +234,7 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, const ar__pack *A, const a
             gemm_part p = *whole;
             p.m0 += m.first, p.m = m.count;
             p.n0 += n.first, p.n = n.count;
-            AR_TRY(emit_launch(g, C, A, B, ldc, t, &p, whole));
+            AR_TRY(t->step ? emit_step(g, A, B, t, &p, whole) : emit_launch(g, C, A, B, ldc, t, &p, whole));
         }
     return AR_OK;
 }
@@ -271,6 +295,33 @@ ar_status ar__gemm_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B
 ar_status ar__gemm_gradient(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B, int64_t M, int64_t N,
                             int64_t K, bool accumulate) {
     return multiply(g, C, A, B, M, N, K, NULL, accumulate, ROUNDED_SCALED);
+}
+
+/* ---- tiles that become steps ---- */
+
+/* Tiles of whole groups, in shared memory whatever the plan's products are. False: none. */
+static bool step_tiles(tiles *t, const ar_device *device, int64_t M, int64_t N, int64_t K, uint32_t G) {
+    ar_plan plan = device->plan;
+    uint32_t side = plan.gemm_side == 128 && device->facts.shared_bytes >= 24576 ? 128 : 64;
+    plan.gemm_side = side;
+    t->parts = (ar__parts){1, K, 0};
+    if (!share_tiles(t, &plan, &(gemm_part){.m = M, .n = N, .k = K}, KEPT)) return false;
+    return t->tnv % G == 0 && bound_chunks(t, &plan, M, N, K) && t->k == K;
+}
+
+ar_status ar__gemm_step_emit(ar_graph *g, bool *taken, const ar__gemm_step *step, const ar_tensor *dy,
+                             const ar_tensor *x) {
+    int64_t M = dy->dims[1], N = x->dims[1], K = x->dims[0];
+    ar__matrix A = {dy, true};
+    ar__pack b = {.source = x, .ld = N};
+    tiles t = {0}, general;
+    AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
+    AR_TRY(choose_tiles(g, &general, M, N, K, ROUNDED_SCALED));
+    bool rounds = ar__kernel_needs(ar__kernels[general.kernel].name) & AR_ROUNDS_TO_F16;
+    *taken =
+        !rounds && general.parts.count == 1 && general.k == K && step_tiles(&t, g->device, M, N, K, step->G);
+    t.step = step, t.brain = general.brain;
+    return *taken ? emit_chunks(g, NULL, A, &b, &t, M, N, K, false) : AR_OK;
 }
 
 /* ---- weights decoded within tiles ---- */

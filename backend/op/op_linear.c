@@ -5,6 +5,11 @@ typedef struct linear {
     ar_tensor *y, *x, *W, *bias;
 } linear;
 
+static ar_status weight_gradient(ar_graph *g, ar_tensor *grad, const ar_tensor *dy, const ar_tensor *x) {
+    return ar__gemm_gradient(g, grad, (ar__matrix){dy, true}, (ar__matrix){x, false}, dy->dims[1], x->dims[1],
+                             x->dims[0], false);
+}
+
 static ar_status linear_backward(ar_graph *g, const void *ctx) {
     const linear *op = ctx;
     const ar_tensor *dy = ar_tensor_grad(op->y);
@@ -16,8 +21,9 @@ static ar_status linear_backward(ar_graph *g, const void *ctx) {
     if (grad)
         AR_TRY(ar__gemm_gradient(g, grad, (ar__matrix){dy, false}, (ar__matrix){op->W, false}, N, I, O,
                                  accumulate));
-    AR_TRY(ar__grad(g, &grad, &accumulate, op->W));
-    if (grad)
+    bool is_later = ar__grad_later(op->W, &(ar__product){dy, op->x, weight_gradient});
+    if (!is_later) AR_TRY(ar__grad(g, &grad, &accumulate, op->W));
+    if (grad && !is_later)
         AR_TRY(ar__gemm_gradient(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N,
                                  accumulate));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->bias));

@@ -128,6 +128,86 @@ ar_status ar__st_sign_step(ar__st *st, const int32_t *p) {
     return ar__st_same(st, kernel, X, want_values);
 }
 
+enum { STEPS = 200 };
+
+/* The two states of one weight and what both steps of them read. */
+typedef struct step_case {
+    ar_fq_desc desc;
+    ar_fq_state apart, joined;
+    ar_tensor *dy, *x, *W, *range, *step;
+    int64_t N, O, I;
+} step_case;
+
+static ar_status make_state(ar__st *st, ar_fq_state *s, const step_case *c, ar_dtype type, const int32_t *v,
+                            const int32_t *mm) {
+    const int64_t v_dims[] = {c->O, c->I}, mm_dims[] = {c->O, ar_scheme_groups(&c->desc.scheme, c->I), 2};
+    AR_TRY(ar__st_state(st, &s->v, type, 2, v_dims, v));
+    return ar__st_state(st, &s->mm, type, 3, mm_dims, mm);
+}
+
+/* Every seventh input and the last output are zero: so are their gradients. */
+static ar_status make_step_case(ar__st *st, step_case *c, ar_dtype type) {
+    const int32_t at = 3;
+    float *W = NULL, *x = NULL, *dy = NULL;
+    int32_t *v = NULL, *mm = NULL;
+    int64_t groups = ar_scheme_groups(&c->desc.scheme, c->I);
+    AR_TRY(ar__st_normal(st, &W, c->O * c->I, 0.05f));
+    AR_TRY(ar__st_normal(st, &x, c->N * c->I, 1.0f));
+    AR_TRY(ar__st_normal(st, &dy, c->N * c->O, 1e-3f));
+    for (int64_t i = 0; i < c->N * c->I; i++) x[i] = i % c->I % 7 == 6 ? 0.0f : x[i];
+    for (int64_t n = 1; n <= c->N; n++) dy[n * c->O - 1] = 0.0f;
+    AR_TRY(ar__st_integers(st, &v, c->O * c->I, -20100, 20100));
+    AR_TRY(ar__st_integers(st, &mm, 2 * c->O * groups, -20100, 0));
+    AR_TRY(make_state(st, &c->apart, c, type, v, mm));
+    AR_TRY(make_state(st, &c->joined, c, type, v, mm));
+    AR_TRY(ar__st_tensor(st, &c->W, AR_F32, c->O, c->I, W));
+    AR_TRY(ar__st_tensor(st, &c->x, AR_F32, c->N, c->I, x));
+    AR_TRY(ar__st_tensor(st, &c->dy, AR_F32, c->N, c->O, dy));
+    AR_TRY(ar__st_tensor(st, &c->step, AR_I32, 1, 0, &at));
+    AR_TRY(ar_graph_temp(st->g, &c->range, AR_F32, 3, (int64_t[]){c->O, groups, 2}));
+    return ar_op_group_range(st->g, c->range, c->W, &c->desc.scheme);
+}
+
+static ar_status step_apart(ar__st *st, const step_case *c, const ar_tensor *sz) {
+    ar_tensor *dW = NULL, *dv = NULL, *dmm = NULL;
+    const ar_fq_state *s = &c->apart;
+    AR_TRY(ar_graph_temp(st->g, &dW, AR_F32, 2, (int64_t[]){c->O, c->I}));
+    AR_TRY(ar__gemm_gradient(st->g, dW, (ar__matrix){c->dy, true}, (ar__matrix){c->x, false}, c->O, c->I,
+                             c->N, false));
+    AR_TRY(ar_op_fq_grad(st->g, &dv, &dmm, dW, c->W, c->range, sz, s, &c->desc));
+    AR_TRY(ar_op_sign_step(st->g, s->v, dv, c->step, STEPS, -20000, 20000));
+    return ar_op_sign_step(st->g, s->mm, dmm, c->step, STEPS, -20000, 0);
+}
+
+static ar_status compare_states(ar__st *st, const ar_tensor *joined, const ar_tensor *apart) {
+    void *want = NULL;
+    AR_TRY(ar__st_array(st, &want, ar_tensor_count(apart), ar_dtype_bytes(ar_tensor_dtype(apart))));
+    AR_TRY(ar_tensor_read(apart, want, 0, ar_tensor_count(apart)));
+    return ar__st_exact(st, "gemm_step", joined, want);
+}
+
+static ar_status run_steps(ar__st *st, step_case *c) {
+    const ar_fq_bounds bounds = {c->step, STEPS, -20000, 20000, -20000, 0};
+    ar_tensor *Wq = NULL, *sz = NULL;
+    bool is_taken = false;
+    AR_TRY(ar_op_fake_quant(st->g, &Wq, &sz, c->W, c->range, &c->apart, &c->desc));
+    AR_TRY(ar_op_fq_step(st->g, &is_taken, c->dy, c->x, c->W, c->range, sz, &c->joined, &c->desc, &bounds));
+    if (!is_taken) return ar__fail(AR_ERR_CHECK, "selftest: the plan records no gemm_step");
+    AR_TRY(step_apart(st, c, sz));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(compare_states(st, c->joined.v, c->apart.v));
+    return compare_states(st, c->joined.mm, c->apart.mm);
+}
+
+/* p: bits, zero kind, N, O, I, group, state: a step within its product against the same one behind it. */
+ar_status ar__st_fq_step(ar__st *st, const int32_t *p) {
+    step_case c = {.N = p[2], .O = p[3], .I = p[4]};
+    c.desc = (ar_fq_desc){{p[0], p[5], (ar_zero_kind)p[1], 0, AR_SUPER_NONE}, 40000.0f, 40000.0f};
+    AR_TRY(make_step_case(st, &c, state_type(p[6])));
+    st->device->plan.ways |= 1u << AR_W_weight_step; /* try_case puts the plan back */
+    return run_steps(st, &c);
+}
+
 /* p: elements. Three steps, the last of them over the bound; gradients from 1e-9 up, and zeros. */
 ar_status ar__st_adam_step(ar__st *st, const int32_t *p) {
     enum { T = 200, REACH = 500 };

@@ -213,6 +213,12 @@ ar_status ar__zeros(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t di
     return status;
 }
 
+ar_status ar__record_sum(ar_graph *g, ar_tensor *sum, ar_tensor *part) {
+    ar_tensor *total = NULL;
+    AR_TRY(ar_op_add(g, &total, sum, part));
+    return ar_op_copy(g, sum, total);
+}
+
 /* A recorded forward of one block over `batch` samples, with its input and output on the device. */
 typedef struct forward_pass {
     ar_graph *graph;

@@ -40,6 +40,8 @@ ar_status ar__recompute(const ar_qlinear *q, ar_device *device, const ar_tensor 
 
 /* A device tensor full of zeros. */
 ar_status ar__zeros(ar_tensor **t, ar_device *device, ar_dtype dtype, int32_t dims, const int64_t *dim);
+/* Records sum += part, both f32 and of one shape. */
+ar_status ar__record_sum(ar_graph *g, ar_tensor *sum, ar_tensor *part);
 /* As ar_block_weights_init, for a block whose linears with !skip[i] are about to be quantized under
  * schemes[i]. Errors: also those of ar_quant_check_weights. */
 ar_status ar__block_weights_init_checked(ar_block_weights *w, const ar_block *block, ar_device *device,

@@ -31,10 +31,8 @@ typedef struct channels {
 
 /* dtheta += d */
 static ar_status add_grad(ar_graph *g, ar_tensor *theta, ar_tensor *d, const void *ctx) {
-    ar_tensor *sum = NULL, *dtheta = *(ar_tensor *const *)ctx;
     (void)theta;
-    AR_TRY(ar_op_add(g, &sum, dtheta, d));
-    return ar_op_copy(g, dtheta, sum);
+    return ar__record_sum(g, *(ar_tensor *const *)ctx, d);
 }
 
 static ar_status record_block(void *ctx, const ar__finish *f, ar_graph *g, ar_tensor **y, ar_tensor *x,

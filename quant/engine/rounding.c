@@ -116,6 +116,18 @@ static ar_status update(void *state, ar_graph *g, const ar_tensor *dW, const ar_
     return AR_OK;
 }
 
+/* The same steps within the product. */
+static ar_status update_product(void *state, ar_graph *g, bool *taken, const ar_tensor *dy,
+                                const ar_tensor *x, const ar_tensor *memo) {
+    rounding *r = state;
+    const ar__optimizer *optimizer = r->training->optimizer;
+    const ar_fq_bounds bounds = {optimizer->step, optimizer->iters,     -COUNTED,
+                                 COUNTED,         -floorf(r->fq.m_div), 0.0f};
+    *taken = false;
+    if (optimizer->kind != AR_OPTIMIZER_SIGN) return AR_OK;
+    return ar_op_fq_step(g, taken, dy, x, r->weight, r->range, memo, &r->now, &r->fq, &bounds);
+}
+
 static ar_status keep(void *state, ar_graph *g, const ar_tensor *improved) {
     rounding *r = state;
     if (r->kept.v) AR_TRY(ar_op_copy_if(g, r->kept.v, r->now.v, improved));
@@ -154,6 +166,6 @@ static void destroy(void *state) {
     free(r);
 }
 
-const ar__trainable ar__trainable_rounding = {"rounding", false,   true,    check, create,
-                                              start,      replace, update,  keep,  deliver,
-                                              leave,      resume,  destroy, NULL,  NULL};
+const ar__trainable ar__trainable_rounding = {"rounding", false,  true, check,         create, start,
+                                              replace,    update, keep, deliver,       leave,  resume,
+                                              destroy,    NULL,   NULL, update_product};

@@ -334,7 +334,7 @@ static void destroy(void *state) {
 }
 
 const ar__trainable ar__trainable_soft = {"soft", true,    false, check,  create_near, start, replace, update,
-                                          keep,   deliver, leave, resume, destroy,     NULL,  adopt};
-const ar__trainable ar__trainable_between = {"between", true,    false,   check,  create_two,
-                                             start,     replace, update,  keep,   deliver,
-                                             leave,     resume,  destroy, decide, adopt};
+                                          keep,   deliver, leave, resume, destroy,     NULL,  adopt,   NULL};
+const ar__trainable ar__trainable_between = {"between", true,   false, check,   create_two, start,
+                                             replace,   update, keep,  deliver, leave,      resume,
+                                             destroy,   decide, adopt, NULL};

@@ -52,6 +52,10 @@ typedef struct ar__trainable {
     /* After start, where a site has codes to start from: they are what would be delivered now. NULL = it
      * knows no such start. */
     ar_status (*adopt)(void *state);
+    /* update along dW = dy^T x, dy (N, O), x (N, I), where that needs no dW: *taken. NULL = it always does.
+     */
+    ar_status (*update_product)(void *state, ar_graph *g, bool *taken, const ar_tensor *dy,
+                                const ar_tensor *x, const ar_tensor *memo);
 } ar__trainable;
 
 #define AR_TRAINABLE(name) extern const ar__trainable ar__trainable_##name;

@@ -61,9 +61,16 @@ static ar_status on_grad(ar_graph *g, ar_tensor *W, ar_tensor *dW, const void *c
     const grad_site *at = ctx;
     (void)W;
     if (at->t->data.micro_count == 1) return at->t->goal->trainable->update(at->site->state, g, dW, at->memo);
-    ar_tensor *sum = NULL;
-    AR_TRY(ar_op_add(g, &sum, at->site->acc, dW));
-    return ar_op_copy(g, at->site->acc, sum);
+    return ar__record_sum(g, at->site->acc, dW);
+}
+
+/* The same where that gradient would be one product, which is not recorded yet. */
+static ar_status on_product(ar_graph *g, bool *taken, const ar_tensor *dy, const ar_tensor *x,
+                            const void *ctx) {
+    const grad_site *at = ctx;
+    const ar__trainable *trainable = at->t->goal->trainable;
+    if (at->t->data.micro_count > 1 || !trainable->update_product) return AR_OK;
+    return trainable->update_product(at->site->state, g, taken, dy, x, at->memo);
 }
 
 /* Adds the loss of one linear, y against what its float weights give of x, and cuts y off: what follows sees
@@ -92,7 +99,7 @@ static ar_status tuned_linear(void *ctx, ar_graph *g, ar_tensor **y, int32_t i, 
     grad_site at = {r->t, s, NULL};
     AR_TRY(r->t->is_nearest ? ar__record_nearest(g, &W, &s->site)
                             : r->t->goal->trainable->replace(s->state, g, &W, &at.memo, !r->gradients));
-    if (r->gradients) AR_TRY(ar_graph_on_grad(g, W, on_grad, &at, sizeof at));
+    if (r->gradients) AR_TRY(ar_graph_on_product(g, W, on_product, on_grad, &at, sizeof at));
     AR_TRY(ar_acts_record(b->acts, g, &seen, i));
     AR_TRY(ar_op_linear(g, y, seen, W, w->biases[i]));
     return r->local ? record_local(r, g, y, i, x) : AR_OK;
@@ -142,19 +149,14 @@ static ar_status record_history(tuner *t, ar_graph *g, const ar_tensor *loss) {
     return t->select == AR_SELECT_BATCH ? record_keep(t, g, improved) : AR_OK;
 }
 
-static ar_status record_sum(ar_graph *g, ar_tensor *sum, ar_tensor *loss) {
-    ar_tensor *total = NULL;
-    AR_TRY(ar_op_add(g, &total, sum, loss));
-    return ar_op_copy(g, sum, total);
-}
-
 /* One step, or with micro-batches one part of it. */
 static ar_status record_micro(tuner *t) {
     ar_tensor *loss = NULL;
     bool whole = t->data.micro_count == 1;
     AR_TRY(ar_graph_create(&t->micro_graph, t->device));
     AR_TRY(record_loss(t, t->micro_graph, &loss, false));
-    AR_TRY(whole ? record_history(t, t->micro_graph, loss) : record_sum(t->micro_graph, t->loss_sum, loss));
+    AR_TRY(whole ? record_history(t, t->micro_graph, loss)
+                 : ar__record_sum(t->micro_graph, t->loss_sum, loss));
     AR_TRY(ar_graph_backward(t->micro_graph, loss));
     AR_TRY(ar__data_record_next(&t->data, t->micro_graph, false));
     if (whole) AR_TRY(ar_op_advance(t->micro_graph, t->step));
@@ -185,7 +187,7 @@ static ar_status record_pass(tuner *t, ar_graph **g) {
     ar_tensor *loss = NULL;
     AR_TRY(ar_graph_create(g, t->device));
     AR_TRY(record_loss(t, *g, &loss, true));
-    AR_TRY(record_sum(*g, t->held_sum, loss));
+    AR_TRY(ar__record_sum(*g, t->held_sum, loss));
     AR_TRY(ar__data_record_next(&t->data, *g, true));
     return ar_graph_build(*g);
 }
@@ -214,10 +216,10 @@ static ar_status run_start(tuner *t) {
     AR_GO(ar_graph_build(g));
     AR_GO(ar_graph_run(g));
     AR_GO(ar_device_wait(t->device));
-    for (int32_t i = 0; i < t->site_count; i++)
+    for (int32_t i = 0; i < t->site_count; i++) {
         if (t->sites[i].state && t->sites[i].site.start) AR_GO(t->goal->trainable->adopt(t->sites[i].state));
-    for (int32_t i = 0; i < t->site_count; i++)
         if (t->sites[i].before) AR_GO(t->goal->trainable->resume(t->sites[i].state, t->sites[i].before));
+    }
 done:
     ar_graph_destroy(g);
     return status;
@@ -250,10 +252,8 @@ static ar_status measure_nearest(tuner *t) {
 /* ---- device state ---- */
 
 static ar_status make_best(tuner *t, ar_tensor **best) {
-    const int64_t two[] = {2};
-    const float start[] = {INFINITY, -1.0f};
-    AR_TRY(ar_tensor_create(best, t->device, AR_F32, 1, two));
-    return ar_tensor_write(*best, start, 0, 2);
+    AR_TRY(ar_tensor_create(best, t->device, AR_F32, 1, (const int64_t[]){2}));
+    return ar_tensor_write(*best, (const float[]){INFINITY, -1.0f}, 0, 2);
 }
 
 static ar_status make_sites(tuner *t) {

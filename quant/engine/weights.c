@@ -148,6 +148,6 @@ static void destroy(void *state) {
     free(w);
 }
 
-const ar__trainable ar__trainable_weights = {"weights", false,   true,    check, create,
-                                             start,     replace, update,  keep,  deliver,
-                                             leave,     resume,  destroy, NULL,  NULL};
+const ar__trainable ar__trainable_weights = {"weights", false,  true, check,   create, start,
+                                             replace,   update, keep, deliver, leave,  resume,
+                                             destroy,   NULL,   NULL, NULL};

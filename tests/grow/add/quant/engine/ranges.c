@@ -82,4 +82,4 @@ static void destroy(void *state) {
 }
 
 const ar__trainable ar__trainable_ranges = {"ranges", false,   true,  check,  create,  start, replace, update,
-                                            keep,     deliver, leave, resume, destroy, NULL,  NULL};
+                                            keep,     deliver, leave, resume, destroy, NULL,  NULL,    NULL};
