@@ -19,6 +19,7 @@ BODY
     if (n < rows * upr) {
         const uint row = n / upr, first = (n - row * upr) * NG;
         const float4 rate = R[TOU(At[0])];
+        SOFT_BETA(rate.x)
         float4 ab = AB[n];
         float da = 0.0f, db = 0.0f;
         for (uint k = first; k < min(first + NG, gpr); k++) {
@@ -27,7 +28,7 @@ BODY
             hvec sc = HV(0.0f), sd = HV(0.0f);
             for (uint i = row * RV + k * GV; i < end; i++) {
                 const hvec u = U[i], d = DW[i], m = X[i];
-                SOFT_CODE(hvec, HV, u, rate.x, Q)
+                SOFT_CODE(hvec, HV, HV_LESS, SOFT_LOWV, SOFT_HIGHV, u, rate.x, Q)
                 const hvec g = d * HV(ab.x * grid.x) * slope;
                 const hvec moved = u - HV(rate.y) * sign(HV(0.9f) * m + HV(0.1f) * g);
                 const hvec to = clamp(moved, HV(-1.0f), HV(Q + 1.0f));
@@ -38,7 +39,7 @@ BODY
                 const hvec decided = clamp(room * HV(1e30f), HV(0.0f), HV(1.0f));
                 X[i] = HV(0.95f) * m + HV(0.05f) * g;
                 const hvec open = decided * (HV(SOFT_DECIDED) + next) + (HV(1.0f) - decided) * to;
-                U[i] = done * u + (HV(1.0f) - done) * open;
+                U[i] = HV_LESS(HV(0.0f), free, open, u);
                 sc += d * code;
                 sd += d;
             }

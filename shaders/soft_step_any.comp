@@ -21,6 +21,7 @@ BODY
     if (n < rows * upr) {
         const uint row = n / upr, first = (n - row * upr) * NG;
         const float4 rate = R[TOU(At[0])];
+        SOFT_BETA(rate.x)
         float4 ab = AB[n];
         float da = 0.0f, db = 0.0f;
         for (uint k = first; k < min(first + NG, gpr); k++) {
@@ -29,7 +30,7 @@ BODY
             float sc = TOF(0.0f), sd = TOF(0.0f);
             for (uint i = row * RV + k * GV; i < end; i++) {
                 const float u = U[i], d = DW[i], m = X[i];
-                SOFT_CODE(float, TOF, u, rate.x, Q)
+                SOFT_CODE(float, TOF, SOFT_LESS, SOFT_LOW, SOFT_HIGH, u, rate.x, Q)
                 const float g = d * TOF(ab.x * grid.x) * slope;
                 const float moved = u - TOF(rate.y) * sign(TOF(0.9f) * m + TOF(0.1f) * g);
                 const float to = clamp(moved, TOF(-1.0f), TOF(Q + 1.0f));
@@ -40,7 +41,7 @@ BODY
                 const float decided = clamp(room * TOF(1e30f), TOF(0.0f), TOF(1.0f));
                 X[i] = TOF(0.95f) * m + TOF(0.05f) * g;
                 const float open = decided * (TOF(SOFT_DECIDED) + next) + (TOF(1.0f) - decided) * to;
-                U[i] = done * u + (TOF(1.0f) - done) * open;
+                U[i] = free > 0.0f ? open : u;
                 sc += d * code;
                 sd += d;
             }

@@ -126,6 +126,22 @@ static places places_of(const shape *s) {
                     s->tied};
 }
 
+/* Of the forward: shifts spare its many items whole divisions. */
+typedef struct forward_places {
+    uint32_t rows, RV, LV, lshift, GV, gshift, gpr, nshift;
+    float Q;
+    uint32_t tied, hard;
+} forward_places;
+
+static forward_places forward_places_of(const shape *s, bool hard) {
+    places p = places_of(s);
+    bool whole = s->I % s->G == 0; /* groups follow each other without a short one */
+    uint32_t LV = whole ? p.GV : p.RV;
+    return (forward_places){
+        0,   p.RV,   LV,  ar__shift_of(LV), p.GV, ar__shift_of(p.GV), whole ? 1 : p.gpr, ar__shift_of(p.NG),
+        p.Q, p.tied, hard};
+}
+
 static ar_status check_soft(const char *op, const shape *s, const ar_soft *soft) {
     AR_TRY(ar__op_check(op, "u", soft->u, AR_F32, s->O, s->I));
     AR_TRY(check_table(op, "grid", soft->grid, s->O, s->groups, 2));
@@ -143,10 +159,7 @@ ar_status ar_op_soft_quant(ar_graph *g, ar_tensor **Wq, const ar_soft *soft, boo
     ar_tensor *y = NULL;
     AR_TRY(ar__output(g, &y, AR_F32, 2, soft->u->dims, NULL, NULL, NULL));
     y->needs_grad = !hard;
-    struct {
-        places at;
-        uint32_t hard;
-    } p = {places_of(&s), hard};
+    forward_places p = forward_places_of(&s, hard);
     bool two = soft->form == AR_SOFT_TWO;
     ar__emit_desc d = {.kernel = two    ? s.hw ? AR_K_frozen_forward : AR_K_frozen_forward_any
                                  : s.hw ? AR_K_soft_forward
@@ -162,7 +175,7 @@ ar_status ar_op_soft_quant(ar_graph *g, ar_tensor **Wq, const ar_soft *soft, boo
                        .flops = 40.0 * (double)(s.O * s.I),
                        .bytes = 8.0 * (double)(s.O * s.I) + 24.0 * (double)(s.O * s.groups)};
     if (two) d.operands[4] = d.operands[5] = (ar__operand){NULL, 0, 0};
-    AR_TRY(ar__emit_split(g, &d, &(ar__split){.units = s.O, .split = 15u, .items_per_unit = p.at.RV}));
+    AR_TRY(ar__emit_split(g, &d, &(ar__split){.units = s.O, .split = 15u, .items_per_unit = p.RV}));
     *Wq = y;
     return AR_OK;
 }
