@@ -127,7 +127,8 @@ static void shifted_destroy(void *state) {
 static const ar__trainable shifting = {
     "shifted",     false,           false,           shifted_check, shifted_create,
     shifted_start, shifted_replace, shifted_update,  shifted_keep,  shifted_deliver,
-    shifted_leave, shifted_resume,  shifted_destroy, NULL,          NULL};
+    shifted_leave, shifted_resume,  shifted_destroy, NULL,          NULL,
+    NULL};
 
 typedef struct unit_fixture {
     ar_open_model *m;
