@@ -204,6 +204,28 @@ static ar_status emit_grad(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const ar_
     return emit_rows(g, &d, s, (fq_cost){30.0, 12.0, 32.0}, 255u, gpr);
 }
 
+/* Of many groups an item, where they are whole and as many as lanes divide. */
+static ar_status emit_grad_across(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const ar__fq_shape *s,
+                                  const ar__fq_args *a) {
+    struct {
+        uint32_t n, GV, kind;
+        float Q, m_div, m_inv, v_div, v_inv;
+    } p = {0, s->G / s->hw, (uint32_t)a->desc->scheme.zero, s->Q, s->m_div, s->m_inv, s->v_div, s->v_inv};
+    ar__emit_desc d = {.kernel = AR_K_fq_grad_across,
+                       .specs = {8, 1, s->hw, s->v_kind, s->m_kind}, /* small groups: items take long */
+                       .params = &p,
+                       .operands = {{a->dWq, 0, 0},
+                                    {a->W, 0, 0},
+                                    {a->v, 0, 0},
+                                    {a->sz, 0, 0},
+                                    {a->range, 0, 0},
+                                    {a->mm, 0, 0},
+                                    {dv, 0, 0},
+                                    {dmm, 0, 0}}};
+    set_cost(&d, s, (fq_cost){30.0, 12.0, 32.0});
+    return ar__emit_split(g, &d, &(ar__split){.units = s->O * s->groups / s->hw, .split = 255u});
+}
+
 static ar_status emit_grad_any(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const ar__fq_shape *s,
                                const ar__fq_args *a) {
     struct {
@@ -235,6 +257,9 @@ static ar_status emit_grad_any(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const
 
 static ar_status grad(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const ar__fq_shape *s,
                       const ar__fq_args *a) {
+    bool is_across = ar__graph_device(g)->plan.variants[AR_F_fq_grad] == AR_K_fq_grad_across;
+    if (is_across && s->hw && s->I % s->G == 0 && s->O * s->groups % s->hw == 0)
+        return emit_grad_across(g, dv, dmm, s, a);
     return (s->hw ? emit_grad : emit_grad_any)(g, dv, dmm, s, a);
 }
 
