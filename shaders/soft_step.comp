@@ -16,10 +16,10 @@ P(uint, tied)
 LOCALS
 BODY
     const uint n = GLIN;
+    const float4 rate = R[TOU(At[0])];
+    SOFT_BETA(rate.x)
     if (n < rows * upr) {
         const uint row = n / upr, first = (n - row * upr) * NG;
-        const float4 rate = R[TOU(At[0])];
-        SOFT_BETA(rate.x)
         float4 ab = AB[n];
         float da = 0.0f, db = 0.0f;
         for (uint k = first; k < min(first + NG, gpr); k++) {
@@ -31,14 +31,13 @@ BODY
                 SOFT_CODE(hvec, HV, HV_LESS, SOFT_LOWV, SOFT_HIGHV, u, rate.x, Q)
                 const hvec g = d * HV(ab.x * grid.x) * slope;
                 const hvec moved = u - HV(rate.y) * sign(HV(0.9f) * m + HV(0.1f) * g);
-                const hvec to = clamp(moved, HV(-1.0f), HV(Q + 1.0f));
-                const hvec next = clamp(RINT(to), HV(0.0f), HV(Q));
-                const hvec inside = clamp(to, HV(0.0f), HV(Q));
+                const hvec to = min(max(moved, HV(-1.0f)), HV(Q + 1.0f));
+                const hvec next = min(max(RINT(to), HV(0.0f)), HV(Q));
+                const hvec inside = min(max(to, HV(0.0f)), HV(Q));
                 /* a border lies 0.5 from a code; outside of the grid there is none */
                 const hvec room = HV(0.5f - 0.5f * rate.w) - FABS(inside - next);
-                const hvec decided = clamp(room * HV(1e30f), HV(0.0f), HV(1.0f));
                 X[i] = HV(0.95f) * m + HV(0.05f) * g;
-                const hvec open = decided * (HV(SOFT_DECIDED) + next) + (HV(1.0f) - decided) * to;
+                const hvec open = HV_LESS(HV(0.0f), room, HV(SOFT_DECIDED) + next, to);
                 U[i] = HV_LESS(HV(0.0f), free, open, u);
                 sc += d * code;
                 sd += d;

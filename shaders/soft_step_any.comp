@@ -18,10 +18,10 @@ P(uint, tied)
 LOCALS
 BODY
     const uint n = GLIN;
+    const float4 rate = R[TOU(At[0])];
+    SOFT_BETA(rate.x)
     if (n < rows * upr) {
         const uint row = n / upr, first = (n - row * upr) * NG;
-        const float4 rate = R[TOU(At[0])];
-        SOFT_BETA(rate.x)
         float4 ab = AB[n];
         float da = 0.0f, db = 0.0f;
         for (uint k = first; k < min(first + NG, gpr); k++) {
@@ -33,14 +33,13 @@ BODY
                 SOFT_CODE(float, TOF, SOFT_LESS, SOFT_LOW, SOFT_HIGH, u, rate.x, Q)
                 const float g = d * TOF(ab.x * grid.x) * slope;
                 const float moved = u - TOF(rate.y) * sign(TOF(0.9f) * m + TOF(0.1f) * g);
-                const float to = clamp(moved, TOF(-1.0f), TOF(Q + 1.0f));
-                const float next = clamp(RINT(to), TOF(0.0f), TOF(Q));
-                const float inside = clamp(to, TOF(0.0f), TOF(Q));
+                const float to = min(max(moved, TOF(-1.0f)), TOF(Q + 1.0f));
+                const float next = min(max(RINT(to), TOF(0.0f)), TOF(Q));
+                const float inside = min(max(to, TOF(0.0f)), TOF(Q));
                 /* a border lies 0.5 from a code; outside of the grid there is none */
                 const float room = TOF(0.5f - 0.5f * rate.w) - FABS(inside - next);
-                const float decided = clamp(room * TOF(1e30f), TOF(0.0f), TOF(1.0f));
                 X[i] = TOF(0.95f) * m + TOF(0.05f) * g;
-                const float open = decided * (TOF(SOFT_DECIDED) + next) + (TOF(1.0f) - decided) * to;
+                const float open = room > 0.0f ? SOFT_DECIDED + next : to;
                 U[i] = free > 0.0f ? open : u;
                 sc += d * code;
                 sd += d;
