@@ -3,15 +3,16 @@
  * arXiv 1805.02867).
  *   q, y (B T, H D)   caches (B, K, C, D) fp16   row b T + t is at position pos[0] + t
  * CAPPED: scores become cap tanh(score / cap).
- * HN = D / HW vectors per head, KN = 4 KQ. A key head's queries are T R rows, R = H / K heads of every token
- * in turn; one item per QN of them, so that a key that is loaded serves several; y itself holds the running
- * sum; no shared memory, keys in order. The same tile as attention.comp's. A launch has `items` of them, from
- * item0 on. */
+ * HN = D / HW vectors per head. A key head's queries are T R rows, R = H / K heads of every token in turn;
+ * one item per QN of them, so that a key that is loaded serves several; y itself holds the running sum; no
+ * shared memory, keys in order. Scores are made of KB = 4 KQ keys at a time, as attention.comp's are, and
+ * weights of KN = KB ROUNDS, whole vectors. A launch has `items` of them, from item0 on. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, QN, 1) SPEC(4, uint, KQ, 1)
-SPEC(5, uint, CAPPED, 0)
+SPEC(5, uint, CAPPED, 0) SPEC(6, uint, ROUNDS, 1)
 WGSIZE(WGX, WGY)
 #include "cap.h"
-#define KN (4u * KQ)
+#define KB (4u * KQ)
+#define KN (KB * ROUNDS)
 KERNEL(attention_cached)
 RO(0, hvec, Q) RO(1, hsvec, K) RO(2, hsvec, V) RO(3, int, pos) RW(4, hvec, Y)
 PARAMS P(uint, items) P(uint, item0) P(uint, T) P(uint, R) P(uint, KH) P(uint, C) P(uint, HN) P(uint, window)
@@ -24,9 +25,11 @@ BODY
         uint b = bk / KH, kh = bk % KH, p0 = TOU(pos[0]);
         uint first = p0 + r0 / R + 1u, end = min(p0 + (r0 + QN - 1u) / R, p0 + T - 1u) + 1u;
         first = window > 0u && first > window ? first - window : 0u;
-        hvec s[QN * KN];
-        hvec a[KN];
-        float4 p[QN * KQ];
+        hvec s[QN * KB];
+        hvec a[KB];
+        hvec y[QN];
+        float p[QN * KN];
+        float4 best[QN];
         float m[QN];
         float l[QN];
         float fade[QN];
@@ -41,51 +44,55 @@ BODY
             l[r] = 0.0f;
         }
         for (uint j = first; j < end; j += KN) {
-            UNROLL for (uint c = 0u; c < KN; c++) krow[c] = (bk * C + min(j + c, end - 1u)) * HN;
-            UNROLL for (uint c = 0u; c < QN * KN; c++) s[c] = HV(0.0f);
-            for (uint i = 0u; i < HN; i++) {
-                UNROLL for (uint c = 0u; c < KN; c++) a[c] = ar_halves(K[krow[c] + i]);
+            for (uint c = 0u; c < KN; c++) krow[c] = (bk * C + min(j + c, end - 1u)) * HN;
+            UNROLL for (uint r = 0u; r < QN; r++) best[r] = F4S(m[r]);
+            PASSES for (uint k = 0u; k < KN; k += KB) {
+                UNROLL for (uint c = 0u; c < QN * KB; c++) s[c] = HV(0.0f);
+                for (uint i = 0u; i < HN; i++) {
+                    UNROLL for (uint c = 0u; c < KB; c++) a[c] = ar_halves(K[krow[k + c] + i]);
+                    UNROLL for (uint r = 0u; r < QN; r++) {
+                        hvec q = Q[qrow[r] + i];
+                        UNROLL for (uint c = 0u; c < KB; c++) s[r * KB + c] = fma(q, a[c], s[r * KB + c]);
+                    }
+                }
                 UNROLL for (uint r = 0u; r < QN; r++) {
-                    hvec q = Q[qrow[r] + i];
-                    UNROLL for (uint c = 0u; c < KN; c++) s[r * KN + c] = fma(q, a[c], s[r * KN + c]);
+                    uint t = at[r], low = window > 0u && t + 1u > window ? t + 1u - window : 0u;
+                    UNROLL for (uint c = 0u; c < KB; c += 4u) {
+                        uint i = r * KB + c, key = j + k + c;
+                        float4 z = HVSUM4(s[i], s[i + 1u], s[i + 2u], s[i + 3u]);
+                        z = z * F4S(scale);
+                        if (CAPPED != 0u) z = capped4(z, cap);
+                        z = F4(key <= t && key >= low ? z.x : -3.0e38f,
+                               key + 1u <= t && key + 1u >= low ? z.y : -3.0e38f,
+                               key + 2u <= t && key + 2u >= low ? z.z : -3.0e38f,
+                               key + 3u <= t && key + 3u >= low ? z.w : -3.0e38f);
+                        best[r] = max(best[r], z);
+                        ST4(p, r * KN + k + c, z);
+                    }
                 }
             }
             UNROLL for (uint r = 0u; r < QN; r++) {
-                uint t = at[r], low = window > 0u && t + 1u > window ? t + 1u - window : 0u;
-                float top = m[r], sum = 0.0f;
-                UNROLL for (uint c = 0u; c < KQ; c++) {
-                    uint i = r * KN + 4u * c, key = j + 4u * c;
-                    float4 z = HVSUM4(s[i], s[i + 1u], s[i + 2u], s[i + 3u]);
-                    z = z * F4S(scale);
-                    if (CAPPED != 0u) z = capped4(z, cap);
-                    z = F4(key <= t && key >= low ? z.x : -3.0e38f,
-                           key + 1u <= t && key + 1u >= low ? z.y : -3.0e38f,
-                           key + 2u <= t && key + 2u >= low ? z.z : -3.0e38f,
-                           key + 3u <= t && key + 3u >= low ? z.w : -3.0e38f);
-                    top = max(max(max(z.x, z.y), max(z.z, z.w)), top);
-                    p[r * KQ + c] = z;
-                }
+                float top = max(max(best[r].x, best[r].y), max(best[r].z, best[r].w)), sum = 0.0f;
+                float counts = top > -2.9e38f ? 1.0f : 0.0f; /* before the first that counts, no key does */
                 fade[r] = exp(m[r] - top);
-                UNROLL for (uint c = 0u; c < KQ; c++) { /* before the first key that counts, nothing does */
-                    float4 e = top > -2.9e38f ? exp(p[r * KQ + c] - F4S(top)) : F4S(0.0f);
-                    p[r * KQ + c] = e;
-                    sum += (e.x + e.y) + (e.z + e.w);
+                UNROLL for (uint c = 0u; c < KN; c += HW) {
+                    hvec e = exp(LDH(p, r * KN + c) - HV(top)) * HV(counts);
+                    STH(p, r * KN + c, e);
+                    sum += HVSUM(e);
                 }
                 m[r] = top;
                 l[r] = l[r] * fade[r] + sum;
             }
             for (uint i = 0u; i < HN; i++) {
-                UNROLL for (uint c = 0u; c < KN; c++) a[c] = ar_halves(V[krow[c] + i]);
                 UNROLL for (uint r = 0u; r < QN; r++) {
-                    hvec y = j != first ? Y[qrow[r] + i] * HV(fade[r]) : HV(0.0f);
-                    UNROLL for (uint c = 0u; c < KQ; c++) {
-                        float4 e = p[r * KQ + c];
-                        y = fma(HV(e.x), a[4u * c], y);
-                        y = fma(HV(e.y), a[4u * c + 1u], y);
-                        y = fma(HV(e.z), a[4u * c + 2u], y);
-                        y = fma(HV(e.w), a[4u * c + 3u], y);
-                    }
-                    if (r0 + r < T * R) Y[qrow[r] + i] = y;
+                    y[r] = j != first ? Y[qrow[r] + i] * HV(fade[r]) : HV(0.0f);
+                }
+                UNROLL for (uint c = 0u; c < KN; c++) {
+                    hvec v = ar_halves(V[krow[c] + i]);
+                    UNROLL for (uint r = 0u; r < QN; r++) y[r] = fma(HV(p[r * KN + c]), v, y[r]);
+                }
+                UNROLL for (uint r = 0u; r < QN; r++) {
+                    if (r0 + r < T * R) Y[qrow[r] + i] = y[r];
                 }
             }
         }

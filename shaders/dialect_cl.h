@@ -17,6 +17,7 @@
 #define FN     static
 #define UNROLL _Pragma("unroll")
 #define ROLLED _Pragma("nounroll")
+#define PASSES ROLLED
 #define EXACT
 #define BARRIER()  barrier(CLK_LOCAL_MEM_FENCE)
 #define LID0       ((uint)get_local_id(0))
@@ -69,17 +70,22 @@
 #endif
 #define HVSUM(v) fvsum4_(HFOLD_(v))
 /* HVSUM of four, the same bits: transposed first, so that whole vectors are added. */
+#if HW == 16
+#define HVSUM4(a, b, c, d) hvsums_(a, b, c, d)
+#else
 #define HVSUM4(a, b, c, d) fvsums_(HFOLD_(a), HFOLD_(b), HFOLD_(c), HFOLD_(d))
-#define HV(a)              ((hvec)(a))
+#endif
+#define HV(a) ((hvec)(a))
 /* huvec: HW words; hsvec: HW 16-bit numbers, two to a word. Conversions of values that fit are exact. */
 #define huvec           CAT(uint, HL_)
 #define hsvec           CAT(uint, HS_)
-#define HVLD(b, i)      CAT(vload, HL_)(0, (b) + (i))
+#define LDH(b, i)       CAT(vload, HL_)(0, (b) + (i))
+#define STH(b, i, v)    CAT(vstore, HL_)((v), 0, (b) + (i))
 #define HV_BITS(v)      CAT(as_uint, HL_)(v)
 #define HV_FLOATS(u)    CAT(as_float, HL_)(u)
 #define HV_INTS(u)      CAT(convert_float, HL_)(CAT(as_int, HL_)(u))
 #define HV_SHORTS(u)    CAT(convert_float, HL_)(CAT(as_short, HL_)(u))
-#define HV_WORDS(u)     CAT(convert_uint, HL_)(CAT(as_ushort, HL_)(u))
+#define HV_WIDE(u)      CAT(as_uint, HL_)(CAT(convert_int, HL_)(CAT(as_short, HL_)(u)))
 #define HV_TO_INTS(v)   CAT(as_uint, HL_)(CAT(convert_int, HL_)(v))
 #define HV_TO_SHORTS(v) CAT(as_uint, HS_)(CAT(convert_short, HL_)(v))
 /* Lanes 0, 2, 4 and 1, 3, 5 of a and then b; a0 b0 a1 b1 of their lower and upper halves; x where a < b. */
@@ -101,6 +107,17 @@ static float4 fvsums_(float4 a, float4 b, float4 c, float4 d) {
     return ((float4)(a.x, b.x, c.x, d.x) + (float4)(a.y, b.y, c.y, d.y)) +
            ((float4)(a.z, b.z, c.z, d.z) + (float4)(a.w, b.w, c.w, d.w));
 }
+#if defined(HW) && HW == 16
+static float4 hvsums_(float16 a, float16 b, float16 c, float16 d) {
+    float16 ab = (float16)(a.lo, b.lo) + (float16)(a.hi, b.hi);
+    float16 cd = (float16)(c.lo, d.lo) + (float16)(c.hi, d.hi);
+    float16 all =
+        (float16)(ab.s0123, ab.s89ab, cd.s0123, cd.s89ab) + (float16)(ab.s4567, ab.scdef, cd.s4567, cd.scdef);
+    all += all.s1032547698badcfe;
+    all += all.s23016745ab89efcd;
+    return all.s048c;
+}
+#endif
 /* Lanes after a up to z kept, the others far below any score. */
 #define FVKEEP(v, a, z)   select(FV(-3.0e38f), (v), (FLANES_ > FV(a)) & (FLANES_ <= FV(z)))
 #define FVSUM4(v)         fvsum4_(v)

@@ -32,6 +32,7 @@
 #define FN
 #define UNROLL    [[unroll]]
 #define ROLLED    [[dont_unroll]]
+#define PASSES    UNROLL  /* before a loop that vectors of four need once; OpenCL C's stays one */
 #define EXACT     precise /* no contraction: before a declaration whose value must be the same everywhere */
 #define BARRIER() barrier()
 /* ---- ids: LID in the group, WID of the group, GID of the item; *LIN folded over the x and y axes ---- */
@@ -64,7 +65,7 @@
 #define HV_FLOATS(u)    uintBitsToFloat(u)
 #define HV_INTS(u)      vec4(ivec4(u))
 #define HV_SHORTS(u)    vec4(ivec4(ivec2(u).xxyy << ivec4(16, 0, 16, 0)) >> 16)
-#define HV_WORDS(u)     ((uvec4((u).xxyy) >> uvec4(0u, 16u, 0u, 16u)) & 0xffffu)
+#define HV_WIDE(u)      uvec4(ivec4(ivec2(u).xxyy << ivec4(16, 0, 16, 0)) >> 16)
 #define HV_TO_INTS(v)   uvec4(ivec4(v))
 #define HV_TO_SHORTS(v) ((uvec4(ivec4(v)).xz & 0xffffu) | (uvec4(ivec4(v)).yw << 16u))
 #define TOF(x)          float(x)
@@ -89,8 +90,9 @@
 #define LD4(b, i)         vec4(b[(i)], b[(i) + 1u], b[(i) + 2u], b[(i) + 3u])
 #define ST4(b, i, v)      b[(i)] = (v).x, b[(i) + 1u] = (v).y, b[(i) + 2u] = (v).z, b[(i) + 3u] = (v).w
 #define LDV(b, i)         LD4(b, i)
-#define HVLD(b, i)        LD4(b, i)
 #define STV(b, i, v)      ST4(b, i, v)
+#define LDH(b, i)         LD4(b, i)
+#define STH(b, i, v)      ST4(b, i, v)
 #define LANE(v, l)        (v)[l]
 #define LANE_SET(v, l, f) (v)[l] = (f)
 /* ---- lanes 0, 2, .. and 1, 3, .. of a and then b; pairs of their halves' lanes; x where a < b; RINT ---- */

@@ -82,8 +82,7 @@ FN float ar_half_value(uint h) {
 #ifdef HV
 /* HW fp16 numbers, two to a word, as floats; subnormal ones may become 0, infinities 65536. */
 FN hvec ar_halves(hsvec u) {
-    huvec w = HV_WORDS(u);
-    return HV_FLOATS(((w & 0x7fffu) << 13u) | ((w & 0x8000u) << 16u)) * HV(5.192296858534828e33f);
+    return HV_FLOATS((HV_WIDE(u) << 13u) & 0x8fffffffu) * HV(5.192296858534828e33f);
 }
 #endif
 

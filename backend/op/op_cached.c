@@ -143,12 +143,13 @@ static ar_status emit_tiles(ar_graph *g, const cached *c, ar__kernel_id kernel) 
     while (c->D % lanes) lanes /= 2;
     while (is_cpu && rows < 4 && rows < c->T * R) rows *= 2;
     uint32_t quads = is_cpu && lanes == 4 ? 2 : 1, wg = device->plan.attn_wg;
+    uint32_t rounds = lanes > 4 * quads ? lanes / (4 * quads) : 1;
     struct {
         uint32_t items, item0, T, R, KH, C, HN, window;
         float scale, cap;
     } p = {0, 0, c->T, R, c->K, c->C, c->D / lanes, c->window, c->scale, c->cap};
     ar__emit_desc d = {.kernel = kernel,
-                       .specs = {wg, 1, lanes, rows, quads, c->cap != 0.0f},
+                       .specs = {wg, 1, lanes, rows, quads, c->cap != 0.0f, rounds},
                        .params = &p,
                        .operands = {{c->q, 0, 0}, {c->k, 0, 0}, {c->v, 0, 0}, {c->pos, 0, 0}, {c->y, 0, 0}},
                        .flops = c->flops,
