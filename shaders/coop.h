@@ -1,29 +1,17 @@
 /* A group's tile of C by fragments of its subgroups, for gemm_coop, from slices of the operands in shared
- * memory: sa [KT][PA] and sb [KT][PB], of halves. */
-#define KT      32u
-#define PAD     8u
-#define PA      (TM + PAD)
-#define PB      (TC + PAD)
-#define GROUPS  (WGX / SUBGROUP) /* subgroups, in two rows */
-#define ACROSS  (GROUPS / 2u)
-#define NM      (TM / 2u / CM) /* fragments of a subgroup, down and across */
-#define NN      (TC / ACROSS / CN)
-#define LARGEST 65504.0f
-/* A power of two that brings a panel's largest number into [2^14, 2^15), as fp16 has fewer places below 6e-5
- * and none below 3e-8; 1 if that is 0, subnormal or no number. */
-FN float coop_scale(float top) {
-    uint e = (ASU(top) >> 23u) & 255u, scaled = min(268u - e, 253u) << 23u;
-    return e == 0u || e == 255u ? 1.0f : ASF(scaled);
-}
-FN float coop_inverse(float scale) { return ASF((254u << 23u) - ASU(scale)); }
-/* s = the scale of the panel whose slices' largest numbers stand in S from `first` on; 1 without slices. */
-#define COOP_SCALE(s, S, first)                                                                              \
-    float s = 0.0f;                                                                                          \
-    for (uint i = 0u; i < slices; i++) s = max(s, S[(first) + i]);                                           \
-    s = coop_scale(s)
+ * memory: sa [KT][PA] and sb [KT][PB], of halves, four to a vector. */
+#include "scale.h"
+#define KT     32u
+#define PAD    8u
+#define PA     (TM + PAD)
+#define PB     (TC + PAD)
+#define GROUPS (WGX / SUBGROUP) /* subgroups, in two rows */
+#define ACROSS (GROUPS / 2u)
+#define NM     (TM / 2u / CM) /* fragments of a subgroup, down and across */
+#define NN     (TC / ACROSS / CN)
 #define COOP_SHARED                                                                                          \
-    SHARED(frag_t, sa, KT *PA)                                                                               \
-    SHARED(frag_t, sb, KT *PB) SHARED(float, stage, GROUPS *CM *CN) SHARED(uint, wide, 1)
+    SHARED(frag4_t, sa, KT *PA / 4u)                                                                         \
+    SHARED(frag4_t, sb, KT *PB / 4u) SHARED(float, stage, GROUPS *CM *CN) SHARED(uint, wide, 1)
 #define COOP_START                                                                                           \
     uint sg = SG_ID, down = sg / ACROSS, across = sg % ACROSS;                                               \
     FRAG_A(fa, NM);                                                                                          \
@@ -36,23 +24,38 @@ FN float coop_inverse(float scale) { return ASF((254u << 23u) - ASU(scale)); }
 #define PUT_HALVES(s, at, v)                                                                                 \
     s[at] = TOFRAG((v).x), s[(at) + 1u] = TOFRAG((v).y), s[(at) + 2u] = TOFRAG((v).z),                       \
     s[(at) + 3u] = TOFRAG((v).w)
-/* KT rows of `quads` vectors from `first` on, scaled, zero from row `rows` on. */
-#define COOP_COPY(s, pitch, S, scale, first, quads, rows)                                                    \
-    for (uint i = 0u; i < (KT * (quads) + WGX - 1u) / WGX; i++) {                                            \
-        uint at = i * WGX + me, k = at / (quads);                                                            \
-        if (k < KT) {                                                                                        \
-            float4 v = F4S(0.0f);                                                                            \
-            if (k < (rows)) v = S[(first) + at] * (scale);                                                   \
-            if (!IS_HALF(v)) bad = 1u;                                                                       \
-            PUT_HALVES(s, k *(pitch) + at % (quads)*4u, v);                                                  \
+/* KT rows of T values from element `first` on, zero from row `rows` on: of floats, scaled, or of halves (seen
+ * in S as H), which were, and where an infinity is a number that fp16 does not hold. */
+#define COOP_COPY(s, pitch, S, H, is_half, scale, first, T, rows)                                            \
+    if (is_half) {                                                                                           \
+        for (uint i = 0u; i < (KT * (T) / 8u + WGX - 1u) / WGX; i++) {                                       \
+            uint at = i * WGX + me, k = at / ((T) / 8u);                                                     \
+            if (k < KT) {                                                                                    \
+                uint4 u = H[(first) / 8u + (k < (rows) ? at : 0u)];                                          \
+                if (k >= (rows)) u = u & 0u;                                                                 \
+                uint4 e = (u & 0x7fff7fffu) + 0x04000400u;                                                   \
+                if (((e.x | e.y | e.z | e.w) & 0x80008000u) != 0u) bad = 1u;                                 \
+                uint to_ = (k * (pitch) + at % ((T) / 8u) * 8u) / 4u;                                        \
+                s[to_] = FRAG4_OF(u.x, u.y), s[to_ + 1u] = FRAG4_OF(u.z, u.w);                               \
+            }                                                                                                \
+        }                                                                                                    \
+    } else {                                                                                                 \
+        for (uint i = 0u; i < (KT * (T) / 4u + WGX - 1u) / WGX; i++) {                                       \
+            uint at = i * WGX + me, k = at / ((T) / 4u);                                                     \
+            if (k < KT) {                                                                                    \
+                float4 v = F4S(0.0f);                                                                        \
+                if (k < (rows)) v = S[(first) / 4u + at] * (scale);                                          \
+                if (!IS_HALF(v)) bad = 1u;                                                                   \
+                s[(k * (pitch)) / 4u + at % ((T) / 4u)] = TOFRAG4(v);                                        \
+            }                                                                                                \
         }                                                                                                    \
     }
 #define COOP_MULTIPLY                                                                                        \
     BARRIER();                                                                                               \
     FRAGS for (uint k = 0u; k < KT; k += CK) {                                                               \
-        FRAGS for (uint i = 0u; i < NM; i++) { FRAG_LOAD_A(fa[i], sa, k *PA + (down * NM + i) * CM, PA); }   \
+        FRAGS for (uint i = 0u; i < NM; i++) { FRAG_LOAD_A4(fa[i], sa, k *PA + (down * NM + i) * CM, PA); }  \
         FRAGS for (uint j = 0u; j < NN; j++) {                                                               \
-            FRAG_LOAD_B(fb[0], sb, k *PB + (across * NN + j) * CN, PB);                                      \
+            FRAG_LOAD_B4(fb[0], sb, k *PB + (across * NN + j) * CN, PB);                                     \
             FRAGS for (uint i = 0u; i < NM; i++) { FRAG_MUL(sum[i * NN + j], fa[i], fb[0]); }                \
         }                                                                                                    \
     }                                                                                                        \

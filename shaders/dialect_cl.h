@@ -238,6 +238,14 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
     ROLLED for (uint z_ = 0u; z_ < CM * CK; z_++)(f)[z_] = s[(at) + z_ % CK * (pitch) + z_ / CK]
 #define FRAG_LOAD_B(f, s, at, pitch)                                                                         \
     ROLLED for (uint z_ = 0u; z_ < CK * CN; z_++)(f)[z_] = s[(at) + z_ / CN * (pitch) + z_ % CN]
+/* Of shared vectors of four, frag4_t; `at` and `pitch` count elements. */
+#define frag4_t    float4
+#define TOFRAG4(v) F4(TOFRAG((v).x), TOFRAG((v).y), TOFRAG((v).z), TOFRAG((v).w))
+#define FRAG4_OF(a, b)                                                                                       \
+    F4(ar_half_value((a)&0xffffu), ar_half_value((a) >> 16u), ar_half_value((b)&0xffffu),                    \
+       ar_half_value((b) >> 16u))
+#define FRAG_LOAD_A4(f, s, at, pitch) FRAG_LOAD_A(f, ((__local const float *)(s)), at, pitch)
+#define FRAG_LOAD_B4(f, s, at, pitch) FRAG_LOAD_B(f, ((__local const float *)(s)), at, pitch)
 #define FRAG_LOAD_A_ROWS(f, s, at, pitch)                                                                    \
     ROLLED for (uint z_ = 0u; z_ < CM * CK; z_++)(f)[z_] = s[(at) + z_ / CK * (pitch) + z_ % CK]
 #define FRAG_LOAD_B_COLS(f, s, at, pitch)                                                                    \

@@ -1,6 +1,7 @@
-/* Products whose operands are rounded to fp16: gradients keep what is too small or too large for it. On
- * OpenCL devices by the portable meaning of fragments, on Vulkan where there is matrix hardware. Includes the
- * backend's own header for ar__gemm_gradient. Gradients of attention by fragments likewise.
+/* Products whose operands are rounded to fp16: gradients keep what is too small or too large for it, panels
+ * of f16 give the bits of f32 ones, which are rounded later. On OpenCL devices by the portable meaning of
+ * fragments, on Vulkan where there is matrix hardware. Includes the backend's own header for
+ * ar__gemm_gradient. Gradients of attention by fragments likewise.
  * ctest-labels: device vulkan full */
 #include "op_check.h"
 #include "internal.h"
@@ -10,8 +11,12 @@ enum { M = 70, N = 67, K = 300 };
 typedef struct product {
     float *a, *b, *c; /* a (M, K) and b (K, N), as stored transposed or not; c (M, N), which is added to */
     bool a_transposed, b_transposed;
-    bool cuts; /* bindings and launches so small that the product is cut along all axes */
+    double submit_ms; /* 0: the plan's */
+    int64_t piece;    /* 0: the plan's bytes of a binding */
 } product;
+
+/* Bytes of a binding that no operand fits, so that panels stay f32: all depths of a panel, or only some. */
+enum { HOLDS_ONE_PANEL = 78000, CUTS_DEPTH = 65536 };
 
 static float *a_of(const product *p, int m, int k) { return &p->a[p->a_transposed ? k * M + m : m * K + k]; }
 
@@ -39,8 +44,9 @@ static ar_status as_forward(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix 
     return ar__gemm_forward(g, C, A, B, M, N, K, NULL);
 }
 
-/* The result; free() releases. */
-static float *run_product(ar_device *device, const product *p, multiply run) {
+/* The result, how much memory and how many packs of f16 it took; free() releases. */
+static float *run_product_of(ar_device *device, const product *p, multiply run, uint64_t *bytes,
+                             int *halves) {
     ar_tensor *A = check_tensor(device, AR_F32, p->a_transposed ? K : M, p->a_transposed ? M : K, p->a);
     ar_tensor *B = check_tensor(device, AR_F32, p->b_transposed ? N : K, p->b_transposed ? K : N, p->b);
     ar_tensor *C = check_tensor(device, AR_F32, M, N, p->c);
@@ -49,12 +55,26 @@ static float *run_product(ar_device *device, const product *p, multiply run) {
     CHECK_OK(run(g, C, (ar__matrix){A, p->a_transposed}, (ar__matrix){B, p->b_transposed}));
     CHECK_OK(ar_graph_build(g));
     CHECK_OK(ar_graph_run(g));
+    ar_graph_stats stats;
+    ar_graph_get_stats(g, &stats);
+    ar_launch *launches = calloc((size_t)stats.dispatches, sizeof *launches);
+    assert_non_null(launches);
+    ar_graph_launches(g, launches);
+    *bytes = stats.temp_bytes, *halves = 0;
+    for (int32_t i = 0; i < stats.dispatches; i++) *halves += strcmp(launches[i].kernel, "pack_half") == 0;
+    free(launches);
     float *found = check_read(C);
     ar_graph_destroy(g);
     ar_tensor_destroy(A);
     ar_tensor_destroy(B);
     ar_tensor_destroy(C);
     return found;
+}
+
+static float *run_product(ar_device *device, const product *p, multiply run) {
+    uint64_t bytes;
+    int halves;
+    return run_product_of(device, p, run, &bytes, &halves);
 }
 
 /* How often |found - exact| passes 2^-10 of the sum of |a b| (two operands, each off by 2^-11 at most, and
@@ -181,19 +201,25 @@ static void scaled_attention(ar_device *device, const product *shape) {
 
 /* ---- devices ---- */
 
+static ar_device *open_device(const ar_device_facts *facts, const ar_plan *plan) {
+    char select[24];
+    ar_device *device = NULL;
+    snprintf(select, sizeof select, "%.7s:%d", facts->api, facts->index);
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = select, .plan = plan}));
+    return device;
+}
+
 static void run_with(const char *variants, void (*run)(ar_device *device, const product *shape),
                      const product *shape) {
     ar_device_facts facts[16];
     int32_t count = 0, used = 0;
     CHECK_OK(ar_device_list(facts, &count, 16, NULL, 0));
     for (int32_t i = 0; i < count && i < 16; i++) {
-        char select[24];
         ar_plan plan;
-        ar_device *device = NULL;
         if (ar_plan_make_with(&plan, &facts[i], variants) != AR_OK) continue; /* cannot */
-        if (shape->cuts) plan.piece_bytes = 65536, plan.submit_ms = 1e-3;
-        snprintf(select, sizeof select, "%.7s:%d", facts[i].api, facts[i].index);
-        CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = select, .plan = &plan}));
+        if (shape->piece) plan.piece_bytes = (uint64_t)shape->piece;
+        if (shape->submit_ms > 0) plan.submit_ms = shape->submit_ms;
+        ar_device *device = open_device(&facts[i], &plan);
         run(device, shape);
         ar_device_close(device);
         used++;
@@ -208,12 +234,40 @@ static void run_on_each(void (*run)(ar_device *device, const product *shape), co
     run_with("gemm=gemm_coop", run, shape);
 }
 
+/* A few large numbers, one row beyond fp16's: its tiles are made of f32 operands. Two bytes a number, where
+ * f32 alone took 4 K (M + N). */
+static void same_by_panels_of_f32(ar_device *device, const product *shape) {
+    static const multiply runs[] = {as_forward, as_gradient};
+    ar_plan plan = device->plan;
+    plan.piece_bytes = HOLDS_ONE_PANEL;
+    ar_device *other = open_device(&device->facts, &plan);
+    product p = *shape;
+    make_product(&p);
+    for (int k = 0; k < K; k++) *a_of(&p, 67, k) *= 1e6f;
+    for (int n = 0; n < N; n++) *b_of(&p, 17, n) *= 1e4f;
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        uint64_t bytes, unused;
+        int halves, none;
+        float *found = run_product_of(device, &p, runs[i], &bytes, &halves);
+        float *want = run_product_of(other, &p, runs[i], &unused, &none);
+        assert_int_equal(halves, 2);
+        assert_int_equal(none, 0);
+        assert_memory_equal(found, want, M * N * sizeof *found);
+        assert_true(bytes >= 2 * K * (M + N) && bytes <= 2 * K * 2 * 128 + 8192);
+        free(found);
+        free(want);
+    }
+    free_product(&p);
+    ar_device_close(other);
+}
+
 static void faint_gradients_are_kept(void **state) {
     (void)state;
     run_on_each(faint_gradients, &(product){.b_transposed = false});
     if (check_is_small()) return;
     run_on_each(faint_gradients, &(product){.a_transposed = true});
-    run_on_each(faint_gradients, &(product){.b_transposed = true, .cuts = true});
+    run_on_each(faint_gradients, &(product){.b_transposed = true, .submit_ms = 1e-3});
+    run_on_each(faint_gradients, &(product){.b_transposed = true, .submit_ms = 1e-3, .piece = CUTS_DEPTH});
 }
 
 static void numbers_beyond_fp16_are_kept(void **state) {
@@ -226,16 +280,23 @@ static void what_is_no_number_stays_in_its_column(void **state) {
     run_on_each(one_infinity, &(product){.a_transposed = true});
 }
 
+static void panels_of_f16_give_the_bits_of_f32(void **state) {
+    (void)state;
+    run_on_each(same_by_panels_of_f32, &(product){.a_transposed = true});
+    if (!check_is_small()) run_on_each(same_by_panels_of_f32, &(product){.b_transposed = true});
+}
+
 static void gradients_of_attention_keep_their_scale(void **state) {
     (void)state;
     run_with("attention=attention_coop,attention_dq=attention_dq_coop,attention_dkv=attention_dkv_coop",
-             scaled_attention, &(product){.cuts = false});
+             scaled_attention, &(product){.b_transposed = false});
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faint_gradients_are_kept),
         cmocka_unit_test(numbers_beyond_fp16_are_kept),
+        cmocka_unit_test(panels_of_f16_give_the_bits_of_f32),
         cmocka_unit_test(what_is_no_number_stays_in_its_column),
         cmocka_unit_test(gradients_of_attention_keep_their_scale),
     };

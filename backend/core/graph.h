@@ -19,16 +19,17 @@ typedef struct ar__graph_node {
 } ar__graph_node;
 
 /* A packed operand of ar__gemm: rows [row0, row0 + rows) and depths [k0, k0 + depth) of a matrix with pitch
- * ld whose rows run along k or across it, in panels of `tile` rows. */
+ * ld whose rows run along k or across it, in panels of `tile` rows, f32 or (is_half) f16. */
 typedef struct ar__pack {
     const ar_tensor *source;
     const ar_resident_weight *weights; /* or decoded from these; source is NULL then */
     ar_tensor *packed;
-    ar_tensor *tops; /* (panels, slices): largest |x| of each slice of a panel; NULL until asked for */
+    ar_tensor *tops; /* (panels, slices): largest |x| of each slice of a panel, if is_scaled */
     int64_t row0, rows, k0, depth, ld;
     uint32_t tile;
     bool along_k;
-    bool brain; /* rounded to bf16 */
+    bool brain;              /* rounded to bf16 */
+    bool is_half, is_scaled; /* panels of f16 are, those of f32 are going to be */
 } ar__pack;
 
 /* A device tensor that ops made for themselves, found again by its key. */

@@ -24,6 +24,7 @@ typedef struct tiles {
     ar__parts parts;           /* of the depth */
     bool brain;                /* operands are rounded to bf16 as they are packed */
     const ar__gemm_step *step; /* what becomes of a tile; NULL = it is written */
+    bool a_half, b_half;       /* gemm_coop: panels of f16, else f32 */
 } tiles;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -81,18 +82,27 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, round
     return true;
 }
 
+/* Panels of f16, unless B is decoded, not packed, or numbers are bf16's. */
+static void choose_halves(tiles *t, const ar_plan *plan, int64_t M, int64_t N, int64_t K, bool is_decoded) {
+    if (t->kernel != AR_K_gemm_coop || t->brain) return;
+    t->a_half = ar__pack_can_halve(plan, M, K);
+    t->b_half = !is_decoded && ar__pack_can_halve(plan, N, K);
+}
+
 /* The largest chunks that panels and C of one binding allow. False: none. */
 static bool bound_chunks(tiles *t, const ar_plan *plan, int64_t M, int64_t N, int64_t K) {
     int64_t piece = (int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align;
-    int64_t cap = least(piece, (int64_t)PACK_BYTES) / 4, groups = 65535;
-    t->k = least(K, cap / (t->tm > t->tnv ? t->tm : t->tnv));
-    t->m = least(cap / (t->k * t->tm), groups * t->wgy);
+    int64_t cap = least(piece, (int64_t)PACK_BYTES), groups = 65535;
+    int64_t row = t->tm * (t->a_half ? 2 : 4), column = t->tnv * (t->b_half ? 2 : 4); /* bytes, of a depth */
+    t->k = least(K, cap / (row > column ? row : column));
+    t->m = least(cap / (t->k * row), groups * t->wgy);
     t->m = least(least(t->m, piece / 4 / N / t->tm) * t->tm, M);
-    t->n = least(least(cap / (t->k * t->tnv), groups * t->wgx) * t->tnv, N);
+    t->n = least(least(cap / (t->k * column), groups * t->wgx) * t->tnv, N);
     return t->m > 0 && t->n > 0;
 }
 
-static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K, rounding how) {
+static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N, int64_t K, rounding how,
+                              bool is_decoded) {
     ar_plan at;
     const ar_plan *plan = ar__plan_at(&at, &g->device->plan, AR_F_gemm, M);
     /* GLSL loads rows of A by fours (AL of the dialect) */
@@ -108,22 +118,14 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     } else if (t->kernel == AR_K_gemm_lanes) {
         t->kernel = AR_K_gemm;
     }
+    t->brain = plan->allows_bf16 && how != KEPT;
+    choose_halves(t, plan, M, N, K, is_decoded);
     if (!bound_chunks(t, plan, M, N, K))
         return ar__fail(AR_ERR_UNSUPPORTED,
                         "gemm: %lld x %lld x %lld has rows above the %llu bytes this device binds",
                         (long long)M, (long long)N, (long long)K, (unsigned long long)plan->piece_bytes);
     if (t->k < K) t->parts = (ar__parts){1, t->k, 0}; /* what a binding holds cuts it already */
-    t->brain = plan->allows_bf16 && how != KEPT;
     return AR_OK;
-}
-
-/* What one launch reads of a pack: `count` rows from `first` on, of `total`, in panels of `tile` rows. */
-static ar__operand bind_panels(const ar_tensor *pack, int64_t first, int64_t count, int64_t total,
-                               int64_t tile) {
-    uint64_t each = (uint64_t)pack->dims[1] * (uint64_t)tile * 4;
-    bool is_last = first + count == total;
-    return (ar__operand){pack, (uint64_t)(first / tile) * each,
-                         is_last ? 0 : (uint64_t)(count / tile) * each};
 }
 
 /* C's elements of p, in all parts. */
@@ -143,8 +145,8 @@ static ar_status emit_step(ar_graph *g, const ar__pack *A, const ar__pack *B, co
         .kernel = AR_K_gemm_step,
         .specs = {t->gx, t->gy, t->tm, t->tnv, t->step->hw, t->step->v_kind, t->step->m_kind},
         .params = &v,
-        .operands = {bind_panels(A->packed, p->m0 - whole->m0, p->m, whole->m, t->tm),
-                     bind_panels(B->packed, p->n0 - whole->n0, p->n, whole->n, t->tnv)},
+        .operands = {ar__bind_panels(A->packed, p->m0 - whole->m0, p->m, whole->m, t->tm),
+                     ar__bind_panels(B->packed, p->n0 - whole->n0, p->n, whole->n, t->tnv)},
         .groups = {(uint32_t)((p->n + t->tnv - 1) / t->tnv), (uint32_t)((p->m + t->tm - 1) / t->tm), 1},
         .flops = part_flops(p),
         .bytes = part_bytes(p) + 12.0 * (double)(p->m * p->n)};
@@ -158,7 +160,7 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     int64_t down = p->m0 - whole->m0, across = p->n0 - whole->n0, slices = t->scaled ? ar__pack_slices(A) : 0;
     struct {
         uint32_t M, N, K, ldc, c0, acc, kp, cp;
-        uint32_t slices, ta0, tb0; /* gemm_coop alone */
+        uint32_t slices, ta0, tb0, a[4], b[4]; /* gemm_coop alone */
     } v = {.M = (uint32_t)p->m,
            .N = (uint32_t)p->n,
            .K = (uint32_t)p->k,
@@ -180,26 +182,30 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     d.specs[3] = t->lanes || t->gx ? t->tnv : t->tnv / g->device->plan.vw;
     d.specs[4] = t->kernel == AR_K_gemm_coop ? g->device->plan.coop_subgroup : t->lanes ? t->lanes : turned;
     for (int i = 0; i < 3; i++) d.specs[5 + i] = fragment[i];
-    d.operands[0] = bind_panels(A->packed, down, p->m, whole->m, t->tm);
-    d.operands[1] = bind_panels(B->packed, across, p->n, whole->n, t->tnv);
+    d.specs[8] = (uint32_t)A->is_half | (uint32_t)B->is_half << 1;
+    d.operands[0] = ar__bind_panels(A->packed, down, p->m, whole->m, t->tm);
+    d.operands[1] = ar__bind_panels(B->packed, across, p->n, whole->n, t->tnv);
     d.operands[2] = bind_result(g, C, t, p, ldc, &v.c0);
     if (t->kernel == AR_K_gemm_coop) { /* something is bound where nothing is read */
         d.operands[3] = t->scaled ? (ar__operand){A->tops, 0, 0} : (ar__operand){A->packed, 0, 64};
         d.operands[4] = t->scaled ? (ar__operand){B->tops, 0, 0} : (ar__operand){B->packed, 0, 64};
+        d.operands[5] = ar__pack_source(g, A, down, p->m, v.a);
+        d.operands[6] = ar__pack_source(g, B, across, p->n, v.b);
     }
     int64_t rows = (p->m + t->tm - 1) / t->tm, columns = (p->n + t->tnv - 1) / t->tnv;
     d.groups[turned] = (uint32_t)((columns + t->wgx - 1) / t->wgx);
     d.groups[!turned] = (uint32_t)((rows + t->wgy - 1) / t->wgy);
     d.groups[2] = (uint32_t)t->parts.count;
     d.flops = part_flops(p);
-    d.bytes = part_bytes(p);
+    d.bytes =
+        part_bytes(p) - 2.0 * (double)p->k * (double)((A->is_half ? p->m : 0) + (B->is_half ? p->n : 0));
     return ar__emit(g, &d);
 }
 
 /* Rows that a launch starts at multiples of: whole panels, on aligned offsets, by whole groups. */
-static int64_t panel_step(const ar_plan *plan, int64_t tile, int64_t k, int64_t group) {
+static int64_t panel_step(const ar_plan *plan, int64_t tile, int64_t k, int64_t group, bool is_half) {
     int64_t align = plan->offset_align ? plan->offset_align : 4, step = group;
-    while (step * tile * k * 4 % align) step *= 2; /* align is a power of two */
+    while (step * tile * k * (is_half ? 2 : 4) % align) step *= 2; /* align is a power of two */
     return step * tile;
 }
 
@@ -209,12 +215,13 @@ static int64_t share_of(int64_t total, int64_t parts, int64_t step) {
 
 /* The rows and columns of p that one launch takes: the longer side is cut, which moves the fewest bytes. */
 static void choose_launch(gemm_part *one, const ar_plan *plan, const tiles *t, const gemm_part *p) {
-    int64_t tall = panel_step(plan, t->tm, p->k, t->wgy), wide = panel_step(plan, t->tnv, p->k, t->wgx);
+    int64_t tall = panel_step(plan, t->tm, p->k, t->wgy, t->a_half),
+            wide = panel_step(plan, t->tnv, p->k, t->wgx, t->b_half);
     int64_t down = 1, across = 1; /* parts of the rows, of the columns */
     *one = *p;
     if (is_long(plan, &(gemm_part){.m = tall, .n = wide, .k = p->k})) { /* groups with idle items, then */
-        tall = panel_step(plan, t->tm, p->k, 1);
-        wide = panel_step(plan, t->tnv, p->k, 1);
+        tall = panel_step(plan, t->tm, p->k, 1, t->a_half);
+        wide = panel_step(plan, t->tnv, p->k, 1, t->b_half);
     }
     while (is_long(plan, one) && (one->m > tall || one->n > wide)) {
         if (one->n <= wide || (one->m > tall && one->m >= one->n))
@@ -254,12 +261,15 @@ static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__
                               .ld = A.transposed ? M : K,
                               .tile = t->tm,
                               .along_k = !A.transposed,
-                              .brain = t->brain};
+                              .brain = t->brain,
+                              .is_half = t->a_half,
+                              .is_scaled = t->scaled};
                 ar__pack b = *B;
                 b.brain = t->brain;
                 b.row0 = n.first, b.rows = part.n, b.k0 = k.first, b.depth = part.k, b.tile = t->tnv;
-                AR_TRY(t->scaled ? ar__pack_get_scaled(g, &b) : ar__pack_get(g, &b));
-                AR_TRY(t->scaled ? ar__pack_get_scaled(g, &a) : ar__pack_get(g, &a));
+                b.is_half = t->b_half, b.is_scaled = t->scaled;
+                AR_TRY(ar__pack_get(g, &b));
+                AR_TRY(ar__pack_get(g, &a));
                 AR_TRY(emit_part(g, C, &a, &b, N, t, &part));
             }
     return AR_OK;
@@ -272,7 +282,7 @@ static ar_status multiply(ar_graph *g, ar_tensor *C, ar__matrix A, ar__matrix B,
     if (M == 0 || N == 0) return AR_OK;
     AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
     if (K > 0) {
-        AR_TRY(choose_tiles(g, &t, M, N, K, how));
+        AR_TRY(choose_tiles(g, &t, M, N, K, how, false));
         AR_TRY(ar__parts_begin(g, &to, C, &t.parts));
         ar__pack b = {.source = B.t, .ld = B.transposed ? K : N, .along_k = B.transposed};
         AR_TRY(emit_chunks(g, to, A, &b, &t, M, N, K, accumulate && to == C));
@@ -316,7 +326,7 @@ ar_status ar__gemm_step_emit(ar_graph *g, bool *taken, const ar__gemm_step *step
     ar__pack b = {.source = x, .ld = N};
     tiles t = {0}, general;
     AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
-    AR_TRY(choose_tiles(g, &general, M, N, K, ROUNDED_SCALED));
+    AR_TRY(choose_tiles(g, &general, M, N, K, ROUNDED_SCALED, false));
     bool rounds = ar__kernel_needs(ar__kernels[general.kernel].name) & AR_ROUNDS_TO_F16;
     *taken =
         !rounds && general.parts.count == 1 && general.k == K && step_tiles(&t, g->device, M, N, K, step->G);
@@ -360,7 +370,7 @@ static ar_status emit_bits_launch(ar_graph *g, ar_tensor *C, ar_tensor *A, const
     ar__emit_desc d = {.kernel = AR_K_gemm_bits,
                        .specs = {t->gx, t->gy, t->tm, t->tnv, w->code, w->scale, w->lp},
                        .params = &v};
-    d.operands[0] = bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
+    d.operands[0] = ar__bind_panels(A, p->m0 - whole->m0, p->m, whole->m, t->tm);
     d.operands[1] = range.operand;
     d.operands[2] = bind_result(g, C, t, p, w->O, &v.c0);
     d.groups[0] = (uint32_t)((p->n + t->tnv - 1) / t->tnv);
@@ -419,7 +429,7 @@ ar_status ar__gemm_resident(ar_graph *g, ar_tensor *C, const ar_tensor *x, const
     bool is_fused = g->device->plan.resident_fused;
     if (is_fused && bits_tiles(&t, &g->device->plan, &(gemm_part){.m = M, .n = w->O, .k = w->I}))
         return multiply_bits(g, C, x, w, &t);
-    AR_TRY(choose_tiles(g, &t, M, w->O, w->I, ROUNDED));
+    AR_TRY(choose_tiles(g, &t, M, w->O, w->I, ROUNDED, true));
     if (t.k < w->I) t.k -= t.k % AR__BLOCK;
     /* decoded panels stay small: they are read once, soon after */
     int64_t rows = (int64_t)(UNPACKED_BYTES / 4) / t.k / t.tnv * t.tnv;
