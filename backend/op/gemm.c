@@ -56,20 +56,21 @@ static uint32_t coop_subgroups(const ar_plan *plan, uint32_t columns) {
 /* Tiles of groups: the largest of which there are enough to keep the device busy, whose rows one binding
  * holds and whose work one submission. False: none. */
 static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, rounding how) {
-    int64_t most = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4 / p->k;
+    int64_t piece = ((int64_t)plan->piece_bytes - 2 * (int64_t)plan->offset_align) / 4, most = piece / p->k;
+    int64_t tall = least(most, piece / p->n); /* of C, too */
     gemm_part one = {.m = plan->gemm_side, .n = plan->gemm_side, .k = p->k};
     int64_t parts = t->parts.count;
     for (;;) {
         bool is_few = (p->m + one.m - 1) / one.m * ((p->n + one.n - 1) / one.n) * parts < plan->gemm_groups;
         bool is_hard = is_long(plan, &one);
-        if (one.m > 32 && (one.m > most || ((is_few || is_hard) && one.m >= one.n)))
+        if (one.m > 32 && (one.m > tall || ((is_few || is_hard) && one.m >= one.n)))
             one.m /= 2;
         else if (one.n > 32 && (one.n > most || is_hard || (is_few && one.n > 64)))
             one.n /= 2;
         else
             break;
     }
-    if (one.m > most || one.n > most) return false;
+    if (one.m > tall || one.n > most) return false;
     uint32_t tm = (uint32_t)one.m, tc = (uint32_t)one.n, columns = tc / plan->vw;
     t->tm = tm, t->tnv = tc, t->wgx = t->wgy = 1;
     t->kernel = AR_K_gemm_tiles, t->gy = tm / 8;
