@@ -71,7 +71,7 @@ typedef struct ar_plan {
     uint32_t gemm_tm, gemm_tn;          /* item tile: tm rows x tn*vw columns */
     uint32_t gemm_wgx, gemm_wgy; /* items per group along N and M; the larger takes the group's x axis */
     uint32_t gemm_lanes;         /* gemm_lanes: lanes along M that lend each other B's values; else 0 */
-    uint32_t gemm_side;        /* gemm_tiles, gemm_coop: rows and columns of a group's largest tile; else 0 */
+    uint32_t gemm_side;        /* gemm_tiles, gemm_half, gemm_coop: side of a group's largest tile; else 0 */
     uint32_t gemm_groups;      /* … of which there shall be that many, or tiles are smaller */
     bool direct_conv;          /* convolutions without patches in memory, where shapes allow (ar_op_conv2d) */
     uint32_t attn_wg;          /* items per group of the attention kernels */

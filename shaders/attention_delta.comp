@@ -5,7 +5,7 @@
  * NaN. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, HW, 4) SPEC(3, uint, TOPS, 0)
 WGSIZE(WGX, WGY)
-#include "coop.h"
+#include "scale.h"
 KERNEL(attention_delta)
 RO(0, hvec, Y) RO(1, hvec, dY) WO(2, float, delta)
 PARAMS P(uint, rows) P(uint, HN)

@@ -156,7 +156,7 @@ static void a_variant_may_be_asked_for(void **state) {
     assert_int_equal(ar_plan_make_with(&p, &cl, "gemv=gemv_lanes"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, subgroup shuffles"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemv"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm_coop, gemm_tiles, gemm"));
+    assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm_coop, gemm_half, gemm_tiles, gemm"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemm,"), AR_ERR_USAGE);
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "expected one of gemm, gemv, gemv_bytes, attention, "));
@@ -225,6 +225,16 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
     assert_true(p.attn_subgroups == 8 && p.coop_fragment[0] == 4);
     assert_int_equal(ar__plan_make(&p, &none, "f16,gemm=gemm", 0), AR_OK);
     assert_true(p.allows_f16 && p.variants[AR_F_gemm] == AR_K_gemm);
+    ar_device_facts halves = none; /* fp16 without matrices: tiles of it, if allowed, and not by "auto" */
+    for (int32_t has = 0; has < 2; has++) {
+        halves.has_f16_arith = has != 0;
+        assert_int_equal(ar__plan_make(&p, &halves, "f16", 0), AR_OK);
+        assert_int_equal(p.variants[AR_F_gemm], has ? AR_K_gemm_half : AR_K_gemm_tiles);
+        assert_true(p.gemm_side == 128 && p.resident_fused == !has);
+        assert_int_equal(p.variants[AR_F_attention], AR_K_attention);
+        assert_int_equal(ar__plan_make(&p, &halves, "auto", 0), AR_OK);
+        assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm_tiles);
+    }
     assert_int_equal(ar__plan_make(&p, &none, "gemm=gemm_coop", 0), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, matrix hardware"));
 }
@@ -241,8 +251,10 @@ static void bf16_is_for_every_device(void **state) {
         assert_int_equal(ar__plan_make(&plain, &f, NULL, 0), AR_OK);
         assert_true(p.allows_bf16 && !p.allows_f16 && !p.resident_fused && !p.direct_conv);
         assert_false(plain.allows_bf16);
-        bool is_coop = f.kind >= AR_DEVICE_INTEGRATED && f.has_coopmat;
-        assert_int_equal(p.variants[AR_F_gemm], is_coop ? AR_K_gemm_coop : plain.variants[AR_F_gemm]);
+        bool is_card = plain.variants[AR_F_gemm] == AR_K_gemm_tiles;
+        ar__kernel_id half = f.has_f16_arith ? AR_K_gemm_half : AR_K_gemm_tiles, card = half;
+        if (f.has_coopmat) card = AR_K_gemm_coop;
+        assert_int_equal(p.variants[AR_F_gemm], is_card ? card : plain.variants[AR_F_gemm]);
         assert_int_equal(p.variants[AR_F_attention], plain.variants[AR_F_attention]);
         assert_int_equal(p.variants[AR_F_attention_dkv], plain.variants[AR_F_attention_dkv]);
         ar_plan_show_variants(text, sizeof text, &p);

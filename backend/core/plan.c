@@ -61,7 +61,8 @@ static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_cla
     bool is_large = f->max_group_items >= items && (!is_coop || (f->shared_bytes >= 32768 && items >= 256));
     uint32_t v[AR_TILE_VALUES];
     ar__tiles_built_in(v, f, AR_K_gemm_tiles);
-    plan->gemm_side = !is_coop && taken != AR_K_gemm_tiles ? 0 : is_large ? v[0] : 64;
+    bool is_shared = is_coop || taken == AR_K_gemm_tiles || taken == AR_K_gemm_half;
+    plan->gemm_side = !is_shared ? 0 : is_large ? v[0] : 64;
     plan->resident_fused = taken == AR_K_gemm_tiles && class != AR_CLASS_CPU && !plan->allows_bf16;
     plan->gemm_groups = v[1];
 }

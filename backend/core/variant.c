@@ -57,7 +57,7 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
                 f->subgroup_max <= v->subgroup_most;
     if (is_vulkan && is_left_out) return "a build whose glslang compiles it";
     if (v->needs & AR_NEED_SHUFFLE && !f->has_subgroup_shuffle) return "subgroup shuffles";
-    if (v->needs & AR_NEED_F16 && !f->has_f16_arith) return "fp16 arithmetic";
+    if (v->needs & AR_NEED_F16 && is_vulkan && !f->has_f16_arith) return "fp16 arithmetic";
     if (v->needs & AR_NEED_INT_DOT && !f->has_int_dot) return "integer dot products";
     if (v->needs & AR_NEED_COOPMAT && is_vulkan && !f->has_coopmat) return "matrix hardware";
     if (v->subgroup_most > 0 && !fits) return "subgroups of one size that it knows";
@@ -86,6 +86,7 @@ static bool is_of(const ar_device_facts *f, ar__liking liking) {
 static bool likes(const ar_device_facts *f, const ar__variant *v, const ar_plan *plan) {
     if (!has_leave(v, plan)) return false;
     if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return false;
+    if (v->needs & AR_NEED_F16 && !f->has_f16_arith) return false;
     return is_of(f, v->liked_by);
 }
 
@@ -187,11 +188,11 @@ ar_status ar_variants_check(const char *wishes) {
 
 static bool is_left_out(uint64_t mask, int32_t row) { return mask >> row & 1; }
 
-/* Whether leave to round would change what is taken. */
+/* Whether leave to round would give matrix hardware work. */
 static bool would_round(const ar_device_facts *f, uint64_t left_out) {
     const ar_plan freed = {.allows_f16 = true};
     for (int32_t i = 0; i < VARIANT_COUNT; i++)
-        if (ar__variants[i].needs & AR_ROUNDS_TO_F16 && likes(f, &ar__variants[i], &freed) &&
+        if (ar__variants[i].needs & AR_NEED_COOPMAT && likes(f, &ar__variants[i], &freed) &&
             !ar__variant_lack(&ar__variants[i], f, is_left_out(left_out, i)))
             return true;
     return false;
@@ -242,6 +243,8 @@ static void say_passed(char *why, size_t bytes, int32_t family, const ar_plan *p
             snprintf(why + used, bytes - used, "%s%s needs %s", comma, name_of(v), lack);
         else if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat)
             snprintf(why + used, bytes - used, "%s%s is for matrix units", comma, name_of(v));
+        else if (v->needs & AR_NEED_F16 && !f->has_f16_arith)
+            snprintf(why + used, bytes - used, "%s%s is for fp16 arithmetic", comma, name_of(v));
         else if (!has_leave(v, plan))
             snprintf(why + used, bytes - used, "%s%s needs leave to round to fp16", comma, name_of(v));
         else if (!likes(f, v, plan))

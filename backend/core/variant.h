@@ -6,7 +6,7 @@
 typedef enum ar__need { /* bits: facts that a variant's text relies on */
                         AR_NEED_NOTHING = 0,
                         AR_NEED_SHUFFLE = 2,
-                        AR_NEED_F16 = 4,
+                        AR_NEED_F16 = 4, /* as COOPMAT */
                         AR_NEED_INT_DOT = 8,
                         AR_NEED_COOPMAT =
                             16, /* on Vulkan; OpenCL's text does without, slowly: only if asked for */

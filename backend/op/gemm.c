@@ -75,11 +75,13 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, round
     t->tm = tm, t->tnv = tc, t->wgx = t->wgy = 1;
     t->kernel = AR_K_gemm_tiles, t->gy = tm / 8;
     t->gx = columns < 16 ? columns : 16;
-    if (plan->variants[AR_F_gemm] != AR_K_gemm_coop || how == KEPT) return true;
+    if (plan->variants[AR_F_gemm] == AR_K_gemm_tiles || how == KEPT) return true;
+    t->scaled = how == ROUNDED_SCALED || plan->allows_bf16; /* fp16 holds them then */
+    t->kernel = AR_K_gemm_half;
+    if (plan->variants[AR_F_gemm] == AR_K_gemm_half) return true;
     t->kernel = AR_K_gemm_coop;
     t->gx = plan->coop_subgroup * coop_subgroups(plan, tc);
     t->gy = 1;
-    t->scaled = how == ROUNDED_SCALED || plan->allows_bf16; /* fp16 holds them then */
     return true;
 }
 
@@ -111,7 +113,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
     ar__parts_choose(&t->parts, plan, M, N, K);
-    if (t->kernel == AR_K_gemm_tiles || t->kernel == AR_K_gemm_coop) {
+    if (t->kernel == AR_K_gemm_tiles || t->kernel == AR_K_gemm_half || t->kernel == AR_K_gemm_coop) {
         if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K}, how)) t->kernel = AR_K_gemm;
     } else if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
@@ -161,7 +163,8 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     int64_t down = p->m0 - whole->m0, across = p->n0 - whole->n0, slices = t->scaled ? ar__pack_slices(A) : 0;
     struct {
         uint32_t M, N, K, ldc, c0, acc, kp, cp;
-        uint32_t slices, ta0, tb0, a[4], b[4]; /* gemm_coop alone */
+        uint32_t slices, ta0, tb0; /* gemm_half and gemm_coop */
+        uint32_t a[4], b[4];       /* gemm_coop alone */
     } v = {.M = (uint32_t)p->m,
            .N = (uint32_t)p->n,
            .K = (uint32_t)p->k,
@@ -187,9 +190,11 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     d.operands[0] = ar__bind_panels(A->packed, down, p->m, whole->m, t->tm);
     d.operands[1] = ar__bind_panels(B->packed, across, p->n, whole->n, t->tnv);
     d.operands[2] = bind_result(g, C, t, p, ldc, &v.c0);
-    if (t->kernel == AR_K_gemm_coop) { /* something is bound where nothing is read */
+    if (t->kernel == AR_K_gemm_coop || t->kernel == AR_K_gemm_half) { /* bound, too, where nothing is read */
         d.operands[3] = t->scaled ? (ar__operand){A->tops, 0, 0} : (ar__operand){A->packed, 0, 64};
         d.operands[4] = t->scaled ? (ar__operand){B->tops, 0, 0} : (ar__operand){B->packed, 0, 64};
+    }
+    if (t->kernel == AR_K_gemm_coop) {
         d.operands[5] = ar__pack_source(g, A, down, p->m, v.a);
         d.operands[6] = ar__pack_source(g, B, across, p->n, v.b);
     }

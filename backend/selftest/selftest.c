@@ -103,11 +103,15 @@ static bool is_meant(const ar__st_case *c, const char *test, const char *filter)
     return is_it;
 }
 
-/* Plain code in the place of matrix hardware is slow to compile and nobody's choice: only when it is named.
+/* Plain code in the place of matrix hardware or fp16 is slow to compile and nobody's choice: only when it is
+ * named.
  */
 static bool is_stand_in(const ar_device *device, const ar__variant *v, const char *filter) {
     bool is_named = filter && strstr(ar__kernels[v->kernel].name, filter);
-    return v->needs & AR_NEED_COOPMAT && !device->facts.has_coopmat && !is_named;
+    const ar_device_facts *f = &device->facts;
+    bool lacks =
+        (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) || (v->needs & AR_NEED_F16 && !f->has_f16_arith);
+    return lacks && !is_named;
 }
 
 /* Whether c covers the variant, the device can run it and its plan takes another. */
