@@ -95,7 +95,7 @@
 #define STH(b, i, v)      ST4(b, i, v)
 #define LANE(v, l)        (v)[l]
 #define LANE_SET(v, l, f) (v)[l] = (f)
-/* ---- lanes 0, 2, .. and 1, 3, .. of a and then b; pairs of their halves' lanes; x where a < b; RINT ---- */
+/* ---- lanes 0, 2, .. and 1, 3, .. of a and then b; pairs of their halves' lanes; x where a < b ---- */
 #define HV_EVEN(a, b)       vec4((a).xz, (b).xz)
 #define HV_ODD(a, b)        vec4((a).yw, (b).yw)
 #define HV_ZIP_LO(a, b)     vec4((a).x, (b).x, (a).y, (b).y)

@@ -33,6 +33,9 @@ typedef struct ar__fq_args {
     const ar_fq_desc *desc;
 } ar__fq_args;
 
+/* Binds what every kernel of a gradient has, in its order: dWq, W, v, sz, range, mm, dv, dmm. */
+void ar__fq_bind_grad(ar__emit_desc *d, const ar__fq_args *a, const ar_tensor *dv, const ar_tensor *dmm);
+
 /* A structure of scales: what differs between them. Outputs exist and have their shapes. */
 typedef struct ar__fq_kind {
     int64_t range_each; /* numbers of a group in range */

@@ -192,15 +192,8 @@ static ar_status emit_grad(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const ar_
            s->v_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_grad,
                        .specs = {ar__graph_device(g)->plan.wg, 1, hw, s->v_kind, s->m_kind},
-                       .params = &p,
-                       .operands = {{a->dWq, 0, 0},
-                                    {a->W, 0, 0},
-                                    {a->v, 0, 0},
-                                    {a->sz, 0, 0},
-                                    {a->range, 0, 0},
-                                    {a->mm, 0, 0},
-                                    {dv, 0, 0},
-                                    {dmm, 0, 0}}};
+                       .params = &p};
+    ar__fq_bind_grad(&d, a, dv, dmm);
     return emit_rows(g, &d, s, (fq_cost){30.0, 12.0, 32.0}, 255u, gpr);
 }
 
@@ -213,15 +206,8 @@ static ar_status emit_grad_across(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, co
     } p = {0, s->G / s->hw, (uint32_t)a->desc->scheme.zero, s->Q, s->m_div, s->m_inv, s->v_div, s->v_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_grad_across,
                        .specs = {8, 1, s->hw, s->v_kind, s->m_kind}, /* small groups: items take long */
-                       .params = &p,
-                       .operands = {{a->dWq, 0, 0},
-                                    {a->W, 0, 0},
-                                    {a->v, 0, 0},
-                                    {a->sz, 0, 0},
-                                    {a->range, 0, 0},
-                                    {a->mm, 0, 0},
-                                    {dv, 0, 0},
-                                    {dmm, 0, 0}}};
+                       .params = &p};
+    ar__fq_bind_grad(&d, a, dv, dmm);
     set_cost(&d, s, (fq_cost){30.0, 12.0, 32.0});
     return ar__emit_split(g, &d, &(ar__split){.units = s->O * s->groups / s->hw, .split = 255u});
 }
@@ -243,15 +229,8 @@ static ar_status emit_grad_any(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const
            s->v_inv};
     ar__emit_desc d = {.kernel = AR_K_fq_grad_any,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->v_kind, s->m_kind},
-                       .params = &p,
-                       .operands = {{a->dWq, 0, 0},
-                                    {a->W, 0, 0},
-                                    {a->v, 0, 0},
-                                    {a->sz, 0, 0},
-                                    {a->range, 0, 0},
-                                    {a->mm, 0, 0},
-                                    {dv, 0, 0},
-                                    {dmm, 0, 0}}};
+                       .params = &p};
+    ar__fq_bind_grad(&d, a, dv, dmm);
     return emit_rows(g, &d, s, (fq_cost){40.0, 12.0, 32.0}, 255u, (uint32_t)s->groups);
 }
 

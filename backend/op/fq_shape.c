@@ -56,3 +56,9 @@ ar_status ar__fq_check_tuned(const char *op, ar__fq_shape *s, const ar_fq_state 
     }
     return AR_OK;
 }
+
+void ar__fq_bind_grad(ar__emit_desc *d, const ar__fq_args *a, const ar_tensor *dv, const ar_tensor *dmm) {
+    const ar_tensor *operands[] = {a->dWq, a->W, a->v, a->sz, a->range, a->mm, dv, dmm};
+    for (size_t i = 0; i < sizeof operands / sizeof *operands; i++)
+        d->operands[i] = (ar__operand){operands[i], 0, 0};
+}

@@ -173,17 +173,10 @@ static ar_status grad(ar_graph *g, ar_tensor *dv, ar_tensor *dmm, const ar__fq_s
     ar__emit_desc d = {.kernel = AR_K_fq_super_grad,
                        .specs = {ar__graph_device(g)->plan.wg, 1, s->hw, s->v_kind, s->m_kind},
                        .params = &p,
-                       .operands = {{a->dWq, 0, 0},
-                                    {a->W, 0, 0},
-                                    {a->v, 0, 0},
-                                    {a->sz, 0, 0},
-                                    {a->range, 0, 0},
-                                    {a->mm, 0, 0},
-                                    {dv, 0, 0},
-                                    {dmm, 0, 0}},
                        .flops = 34.0 * (double)(s->O * s->I),
                        .bytes = (12.0 + ar__fq_state_bytes(s->v_kind)) * (double)(s->O * s->I) +
                                 48.0 * (double)(s->O * s->groups)};
+    ar__fq_bind_grad(&d, a, dv, dmm);
     return ar__emit_split(g, &d, &(ar__split){.units = s->O, .split = 255u, .items_per_unit = p.gpr});
 }
 

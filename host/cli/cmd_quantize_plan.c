@@ -41,7 +41,7 @@ static void print_blocks(FILE *f, const ar_job *job, const ar__job_cost *c) {
     fputc('\n', f);
 }
 
-/* Of the operands of products; f16 only where matrix hardware makes them. */
+/* What operands of products are rounded to; to f16 by some kernels alone. */
 static const char *precision_of(const ar_job *job) {
     const ar_plan *p = ar_device_get_plan(job->device);
     return p->allows_bf16 ? "bf16" : p->allows_f16 ? "f16" : "f32";
@@ -70,7 +70,8 @@ ar_status ar__quantize_print_plan(FILE *f, const ar_quantize_request *r, const a
     print_blocks(f, job, c);
     print_work(f, job, c);
     if (strcmp(precision_of(job), "f32") != 0)
-        fprintf(f, "precision: operands of products rounded to %s\n", precision_of(job));
+        fprintf(f, "precision: operands of products %srounded to %s\n",
+                strcmp(precision_of(job), "f16") == 0 ? "may be " : "", precision_of(job));
     fprintf(f, "memory: device %s of %s", ar_program_bytes(device, sizeof device, c->device_bytes),
             ar_program_bytes(budget, sizeof budget, memory.budget));
     if (c->host_bytes)
