@@ -4,6 +4,7 @@
 #include "ar_error.h"
 #include "fmt_safetensors.h"
 #include "folder_contents.h"
+#include "memory.h"
 #include "notes.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -63,7 +64,9 @@ static ar_status st_read(const void *impl, float *dst, int64_t i, int64_t row, i
     if (rows == 0 || t->bytes == 0) return AR_OK;
     int64_t element_bytes = dtype == AR_F32 ? 4 : 2;
     int64_t width = (int64_t)t->bytes / element_bytes / row_count;
-    convert(dst, t->data + row * width * element_bytes, rows * width, dtype);
+    const uint8_t *from = t->data + row * width * element_bytes;
+    convert(dst, from, rows * width, dtype);
+    ar__mapping_leave(from, (uint64_t)(rows * width * element_bytes));
     return AR_OK;
 }
 

@@ -1,5 +1,6 @@
 /* A GGUF file as named float tensors: Hugging Face names, Hugging Face order of rows, f32 on the fly. */
 #include "fmt_gguf.h"
+#include "memory.h"
 #include "tokenizer.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -76,6 +77,7 @@ static ar_status read_weight(const void *impl, float *dst, int64_t i, int64_t ro
     }
     for (int64_t r = 0; r < rows; r++)
         ar__gguf_decode(dst + r * width, t->type, stored_row(e, row + r), width);
+    if (s->file.data && rows == all) ar__mapping_leave(t->data, t->bytes);
     return AR_OK;
 }
 
