@@ -1,7 +1,7 @@
 # cmake -DNAME=… -DSHADERS=dir -DOUT=dir -DGLSLANG=prog -P embed_kernel.cmake
 # Makes OUT/NAME.spv.h (SPIR-V words), OUT/NAME.cl.h (OpenCL text as a C string) and OUT/NAME.row.h
 # (declarations); and both texts as files, OUT/NAME.glsl.comp and OUT/NAME.cl. With -DOPTIONAL=ON a text that
-# glslang cannot compile is left out of the Vulkan build, with a warning: the kernel is a variant, another one
+# glslang cannot compile is left out of the Vulkan build, with a remark: the kernel is a variant, another one
 # does its work.
 file(READ ${SHADERS}/${NAME}.comp body)
 # #include "name.h" lines are replaced here: neither compiler gets an include path
@@ -20,7 +20,8 @@ execute_process(COMMAND ${GLSLANG} -V --target-env vulkan1.1 -S comp --vn ar__sp
     log)
 set(spirv "ar__spv_${NAME}, sizeof ar__spv_${NAME} / 4")
 if(bad AND OPTIONAL)
-    message(WARNING "kernel ${NAME} is left out of the Vulkan build, glslang does not compile it: ${log}")
+    string(REGEX MATCH "ERROR: [^\n]*" first "${log}")
+    message(NOTICE "kernel ${NAME} is left out of the Vulkan build, glslang does not compile it: ${first}")
     file(WRITE ${OUT}/${NAME}.spv.h "/* left out: glslang could not compile it */\n")
     set(spirv "0, 0")
 elseif(bad)
