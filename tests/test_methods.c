@@ -188,10 +188,10 @@ static void a_method_checks_what_values_mean_together(void **state) {
 static void the_state_records_what_decides_the_result(void **state) {
     (void)state;
     static const char *const want[][2] = {
-        {"rounds", "3"},        {"damp", "0.699999988"},      {"order", "second keeps 2"},
-        {"safe", "0"},          {"finish", "none"},           {"finish_iters", "60"},
-        {"finish_lr", "0.002"}, {"seed", "9000000000000000"}, {"blocks", "0"},
-        {"samples", "16 x 64"}};
+        {"rounds", "3"},        {"damp", "0.699999988"}, {"order", "second keeps 2"},
+        {"safe", "0"},          {"finish", "none"},      {"finish_iters", "60"},
+        {"finish_lr", "0.002"}, {"finish_samples", "0"}, {"seed", "9000000000000000"},
+        {"blocks", "0"},        {"samples", "16 x 64"}};
     ar_method_options o = fresh();
     const char *name = NULL;
     char text[160];

@@ -17,9 +17,10 @@ static const char *loss_name(const ar_method_options *o) { return loss_of(o) == 
 ar_status ar__quantize_finish_check(const ar_quantize_request *r) {
     const ar_method_options *o = &r->options;
     char acts[AR_ACTS_TEXT];
-    const char *idle = ar_method_options_given(o, "finish_iters") ? "--finish-iters"
-                       : ar_method_options_given(o, "finish_lr")  ? "--finish-lr"
-                                                                  : NULL;
+    const char *idle = ar_method_options_given(o, "finish_iters")     ? "--finish-iters"
+                       : ar_method_options_given(o, "finish_lr")      ? "--finish-lr"
+                       : ar_method_options_given(o, "finish_samples") ? "--finish-samples"
+                                                                      : NULL;
     if (idle && !ar__quantize_finishes(o))
         return ar__fail(AR_ERR_USAGE, "%s has no effect without --finish %s", idle,
                         o->method->scales ? "kl or ce" : "scales");
@@ -71,6 +72,20 @@ static ar_finish_desc describe(const ar_quantize_request *r, const ar_method_opt
                             .spill_dir = dir};
 }
 
+/* *own: what --finish-samples draws, nothing without it; *taken: what the pass is to read. */
+static ar_status take_samples(ar_samples *own, const ar_samples **taken, const ar_quantize_request *r,
+                              const ar_method_options *options, const ar_open_model *m, ar_device *device,
+                              const ar_samples *tuned_on, const ar_observer *observer) {
+    int32_t count = (int32_t)ar_method_options_get(options, "finish_samples");
+    *taken = tuned_on;
+    if (count == 0 || count == tuned_on->count) return AR_OK;
+    ar_status status = ar_calib_make(own, m, device, r->calib.text, r->calib.count, count, tuned_on->T,
+                                     (uint64_t)r->common->seed, observer);
+    ar_program_progress_end(r->common);
+    if (status == AR_OK) *taken = own;
+    return status == AR_ERR_USAGE ? ar_program_blame(status, "--finish-samples") : status;
+}
+
 static ar_status finish(ar_finish_run *run, const ar_quantize_request *r, const ar_method_options *options,
                         const ar_part *part, const ar_open_model *m, ar_device *device,
                         const ar_samples *samples, const ar_observer *observer) {
@@ -78,6 +93,7 @@ static ar_status finish(ar_finish_run *run, const ar_quantize_request *r, const 
     const ar_model *model = &m->model;
     const ar_finish_desc desc = describe(r, options, part->dir);
     ar_qlinear **linears = NULL;
+    ar_samples own = {0};
     AR_TRY(ar__part_scales(&run->scales, part));
     run->is_on = true;
     if (is_finished(&run->scales, model->block_count)) return recall(run);
@@ -85,6 +101,7 @@ static ar_status finish(ar_finish_run *run, const ar_quantize_request *r, const 
     if (!linears) return AR_ERR_MEMORY;
     for (int32_t b = 0; b < model->block_count; b++)
         AR_GO(ar__part_load(part, &model->blocks[b], linears + b * AR_MAX_LINEARS));
+    AR_GO(take_samples(&own, &samples, r, options, m, device, samples, observer));
     AR_GO((options->method->scales ? ar_finish_channels : ar_finish_scales)(
         &run->report, linears, model, device, samples, &desc, observer));
     AR_GO(ar_snapshot_check(&m->files));
@@ -95,6 +112,7 @@ static ar_status finish(ar_finish_run *run, const ar_quantize_request *r, const 
 done:
     for (int32_t i = 0; i < model->block_count * AR_MAX_LINEARS; i++) ar_qlinear_free(linears[i]);
     free(linears);
+    ar_samples_deinit(&own);
     return status;
 }
 

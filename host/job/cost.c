@@ -192,9 +192,11 @@ static double window_seconds(costing *c, const ar_window_span *s, double at) {
 static void add_finish(costing *c) {
     const ar_job *job = c->job;
     const ar_method_options *o = job->src->options;
+    int32_t own = (int32_t)ar_method_options_get(o, "finish_samples");
     double flops;
     if (!finishes(job)) return;
-    ar_finish_cost(&flops, &c->cost->finish, &c->cost->quant, &job->src->model->model, job->samples,
+    const ar_samples samples = {.count = own > 0 ? own : job->samples->count, .T = job->samples->T};
+    ar_finish_cost(&flops, &c->cost->finish, &c->cost->quant, &job->src->model->model, &samples,
                    (int32_t)ar_method_options_get(o, "finish_iters"), o->method->scales);
     c->cost->flops += flops;
 }

@@ -88,6 +88,13 @@
          .help = "its steps, of 4 samples (" #steps ")",                                                     \
          .record = "finish_iters"},                                                                          \
         {AR__RATE("finish_lr"), .preset = rate, .help = why " (" #rate ")"},                                 \
+        {.name = "finish_samples",                                                                           \
+         .kind = AR_VALUE_INT,                                                                               \
+         .lo = 1,                                                                                            \
+         .hi = 1 << 20,                                                                                      \
+         .value = "N",                                                                                       \
+         .help = "the samples it draws for itself, as long as those of tuning (those)",                      \
+         .record = "finish_samples"},                                                                        \
         {.name = "seed", .kind = AR_VALUE_INT, .preset = 42, .hi = 9e15, .record = "seed"},                  \
         {.name = "blocks",                                                                                   \
          .kind = AR_VALUE_INT,                                                                               \

@@ -70,10 +70,16 @@ case_finish() {
     cmp whole.gguf o.gguf || die 'what was resumed differs'
     says 'scales: KL divergence held out'
     nothing_left o.gguf.part
+    run 0 "${command[@]}" -o own.gguf --finish-samples 24
+    ! cmp -s whole.gguf own.gguf || die 'samples of its own changed nothing'
+    run 0 "${command[@]}" -o own.gguf --finish-samples 16
+    same_weights whole.gguf own.gguf || die 'as many samples are others'
     run 2 "${command[@]}" -o x.gguf --finish codes; says 'expected one of none, scales'
     run 2 quantize "$model" "${calib[@]}" -o x --acts 8 --bits 8 --finish scales; says 'it is not for --acts'
     run 2 quantize "$model" -o x.gguf --method rtn --finish scales; says 'no effect with --method rtn'
-    run 2 quantize "$model" "${calib[@]}" -o x.gguf --finish-iters 9; says 'no effect without --finish scales'
+    for option in --finish-iters --finish-samples; do
+        run 2 quantize "$model" "${calib[@]}" -o x.gguf $option 9; says 'no effect without --finish scales'
+    done
     nothing_left x.gguf x.gguf.part
 }
 
