@@ -48,9 +48,14 @@ ar_status ar_path_join(char **joined, const char *a, const char *b) {
     return AR_OK;
 }
 
-ar_status ar__path_split(char **folder, char **name, const char *path) {
-    size_t end = strlen(path), start;
+size_t ar__path_length(const char *path) {
+    size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/') end--;
+    return end;
+}
+
+ar_status ar__path_split(char **folder, char **name, const char *path) {
+    size_t end = ar__path_length(path), start;
     for (start = end; start > 0 && path[start - 1] != '/';) start--;
     size_t parent = start;
     while (parent > 1 && path[parent - 1] == '/') parent--;
@@ -124,11 +129,17 @@ static ar_status follow(char path[PATH_BYTES]) {
 
 /* Without memory of its own, so that asking can fail for what the path is alone. */
 static ar_status resolve(char end[PATH_BYTES], const char *path) {
+    size_t length = ar__path_length(path); /* behind a slash lies what a link leads to, not the link */
+    const char *slash = path[length] ? "/" : "";
     if (strlen(path) >= PATH_BYTES) return ar__fail(AR_ERR_IO, "%.200s…: is too long a path", path);
-    strcpy(end, path);
+    memcpy(end, path, length);
+    end[length] = '\0';
     for (int32_t i = 0; i <= MAX_LINKS; i++) {
         struct stat link;
-        if (lstat(end, &link) != 0 || !S_ISLNK(link.st_mode) || is_descriptor(&link)) return AR_OK;
+        if (lstat(end, &link) != 0 || !S_ISLNK(link.st_mode) || is_descriptor(&link)) {
+            if (strlen(end) + 1 < PATH_BYTES) strcat(end, slash);
+            return AR_OK;
+        }
         AR_TRY(follow(end));
     }
     return ar__fail(AR_ERR_IO, "%s: found more than %d links, expected an end of them", path, MAX_LINKS);

@@ -7,6 +7,8 @@
 
 /* What stands behind the last /, for people to read; all of it where that is nothing. */
 const char *ar__path_name(const char *path);
+/* Its bytes without slashes at the end; those of "/" stay. */
+size_t ar__path_length(const char *path);
 /* The absolute path without links, also where the last name does not exist yet; NULL where nothing can be,
  * and where memory fails. free(). */
 char *ar__path_canonical(const char *path);

@@ -85,9 +85,21 @@ static ar_status check_replaceable(const char *path) {
                     path, found);
 }
 
+/* Without slashes at the end, behind which a file is not found. */
+static char *trim(const char *path) {
+    size_t n = ar__path_length(path);
+    char *trimmed = ar__alloc(n + 1, 1);
+    if (trimmed) memcpy(trimmed, path, n);
+    return trimmed;
+}
+
 ar_status ar__hf_folder_check(const char *path, const char *model_path) {
     AR_TRY(ar__path_check_inputs(path, true, &(ar_input){model_path, "the model"}, 1));
-    return ar_path_exists(path) ? check_replaceable(path) : AR_OK;
+    char *final = trim(path);
+    if (!final) return AR_ERR_MEMORY;
+    ar_status status = ar_path_exists(final) ? check_replaceable(final) : AR_OK;
+    free(final);
+    return status;
 }
 
 /* Removes what we wrote into a folder, and the folder if nothing else has come into it. */
@@ -110,17 +122,15 @@ static ar_status remove_written(const char *path) {
 }
 
 ar_status ar__hf_folder_place(const char *path, const char *made) {
-    char *final = NULL, *old = NULL;
+    char *final = trim(path), *old = NULL;
     ar_status status = AR_OK;
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
-    final = ar__alloc(n + 1, 1);
     if (!final) return AR_ERR_MEMORY;
-    memcpy(final, path, n);
     if (!ar_path_exists(final)) AR_GO(ar_path_move(made, final));
     if (!ar_path_exists(made)) goto done;
     AR_GO(ar__dir_create_new(&old, final, ".replaced"));
-    AR_GO(ar_path_move(final, old)); /* onto the empty folder */
+    status = ar_path_move(final, old); /* onto the empty folder */
+    if (status != AR_OK) (void)rmdir(old);
+    AR_GO(status);
     status = ar_path_move(made, final);
     if (status != AR_OK) (void)rename(old, final);
     AR_GO(status);

@@ -13,6 +13,7 @@ case_output() {
     run 1 quantize folder -o folder "${long[@]}"; says 'the model itself'
     run 1 quantize folder -o folder/o.gguf "${long[@]}"; says 'inside the model'
     run 1 quantize folder -o folder "${long[@]}" --format gguf,gptq; says 'inside the model'
+    run 1 quantize folder -o file/ "${long[@]}"; says 'found a file'
     run 1 quantize folder -o absent/o.gguf "${long[@]}"; says 'does not exist'
     run 1 quantize folder -o o.gguf "${long[@]}" --report absent/r.html; says 'does not exist'
     run 1 quantize folder -o o.gguf "${long[@]}" --report other; says 'found a folder'
@@ -79,6 +80,10 @@ case_places() { # nothing that is read is written, whatever its name; what is no
     # a folder that is replaced holds nothing but what a run wrote
     run 0 quantize model -o folder --format gptq "${few[@]}"
     run 0 quantize model -o folder --format awq "${few[@]}"
+    ln -s folder link # as a shell completes it
+    run 0 quantize model -o link/ --format gptq "${few[@]}"
+    [ -L link ] && [ -d folder ] && grep -q gptq folder/config.json || die 'not what the link leads to'
+    nothing_left folder.part link.part; rm link
     for name in notes.txt .hidden model.safetensors.bak model-extra.safetensors inner/letter; do
         mkdir -p folder/inner && echo dear >folder/$name
         [ -f folder/inner/letter ] || rmdir folder/inner
