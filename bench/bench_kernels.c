@@ -36,7 +36,7 @@ static ar_status add(bench *b, const ar_bench_row *row, ar_status status) {
     AR_TRY(ar_bench_add(&b->results, row, status));
     if (!b->is_silent) ar_bench_print_row(&b->results, &b->results.rows[b->results.count - 1]);
     fflush(stdout);
-    return ar_program_interrupted() ? AR_ERR_INTERRUPTED : AR_OK;
+    return ar_program_interrupted() ? ar__fail(AR_ERR_INTERRUPTED, "bench: interrupted") : AR_OK;
 }
 
 /* ---- products ---- */

@@ -60,6 +60,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, 2, argc, argv, &positional, 0, 0));
     if (common.help) return AR_OK;
+    ar_program_release_signals(); /* nothing is kept that an end at once could harm */
     ar_device *device = NULL;
     AR_TRY(ar_program_device(&device, &common, false));
     tally t = {.common = &common, .rows = common.json ? cJSON_CreateArray() : NULL};

@@ -33,6 +33,13 @@ static void give_memory_back(void) {
 #endif
 }
 
+/* Ctrl-C reaches a driver's compiler too: LLVM then removes the files it was writing, and fails, and with it
+ * the device, or what was to be checked on it. */
+static ar_status judge(ar_status status) {
+    if ((status != AR_ERR_DEVICE && status != AR_ERR_CHECK) || !ar_program_interrupted()) return status;
+    return ar__fail(AR_ERR_INTERRUPTED, "interrupted while the device was at work");
+}
+
 int main(int argc, char **argv) {
     give_memory_back();
     if (argc < 2) {
@@ -50,7 +57,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(argv[1], commands[i]->name) != 0) continue;
         ar_program_catch_signals();
-        ar_status status = commands[i]->run(commands[i], argc - 1, argv + 1);
+        ar_status status = judge(commands[i]->run(commands[i], argc - 1, argv + 1));
         if (status == AR_OK) status = ar_program_flush();
         if (status == AR_ERR_IO && ar_program_reader_gone()) return 0;
         if (status != AR_OK) ar_program_print_failure(status);

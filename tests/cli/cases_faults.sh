@@ -167,6 +167,21 @@ case_changes() { # files that change while they are read: nothing of it gets a n
     done
 }
 
+case_stopped_at_work() { # Ctrl-C that a driver's compiler or dispatch does not survive is still Ctrl-C
+    faulty
+    small_model
+    tuned=(quantize m -o o.gguf --method signround --iters 2 --samples 2 --select last --seqlen 16 --batch 1
+        "${calib[@]}" -q)
+    run 0 "${tuned[@]}"
+    n=$(dispatches "${tuned[@]}")
+    mv o.gguf whole.gguf
+    AR_FAULT=interrupted@$((n * 5 / 6)) run 130 "${tuned[@]}"
+    says 'interrupted'; says 'continue with --resume'; nothing_left o.gguf
+    run 0 "${tuned[@]}" --resume
+    cmp o.gguf whole.gguf || die 'another file'
+    AR_FAULT=interrupted@4 run 130 eval m --text "$text" --window 32 --max-windows 2 -q
+}
+
 # each_lost WORKER WORKERS NAME TOTAL: in a folder of its own, command NAME with every submission lost in
 # turn; what it leaves is resumed, if it is a quantization.
 each_lost() {

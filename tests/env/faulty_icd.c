@@ -6,6 +6,7 @@
  *   stop@N           the process stops (SIGSTOP) before the N-th, so that something can happen meanwhile
  *   lost@N           the N-th dispatch, and what follows, fails with CL_OUT_OF_RESOURCES; so do reads, writes
  *                    and waiting from then on
+ *   interrupted@N    SIGINT comes to the process at the N-th, whose kernel then does not build
  *   memory@N         the N-th buffer is refused
  * AR_FAULT_COUNT names a file for "DISPATCHES BUFFERS", written at the end. */
 #define CL_TARGET_OPENCL_VERSION 120
@@ -48,6 +49,10 @@ static cl_int CL_API_CALL enqueue(cl_command_queue queue, cl_kernel kernel, cl_u
     dispatches++;
     if (dispatches == number_of("stop")) raise(SIGSTOP);
     if (is_lost()) return CL_OUT_OF_RESOURCES;
+    if (dispatches == number_of("interrupted")) {
+        raise(SIGINT);
+        return CL_BUILD_PROGRAM_FAILURE;
+    }
     if (!is_without_effect(kernel))
         return original.clEnqueueNDRangeKernel(queue, kernel, dims, offset, global, local, wait_count, wait,
                                                event);
