@@ -1,5 +1,5 @@
 /* anyround info: tensors, types, sizes, configuration and metadata of any model we read, and what lies in a
- * .safetensors file by itself. */
+ * .safetensors file by itself, or in a GGUF file that is no model. */
 #include "fmt_packed.h"
 #include "info_metadata.h"
 #include "info_nets.h"
@@ -13,6 +13,13 @@
 static bool is_bare(const char *path) {
     size_t n = strlen(path);
     return n > 12 && strcmp(path + n - 12, ".safetensors") == 0 && !ar_path_is_dir(path);
+}
+
+/* Elements may be words of packed weights: bits of one say nothing. */
+static void print_elements(const info_sum *sum) {
+    char size[16];
+    printf("%lld tensors, %lld elements, %s\n", (long long)sum->count, (long long)sum->elements,
+           ar_program_bytes(size, sizeof size, sum->bytes));
 }
 
 static ar_status show_bare(const char *path, const ar_common *common, cJSON *list) {
@@ -38,11 +45,60 @@ static ar_status show_bare(const char *path, const ar_common *common, cJSON *lis
         else
             ar_info_print_tensor(&sum, t->name, t->dtype, t->dim_count, t->dims, t->bytes, common);
     }
-    char size[16]; /* elements may be words of packed weights: bits of one say nothing */
-    if (status == AR_OK && !list)
-        printf("%lld tensors, %lld elements, %s\n", (long long)sum.count, (long long)sum.elements,
-               ar_program_bytes(size, sizeof size, sum.bytes));
+    if (status == AR_OK && !list) print_elements(&sum);
     ar_safetensors_close(st);
+    return status;
+}
+
+/* ---- a GGUF file that is no model ---- */
+
+/* Its general.type, which an adapter and an importance matrix say of themselves; empty for a model, and for
+ * what is not read. */
+static void find_kind(char *kind, size_t bytes, const char *path) {
+    ar_file file = {0};
+    ar__gguf g = {0};
+    const char *text;
+    size_t length;
+    *kind = '\0';
+    if (!ar_path_is_dir(path) && ar_path_exists(path) && ar__gguf_map(&g, &file, path) == AR_OK &&
+        ar__gguf_text(&text, &length, &g, "general.type") == AR_OK && text &&
+        !ar__gguf_text_is(text, length, "model"))
+        snprintf(kind, bytes, "%.*s", (int)(length < bytes ? length : bytes - 1), text);
+    ar__gguf_deinit(&g);
+    ar_file_close(&file);
+}
+
+static void list_gguf(cJSON *tensors, info_sum *sum, const ar__gguf *g, const ar_common *common) {
+    for (int64_t i = 0; i < g->tensor_count; i++) {
+        const ar__gguf_tensor *t = &g->tensors[i];
+        char name[AR__GGUF_NAME];
+        snprintf(name, sizeof name, "%.*s", (int)t->name_bytes, t->name);
+        if (tensors)
+            ar_info_add_tensor(tensors, name, t->type->name, t->dim_count, t->dims, t->bytes);
+        else
+            ar_info_print_tensor(sum, name, t->type->name, t->dim_count, t->dims, t->bytes, common);
+    }
+}
+
+static ar_status show_part(const char *path, const char *kind, const ar_common *common, cJSON *list) {
+    ar_file file = {0};
+    ar__gguf g = {0};
+    info_sum sum = {0};
+    cJSON *o = NULL, *tensors = NULL, *metadata = cJSON_CreateObject();
+    ar_status status = ar__gguf_map(&g, &file, path);
+    if (status == AR_OK) status = ar_info_add_gguf(metadata, &g);
+    if (status == AR_OK && list) status = ar_info_add_object(list, &o, &tensors, path);
+    if (status == AR_OK && list) {
+        ar_json_put(o, "metadata", metadata);
+        metadata = NULL;
+    }
+    if (status == AR_OK && !list) printf("%s: a GGUF file, %s\n", path, kind);
+    if (status == AR_OK && !list && !common->quiet) status = ar_info_print_metadata(metadata);
+    if (status == AR_OK) list_gguf(tensors, &sum, &g, common);
+    if (status == AR_OK && !list) print_elements(&sum);
+    cJSON_Delete(metadata);
+    ar__gguf_deinit(&g);
+    ar_file_close(&file);
     return status;
 }
 
@@ -151,10 +207,14 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     cJSON *list = common.json ? cJSON_CreateArray() : NULL;
     if (common.json && !list) return ar__fail(AR_ERR_MEMORY, "no memory for a list");
     ar_status status = AR_OK;
-    for (int i = 1; status == AR_OK && i <= positional; i++)
-        status = (is_bare(argv[i])          ? show_bare
-                  : ar_info_is_net(argv[i]) ? ar_info_net
-                                            : show_model)(argv[i], &common, list);
+    for (int i = 1; status == AR_OK && i <= positional; i++) {
+        char kind[64];
+        find_kind(kind, sizeof kind, argv[i]);
+        status = kind[0] ? show_part(argv[i], kind, &common, list)
+                         : (is_bare(argv[i])          ? show_bare
+                            : ar_info_is_net(argv[i]) ? ar_info_net
+                                                      : show_model)(argv[i], &common, list);
+    }
     if (status == AR_OK && list) status = ar_program_json(list, true);
     cJSON_Delete(list);
     return status;
@@ -162,4 +222,4 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
 
 const ar_command ar__command_info = {"info",
                                      "tensors, types, sizes, configuration and metadata of model files",
-                                     "MODEL|FILE.safetensors… [options]", run};
+                                     "MODEL|FILE.safetensors|FILE.gguf… [options]", run};

@@ -282,10 +282,10 @@ static ar_status make_budget(ar_quantize_request *r, const job_options *o) {
     ar__allotment_deinit(&tried);
     if (status == AR_ERR_USAGE) return ar_program_blame(status, o->widths ? "--types" : option);
     AR_TRY(status);
-    if (r->calib.count == 0) return ar__fail(AR_ERR_USAGE, "%s needs --calib FILE to measure on", option);
     if (!(r->options.method->needs & AR_NEEDS_SAMPLES))
         return ar__fail(AR_ERR_USAGE, "%s is not for --method %s, which reads no samples", option,
                         r->options.method->name);
+    if (r->calib.count == 0) return ar__fail(AR_ERR_USAGE, "%s needs --calib FILE to measure on", option);
     return AR_OK;
 }
 

@@ -92,14 +92,16 @@ static ar_status add_value(cJSON *o, const ar__gguf_value *v) {
     return status;
 }
 
+ar_status ar_info_add_gguf(cJSON *o, const ar__gguf *g) {
+    for (int64_t i = 0; i < g->value_count; i++) AR_TRY(add_value(o, &g->values[i]));
+    return AR_OK;
+}
+
 static ar_status add_gguf(cJSON *o, const char *path) {
     ar_file file = {0};
     ar__gguf g = {0};
-    ar_status status;
-    AR_TRY(ar_file_open(&file, path));
-    AR_GO(ar__gguf_parse(&g, file.data, file.bytes, path));
-    for (int64_t i = 0; i < g.value_count; i++) AR_GO(add_value(o, &g.values[i]));
-done:
+    ar_status status = ar__gguf_map(&g, &file, path);
+    if (status == AR_OK) status = ar_info_add_gguf(o, &g);
     ar__gguf_deinit(&g);
     ar_file_close(&file);
     return status;

@@ -208,6 +208,7 @@ case_budget() { # bits where they count, in a file and in a folder
     wrong 2 "found 'q9', expected q4_0 to q8_0 or q2_k to q6_k (--types)" --bpw 3 --types q2_k,q9
     wrong 2 'found 1, expected at least two' --bpw 3 --types q2_k
     wrong 2 -- '--bpw and --size: expected one' --bpw 3 --size 1M
+    run 2 quantize "$model" -o w.gguf --bpw 3 --method rtn; says 'bpw is not for --method rtn'
     wrong 2 -- '--types has no effect without --bpw or --size' --types q2_k,q3_k
     wrong 2 -- '--bits has no effect with --bpw' --bpw 3 --bits 4
     wrong 2 -- '--bpw is not for --method rtn' --bpw 3 --method rtn --samples 4
@@ -250,6 +251,9 @@ case_passport() { # what files say of their quality, and whether it holds
 
 case_imatrix() { # what inputs count, written and taken
     run 0 imatrix "$model" "${calib[@]}" -o i.gguf --samples 4 --seqlen 64 -q
+    run 0 info i.gguf; grep -q '^i.gguf: a GGUF file, imatrix$' out || die 'info does not say what it is'
+    grep -q '^  blk.0.attn_q.weight.in_sum2 .* (256)' out || die 'info without its tensors'
+    run 0 info i.gguf --json; grep -q '"blk.2.ffn_down.weight.counts"' out || die 'JSON without its tensors'
     size=(--method search --type q2_k -q)
     run 0 quantize "$model" -o a.gguf "${size[@]}" --imatrix i.gguf
     run 0 quantize "$model" -o b.gguf "${size[@]}" --samples 4 --seqlen 64 "${calib[@]}"
