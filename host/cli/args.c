@@ -101,12 +101,20 @@ static const ar_option *find(const ar_option *list, int32_t count, const char *a
     return NULL;
 }
 
+/* Of UTF-8, in places of a line. */
+static int width_of(const char *text) {
+    int width = 0;
+    for (; *text; text++) width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
 static void print_option(const ar_option *o) {
     char left[64];
     if (o->kind == AR_OPT_HEADING) printf("\n%s %s:\n", o->name, o->value);
     if (!o->help) return;
     snprintf(left, sizeof left, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-    printf("  %-26s %s\n", left, o->help);
+    int width = width_of(left);
+    printf("  %s%*s %s\n", left, width < 26 ? 26 - width : 0, "", o->help);
 }
 
 static void print_manual(const ar_command *c, const ar_option *own, int32_t own_count,
