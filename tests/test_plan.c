@@ -180,7 +180,7 @@ static void a_way_may_be_asked_for(void **state) {
     assert_int_equal(ar_plan_make_with(&p, &card, "gemm_depth=gemm"), AR_ERR_USAGE);
     assert_string_equal(ar_error(), "variant gemm_depth: found 'gemm', expected parts or whole");
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), ", gemm_depth, weight_step (as gemm=gemm)"));
+    assert_non_null(strstr(ar_error(), ", gemm_depth, weight_step, saved (as gemm=gemm)"));
 }
 
 /* Rounding to fp16 takes leave: matrix hardware stands idle without. */
@@ -197,6 +197,7 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         assert_int_equal(p.variants[AR_F_attention_dq] == AR_K_attention_dq_coop, is_card);
         assert_int_equal(p.variants[AR_F_attention_dkv] == AR_K_attention_dkv_coop, is_card);
         if (!is_card) continue;
+        assert_true(p.ways >> AR_W_saved & 1);
         assert_int_equal(p.attn_subgroups, 8);
         assert_int_equal(p.coop_fragment[0], f.coop_m);
         assert_int_equal(p.resident_fused, false);
@@ -271,6 +272,7 @@ static void automatic_precision_is_f16_on_matrix_hardware(void **state) {
         ar_plan p;
         assert_int_equal(ar__plan_make(&p, &f, "auto", 0), AR_OK);
         assert_int_equal(p.allows_f16, f.kind != AR_DEVICE_CPU && f.has_coopmat);
+        assert_int_equal(p.ways >> AR_W_saved & 1, p.allows_f16);
         assert_int_equal(p.variants[AR_F_gemm] == AR_K_gemm_coop, p.allows_f16);
         assert_int_equal(ar__plan_make(&p, &f, "auto", UINT64_MAX), AR_OK); /* glslang left it out */
         assert_false(p.allows_f16 && strcmp(f.api, "vk") == 0);

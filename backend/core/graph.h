@@ -1,5 +1,6 @@
-/* The recorded graph, shared by graph.c (recording, running), graph_plan.c (memory, barriers), graph_grad.c
- * (reverse mode) and gemm_pack.c (remembered packs); nobody else looks inside. */
+/* The recorded graph, shared by graph.c (recording), graph_build.c (running), graph_saved.c (what is kept as
+ * fp16), graph_plan.c (memory, barriers), graph_grad.c (reverse mode) and gemm_pack.c (remembered packs);
+ * nobody else looks inside. */
 #ifndef AR_GRAPH_H
 #define AR_GRAPH_H
 #include "internal.h"
@@ -10,6 +11,7 @@ typedef struct ar__dispatch {
     ar__operand operands[AR_MAX_BINDINGS]; /* bytes are final: never 0 */
     uint32_t params[AR_MAX_PARAMS];
     uint32_t groups[3];
+    int32_t phase; /* of the record: even ones go forward, odd ones backward */
     double flops, bytes;
 } ar__dispatch;
 
@@ -44,6 +46,7 @@ struct ar_graph {
     int32_t tensor_count, tensor_capacity;
     ar__dispatch *dispatches;
     int32_t dispatch_count, dispatch_capacity;
+    int32_t phase;         /* of what is recorded next */
     ar__graph_node *nodes; /* recorded since the last backward */
     int32_t node_count, node_capacity;
     ar__pack *packs;
@@ -69,6 +72,13 @@ void ar__leaf_forget(ar_tensor *t);
 /* A tensor without memory (tensor.c); graph NULL = device tensor. */
 ar_status ar__tensor_make(ar_tensor **t, ar_device *device, ar_graph *graph, ar_dtype dtype,
                           int32_t dim_count, const int64_t *dims);
+
+/* ---- graph_saved.c ---- */
+
+/* Whether what a forward leaves for its backward is kept as fp16. */
+bool ar__graph_saves(const ar_graph *g);
+/* Puts that into the finished record, before memory is planned. Errors: MEMORY; those of emission. */
+ar_status ar__graph_save(ar_graph *g);
 
 /* ---- graph_plan.c ---- */
 

@@ -108,10 +108,17 @@ static ar_status record_again(ar_graph *g, const void *ctx) {
     const again *a = ctx;
     ar_tensor *y = NULL;
     if (!a->y->grad) return AR_OK;
+    ar__record_again(g, true);
     AR_TRY(a->fn(g, &y, a->x, a->ctx));
+    ar__record_again(g, false);
     y->grad = a->y->grad;
     y->grad_written = true;
     return AR_OK;
+}
+
+void ar__record_again(ar_graph *g, bool starts) {
+    (void)starts;
+    g->phase++;
 }
 
 ar_status ar_graph_recompute(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_record_fn fn, const void *ctx,
@@ -135,6 +142,8 @@ ar_status ar_graph_backward(ar_graph *g, ar_tensor *loss) {
                         (long long)ar_tensor_count(loss), ar_dtype_name(loss->dtype));
     if (loss->graph != g || !loss->needs_grad)
         return ar__fail(AR_ERR_ARG, "backward: the loss depends on nothing that needs a gradient");
+    if (g->phase % 2 == 0) g->phase++;
+    if (ar__graph_saves(g)) g->pack_count = 0; /* what is loaded is packed anew, or both would be kept */
     AR_TRY(seed(g, loss));
     while (g->node_count > 0) {
         ar__graph_node node = g->nodes[--g->node_count];

@@ -211,6 +211,9 @@ ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t
  * another one follows or whoever waits for the gradient wants it after all. */
 bool ar__grad_later(ar_tensor *t, const ar__product *p);
 
+/* Between its start and its end a backward records a part of the forward once more, of the same numbers. */
+void ar__record_again(ar_graph *g, bool starts);
+
 /* A new graph output of the given shape; needs_grad if any of a, b, c (NULL allowed) does. */
 ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,
                      const ar_tensor *a, const ar_tensor *b, const ar_tensor *c);
@@ -220,6 +223,14 @@ ar_device *ar__graph_device(const ar_graph *g);
 ar_status ar__graph_own(ar_graph *g, ar_tensor *t, const uint64_t key[4]);
 /* The tensor owned under that key; NULL if none. */
 ar_tensor *ar__graph_constant(const ar_graph *g, const uint64_t key[4]);
+
+/* ---- graph_saved.c ---- */
+
+#define AR__SAVED_BLOCK 64 /* numbers that share a scale */
+/* *half, *inverse = x, a multiple of AR__SAVED_BLOCK floats, rounded to fp16 under a power of two for each
+ * block, and the inverse of that; x = what those hold. */
+ar_status ar__save_half(ar_graph *g, ar_tensor **half, ar_tensor **inverse, const ar_tensor *x);
+ar_status ar__load_half(ar_graph *g, ar_tensor *x, const ar_tensor *half, const ar_tensor *inverse);
 
 /* ---- op_mean.c: sums in two stages of fixed order, whatever the device and its pieces ---- */
 

@@ -83,6 +83,10 @@ static bool is_of(const ar_device_facts *f, ar__liking liking) {
     }
 }
 
+static bool likes_way(const ar_device_facts *f, ar__liking liking, const ar_plan *plan) {
+    return liking == AR_LIKED_WITH_F16 ? plan->allows_f16 : is_of(f, liking);
+}
+
 static bool likes(const ar_device_facts *f, const ar__variant *v, const ar_plan *plan) {
     if (!has_leave(v, plan)) return false;
     if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return false;
@@ -208,7 +212,7 @@ ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const cha
     plan->ways_asked = a.ways;
     plan->ways = a.first;
     for (int32_t i = 0; i < AR_W_COUNT; i++)
-        if (!(a.ways >> i & 1) && is_of(f, ways[i].liked_by)) plan->ways |= 1u << i;
+        if (!(a.ways >> i & 1) && likes_way(f, ways[i].liked_by, plan)) plan->ways |= 1u << i;
     for (int32_t i = VARIANT_COUNT - 1; i >= 0; i--) { /* backwards: the first that will do stays */
         const ar__variant *v = &ar__variants[i];
         const char *lack = ar__variant_lack(v, f, is_left_out(left_out, i));

@@ -116,7 +116,11 @@ static ar_status backward(ar_graph *g, const void *ctx) {
     for (ar__cut v = ar__cut_into(c->W->dims[0], c->step); ar__cut_next(&v);) {
         ar_tensor *rows = NULL, *z = c->whole;
         AR_TRY(piece_of(g, &rows, c->W, &v));
-        if (!z) AR_TRY(logits_of(g, &z, c->x, rows));
+        if (!z) {
+            ar__record_again(g, true);
+            AR_TRY(logits_of(g, &z, c->x, rows));
+            ar__record_again(g, false);
+        }
         AR_TRY(emit_gradient(g, c, z, v.first));
         if (dx)
             AR_TRY(ar__gemm_gradient(g, dx, (ar__matrix){z, false}, (ar__matrix){rows, false}, N, I, v.count,

@@ -45,6 +45,9 @@ void ref_linear_grad(double *dx, double *dW, double *dbias, const double *dy, co
 /* mask NULL = all ones. */
 double ref_mse(const double *y, const double *target, const double *mask, int N, int I);
 void ref_mse_grad(double *dy, const double *y, const double *target, const double *mask, int N, int I);
+/* x (64 blocks) rounded to fp16 under a power of two for each block, which is every 32nd vector of vw numbers
+ * of 2048; of those left, in as many blocks as there are. */
+void ref_saved(double *y, const double *x, int blocks, int vw);
 
 /* ---- ref_num.c ---- */
 

@@ -1,5 +1,6 @@
 /* References of the linear layer and the losses. */
 #include "ref.h"
+#include <math.h>
 #include <stddef.h>
 
 void ref_linear(double *y, const double *x, const double *W, const double *bias, int N, int O, int I) {
@@ -43,4 +44,26 @@ void ref_mse_grad(double *dy, const double *y, const double *target, const doubl
             ptrdiff_t at = (ptrdiff_t)n * I + i;
             dy[at] = (weight ? weight[n] : 1) * 2 * (y[at] - target[at]) / ((double)N * I);
         }
+}
+
+/* The power of two that brings a block's largest number into [2^14, 2^15). */
+static double saved_scale(double top) {
+    if (top == 0 || isinf(top)) return 1;
+    return ldexp(1, 14 - ilogb(top));
+}
+
+void ref_saved(double *y, const double *x, int blocks, int vw) {
+    for (int b = 0; b < blocks; b++) {
+        int first = b / 32 * 32, of = blocks - first < 32 ? blocks - first : 32;
+        double top = 0;
+        for (int pass = 0; pass < 2; pass++)
+            for (int i = 0; i < 64; i++) {
+                int at = first * 64 + (i / vw * of + b - first) * vw + i % vw;
+                double scale = saved_scale(top);
+                if (pass == 0)
+                    top = fmax(top, fabs(x[at]));
+                else
+                    y[at] = ref_half_value(ref_half_bits((float)(x[at] * scale))) / scale;
+            }
+    }
 }

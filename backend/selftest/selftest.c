@@ -51,6 +51,7 @@ static ar__kernel_id last_of(int32_t family) {
 void ar__st_keep_f32(ar_device *device, ar__kernel_id kernel) {
     const ar__variant *v = variant_of(kernel);
     device->plan.allows_bf16 = false;
+    device->plan.ways &= ~(1u << AR_W_saved);
     if (kernel == AR_K_panel_top) return; /* which only products that round use */
     for (int32_t f = 0; f < AR_F_COUNT; f++)
         if (ar__st_rounds(device, f))
@@ -60,6 +61,7 @@ void ar__st_keep_f32(ar_device *device, ar__kernel_id kernel) {
 /* What the case is not of computes in f32. */
 static void keep_f32_beside(ar_device *device, const ar__st_case *c) {
     device->plan.allows_bf16 = false; /* a case of its own turns it on */
+    device->plan.ways &= ~(1u << AR_W_saved);
     for (int32_t f = 0; f < AR_F_COUNT; f++)
         if (ar__st_rounds(device, f) && !ar__st_covers(c, last_of(f)))
             ar__plan_use(&device->plan, &device->facts, last_of(f));

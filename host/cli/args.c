@@ -174,7 +174,7 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
         {"--variant", AR_OPT_STRING, &common->variants, "KERNEL=NAME",
          "take this variant of a kernel (see `anyround devices`); several by commas", 0, 0, NULL},
         {"--precision", AR_OPT_STRING, &common->precision, "f32|f16|bf16|auto",
-         "f16: products may round operands; auto: matrix hardware of GPUs; bf16: all do (f32)", 0, 0, NULL},
+         "f16: products may round, steps save fp16; auto: matrix hardware; bf16: all do (f32)", 0, 0, NULL},
         {"--tuning", AR_OPT_STRING, &common->tuning, "FILE",
          "tile parameters of anyround tune-kernels (tuning.jsonl in the cache folder)", 0, 0, NULL},
         {"--seed", AR_OPT_INT, &common->seed, "N", "seed of every random choice (42)", 0, 9e15, NULL},
