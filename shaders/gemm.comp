@@ -40,10 +40,11 @@ BODY
                 if (acc != 0u) v += LDV(C, at);
                 STV(C, at, v);
             } else if (row < M && col < N) {
-                UNROLL for (uint l = 0u; l < VW; l++) {
+                fvec some = v; /* v stays in registers */
+                PASSES for (uint l = 0u; l < VW; l++) {
                     if (col + l < N) {
                         float old = acc != 0u ? C[at + l] : 0.0f;
-                        C[at + l] = old + LANE(v, l);
+                        C[at + l] = old + LANE(some, l);
                     }
                 }
             }

@@ -73,8 +73,9 @@ BODY
             if (row < M && col + VW <= N) {
                 STV(C, at, v);
             } else if (row < M && col < N) {
-                UNROLL for (uint l = 0u; l < VW; l++) {
-                    if (col + l < N) C[at + l] = LANE(v, l);
+                fvec some = v; /* v stays in registers */
+                PASSES for (uint l = 0u; l < VW; l++) {
+                    if (col + l < N) C[at + l] = LANE(some, l);
                 }
             }
         }

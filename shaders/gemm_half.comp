@@ -82,11 +82,12 @@ BODY
                 if (acc != 0u) v += LDV(C, at);
                 STV(C, at, v);
             } else if (row < M && col < N) {
-                UNROLL for (uint l = 0u; l < VW; l++) {
+                fvec some = v; /* v stays in registers */
+                PASSES for (uint l = 0u; l < VW; l++) {
                     if (col + l < N) {
                         float old = 0.0f;
                         if (acc != 0u) old = C[at + l];
-                        C[at + l] = old + LANE(v, l);
+                        C[at + l] = old + LANE(some, l);
                     }
                 }
             }
