@@ -50,8 +50,8 @@ typedef struct ar_device_facts {
     uint32_t coop_m, coop_n, coop_k;     /* matrix of a subgroup, f16 times f16 summed in f32; 0 = none */
     uint32_t vector_width;               /* OpenCL preferred/native float width; 4 on Vulkan */
     bool has_f16_arith, has_f16_storage, has_int_dot, has_coopmat, has_timestamps, division_is_exact;
-    bool has_vnni;       /* OpenCL on an x86 that multiplies bytes (AVX-512 VNNI), by assembler */
-    double timestamp_ns; /* ns per tick */
+    bool has_vnni, has_qcom_dot; /* OpenCL: AVX-512 VNNI by assembler; cl_qcom_dot_product8 as has_int_dot */
+    double timestamp_ns;         /* ns per tick */
     bool unified_memory;
     int32_t memory_type_count;
     ar_memory_type memory_types[AR_MAX_MEMORY_TYPES];

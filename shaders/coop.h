@@ -1,6 +1,7 @@
 /* A group's tile of C by fragments of its subgroups, for gemm_coop, from slices of the operands in shared
  * memory: sa [KT][PA] and sb [KT][PB], of halves, four to a vector. */
 #include "scale.h"
+#include "coop_intel.h"
 #define KT     32u
 #define PAD    8u
 #define PA     (TM + PAD)

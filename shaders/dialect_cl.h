@@ -1,6 +1,20 @@
 /* The kernel dialect, OpenCL C 1.2 side. See docs/kernels.md. The host passes -DVW=4|8|16 and every SPEC. */
 #pragma OPENCL FP_CONTRACT OFF
-#define KERNEL(name) __kernel __attribute__((reqd_work_group_size(WGX, WGY, 1))) void name(
+#define KERNEL(name) __kernel __attribute__((reqd_work_group_size(WGX, WGY, 1))) SUBGROUPS void name(
+/* AR_SUBGROUP: the size that the host wants subgroups to have, AR_SUBGROUP_MOST the largest they may have. */
+#if defined(AR_SUBGROUP) && defined(cl_intel_required_subgroup_size)
+#pragma OPENCL EXTENSION cl_intel_required_subgroup_size : enable
+#define SUBGROUPS __attribute__((intel_reqd_sub_group_size(AR_SUBGROUP)))
+#elif defined(AR_SUBGROUP) && defined(cl_qcom_reqd_sub_group_size)
+#pragma OPENCL EXTENSION cl_qcom_reqd_sub_group_size : enable
+#if AR_SUBGROUP == AR_SUBGROUP_MOST
+#define SUBGROUPS __attribute__((qcom_reqd_sub_group_size("full")))
+#else
+#define SUBGROUPS __attribute__((qcom_reqd_sub_group_size("half")))
+#endif
+#else
+#define SUBGROUPS
+#endif
 #define RO(i, T, n) __global const T *restrict n,
 #define WO(i, T, n) __global T *restrict n,
 #define RW(i, T, n) __global T *restrict n,
@@ -221,7 +235,8 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
 #define PREFETCH(b, i)
 #endif
 /* Fragments of such a subgroup: plain tiles of floats, of what fp16 holds where that goes in. Rolled: LLVM
- * takes ten seconds and more over them otherwise. */
+ * takes ten seconds and more over them otherwise. coop_intel.h has those of matrix hardware. */
+#ifndef AR_INTEL_MATRIX
 #define SG_ID        (LID0 / SUBGROUP)
 #define frag_t       float
 #define TOFRAG(x)    ar_half_round(x)
@@ -255,6 +270,7 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
 #define FRAG_TIMES(f, g) ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++)(f)[z_] *= (g)[z_]
 #define FRAG_STORE(f, s, at, pitch)                                                                          \
     ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++) s[(at) + z_ / CN * (pitch) + z_ % CN] = (f)[z_]
+#endif
 /* Nibble c of each lane, as a signed number and as one from 0 on: AVX-512 looks them up by their low bits. */
 #if VW == 16 && defined(__AVX512F__)
 typedef float x86_floats_ __attribute__((vector_size(64)));

@@ -232,6 +232,32 @@ static inline ar_device_facts pocl_neon(void) {
 static inline ar_device_facts adreno_cl(void) {
     return cl_device("QUALCOMM Adreno(TM)", "QUALCOMM", "QUALCOMM Snapdragon(TM)", AR_DEVICE_INTEGRATED, 1);
 }
+/* Intel's compute runtime: what matrix hardware there is follows from the extension and subgroups' sizes. */
+static inline ar_device_facts xmx_cl(const char *name, uint64_t memory, uint32_t least) {
+    ar_device_facts f =
+        cl_device(name, "Intel(R) Corporation", "Intel(R) OpenCL Graphics", AR_DEVICE_DISCRETE, 1);
+    f.vendor_id = 0x8086;
+    f.max_group_items = f.max_group_size[0] = 1024;
+    f.shared_bytes = 64 * KIB;
+    f.memory_bytes = memory;
+    f.has_f16_arith = f.has_f16_storage = f.has_int_dot = f.has_subgroup_shuffle = true;
+    f.unified_memory = false;
+    set_coop(&f, 8, least, 16, least, 32);
+    return f;
+}
+static inline ar_device_facts arc_cl(void) { return xmx_cl("Intel(R) Arc(TM) A770 Graphics", 16 * GIB, 8); }
+static inline ar_device_facts max_cl(void) {
+    return xmx_cl("Intel(R) Data Center GPU Max 1550", 64 * GIB, 16);
+}
+/* A newer Adreno, of Qualcomm's own extensions. */
+static inline ar_device_facts adreno8_cl(void) {
+    ar_device_facts f = adreno_cl();
+    f.max_group_items = f.max_group_size[0] = 1024;
+    f.shared_bytes = 32 * KIB;
+    f.has_f16_arith = f.has_int_dot = f.has_qcom_dot = f.has_subgroup_shuffle = true;
+    f.subgroup_min = 64, f.subgroup_max = 128, f.has_subgroup_control = true;
+    return f;
+}
 static inline ar_device_facts rusticl(void) {
     return cl_device("llvmpipe (LLVM 19.1.7, 256 bits)", "Mesa", "rusticl", AR_DEVICE_CPU, 8);
 }
@@ -240,8 +266,9 @@ static inline ar_device_facts oclgrind(void) {
 }
 
 static ar_device_facts (*const known_devices[])(void) = {
-    rdna2,    rdna3,       rdna4,     arc,       turing,    ada,      xe_igpu,        virtual_gpu,
-    rdna_apu, adreno6,     adreno7,   mali_g76,  mali_g710, lavapipe, lavapipe_arm64, v3d,
-    moltenvk, pocl_avx512, pocl_avx2, pocl_neon, adreno_cl, rusticl,  oclgrind};
+    rdna2,          rdna3,    rdna4,      arc,         turing,    ada,       xe_igpu,
+    virtual_gpu,    rdna_apu, adreno6,    adreno7,     mali_g76,  mali_g710, lavapipe,
+    lavapipe_arm64, v3d,      moltenvk,   pocl_avx512, pocl_avx2, pocl_neon, adreno_cl,
+    arc_cl,         max_cl,   adreno8_cl, rusticl,     oclgrind};
 #define KNOWN_COUNT (sizeof known_devices / sizeof known_devices[0])
 #endif

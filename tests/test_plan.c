@@ -40,6 +40,9 @@ static const row rows[] = {
     {pocl_avx2, 8, 4, 2, 1, -1, -1, true, 4 * GIB - 128, true, 250},
     {pocl_neon, 4, 8, 2, 1, -1, -1, true, 4 * GIB - 128, true, 250},
     {adreno_cl, 4, 4, 1, 32, -1, -1, true, 4 * GIB - 128, true, 40},
+    {arc_cl, 4, 8, 1, 32, -1, -1, false, 4 * GIB - 128, true, 100},
+    {max_cl, 4, 8, 1, 32, -1, -1, false, 4 * GIB - 128, true, 100},
+    {adreno8_cl, 4, 4, 1, 32, -1, -1, true, 4 * GIB - 128, true, 40},
     {rusticl, 8, 4, 1, 8, -1, -1, true, 4 * GIB - 128, true, 250},
     {oclgrind, 4, 8, 2, 1, -1, -1, true, 4 * GIB - 128, true, 250},
 };
@@ -201,12 +204,12 @@ static void matrix_hardware_is_used_where_fp16_is_allowed(void **state) {
         assert_int_equal(p.attn_subgroups, 8);
         assert_int_equal(p.coop_fragment[0], f.coop_m);
         assert_int_equal(p.resident_fused, false);
-        assert_int_equal(p.coop_subgroup, rows[i].facts == arc ? 8 : 32);
-        assert_int_equal(p.gemm_side, rows[i].facts == arc ? 64 : 128);
+        assert_int_equal(p.coop_subgroup, f.subgroup_min);
+        assert_int_equal(p.gemm_side, f.coop_m == 8 ? 64 : 128);
         f.shared_bytes = 16 * KIB; /* as little as Vulkan promises */
         assert_int_equal(ar__plan_make(&p, &f, "f16", 0), AR_OK);
         assert_int_equal(p.gemm_side, 64);
-        assert_int_equal(p.attn_subgroups, rows[i].facts == arc ? 8 : 4);
+        assert_int_equal(p.attn_subgroups, f.coop_m == 8 ? 8 : 4);
         assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
         assert_int_equal(p.variants[AR_F_attention], AR_K_attention);
         assert_int_equal(p.variants[AR_F_attention_dkv], AR_K_attention_dkv);
@@ -303,24 +306,6 @@ static void bytes_are_multiplied_by_what_the_device_has(void **state) {
             assert_int_equal(asked, has ? AR_OK : AR_ERR_USAGE);
             if (!has) assert_non_null(strstr(ar_error(), "lacks what it needs, integer dot products"));
         }
-}
-
-/* A processor's OpenCL whose lanes lend each other values, as Mesa's, but for the quirk. */
-static void shuffles_are_used_in_either_language(void **state) {
-    (void)state;
-    ar_device_facts f = rusticl();
-    ar_plan p;
-    f.has_subgroup_shuffle = true, f.subgroup_min = f.subgroup_max = 8;
-    assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
-    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm); /* small tiles */
-    snprintf(f.name, sizeof f.name, "another processor");
-    assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
-    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm_lanes);
-    assert_int_equal(p.variants[AR_F_gemv], AR_K_gemv_lanes);
-    assert_true(p.gemm_lanes == 8 && p.gemm_wgy == 8 && p.resident_lanes == 8 && p.resident_wgy == 1);
-    f.subgroup_min = 4; /* the compiler's choice */
-    assert_int_equal(ar__plan_make(&p, &f, NULL, 0), AR_OK);
-    assert_int_equal(p.variants[AR_F_gemm], AR_K_gemm);
 }
 
 /* A build whose glslang compiled none of the texts that others stand in for. */
@@ -521,7 +506,6 @@ int main(void) {
         cmocka_unit_test(bf16_is_for_every_device),
         cmocka_unit_test(automatic_precision_is_f16_on_matrix_hardware),
         cmocka_unit_test(bytes_are_multiplied_by_what_the_device_has),
-        cmocka_unit_test(shuffles_are_used_in_either_language),
         cmocka_unit_test(what_the_build_left_out_is_not_taken),
         cmocka_unit_test(every_plan_stays_within_the_facts),
         cmocka_unit_test(a_plan_depends_on_the_facts_alone),

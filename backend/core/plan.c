@@ -71,7 +71,8 @@ static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_cla
  * 11.5 GFLOP per CPU second, gemm 7.4). Tiles are rows of tiles.def. */
 static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     uint32_t v[AR_TILE_VALUES];
-    plan->gemm_lanes = plan->variants[AR_F_gemm] == AR_K_gemm_lanes ? f->subgroup_max : 0;
+    bool has_lanes = plan->variants[AR_F_gemm] == AR_K_gemm_lanes;
+    plan->gemm_lanes = has_lanes ? ar__variant_lanes(AR_K_gemm_lanes, f) : 0;
     ar__tiles_built_in(v, f, plan->gemm_lanes ? AR_K_gemm_lanes : AR_K_gemm);
     plan->gemm_tm = v[0];
     plan->gemm_tn = v[1];
@@ -81,7 +82,7 @@ static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class
     ar__tiles_by_rows(plan, f, AR_F_gemm, NULL, 0);
 }
 
-/* Without Vulkan a subgroup is one item, which holds whole fragments. */
+/* In OpenCL without matrix hardware a subgroup is one item, which holds whole fragments. */
 static void fragment_shape(ar_plan *plan, const ar_device_facts *f) {
     bool is_plain = !f->has_coopmat && !is_api(f, "vk");
     uint32_t *of = plan->coop_fragment;
@@ -105,7 +106,8 @@ static void attention_shape(ar_plan *plan, const ar_device_facts *f, ar__device_
 /* Where lanes share x, decoding anew for every eight columns beats decoded panels, which llvmpipe stores lane
  * by lane: 128 columns of 1024 x 1024 25 against 19 GFLOP per CPU second. */
 static void gemv_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
-    uint32_t lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes ? f->subgroup_max : 0;
+    bool has_lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes;
+    uint32_t lanes = has_lanes ? ar__variant_lanes(AR_K_gemv_lanes, f) : 0;
     uint32_t v[AR_TILE_VALUES], of_lanes[AR_TILE_VALUES];
     ar__tiles_built_in(v, f, AR_K_gemv);
     ar__tiles_built_in(of_lanes, f, AR_K_gemv_lanes);

@@ -51,16 +51,34 @@ uint64_t ar__variants_left_out(void) {
     return mask;
 }
 
+/* The size that subgroups have or, of several, the largest that suits: compilers of OpenCL C can be told. */
+static uint32_t lanes_of(const ar__variant *v, const ar_device_facts *f) {
+    bool is_told = f->has_subgroup_control && strcmp(f->api, "cl") == 0;
+    uint32_t size = f->subgroup_max;
+    if (f->subgroup_min < size && !is_told) return 0;
+    if (is_told && size > v->subgroup_most) size = v->subgroup_most;
+    return size >= f->subgroup_min && size >= v->subgroup_least && size <= v->subgroup_most ? size : 0;
+}
+
+uint32_t ar__variant_lanes(ar__kernel_id kernel, const ar_device_facts *facts) {
+    for (int32_t i = 0; i < VARIANT_COUNT; i++)
+        if (ar__variants[i].kernel == kernel) return lanes_of(&ar__variants[i], facts);
+    return 0;
+}
+
+/* One of several sizes is asked for by name alone: no such device was at hand. */
+static bool is_untried(const ar__variant *v, const ar_device_facts *f) {
+    return v->subgroup_most > 0 && f->subgroup_min < f->subgroup_max;
+}
+
 const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, bool is_left_out) {
     bool is_vulkan = strcmp(f->api, "vk") == 0;
-    bool fits = f->subgroup_min == f->subgroup_max && f->subgroup_max >= v->subgroup_least &&
-                f->subgroup_max <= v->subgroup_most;
     if (is_vulkan && is_left_out) return "a build whose glslang compiles it";
     if (v->needs & AR_NEED_SHUFFLE && !f->has_subgroup_shuffle) return "subgroup shuffles";
     if (v->needs & AR_NEED_F16 && is_vulkan && !f->has_f16_arith) return "fp16 arithmetic";
     if (v->needs & AR_NEED_INT_DOT && !f->has_int_dot) return "integer dot products";
     if (v->needs & AR_NEED_COOPMAT && is_vulkan && !f->has_coopmat) return "matrix hardware";
-    if (v->subgroup_most > 0 && !fits) return "subgroups of one size that it knows";
+    if (v->subgroup_most > 0 && !lanes_of(v, f)) return "subgroups of one size that it knows";
     if (f->shared_bytes < v->shared_bytes) return "more shared memory";
     return NULL;
 }
@@ -91,6 +109,7 @@ static bool likes(const ar_device_facts *f, const ar__variant *v, const ar_plan 
     if (!has_leave(v, plan)) return false;
     if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return false;
     if (v->needs & AR_NEED_F16 && !f->has_f16_arith) return false;
+    if (is_untried(v, f)) return false;
     return is_of(f, v->liked_by);
 }
 
@@ -251,6 +270,9 @@ static void say_passed(char *why, size_t bytes, int32_t family, const ar_plan *p
             snprintf(why + used, bytes - used, "%s%s is for fp16 arithmetic", comma, name_of(v));
         else if (!has_leave(v, plan))
             snprintf(why + used, bytes - used, "%s%s needs leave to round to fp16", comma, name_of(v));
+        else if (is_untried(v, f))
+            snprintf(why + used, bytes - used, "%s%s is untried with subgroups of several sizes", comma,
+                     name_of(v));
         else if (!likes(f, v, plan))
             snprintf(why + used, bytes - used, "%s%s is for %s", comma, name_of(v), kind);
         else

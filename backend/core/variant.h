@@ -8,8 +8,7 @@ typedef enum ar__need { /* bits: facts that a variant's text relies on */
                         AR_NEED_SHUFFLE = 2,
                         AR_NEED_F16 = 4, /* as COOPMAT */
                         AR_NEED_INT_DOT = 8,
-                        AR_NEED_COOPMAT =
-                            16, /* on Vulkan; OpenCL's text does without, slowly: only if asked for */
+                        AR_NEED_COOPMAT = 16, /* OpenCL's text does without, slowly: only if asked for */
                         AR_ROUNDS_TO_F16 = 32 /* no fact: only with the caller's leave */
 } ar__need;
 
@@ -38,6 +37,8 @@ extern const int32_t ar__variant_count;
 uint32_t ar__kernel_needs(const char *kernel);
 /* A bit for each row whose text this build has no SPIR-V of. */
 uint64_t ar__variants_left_out(void);
+/* Lanes of the subgroups that this variant of shuffles runs in on the device; 0: it has none that suit. */
+uint32_t ar__variant_lanes(ar__kernel_id kernel, const ar_device_facts *facts);
 /* The first fact that v needs and the device (or, with is_left_out, the build) lacks, as text; NULL = none.
  */
 const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *facts, bool is_left_out);

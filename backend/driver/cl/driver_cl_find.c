@@ -139,21 +139,46 @@ static bool has_vnni(const ar_device_facts *f) {
 #endif
 }
 
+/* The sizes that subgroups may have where a kernel may ask for one: Intel's list or, of Qualcomm, "full" and
+ * half of that. */
+static void fill_sizes(const cl_table *cl, ar_device_facts *f, cl_device_id id, const char *extensions,
+                       uint32_t preferred) {
+    enum { SIZES_INTEL = 0x4108, SIZES_MAX = 16 };
+    size_t sizes[SIZES_MAX] = {0}, bytes = 0;
+    if (has_word(extensions, "cl_qcom_reqd_sub_group_size") && preferred >= 2) {
+        f->subgroup_min = preferred / 2, f->subgroup_max = preferred;
+        f->has_subgroup_control = true;
+    }
+    if (!has_word(extensions, "cl_intel_required_subgroup_size") ||
+        cl->GetDeviceInfo(id, SIZES_INTEL, sizeof sizes, sizes, &bytes) != CL_SUCCESS || !bytes)
+        return;
+    f->subgroup_min = UINT32_MAX, f->subgroup_max = 0;
+    for (size_t i = 0; i < bytes / sizeof *sizes; i++) {
+        uint32_t size = clamp32(sizes[i], 128);
+        if (size < f->subgroup_min) f->subgroup_min = size;
+        if (size > f->subgroup_max) f->subgroup_max = size;
+    }
+    f->has_subgroup_control = true;
+}
+
 /* Subgroups that kernels may rely on: lanes that shuffle, their number what OpenCL 3.0 wants groups to be
- * multiples of. A compiler that chooses among several sizes (Intel's) may take any of them. */
+ * multiples of. A compiler that chooses among several sizes may take any of them where it is not told. */
 static void fill_subgroups(const cl_table *cl, ar_device_facts *f, cl_device_id id, const char *extensions) {
-    enum { PREFERRED_MULTIPLE = 0x1067, SIZES_INTEL = 0x4108 };
-    size_t sizes[8] = {0}, bytes = 0;
-    if (!has_word(extensions, "cl_khr_subgroup_shuffle")) return;
-    f->subgroup_min = f->subgroup_max = clamp32(device_number(cl, id, PREFERRED_MULTIPLE), 128);
-    if (has_word(extensions, "cl_intel_required_subgroup_size") &&
-        cl->GetDeviceInfo(id, SIZES_INTEL, sizeof sizes, sizes, &bytes) == CL_SUCCESS)
-        for (size_t i = 0; i < bytes / sizeof *sizes; i++) {
-            uint32_t size = clamp32(sizes[i], 128);
-            if (size < f->subgroup_min) f->subgroup_min = size;
-            if (size > f->subgroup_max) f->subgroup_max = size;
-        }
-    f->has_subgroup_shuffle = f->subgroup_min > 0;
+    enum { PREFERRED_MULTIPLE = 0x1067 };
+    uint32_t preferred = clamp32(device_number(cl, id, PREFERRED_MULTIPLE), 128);
+    bool shuffles = has_word(extensions, "cl_khr_subgroup_shuffle");
+    if (shuffles) f->subgroup_min = f->subgroup_max = preferred;
+    fill_sizes(cl, f, id, extensions, preferred);
+    f->has_subgroup_shuffle = shuffles && f->subgroup_min > 0;
+}
+
+/* Intel's multiplies 8 rows of 16 with as many columns as its smallest subgroups have lanes, 8 or 16, and
+ * only in those (shaders/coop_intel.h). */
+static void fill_matrix(ar_device_facts *f, const char *extensions) {
+    bool is_known = f->subgroup_min == 8 || f->subgroup_min == 16;
+    f->has_coopmat = has_word(extensions, "cl_intel_subgroup_matrix_multiply_accumulate") &&
+                     f->has_f16_arith && f->has_subgroup_control && is_known;
+    if (f->has_coopmat) f->coop_m = 8, f->coop_n = f->subgroup_min, f->coop_k = 16;
 }
 
 static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id platform, cl_device_id id,
@@ -172,9 +197,12 @@ static void fill_facts(const cl_table *cl, ar_device_facts *f, cl_platform_id pl
         extensions[0] = '\0';
     f->has_f16_arith = has_word(extensions, "cl_khr_fp16");
     f->has_f16_storage = true; /* vload_half and vstore_half are core */
-    f->has_int_dot = has_word(extensions, "cl_khr_integer_dot_product");
+    bool has_khr_dot = has_word(extensions, "cl_khr_integer_dot_product");
+    f->has_qcom_dot = !has_khr_dot && has_word(extensions, "cl_qcom_dot_product8");
+    f->has_int_dot = has_khr_dot || f->has_qcom_dot;
     f->has_vnni = has_vnni(f);
     fill_subgroups(cl, f, id, extensions);
+    fill_matrix(f, extensions);
     f->has_timestamps = true; /* event profiling is core, in nanoseconds */
     f->timestamp_ns = 1.0;
     f->division_is_exact =

@@ -12,16 +12,34 @@
 #define VERSION_BYTES 800
 #define LOG_BYTES     600 /* of the compiler's log, in the error text */
 
-/* Shuffles and products of bytes are functions of OpenCL C 3.0, for the texts alone that ask for them. */
+/* The size that a text of subgroups wants them to have: a constant of that name or, without, a group is one.
+ */
+static uint32_t subgroup_of(const ar__kernel *k, const uint32_t *specs) {
+    for (int32_t i = 0; i < k->spec_count; i++)
+        if (strcmp(k->spec_names[i], "SUBGROUP") == 0 || strcmp(k->spec_names[i], "LANES") == 0)
+            return specs[i];
+    return specs[0];
+}
+
+/* Subgroups and Khronos' products of bytes are functions of OpenCL C 3.0, for the texts alone that ask for
+ * them. */
 static void make_options(char *options, const ar__drv *drv, const ar__kernel *kernel, const uint32_t *specs) {
     const ar_device_facts *f = &drv->facts;
     uint32_t needs = ar__kernel_needs(kernel->name);
     bool shuffles = needs & AR_NEED_SHUFFLE && f->has_subgroup_shuffle;
+    bool has_matrix = needs & AR_NEED_COOPMAT && f->has_coopmat;
     bool multiplies = needs & AR_NEED_INT_DOT && f->has_int_dot;
-    size_t used = (size_t)snprintf(
-        options, OPTIONS_BYTES, "-cl-std=%s -DVW=%u%s%s%s%s", shuffles || multiplies ? "CL3.0" : "CL1.2",
-        drv->plan.vw, f->division_is_exact ? " -cl-fp32-correctly-rounded-divide-sqrt" : "",
-        f->has_vnni ? " -DAR_VNNI" : "", multiplies ? " -DAR_INT_DOT" : "", shuffles ? " -DAR_SHUFFLE" : "");
+    bool is_new = shuffles || has_matrix || (multiplies && !f->has_qcom_dot);
+    const char *dot = !multiplies ? "" : f->has_qcom_dot ? " -DAR_QCOM_DOT" : " -DAR_INT_DOT";
+    size_t used =
+        (size_t)snprintf(options, OPTIONS_BYTES, "-cl-std=%s -DVW=%u%s%s%s%s%s", is_new ? "CL3.0" : "CL1.2",
+                         drv->plan.vw, f->division_is_exact ? " -cl-fp32-correctly-rounded-divide-sqrt" : "",
+                         f->has_vnni ? " -DAR_VNNI" : "", dot, shuffles ? " -DAR_SHUFFLE" : "",
+                         has_matrix ? " -DAR_INTEL_MATRIX" : "");
+    if ((shuffles || has_matrix) && f->has_subgroup_control)
+        used += (size_t)snprintf(options + used, OPTIONS_BYTES - used,
+                                 " -DAR_SUBGROUP=%uu -DAR_SUBGROUP_MOST=%uu", subgroup_of(kernel, specs),
+                                 f->subgroup_max);
     for (int32_t i = 0; i < kernel->spec_count && used < OPTIONS_BYTES; i++)
         used += (size_t)snprintf(options + used, OPTIONS_BYTES - used, " -D%s=%uu", kernel->spec_names[i],
                                  specs[i]);
