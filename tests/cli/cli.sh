@@ -73,6 +73,12 @@ faulty() { # OpenCL by way of a driver that fails as AR_FAULT says, and no other
     export OCL_ICD_VENDORS=$AR_FAULTY AR_FAULTY_ICD VK_DRIVER_FILES=$dir/absent VK_ICD_FILENAMES=$dir/absent
     "$program" devices -q 2>/dev/null | grep -q '^cl:' || skip 'no PoCL'
 }
+posing() { # OpenCL by way of a driver whose device poses as a GPU, as AR_POSE says, and no other
+    [ -n "${AR_POSING:-}" ] || skip 'no posing driver was built'
+    AR_POSING_ICD=$(cat "$AR_POCL_ICD")
+    export OCL_ICD_VENDORS=$AR_POSING AR_POSING_ICD VK_DRIVER_FILES=$dir/absent VK_ICD_FILENAMES=$dir/absent
+    AR_POSE=arc "$program" devices -q 2>/dev/null | grep -q '^cl:' || skip 'no PoCL'
+}
 microseconds() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 nothing_left() { local f; for f in "$@"; do [ ! -e "$f" ] || die "$f was left behind"; done; }
 
