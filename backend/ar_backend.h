@@ -47,8 +47,8 @@ typedef struct ar_device_facts {
     uint32_t subgroup_min, subgroup_max; /* 0 = none */
     bool has_subgroup_shuffle;           /* in compute kernels */
     bool has_subgroup_control;           /* a kernel may ask for full subgroups of one size of those */
-    uint32_t coop_m, coop_n, coop_k;     /* matrix of a subgroup, f16 times f16 summed in f32; 0 = none */
-    uint32_t vector_width;               /* OpenCL preferred/native float width; 4 on Vulkan */
+    uint32_t coop_m, coop_n, coop_k, coop_bf16[3]; /* matrix of a subgroup, f16, bf16, sums f32; 0 = none */
+    uint32_t vector_width;                         /* OpenCL preferred/native float width; 4 on Vulkan */
     bool has_f16_arith, has_f16_storage, has_int_dot, has_coopmat, has_timestamps, division_is_exact;
     bool has_vnni, has_qcom_dot; /* OpenCL: AVX-512 VNNI by assembler; cl_qcom_dot_product8 as has_int_dot */
     double timestamp_ns;         /* ns per tick */
@@ -71,13 +71,13 @@ typedef struct ar_plan {
     uint32_t gemm_tm, gemm_tn;          /* item tile: tm rows x tn*vw columns */
     uint32_t gemm_wgx, gemm_wgy; /* items per group along N and M; the larger takes the group's x axis */
     uint32_t gemm_lanes;         /* gemm_lanes: lanes along M that lend each other B's values; else 0 */
-    uint32_t gemm_side;        /* gemm_tiles, gemm_half, gemm_coop: side of a group's largest tile; else 0 */
-    uint32_t gemm_groups;      /* … of which there shall be that many, or tiles are smaller */
-    bool direct_conv;          /* convolutions without patches in memory, where shapes allow (ar_op_conv2d) */
-    uint32_t attn_wg;          /* items per group of the attention kernels */
-    uint32_t attn_subgroups;   /* attention_coop: subgroups that share a tile; 0 = none can */
-    uint32_t coop_subgroup;    /* gemm_coop, attention_coop: items of a subgroup */
-    uint32_t coop_fragment[3]; /* … rows, columns and depth of its matrices; 0 = there are none */
+    uint32_t gemm_side;          /* gemm_tiles, _half, _coop, …: side of a group's largest tile; else 0 */
+    uint32_t gemm_groups;        /* … of which there shall be that many, or tiles are smaller */
+    bool direct_conv;        /* convolutions without patches in memory, where shapes allow (ar_op_conv2d) */
+    uint32_t attn_wg;        /* items per group of the attention kernels */
+    uint32_t attn_subgroups; /* attention_coop: subgroups that share a tile; 0 = none can */
+    uint32_t coop_subgroup;  /* gemm_coop, attention_coop: items of a subgroup */
+    uint32_t coop_fragment[3], coop_bf16[3]; /* … rows, columns, depth of matrices, f16, bf16; 0 = none */
     uint32_t resident_wgx, resident_wgy; /* gemv: items per group along rows of W', slices of its inputs */
     uint32_t resident_lp;                /* a panel of resident weights has resident_lp * vw rows */
     uint32_t resident_lanes;             /* gemv_lanes: subgroup lanes that load x together; else 0 */
@@ -141,7 +141,7 @@ ar_status ar_variants_check(const char *variants);
 /* Which kernel of a family a plan takes, and why: shaders/variants.def. */
 typedef struct ar_variant_choice {
     const char *family, *variant;
-    char why[160];
+    char why[240];
 } ar_variant_choice;
 /* Fills up to capacity choices (AR_MAX_FAMILIES are enough); returns how many families there are. */
 int32_t ar_plan_variants(ar_variant_choice *out, int32_t capacity, const ar_plan *plan,

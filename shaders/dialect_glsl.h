@@ -125,7 +125,7 @@
  * name these constants. A glslang that does not know them leaves such kernels out. FRAG_LOAD_A reads [k][m],
  * FRAG_LOAD_B_COLS [n][k], the others rows, …4 from shared vectors of four, frag4_t; FRAG_TIMES multiplies
  * element by element; `at` and `pitch` count elements of shared memory; FRAG4_OF makes four of fp16's bits in
- * two words; FRAGS stands before a loop over fragments ---- */
+ * two words; FRAGS stands before a loop over fragments. coop_bf16.h makes all of that bf16 ---- */
 #define FRAGS                             UNROLL
 #define SG_ID                             gl_SubgroupID
 #define frag_t                            float16_t
@@ -135,8 +135,8 @@
 #define FRAG4_OF(a, b)                    f16vec4(unpackFloat2x16(a), unpackFloat2x16(b))
 #define FRAG_LOAD_A4(f, s, at, pitch)     FRAG_LOAD_A(f, s, (at) / 4u, (pitch) / 4u)
 #define FRAG_LOAD_B4(f, s, at, pitch)     FRAG_LOAD_B(f, s, (at) / 4u, (pitch) / 4u)
-#define FRAG_A(n, c)                      coopmat<float16_t, gl_ScopeSubgroup, CM, CK, gl_MatrixUseA> n[c]
-#define FRAG_B(n, c)                      coopmat<float16_t, gl_ScopeSubgroup, CK, CN, gl_MatrixUseB> n[c]
+#define FRAG_A(n, c)                      coopmat<frag_t, gl_ScopeSubgroup, CM, CK, gl_MatrixUseA> n[c]
+#define FRAG_B(n, c)                      coopmat<frag_t, gl_ScopeSubgroup, CK, CN, gl_MatrixUseB> n[c]
 #define FRAG_C(n, c)                      FRAG_C_ n[c]
 #define FRAG_C_                           coopmat<float, gl_ScopeSubgroup, CM, CN, gl_MatrixUseAccumulator>
 #define FRAG_ZERO(f)                      f = FRAG_C_(0.0f)

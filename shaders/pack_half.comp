@@ -1,5 +1,5 @@
 /* pack_half: panels of T rows for gemm_coop, as fp16, of a matrix whose rows run along k (ALONG_K 1) or
- * across.
+ * across; BRAIN: for gemm_coop_bf16, as bf16, which holds any number.
  *   D[d0 + panel*pitch + (k*T + j) / 8] = S[s0 + (panel*T + j)*ld + k] or S[s0 + k*ld + panel*T + j] times
  * the panel's scale, half to even, eight numbers to a vector; zero where panel*T + j >= rows. What passes
  * fp16's largest number, or is none, becomes an infinity, which tells gemm_coop to look at S.
@@ -8,13 +8,17 @@
  * One item per (8 rows of a panel, 4 values of k), neighbours along k, or per (panel, k, 8 rows), neighbours
  * along the rows. 8 divides T. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1) SPEC(2, uint, T, 64) SPEC(3, uint, ALONG_K, 1)
+SPEC(4, uint, BRAIN, 0)
 WGSIZE(WGX, WGY)
+#include "brain.h"
 #include "scale.h"
 FN uint half_or_wide(float v) {
     uint h = ar_half_bits(v);
     return (ASU(v) & 0x7fffffffu) > 0x477fe000u ? 0x7c00u : h;
 }
-#define PAIR(a, b) (half_or_wide((a)*scale) | (half_or_wide((b)*scale) << 16u))
+#define PAIR(a, b)                                                                                           \
+    (BRAIN != 0u ? ar_brain_pair((a)*scale, (b)*scale)                                                       \
+                 : half_or_wide((a)*scale) | (half_or_wide((b)*scale) << 16u))
 #define PUT(at, lo, hi)                                                                                      \
     u.x = PAIR((lo).x, (lo).y), u.y = PAIR((lo).z, (lo).w);                                              \
     u.z = PAIR((hi).x, (hi).y), u.w = PAIR((hi).z, (hi).w);                                              \

@@ -106,6 +106,10 @@ static inline void set_coop(ar_device_facts *f, uint32_t m, uint32_t n, uint32_t
     f->has_subgroup_control = least < most;
 }
 
+static inline void set_coop_bf16(ar_device_facts *f, uint32_t m, uint32_t n, uint32_t k) {
+    f->coop_bf16[0] = m, f->coop_bf16[1] = n, f->coop_bf16[2] = k;
+}
+
 static inline ar_device_facts rdna2(void) {
     return card("AMD Radeon RX 6800 XT (RADV NAVI21)", "radv", 0x1002, 16 * GIB, 256 * MIB);
 }
@@ -118,6 +122,7 @@ static inline ar_device_facts rdna4(void) {
     ar_device_facts f = card("AMD Radeon RX 9070 XT (RADV GFX1201)", "radv", 0x1002, 16 * GIB, 16 * GIB);
     f.has_int_dot = true;
     set_coop(&f, 16, 16, 16, 32, 64);
+    set_coop_bf16(&f, 16, 16, 16);
     return f;
 }
 static inline ar_device_facts arc(void) {
@@ -135,6 +140,7 @@ static inline ar_device_facts ada(void) {
     ar_device_facts f = card("NVIDIA GeForce RTX 4090", "NVIDIA", 0x10de, 24 * GIB, 24 * GIB);
     f.shared_bytes = 48 * KIB;
     set_coop(&f, 16, 16, 16, 32, 32);
+    set_coop_bf16(&f, 16, 8, 16);
     return f;
 }
 static inline ar_device_facts xe_igpu(void) {

@@ -174,7 +174,7 @@ static void a_try_is_remembered_and_takes_nothing(void **state) {
 
 static ar_status right(ar__checker *checker, ar_device *device, ar__kernel_id kernel) {
     (void)checker, (void)device;
-    bool is_wrong = kernel == AR_K_gemm_lanes || kernel == AR_K_gemm_tiles;
+    bool is_wrong = kernel == AR_K_gemm_lanes || kernel == AR_K_gemm_tiles || kernel == AR_K_gemm_coop_bf16;
     used[kernel] = true;
     return is_wrong ? ar__fail(AR_ERR_CHECK, "kernel %s is wrong", ar__kernels[kernel].name) : AR_OK;
 }
@@ -220,6 +220,26 @@ static void a_wrong_variant_gives_way(void **state) {
     }
 }
 
+static void wrong_matrices_of_bf16_give_way(void **state) {
+    (void)state;
+    const device_set set = all_devices();
+    for (int32_t d = 1; d < set.count; d++) {
+        ar_device *device = open_device(&(ar_device_desc){.select = set.selects[d]});
+        float found[4] = {0};
+        assert_ok(ar_device_check(device, NULL));
+        device->first_use = right;
+        device->plan.allows_bf16 = true;
+        ar__plan_use(&device->plan, &device->facts, AR_K_gemm_coop_bf16);
+        memset(used, 0, sizeof used);
+        assert_ok(product(device, found));
+        assert_true(found[0] == 5 && found[1] == 11 && found[2] == 11 && found[3] == 25);
+        assert_true(used[AR_K_gemm_coop_bf16]);
+        assert_int_not_equal(device->plan.variants[AR_F_gemm], AR_K_gemm_coop_bf16);
+        assert_non_null(strstr(device->plan.reasons, "gemm_coop_bf16 off: it computes wrongly here"));
+        ar_device_close(device);
+    }
+}
+
 /* ---- a device that computes nothing ---- */
 
 /* The null device computes copies alone, and this one as little under another name. */
@@ -244,6 +264,7 @@ int main(void) {
         cmocka_unit_test(forward_rows_use_no_gradients),
         cmocka_unit_test_setup_teardown(a_try_is_remembered_and_takes_nothing, setup, teardown),
         cmocka_unit_test(a_wrong_variant_gives_way),
+        cmocka_unit_test(wrong_matrices_of_bf16_give_way),
         cmocka_unit_test_setup_teardown(a_device_that_computes_nothing_is_refused, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ static const char *choice_of(const char *family, const ar_plan *p, const ar_devi
     assert_int_equal(count, AR_F_COUNT + AR_W_COUNT);
     for (int32_t i = 0; i < count; i++)
         if (strcmp(choices[i].family, family) == 0) {
-            static char text[256];
+            static char text[320];
             snprintf(text, sizeof text, "%s: %s", choices[i].variant, choices[i].why);
             return text;
         }
@@ -152,14 +152,15 @@ static void a_variant_may_be_asked_for(void **state) {
     assert_int_equal(ar_plan_make(&other, &arm), AR_OK); /* the shape is that of devices without shuffles */
     assert_true(p.gemm_lanes == 0 && p.gemm_tm == other.gemm_tm && p.gemm_wgy == other.gemm_wgy);
     const char *of_arm = choice_of("gemm", &other, &arm);
-    assert_non_null(strstr(of_arm, "gemm: gemm_lanes needs subgroup shuffles; gemm_coop needs "));
+    assert_non_null(strstr(of_arm, "gemm: gemm_lanes needs subgroup shuffles; gemm_coop_bf16 needs "));
     assert_non_null(strstr(of_arm, "; gemm_tiles is for desktop GPUs"));
     assert_int_equal(ar_plan_make_with(&p, &arm, "gemm=gemm_lanes"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, subgroup shuffles"));
     assert_int_equal(ar_plan_make_with(&p, &cl, "gemv=gemv_lanes"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "lacks what it needs, subgroup shuffles"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemv"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), "expected one of gemm_lanes, gemm_coop, gemm_half, gemm_tiles, gemm"));
+    assert_non_null(
+        strstr(ar_error(), "of gemm_lanes, gemm_coop_bf16, gemm_coop, gemm_half, gemm_tiles, gemm"));
     assert_int_equal(ar_plan_make_with(&p, &f, "gemm=gemm,"), AR_ERR_USAGE);
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
     assert_non_null(strstr(ar_error(), "expected one of gemm, gemv, gemv_bytes, attention, "));
@@ -258,6 +259,7 @@ static void bf16_is_for_every_device(void **state) {
         bool is_card = plain.variants[AR_F_gemm] == AR_K_gemm_tiles;
         ar__kernel_id half = f.has_f16_arith ? AR_K_gemm_half : AR_K_gemm_tiles, card = half;
         if (f.has_coopmat) card = AR_K_gemm_coop;
+        if (f.coop_bf16[0]) card = AR_K_gemm_coop_bf16;
         assert_int_equal(p.variants[AR_F_gemm], is_card ? card : plain.variants[AR_F_gemm]);
         assert_int_equal(p.variants[AR_F_attention], plain.variants[AR_F_attention]);
         assert_int_equal(p.variants[AR_F_attention_dkv], plain.variants[AR_F_attention_dkv]);

@@ -21,7 +21,8 @@ typedef struct ar__graph_node {
 } ar__graph_node;
 
 /* A packed operand of ar__gemm: rows [row0, row0 + rows) and depths [k0, k0 + depth) of a matrix with pitch
- * ld whose rows run along k or across it, in panels of `tile` rows, f32 or (is_half) f16. */
+ * ld whose rows run along k or across it, in panels of `tile` rows, f32 or (is_half) f16 or, brain,
+ * bf16. */
 typedef struct ar__pack {
     const ar_tensor *source;
     const ar_resident_weight *weights; /* or decoded from these; source is NULL then */

@@ -56,7 +56,7 @@ static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
  * for the device, smaller tiles. */
 static void shared_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     uint32_t taken = plan->variants[AR_F_gemm], items = 256;
-    bool is_coop = taken == AR_K_gemm_coop;
+    bool is_coop = taken == AR_K_gemm_coop || taken == AR_K_gemm_coop_bf16;
     if (is_coop) items = 8 * plan->coop_subgroup;
     bool is_large = f->max_group_items >= items && (!is_coop || (f->shared_bytes >= 32768 && items >= 256));
     uint32_t v[AR_TILE_VALUES];
@@ -85,9 +85,10 @@ static void gemm_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class
 /* In OpenCL without matrix hardware a subgroup is one item, which holds whole fragments. */
 static void fragment_shape(ar_plan *plan, const ar_device_facts *f) {
     bool is_plain = !f->has_coopmat && !is_api(f, "vk");
-    uint32_t *of = plan->coop_fragment;
+    const uint32_t half[] = {f->coop_m, f->coop_n, f->coop_k}, plain[] = {4, 8, 16};
+    memcpy(plan->coop_fragment, is_plain ? plain : half, sizeof half);
+    memcpy(plan->coop_bf16, is_plain ? plain : f->coop_bf16, sizeof plain);
     plan->coop_subgroup = is_plain ? 1 : f->has_subgroup_control ? f->subgroup_min : f->subgroup_max;
-    of[0] = is_plain ? 4 : f->coop_m, of[1] = is_plain ? 8 : f->coop_n, of[2] = is_plain ? 16 : f->coop_k;
 }
 
 /* attention_coop: eight subgroups share a tile of queries or, where it would be too large, four. */

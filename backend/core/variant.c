@@ -78,6 +78,7 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
     if (v->needs & AR_NEED_F16 && is_vulkan && !f->has_f16_arith) return "fp16 arithmetic";
     if (v->needs & AR_NEED_INT_DOT && !f->has_int_dot) return "integer dot products";
     if (v->needs & AR_NEED_COOPMAT && is_vulkan && !f->has_coopmat) return "matrix hardware";
+    if (v->needs & AR_NEED_COOP_BF16 && is_vulkan && f->coop_bf16[0] == 0) return "matrix hardware of bf16";
     if (v->subgroup_most > 0 && !lanes_of(v, f)) return "subgroups of one size that it knows";
     if (f->shared_bytes < v->shared_bytes) return "more shared memory";
     return NULL;
@@ -85,6 +86,7 @@ const char *ar__variant_lack(const ar__variant *v, const ar_device_facts *f, boo
 
 /* Products of operands that are bf16 by then lose nothing in fp16 once their panels are scaled. */
 static bool has_leave(const ar__variant *v, const ar_plan *plan) {
+    if (v->needs & AR_ROUNDS_TO_BF16) return plan->allows_bf16;
     return !(v->needs & AR_ROUNDS_TO_F16) || plan->allows_f16 ||
            (plan->allows_bf16 && v->family == AR_F_gemm);
 }
@@ -108,6 +110,7 @@ static bool likes_way(const ar_device_facts *f, ar__liking liking, const ar_plan
 static bool likes(const ar_device_facts *f, const ar__variant *v, const ar_plan *plan) {
     if (!has_leave(v, plan)) return false;
     if (v->needs & AR_NEED_COOPMAT && !f->has_coopmat) return false;
+    if (v->needs & AR_NEED_COOP_BF16 && f->coop_bf16[0] == 0) return false;
     if (v->needs & AR_NEED_F16 && !f->has_f16_arith) return false;
     if (is_untried(v, f)) return false;
     return is_of(f, v->liked_by);
@@ -269,7 +272,8 @@ static void say_passed(char *why, size_t bytes, int32_t family, const ar_plan *p
         else if (v->needs & AR_NEED_F16 && !f->has_f16_arith)
             snprintf(why + used, bytes - used, "%s%s is for fp16 arithmetic", comma, name_of(v));
         else if (!has_leave(v, plan))
-            snprintf(why + used, bytes - used, "%s%s needs leave to round to fp16", comma, name_of(v));
+            snprintf(why + used, bytes - used, "%s%s needs leave to round to %s", comma, name_of(v),
+                     v->needs & AR_ROUNDS_TO_BF16 ? "bf16" : "fp16");
         else if (is_untried(v, f))
             snprintf(why + used, bytes - used, "%s%s is untried with subgroups of several sizes", comma,
                      name_of(v));

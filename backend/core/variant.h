@@ -8,8 +8,11 @@ typedef enum ar__need { /* bits: facts that a variant's text relies on */
                         AR_NEED_SHUFFLE = 2,
                         AR_NEED_F16 = 4, /* as COOPMAT */
                         AR_NEED_INT_DOT = 8,
-                        AR_NEED_COOPMAT = 16, /* OpenCL's text does without, slowly: only if asked for */
-                        AR_ROUNDS_TO_F16 = 32 /* no fact: only with the caller's leave */
+                        AR_NEED_COOPMAT = 16,    /* OpenCL's text does without, slowly: only if asked for */
+                        AR_ROUNDS_TO_F16 = 32,   /* no fact: only with the caller's leave */
+                        AR_NEED_COOP_BF16 = 64,  /* as COOPMAT */
+                        AR_ROUNDS_TO_BF16 = 128, /* as ROUNDS_TO_F16 */
+                        AR_ROUNDS = AR_ROUNDS_TO_F16 | AR_ROUNDS_TO_BF16
 } ar__need;
 
 typedef enum ar__liking {

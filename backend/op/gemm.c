@@ -24,10 +24,14 @@ typedef struct tiles {
     ar__parts parts;           /* of the depth */
     bool brain;                /* operands are rounded to bf16 as they are packed */
     const ar__gemm_step *step; /* what becomes of a tile; NULL = it is written */
-    bool a_half, b_half;       /* gemm_coop: panels of f16, else f32 */
+    bool a_half, b_half;       /* gemm_coop: panels of f16, gemm_coop_bf16: of bf16; else f32 */
 } tiles;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static bool is_coop(ar__kernel_id kernel) {
+    return kernel == AR_K_gemm_coop || kernel == AR_K_gemm_coop_bf16;
+}
 
 /* What a product may do to its operands. */
 typedef enum rounding { KEPT, ROUNDED, ROUNDED_SCALED } rounding;
@@ -47,8 +51,7 @@ static bool is_long(const ar_plan *plan, const gemm_part *p) {
 }
 
 /* How many subgroups share a tile: two rows of two or, to spread the sums of small fragments, of four. */
-static uint32_t coop_subgroups(const ar_plan *plan, uint32_t columns) {
-    const uint32_t *of = plan->coop_fragment;
+static uint32_t coop_subgroups(const uint32_t of[3], uint32_t columns) {
     bool is_spread = columns >= 128 || of[0] * of[1] < 256;
     return is_spread && columns / 4 >= of[1] ? 8 : 4;
 }
@@ -76,17 +79,18 @@ static bool share_tiles(tiles *t, const ar_plan *plan, const gemm_part *p, round
     t->kernel = AR_K_gemm_tiles, t->gy = tm / 8;
     t->gx = columns < 16 ? columns : 16;
     if (plan->variants[AR_F_gemm] == AR_K_gemm_tiles || how == KEPT) return true;
-    t->scaled = how == ROUNDED_SCALED || plan->allows_bf16; /* fp16 holds them then */
-    t->kernel = AR_K_gemm_half;
-    if (plan->variants[AR_F_gemm] == AR_K_gemm_half) return true;
-    t->kernel = AR_K_gemm_coop;
-    t->gx = plan->coop_subgroup * coop_subgroups(plan, tc);
+    t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
+    bool is_f16 = t->kernel != AR_K_gemm_coop_bf16;
+    t->scaled = is_f16 && (how == ROUNDED_SCALED || plan->allows_bf16); /* fp16 holds them then */
+    if (!is_coop(t->kernel)) return true;
+    t->gx = plan->coop_subgroup * coop_subgroups(is_f16 ? plan->coop_fragment : plan->coop_bf16, tc);
     t->gy = 1;
     return true;
 }
 
-/* Panels of f16, unless B is decoded, not packed, or numbers are bf16's. */
+/* Panels of f16, unless B is decoded, not packed, or numbers are bf16's; or of those. */
 static void choose_halves(tiles *t, const ar_plan *plan, int64_t M, int64_t N, int64_t K, bool is_decoded) {
+    if (t->kernel == AR_K_gemm_coop_bf16) t->a_half = true, t->b_half = !is_decoded;
     if (t->kernel != AR_K_gemm_coop || t->brain) return;
     t->a_half = ar__pack_can_halve(plan, M, K);
     t->b_half = !is_decoded && ar__pack_can_halve(plan, N, K);
@@ -113,7 +117,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     *t = (tiles){.tm = tm, .tnv = plan->gemm_tn * plan->vw, .wgx = plan->gemm_wgx, .wgy = plan->gemm_wgy};
     t->kernel = (ar__kernel_id)plan->variants[AR_F_gemm];
     ar__parts_choose(&t->parts, plan, M, N, K);
-    if (t->kernel == AR_K_gemm_tiles || t->kernel == AR_K_gemm_half || t->kernel == AR_K_gemm_coop) {
+    if (t->kernel == AR_K_gemm_tiles || t->kernel == AR_K_gemm_half || is_coop(t->kernel)) {
         if (!share_tiles(t, plan, &(gemm_part){.m = M, .n = N, .k = K}, how)) t->kernel = AR_K_gemm;
     } else if (t->kernel == AR_K_gemm_lanes && t->tnv % (4 * plan->gemm_lanes) == 0) {
         t->lanes = t->wgy = plan->gemm_lanes;
@@ -121,7 +125,7 @@ static ar_status choose_tiles(const ar_graph *g, tiles *t, int64_t M, int64_t N,
     } else if (t->kernel == AR_K_gemm_lanes) {
         t->kernel = AR_K_gemm;
     }
-    t->brain = plan->allows_bf16 && how != KEPT;
+    t->brain = (plan->allows_bf16 || t->kernel == AR_K_gemm_coop_bf16) && how != KEPT;
     choose_halves(t, plan, M, N, K, is_decoded);
     if (!bound_chunks(t, plan, M, N, K))
         return ar__fail(AR_ERR_UNSUPPORTED,
@@ -181,10 +185,11 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
     ar__emit_desc d = {.kernel = t->kernel,
                        .specs = {turned ? t->wgy : t->wgx, turned ? t->wgx : t->wgy, t->tm},
                        .params = &v};
-    const uint32_t *fragment = g->device->plan.coop_fragment;
+    const ar_plan *plan = &g->device->plan;
+    const uint32_t *fragment = t->kernel == AR_K_gemm_coop ? plan->coop_fragment : plan->coop_bf16;
     if (t->gx) d.specs[0] = t->gx, d.specs[1] = t->gy;
-    d.specs[3] = t->lanes || t->gx ? t->tnv : t->tnv / g->device->plan.vw;
-    d.specs[4] = t->kernel == AR_K_gemm_coop ? g->device->plan.coop_subgroup : t->lanes ? t->lanes : turned;
+    d.specs[3] = t->lanes || t->gx ? t->tnv : t->tnv / plan->vw;
+    d.specs[4] = is_coop(t->kernel) ? plan->coop_subgroup : t->lanes ? t->lanes : turned;
     for (int i = 0; i < 3; i++) d.specs[5 + i] = fragment[i];
     d.specs[8] = (uint32_t)A->is_half | (uint32_t)B->is_half << 1;
     d.operands[0] = ar__bind_panels(A->packed, down, p->m, whole->m, t->tm);
@@ -333,7 +338,7 @@ ar_status ar__gemm_step_emit(ar_graph *g, bool *taken, const ar__gemm_step *step
     tiles t = {0}, general;
     AR_TRY(ar__variant_settle(g->device, AR_F_gemm));
     AR_TRY(choose_tiles(g, &general, M, N, K, ROUNDED_SCALED, false));
-    bool rounds = ar__kernel_needs(ar__kernels[general.kernel].name) & AR_ROUNDS_TO_F16;
+    bool rounds = ar__kernel_needs(ar__kernels[general.kernel].name) & AR_ROUNDS;
     *taken =
         !rounds && general.parts.count == 1 && general.k == K && step_tiles(&t, g->device, M, N, K, step->G);
     t.step = step, t.brain = general.brain;

@@ -128,7 +128,7 @@ static ar_status make_pack(ar_graph *g, const ar__pack *want) {
     ar__pack p = *want;
     if (p.is_half && p.is_scaled) AR_TRY(emit_tops(g, &p));
     int64_t dims[3] = {panels_of(&p), p.depth, p.tile};
-    AR_TRY(ar_graph_temp(g, &p.packed, p.is_half ? AR_F16 : AR_F32, 3, dims));
+    AR_TRY(ar_graph_temp(g, &p.packed, !p.is_half ? AR_F32 : p.brain ? AR_BF16 : AR_F16, 3, dims));
     if (p.weights)
         AR_TRY(ar__resident_unpack(g, &p));
     else
@@ -148,7 +148,7 @@ ar_status ar__pack_get(ar_graph *g, ar__pack *want) {
 
 ar__operand ar__bind_panels(const ar_tensor *pack, int64_t first, int64_t count, int64_t total,
                             int64_t tile) {
-    uint64_t each = (uint64_t)pack->dims[1] * (uint64_t)tile * (pack->dtype == AR_F16 ? 2 : 4);
+    uint64_t each = (uint64_t)pack->dims[1] * (uint64_t)tile * (pack->dtype == AR_F32 ? 4 : 2);
     bool is_last = first + count == total;
     return (ar__operand){pack, (uint64_t)(first / tile) * each,
                          is_last ? 0 : (uint64_t)(count / tile) * each};

@@ -58,12 +58,18 @@ void ar__st_keep_f32(ar_device *device, ar__kernel_id kernel) {
             ar__plan_use(&device->plan, &device->facts, v && (int32_t)v->family == f ? kernel : last_of(f));
 }
 
+/* Whether c's numbers are for what the variant may make of them: bf16 has cases of its own. */
+static bool is_for(const ar__st_case *c, ar__kernel_id variant) {
+    bool is_bf16 = ar__kernel_needs(ar__kernels[variant].name) & AR_ROUNDS_TO_BF16;
+    return is_bf16 ? ar__st_names(c, variant) : ar__st_covers(c, variant);
+}
+
 /* What the case is not of computes in f32. */
 static void keep_f32_beside(ar_device *device, const ar__st_case *c) {
     device->plan.allows_bf16 = false; /* a case of its own turns it on */
     device->plan.ways &= ~(1u << AR_W_saved);
     for (int32_t f = 0; f < AR_F_COUNT; f++)
-        if (ar__st_rounds(device, f) && !ar__st_covers(c, last_of(f)))
+        if (ar__st_rounds(device, f) && !is_for(c, (ar__kernel_id)device->plan.variants[f]))
             ar__plan_use(&device->plan, &device->facts, last_of(f));
 }
 
@@ -100,8 +106,7 @@ bool ar__st_covers(const ar__st_case *c, ar__kernel_id kernel) {
 static bool is_meant(const ar__st_case *c, const char *test, const char *filter) {
     bool is_it = !filter || strstr(c->kernels, filter) || strstr(test, filter);
     for (int32_t i = 0; i < ar__variant_count && !is_it; i++)
-        is_it = strstr(ar__kernels[ar__variants[i].kernel].name, filter) &&
-                ar__st_covers(c, ar__variants[i].kernel);
+        is_it = strstr(ar__kernels[ar__variants[i].kernel].name, filter) && is_for(c, ar__variants[i].kernel);
     return is_it;
 }
 
@@ -120,7 +125,7 @@ static bool is_stand_in(const ar_device *device, const ar__variant *v, const cha
 static bool wants_variant(const ar__st *st, const ar__st_case *c, int32_t row, const char *filter) {
     const ar_device *device = st->device;
     const ar__variant *v = &ar__variants[row];
-    return ar__st_covers(c, v->kernel) && !is_stand_in(device, v, filter) &&
+    return is_for(c, v->kernel) && !is_stand_in(device, v, filter) &&
            device->plan.variants[v->family] != (uint32_t)v->kernel &&
            !ar__variant_lack(v, &device->facts, ar__variants_left_out() >> row & 1);
 }

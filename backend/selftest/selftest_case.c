@@ -74,7 +74,7 @@ ar_status ar__st_leaf(ar__st *st, ar_tensor **t, double **values, int64_t rows, 
 }
 
 bool ar__st_rounds(const ar_device *device, int32_t family) {
-    return ar__kernel_needs(ar__kernels[device->plan.variants[family]].name) & AR_ROUNDS_TO_F16;
+    return ar__kernel_needs(ar__kernels[device->plan.variants[family]].name) & AR_ROUNDS;
 }
 
 /* ---- running ---- */

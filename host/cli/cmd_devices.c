@@ -69,6 +69,9 @@ static void print_text(const ar_device_facts *f, const ar_plan *p, ar_status usa
     if (f->has_coopmat)
         printf("      has matrix hardware: fp16 products of %ux%ux%u, summed in f32\n", f->coop_m, f->coop_n,
                f->coop_k);
+    if (f->coop_bf16[0])
+        printf("      has matrix hardware of bf16: products of %ux%ux%u, summed in f32\n", f->coop_bf16[0],
+               f->coop_bf16[1], f->coop_bf16[2]);
     ar_variant_choice choices[AR_MAX_FAMILIES];
     int32_t count = ar_plan_variants(choices, AR_MAX_FAMILIES, p, f);
     for (int32_t i = 0; i < count; i++)
@@ -112,6 +115,7 @@ static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar
         ar_json_add_bool(d, "integer_dot", f->has_int_dot);
         ar_json_add_bool(d, "subgroup_shuffles", f->has_subgroup_shuffle);
         ar_json_add_bool(d, "matrix_hardware", f->has_coopmat);
+        ar_json_add_bool(d, "matrix_hardware_bf16", f->coop_bf16[0] > 0);
         add_variants(d, f, p);
         tell_tiles(ar_json_add_list(d, "tiles"), f, p, t);
     } else {

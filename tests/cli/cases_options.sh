@@ -48,7 +48,7 @@ case_usage() {
     run 2 devices --variant gemn=gemm; says \
         "found kernel 'gemn', expected one of gemm, gemv, gemv_bytes, attention, "
     run 2 eval "$model" --text "$text" --variant gemm
-    says "variant gemm: found '', expected one of gemm_lanes, gemm_coop, gemm_half, gemm_tiles, gemm"
+    says "variant gemm: found '', expected one of gemm_lanes, gemm_coop_bf16, gemm_coop, gemm_half, "
     run 2 devices --precision f8; says "precision: found 'f8', expected f32, f16, bf16 or auto"
     run 0 devices --precision auto
     run 0 devices --precision bf16

@@ -113,6 +113,8 @@ typedef struct ar__vk_features {
     VkPhysicalDeviceShaderIntegerDotProductFeatures dot;
     VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
+    VkPhysicalDeviceShaderBfloat16FeaturesKHR bf16;
+    VkPhysicalDeviceFeatures core;
     VkPhysicalDeviceSubgroupSizeControlFeatures size;
     const char *extensions[AR_VK_MAX_EXTENSIONS];
     uint32_t extension_count;

@@ -14,16 +14,21 @@ void ar__vk_chain(void *head, void *link) {
     base->pNext = added;
 }
 
-/* Whether a matrix of a subgroup takes f16 operands and sums in f32, in a shape that tiles hold. */
-static bool is_shape(const VkCooperativeMatrixPropertiesKHR *m) {
-    return m->AType == VK_COMPONENT_TYPE_FLOAT16_KHR && m->BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-           m->CType == VK_COMPONENT_TYPE_FLOAT32_KHR && m->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
-           !m->saturatingAccumulation && m->scope == VK_SCOPE_SUBGROUP_KHR && 16 % m->MSize == 0 &&
-           16 % m->NSize == 0 && 32 % m->KSize == 0;
+/* Whether a matrix of a subgroup takes operands of that type and sums in f32, in a shape that tiles hold. */
+static bool is_shape(const VkCooperativeMatrixPropertiesKHR *m, VkComponentTypeKHR type) {
+    return m->AType == type && m->BType == type && m->CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+           m->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && !m->saturatingAccumulation &&
+           m->scope == VK_SCOPE_SUBGROUP_KHR && 16 % m->MSize == 0 && 16 % m->NSize == 0 &&
+           32 % m->KSize == 0;
 }
 
 /* The largest shape is the one that moves the least. */
-static void fill_shapes(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device) {
+static void take_larger(uint32_t of[3], const VkCooperativeMatrixPropertiesKHR *m, VkComponentTypeKHR type) {
+    if (!is_shape(m, type) || m->MSize * m->NSize * m->KSize <= of[0] * of[1] * of[2]) return;
+    of[0] = m->MSize, of[1] = m->NSize, of[2] = m->KSize;
+}
+
+static void fill_shapes(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device, bool has_bf16) {
     enum { MOST = 256 };
     uint32_t count = 0;
     if (!fns->GetCooperativeMatrixProperties ||
@@ -34,11 +39,12 @@ static void fill_shapes(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDev
     for (uint32_t i = 0; i < count; i++)
         shapes[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
     if (fns->GetCooperativeMatrixProperties(device, &count, shapes) < 0) return;
+    uint32_t half[3] = {0};
     for (uint32_t i = 0; i < count; i++) {
-        const VkCooperativeMatrixPropertiesKHR *m = &shapes[i];
-        if (!is_shape(m) || m->MSize * m->NSize * m->KSize <= f->coop_m * f->coop_n * f->coop_k) continue;
-        f->coop_m = m->MSize, f->coop_n = m->NSize, f->coop_k = m->KSize;
+        take_larger(half, &shapes[i], VK_COMPONENT_TYPE_FLOAT16_KHR);
+        if (has_bf16) take_larger(f->coop_bf16, &shapes[i], VK_COMPONENT_TYPE_BFLOAT16_KHR);
     }
+    f->coop_m = half[0], f->coop_n = half[1], f->coop_k = half[2];
 }
 
 void ar__vk_features_fill(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalDevice device,
@@ -52,6 +58,8 @@ void ar__vk_features_fill(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalD
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+    VkPhysicalDeviceShaderBfloat16FeaturesKHR bf16 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR};
     VkPhysicalDeviceVulkanMemoryModelFeatures model = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES};
     VkPhysicalDeviceSubgroupSizeControlFeatures size = {
@@ -62,6 +70,7 @@ void ar__vk_features_fill(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalD
     } rows[] = {{VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, &f16},
                 {VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, &dot},
                 {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, &matrix},
+                {VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME, &bf16},
                 {VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME, &model},
                 {VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, &size}};
     ar__vk_chain(&head, &half);
@@ -75,7 +84,8 @@ void ar__vk_features_fill(ar_device_facts *f, const ar__vk_fns *fns, VkPhysicalD
         f->has_subgroup_control && size.subgroupSizeControl && size.computeFullSubgroups;
     bool is_known = f->subgroup_max > 0 && (f->subgroup_min == f->subgroup_max || f->has_subgroup_control);
     if (!matrix.cooperativeMatrix || !model.vulkanMemoryModel || !f->has_f16_arith || !is_known) return;
-    fill_shapes(f, fns, device);
+    fill_shapes(f, fns, device,
+                bf16.shaderBFloat16Type && bf16.shaderBFloat16CooperativeMatrix && head.features.shaderInt16);
     f->has_coopmat = f->coop_m > 0;
 }
 
@@ -98,6 +108,11 @@ void ar__vk_features_enable(VkDeviceCreateInfo *info, ar__vk_features *e, const 
     e->matrix = (VkPhysicalDeviceCooperativeMatrixFeaturesKHR){
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
         .cooperativeMatrix = VK_TRUE};
+    e->bf16 = (VkPhysicalDeviceShaderBfloat16FeaturesKHR){
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR,
+        .shaderBFloat16Type = VK_TRUE,
+        .shaderBFloat16CooperativeMatrix = VK_TRUE};
+    e->core = (VkPhysicalDeviceFeatures){.shaderInt16 = VK_TRUE};
     e->size = (VkPhysicalDeviceSubgroupSizeControlFeatures){
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
         .subgroupSizeControl = VK_TRUE,
@@ -108,4 +123,7 @@ void ar__vk_features_enable(VkDeviceCreateInfo *info, ar__vk_features *e, const 
     if (!facts->has_coopmat) return;
     enable(info, e, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME, &e->memory_model);
     enable(info, e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, &e->matrix);
+    if (facts->coop_bf16[0] == 0) return;
+    enable(info, e, VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME, &e->bf16);
+    info->pEnabledFeatures = &e->core;
 }

@@ -38,6 +38,20 @@ typedef VkResult(VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKH
     VkPhysicalDevice device, uint32_t *count, VkCooperativeMatrixPropertiesKHR *properties);
 #endif
 
+#ifndef VK_KHR_shader_bfloat16
+#define VK_KHR_shader_bfloat16                                         1
+#define VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME                          "VK_KHR_shader_bfloat16"
+#define VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR ((VkStructureType)1000141000)
+#define VK_COMPONENT_TYPE_BFLOAT16_KHR                                 ((VkComponentTypeKHR)1000141000)
+typedef struct VkPhysicalDeviceShaderBfloat16FeaturesKHR {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 shaderBFloat16Type;
+    VkBool32 shaderBFloat16DotProduct;
+    VkBool32 shaderBFloat16CooperativeMatrix;
+} VkPhysicalDeviceShaderBfloat16FeaturesKHR;
+#endif
+
 /* In vulkan_beta.h only. A device that lists it must have it enabled (Vulkan over Metal). */
 #define AR_VK_PORTABILITY_SUBSET "VK_KHR_portability_subset"
 #endif
