@@ -1,5 +1,6 @@
 /* anyround study: a model quantized in many ways, each measured against it; what to take, in words. Every way
  * is one line of a file, so that a study goes on where it stopped. */
+#include "fmt_gguf.h"
 #include "output.h"
 #include "quantize_job.h"
 #include "study.h"
@@ -82,7 +83,11 @@ static ar_status add_way(study_job *j, const way *w) {
 static ar_status add_types(study_job *j, const char *method, const char *types) {
     way w = {0};
     snprintf(w.method, sizeof w.method, "%s", method);
-    while (next_name(w.type, sizeof w.type, &types)) AR_TRY(add_way(j, &w));
+    while (next_name(w.type, sizeof w.type, &types)) {
+        if (!ar__gguf_mix_find(w.type))
+            return ar__fail(AR_ERR_USAGE, "--types: found '%s', expected those of quantize", w.type);
+        AR_TRY(add_way(j, &w));
+    }
     return AR_OK;
 }
 

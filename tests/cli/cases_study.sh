@@ -26,6 +26,7 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
         die 'lines behind one that was cut off are lost'
     nothing_left s.jsonl.work s.jsonl.work.part
     run 2 "${study[@]}" --methods gptqq; says "found 'gptqq'"
+    run 2 "${study[@]}" --types q9; says "types: found 'q9'"
     run 2 "${study[@]}" --bits 9; says "found '9', expected numbers from 2 to 8"
     run 2 "${study[@]}" --bits 4 --schemes odd; says 'expected sym or asym'
     run 2 study "$model" -o s.jsonl; says 'are needed'
