@@ -181,12 +181,13 @@ static float4 hvsums_(float16 a, float16 b, float16 c, float16 d) {
  * of x, in 32 bits; DOT_7: of bytes below 128. x86 adds pairs of products in 16 bits, which only those keep
  * to; the assembler is for processors whose instructions PoCL's compiler is not told of (docs/kernels.md). */
 #if defined(AR_VNNI) && VW == 16
-static uvec DOT_8(uvec sum, uvec c, uint x) {
+static uvec dot_bytes_8_(uvec sum, uvec c, uint x) {
     uvec b = UV(x);
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(c), "v"(b));
     return sum;
 }
-#define DOT_7(sum, c, x) DOT_8(sum, c, x)
+#define DOT_8(sum, c, x) dot_bytes_8_(sum, c, x)
+#define DOT_7(sum, c, x) dot_bytes_8_(sum, c, x)
 #else
 #if (VW == 16 && defined(__AVX512BW__)) || (VW == 8 && defined(__AVX2__))
 typedef char x86_bytes_ __attribute__((vector_size(4 * VW)));
@@ -198,7 +199,7 @@ typedef union x86_reg_ {
     x86_pairs_ pairs;
     x86_words_ words;
 } x86_reg_;
-static uvec DOT_7(uvec sum, uvec c, uint x) {
+static uvec dot_bytes_7_(uvec sum, uvec c, uint x) {
     x86_reg_ a = {c}, b = {UV(x)}, ones = {UV(0x00010001u)};
 #if VW == 16
     a.pairs = (x86_pairs_)__builtin_ia32_pmaddubsw512(a.bytes, b.bytes);
@@ -211,13 +212,14 @@ static uvec DOT_7(uvec sum, uvec c, uint x) {
 }
 #define DOT_8(sum, c, x) DOT_7(sum, (c)&0x0f0f0f0fu, x) + (DOT_7(UV(0u), ((c) >> 4u) & 0x0f0f0f0fu, x) << 4u)
 #else
-static uvec DOT_7(uvec sum, uvec c, uint x) {
+static uvec dot_bytes_7_(uvec sum, uvec c, uint x) {
     int4 b = convert_int4(as_char4(x));
     sum += (c & 255u) * (uint)b.x + ((c >> 8u) & 255u) * (uint)b.y;
     return sum + ((c >> 16u) & 255u) * (uint)b.z + (c >> 24u) * (uint)b.w;
 }
-#define DOT_8(sum, c, x) DOT_7(sum, c, x)
+#define DOT_8(sum, c, x) dot_bytes_7_(sum, c, x)
 #endif
+#define DOT_7(sum, c, x) dot_bytes_7_(sum, c, x)
 #endif
 /* uint words[8] of the bytes that x's 32 floats are, whole numbers below 128, in acts_bytes.comp's order:
  * by whole vectors where two hold them; elsewhere num.h's. */

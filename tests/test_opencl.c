@@ -4,6 +4,7 @@
 #include "internal.h"
 #include "cache.h"
 #include "driver_cl.h"
+#include "variant.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -73,20 +74,19 @@ static const ar__kernel scale_kernel = {.name = "scale",
                                         .spec_count = 3,
                                         .access = {AR_RO, AR_WO},
                                         .spec_names = {"WGX", "WGY", "SCALE"},
-                                        .spec_defaults = {64, 1, 1}};
+                                        .spec_defaults = {64, 1, 1},
+                                        .cl_own = ""};
 
 /* Runs y = x * scale + add over n words on slices that do not start their buffer; true if all are x *
  * expected + add. */
-static bool run_scale_as(ar_device *device, uint32_t wgx, uint32_t scale, uint32_t add, uint32_t expected) {
+static bool run_pipeline(ar_device *device, const ar__pipeline *pipeline, uint32_t wgx, uint32_t add,
+                         uint32_t expected) {
     enum { N = 777 };
     const ar__driver *driver = device->driver;
-    ar__pipeline *pipeline;
     ar__stream *stream;
     ar__slice first, x, y;
     int32_t submissions;
     uint32_t in[N], out[N];
-    const uint32_t specs[AR_MAX_SPECS] = {wgx, 1, scale};
-    assert_int_equal(driver->pipeline_create(device->drv, &pipeline, &scale_kernel, specs), AR_OK);
     assert_int_equal(ar__memory_alloc(device, &first, 10), AR_OK);
     assert_int_equal(ar__memory_alloc(device, &x, sizeof in), AR_OK);
     assert_int_equal(ar__memory_alloc(device, &y, sizeof out), AR_OK);
@@ -101,12 +101,20 @@ static bool run_scale_as(ar_device *device, uint32_t wgx, uint32_t scale, uint32
     assert_int_equal(driver->submit(device->drv, stream), AR_OK);
     assert_int_equal(driver->read(device->drv, y.buffer, y.offset, out, sizeof out), AR_OK);
     driver->stream_destroy(device->drv, stream);
-    driver->pipeline_destroy(device->drv, pipeline);
     ar__memory_free(device, &first);
     ar__memory_free(device, &x);
     ar__memory_free(device, &y);
     bool good = true;
     for (uint32_t i = 0; i < N; i++) good = good && out[i] == in[i] * expected + add;
+    return good;
+}
+
+static bool run_scale_as(ar_device *device, uint32_t wgx, uint32_t scale, uint32_t add, uint32_t expected) {
+    ar__pipeline *pipeline;
+    const uint32_t specs[AR_MAX_SPECS] = {wgx, 1, scale};
+    assert_int_equal(device->driver->pipeline_create(device->drv, &pipeline, &scale_kernel, specs), AR_OK);
+    bool good = run_pipeline(device, pipeline, wgx, add, expected);
+    device->driver->pipeline_destroy(device->drv, pipeline);
     return good;
 }
 
@@ -250,6 +258,124 @@ static void other_values_are_other_files(void **state) {
     ar_device_close(device);
 }
 
+/* ---- kernels wanted together ---- */
+
+/* y[i] = x[i] * (SCALE + 1) + add, by a function and a macro that the other text does not know, and a macro
+ * that it must not see. */
+static const char more_source[] =
+    "#define TIMES(a, b) times((a), (b))\n"
+    "#define y_of x_of\n"
+    "static uint times(uint a, uint b) { return a * b; }\n"
+    "__kernel __attribute__((reqd_work_group_size(WGX, WGY, 1)))\n"
+    "void more(__global const uint *restrict x_of, __global uint *restrict y, const uint n, const uint add,\n"
+    "          const uint end_) {\n"
+    "    uint i = (uint)get_global_id(0);\n"
+    "    if (i < n) y[i] = TIMES(y_of[i], SCALE + 1u) + add + end_;\n"
+    "}\n";
+
+static ar__kernel more_kernel(void) {
+    ar__kernel k = scale_kernel;
+    k.name = "more";
+    k.cl_source = more_source;
+    k.cl_own = "times";
+    return k;
+}
+
+enum { TOGETHER = 4 };
+
+static ar_status make_together(ar_device *device, ar__pipeline **made, const ar__kernel *more) {
+    const ar__kernel *const kernels[TOGETHER] = {&scale_kernel, more, &scale_kernel, more};
+    const uint32_t specs[TOGETHER][AR_MAX_SPECS] = {{32, 1, 2}, {32, 1, 2}, {16, 1, 5}, {16, 1, 6}};
+    return device->driver->pipelines_create(device->drv, made, kernels, specs, TOGETHER);
+}
+
+/* On a device opened anew; whether all were in one program. */
+static bool run_together(void) {
+    static const uint32_t expected[TOGETHER] = {2, 3, 5, 7}, wgx[TOGETHER] = {32, 32, 16, 16};
+    ar_device *device = open_cl(cache_dir);
+    ar__pipeline *made[TOGETHER];
+    ar__kernel more = more_kernel();
+    assert_int_equal(make_together(device, made, &more), AR_OK);
+    bool is_one = true;
+    for (int i = 0; i < TOGETHER; i++) {
+        is_one = is_one && made[i]->set && made[i]->set == made[0]->set;
+        assert_true(run_pipeline(device, made[i], wgx[i], 7, expected[i]));
+    }
+    for (int i = 0; i < TOGETHER; i++) device->driver->pipeline_destroy(device->drv, made[i]);
+    if (!strstr(device->facts.driver, AR_POCL)) {
+        ar_device_close(device);
+        skip();
+    }
+    ar_device_close(device);
+    return is_one;
+}
+
+static void kernels_wanted_together_are_one_program_and_found_again(void **state) {
+    (void)state;
+    each_file(remove_file);
+    assert_true(run_together());
+    assert_int_equal(each_file(NULL), TOGETHER + 1);
+    assert_true(run_together());
+    each_file(spoil_last_byte);
+    assert_true(run_together());
+    assert_int_equal(each_file(NULL), TOGETHER + 1);
+    ar_device *device = open_cl(cache_dir);
+    ar__pipeline *one;
+    const uint32_t specs[AR_MAX_SPECS] = {16, 1, 5};
+    assert_int_equal(device->driver->pipeline_create(device->drv, &one, &scale_kernel, specs), AR_OK);
+    assert_non_null(one->set); /* it is in there, whoever else is wanted */
+    assert_true(run_pipeline(device, one, 16, 1, 5));
+    device->driver->pipeline_destroy(device->drv, one);
+    ar_device_close(device);
+    each_file(remove_file);
+}
+
+static void one_of_several_that_does_not_build_is_named(void **state) {
+    (void)state;
+    ar_device *device = open_cl(cache_dir);
+    ar__pipeline *made[TOGETHER];
+    ar__kernel broken = more_kernel();
+    broken.cl_source = "__kernel void more(__global uint *x) { x[0] = no_such_name; }\n";
+    assert_int_equal(make_together(device, made, &broken), AR_ERR_DEVICE);
+    assert_non_null(strstr(ar_error(), "kernel more does not build"));
+    assert_true(run_scale(device, 8, 2, 1));
+    ar_device_close(device);
+    each_file(remove_file);
+}
+
+/* Two of each that defines more than all do. */
+static void texts_of_kernels_stand_beside_each_other(void **state) {
+    (void)state;
+    enum { MOST = 2 * AR_K_COUNT };
+    static ar__pipeline *made[MOST];
+    static const ar__kernel *kernels[MOST];
+    static uint32_t specs[MOST][AR_MAX_SPECS];
+    int32_t count = 0;
+    size_t common = strlen(ar__kernels[AR_K_copy].cl_own);
+    ar_device *device = open_cl(NULL);
+    if (!strstr(device->facts.driver, AR_POCL)) {
+        ar_device_close(device);
+        skip();
+    }
+    for (int k = 0; k < AR_K_COUNT; k++) {
+        const ar__kernel *kernel = &ar__kernels[k];
+        if (ar__kernel_needs(kernel->name) || (k != AR_K_copy && strlen(kernel->cl_own) <= common)) continue;
+        for (int twice = 0; twice < 2; twice++) {
+            memcpy(specs[count], kernel->spec_defaults, sizeof specs[count]);
+            kernels[count++] = kernel;
+        }
+    }
+    assert_true(count > 20);
+    ar_status status = device->driver->pipelines_create(device->drv, made, kernels,
+                                                        (const uint32_t(*)[AR_MAX_SPECS])specs, count);
+    if (status != AR_OK) fail_msg("%s", ar_error());
+    for (int i = 0; i < count; i++) {
+        if (!made[i]->set) fail_msg("%s stands alone", made[i]->kernel->name);
+        device->driver->pipeline_destroy(device->drv, made[i]);
+    }
+    ar_device_close(device);
+}
+
 /* ---- errors ---- */
 
 static void a_kernel_that_does_not_build_gives_the_compiler_s_words(void **state) {
@@ -320,6 +446,9 @@ int main(void) {
         cmocka_unit_test(programs_are_kept_and_spoiled_files_are_rebuilt),
         cmocka_unit_test(what_the_cache_holds_is_what_runs),
         cmocka_unit_test(other_values_are_other_files),
+        cmocka_unit_test(kernels_wanted_together_are_one_program_and_found_again),
+        cmocka_unit_test(one_of_several_that_does_not_build_is_named),
+        cmocka_unit_test(texts_of_kernels_stand_beside_each_other),
         cmocka_unit_test(a_kernel_that_does_not_build_gives_the_compiler_s_words),
         cmocka_unit_test(a_group_larger_than_the_device_allows_is_unsupported),
         cmocka_unit_test(a_buffer_nobody_can_hold_is_device_memory),

@@ -155,10 +155,29 @@ done:
     return status;
 }
 
+ar_status ar__device_twin(ar_device **twin, const ar_device *device, uint64_t budget) {
+    ar_device *d = ar__alloc(1, sizeof *d);
+    if (!d) return AR_ERR_MEMORY;
+    d->driver = device->driver;
+    d->drv = device->drv;
+    d->facts = device->facts;
+    d->plan = device->plan;
+    d->pipelines = device->pipelines;
+    d->is_twin = true;
+    d->memory_stats.budget = budget;
+    ar_status status = ar__memory_create(&d->memory);
+    if (status == AR_OK) *twin = d;
+    if (status != AR_OK) free(d);
+    return status;
+}
+
 void ar_device_close(ar_device *device) {
     if (!device) return;
     if (device->checker_close) device->checker_close(device->checker);
-    if (device->drv) {
+    if (device->is_twin) {
+        device->driver->wait(device->drv); /* nothing uses its memory any more */
+        ar__memory_destroy(device);
+    } else if (device->drv) {
         ar__pipelines_destroy(device);
         ar__memory_destroy(device);
         device->driver->close(device->drv);

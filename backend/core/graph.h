@@ -81,6 +81,12 @@ bool ar__graph_saves(const ar_graph *g);
 /* Puts that into the finished record, before memory is planned. Errors: MEMORY; those of emission. */
 ar_status ar__graph_save(ar_graph *g);
 
+/* ---- kernel.c ---- */
+
+/* Makes the pipelines that these dispatches want and the device has not, all at once where the driver takes
+ * less for that. */
+ar_status ar__pipelines_make(ar_device *device, const ar__dispatch *dispatches, int32_t count);
+
 /* ---- graph_plan.c ---- */
 
 /* One tensor to place: needs `bytes` while [first, last] runs. place() sets arena and offset so that no two

@@ -5,6 +5,7 @@
 
 static ar_status make_commands(ar_graph *g, ar__command *commands) {
     const ar_plan *plan = &g->device->plan;
+    AR_TRY(ar__pipelines_make(g->device, g->dispatches, g->dispatch_count));
     for (int32_t i = 0; i < g->dispatch_count; i++) {
         const ar__dispatch *d = &g->dispatches[i];
         ar__command *c = &commands[i];

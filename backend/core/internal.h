@@ -87,7 +87,8 @@ struct ar_device {
     ar_memory_stats memory_stats;
     ar__memory *memory;
     ar__pipelines *pipelines;
-    /* Asked before a pipeline of the kernel is made; NULL = nobody asks. */
+    bool is_twin; /* driver's device and pipelines are another's */
+    /* Asked before a pipeline of the kernel is used; NULL = nobody asks. */
     ar_status (*first_use)(ar__checker *checker, ar_device *device, ar__kernel_id kernel);
     void (*checker_close)(ar__checker *checker); /* NULL = it is another's */
     ar__checker *checker;
@@ -95,6 +96,10 @@ struct ar_device {
     void *watch_ctx;
     uint32_t settled; /* bits: families whose variant was tried (settle.c) */
 };
+
+/* The same open device with memory and a budget of its own, to be closed before `device` is. Errors: MEMORY.
+ */
+ar_status ar__device_twin(ar_device **twin, const ar_device *device, uint64_t budget);
 
 /* ---- tensor.c, graph.c ---- */
 

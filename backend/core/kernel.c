@@ -1,6 +1,7 @@
 /* The device's pipelines: one per kernel and set of specialization values, made on first use. */
 #include "device.h"
 #include "cache.h"
+#include "graph.h"
 #include "variant.h"
 #include <stdlib.h>
 #include <string.h>
@@ -61,23 +62,88 @@ static ar_status grow(ar__pipelines *p) {
     return AR_OK;
 }
 
+static void make_key(uint32_t *key, ar__kernel_id id, const uint32_t *specs) {
+    memset(key, 0, AR_MAX_SPECS * sizeof *key);
+    memcpy(key, specs, (size_t)ar__kernels[id].spec_count * sizeof *key);
+}
+
+static ar_status add(ar_device *device, ar__pipeline *pipeline, ar__kernel_id id, const uint32_t *key) {
+    ar__pipelines *p = device->pipelines;
+    if (p->used * 2 >= p->capacity) {
+        ar_status status = grow(p);
+        if (status != AR_OK) {
+            device->driver->pipeline_destroy(device->drv, pipeline);
+            return status;
+        }
+    }
+    entry *e = find(p, id, key);
+    e->pipeline = pipeline;
+    e->id = id;
+    memcpy(e->specs, key, sizeof e->specs);
+    p->used++;
+    return AR_OK;
+}
+
 ar_status ar__pipeline_get(ar_device *device, const ar__pipeline **pipeline, ar__kernel_id id,
                            const uint32_t *specs) {
-    const ar__kernel *kernel = &ar__kernels[id];
-    ar__pipelines *p = device->pipelines;
-    uint32_t key[AR_MAX_SPECS] = {0};
-    memcpy(key, specs, (size_t)kernel->spec_count * sizeof *key);
-    if (p->used * 2 >= p->capacity) AR_TRY(grow(p));
-    entry *e = find(p, id, key);
-    if (!e->pipeline) {
-        if (device->first_use) AR_TRY(device->first_use(device->checker, device, id));
-        AR_TRY(device->driver->pipeline_create(device->drv, &e->pipeline, kernel, key));
-        e->id = id;
-        memcpy(e->specs, key, sizeof key);
-        p->used++;
+    uint32_t key[AR_MAX_SPECS];
+    ar__pipeline *made;
+    make_key(key, id, specs);
+    if (device->first_use) AR_TRY(device->first_use(device->checker, device, id));
+    if (!find(device->pipelines, id, key)->pipeline) {
+        AR_TRY(device->driver->pipeline_create(device->drv, &made, &ar__kernels[id], key));
+        AR_TRY(add(device, made, id, key));
     }
-    *pipeline = e->pipeline;
+    *pipeline = find(device->pipelines, id, key)->pipeline;
     return AR_OK;
+}
+
+/* ---- those of a graph at once ---- */
+
+typedef struct wanted {
+    const ar__kernel **kernels;
+    uint32_t (*keys)[AR_MAX_SPECS];
+    ar__pipeline **made;
+    int32_t count;
+} wanted;
+
+static void want(wanted *w, const ar_device *device, const ar__dispatch *d) {
+    uint32_t *key = w->keys[w->count];
+    make_key(key, d->kernel, d->specs);
+    if (find(device->pipelines, d->kernel, key)->pipeline) return;
+    for (int32_t i = 0; i < w->count; i++)
+        if (w->kernels[i] == &ar__kernels[d->kernel] && memcmp(w->keys[i], key, sizeof w->keys[i]) == 0)
+            return;
+    w->kernels[w->count++] = &ar__kernels[d->kernel];
+}
+
+ar_status ar__pipelines_make(ar_device *device, const ar__dispatch *dispatches, int32_t count) {
+    ar_status status = AR_ERR_MEMORY;
+    wanted w = {0};
+    int32_t added = 0;
+    if (!device->driver->pipelines_create || count == 0) return AR_OK;
+    for (int32_t i = 0; i < count && device->first_use; i++)
+        AR_TRY(device->first_use(device->checker, device, dispatches[i].kernel));
+    w.kernels = ar__alloc((size_t)count, sizeof *w.kernels);
+    w.keys = ar__alloc((size_t)count + 1, sizeof *w.keys);
+    w.made = ar__alloc((size_t)count, sizeof *w.made);
+    if (!w.kernels || !w.keys || !w.made) goto done;
+    for (int32_t i = 0; i < count; i++) want(&w, device, &dispatches[i]);
+    status = AR_OK;
+    if (w.count > 0)
+        AR_GO(device->driver->pipelines_create(device->drv, w.made, w.kernels,
+                                               (const uint32_t(*)[AR_MAX_SPECS])w.keys, w.count));
+    while (added < w.count) {
+        int32_t i = added++;
+        AR_GO(add(device, w.made[i], (ar__kernel_id)(w.kernels[i] - ar__kernels), w.keys[i]));
+    }
+done:
+    for (; status != AR_OK && added > 0 && added < w.count; added++)
+        device->driver->pipeline_destroy(device->drv, w.made[added]);
+    free(w.kernels);
+    free(w.keys);
+    free(w.made);
+    return status;
 }
 
 const char *ar_kernel_family(const char *kernel) {

@@ -21,6 +21,7 @@ typedef struct ar__kernel {
     uint8_t access[AR_MAX_BINDINGS]; /* AR_RO, AR_WO, AR_RW */
     const char *spec_names[AR_MAX_SPECS];
     uint32_t spec_defaults[AR_MAX_SPECS]; /* [0] is WGX, [1] is WGY */
+    const char *cl_own; /* names that cl_source defines besides macros, by blanks; NULL = not known */
 } ar__kernel;
 
 typedef struct ar__drv ar__drv; /* an open device of some driver */
@@ -59,6 +60,10 @@ typedef struct ar__driver {
     ar_status (*read)(ar__drv *drv, ar__buffer *buffer, uint64_t offset, void *dst, uint64_t bytes);
     ar_status (*pipeline_create)(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel,
                                  const uint32_t *specs);
+    /* The same for several at once, where that takes less than one by one; NULL = it does not. On failure
+     * there is none. */
+    ar_status (*pipelines_create)(ar__drv *drv, ar__pipeline **pipelines, const ar__kernel *const *kernels,
+                                  const uint32_t (*specs)[AR_MAX_SPECS], int32_t count);
     void (*pipeline_destroy)(ar__drv *drv, ar__pipeline *pipeline);
     /* Records commands; cut into submissions of at most submit_ms estimated work (desc or plan). The array is
      * not kept. *submissions says how many. */

@@ -2,8 +2,8 @@
  * wrongly, gives results that look like any others. So whether anything happens is asked every time, and each
  * kernel is tried before the first use that anybody makes of it on this device and driver: the first file or
  * text that takes new kernels pays for those, and a model without layer norms never for theirs. The kernels
- * are tried on the device opened once more, so that the memory that the work may use, and with it how the
- * work is cut, is the same whether something has to be tried or not. */
+ * are tried in memory of their own, so that what the work may use, and with it how the work is cut, is the
+ * same whether something has to be tried or not; on the same open device, which keeps the pipelines. */
 #include "cache.h"
 #include "selftest.h"
 #include <stdio.h>
@@ -27,7 +27,7 @@ const int32_t ar__st_check_count = (int32_t)(sizeof ar__st_checks / sizeof ar__s
 #define FEW      ((uint64_t)256 << 20) /* bytes that trying may take, and never does */
 
 struct ar__checker {
-    ar_device *twin; /* opened when something has to be tried */
+    ar_device *twin; /* made when something has to be tried */
     bool known[AR_K_COUNT];
     bool used[AR_K_COUNT]; /* by the twin */
     char *cache_dir;
@@ -84,13 +84,8 @@ static ar_status note_use(ar__checker *c, ar_device *twin, ar__kernel_id kernel)
 }
 
 static ar_status open_twin(ar__checker *c, const ar_device *device) {
-    char select[40];
     if (c->twin) return AR_OK;
-    snprintf(select, sizeof select, "%s:%d", device->facts.api, (int)device->facts.index);
-    AR_TRY(ar_device_open(&c->twin, &(ar_device_desc){.select = select,
-                                                      .memory_budget = FEW,
-                                                      .plan = &device->plan,
-                                                      .cache_dir = c->cache_dir}));
+    AR_TRY(ar__device_twin(&c->twin, device, FEW));
     c->twin->first_use = note_use;
     c->twin->checker = c;
     return AR_OK;

@@ -35,7 +35,9 @@ static int is_without_effect(cl_kernel kernel) {
     if (from) return dispatches >= from;
     if (fault[7] != ':') return 1;
     original.clGetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, sizeof name - 1, name, NULL);
-    return strcmp(name, fault + 8) == 0;
+    size_t n = strlen(fault + 8); /* NAME_2 in a program of several */
+    if (strncmp(name, fault + 8, n) != 0) return 0;
+    return !name[n] || (name[n] == '_' && name[n + 1] && !name[n + 1 + strspn(name + n + 1, "0123456789")]);
 }
 
 static int is_lost(void) {

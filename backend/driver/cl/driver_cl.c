@@ -187,7 +187,7 @@ static ar_status record_dispatch(ar__drv *drv, ar__stream *stream, cl_command *o
     const cl_uint end = 0; /* the dialect's last argument */
     cl_int code;
     cl_uint arg = 0;
-    out->kernel = drv->cl.CreateKernel(in->pipeline->program, kernel->name, &code);
+    out->kernel = drv->cl.CreateKernel(in->pipeline->program, in->pipeline->entry, &code);
     if (code != CL_SUCCESS) {
         out->kernel = NULL;
         return ar__cl_fail(code, "clCreateKernel");
@@ -324,6 +324,7 @@ const ar__driver ar__driver_cl = {.name = "cl",
                                   .write = cl_write,
                                   .read = cl_read,
                                   .pipeline_create = ar__cl_pipeline_create,
+                                  .pipelines_create = ar__cl_pipelines_create,
                                   .pipeline_destroy = ar__cl_pipeline_destroy,
                                   .stream_create = cl_stream_create,
                                   .stream_destroy = cl_stream_destroy,
