@@ -39,7 +39,7 @@ static void drop_block(block *b) {
 }
 
 /* y = x + o(attention(q, k, v of norm(x))), then y + down(silu(gate) up) of norm(y). */
-static ar_status forward(ar_graph *g, ar_tensor **y, ar_tensor *x, const void *ctx) {
+static ar_status once(ar_graph *g, ar_tensor **y, ar_tensor *x, const void *ctx) {
     const block *b = *(block *const *)ctx;
     ar_tensor *h = NULL, *q = NULL, *k = NULL, *v = NULL, *a = NULL, *z = NULL, *gate = NULL, *up = NULL;
     AR_TRY(ar_op_rms_norm(g, &h, x, b->norm, 1e-5f));
@@ -55,6 +55,13 @@ static ar_status forward(ar_graph *g, ar_tensor **y, ar_tensor *x, const void *c
     AR_TRY(ar_op_gated(g, &a, gate, up, AR_ACT_SILU));
     AR_TRY(ar_op_linear(g, &z, a, b->W[2], NULL));
     return ar_op_add(g, y, x, z);
+}
+
+/* Twice, as of a window of blocks. */
+static ar_status forward(ar_graph *g, ar_tensor **y, ar_tensor *x, const void *ctx) {
+    ar_tensor *z = NULL;
+    AR_TRY(once(g, &z, x, ctx));
+    return once(g, y, z, ctx);
 }
 
 static void record_block(ar_graph **g, block *b, bool saves, bool again) {
@@ -99,8 +106,9 @@ static double worst_column(const float *got, const float *want, int64_t rows, in
     return worst;
 }
 
-/* The gradients of a step that saves against those of one that does not; twice the same bits. */
-static void check_step(ar_device *device, const float *offset) {
+/* The gradients of a step that saves against those of one that does not; twice the same bits, in less than
+ * that share of the memory. */
+static void check_step(ar_device *device, const float *offset, double share) {
     float *wide[8], *half[8], *twice[8];
     ar_graph_stats before, after;
     ar_graph *g = NULL;
@@ -115,7 +123,7 @@ static void check_step(ar_device *device, const float *offset) {
     gradients(half, g, &b);
     gradients(twice, g, &b);
     assert_true(before.saved_bytes == 0 && after.saved_bytes > 6 * 2 * N * I);
-    assert_true(after.temp_bytes < before.temp_bytes * 9 / 10);
+    assert_true((double)after.temp_bytes < share * (double)before.temp_bytes);
     for (int i = 0; i < 8; i++) {
         const ar_tensor *t = i < 7 ? b.W[i] : b.x;
         double worst = worst_column(half[i], wide[i], t->dims[0], t->dims[1]);
@@ -130,13 +138,13 @@ static void check_step(ar_device *device, const float *offset) {
 
 static void plain_step(ar_device *device, void *ctx) {
     static const float zeros[N * I];
-    (void)ctx;
-    check_step(device, zeros);
+    check_step(device, zeros, *(const double *)ctx);
 }
 
 static void a_step_takes_less_memory_and_gives_its_gradients_within_rounding(void **unused) {
     (void)unused;
-    check_each_device(plain_step, NULL);
+    double share = 0.9;
+    check_each_device(plain_step, &share);
 }
 
 static void small_pieces(ar_plan *plan) {
@@ -146,7 +154,8 @@ static void small_pieces(ar_plan *plan) {
 
 static void pieces_change_nothing(void **unused) {
     (void)unused;
-    check_each_plan(plain_step, NULL, small_pieces);
+    double share = 0.95; /* pieces leave less between kernels anyway */
+    check_each_plan(plain_step, &share, small_pieces);
 }
 
 /* ---- massive activations ---- */
