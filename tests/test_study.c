@@ -64,8 +64,27 @@ static void other_errors_are_passed_over(void **state) {
     temp_remove(folder);
 }
 
+/* By what the original's perplexity was: 20 but for the order of sums, on another device; 21 is another text.
+ */
+static void points_of_other_texts_do_not_stand_beside(void **state) {
+    (void)state;
+    static const double ref_ppl[] = {20.0, 21.0, 20.00001, 19.9};
+    static const char *const keys[] = {"a", "b", "c", "d"};
+    ar__study s = {0};
+    for (int32_t i = 0; i < 4; i++) {
+        ar__study_point p = make_point(keys[i], i % 2 == 0);
+        p.ref_ppl = ref_ppl[i];
+        assert_int_equal(ar__study_add(&s, &p), AR_OK);
+    }
+    assert_int_equal(ar__study_keep(&s, 20.0), 2);
+    assert_int_equal(s.count, 2);
+    assert_true(ar__study_find(&s, "a") && ar__study_find(&s, "c"));
+    ar__study_deinit(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(points_are_read_as_they_were_written),
-                                       cmocka_unit_test(other_errors_are_passed_over)};
+                                       cmocka_unit_test(other_errors_are_passed_over),
+                                       cmocka_unit_test(points_of_other_texts_do_not_stand_beside)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,7 @@ typedef struct study_job {
     int32_t count;
     uint64_t inputs; /* hash of what figures depend on besides the way */
     double start;
+    double ref_ppl; /* the original's, as this run's points have it; 0 = there is none yet */
 } study_job;
 
 /* ---- the grid ---- */
@@ -263,9 +264,16 @@ static ar_status hash_inputs(study_job *j) {
     return AR_OK;
 }
 
+static bool is_done(study_job *j, const ar__study_point *p) {
+    const ar__study_point *done = ar__study_find(&j->found, p->key);
+    if (done) j->ref_ppl = done->ref_ppl;
+    return done;
+}
+
 static ar_status keep(study_job *j, ar__study_point *p) {
     char device[16];
     AR_TRY(ar__study_append(j->o->out, p));
+    j->ref_ppl = p->ref_ppl;
     AR_TRY(ar__study_add(&j->found, p));
     if (!j->common.quiet)
         fprintf(stderr, "%s %s: %.2f MiB, KL %.5f, perplexity %.3f, %.1f s, device memory %s\n", p->method,
@@ -288,7 +296,7 @@ static ar_status try_all(study_job *j) {
     for (int32_t i = 0; i < j->count; i++) {
         ar__study_point p;
         name_point(&p, j, &j->ways[i]);
-        if (ar__study_find(&j->found, p.key)) continue;
+        if (is_done(j, &p)) continue;
         if (j->o->budget > 0.0 && ar__now_s() - j->start > 60.0 * j->o->budget) {
             if (!j->common.quiet)
                 fprintf(stderr, "the budget is used up: %d ways are left\n", (int)(j->count - i));
@@ -321,7 +329,7 @@ static ar_status try_also(study_job *j) {
         AR_TRY(hash_given(&hash, j, path));
         snprintf(p.layout, sizeof p.layout, "%s", ar__path_name(path));
         snprintf(p.key, sizeof p.key, "given|%s|%016llx", p.layout, (unsigned long long)hash);
-        if (ar__study_find(&j->found, p.key)) continue;
+        if (is_done(j, &p)) continue;
         ar_status status = measure_file(j, &p, path);
         if (status == AR_OK) status = keep(j, &p);
         ar__study_point_deinit(&p);
@@ -371,6 +379,13 @@ static ar_status print_json(const study_job *j) {
     return status;
 }
 
+static void keep_comparable(study_job *j) {
+    int32_t others = j->ref_ppl > 0.0 ? ar__study_keep(&j->found, j->ref_ppl) : 0;
+    if (others > 0 && !j->common.quiet)
+        fprintf(stderr, "%s: %d lines are left out, measured on another model, text or other windows\n",
+                j->o->out, (int)others);
+}
+
 static ar_status run_study(study_job *j) {
     ar_status status;
     AR_GO(make_grid(j));
@@ -381,6 +396,7 @@ static ar_status run_study(study_job *j) {
     AR_GO(ar_program_device(&j->device, &j->common, true));
     AR_GO(try_also(j));
     AR_GO(try_all(j));
+    keep_comparable(j);
     ar__study_judge(&j->found);
     if (j->o->html)
         AR_GO(ar__study_html(j->o->html, &j->found, &j->model->model, ar__path_name(j->path),

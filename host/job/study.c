@@ -3,6 +3,7 @@
 #include "ar_error.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,20 @@ const ar__study_point *ar__study_find(const ar__study *s, const char *key) {
     for (int32_t i = 0; i < s->count; i++)
         if (strcmp(s->list[i].key, key) == 0) return &s->list[i];
     return NULL;
+}
+
+#define SAME_TEXT 1e-4 /* of the original's perplexity, which devices sum in other orders */
+
+int32_t ar__study_keep(ar__study *s, double ref_ppl) {
+    int32_t kept = 0, count = s->count;
+    for (int32_t i = 0; i < count; i++) {
+        if (fabs(s->list[i].ref_ppl - ref_ppl) <= SAME_TEXT * ref_ppl)
+            s->list[kept++] = s->list[i];
+        else
+            ar__study_point_deinit(&s->list[i]);
+    }
+    s->count = kept;
+    return count - kept;
 }
 
 /* ---- lines ---- */

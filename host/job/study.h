@@ -29,6 +29,9 @@ const ar__study_point *ar__study_find(const ar__study *s, const char *key); /* N
 /* Reads the lines of earlier runs; a last line that was cut off, and lines of others, do not count. Where
  * there is no such file nothing is read. Errors: IO, MEMORY. */
 ar_status ar__study_read(ar__study *s, const char *path);
+/* Drops points measured on something else than gives the original that perplexity (another text, other
+ * windows, another model), which cannot stand beside the others; how many. */
+int32_t ar__study_keep(ar__study *s, double ref_ppl);
 /* A point as an object, as its line has it; the caller's. What it lacks for want of memory ar_json_print
  * finds. */
 ar_json *ar__study_json(const ar__study_point *p);

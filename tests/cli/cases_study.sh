@@ -16,6 +16,9 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     grep -Eq '"best":[[:space:]]*true' out || { cat out >&2; die 'nothing is the best in JSON'; }
     run 0 "${study[@]}" --types q4_0,q8_0 --methods rtn,search
     [ "$(cksum <s.jsonl)" = "$before" ] || die 'what was done was done again'
+    cp s.jsonl t.jsonl
+    run 0 "${study[@]/#s.jsonl/t.jsonl}" --types q4_0 --methods rtn --max-windows 2
+    [ "$(grep -c '^rtn\|^search' out)" = 1 ] || { cat out >&2; die 'ways of other windows stand beside'; }
     printf '{"key":"cut' >>s.jsonl # killed while it wrote
     run 0 quantize "$model" -o other.gguf --type q5_0 --method rtn -q
     run 0 "${study[@]}" --bits 3,5 --groups 32 --schemes asym --methods anneal --also other.gguf
