@@ -64,6 +64,8 @@ static void find_kind(char *kind, size_t bytes, const char *path) {
         ar__gguf_text(&text, &length, &g, "general.type") == AR_OK && text &&
         !ar__gguf_text_is(text, length, "model"))
         snprintf(kind, bytes, "%.*s", (int)(length < bytes ? length : bytes - 1), text);
+    for (char *p = kind; *p; p++)
+        if ((unsigned char)*p < 0x20) *p = '?'; /* a file may not steer a terminal */
     ar__gguf_deinit(&g);
     ar_file_close(&file);
 }
