@@ -1,5 +1,5 @@
 /* Fragments of Intel's matrix hardware in OpenCL, for coop.h: cl_intel_subgroup_matrix_multiply_accumulate,
- * https://registry.khronos.org/OpenCL/extensions/intel/cl_intel_subgroup_matrix_multiply_accumulate.html
+ * as Khronos' registry of OpenCL extensions specifies it.
  * A subgroup of SUBGROUP = CN lanes, 8 or 16, multiplies 8 x 16 by 16 x CN fp16, summed in f32. Lane l holds
  *   of A   in component i of row i the element l where there are 16 lanes, else 2l and, above it, 2l + 1
  *   of B   in component j of column l the elements 2j and, above it, 2j + 1

@@ -10,14 +10,10 @@
  *   memory@N         the N-th buffer is refused
  * AR_FAULT_COUNT names a file for "DISPATCHES BUFFERS", written at the end. */
 #define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl_icd.h>
-#include <dlfcn.h>
+#define ICD_FRONT                "AR_FAULTY_ICD"
+#include "icd_front.h"
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-static cl_icd_dispatch original; /* the driver's entries as they were */
 static long dispatches, buffers;
 
 /* The N of AR_FAULT=NAME@N; 0 = another fault. */
@@ -95,49 +91,10 @@ __attribute__((destructor)) static void tell(void) {
     if (f) fclose(f);
 }
 
-/* ---- what the loader asks for ---- */
-
-typedef cl_int(CL_API_CALL *get_platforms)(cl_uint, cl_platform_id *, cl_uint *);
-typedef void *(CL_API_CALL *get_function)(const char *);
-cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *platforms, cl_uint *count);
-
-static void find(void *function, const char *name) {
-    const char *path = getenv("AR_FAULTY_ICD");
-    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL,
-         *found = library ? dlsym(library, name) : NULL;
-    if (!found) fprintf(stderr, "AR_FAULTY_ICD=%s: %s not found\n", path ? path : "", name);
-    memcpy(function, &found, sizeof found);
-}
-
-cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *platforms, cl_uint *count) {
-    get_function function = NULL;
-    get_platforms get = NULL;
-    cl_platform_id first = NULL;
-    find(&function, "clGetExtensionFunctionAddress");
-    void *found = function ? function("clIcdGetPlatformIDsKHR") : NULL;
-    memcpy(&get, &found, sizeof get);
-    if (!get || get(1, &first, NULL) != CL_SUCCESS) return CL_PLATFORM_NOT_FOUND_KHR;
-    cl_icd_dispatch *table = NULL; /* every object of the driver's begins with it */
-    memcpy(&table, first, sizeof table);
-    if (!original.clGetPlatformIDs) {
-        original = *table;
-        table->clEnqueueNDRangeKernel = enqueue;
-        table->clEnqueueReadBuffer = read_buffer;
-        table->clEnqueueWriteBuffer = write_buffer;
-        table->clFinish = finish;
-        table->clCreateBuffer = create_buffer;
-    }
-    return get(capacity, platforms, count);
-}
-
-void *CL_API_CALL clGetExtensionFunctionAddress(const char *name) {
-    void *function = NULL;
-    if (strcmp(name, "clIcdGetPlatformIDsKHR") == 0) {
-        get_platforms own = clIcdGetPlatformIDsKHR;
-        memcpy(&function, &own, sizeof function);
-        return function;
-    }
-    get_function get = NULL;
-    find(&get, "clGetExtensionFunctionAddress");
-    return get ? get(name) : NULL;
+static void change(cl_icd_dispatch *table) {
+    table->clEnqueueNDRangeKernel = enqueue;
+    table->clEnqueueReadBuffer = read_buffer;
+    table->clEnqueueWriteBuffer = write_buffer;
+    table->clFinish = finish;
+    table->clCreateBuffer = create_buffer;
 }

@@ -8,11 +8,8 @@
  * is emulated in plain OpenCL C, written from their specifications: a subgroup is so many items in a row,
  * which exchange what they hold through shared memory, between barriers of the group. */
 #define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl_icd.h>
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define ICD_FRONT                "AR_POSING_ICD"
+#include "icd_front.h"
 
 typedef struct pose {
     const char *name, *device, *vendor, *extensions,
@@ -103,8 +100,6 @@ static const char before_kernel[] = "\n#if defined(POSED_LANES) && defined(AR_IN
                                     "#define BODY __local float posed_rows[WGX / POSED_LANES * 128u];\n"
                                     "#endif\n";
 
-static cl_icd_dispatch original; /* the driver's entries as they were */
-
 static const pose *current(void) {
     const char *wanted = getenv("AR_POSE");
     for (size_t i = 0; wanted && i < sizeof poses / sizeof *poses; i++)
@@ -168,47 +163,8 @@ static cl_int CL_API_CALL build_program(cl_program program, cl_uint count, const
     return original.clBuildProgram(program, count, devices, all, notify, data);
 }
 
-/* ---- what the loader asks for ---- */
-
-typedef cl_int(CL_API_CALL *get_platforms)(cl_uint, cl_platform_id *, cl_uint *);
-typedef void *(CL_API_CALL *get_function)(const char *);
-cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *platforms, cl_uint *count);
-
-static void find(void *function, const char *name) {
-    const char *path = getenv("AR_POSING_ICD");
-    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL,
-         *found = library ? dlsym(library, name) : NULL;
-    if (!found) fprintf(stderr, "AR_POSING_ICD=%s: %s not found\n", path ? path : "", name);
-    memcpy(function, &found, sizeof found);
-}
-
-cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *platforms, cl_uint *count) {
-    get_function function = NULL;
-    get_platforms get = NULL;
-    cl_platform_id first = NULL;
-    find(&function, "clGetExtensionFunctionAddress");
-    void *found = function ? function("clIcdGetPlatformIDsKHR") : NULL;
-    memcpy(&get, &found, sizeof get);
-    if (!get || get(1, &first, NULL) != CL_SUCCESS) return CL_PLATFORM_NOT_FOUND_KHR;
-    cl_icd_dispatch *table = NULL; /* every object of the driver's begins with it */
-    memcpy(&table, first, sizeof table);
-    if (!original.clGetPlatformIDs) {
-        original = *table;
-        table->clGetDeviceInfo = device_info;
-        table->clCreateProgramWithSource = create_program;
-        table->clBuildProgram = build_program;
-    }
-    return get(capacity, platforms, count);
-}
-
-void *CL_API_CALL clGetExtensionFunctionAddress(const char *name) {
-    void *function = NULL;
-    if (strcmp(name, "clIcdGetPlatformIDsKHR") == 0) {
-        get_platforms own = clIcdGetPlatformIDsKHR;
-        memcpy(&function, &own, sizeof function);
-        return function;
-    }
-    get_function get = NULL;
-    find(&get, "clGetExtensionFunctionAddress");
-    return get ? get(name) : NULL;
+static void change(cl_icd_dispatch *table) {
+    table->clGetDeviceInfo = device_info;
+    table->clCreateProgramWithSource = create_program;
+    table->clBuildProgram = build_program;
 }
