@@ -108,18 +108,15 @@ static ar_status record_again(ar_graph *g, const void *ctx) {
     const again *a = ctx;
     ar_tensor *y = NULL;
     if (!a->y->grad) return AR_OK;
-    ar__record_again(g, true);
+    ar__graph_turn(g);
     AR_TRY(a->fn(g, &y, a->x, a->ctx));
-    ar__record_again(g, false);
+    ar__graph_turn(g);
     y->grad = a->y->grad;
     y->grad_written = true;
     return AR_OK;
 }
 
-void ar__record_again(ar_graph *g, bool starts) {
-    (void)starts;
-    g->phase++;
-}
+void ar__graph_turn(ar_graph *g) { g->phase++; }
 
 ar_status ar_graph_recompute(ar_graph *g, ar_tensor **y, ar_tensor *x, ar_record_fn fn, const void *ctx,
                              size_t ctx_bytes) {

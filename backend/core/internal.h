@@ -216,8 +216,9 @@ ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t
  * another one follows or whoever waits for the gradient wants it after all. */
 bool ar__grad_later(ar_tensor *t, const ar__product *p);
 
-/* Between its start and its end a backward records a part of the forward once more, of the same numbers. */
-void ar__record_again(ar_graph *g, bool starts);
+/* The record turns from backward to forward, or back: around what a backward records of the forward once
+ * more, of the same numbers. */
+void ar__graph_turn(ar_graph *g);
 
 /* A new graph output of the given shape; needs_grad if any of a, b, c (NULL allowed) does. */
 ar_status ar__output(ar_graph *g, ar_tensor **t, ar_dtype dtype, int32_t dim_count, const int64_t *dims,

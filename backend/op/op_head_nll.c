@@ -117,9 +117,9 @@ static ar_status backward(ar_graph *g, const void *ctx) {
         ar_tensor *rows = NULL, *z = c->whole;
         AR_TRY(piece_of(g, &rows, c->W, &v));
         if (!z) {
-            ar__record_again(g, true);
+            ar__graph_turn(g);
             AR_TRY(logits_of(g, &z, c->x, rows));
-            ar__record_again(g, false);
+            ar__graph_turn(g);
         }
         AR_TRY(emit_gradient(g, c, z, v.first));
         if (dx)
