@@ -41,9 +41,12 @@ class Small:
         return path, self.run("quantize", self.model, "-o", path, "--format", "fake", "--method", method,
                               *samples, *steps, *options)[1]
 
-    def figures(self, path, *options):
-        return json.loads(self.run("eval", path, "--ref", self.model, "--text", self.tail, *WINDOWS, "--json",
+    def compare(self, path, windows, *options):
+        return json.loads(self.run("eval", path, "--ref", self.model, "--text", self.tail, *windows, "--json",
                                    "-q", *options)[0])
+
+    def figures(self, path, *options):
+        return self.compare(path, WINDOWS, *options)
 
 
 def need_data():
