@@ -232,9 +232,6 @@ ar_status ar_graph_profile(ar_graph *graph, ar_launch *launches, bool *wall);
 void ar_graph_launches(const ar_graph *graph, ar_launch *launches);
 /* watch is told of every graph that ar_graph_run runs from here on, before it does; NULL = nobody. */
 void ar_device_watch(ar_device *device, void (*watch)(void *ctx, const ar_graph *graph), void *ctx);
-/* The first kernel of the family that the kernel of this name is a variant of: one name for what any device
- * takes there. Its own name where it is of none. */
-const char *ar_kernel_family(const char *kernel);
 
 /* ---- ops. Each appends to the graph; *y is a new graph tensor. f32 unless said. Forward and backward of an
  * op stand in one file, backend/op_<name>.c. Common errors: SHAPE, DTYPE, MEMORY. ---- */
@@ -322,9 +319,6 @@ ar_status ar_op_square_sums(ar_graph *g, ar_tensor *sums, const ar_tensor *x);
 ar_status ar_op_gram(ar_graph *g, ar_tensor *H, const ar_tensor *x);
 /* Every 4-byte word of dst = word. */
 ar_status ar_op_fill(ar_graph *g, ar_tensor *dst, uint32_t word);
-/* y = sum over eight chains c = 0..7 of f applied `rounds` times to c/8, f(s) = s a + b: 16 rounds operations
- * an element in registers, which measures the device.   y any shape. */
-ar_status ar_op_peak(ar_graph *g, ar_tensor *y, uint32_t rounds, float a, float b);
 /* dst = src, element for element (both 4-byte types, same count). dst may be a device tensor. */
 ar_status ar_op_copy(ar_graph *g, ar_tensor *dst, const ar_tensor *src);
 
@@ -513,6 +507,7 @@ ar_status ar_op_acts_bytes(ar_graph *g, ar_tensor **bytes, const ar_tensor *x, c
 ar_status ar_op_linear_bytes(ar_graph *g, ar_tensor **y, const ar_tensor *bytes, int64_t N,
                              const ar_resident_weight *W, const ar_resident_weight_fuse *fuse);
 
+#include "ar_peak_ops.h"
 #include "ar_state_ops.h"
 #include "ar_step_ops.h"
 #include "ar_train_ops.h"

@@ -196,6 +196,16 @@ static ar_status peak(ar_bench_case *c, ar_graph *g, ar_dtype dtype, const char 
 static ar_status peak_f16(ar_bench_case *c, ar_graph *g) { return peak(c, g, AR_F16, "F16"); }
 static ar_status peak_dot(ar_bench_case *c, ar_graph *g) { return peak(c, g, AR_I32, "I8"); }
 
+static ar_status peak_matrix(ar_bench_case *c, ar_graph *g) {
+    ar_tensor *y = NULL;
+    const int64_t dims[] = {AR_BENCH_PEAK_ROWS, ar_peak_matrix_row(c->device)};
+    says(c, "F16", 0, 0);
+    if (!ar_device_has_matrices(c->device))
+        return ar__fail(AR_ERR_UNSUPPORTED, "the plan takes no matrix hardware: `devices` says why");
+    AR_TRY(ar_bench_zeros(c, &y, AR_F32, 2, dims));
+    return ar_op_peak_matrix(g, y, AR_BENCH_PEAK_ROUNDS);
+}
+
 /* ---- quantizing ---- */
 
 /* Forward, straight-through gradient and sign step of one weight, 4 bits in groups of 32. */
@@ -278,5 +288,6 @@ const ar_bench_op ar_bench_ops[] = {
     {"adam_step", false, adam},
     {"peak_f16", false, peak_f16},
     {"peak_dot", false, peak_dot},
+    {"peak_matrix", false, peak_matrix},
 };
 const int32_t ar_bench_op_count = (int32_t)(sizeof ar_bench_ops / sizeof *ar_bench_ops);

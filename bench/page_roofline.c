@@ -28,8 +28,9 @@ static bool is_point(const ar_bench_row *row, const ar_bench_part *p) {
 
 /* Whole decades around what is drawn. */
 static axes axes_of(const ar_bench_results *r) {
-    double peak = log10(r->peaks.f32_flops_s * 1e-9), least = peak - 1;
-    axes a = {.x0 = -1, .x1 = 2, .y1 = ceil(peak + 0.1)};
+    double top = r->peaks.f32_flops_s, least = log10(top * 1e-9) - 1;
+    if (r->peaks.matrix_flops_s > top) top = r->peaks.matrix_flops_s;
+    axes a = {.x0 = -1, .x1 = 2, .y1 = ceil(log10(top * 1e-9) + 0.1)};
     for (int32_t i = 0; i < r->count; i++)
         for (int32_t j = 0; j < r->rows[i].time.part_count; j++) {
             const ar_bench_part *p = &r->rows[i].time.parts[j];
@@ -57,9 +58,8 @@ static void draw_axes(ar__page *p, const axes *a) {
     ar__page_put(p, "<text x=\"%d\" y=\"22\">GFLOP/s</text>", LEFT + 6);
 }
 
-static void draw_roof(ar__page *p, const axes *a, const ar_bench_peaks *peaks) {
-    double peak = peaks->f32_flops_s * 1e-9, copy = peaks->copy_bytes_s * 1e-9, ridge = peak / copy;
-    double left = pow(10, a->x0), right = pow(10, a->x1), y = left * copy;
+static void draw_roof(ar__page *p, const axes *a, double peak, double copy) {
+    double ridge = peak / copy, left = pow(10, a->x0), right = pow(10, a->x1), y = left * copy;
     if (y < pow(10, a->y0)) { /* the slope leaves the frame at its bottom */
         y = pow(10, a->y0);
         left = y / copy;
@@ -79,7 +79,7 @@ static void draw_points(ar__page *p, const axes *a, const ar_bench_results *r) {
                          "the roof</title></circle>",
                          at_x(a, part->flops / part->bytes), at_y(a, part->flops / part->seconds * 1e-9),
                          row->op, row->dtype, row->shape, (int)row->n, part->kernel,
-                         ar_bench_percent(&r->peaks, part->flops, part->bytes, part->seconds));
+                         ar_bench_percent(&r->peaks, part));
         }
 }
 
@@ -91,8 +91,7 @@ static void put_row(ar__page *p, const ar_bench_results *r, const ar_bench_row *
                      "<td>%.2f</td><td>%s</td><td>%.1f</td></tr>\n",
                      row->op, row->dtype, row->shape, (int)row->n, part->kernel, part->seconds * 1e6,
                      part->flops / part->seconds * 1e-9, part->bytes / part->seconds * 1e-9,
-                     ar_bench_bound(&r->peaks, part->flops, part->bytes),
-                     ar_bench_percent(&r->peaks, part->flops, part->bytes, part->seconds));
+                     ar_bench_bound(&r->peaks, part), ar_bench_percent(&r->peaks, part));
     }
     if (row->outcome == AR_BENCH_OK) return;
     ar__page_put(p, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%d</td><td colspan=\"6\">%s: ", row->op,
@@ -107,12 +106,17 @@ static void put_results(ar__page *p, const ar_bench_results *r) {
     ar__page_text(p, r->device);
     ar__page_put(p, " (%s)</h2>\n<p class=\"by\">", r->api);
     ar__page_text(p, r->driver);
-    ar__page_put(p, "; copy %.2f GB/s, f32 %.1f GFLOP/s</p>\n", r->peaks.copy_bytes_s * 1e-9,
+    ar__page_put(p, "; copy %.2f GB/s, f32 %.1f GFLOP/s", r->peaks.copy_bytes_s * 1e-9,
                  r->peaks.f32_flops_s * 1e-9);
+    if (r->peaks.matrix_flops_s > 0)
+        ar__page_put(p, ", matrix hardware %.1f GFLOP/s", r->peaks.matrix_flops_s * 1e-9);
+    ar__page_put(p, "</p>\n");
     ar__page_put(p, "<figure><svg viewBox=\"0 0 %d %d\" font-size=\"12\" fill=\"currentColor\">", WIDTH,
                  HEIGHT);
     draw_axes(p, &a);
-    draw_roof(p, &a, &r->peaks);
+    draw_roof(p, &a, r->peaks.f32_flops_s * 1e-9, r->peaks.copy_bytes_s * 1e-9);
+    if (r->peaks.matrix_flops_s > 0)
+        draw_roof(p, &a, r->peaks.matrix_flops_s * 1e-9, r->peaks.copy_bytes_s * 1e-9);
     draw_points(p, &a, r);
     ar__page_put(p, "</svg></figure>\n<div class=\"scroll\"><table class=\"blocks\"><tr><th>op</th><th>type"
                     "</th><th>shape</th><th>n</th><th>kernel</th><th>us</th><th>GFLOP/s</th><th>GB/s</th>"

@@ -37,11 +37,15 @@ ar_status ar_bench_add(ar_bench_results *r, const ar_bench_row *row, ar_status s
 
 /* Of other numbers than f32: no part of the roof, and nothing to compare f32 kernels with. */
 bool ar_bench_is_peak(const char *op);
-/* The longer of moving `bytes` at copy speed and computing `flops` at the peak, as a percentage of seconds.
- */
-double ar_bench_percent(const ar_bench_peaks *p, double flops, double bytes, double seconds);
+/* A row's kernels as one, under the name of the one with most operations. */
+ar_bench_part ar_bench_whole(const ar_bench_timing *t);
+/* What a kernel's operations are held against: the peak of f32 or, of kernels for it, of matrix hardware. */
+double ar_bench_peak_of(const ar_bench_peaks *p, const char *kernel);
+/* The longer of moving the part's bytes at copy speed and doing its operations at its kernel's peak, as a
+ * percentage of its seconds. */
+double ar_bench_percent(const ar_bench_peaks *p, const ar_bench_part *part);
 /* "memory" or "compute": which of the two is longer. */
-const char *ar_bench_bound(const ar_bench_peaks *p, double flops, double bytes);
+const char *ar_bench_bound(const ar_bench_peaks *p, const ar_bench_part *part);
 const char *ar_bench_outcome_name(ar_bench_outcome outcome);
 
 /* On stdout. Errors: those of ar_program_json. */

@@ -19,8 +19,8 @@ static cJSON *json_parts(const ar_bench_results *r, const ar_bench_timing *t) {
         ar_json_add_number(j, "bytes", p->bytes);
         ar_json_add_number(j, "gflops", p->flops / p->seconds * 1e-9);
         ar_json_add_number(j, "gbs", p->bytes / p->seconds * 1e-9);
-        ar_json_add_string(j, "bound", ar_bench_bound(&r->peaks, p->flops, p->bytes));
-        ar_json_add_number(j, "percent_of_roof", ar_bench_percent(&r->peaks, p->flops, p->bytes, p->seconds));
+        ar_json_add_string(j, "bound", ar_bench_bound(&r->peaks, p));
+        ar_json_add_number(j, "percent_of_roof", ar_bench_percent(&r->peaks, p));
         ar_json_push(list, j);
     }
     return list;
@@ -28,6 +28,7 @@ static cJSON *json_parts(const ar_bench_results *r, const ar_bench_timing *t) {
 
 static cJSON *json_row(const ar_bench_results *r, const ar_bench_row *row) {
     const ar_bench_timing *t = &row->time;
+    const ar_bench_part whole = ar_bench_whole(t);
     cJSON *j = cJSON_CreateObject();
     ar_json_add_string(j, "op", row->op);
     ar_json_add_string(j, "dtype", row->dtype);
@@ -49,7 +50,7 @@ static cJSON *json_row(const ar_bench_results *r, const ar_bench_row *row) {
     ar_json_add_number(j, "bytes", t->bytes);
     ar_json_add_number(j, "gflops", t->flops / t->seconds * 1e-9);
     ar_json_add_number(j, "gbs", t->bytes / t->seconds * 1e-9);
-    ar_json_add_number(j, "percent_of_roof", ar_bench_percent(&r->peaks, t->flops, t->bytes, t->seconds));
+    ar_json_add_number(j, "percent_of_roof", ar_bench_percent(&r->peaks, &whole));
     ar_json_put(j, "kernels", json_parts(r, t));
     return j;
 }
@@ -64,6 +65,10 @@ ar_status ar_bench_print_json(const ar_bench_results *r) {
     ar_json_add_string(peaks, "copy_timing", clock_of(r->peaks.copy_is_wall));
     ar_json_add_number(peaks, "f32_gflops", r->peaks.f32_flops_s * 1e-9);
     ar_json_add_string(peaks, "f32_timing", clock_of(r->peaks.f32_is_wall));
+    if (r->peaks.matrix_flops_s > 0) {
+        ar_json_add_number(peaks, "matrix_gflops", r->peaks.matrix_flops_s * 1e-9);
+        ar_json_add_string(peaks, "matrix_timing", clock_of(r->peaks.matrix_is_wall));
+    }
     ar_json_add_number(peaks, "launch_us", r->peaks.launch_s * 1e6);
     ar_json_add_number(peaks, "submit_us", r->peaks.submit_s * 1e6);
     ar_json_put(j, "peaks", peaks);
@@ -146,7 +151,7 @@ static ar_status read_row(ar_bench_results *r, const ar_json *j, const char *wha
 
 static ar_status read_root(ar_bench_results *r, const ar_json *root, const char *what) {
     int64_t version = 0;
-    double copy = 0, f32 = 0, launch = 0, submit = 0;
+    double copy = 0, f32 = 0, matrix = 0, launch = 0, submit = 0;
     const ar_json *peaks = ar_json_get(root, "peaks"), *rows = ar_json_get(root, "rows"), *row;
     AR_TRY(ar_json_int(&version, root, "format_version", 1, 1 << 20, what));
     if (version != FORMAT_VERSION)
@@ -159,11 +164,13 @@ static ar_status read_root(ar_bench_results *r, const ar_json *root, const char 
         return ar__fail(AR_ERR_FORMAT, "%s: no peaks or no rows, expected what bench --json prints", what);
     AR_TRY(positive(&copy, peaks, "copy_gbs", what));
     AR_TRY(positive(&f32, peaks, "f32_gflops", what));
+    AR_TRY(ar_json_number_or(&matrix, peaks, "matrix_gflops", 0, 0, 1e30, what));
     AR_TRY(ar_json_number_or(&launch, peaks, "launch_us", 0, 0, 1e12, what));
     AR_TRY(ar_json_number_or(&submit, peaks, "submit_us", 0, 0, 1e12, what));
     cJSON_ArrayForEach(row, rows) AR_TRY(read_row(r, row, what));
     r->peaks = (ar_bench_peaks){.copy_bytes_s = copy * 1e9,
                                 .f32_flops_s = f32 * 1e9,
+                                .matrix_flops_s = matrix * 1e9,
                                 .launch_s = launch * 1e-6,
                                 .submit_s = submit * 1e-6};
     return AR_OK;

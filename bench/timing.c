@@ -153,6 +153,27 @@ done:
     return status;
 }
 
+static ar_status measure_matrices(ar_bench_peaks *p, ar_device *device, double min_seconds) {
+    ar_status status = AR_OK;
+    ar_tensor *y = NULL;
+    ar_graph *g = NULL;
+    ar_bench_timing t;
+    const int64_t dims[] = {AR_BENCH_PEAK_ROWS, ar_peak_matrix_row(device)};
+    if (!ar_device_has_matrices(device)) return AR_OK;
+    AR_GO(ar_tensor_create(&y, device, AR_F32, 2, dims));
+    AR_GO(ar_graph_create(&g, device));
+    AR_GO(ar_op_peak_matrix(g, y, AR_BENCH_PEAK_ROUNDS));
+    AR_GO(ar_graph_build(g));
+    if (!ar_device_has_matrices(device)) goto done; /* it computes wrongly */
+    AR_GO(ar_bench_time(&t, device, g, min_seconds));
+    p->matrix_flops_s = t.flops / t.seconds;
+    p->matrix_is_wall = t.is_wall;
+done:
+    ar_graph_destroy(g);
+    ar_tensor_destroy(y);
+    return status;
+}
+
 /* So many launches that wait for each other and do next to nothing. */
 static ar_status time_launches(ar_bench_timing *t, ar_device *device, ar_tensor *y, int32_t count,
                                double min_seconds) {
@@ -205,5 +226,6 @@ static ar_status measure_overhead(ar_bench_peaks *p, ar_device *device, double m
 ar_status ar_bench_measure_peaks(ar_bench_peaks *p, ar_device *device, double min_seconds) {
     AR_TRY(measure_copy(p, device, min_seconds));
     AR_TRY(measure_f32(p, device, min_seconds));
+    AR_TRY(measure_matrices(p, device, min_seconds));
     return measure_overhead(p, device, min_seconds / 2);
 }

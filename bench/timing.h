@@ -7,6 +7,7 @@
 #define AR_BENCH_PARTS       16
 #define AR_BENCH_PEAK_COUNT  (INT64_C(1) << 18) /* elements: enough for the items of a large card */
 #define AR_BENCH_PEAK_ROUNDS 256
+#define AR_BENCH_PEAK_ROWS   1024 /* of ar_op_peak_matrix, each a group */
 
 /* All launches of one kernel in a replay. */
 typedef struct ar_bench_part {
@@ -39,9 +40,10 @@ ar_status ar_bench_time(ar_bench_timing *t, ar_device *device, ar_graph *g, doub
 
 /* Measured on the spot: the roof. Errors: those of ops and the device. */
 typedef struct ar_bench_peaks {
-    double copy_bytes_s; /* read and written, of an array beyond the caches of most processors */
-    double f32_flops_s;  /* multiply-adds in registers (shaders/peak.comp), or a faster product's */
-    bool copy_is_wall, f32_is_wall;
+    double copy_bytes_s;   /* read and written, of an array beyond the caches of most processors */
+    double f32_flops_s;    /* multiply-adds in registers (shaders/peak.comp), or a faster product's */
+    double matrix_flops_s; /* by matrix hardware (shaders/peak_coop.comp), or a faster product's; 0 = none */
+    bool copy_is_wall, f32_is_wall, matrix_is_wall;
     double
         launch_s; /* what one more launch takes beside its own time by the clock of the rows; 0 = unknown */
     double submit_s; /* of a replay of one launch and of reading what it gave; 0 = unknown */

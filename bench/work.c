@@ -51,8 +51,11 @@ void ar_bench_work_free(ar_bench_work *work) {
 
 /* ---- time ---- */
 
-static double roof_seconds(const ar_bench_peaks *p, double flops, double bytes) {
-    return ar_bench_percent(p, flops, bytes, 1.0) / 100.0;
+/* Of one launch that does and moves so much by a kernel like this. */
+static double roof_seconds(const ar_bench_peaks *p, const char *kernel, double flops, double bytes) {
+    ar_bench_part part = {.seconds = 1.0, .flops = flops, .bytes = bytes};
+    snprintf(part.kernel, sizeof part.kernel, "%s", kernel);
+    return ar_bench_percent(p, &part) / 100.0;
 }
 
 /* How unlike two launches are: by which factors their operations and bytes differ. */
@@ -76,8 +79,8 @@ static ar_bench_clock part_seconds(const ar_bench_row *row, const ar_bench_part 
 static bool speaks_for(const ar_bench_part *part, const ar_bench_launches *w, const ar_bench_peaks *peaks,
                        bool any) {
     if (!any) return strcmp(ar_kernel_family(part->kernel), w->family) == 0;
-    return strcmp(ar_bench_bound(peaks, part->flops, part->bytes),
-                  ar_bench_bound(peaks, w->flops, w->bytes)) == 0;
+    const ar_bench_part wanted = {.flops = w->flops, .bytes = w->bytes};
+    return strcmp(ar_bench_bound(peaks, part), ar_bench_bound(peaks, &wanted)) == 0;
 }
 
 /* Seconds of one launch by the most similar one; < 0: there is none. */
@@ -90,10 +93,10 @@ static ar_bench_clock by_similar(const ar_bench_launches *w, const ar_bench_resu
         for (int32_t j = 0; row->outcome == AR_BENCH_OK && j < row->time.part_count; j++) {
             const ar_bench_part *p = &row->time.parts[j];
             double d = distance(w->flops, w->bytes, p);
-            double roof = roof_seconds(&r->peaks, p->flops, p->bytes);
+            double roof = roof_seconds(&r->peaks, p->kernel, p->flops, p->bytes);
             if (d >= least || !(roof > 0) || !speaks_for(p, w, &r->peaks, any)) continue;
             least = d;
-            double scale = roof_seconds(&r->peaks, w->flops, w->bytes) / roof;
+            double scale = roof_seconds(&r->peaks, p->kernel, w->flops, w->bytes) / roof;
             ar_bench_clock took = part_seconds(row, p);
             found = (ar_bench_clock){scale * took.wall, scale * took.cpu};
         }
@@ -109,7 +112,7 @@ void ar_bench_predict(ar_bench_prediction *p, const ar_bench_work *work, const a
         ar_bench_clock took = by_similar(w, r, false);
         if (took.wall < 0) {
             took = by_similar(w, r, true);
-            if (took.wall < 0) took.wall = roof_seconds(&r->peaks, w->flops, w->bytes);
+            if (took.wall < 0) took.wall = roof_seconds(&r->peaks, w->family, w->flops, w->bytes);
             p->unknown += n * took.wall;
         }
         p->seconds += n * took.wall;

@@ -29,6 +29,7 @@ install(TARGETS anyround)
 install(FILES
     backend/ar_acts.h
     backend/ar_backend.h
+    backend/ar_peak_ops.h
     backend/ar_soft.h
     backend/ar_step_ops.h
     backend/ar_status.h

@@ -40,6 +40,7 @@ typedef __local const ushort *halves_;
 #define FRAG_LOAD_C(f, s, at, pitch) f = frag_c_of_(s, at, pitch, get_sub_group_local_id())
 #define FRAG_STORE(f, s, at, pitch)  frag_c_to_(f, s, at, pitch, get_sub_group_local_id())
 #define FRAG_TIMES(f, g)             f *= (g)
+#define FRAG_ADD(f, g)               f += (g)
 /* Eight elements, p apart. */
 #define EIGHT_(T, e, p)                                                                                      \
     ((T)((e)[0], (e)[p], (e)[2u * (p)], (e)[3u * (p)], (e)[4u * (p)], (e)[5u * (p)], (e)[6u * (p)],          \

@@ -270,6 +270,7 @@ static uvec dot_bytes_7_(uvec sum, uvec c, uint x) {
 #define FRAG_LOAD_C(f, s, at, pitch)                                                                         \
     ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++)(f)[z_] = s[(at) + z_ / CN * (pitch) + z_ % CN]
 #define FRAG_TIMES(f, g) ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++)(f)[z_] *= (g)[z_]
+#define FRAG_ADD(f, g)   ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++)(f)[z_] += (g)[z_]
 #define FRAG_STORE(f, s, at, pitch)                                                                          \
     ROLLED for (uint z_ = 0u; z_ < CM * CN; z_++) s[(at) + z_ / CN * (pitch) + z_ % CN] = (f)[z_]
 #endif

@@ -123,9 +123,9 @@
 #define PREFETCH(b, i)
 /* ---- fragments of a subgroup, CM x CK, CK x CN and CM x CN, for kernels that ask for matrix hardware and
  * name these constants. A glslang that does not know them leaves such kernels out. FRAG_LOAD_A reads [k][m],
- * FRAG_LOAD_B_COLS [n][k], the others rows, …4 from shared vectors of four, frag4_t; FRAG_TIMES multiplies
- * element by element; `at` and `pitch` count elements of shared memory; FRAG4_OF makes four of fp16's bits in
- * two words; FRAGS stands before a loop over fragments. coop_bf16.h makes all of that bf16 ---- */
+ * FRAG_LOAD_B_COLS [n][k], the others rows, …4 from shared vectors of four, frag4_t; FRAG_TIMES and FRAG_ADD
+ * go element by element; `at` and `pitch` count elements of shared memory; FRAG4_OF makes four of fp16's bits
+ * in two words; FRAGS stands before a loop over fragments. coop_bf16.h makes all of that bf16 ---- */
 #define FRAGS                             UNROLL
 #define SG_ID                             gl_SubgroupID
 #define frag_t                            float16_t
@@ -147,6 +147,7 @@
 #define FRAG_LOAD_B_COLS(f, s, at, pitch) coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutColumnMajor)
 #define FRAG_LOAD_C(f, s, at, pitch)      coopMatLoad(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
 #define FRAG_TIMES(f, g)                  f = f * g
+#define FRAG_ADD(f, g)                    f = f + g
 #define FRAG_STORE(f, s, at, pitch)       coopMatStore(f, s, at, pitch, gl_CooperativeMatrixLayoutRowMajor)
 /* Nibble c of each lane, as a signed number and as one from 0 on. */
 #define SIGNED_NIBBLE(u, c) FV_SIGNED((u) << (28u - 4u * (c)), 28u)

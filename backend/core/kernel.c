@@ -146,6 +146,8 @@ done:
     return status;
 }
 
+bool ar_kernel_has_matrices(const char *kernel) { return ar__kernel_needs(kernel) & AR_NEED_COOPMAT; }
+
 const char *ar_kernel_family(const char *kernel) {
     ar__family_id family = AR_F_COUNT;
     for (int32_t i = 0; i < ar__variant_count; i++)

@@ -85,6 +85,28 @@ ar_status ar__st_peak_dot(ar__st *st, const int32_t *p) {
     return ar__st_exact(st, "peak_dot", y, want);
 }
 
+/* p: rows, rounds. Elements by the plain definition, each of the products by itself. */
+ar_status ar__st_peak_matrix(ar__st *st, const int32_t *p) {
+    const ar_plan *plan = &st->device->plan;
+    const int64_t row = ar_peak_matrix_row(st->device);
+    const uint32_t *f = plan->coop_fragment;
+    const int32_t M = f[0] ? (int32_t)f[0] : 8, N = f[1] ? (int32_t)f[1] : 8, K = f[2] ? (int32_t)f[2] : 8;
+    float *want = NULL;
+    ar_tensor *y = NULL;
+    AR_TRY(ar__st_array(st, (void **)&want, row * p[0], sizeof *want));
+    for (int64_t e = 0; e < row * p[0]; e++) {
+        int32_t m = (int32_t)(e % (M * N) / N), n = (int32_t)(e % N), sum = 0;
+        for (int32_t k = 0; k < K; k++)
+            for (int32_t s = 0; s < 8; s++)
+                sum += ((m + 2 * k + s / 4) % 3 - 1) * ((2 * n + k + s % 4) % 3 - 1);
+        want[e] = (float)(sum * p[1]);
+    }
+    AR_TRY(ar__st_tensor(st, &y, AR_F32, row * p[0], 0, NULL));
+    AR_TRY(ar_op_peak_matrix(st->g, y, (uint32_t)p[1]));
+    AR_TRY(ar__st_run(st));
+    return ar__st_exact(st, "peak_matrix", y, want);
+}
+
 /* p: N, I. y = (a + b) + a, so that a's gradient adds up. */
 ar_status ar__st_add(ar__st *st, const int32_t *p) {
     int64_t count = (int64_t)p[0] * p[1];

@@ -142,9 +142,10 @@ case_bench() {
             { cat out >&2; die "expected $expected times"; }
     done
     run 0 bench --shapes tiny --n 4 --types Q4_0,Q4_K --csv -q --device null
-    [ "$(tail -n +2 out | cut -d, -f1 | sort -u | wc -l)" = 17 ] || { cat out >&2; die 'expected every op'; }
+    [ "$(tail -n +2 out | cut -d, -f1 | sort -u | wc -l)" = 18 ] || { cat out >&2; die 'expected every op'; }
     grep -q '^peak_f16,F16,.*,unsupported$' out || { cat out >&2; die 'fp16 of a device without'; }
-    awk -F, 'NR > 1 && $1 != "peak_f16" && ($15 != "ok" || NF != 15)' out | grep . &&
+    grep -q '^peak_matrix,F16,.*,unsupported$' out || { cat out >&2; die 'matrices of a device without'; }
+    awk -F, 'NR > 1 && $1 !~ /^peak_(f16|matrix)$/ && ($15 != "ok" || NF != 15)' out | grep . &&
         die 'expected every op ok'
     run 0 bench --shapes tiny --n 4 --types Q4_K,Q4_0 --ops product,rms_norm --json -q --report page.html
     cp out before.json

@@ -7,6 +7,7 @@ set(declared "")
 foreach(header
         backend/ar_acts.h
         backend/ar_backend.h
+        backend/ar_peak_ops.h
         backend/ar_soft.h
         backend/ar_step_ops.h
         backend/ar_status.h
