@@ -27,6 +27,17 @@ static ar_status find_entry(char **name, const char *folder, const char *path, b
     return status;
 }
 
+/* Whether path is another file of those that `of` is one of by its name. */
+static bool is_piece(const char *path, const char *of) {
+    int64_t piece, count, own, all;
+    if (!ar__piece_number(&own, &all, of) || !ar__piece_number(&piece, &count, path) || count != all)
+        return false;
+    char *name = ar__piece_name(of, piece);
+    bool is = name && ar__path_is_same(path, name);
+    free(name);
+    return is;
+}
+
 static ar_status check_input(const char *path, bool is_folder, const ar_input *in) {
     struct stat at;
     char *entry = NULL;
@@ -40,6 +51,8 @@ static ar_status check_input(const char *path, bool is_folder, const ar_input *i
     if (is_folder && exists && ar__path_is_within(in->path, path))
         return ar__fail(AR_ERR_IO, "%s: holds %s, which would be replaced; expected another place", path,
                         in->what);
+    if (!S_ISDIR(at.st_mode) && exists && is_piece(path, in->path))
+        return ar__fail(AR_ERR_IO, "%s: is a file of %s; expected another place", path, in->what);
     if (!S_ISDIR(at.st_mode) || !exists) return AR_OK;
     AR_TRY(find_entry(&entry, in->path, path, is_folder));
     ar_status status = !entry ? AR_OK

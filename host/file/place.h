@@ -31,6 +31,13 @@ ar_status ar__path_open_through(int *fd, const char *path);
 /* Creates the folder PATHSUFFIX-<process>-<n>, which did not exist: what others have there stays. free(). */
 ar_status ar__dir_create_new(char **made, const char *path, const char *suffix);
 
+/* ---- pieces.c ---- */
+
+/* Which of how many files path is by its name, from 1 on; false where it does not end as such names do. */
+bool ar__piece_number(int64_t *piece, int64_t *count, const char *path);
+/* The path of another one beside it, from 1 on; NULL where memory fails. free(). */
+char *ar__piece_name(const char *path, int64_t piece);
+
 /* ---- place.c ---- */
 
 /* Something a run reads: a file, or a folder with all that is in it. */

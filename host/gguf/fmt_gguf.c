@@ -302,14 +302,21 @@ ar_status ar__gguf_parse(ar__gguf *g, const uint8_t *data, uint64_t bytes, const
     return status;
 }
 
-ar_status ar__gguf_map(ar__gguf *g, ar_file *file, const char *path) {
+ar_status ar__gguf_map_one(ar__gguf *g, ar_file *file, const char *path) {
     *g = (ar__gguf){0};
     *file = (ar_file){0};
     AR_TRY(ar_file_open(file, path));
     return ar__gguf_parse(g, file->data, file->bytes, path);
 }
 
+ar_status ar__gguf_check_names(const ar__gguf *g) { return check_unique(g, true); }
+
 void ar__gguf_deinit(ar__gguf *g) {
+    for (int64_t i = 0; i < g->piece_count; i++) {
+        if (g->pieces[i].file.path) ar_file_close(&g->pieces[i].file);
+        free(g->pieces[i].path);
+    }
+    free(g->pieces);
     free(g->values);
     free(g->tensors);
     *g = (ar__gguf){0};

@@ -1,6 +1,7 @@
 /* What the GGUF files share (github.com/ggml-org/ggml, docs/gguf.md).
  *   fmt_gguf_bytes.c    little-endian numbers
  *   fmt_gguf.c          the container: key-values and tensor infos, every length checked
+ *   fmt_gguf_split.c    a model in several files
  *   fmt_gguf_blocks.c   tensor types and their blocks of 32
  *   fmt_gguf_kquants.c  their super-blocks of 256
  *   fmt_gguf_mix.c      which type each tensor gets, under the names of --type
@@ -81,20 +82,30 @@ typedef struct ar__gguf_tensor {
     uint64_t bytes;
 } ar__gguf_tensor;
 
+/* Another file of a model in several. */
+typedef struct ar__gguf_piece {
+    char *path;
+    ar_file file;
+} ar__gguf_piece;
+
 typedef struct ar__gguf {
     const char *what; /* names the file in errors; borrowed */
     ar__gguf_value *values;
     int64_t value_count;
     ar__gguf_tensor *tensors;
     int64_t tensor_count;
+    ar__gguf_piece *pieces; /* whose tensors are among them */
+    int64_t piece_count;
 } ar__gguf;
 
 /* Checks and indexes a whole file; data is borrowed. Untrusted input: every range it hands out lies inside,
  * keys and names are unique, tensors lie one after the other. On failure *g holds nothing. */
 ar_status ar__gguf_parse(ar__gguf *g, const uint8_t *data, uint64_t bytes, const char *what);
-/* The same of the file at path, which stays mapped; both ends are due even after a failure. Errors: IO too.
+/* The same of the file at path, which stays mapped, alone; both ends are due even after a failure. Errors: IO
+ * too.
  */
-ar_status ar__gguf_map(ar__gguf *g, ar_file *file, const char *path);
+ar_status ar__gguf_map_one(ar__gguf *g, ar_file *file, const char *path);
+ar_status ar__gguf_check_names(const ar__gguf *g); /* tensors' are unique */
 void ar__gguf_deinit(ar__gguf *g);
 
 const ar__gguf_value *ar__gguf_find(const ar__gguf *g, const char *key); /* NULL if missing */
@@ -120,6 +131,17 @@ uint32_t ar__gguf_load32(const uint8_t *p);
 uint64_t ar__gguf_load64(const uint8_t *p);
 float ar__gguf_load_f32(const uint8_t *p);
 void ar__gguf_store(uint8_t *p, uint64_t value, int32_t bytes);
+
+/* ---- fmt_gguf_split.c ---- */
+
+/* ar__gguf_map_one and, where the file says that it is the first of several, the tensors of the others, which
+ * are found beside it by name and stay mapped with g. Errors: those, and FORMAT where a name, or what is in
+ * one of them, does not fit. */
+ar_status ar__gguf_map(ar__gguf *g, ar_file *file, const char *path);
+/* How many files the model is in; 0 where the file says nothing of it. */
+int64_t ar__gguf_split_count(const ar__gguf *g);
+/* Those beside path that its name tells of. Errors: those of ar_snapshot_add. */
+ar_status ar__gguf_add_pieces(ar_snapshot *s, const char *path);
 
 /* ---- fmt_gguf_blocks.c ---- */
 

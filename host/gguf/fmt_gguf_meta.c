@@ -34,15 +34,13 @@ ar_status ar__gguf_read_arch(const ar__gguf_arch **arch, const ar__gguf *g) {
                     ar__quote(quoted, text, bytes), known);
 }
 
+/* Of a file in memory: there is nothing beside it. */
 static ar_status check_whole(const ar__gguf *g) {
-    int64_t splits = 0;
-    const ar__gguf_value *split = ar__gguf_find(g, "split.count");
-    if (split && split->kind == AR__GGUF_U16) splits = split->data[0] | split->data[1] << 8;
-    if (splits > 1)
-        return ar__fail(AR_ERR_FORMAT,
-                        "%s: split.count: found one of %" PRId64 " files, expected a file in one piece",
-                        g->what, splits);
-    return AR_OK;
+    int64_t count = ar__gguf_split_count(g);
+    if (count <= 1 || g->piece_count == count - 1) return AR_OK;
+    return ar__fail(AR_ERR_FORMAT,
+                    "%s: split.count: found one of %" PRId64 " files, expected a file in one piece", g->what,
+                    count);
 }
 
 /* The architecture's keys: "llama" + ".block_count". */

@@ -154,10 +154,9 @@ static ar_status add_entry(gguf_weights *s, const ar__gguf_tensor *t, const ar__
     return AR_OK;
 }
 
-static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data,
-                            uint64_t bytes) {
-    ar__gguf *g = &s->gguf;
-    AR_TRY(ar__gguf_parse(g, data, bytes, s->what));
+/* Of what was parsed. */
+static ar_status take_model(gguf_weights *s, ar_config *config, ar_tokenizer **tokenizer) {
+    const ar__gguf *g = &s->gguf;
     const ar__gguf_arch *arch;
     const ar__gguf_tensor *embedding = find_tensor(g, "token_embd.weight");
     AR_TRY(ar__gguf_read_arch(&arch, g));
@@ -184,44 +183,37 @@ static ar_status open_model(gguf_weights *s, ar_config *config, ar_tokenizer **t
     return ar__gguf_tokenizer(tokenizer, g);
 }
 
-/* Takes the file over, if there is one. */
-static ar_status open_any(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, ar_file *file,
-                          const uint8_t *data, uint64_t bytes, const char *what) {
+/* data NULL: the file at path `what` and those that belong to it. */
+static ar_status open_any(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data,
+                          uint64_t bytes, const char *what) {
     static const ar_weights_vtable vtable = {close_weights, count_weights, weight_at, read_weight,
                                              read_codes,    raw,           raw_row};
+    *w = (ar_weights){0};
+    *config = (ar_config){0};
+    *tokenizer = NULL;
     gguf_weights *s = ar__alloc(1, sizeof *s);
-    char *copy = s ? ar__alloc(strlen(what) + 1, 1) : NULL;
-    if (!copy) {
-        if (file) ar_file_close(file);
-        free(s);
-        return AR_ERR_MEMORY;
-    }
-    memcpy(copy, what, strlen(what) + 1);
-    s->what = copy;
-    if (file) s->file = *file;
-    ar_status status = open_model(s, config, tokenizer, data, bytes);
+    if (!s) return AR_ERR_MEMORY;
+    s->what = ar__alloc(strlen(what) + 1, 1);
+    ar_status status = s->what ? AR_OK : AR_ERR_MEMORY;
+    if (s->what) memcpy(s->what, what, strlen(what) + 1);
     if (status == AR_OK)
+        status =
+            data ? ar__gguf_parse(&s->gguf, data, bytes, s->what) : ar__gguf_map(&s->gguf, &s->file, s->what);
+    if (status == AR_OK) status = take_model(s, config, tokenizer);
+    if (status == AR_OK) {
         *w = (ar_weights){.vtable = &vtable, .impl = s};
-    else {
-        *config = (ar_config){0};
-        close_weights(s);
+        return AR_OK;
     }
+    *config = (ar_config){0};
+    close_weights(s);
     return status;
 }
 
 ar_status ar__gguf_open_bytes(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const uint8_t *data,
                               uint64_t bytes, const char *what) {
-    *w = (ar_weights){0};
-    *config = (ar_config){0};
-    *tokenizer = NULL;
-    return open_any(w, config, tokenizer, NULL, data, bytes, what);
+    return open_any(w, config, tokenizer, data, bytes, what);
 }
 
 ar_status ar_weights_open_gguf(ar_weights *w, ar_config *config, ar_tokenizer **tokenizer, const char *path) {
-    ar_file file;
-    *w = (ar_weights){0};
-    *config = (ar_config){0};
-    *tokenizer = NULL;
-    AR_TRY(ar_file_open(&file, path));
-    return open_any(w, config, tokenizer, &file, file.data, file.bytes, path);
+    return open_any(w, config, tokenizer, NULL, 0, path);
 }

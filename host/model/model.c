@@ -143,6 +143,7 @@ static ar_status open_path(ar_open_model *m) {
     if (!ar_path_exists(m->path))
         return ar__fail(AR_ERR_IO, "%s: found nothing there, expected a model", m->path);
     AR_TRY(ar__file_is_gguf(&is_gguf, m->path));
+    if (is_gguf) AR_TRY(ar__gguf_add_pieces(&m->files, m->path));
     if (is_gguf) m->read_template = ar__gguf_template;
     if (is_gguf) m->read_general = ar__gguf_general;
     if (is_gguf) return ar_weights_open_gguf(&m->weights, &m->config, &m->tokenizer, m->path);
