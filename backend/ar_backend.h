@@ -454,8 +454,7 @@ int64_t ar_qtype_row_bytes(ar_qtype type, int64_t I);
 
 typedef struct ar_resident_weight ar_resident_weight;
 
-/* Rows of one stored weight. row_stride, blocks and row_order are for GGUF's types, the last line for GROUP.
- */
+/* Rows of one stored weight. row_stride, blocks, row_order: of GGUF types; what follows them: of GROUP. */
 typedef struct ar_resident_weight_desc {
     ar_qtype type;
     int64_t O, I;
@@ -467,13 +466,14 @@ typedef struct ar_resident_weight_desc {
     const uint16_t *scales;
     const uint8_t *zeros;
     const uint16_t *mins; /* as ar_qlinear holds them */
+    const char *name;     /* what errors call it; NULL: nobody looks whether all of it is finite */
 } ar_resident_weight_desc;
 
 /* Uploads weights repacked for the kernels; nothing of parts is kept, threads that read them meanwhile end
  * before the return. Parts with one I and one type (and scheme) become one weight, their rows one after the
  * other (q, k, v), or with interleave2 those of two parts in turn (gate, up) for the fused SiLU. W' decodes
  * to the bits of the format's f32 formula, of ar_qlinear_dequant for GROUP. Errors: ARG, SHAPE, MEMORY,
- * DEVICE_MEMORY, UNSUPPORTED (a few rows pass one binding). */
+ * DEVICE_MEMORY, UNSUPPORTED (a few rows pass one binding), FORMAT (a named part holds NaN or Inf). */
 ar_status ar_resident_weight_create(ar_resident_weight **w, ar_device *device,
                                     const ar_resident_weight_desc *parts, int32_t count, bool interleave2);
 void ar_resident_weight_destroy(ar_resident_weight *w);

@@ -324,9 +324,9 @@ ar_status ar_qlinear_rtn(ar_qlinear *q, const float *W);
  * singular vectors, the root of the singular value in either. What the smaller side of E does not give is 0.
  * The same on every device. Errors: SHAPE, MEMORY. (LoRC, arXiv 2303.08302) */
 ar_status ar_low_rank(float *A, float *B, const float *E, int64_t O, int64_t I, int64_t rank);
-/* quant/core/check.c. Whether rows [row, row + rows) of the weight called `what`, W (rows, I), can be
- * quantized. Errors: FORMAT names the first element that is NaN, infinite, or so large that no scheme of
- * these bits holds it. */
+/* quant/core/check.c. Whether rows [row, row + rows) of the weight called `what`, W (rows, I), are finite and
+ * scheme (may be NULL) holds them; row -1: a vector (1, I). Errors: FORMAT names the first element that is
+ * NaN, infinite, or so large that no scheme of these bits holds it. */
 ar_status ar_quant_check_weights(const char *what, const float *W, const ar_scheme *scheme, int64_t row,
                                  int64_t rows, int64_t I);
 /* Whether fp16 holds the scales and minima of q, which are those of `what` from row `row` on. Errors: FORMAT

@@ -3,6 +3,7 @@
  * backend/resident/resident_weight.h for the layout. ctest-labels: device vulkan threads */
 #include "op_check.h"
 #include "resident_weight.h"
+#include "temp_files.h"
 
 /* ---- bad input ---- */
 
@@ -51,6 +52,66 @@ static void create_refuses_bad_parts(void **state) {
     assert_int_equal(try_create(device, &group, 1, false), AR_ERR_ARG);
     group.scheme.bits = 4; /* codes and scales are missing */
     assert_int_equal(try_create(device, &group, 1, false), AR_ERR_ARG);
+    ar_device_close(device);
+    free(blocks);
+}
+
+/* The second row of a named part, its third 32 inputs: the exponent of what stands there becomes ones. */
+static void refuses_one(ar_device *device, ar_resident_weight_desc d, uint8_t *blocks, int64_t at,
+                        int64_t column) {
+    char expected[96];
+    const ar_resident_weight_desc good = d;
+    uint8_t old[4];
+    d.name = "b.weight";
+    snprintf(expected, sizeof expected, "b.weight: found %s at row 1, column %d",
+             d.type == AR_QT_BF16 ? "-Inf" : "NaN", (int)column);
+    memcpy(old, blocks + at, sizeof old);
+    memcpy(blocks + at,
+           d.type == AR_QT_F32    ? "\0\0\xc0\x7f"
+           : d.type == AR_QT_BF16 ? "\x80\xff"
+                                  : "\1\x7c",
+           d.type == AR_QT_F32 ? 4 : 2);
+    assert_error(try_create(device, &d, 1, false), AR_ERR_FORMAT, expected);
+    ar_resident_weight_desc both[2] = {good, d};
+    both[0].name = "a.weight"; /* of the same rows */
+    assert_error(try_create(device, both, 2, true), AR_ERR_FORMAT, strchr(expected, '.'));
+    assert_int_equal(try_create(device, &good, 1, false), AR_OK); /* nobody's name: nobody looks */
+    memcpy(blocks + at, old, sizeof old);
+    assert_int_equal(try_create(device, &d, 1, false), AR_OK);
+}
+
+static void what_is_not_finite_is_named(void **state) {
+    (void)state;
+    static const struct {
+        ar_qtype type;
+        int64_t offset[2], column;
+    } rows[] = {{AR_QT_F32, {4 * 70, 4 * 511}, 70},        {AR_QT_F16, {2 * 70, 2 * 70}, 70},
+                {AR_QT_BF16, {2 * 70, 2 * 70}, 70},        {AR_QT_Q4_0, {2 * 18, 2 * 18}, 64},
+                {AR_QT_Q4_1, {2 * 20, 2 * 20 + 2}, 64},    {AR_QT_Q5_0, {2 * 22, 2 * 22}, 64},
+                {AR_QT_Q5_1, {2 * 24, 2 * 24 + 2}, 64},    {AR_QT_Q8_0, {2 * 34, 2 * 34}, 64},
+                {AR_QT_Q2_K, {84 + 80, 84 + 82}, 256},     {AR_QT_Q3_K, {110 + 108, 110 + 108}, 256},
+                {AR_QT_Q4_K, {144, 144 + 2}, 256},         {AR_QT_Q5_K, {176, 176 + 2}, 256},
+                {AR_QT_Q6_K, {210 + 208, 210 + 208}, 256}, {AR_QT_IQ4_NL, {2 * 18, 2 * 18}, 64}};
+    ar_device *device = NULL;
+    uint8_t *blocks = calloc(3, 512 * 4);
+    CHECK_OK(ar_device_open(&device, &(ar_device_desc){.select = "null"}));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ar_resident_weight_desc d = {.type = rows[i].type, .O = 3, .I = 512, .blocks = blocks};
+        d.row_stride = (uint64_t)ar_qtype_row_bytes(d.type, d.I);
+        for (int k = 0; k < 2; k++)
+            refuses_one(device, d, blocks, (int64_t)d.row_stride + rows[i].offset[k],
+                        rows[i].type == AR_QT_F32 && k == 1 ? 511 : rows[i].column);
+    }
+    uint16_t scales[3 * 16] = {0}, mins[3 * 16] = {0};
+    ar_resident_weight_desc group = {.type = AR_QT_GROUP,
+                                     .O = 3,
+                                     .I = 512,
+                                     .scheme = {.bits = 4, .group = 32, .zero = AR_ZERO_F16MIN},
+                                     .codes = blocks,
+                                     .scales = scales,
+                                     .mins = mins};
+    refuses_one(device, group, (uint8_t *)scales, 2 * 18, 64);
+    refuses_one(device, group, (uint8_t *)mins, 2 * 31, 480);
     ar_device_close(device);
     free(blocks);
 }
@@ -294,6 +355,7 @@ static void f32_equals_linear(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(create_refuses_bad_parts),
+        cmocka_unit_test(what_is_not_finite_is_named),
         cmocka_unit_test(op_refuses_wrong_shapes),
         cmocka_unit_test(device_bytes_stay_close_to_the_file),
         cmocka_unit_test(large_weights_hold_every_row),

@@ -1,5 +1,6 @@
 /* What tuning refuses, and how it fits a budget, on every device. */
 /* ctest-labels: device vulkan */
+#include "temp_files.h"
 #include "tuned_model.h"
 
 /* ---- weights that no code holds ---- */
@@ -68,13 +69,17 @@ static void refuse_spoilt(ar_device *device, void *ctx) {
         assert_int_equal(o.blocks, 1); /* the block before is in order */
         outcome_free(&o);
     }
-    desc.choose = all_but_the_spoilt; /* what stays float is not looked at */
-    CHECK_OK(quantize_spoilt(&o, m, device, "rtn", NAN, &desc));
+    desc.choose = all_but_the_spoilt; /* what stays float is to be finite, and is */
+    assert_int_equal(quantize_spoilt(&o, m, device, "rtn", NAN, &desc), AR_ERR_FORMAT);
+    outcome_free(&o);
+    CHECK_OK(quantize_spoilt(&o, m, device, "rtn", 1e30f, &desc));
     assert_int_equal(o.blocks, LAYERS);
     outcome_free(&o);
-    ar_block_weights weights;
-    CHECK_OK(ar_block_weights_init(&weights, spoilt.block, device)); /* nor what is only evaluated */
+    ar_block_weights weights; /* and what is only evaluated */
+    CHECK_OK(ar_block_weights_init(&weights, spoilt.block, device));
     ar_block_weights_deinit(&weights);
+    spoilt.value = NAN;
+    assert_error(ar_block_weights_init(&weights, spoilt.block, device), AR_ERR_FORMAT, cases[0].text);
     ar_random_model_close(m);
 }
 static void weights_that_no_code_holds_are_refused_by_name(void **state) {

@@ -13,6 +13,12 @@
 #define WORKERS_MAX 7
 #define SLOTS_MAX   (2 * (WORKERS_MAX + 1))
 
+/* A weight that is no number; found NULL = none. */
+typedef struct bad {
+    const char *found;
+    int64_t row, column; /* row of the whole */
+} bad;
+
 typedef struct upload {
     const ar_resident_weight *w;
     const ar_resident_weight_desc *parts;
@@ -22,6 +28,7 @@ typedef struct upload {
     pthread_cond_t changed;
     int64_t next, uploaded; /* the next chunk to be repacked; chunks before this one are on the device */
     bool ready[SLOTS_MAX], stopped;
+    bad bad; /* in the lowest row */
 } upload;
 
 /* ---- repacking ---- */
@@ -38,8 +45,8 @@ static const ar_resident_weight_desc *find_row(const ar_resident_weight *w,
     return parts;
 }
 
-static void make_panel(uint32_t *panel, const ar_resident_weight *w, const ar_resident_weight_desc *parts,
-                       int64_t index) {
+static void make_panel(uint32_t *panel, bad *lowest, const ar_resident_weight *w,
+                       const ar_resident_weight_desc *parts, int64_t index) {
     int64_t height = (int64_t)w->lp * w->vw, top = index * height;
     int64_t rows = w->O - top < height ? w->O - top : height;
     if (rows < height || w->I % AR__BLOCK) /* words that no row writes */
@@ -47,8 +54,13 @@ static void make_panel(uint32_t *panel, const ar_resident_weight *w, const ar_re
     for (uint32_t first = 0; first < w->nb; first += AR__SPAN)
         for (int64_t r = 0; r < rows; r++) {
             int64_t o;
+            const char *found;
             const ar_resident_weight_desc *part = find_row(w, parts, top + r, &o);
             ar__resident_span(panel + r, (size_t)height, w, part, o, first);
+            if (part->name && (!lowest->found || top + r < lowest->row)) {
+                int64_t column = ar__resident_find_bad(&found, part, o, first);
+                if (column >= 0) *lowest = (bad){found, top + r, column};
+            }
         }
 }
 
@@ -68,11 +80,13 @@ static bool has_work(const upload *u) { return u->next < u->chunks && u->next < 
 /* Repacks the next chunk; called and left with the lock held. */
 static void repack_next(upload *u) {
     int64_t chunk = u->next++;
+    bad lowest = {0};
     pthread_mutex_unlock(&u->lock);
     for (int64_t i = 0; i < panels_in(u, chunk); i++)
-        make_panel(slot_of(u, chunk) + (size_t)i * panel_words(u->w), u->w, u->parts,
+        make_panel(slot_of(u, chunk) + (size_t)i * panel_words(u->w), &lowest, u->w, u->parts,
                    chunk * u->chunk_panels + i);
     pthread_mutex_lock(&u->lock);
+    if (lowest.found && (!u->bad.found || lowest.row < u->bad.row)) u->bad = lowest;
     u->ready[chunk % u->slots] = true;
     pthread_cond_broadcast(&u->changed);
 }
@@ -134,6 +148,14 @@ static ar_status run_threads(upload *u, int64_t wanted) {
     return status;
 }
 
+static ar_status check_finite(const upload *u) {
+    int64_t o;
+    if (!u->bad.found) return AR_OK;
+    const ar_resident_weight_desc *part = find_row(u->w, u->parts, u->bad.row, &o);
+    return ar__fail(AR_ERR_FORMAT, "%s: found %s at row %lld, column %lld, expected finite weights",
+                    part->name, u->bad.found, (long long)o, (long long)u->bad.column);
+}
+
 ar_status ar__resident_upload(ar_resident_weight *w, const ar_resident_weight_desc *parts) {
     upload u = {.w = w, .parts = parts};
     size_t bytes = panel_words(w) * sizeof *u.panels;
@@ -146,6 +168,7 @@ ar_status ar__resident_upload(ar_resident_weight *w, const ar_resident_weight_de
     pthread_mutex_init(&u.lock, NULL);
     pthread_cond_init(&u.changed, NULL);
     ar_status status = run_threads(&u, workers);
+    if (status == AR_OK) status = check_finite(&u);
     pthread_cond_destroy(&u.changed);
     pthread_mutex_destroy(&u.lock);
     free(u.panels);

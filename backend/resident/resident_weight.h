@@ -31,7 +31,11 @@ ar_status ar__resident_layout(ar_resident_weight *w, const ar_resident_weight_de
  * words[i * step]. first is a multiple of AR__SPAN; inputs behind the last one get no words. */
 void ar__resident_span(uint32_t *words, size_t step, const ar_resident_weight *w,
                        const ar_resident_weight_desc *part, int64_t o, uint32_t first);
-/* Repacks all rows of the parts into w->words. Errors: MEMORY, DEVICE. */
+/* Of the same inputs of that row, the first that is no number, *found = what it is instead; -1 = none. Of
+ * blocks and groups that is the first input of the first whose scale or minimum is none. resident_finite.c */
+int64_t ar__resident_find_bad(const char **found, const ar_resident_weight_desc *part, int64_t o,
+                              uint32_t first);
+/* Repacks all rows of the parts into w->words. Errors: FORMAT (of named parts), MEMORY, DEVICE. */
 ar_status ar__resident_upload(ar_resident_weight *w, const ar_resident_weight_desc *parts);
 
 /* ---- resident_decode.c ---- */

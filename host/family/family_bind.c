@@ -38,6 +38,22 @@ static ar_status read_rows(const bound *m, float *dst, int64_t i, int64_t row, i
     return w->vtable->read(w->impl, dst, i, row, rows);
 }
 
+static const char *name_at(const bound *m, int64_t i) {
+    return m->open->weights.vtable->at(m->open->weights.impl, i)->name;
+}
+
+/* Rows of width I, all finite. Those of linears are looked at where they are used. */
+static ar_status read_finite(const bound *m, float *dst, int64_t i, int64_t row, int64_t rows, int64_t I) {
+    AR_TRY(read_rows(m, dst, i, row, rows));
+    return ar_quant_check_weights(name_at(m, i), dst, NULL, row, rows, I);
+}
+
+static ar_status read_vector(const bound *m, float *dst, int64_t i) {
+    int64_t count = m->open->weights.vtable->at(m->open->weights.impl, i)->dims[0];
+    AR_TRY(read_rows(m, dst, i, 0, 1));
+    return ar_quant_check_weights(name_at(m, i), dst, NULL, -1, 1, count);
+}
+
 /* Rows [row, row + rows) of W (O, I) from a tensor that holds W^T (I, O): its columns. */
 static ar_status read_columns(const bound *m, float *dst, int64_t i, int64_t row, int64_t rows, int64_t O,
                               int64_t I) {
@@ -69,45 +85,45 @@ static ar_status read_bias(const ar_block *b, float *dst, int32_t i) {
     const bound_block *block = b->impl;
     if (block->biases[i] < 0)
         return ar__fail(AR_ERR_ARG, "block %d: %s has no bias", (int)b->index, b->linears[i].name);
-    return read_rows(block->model, dst, block->biases[i], 0, 1);
+    return read_vector(block->model, dst, block->biases[i]);
 }
 
 static ar_status read_norm(const ar_block *b, float *dst, int32_t j) {
     const bound_block *block = b->impl;
-    return read_rows(block->model, dst, block->norms[j], 0, 1);
+    return read_vector(block->model, dst, block->norms[j]);
 }
 
 static ar_status read_norm_bias(const ar_block *b, float *dst, int32_t j) {
     const bound_block *block = b->impl;
     if (block->norm_biases[j] < 0)
         return ar__fail(AR_ERR_ARG, "block %d: %s has no bias", (int)b->index, b->norms[j].name);
-    return read_rows(block->model, dst, block->norm_biases[j], 0, 1);
+    return read_vector(block->model, dst, block->norm_biases[j]);
 }
 
 static ar_status read_embedding(const ar_model *m, float *dst, int64_t row, int64_t rows) {
     const bound *l = m->impl;
-    return read_rows(l, dst, l->embedding, row, rows);
+    return read_finite(l, dst, l->embedding, row, rows, m->hidden);
 }
 
 static ar_status read_positions(const ar_model *m, float *dst, int64_t row, int64_t rows) {
     const bound *l = m->impl;
-    return read_rows(l, dst, l->positions, row + l->position_skip, rows);
+    return read_finite(l, dst, l->positions, row + l->position_skip, rows, m->hidden);
 }
 
 static ar_status read_head(const ar_model *m, float *dst, int64_t row, int64_t rows) {
     const bound *l = m->impl;
-    return read_rows(l, dst, l->head, row, rows);
+    return read_finite(l, dst, l->head, row, rows, m->hidden);
 }
 
 static ar_status read_final_norm(const ar_model *m, float *dst) {
     const bound *l = m->impl;
-    return read_rows(l, dst, l->norm, 0, 1);
+    return read_vector(l, dst, l->norm);
 }
 
 static ar_status read_final_norm_bias(const ar_model *m, float *dst) {
     const bound *l = m->impl;
     if (l->norm_bias < 0) return ar__fail(AR_ERR_ARG, "%s has no bias", m->final_norm.name);
-    return read_rows(l, dst, l->norm_bias, 0, 1);
+    return read_vector(l, dst, l->norm_bias);
 }
 
 /* ---- how a weight is stored ---- */
@@ -151,13 +167,19 @@ static ar_status describe_codes(const bound *m, ar_stored *s, int64_t index) {
 static ar_status describe(const bound *m, ar_stored *s, int64_t index, int64_t O, int64_t I) {
     s->desc = (ar_resident_weight_desc){.O = O, .I = I};
     ar_status status = describe_blocks(m, s, index);
-    return status == AR_ERR_UNSUPPORTED ? describe_codes(m, s, index) : status;
+    if (status == AR_ERR_UNSUPPORTED) status = describe_codes(m, s, index);
+    s->desc.name = name_at(m, index);
+    return status;
 }
 
-/* f32 rows that were read into *s. */
-static void describe_rows(ar_stored *s, int64_t O, int64_t I) {
-    s->desc = (ar_resident_weight_desc){
-        .type = AR_QT_F32, .O = O, .I = I, .blocks = (const uint8_t *)s->rows, .row_stride = 4 * (uint64_t)I};
+/* f32 rows that are read into *s; `of` = whose they are. */
+static void describe_rows(ar_stored *s, const char *of, int64_t O, int64_t I) {
+    s->desc = (ar_resident_weight_desc){.type = AR_QT_F32,
+                                        .O = O,
+                                        .I = I,
+                                        .blocks = (const uint8_t *)s->rows,
+                                        .row_stride = 4 * (uint64_t)I,
+                                        .name = of};
 }
 
 static ar_status describe_linear(const ar_block *b, ar_stored *s, int32_t i) {
@@ -168,7 +190,7 @@ static ar_status describe_linear(const ar_block *b, ar_stored *s, int32_t i) {
     if (status != AR_ERR_UNSUPPORTED) return status;
     s->rows = ar__alloc((size_t)O, (size_t)I * sizeof *s->rows);
     if (!s->rows) return AR_ERR_MEMORY;
-    describe_rows(s, O, I);
+    describe_rows(s, name_at(block->model, block->linears[i]), O, I);
     return read_linear(b, s->rows, i, 0, O);
 }
 
@@ -178,7 +200,7 @@ static ar_status describe_head(const ar_model *m, ar_stored *s) {
     if (status != AR_ERR_UNSUPPORTED) return status;
     s->rows = ar__alloc((size_t)m->vocab, (size_t)m->hidden * sizeof *s->rows);
     if (!s->rows) return AR_ERR_MEMORY;
-    describe_rows(s, m->vocab, m->hidden);
+    describe_rows(s, name_at(l, l->head), m->vocab, m->hidden);
     return read_head(m, s->rows, 0, m->vocab);
 }
 

@@ -36,7 +36,8 @@ void ar__weight_name(char out[AR__WEIGHT_NAME], const ar_block *block, int32_t i
     snprintf(out, AR__WEIGHT_NAME, "%s.%s.weight", block->name, block->linears[i].name);
 }
 
-/* One weight, converted and written a few rows at a time; checked if it is to be quantized under scheme. */
+/* One weight, converted and written a few rows at a time; checked for what is not finite, and for what
+ * scheme (may be NULL) does not hold. */
 static ar_status upload_linear(ar_tensor **t, const ar_block *block, int32_t i, ar_device *device,
                                const ar_scheme *scheme) {
     const ar_linear *lin = &block->linears[i];
@@ -52,7 +53,7 @@ static ar_status upload_linear(ar_tensor **t, const ar_block *block, int32_t i, 
     for (int64_t row = 0; row < lin->O; row += rows) {
         int64_t n = lin->O - row < rows ? lin->O - row : rows;
         AR_GO(block->read_linear(block, scratch, i, row, n));
-        if (scheme) AR_GO(ar_quant_check_weights(name, scratch, scheme, row, n, lin->I));
+        AR_GO(ar_quant_check_weights(name, scratch, scheme, row, n, lin->I));
         AR_GO(ar_tensor_write(*t, scratch, row * lin->I, n * lin->I));
     }
 done:

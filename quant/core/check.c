@@ -21,7 +21,7 @@ static const char *name_of(float x) { return isnan(x) ? "NaN" : x > 0.0f ? "Inf"
 
 ar_status ar_quant_check_weights(const char *what, const float *W, const ar_scheme *scheme, int64_t row,
                                  int64_t rows, int64_t I) {
-    float limit = weight_limit(scheme);
+    float limit = scheme ? weight_limit(scheme) : FLT_MAX;
     for (int64_t r = 0; r < rows; r++) {
         const float *w = W + r * I;
         if (!has_bad(w, I, limit)) continue;
@@ -31,6 +31,9 @@ ar_status ar_quant_check_weights(const char *what, const float *W, const ar_sche
         if (isfinite(w[i]))
             return ar__fail(AR_ERR_FORMAT, "%s: found %g at row %lld, column %lld, expected at most %g", what,
                             (double)w[i], at[0], at[1], (double)limit);
+        if (row < 0)
+            return ar__fail(AR_ERR_FORMAT, "%s: found %s at element %lld, expected finite weights", what,
+                            name_of(w[i]), at[1]);
         return ar__fail(AR_ERR_FORMAT, "%s: found %s at row %lld, column %lld, expected finite weights", what,
                         name_of(w[i]), at[0], at[1]);
     }
