@@ -1,5 +1,6 @@
 /* Command-line options from a table: long names, --name=value or --name value, unknown ones are errors. */
 #include "program.h"
+#include "stdin_text.h"
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -72,10 +73,12 @@ static ar_status add_value(const ar_option *o, const char *text) {
 static ar_status set_value(const ar_option *o, const char *text) {
     switch (o->kind) {
     case AR_OPT_FLAG: *(bool *)o->out = true; return AR_OK;
+    case AR_OPT_TEXT:
     case AR_OPT_STRING: *(const char **)o->out = text; return AR_OK;
     case AR_OPT_INT: return parse_int(o, text);
     case AR_OPT_REAL: return parse_real(o, text);
     case AR_OPT_SIZE: return parse_size(o, text);
+    case AR_OPT_TEXTS:
     case AR_OPT_LIST: return add_value(o, text);
     case AR_OPT_HEADING: break;
     }
@@ -218,5 +221,5 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
     if (kept < min_positional || kept > max_positional)
         return ar__fail(AR_ERR_USAGE, "anyround %s: found %d arguments, expected %s", command->name, kept,
                         command->usage);
-    return AR_OK;
+    return ar__stdin_take(options, option_count);
 }

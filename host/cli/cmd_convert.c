@@ -29,8 +29,7 @@ static ar_status find_type(const char **type, const char *name) {
 }
 
 static ar_status make_plan(ar_output_plan *plan, const convert_options *o, const ar_open_model *m) {
-    size_t n = strlen(o->out);
-    bool gguf_name = n > 5 && strcmp(o->out + n - 5, ".gguf") == 0;
+    bool gguf_name = ar__path_ends(o->out, ".gguf");
     const char *format = o->format ? o->format : gguf_name ? "gguf" : "hf", *type;
     AR_TRY(find_type(&type, o->type ? o->type : own_type(m)));
     const ar_format *f = ar_format_find(format);

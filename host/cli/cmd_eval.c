@@ -107,6 +107,13 @@ static ar_status check_places(const char *model, const eval_options *o) {
     return ar__path_check_inputs(o->save_logits, false, inputs, 4);
 }
 
+/* What of the options a text is too short for. */
+static ar_status blame(ar_status status) {
+    if (status != AR_ERR_USAGE) return status;
+    if (strstr(ar_error(), "window of ")) return ar_program_blame(status, "--window N for smaller ones");
+    return strstr(ar_error(), " to skip") ? ar_program_blame(status, "--skip-windows") : status;
+}
+
 static ar_status evaluate(const char *path, const eval_options *o, const ar_common *common) {
     ar_status status = AR_OK;
     ar_open_model *m = NULL, *ref = NULL;
@@ -134,7 +141,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     status = ar_eval_text(&r, m, ref, device, (const char *)text.data, (size_t)text.bytes, &desc, &observer);
     ar_program_progress_end(common);
     ar_program_results_beside(o->save_logits);
-    status = ar_program_name_text(status, o->text);
+    status = blame(ar_program_name_text(status, o->text));
     if (status == AR_OK) status = print_result(&r, &m->acts, common);
 done:
     ar_device_close(device);
@@ -164,7 +171,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
     eval_options o = {.protocol = "window"};
     const ar_option options[] = {
-        {"--text", AR_OPT_STRING, &o.text, "FILE", "the text (UTF-8)", 0, 0, NULL},
+        {"--text", AR_OPT_TEXT, &o.text, "FILE", "the text (UTF-8), - = stdin", 0, 0, NULL},
         {"--ref", AR_OPT_STRING, &o.ref, "MODEL", "also KL divergence and top-1 agreement with this model", 0,
          0, NULL},
         {"--lora", AR_OPT_STRING, &o.lora, "FILE",

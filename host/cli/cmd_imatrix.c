@@ -54,8 +54,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     imatrix_options o = {.samples = 128, .seqlen = 512};
     const ar_option options[] = {
         {"--out|-o", AR_OPT_STRING, &o.out, "FILE", "the file to write", 0, 0, NULL},
-        {"--calib", AR_OPT_LIST, &o.calib, "FILE", "calibration text or .jsonl; several by several --calib",
-         0, 0, NULL},
+        {"--calib", AR_OPT_TEXTS, &o.calib, "FILE",
+         "calibration text, - = stdin, or .jsonl; several by several --calib", 0, 0, NULL},
         {"--samples", AR_OPT_INT, &o.samples, "N", "samples, spread over the text (128)", 1, 1 << 20, NULL},
         {"--seqlen", AR_OPT_INT, &o.seqlen, "N", "tokens of a sample (512, at most the context)", 2, 1 << 24,
          NULL},

@@ -4,16 +4,14 @@
 #include "info_metadata.h"
 #include "info_nets.h"
 #include "info_tensors.h"
+#include "place.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- a .safetensors file ---- */
 
-static bool is_bare(const char *path) {
-    size_t n = strlen(path);
-    return n > 12 && strcmp(path + n - 12, ".safetensors") == 0 && !ar_path_is_dir(path);
-}
+static bool is_bare(const char *path) { return ar__path_ends(path, ".safetensors") && !ar_path_is_dir(path); }
 
 /* Elements may be words of packed weights: bits of one say nothing. */
 static void print_elements(const info_sum *sum) {

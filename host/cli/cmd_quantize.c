@@ -1,5 +1,6 @@
 /* anyround quantize: the options, and what they mean together. The run itself is cmd_quantize_job.c. */
 #include "fmt_gguf.h"
+#include "place.h"
 #include "quantize_job.h"
 #include <math.h>
 #include <string.h>
@@ -128,9 +129,8 @@ static const char *base_type(char type[16], const job_options *o) {
 }
 
 static ar_status ask_plan(ar_output_plan *plan, const job_options *o, const ar_tensor_types *types) {
-    size_t n = strlen(o->out);
     char base[16];
-    bool gguf_name = n > 5 && strcmp(o->out + n - 5, ".gguf") == 0;
+    bool gguf_name = ar__path_ends(o->out, ".gguf");
     bool wants_gguf = o->format ? strcmp(o->format, "gguf") == 0 : gguf_name;
     if (o->sym && o->asym) return ar__fail(AR_ERR_USAGE, "--sym and --asym: expected one of them");
     if (o->like) return ar_output_plan_like(plan, types);
@@ -367,9 +367,9 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
          0, 0, NULL},
         {"--allow-float", AR_OPT_FLAG, &o->allow_float, NULL,
          "go on where most weights stay float, since the formats cannot hold them", 0, 0, NULL},
-        {"--calib", AR_OPT_LIST, &o->calib, "FILE|self",
-         "calibration text, or .jsonl of conversations or texts; several by several --calib; or sampled from "
-         "the model (default)",
+        {"--calib", AR_OPT_TEXTS, &o->calib, "FILE|self",
+         "calibration text, - = stdin, or .jsonl of conversations or texts; several by several --calib; or "
+         "sampled from the model (default)",
          0, 0, &o->has_calib},
         {"--acts", AR_OPT_STRING, &o->acts, "A",
          "also inputs of linears, which tuning sees: BITS[:token|tensor|static][:sym|asym] (16, floats)", 0,
@@ -381,9 +381,10 @@ static int32_t list_options(ar_option *own, job_options *o, const char *methods,
         {"--dry-run", AR_OPT_FLAG, &o->dry_run, NULL, "say what it would do and take, and stop there", 0, 0,
          NULL},
         {"--resume", AR_OPT_FLAG, &o->resume, NULL, "continue OUT.part", 0, 0, NULL},
-        {"--eval", AR_OPT_STRING, &o->eval, "FILE",
-         "measure what is written against MODEL on this text; it is kept in the file (see verify)", 0, 0,
-         NULL},
+        {"--eval", AR_OPT_TEXT, &o->eval, "FILE",
+         "measure what is written against MODEL on this text (- = stdin); it is kept in the file (see "
+         "verify)",
+         0, 0, NULL},
         {"--report", AR_OPT_STRING, &o->report, "FILE", "write an HTML report", 0, 0, NULL},
         {"--lorc", AR_OPT_STRING, &o->lorc, "FILE",
          "what quantizing leaves over, by small rank: a GGUF LoRA adapter, or FILE.safetensors", 0, 0, NULL},

@@ -434,8 +434,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     const ar_option options[] = {
         {"--out|-o", AR_OPT_STRING, &o.out, "FILE.jsonl", "one line a way; what it holds is not done again",
          0, 0, NULL},
-        {"--text", AR_OPT_STRING, &o.text, "FILE", "the text to measure on", 0, 0, NULL},
-        {"--calib", AR_OPT_LIST, &o.calib, "FILE", "calibration text, as for quantize", 0, 0, NULL},
+        {"--text", AR_OPT_TEXT, &o.text, "FILE", "the text to measure on, - = stdin", 0, 0, NULL},
+        {"--calib", AR_OPT_TEXTS, &o.calib, "FILE", "calibration text, as for quantize, - = stdin", 0, 0,
+         NULL},
         {"--types", AR_OPT_STRING, &o.types, "T,…", "GGUF types (" GGUF_LAYOUTS ")", 0, 0, NULL},
         {"--bits", AR_OPT_STRING, &o.bits, "N,…", "2 to 8, each with every group and scheme", 0, 0, NULL},
         {"--groups", AR_OPT_STRING, &o.groups, "N,…", "for --bits; -1 = whole rows (32,128)", 0, 0, NULL},

@@ -8,7 +8,7 @@
 static int32_t list_model(ar_option *list, train_options *p) {
     const ar_option rows[] = {
         {"--out|-o", AR_OPT_STRING, &p->out, "OUT", "the folder to write", 0, 0, NULL},
-        {"--text", AR_OPT_STRING, &p->text, "FILE", "the text to train on (UTF-8)", 0, 0, NULL},
+        {"--text", AR_OPT_TEXT, &p->text, "FILE", "the text to train on (UTF-8), - = stdin", 0, 0, NULL},
         {"--arch", AR_OPT_STRING, &p->arch, "A",
          "begin with an untrained llama, gpt2, cnn, mlp or byte-mlp instead of MODEL", 0, 0, NULL},
         {"--tokenizer", AR_OPT_STRING, &p->tokenizer, "PATH", "its tokenizer: a model's folder or a .json", 0,

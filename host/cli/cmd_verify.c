@@ -87,7 +87,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     verify_options o = {0};
     const ar_option options[] = {
         {"--ref", AR_OPT_STRING, &o.ref, "MODEL", "the float model it was made from", 0, 0, NULL},
-        {"--text", AR_OPT_STRING, &o.text, "FILE", "the text it was measured on", 0, 0, NULL},
+        {"--text", AR_OPT_TEXT, &o.text, "FILE", "the text it was measured on, - = stdin", 0, 0, NULL},
     };
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, 2, argc, argv, &positional, 1, 1));

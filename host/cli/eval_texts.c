@@ -58,8 +58,10 @@ static ar_status open_windows(job *j, int32_t T) {
                                 o->text));
     int64_t count = (n - 1) / T - o->skip;
     if (n < 1 || count < 1)
-        return ar__fail(AR_ERR_USAGE, "%s: found %lld tokens, expected more than %lld windows of %d", o->text,
-                        (long long)n, (long long)o->skip, (int)T);
+        return ar__fail(AR_ERR_USAGE,
+                        "%s: found %lld tokens, expected more than %lld windows of %d (--skip-windows, "
+                        "--window)",
+                        o->text, (long long)n, (long long)o->skip, (int)T);
     w->T = T, w->skip = o->skip;
     w->data = (ar_data){.dtype = AR_I32,
                         .rows = T,

@@ -13,6 +13,8 @@ typedef enum ar_option_kind {
     AR_OPT_REAL,   /* double *, within [lo, hi] */
     AR_OPT_SIZE,   /* uint64_t *: bytes with K, M, G (powers of 1024) */
     AR_OPT_LIST,   /* ar_option_list *: every value, in order */
+    AR_OPT_TEXT,   /* const char **, a file of text; - becomes /dev/stdin, made a regular file */
+    AR_OPT_TEXTS,  /* ar_option_list * of such */
     AR_OPT_HEADING /* no option: name and value stand in the manual above those that follow */
 } ar_option_kind;
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +47,11 @@ ar_status ar_path_join(char **joined, const char *a, const char *b) {
     if (a_bytes > 0 && a[a_bytes - 1] != '/') (*joined)[a_bytes++] = '/';
     memcpy(*joined + a_bytes, b, b_bytes + 1);
     return AR_OK;
+}
+
+bool ar__path_ends(const char *path, const char *ending) {
+    size_t n = strlen(path), m = strlen(ending);
+    return n > m && strcasecmp(path + n - m, ending) == 0;
 }
 
 size_t ar__path_length(const char *path) {

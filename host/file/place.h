@@ -9,6 +9,8 @@
 const char *ar__path_name(const char *path);
 /* Its bytes without slashes at the end; those of "/" stay. */
 size_t ar__path_length(const char *path);
+/* Does it end so (".gguf"), and begin before that? Capitals count as small letters. */
+bool ar__path_ends(const char *path, const char *ending);
 /* The absolute path without links, also where the last name does not exist yet; NULL where nothing can be,
  * and where memory fails. free(). */
 char *ar__path_canonical(const char *path);

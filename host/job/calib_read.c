@@ -1,6 +1,7 @@
 /* The tokens of one calibration file. */
 #include "calib.h"
 #include "ar_error.h"
+#include "place.h"
 #include "tokenizer.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -139,8 +140,7 @@ static ar_status read_text(reading *r, const char *path, const char *data, size_
 
 ar_status ar__calib_read(int32_t **ids, int64_t *count, const ar_open_model *m, const char *path,
                          const ar_observer *o) {
-    size_t n = strlen(path);
-    bool is_lines = n > 6 && strcmp(path + n - 6, ".jsonl") == 0;
+    bool is_lines = ar__path_ends(path, ".jsonl");
     reading r = {.m = m, .observer = o};
     ar_file f = {0};
     *ids = NULL;

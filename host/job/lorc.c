@@ -2,6 +2,7 @@
 #include "lorc.h"
 #include "ar_error.h"
 #include "factors.h"
+#include "place.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,11 +62,7 @@ static ar_status make(ar_adapter *a, left *sums, const ar_write_source *src, con
     return AR_OK;
 }
 
-static bool is_tensors(const char *path) {
-    static const char end[] = ".safetensors";
-    size_t n = strlen(path), m = sizeof end - 1;
-    return n >= m && strcmp(path + n - m, end) == 0;
-}
+static bool is_tensors(const char *path) { return ar__path_ends(path, ".safetensors"); }
 
 ar_status ar__lorc_accepts(const char *path, int32_t bits) {
     if (bits == 16 || is_tensors(path)) return AR_OK;

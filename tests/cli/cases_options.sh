@@ -332,7 +332,11 @@ case_text() {
     run 3 eval "$model" --text broken.txt; says 'UTF-8'
     run 1 eval "$model" --text absent.txt
     printf 'too short' >short.txt
-    run 2 eval "$model" --text short.txt; says 'at least one window'
+    run 2 eval "$model" --text short.txt
+    says 'short.txt: found 3 tokens, expected at least one window of 512 (--window N for smaller ones)'
+    run 2 eval "$model" --text - < <(cat short.txt); says '/dev/stdin: found 3 tokens'
+    run 2 eval "$model" --text - <short.txt; says '/dev/stdin: found 3 tokens'
+    run 2 quantize "$model" -o o --calib - --calib -; says 'calib and --calib: found - twice'
     run 3 quantize "$model" -o o --calib broken.txt; says 'UTF-8'
     nothing_left o o.part
 }
@@ -351,7 +355,7 @@ case_convert() {
     run 5 quantize other -o o.gguf --method rtn --strict; says 'other ids for .* of .* texts, first for'
     [ -e o.gguf ] && die 'written all the same'
     run 0 convert other -o o.gguf; says 'note: other: as a GGUF file it gives other ids'
-    run 0 convert "$model" -o o.gguf --strict --type BF16; grep -q ', bf16,' out || die 'not bf16'
-    rm -r o.gguf other
+    run 0 convert "$model" -o o.GGUF --strict --type BF16; grep -q ', bf16,' out || die 'not bf16'
+    rm o.gguf o.GGUF && rm -r other
     only again.gguf back err m.gguf out
 }
