@@ -428,9 +428,9 @@ bool ar_output_plan_choose(const ar_output_plan *plan, const ar_config *config, 
 typedef struct ar_kept_float {
     int32_t linears, linear_count; /* kept, of so many */
     int64_t weights, weight_count;
-    int32_t group; /* the largest power of two below the plan's group with which the fewest are kept, if those
-                      are fewer; 0 = none */
+    int32_t group; /* the largest smaller power of two that keeps the fewest, if those are fewer; 0 = none */
     int32_t linears_then; /* kept with it */
+    int64_t O, I;         /* of the first that is kept */
 } ar_kept_float;
 void ar_output_plan_kept(ar_kept_float *kept, const ar_output_plan *plan, const ar_open_model *m);
 

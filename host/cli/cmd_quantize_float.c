@@ -1,18 +1,27 @@
 /* anyround quantize: what of a model the formats cannot hold. A result that is float for the most part is no
  * quantization: it is refused before the work, unless the user allows it. */
+#include "output.h"
 #include "quantize_job.h"
+
+/* "gptq cannot hold groups of 128 there"; where no smaller group helps, the shape that is at fault. */
+static void reason(char *text, size_t bytes, const ar_kept_float *k, const ar_output_plan *plan) {
+    int32_t rows, columns;
+    const char *format = k->group ? NULL : ar__output_shape_refused(plan, k->O, k->I, &rows, &columns);
+    if (format)
+        snprintf(text, bytes, "%s holds %s in multiples of %d, found %lld", format,
+                 columns ? "columns" : "rows", (int)(columns ? columns : rows),
+                 (long long)(columns ? k->I : k->O));
+    else
+        snprintf(text, bytes, "%s cannot hold groups of %d there",
+                 plan->format_count > 1 ? "the formats" : plan->formats[0], (int)plan->scheme.group);
+}
 
 static void describe(char *text, size_t bytes, const ar_kept_float *k, const ar_output_plan *plan) {
     size_t used =
         (size_t)snprintf(text, bytes, "%d of %d linears (%.0f %% of their weights)", (int)k->linears,
                          (int)k->linear_count, 100.0 * (double)k->weights / (double)k->weight_count);
-    const char *verb = k->linears == 1 ? "stays" : "stay";
-    used += (size_t)snprintf(text + used, bytes - used, " %s float: %s cannot hold", verb,
-                             plan->format_count > 1 ? "the formats" : plan->formats[0]);
-    if (plan->scheme.group > 0)
-        snprintf(text + used, bytes - used, " groups of %d there", (int)plan->scheme.group);
-    else
-        snprintf(text + used, bytes - used, " their shapes");
+    used += (size_t)snprintf(text + used, bytes - used, " %s float: ", k->linears == 1 ? "stays" : "stay");
+    reason(text + used, bytes - used, k, plan);
 }
 
 /* "; the largest group that fits all is 64" */

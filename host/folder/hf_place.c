@@ -1,6 +1,7 @@
 /* Where a folder that we write comes to stand: what may be replaced, and replacing it. Nothing is removed
  * that we did not write. */
 #include "factors.h"
+#include "formats.h"
 #include "hf_folder.h"
 #include "place.h"
 #include "states_folder.h"
@@ -79,6 +80,13 @@ static ar_status check_replaceable(const char *path) {
     closedir(dir);
     AR_TRY(status);
     if (!found[0] || (ours && tensors)) return AR_OK;
+    const ar_format *of = ar_format_find(found);
+    if (strcmp(found, "model.gguf") == 0 || (of && of->is_folder))
+        return ar__fail(
+            AR_ERR_IO,
+            "%s: found %s in it, as several formats are written; one format would replace the whole "
+            "folder: expected it removed, or another place",
+            path, found);
     return ar__fail(AR_ERR_IO,
                     "%s: found %s, which this program did not write; expected an older output of its own, an "
                     "empty folder or nothing",

@@ -310,11 +310,26 @@ static ar_kept_float count_kept(const ar_output_plan *plan, const ar_open_model 
             k.linear_count++;
             k.weight_count += weights;
             if (ar_output_plan_choose(plan, &m->config, block, i, &scheme)) continue;
+            if (k.linears == 0) k.O = block->linears[i].O, k.I = block->linears[i].I;
             k.linears++;
             k.weights += weights;
         }
     }
     return k;
+}
+
+const char *ar__output_shape_refused(const ar_output_plan *plan, int64_t O, int64_t I, int32_t *rows,
+                                     int32_t *columns) {
+    ar_output_plan whole = *plan;
+    if (plan->scheme.super == AR_SUPER_NONE) whole.scheme.group = -1;
+    for (int32_t k = 0; k < plan->format_count; k++) {
+        ar_storage s = {0};
+        if (ar_format_find(plan->formats[k])->storage(&s, &whole) != AR_OK) continue;
+        *rows = s.n_multiple > 1 && O % s.n_multiple != 0 ? s.n_multiple : 0;
+        *columns = s.k_multiple > 1 && I % s.k_multiple != 0 ? s.k_multiple : 0;
+        if (*rows || *columns) return plan->formats[k];
+    }
+    return NULL;
 }
 
 /* Powers of two, since those are the groups that the loaders' kernels know. */

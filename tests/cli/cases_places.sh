@@ -96,6 +96,8 @@ case_places() { # nothing that is read is written, whatever its name; what is no
     run 1 quantize model -o folder --format gptq "${few[@]}"; says 'found vocab.json, which'
     cp -r "$model" foreign && rm -f foreign/README.md
     run 1 quantize model -o foreign --format gptq "${few[@]}"; says 'did not write'
+    mkdir two && touch two/model.gguf
+    run 1 quantize model -o two --format gptq "${few[@]}"; says 'two: found model.gguf in it, as several f'
     diff -r "$model" foreign || die 'a model that was there was touched'
     mkdir o.gguf.part && echo mine >o.gguf.part/manifest.json
     run 2 quantize model -o o.gguf "${few[@]}"; says 'move it away'

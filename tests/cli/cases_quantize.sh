@@ -140,7 +140,8 @@ case_kept_float() { # what a format cannot hold is named in the remarks, the rep
         "$model/config.json" >many/config.json
     "$AR_RANDOM_MODEL" many || die 'no model'
     run 2 quantize many -o q --method rtn --format gptq
-    says '280 of 280 linears (100 % of their weights) stay float: gptq cannot hold groups of 128 there; --al'
+    says '280 of 280 linears (100 % of their weights) stay float: gptq holds columns in multiples of 32, f'
+    says 'found 16; --allow-float'
     run 0 quantize many -o q --method rtn --format gptq --report r.html -q --allow-float
     names=()
     for block in {0..39}; do
@@ -162,7 +163,7 @@ kept_by_one_format() {
         "$model/config.json" >rows/config.json
     "$AR_RANDOM_MODEL" rows || die 'no model'
     run 0 quantize rows -o two --method rtn --format gptq,gguf --group 32
-    says '^note: 4 of 14 linears .* stay float'
+    says '^note: 4 of 14 linears .* stay float: gptq holds rows in multiples of 32, found 16$'
     run 0 info two/model.gguf
     [ "$(grep -c '[kv]_proj.weight  *F16 ' out)" = 4 ] || { cat out >&2; die 'expected k and v as floats'; }
     [ "$(grep -c '_proj.weight  *Q4_0 ' out)" = 10 ] || { cat out >&2; die 'expected ten of Q4_0'; }
