@@ -500,6 +500,7 @@ static ar_status run_job(job *j) {
     status = ar_output_plan_extras(&r->plan, j->options.method->name, j->options.method->extras);
     AR_GO(status == AR_ERR_USAGE ? ar_program_blame(status, "--format, --method") : status);
     AR_GO(ar__quantize_kept_float(r, j->model));
+    AR_GO(ar__quantize_lorc_fits(r, j->model));
     AR_GO(check_places(j, part_dir));
     AR_GO(open_imatrix(j));
     if (r->starts_like) AR_GO(ar__quantize_open_like(&j->like, r->like, &j->model->model));

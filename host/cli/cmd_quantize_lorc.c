@@ -18,6 +18,12 @@ ar_status ar__quantize_lorc_check(const ar_quantize_request *r) {
     return AR_OK;
 }
 
+ar_status ar__quantize_lorc_fits(const ar_quantize_request *r, const ar_open_model *m) {
+    if (!r->lorc && !r->lorc_inside) return AR_OK;
+    ar_status status = ar__lorc_fits(&m->model, r->factors.rank);
+    return status == AR_ERR_USAGE ? ar_program_blame(status, "--lorc-rank") : status;
+}
+
 ar_status ar__quantize_lorc(const ar_quantize_request *r, const char *folder, const ar_write_source *src,
                             const ar_observer *observer, const ar_common *common) {
     double share = 0.0;

@@ -12,6 +12,7 @@ typedef struct talk {
     ar_chat_message *messages; /* contents owned */
     int32_t count, capacity;
     const char *system; /* borrowed; NULL = none */
+    bool quiet;
 } talk;
 
 static ar_status add_message(talk *t, const char *role, const char *content) {
@@ -44,8 +45,9 @@ static void talk_deinit(talk *t) {
     free(t->messages);
 }
 
-static void note_plain(const ar_chat *chat) {
+static void note_plain(const ar_chat *chat, const talk *t) {
     const char *why = ar_chat_note(chat);
+    if (t->quiet) return;
     fprintf(stderr, "note: %s%smessages go to the model as plain lines\n",
             why ? why : "the model has no chat template", why ? ", which is not known here: " : ": ");
 }
@@ -56,7 +58,7 @@ static ar_status encode_talk(int32_t **ids, int64_t *count, const ar_open_model 
     char *text = NULL;
     bool plain = ar_chat_is_plain(chat);
     AR_TRY(ar_chat_render(&text, chat, t->messages, t->count, true));
-    if (!plain && ar_chat_is_plain(chat)) note_plain(chat);
+    if (!plain && ar_chat_is_plain(chat)) note_plain(chat, t);
     /* a template writes BOS itself, where it wants one */
     ar_status status = ar_chat_is_plain(chat)
                            ? ar_tokenizer_encode_text(m->tokenizer, ids, count, text, strlen(text), true)
@@ -69,7 +71,7 @@ static ar_status encode_talk(int32_t **ids, int64_t *count, const ar_open_model 
 static ar_status check_alone(const ar_generation *gen, ar_chat *chat, const talk *t, int64_t context,
                              int64_t room) {
     ar_chat_message both[2];
-    talk alone = {.messages = both, .system = t->system};
+    talk alone = {.messages = both, .system = t->system, .quiet = t->quiet};
     if (t->system) both[alone.count++] = t->messages[0];
     both[alone.count++] = t->messages[t->count - 1];
     int32_t *ids = NULL;
@@ -176,12 +178,12 @@ ar_status ar_run_chat(const ar_open_model *m, ar_device *device, const ar_run_op
                       const ar_common *common) {
     ar_generation gen = {0};
     ar_chat *chat = NULL;
-    talk t = {.system = o->system};
+    talk t = {.system = o->system, .quiet = common->quiet};
     time_t now = time(NULL);
     ar_status status;
     AR_GO(ar_chat_open(&chat, m, o->template_file, localtime(&now)));
     if (ar_chat_is_plain(chat))
-        note_plain(chat);
+        note_plain(chat, &t);
     else if (!common->quiet)
         fprintf(stderr, "chat template: %s\n", o->template_file ? o->template_file : "the model's own");
     AR_GO(ar_generation_init(&gen, m, device, o, common, o->context));

@@ -61,6 +61,7 @@ ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_jo
 /* Whether there is a place for what the request wants of factors, and the model has none already. Errors:
  * USAGE. */
 ar_status ar__quantize_lorc_check(const ar_quantize_request *r);
+ar_status ar__quantize_lorc_fits(const ar_quantize_request *r, const ar_open_model *m);
 /* Writes request->lorc, or the factors of a folder, where one is named. */
 ar_status ar__quantize_lorc(const ar_quantize_request *r, const char *folder, const ar_write_source *src,
                             const ar_observer *observer, const ar_common *common);

@@ -73,6 +73,19 @@ ar_status ar__lorc_accepts(const char *path, int32_t bits) {
         path);
 }
 
+ar_status ar__lorc_fits(const ar_model *m, int32_t rank) {
+    int64_t most = 0;
+    for (int32_t b = 0; b < m->block_count; b++)
+        for (int32_t i = 0; i < m->blocks[b].linear_count; i++) {
+            const ar_linear *l = &m->blocks[b].linears[i];
+            int64_t side = l->O < l->I ? l->O : l->I;
+            if (side > most) most = side;
+        }
+    if (rank <= most) return AR_OK;
+    return ar__fail(AR_ERR_USAGE, "rank: found %d, expected at most %lld, beyond which there is nothing left",
+                    (int)rank, (long long)most);
+}
+
 static ar_status write_file(const char *path, const ar_adapter *a, const ar_write_source *src,
                             const ar__lorc_desc *desc) {
     if (is_tensors(path)) return ar__factors_write(path, a, &src->model->model, desc->bits);

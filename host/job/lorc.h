@@ -8,6 +8,8 @@ typedef struct ar__lorc_desc {
 } ar__lorc_desc;
 /* Can a file of this name hold factors of so many bits? Errors: USAGE. */
 ar_status ar__lorc_accepts(const char *path, int32_t bits);
+/* Has the model a linear of so high a rank? Errors: USAGE. */
+ar_status ar__lorc_fits(const ar_model *m, int32_t rank);
 /* Writes the adapter of W - W' for every quantized linear of src, as it was quantized by whatever method, and
  * reads it back: tensors where path ends in .safetensors, else GGUF. *share: what is left of the sum of
  * squares of all W - W'. Errors: USAGE where nothing is quantized, and as above; UNSUPPORTED for a model or a

@@ -362,6 +362,7 @@ case_lorc() {
 # the same in the folders that are written, in 16 or 8 bits: who opens them adds it, who reads weights refuses
 case_factors() {
     devices
+    run 2 quantize "$model" -o q --lorc-rank 257; says 'rank: found 257, expected at most 256'
     run 2 quantize "$model" -o q.gguf --lorc-rank 4; says 'format gguf, which is no folder to hold factors'
     run 2 quantize "$model" -o q --lorc-bits 9; says 'lorc-bits: found 9, expected 8 or 16'
     run 2 quantize "$model" -o q --lorc l.gguf --lorc-bits 8; says 'expected 16 bits in a GGUF adapter'
