@@ -64,6 +64,30 @@ static void other_errors_are_passed_over(void **state) {
     temp_remove(folder);
 }
 
+static void files_of_others_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes;
+        bool ours;
+    } cases[] = {{"{\"key\":\"a\"}\n{\"ke\n{\"key\":\"b\"}\n{\"key\":\"c", 37, true},
+                 {"", 0, true},
+                 {"GGUF\3\0\0\0", 8, false},
+                 {"\0", 1, false},
+                 {"{\"text\": \"a conversation\"}\n", 27, false},
+                 {"{\"key\":\"a\"}\nnotes\n", 19, false}};
+    char *folder = temp_folder();
+    const char *path = in_folder(folder, "s.jsonl");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ar__study s = {0};
+        put_file(path, cases[i].text, cases[i].bytes);
+        assert_int_equal(ar__study_read(&s, path), cases[i].ours ? AR_OK : AR_ERR_FORMAT);
+        if (i == 0) assert_int_equal(s.count, 2);
+        ar__study_deinit(&s);
+    }
+    temp_remove(folder);
+}
+
 /* By what the original's perplexity was: 20 but for the order of sums, on another device; 21 is another text.
  */
 static void points_of_other_texts_do_not_stand_beside(void **state) {
@@ -85,6 +109,7 @@ static void points_of_other_texts_do_not_stand_beside(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(points_are_read_as_they_were_written),
                                        cmocka_unit_test(other_errors_are_passed_over),
+                                       cmocka_unit_test(files_of_others_are_refused),
                                        cmocka_unit_test(points_of_other_texts_do_not_stand_beside)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -422,14 +422,8 @@ static ar_status check_places(const study_job *j) {
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
-    study_options o = {.methods = METHODS,
-                       .groups = "32,128",
-                       .schemes = "sym,asym",
-                       .acts = "16",
-                       .iters = 50,
-                       .samples = 64,
-                       .seqlen = 256,
-                       .windows = 20};
+    study_options o = {
+        .methods = METHODS, .acts = "16", .iters = 50, .samples = 64, .seqlen = 256, .windows = 20};
     study_job j = {.o = &o, .start = ar__now_s()};
     const ar_option options[] = {
         {"--out|-o", AR_OPT_STRING, &o.out, "FILE.jsonl", "one line a way; what it holds is not done again",
@@ -458,6 +452,10 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_TRY(ar_args_parse(self, &j.common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
                          &positional, 1, 1));
     if (j.common.help) return AR_OK;
+    if (!o.bits && (o.groups || o.schemes))
+        return ar__fail(AR_ERR_USAGE, "%s has no effect without --bits", o.groups ? "--groups" : "--schemes");
+    if (!o.groups) o.groups = "32,128";
+    if (!o.schemes) o.schemes = "sym,asym";
     if (!o.out || !o.text || o.calib.count == 0)
         return ar__fail(AR_ERR_USAGE, "anyround study: -o FILE, --text FILE and --calib FILE are needed");
     j.path = argv[1];

@@ -99,16 +99,31 @@ done:
     return status;
 }
 
+/* Whatever else it may be, also cut off: what stands elsewhere is somebody's, and is not written to. */
+static ar_status check_ours(const char *line, const char *path, int32_t number) {
+    static const char start[] = "{\"key\":";
+    size_t n = strcspn(line, "\n");
+    if (strncmp(line, start, n < sizeof start - 1 ? n : sizeof start - 1) == 0) return AR_OK;
+    return ar__fail(AR_ERR_FORMAT,
+                    "%s: line %d: found none of a study's, expected a file of such lines, or a new one", path,
+                    (int)number);
+}
+
 ar_status ar__study_read(ar__study *s, const char *path) {
     char *text = NULL, *next;
     size_t bytes;
+    int32_t number = 0;
     ar_status status = AR_OK;
     if (!ar_path_exists(path)) return AR_OK;
     AR_TRY(ar_file_read_text(&text, &bytes, path, LINES_BYTES));
+    if (strlen(text) < bytes)
+        status = ar__fail(AR_ERR_FORMAT, "%s: found a byte 0, expected lines of a study", path);
     for (char *line = text; *line && status == AR_OK; line = next) {
         ar__study_point p;
         next = line + strcspn(line, "\n");
         bool is_whole = *next == '\n';
+        status = check_ours(line, path, ++number);
+        if (status != AR_OK) break;
         if (is_whole) *next++ = '\0';
         if (is_whole && parse_line(&p, line, path) == AR_OK && p.key[0]) status = ar__study_add(s, &p);
         if (is_whole) ar__study_point_deinit(&p);

@@ -26,8 +26,8 @@ void ar__study_deinit(ar__study *s);
 /* Takes p's errors over, which are NULL then. Errors: MEMORY. */
 ar_status ar__study_add(ar__study *s, ar__study_point *p);
 const ar__study_point *ar__study_find(const ar__study *s, const char *key); /* NULL */
-/* Reads the lines of earlier runs; a last line that was cut off, and lines of others, do not count. Where
- * there is no such file nothing is read. Errors: IO, MEMORY. */
+/* Reads the lines of earlier runs; those that were cut off do not count. Where there is no such file nothing
+ * is read. Errors: FORMAT where the file is somebody else's, which is not to be written to; IO, MEMORY. */
 ar_status ar__study_read(ar__study *s, const char *path);
 /* Drops points measured on something else than gives the original that perplexity (another text, other
  * windows, another model), which cannot stand beside the others; how many. */

@@ -31,6 +31,9 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     run 2 "${study[@]}" --methods gptqq; says "found 'gptqq'"
     run 2 "${study[@]}" --types q9; says "types: found 'q9'"
     run 2 "${study[@]}" --bits 9; says "found '9', expected numbers from 2 to 8"
+    run 2 "${study[@]}" --groups 32; says 'groups has no effect without --bits'
+    cp other.gguf mine && run 3 "${study[@]/#s.jsonl/mine}"; says 'mine: found a byte 0'
+    cmp other.gguf mine || die 'a file of somebody else was written to'
     run 2 "${study[@]}" --bits 4 --schemes odd; says 'expected sym or asym'
     run 2 study "$model" -o s.jsonl; says 'are needed'
     run 1 study "$model" "${calib[@]}" --text "$text" -o "$text"; says 'the text'
