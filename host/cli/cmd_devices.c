@@ -124,6 +124,26 @@ static void add_json(cJSON *list, const ar_device_facts *f, const ar_plan *p, ar
     ar_json_push(list, d);
 }
 
+/* --device: auto, an api, or one of its devices. */
+static bool is_asked(const ar_device_facts *f, const char *select) {
+    char id[24];
+    snprintf(id, sizeof id, "%s:%d", f->api, (int)f->index);
+    return strcmp(select, "auto") == 0 || strcmp(select, f->api) == 0 || strcmp(select, id) == 0;
+}
+
+/* Those that are asked for come first; how many. Errors: as opening it says what is wrong with --device. */
+static ar_status pick(ar_device_facts *facts, int32_t *count, const char *select) {
+    int32_t kept = 0, found = *count;
+    for (int32_t i = 0; i < found; i++)
+        if (is_asked(&facts[i], select)) facts[kept++] = facts[i];
+    *count = kept;
+    if (kept > 0 || found == 0) return AR_OK;
+    ar_device *device = NULL;
+    ar_status status = ar_device_open(&device, &(ar_device_desc){.select = select});
+    ar_device_close(device);
+    return status;
+}
+
 static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_common common;
     int positional;
@@ -137,6 +157,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_status status = facts ? AR_OK : AR_ERR_MEMORY;
     if (status == AR_OK) status = ar_device_list(facts, &count, MAX_DEVICES, notes, sizeof notes);
     if (count > MAX_DEVICES) count = MAX_DEVICES;
+    if (status == AR_OK) status = pick(facts, &count, common.device);
     cJSON *list = common.json ? cJSON_CreateArray() : NULL;
     if (common.json && !list) status = ar__fail(AR_ERR_MEMORY, "no memory for a list");
     for (int32_t i = 0; status == AR_OK && i < count; i++) {
@@ -158,7 +179,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_tuning_free(&tuning);
     if (status == AR_OK && count == 0)
         return ar__fail(AR_ERR_NO_DEVICE, "no Vulkan or OpenCL device found (%s)", notes);
-    if (notes[0] && !common.quiet) fprintf(stderr, "%s\n", notes);
+    if (notes[0] && !common.quiet && status == AR_OK) fprintf(stderr, "%s\n", notes);
     return status;
 }
 

@@ -103,6 +103,9 @@ static char *trim(const char *path) {
 
 ar_status ar__hf_folder_check(const char *path, const char *model_path) {
     AR_TRY(ar__path_check_inputs(path, true, &(ar_input){model_path, "the model"}, 1));
+    if (ar__path_ends(path, ".gguf") && !ar_path_is_dir(path))
+        return ar__fail(AR_ERR_IO, "%s: found a GGUF file's name, expected another: a folder is written",
+                        path);
     char *final = trim(path);
     if (!final) return AR_ERR_MEMORY;
     ar_status status = ar_path_exists(final) ? check_replaceable(final) : AR_OK;

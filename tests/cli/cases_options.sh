@@ -50,6 +50,8 @@ case_usage() {
     run 2 eval "$model" --text "$text" --variant gemm
     says "variant gemm: found '', expected one of gemm_lanes, gemm_coop_bf16, gemm_coop, gemm_half, "
     run 2 devices --precision f8; says "precision: found 'f8', expected f32, f16, bf16 or auto"
+    run 2 devices --device vk0; says 'found "vk0", expected auto, vk, vk:N'
+    run 4 devices --device cl:77; says 'device cl:77: not found'
     run 0 devices --precision auto
     run 0 devices --precision bf16
     run 0 devices --precision f16 --variant gemm=gemm; grep -q 'kernel gemm=gemm: asked for' out || die 'f16'
@@ -117,6 +119,7 @@ case_formats() {
     run 2 quantize "$model" -o o.gguf --type q8_0 --bits 8 --asym
     run 2 quantize "$model" -o o.gguf --group 48; says 'multiple of 32'
     run 2 quantize "$model" -o o --format gguf,gptq --asym; says 'share no value'
+    run 1 quantize "$model" -o o.gguf --format gptq --method rtn; says 'expected another: a folder is written'
     run 2 quantize "$model" -o o --format gptq --type q4_0; says 'format gguf'
     nothing_left o o.part o.gguf o.gguf.part
 }
