@@ -160,6 +160,7 @@ static float4 hvsums_(float16 a, float16 b, float16 c, float16 d) {
 #define avec              float
 #define AL                1u
 #define ALANE(v, l)       (v)
+#define ASET(v, l, f)     (v) = (f)
 /* PoCL 3.1's rint is a dozen instructions. */
 #define RINT(x) rint(x)
 #if (defined(__SSE4_1__) || defined(__aarch64__)) && defined(__has_builtin)

@@ -109,8 +109,9 @@
 #define FV_BITS(v)      floatBitsToUint(v)
 #define avec            vec4
 /* gemm reads AL rows of A in one load */
-#define AL          4u
-#define ALANE(v, l) (v)[l]
+#define AL            4u
+#define ALANE(v, l)   (v)[l]
+#define ASET(v, l, f) (v)[l] = (f)
 /* ---- lanes of a subgroup, for kernels that ask for them: v as lane l of mine holds it ---- */
 #define SG_LANE       gl_SubgroupInvocationID
 #define SG_FROM(v, l) subgroupShuffle(v, l)
