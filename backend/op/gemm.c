@@ -162,8 +162,8 @@ static ar_status emit_step(ar_graph *g, const ar__pack *A, const ar__pack *B, co
 }
 
 /* gemm_lanes: no item's tile passes C's edges, and vectors of four may store it. */
-static bool is_whole(const tiles *t, const gemm_part *p, int64_t ldc, uint32_t c0) {
-    return p->m % (t->tm * t->lanes) == 0 && p->n % t->tnv == 0 && ldc % 4 == 0 && c0 % 4 == 0;
+static bool is_whole(const tiles *t, const gemm_part *p, int64_t ldc) {
+    return p->m % (t->tm * t->lanes) == 0 && p->n % t->tnv == 0 && ldc % 4 == 0 && p->n0 % 4 == 0;
 }
 
 /* One launch over rows [m0, m0 + m) and columns [n0, n0 + n) of p's. */
@@ -208,7 +208,7 @@ static ar_status emit_launch(ar_graph *g, ar_tensor *C, const ar__pack *A, const
         d.operands[5] = ar__pack_source(g, A, down, p->m, v.a);
         d.operands[6] = ar__pack_source(g, B, across, p->n, v.b);
     }
-    if (t->lanes) d.specs[5] = is_whole(t, p, ldc, v.c0);
+    if (t->lanes) d.specs[5] = is_whole(t, p, ldc);
     int64_t rows = (p->m + t->tm - 1) / t->tm, columns = (p->n + t->tnv - 1) / t->tnv;
     d.groups[turned] = (uint32_t)((columns + t->wgx - 1) / t->wgx);
     d.groups[!turned] = (uint32_t)((rows + t->wgy - 1) / t->wgy);

@@ -53,6 +53,15 @@ static ar_status emit_tops(ar_graph *g, ar__pack *p) {
     return ar__emit(g, &d);
 }
 
+/* How many values of k an item packs where vectors of four move whole panels, source and panel aligned to
+ * them; 0: some do not. Wider vectors do so unaligned. */
+static uint32_t whole_lines(const ar_plan *plan, const ar__pack *p, int64_t rows, int64_t depth,
+                            int64_t slice, int64_t from) {
+    bool is_whole = plan->vw == 4 && !p->is_half && rows % p->tile == 0 && slice % 4 == 0;
+    if (!is_whole || p->ld % 4 || from % 4 || (p->along_k && (depth % 4 || p->depth % 4))) return 0;
+    return p->along_k || (plan->gemm_side == 0 && depth % 4 == 0) ? 4 : 1;
+}
+
 /* Emits the packing of p, its source bound in pieces of whole storage rows. */
 static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
     const ar_plan *plan = &g->device->plan;
@@ -79,13 +88,13 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
                         : plan->gemm_side && p->tile % 4 == 0 ? 4
                                                               : p->tile,
                 parts = panels * (p->tile / slice), unit = p->is_half ? 8 : 1; /* numbers of a vector of D */
-        int64_t items =
-            parts * (p->along_k ? (depth + 3) / 4 : depth); /* as the kernels' head comments say */
+        uint32_t whole = whole_lines(plan, p, rows, depth, slice, first * p->ld + inner);
+        int64_t lines = p->along_k ? 4 : whole ? whole : 1; /* as the kernels' head comments say */
         int64_t tops = p->is_half && p->is_scaled ? ar__pack_slices(p) : 0;
         struct {
             uint32_t items, rows, depth, ld, s0, d0, pitch;
             uint32_t slices, t0; /* pack_half alone */
-        } v = {(uint32_t)items,
+        } v = {(uint32_t)(parts * ((depth + lines - 1) / lines)),
                (uint32_t)rows,
                (uint32_t)depth,
                (uint32_t)p->ld,
@@ -98,7 +107,7 @@ static ar_status emit_pack(ar_graph *g, const ar__pack *p) {
             .kernel = p->is_half   ? AR_K_pack_half
                       : p->along_k ? AR_K_pack_k
                                    : AR_K_pack_t,
-            .specs = {plan->wg, 1, p->tile, p->is_half ? p->along_k : (uint32_t)slice, p->brain},
+            .specs = {plan->wg, 1, p->tile, p->is_half ? p->along_k : (uint32_t)slice, p->brain, whole},
             .params = &v};
         d.operands[0] = ar__bind_elements(g, p->source, first * p->ld + inner,
                                           (first + count - 1) * p->ld + inner + used, &v.s0);
