@@ -263,32 +263,46 @@ static ar_status emit_part(ar_graph *g, ar_tensor *C, const ar__pack *A, const a
     return AR_OK;
 }
 
-/* C = A B cut into the chunks of t. B says what to pack: a tensor or resident weights. */
+/* What a product is made of: A (M, K), transposed or not, and B, which says what to pack: a tensor or
+ * resident weights. */
+typedef struct factors {
+    ar__matrix A;
+    const ar__pack *B;
+    int64_t M, N, K;
+} factors;
+
+static ar_status emit_chunk(ar_graph *g, ar_tensor *C, const factors *f, const tiles *t, const ar__cut *m,
+                            const ar__cut *n, const ar__cut *k, bool accumulate) {
+    gemm_part part = {m->first, m->count, n->first, n->count, k->count, accumulate || k->first > 0};
+    ar__pack b = *f->B, a = {.source = f->A.t,
+                             .row0 = m->first,
+                             .rows = part.m,
+                             .k0 = k->first,
+                             .depth = part.k,
+                             .ld = f->A.transposed ? f->M : f->K,
+                             .tile = t->tm,
+                             .along_k = !f->A.transposed,
+                             .brain = t->brain,
+                             .is_half = t->a_half,
+                             .is_scaled = t->scaled};
+    b.brain = t->brain;
+    b.row0 = n->first, b.rows = part.n, b.k0 = k->first, b.depth = part.k, b.tile = t->tnv;
+    b.is_half = t->b_half, b.is_scaled = t->scaled;
+    AR_TRY(ar__pack_get(g, &b));
+    AR_TRY(ar__pack_get(g, &a));
+    return emit_part(g, C, &a, &b, f->N, t, &part);
+}
+
+/* C = A B cut into the chunks of t. All packs of the smaller factor are remembered, of the larger one only
+ * one at a time. */
 static ar_status emit_chunks(ar_graph *g, ar_tensor *C, ar__matrix A, const ar__pack *B, const tiles *t,
                              int64_t M, int64_t N, int64_t K, bool accumulate) {
+    const factors f = {A, B, M, N, K};
+    bool by_rows = M * (t->a_half ? 1 : 2) > N * (t->b_half ? 1 : 2);
     for (ar__cut k = ar__cut_into(K, t->k); ar__cut_next(&k);)
-        for (ar__cut n = ar__cut_into(N, t->n); ar__cut_next(&n);)
-            for (ar__cut m = ar__cut_into(M, t->m); ar__cut_next(&m);) {
-                gemm_part part = {m.first, m.count, n.first, n.count, k.count, accumulate || k.first > 0};
-                ar__pack a = {.source = A.t,
-                              .row0 = m.first,
-                              .rows = part.m,
-                              .k0 = k.first,
-                              .depth = part.k,
-                              .ld = A.transposed ? M : K,
-                              .tile = t->tm,
-                              .along_k = !A.transposed,
-                              .brain = t->brain,
-                              .is_half = t->a_half,
-                              .is_scaled = t->scaled};
-                ar__pack b = *B;
-                b.brain = t->brain;
-                b.row0 = n.first, b.rows = part.n, b.k0 = k.first, b.depth = part.k, b.tile = t->tnv;
-                b.is_half = t->b_half, b.is_scaled = t->scaled;
-                AR_TRY(ar__pack_get(g, &b));
-                AR_TRY(ar__pack_get(g, &a));
-                AR_TRY(emit_part(g, C, &a, &b, N, t, &part));
-            }
+        for (ar__cut o = ar__cut_into(by_rows ? M : N, by_rows ? t->m : t->n); ar__cut_next(&o);)
+            for (ar__cut i = ar__cut_into(by_rows ? N : M, by_rows ? t->n : t->m); ar__cut_next(&i);)
+                AR_TRY(emit_chunk(g, C, &f, t, by_rows ? &o : &i, by_rows ? &i : &o, &k, accumulate));
     return AR_OK;
 }
 
