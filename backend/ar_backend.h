@@ -215,7 +215,7 @@ ar_status ar_graph_run(ar_graph *graph);
 
 typedef struct ar_graph_stats {
     int32_t dispatches, barriers, submissions;
-    uint64_t temp_bytes, saved_bytes; /* of arenas; of what is kept for the backward as fp16 */
+    uint64_t temp_bytes, saved_bytes; /* of its own arenas; of what is kept for the backward as fp16 */
     double flops, bytes;
 } ar_graph_stats;
 void ar_graph_get_stats(const ar_graph *graph, ar_graph_stats *stats);

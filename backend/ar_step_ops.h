@@ -11,11 +11,17 @@ extern "C" {
 
 /* ar_graph_on_grad that looks at the product first: where t's gradient is dy^T x of one linear and of nothing
  * else, product is called with dy (N, O) and x (N, I) instead, before it is recorded. What leaves *taken
- * false gets fn with the gradient, as usual. product NULL: the gradient alone will do. */
+ * false gets fn with the gradient, as usual. product NULL: the gradient alone will do. Either may be called
+ * before what else that linear's backward reads t for is recorded: they write no t. */
 typedef ar_status (*ar_product_fn)(ar_graph *g, bool *taken, const ar_tensor *dy, const ar_tensor *x,
                                    const void *ctx);
 ar_status ar_graph_on_product(ar_graph *graph, ar_tensor *t, ar_product_fn product, ar_grad_fn fn,
                               const void *ctx, size_t ctx_bytes);
+
+/* A graph whose tensors take the memory of `lender`'s, which is built, as far as they fit; of nobody's where
+ * lender is NULL or either keeps tensors. The two never run at once, as a device's work is in order; lender
+ * outlives the graph. Errors: MEMORY. */
+ar_status ar_graph_create_in(ar_graph **graph, ar_device *device, const ar_graph *lender);
 
 /* Sign steps of v and mm as ar_op_sign_step takes them: T, the bounds of both and the counter, step (1) i32.
  */

@@ -3,15 +3,7 @@
  * One item per block. */
 SPEC(0, uint, WGX, 64) SPEC(1, uint, WGY, 1)
 WGSIZE(WGX, WGY)
-#define COUNT (64u / VW)
-/* 2^(e + 13) + m has m in its last places, which are fp16's there: nothing is rounded, and no float below
- * the normal ones, which devices may take for 0, is met. An infinity is added where h is one. */
-FN fvec half_values(uvec h) {
-    uvec low = h & 0x7fffu, e = max(low >> 10u, UV(1u)), magic = (e + 125u) << 23u;
-    EXACT fvec v = FV_FLOATS(magic + (low - ((e - 1u) << 10u))) - FV_FLOATS(magic);
-    fvec beyond = FV_FLOATS((max(low, UV(0x7bffu)) - 0x7bffu) * 0x7f800000u);
-    return FV_FLOATS(FV_BITS(v + beyond) | ((h & 0x8000u) << 16u));
-}
+#include "saved.h"
 KERNEL(load_half)
 RO(0, uvec, H) RO(1, float, S) WO(2, fvec, X)
 PARAMS P(uint, blocks)

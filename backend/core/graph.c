@@ -14,6 +14,12 @@ ar_status ar_graph_create(ar_graph **graph, ar_device *device) {
     return AR_OK;
 }
 
+ar_status ar_graph_create_in(ar_graph **graph, ar_device *device, const ar_graph *lender) {
+    AR_TRY(ar_graph_create(graph, device));
+    if (lender && lender->built && lender->device == device) (*graph)->lender = lender;
+    return AR_OK;
+}
+
 void ar_graph_destroy(ar_graph *g) {
     if (!g) return;
     const ar__driver *driver = g->device->driver;
@@ -25,7 +31,7 @@ void ar_graph_destroy(ar_graph *g) {
     for (int32_t i = 0; i < g->tensor_count; i++) free(g->tensors[i]);
     for (int32_t i = 0; i < g->constant_count; i++) ar_tensor_destroy(g->constants[i].t);
     for (int32_t i = 0; i < g->arena_count; i++)
-        if (g->arenas[i].buffer) ar__memory_free(g->device, &g->arenas[i]);
+        if (g->arenas[i].block) ar__memory_free(g->device, &g->arenas[i]);
     free(g->tensors);
     free(g->dispatches);
     free(g->nodes);
@@ -149,9 +155,7 @@ ar_status ar__emit(ar_graph *g, const ar__emit_desc *desc) {
             return ar__fail(AR_ERR_UNSUPPORTED, "%s: %u groups on axis %d, this device takes %u", k->name,
                             d.groups[i], i, limit);
     }
-    AR_TRY(ar__graph_grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count,
-                          sizeof *g->dispatches));
-    g->dispatches[g->dispatch_count++] = d;
+    AR_TRY(ar__graph_append(g, &d));
     for (int32_t i = 0; i < k->binding_count; i++)
         if (k->access[i] & AR_WO) forget_packs(g, d.operands[i].t);
     return AR_OK;

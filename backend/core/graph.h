@@ -1,6 +1,7 @@
-/* The recorded graph, shared by graph.c (recording), graph_build.c (running), graph_saved.c (what is kept as
- * fp16), graph_plan.c (memory, barriers), graph_grad.c (reverse mode) and gemm_pack.c (remembered packs);
- * nobody else looks inside. */
+/* The recorded graph, shared by graph.c (recording), graph_build.c (running), graph_remake.c (what is made
+ * once more), graph_saved.c (what is kept as fp16), graph_over.c (results in place), graph_plan.c
+ * (memory, barriers), graph_grad.c (reverse mode) and gemm_pack.c (remembered packs); nobody else looks
+ * inside. */
 #ifndef AR_GRAPH_H
 #define AR_GRAPH_H
 #include "internal.h"
@@ -56,8 +57,9 @@ struct ar_graph {
     int32_t leaf_count, leaf_capacity;
     ar__constant *constants; /* owned */
     int32_t constant_count, constant_capacity;
-    ar__slice *arenas;
+    ar__slice *arenas; /* block NULL: another graph's */
     int32_t arena_count;
+    const ar_graph *lender; /* NULL = nobody */
     ar__stream *stream;
     bool built;
     ar_graph_stats stats;
@@ -66,6 +68,11 @@ struct ar_graph {
 /* Room for one more item in a growing array (graph_grow.c). Errors: MEMORY. */
 ar_status ar__graph_grow(void **items, int32_t *capacity, int32_t count, size_t item_bytes);
 
+/* The record's next dispatch. Errors: MEMORY. */
+ar_status ar__graph_append(ar_graph *g, const ar__dispatch *d);
+/* Whether b, recorded behind a, is of the same op: the same kernel over the same tensors, further on. */
+bool ar__goes_on(const ar__dispatch *a, const ar__dispatch *b);
+
 /* A device tensor's gradient leaves its graph's list: the tensor is destroyed or another graph takes over
  * (tensor.c). */
 void ar__leaf_forget(ar_tensor *t);
@@ -73,6 +80,22 @@ void ar__leaf_forget(ar_tensor *t);
 /* A tensor without memory (tensor.c); graph NULL = device tensor. */
 ar_status ar__tensor_make(ar_tensor **t, ar_device *device, ar_graph *graph, ar_dtype dtype,
                           int32_t dim_count, const int64_t *dims);
+
+/* What is recorded in that phase goes forward, or is what a backward records of a forward once more. */
+static inline bool ar__is_forward(int32_t phase) { return phase % 2 == 0; }
+
+/* ---- graph_remake.c ---- */
+
+/* Puts what is cheaply made once more for the backward into the finished record. Errors: MEMORY. */
+ar_status ar__graph_remake(ar_graph *g);
+
+/* ---- graph_over.c ---- */
+
+/* Puts results into the place of what they are made of, before memory is planned. Errors: MEMORY. */
+ar_status ar__graph_over(ar_graph *g);
+
+/* Whether a result of the kernel may lie over that operand. */
+bool ar__graph_lies_over(ar__kernel_id kernel, int32_t operand);
 
 /* ---- graph_saved.c ---- */
 

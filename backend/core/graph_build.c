@@ -1,4 +1,5 @@
-/* From a record to what runs: launches for saving, memory, barriers, the driver's stream. */
+/* From a record to what runs: launches for remaking and saving, results in place, memory, barriers, the
+ * driver's stream. */
 #include "graph.h"
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,9 @@ ar_status ar_graph_build(ar_graph *g) {
     if (g->built) return ar__fail(AR_ERR_ARG, "graph: already built");
     ar__command *commands = NULL;
     ar_status status = AR_OK;
+    AR_GO(ar__graph_remake(g));
     AR_GO(ar__graph_save(g));
+    AR_GO(ar__graph_over(g));
     AR_GO(ar__graph_plan_memory(g));
     g->built = true;
     g->stats.dispatches = g->dispatch_count;

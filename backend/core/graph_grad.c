@@ -80,6 +80,14 @@ static ar_status tell_grad(ar_graph *g, const void *ctx) {
     return t->grad ? watch->fn(g, t, t->grad, watch->ctx) : AR_OK;
 }
 
+ar_status ar__grad_tell(ar_graph *g, const ar_tensor *t) {
+    if (g->node_count == 0 || g->nodes[g->node_count - 1].backward != tell_grad) return AR_OK;
+    ar__graph_node node = g->nodes[g->node_count - 1];
+    if (((const grad_watch *)(const void *)node.ctx)->t != t) return AR_OK;
+    g->node_count--;
+    return tell_grad(g, node.ctx);
+}
+
 ar_status ar_graph_on_grad(ar_graph *g, ar_tensor *t, ar_grad_fn fn, const void *ctx, size_t ctx_bytes) {
     return ar_graph_on_product(g, t, NULL, fn, ctx, ctx_bytes);
 }

@@ -111,11 +111,32 @@ static ar_status find_lifetimes(ar_graph *g) {
     return AR_OK;
 }
 
+static bool keeps(const ar_graph *g) {
+    for (int32_t i = 0; i < g->tensor_count; i++)
+        if (g->tensors[i]->keep) return true;
+    return false;
+}
+
+/* The smallest arena of the lender that is large enough and not borrowed yet, or none. */
+static void borrow(ar_graph *g, ar__slice *arena, uint64_t bytes) {
+    for (int32_t i = 0; i < g->lender->arena_count; i++) {
+        const ar__slice *lent = &g->lender->arenas[i];
+        bool is_taken = false;
+        for (int32_t j = 0; j < g->arena_count; j++)
+            if (g->arenas[j].buffer == lent->buffer && g->arenas[j].offset == lent->offset) is_taken = true;
+        if (lent->bytes < bytes || is_taken || (arena->buffer && arena->bytes <= lent->bytes)) continue;
+        *arena = (ar__slice){lent->buffer, lent->offset, lent->bytes, NULL};
+    }
+}
+
 static ar_status allocate_arenas(ar_graph *g, const uint64_t *arena_bytes, int32_t arena_count) {
+    bool borrows = g->lender && !keeps(g->lender) && !keeps(g);
     g->arenas = ar__alloc((size_t)arena_count, sizeof *g->arenas);
     if (!g->arenas) return AR_ERR_MEMORY;
     g->arena_count = arena_count;
     for (int32_t i = 0; i < arena_count; i++) {
+        if (borrows) borrow(g, &g->arenas[i], arena_bytes[i]);
+        if (g->arenas[i].buffer) continue;
         AR_TRY(ar__memory_alloc(g->device, &g->arenas[i], arena_bytes[i]));
         g->stats.temp_bytes += arena_bytes[i];
     }

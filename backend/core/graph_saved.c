@@ -1,9 +1,9 @@
 /* What a forward made and only its backward reads again stands in memory as fp16 in between, where the plan
  * says so (the way `saved`). Looked for in the finished record: behind a tensor's last use of its forward
- * save_half is put, before its first use of the backward load_half into another tensor, which the backward's
- * kernels read. Lifetimes, and with them memory, follow from that alone.
- * A tensor stays as it is if any use does not allow for that: it is written again, kept, read by a kernel or
- * an operand that saved.def does not name, or by a forward that is recorded once more. */
+ * save_half is put (before it where a result may lie over it: over.def), before its first use of the backward
+ * load_half into another tensor, which the backward's kernels read. Lifetimes, and with them memory, follow
+ * from that alone. A tensor stays as it is if any use does not allow for that: it is written again, kept,
+ * read by a kernel or an operand that saved.def does not name, or by a forward that is recorded once more. */
 #include "graph.h"
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,11 @@
 
 typedef struct saved {
     ar_tensor *half, *inverse, *wide;
-    int32_t phase;       /* in which it is written; -1: not yet */
-    int32_t last, again; /* its last use then, the first one later; -1: none */
+    const ar_tensor *place; /* where it lies; NULL = in its own */
+    int32_t phase;          /* in which it is written; -1: not yet */
+    int32_t first, final;   /* uses, of any phase */
+    int32_t from, last;     /* the launches of its last use then */
+    int32_t again;          /* the first use later; -1: none */
     bool stays;
 } saved;
 
@@ -34,17 +37,17 @@ static uint32_t readers_of(ar__kernel_id kernel) {
     }
 }
 
-static bool is_forward(int32_t phase) { return phase % 2 == 0; }
-
 static void see(saved *s, const ar__dispatch *d, int32_t operand, int32_t at) {
-    if (s->phase < 0) s->phase = d->phase;
+    if (s->phase < 0) s->phase = d->phase, s->first = at;
+    s->final = at;
     if (d->phase == s->phase) {
+        if (at == 0 || s->last != at - 1 || !ar__goes_on(d - 1, d)) s->from = at;
         s->last = at;
         return;
     }
     bool reads = ar__kernels[d->kernel].access[operand] == AR_RO;
     bool allows = readers_of(d->kernel) >> operand & 1;
-    if (!reads || !allows || is_forward(d->phase)) s->stays = true;
+    if (!reads || !allows || ar__is_forward(d->phase)) s->stays = true;
     if (s->again < 0) s->again = at;
 }
 
@@ -62,11 +65,15 @@ static void find(saved *all, const ar_graph *g) {
     }
     for (int32_t i = 0; i < g->tensor_count; i++) {
         saved *s = &all[i];
-        s->stays = s->stays || !is_forward(s->phase) || s->again < 0 || s->again - s->last <= LEAST_GAP;
+        s->stays = s->stays || !ar__is_forward(s->phase) || s->again < 0 || s->again - s->last <= LEAST_GAP;
     }
 }
 
 /* ---- the launches ---- */
+
+static ar__split by_blocks(int64_t blocks, uint32_t split) {
+    return (ar__split){.units = blocks, .split = split, .units_per_item = TILE, .items_per_unit = TILE};
+}
 
 static ar_status emit(ar_graph *g, ar__kernel_id kernel, const ar_tensor *a, const ar_tensor *b,
                       const ar_tensor *c, int64_t blocks) {
@@ -76,7 +83,7 @@ static ar_status emit(ar_graph *g, ar__kernel_id kernel, const ar_tensor *a, con
                        .params = &count,
                        .operands = {{a, 0, 0}, {b, 0, 0}, {c, 0, 0}},
                        .bytes = (6.0 * AR__SAVED_BLOCK + 4) * (double)blocks};
-    ar__split split = {.units = blocks, .split = 7, .units_per_item = TILE, .items_per_unit = TILE};
+    ar__split split = by_blocks(blocks, 7);
     return ar__emit_split(g, &d, &split);
 }
 
@@ -91,12 +98,62 @@ ar_status ar__load_half(ar_graph *g, ar_tensor *x, const ar_tensor *half, const 
     return emit(g, AR_K_load_half, half, inverse, x, half->dims[0]);
 }
 
+ar_status ar__gated_grad_saved(ar_graph *g, const ar_tensor *dgate, const ar_tensor *dy,
+                               const ar__saved_pair *f, uint32_t kind) {
+    int64_t blocks = f->half[0]->dims[0];
+    uint32_t count = 0;
+    ar__emit_desc d = {.kernel = AR_K_gated_grad_saved,
+                       .specs = {g->device->plan.wg, 1, kind},
+                       .params = &count,
+                       .operands = {{f->half[0], 0, 0},
+                                    {f->inverse[0], 0, 0},
+                                    {f->half[1], 0, 0},
+                                    {f->inverse[1], 0, 0},
+                                    {dy, 0, 0},
+                                    {dgate, 0, 0}},
+                       .flops = 15.0 * AR__SAVED_BLOCK * (double)blocks,
+                       .bytes = (16.0 * AR__SAVED_BLOCK + 8) * (double)blocks};
+    ar__split split = by_blocks(blocks, 63);
+    return ar__emit_split(g, &d, &split);
+}
+
 /* ---- the record anew ---- */
 
-static ar_status append(ar_graph *g, const ar__dispatch *d) {
-    AR_TRY(ar__graph_grow((void **)&g->dispatches, &g->dispatch_capacity, g->dispatch_count,
-                          sizeof *g->dispatches));
-    g->dispatches[g->dispatch_count++] = *d;
+/* Whether gated_grad's launches [at, end) read for the last time what is saved of both factors, and dy, which
+ * its second result can so lie over. */
+static bool reads_halves(const saved *all, const ar__dispatch *old, int32_t at, int32_t end) {
+    if (old[at].kernel != AR_K_gated_grad) return false;
+    for (int32_t j = 0; j < 5; j++) {
+        const ar_tensor *t = old[at].operands[j].t;
+        if (!t->graph || t->keep || ar_tensor_count(t) % AR__SAVED_BLOCK != 0) return false;
+        const saved *s = &all[t->id];
+        bool is_half = !s->stays && s->half && !s->wide && s->again == at;
+        if (j < 2 && !is_half) return false;
+        if (j < 3 ? s->final >= end : s->first != at) return false;
+    }
+    return true;
+}
+
+static ar_status record_halves(ar_graph *g, saved *all, const ar__dispatch *d) {
+    const saved *gate = &all[d->operands[0].t->id], *up = &all[d->operands[1].t->id];
+    const saved *dy = &all[d->operands[2].t->id];
+    const ar_tensor *place = dy->place ? dy->place : d->operands[2].t;
+    ar__saved_pair f = {{gate->half, up->half}, {gate->inverse, up->inverse}};
+    all[d->operands[4].t->id].place = place;
+    return ar__gated_grad_saved(g, d->operands[3].t, place, &f, d->specs[2]);
+}
+
+/* Where what is used last by launches [from, last) of d's kernel is saved: before them if a result may lie
+ * over it, else behind. */
+static ar_status save(ar_graph *g, saved *all, const ar__dispatch *d, int32_t at, bool before) {
+    for (int32_t j = 0; j < ar__kernels[d->kernel].binding_count; j++) {
+        const ar_tensor *t = d->operands[j].t;
+        saved *s = t->graph ? &all[t->id] : NULL;
+        if (!s || s->stays || s->half || before != ar__graph_lies_over(d->kernel, j)) continue;
+        if ((before ? s->from : s->last) != at) continue;
+        AR_TRY(ar__save_half(g, &s->half, &s->inverse, t));
+        g->stats.saved_bytes += ar__tensor_bytes(s->half) + ar__tensor_bytes(s->inverse);
+    }
     return AR_OK;
 }
 
@@ -107,6 +164,7 @@ static ar_status record(ar_graph *g, saved *all, const ar__dispatch *old, int32_
     for (int32_t j = 0; j < operands; j++) {
         const ar_tensor *t = old->operands[j].t;
         saved *s = t->graph ? &all[t->id] : NULL;
+        if (s && s->place) d.operands[j].t = s->place;
         if (!s || s->stays || d.phase == s->phase) continue;
         if (s->again == at && !s->wide) {
             AR_TRY(ar_graph_temp(g, &s->wide, AR_F32, t->dim_count, t->dims));
@@ -114,20 +172,13 @@ static ar_status record(ar_graph *g, saved *all, const ar__dispatch *old, int32_
         }
         d.operands[j].t = s->wide;
     }
-    AR_TRY(append(g, &d));
-    for (int32_t j = 0; j < operands; j++) {
-        const ar_tensor *t = old->operands[j].t;
-        saved *s = t->graph ? &all[t->id] : NULL;
-        if (s && !s->stays && s->last == at && !s->half) {
-            AR_TRY(ar__save_half(g, &s->half, &s->inverse, t));
-            g->stats.saved_bytes += ar__tensor_bytes(s->half) + ar__tensor_bytes(s->inverse);
-        }
-    }
-    return AR_OK;
+    AR_TRY(save(g, all, old, at, true));
+    AR_TRY(ar__graph_append(g, &d));
+    return save(g, all, old, at, false);
 }
 
 ar_status ar__graph_save(ar_graph *g) {
-    if (!ar__graph_saves(g) || is_forward(g->phase)) return AR_OK; /* nothing was walked backwards */
+    if (!ar__graph_saves(g) || ar__is_forward(g->phase)) return AR_OK; /* nothing was walked backwards */
     ar_status status = AR_OK;
     ar__dispatch *old = g->dispatches;
     int32_t count = g->dispatch_count, capacity = g->dispatch_capacity;
@@ -136,7 +187,16 @@ ar_status ar__graph_save(ar_graph *g) {
     find(all, g);
     g->dispatches = NULL;
     g->dispatch_count = g->dispatch_capacity = 0;
-    for (int32_t i = 0; i < count; i++) AR_GO(record(g, all, &old[i], i));
+    for (int32_t i = 0; i < count; i++) {
+        int32_t end = i + 1;
+        while (end < count && ar__goes_on(&old[i], &old[end])) end++;
+        if (!reads_halves(all, old, i, end)) {
+            AR_GO(record(g, all, &old[i], i));
+            continue;
+        }
+        AR_GO(record_halves(g, all, &old[i]));
+        i = end - 1;
+    }
 done:
     if (status != AR_OK) {
         ar__dispatch *unfinished = g->dispatches;

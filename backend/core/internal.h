@@ -215,6 +215,9 @@ ar_status ar__grad(ar_graph *g, ar_tensor **grad, bool *accumulate, ar_tensor *t
 /* Whether the first contribution to t's gradient, *p, may wait: nothing is to be emitted for it then, unless
  * another one follows or whoever waits for the gradient wants it after all. */
 bool ar__grad_later(ar_tensor *t, const ar__product *p);
+/* Tells whoever waits for t's gradient of it, or of the product that makes it, if that is next anyway:
+ * nothing can reach t any more. */
+ar_status ar__grad_tell(ar_graph *g, const ar_tensor *t);
 
 /* The record turns from backward to forward, or back: around what a backward records of the forward once
  * more, of the same numbers. */
@@ -237,6 +240,13 @@ ar_tensor *ar__graph_constant(const ar_graph *g, const uint64_t key[4]);
  * block, and the inverse of that; x = what those hold. */
 ar_status ar__save_half(ar_graph *g, ar_tensor **half, ar_tensor **inverse, const ar_tensor *x);
 ar_status ar__load_half(ar_graph *g, ar_tensor *x, const ar_tensor *half, const ar_tensor *inverse);
+/* What gated_grad makes of two factors (gate, up) that save_half kept: dgate, and dup in the place of dy;
+ * kind is the activation's. */
+typedef struct ar__saved_pair {
+    const ar_tensor *half[2], *inverse[2];
+} ar__saved_pair;
+ar_status ar__gated_grad_saved(ar_graph *g, const ar_tensor *dgate, const ar_tensor *dy,
+                               const ar__saved_pair *factors, uint32_t kind);
 
 /* ---- op_mean.c: sums in two stages of fixed order, whatever the device and its pieces ---- */
 

@@ -17,14 +17,16 @@ static ar_status linear_backward(ar_graph *g, const void *ctx) {
     ar_tensor *grad = NULL;
     bool accumulate = false;
     if (!dy) return AR_OK;
+    /* dW first, and what waits for it: x, which often nobody else reads, is gone before dx comes */
+    bool is_later = ar__grad_later(op->W, &(ar__product){dy, op->x, weight_gradient});
+    if (!is_later) AR_TRY(ar__grad(g, &grad, &accumulate, op->W));
+    if (grad)
+        AR_TRY(ar__gemm_gradient(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N,
+                                 accumulate));
+    if (is_later) AR_TRY(ar__grad_tell(g, op->W));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->x));
     if (grad)
         AR_TRY(ar__gemm_gradient(g, grad, (ar__matrix){dy, false}, (ar__matrix){op->W, false}, N, I, O,
-                                 accumulate));
-    bool is_later = ar__grad_later(op->W, &(ar__product){dy, op->x, weight_gradient});
-    if (!is_later) AR_TRY(ar__grad(g, &grad, &accumulate, op->W));
-    if (grad && !is_later)
-        AR_TRY(ar__gemm_gradient(g, grad, (ar__matrix){dy, true}, (ar__matrix){op->x, false}, O, I, N,
                                  accumulate));
     AR_TRY(ar__grad(g, &grad, &accumulate, op->bias));
     return grad ? ar__emit_sum_rows(g, grad, dy, accumulate) : AR_OK;

@@ -353,3 +353,40 @@ ar_status ar__st_kl(ar__st *st, const int32_t *p) {
     AR_TRY(ar__st_compare(st, "kl", kl, want));
     return ar__st_compare(st, "kl_grad", ar_tensor_grad(tb), grad);
 }
+
+/* A graph's own copy of t, which may be written over. */
+static ar_status own_copy(ar__st *st, ar_tensor **copy, const ar_tensor *t) {
+    AR_TRY(ar_graph_temp(st->g, copy, AR_F32, 2, (int64_t[]){ar_tensor_dim(t, 0), ar_tensor_dim(t, 1)}));
+    return ar_op_copy(st->g, *copy, t);
+}
+
+/* p: N, I, kind, 1: gradients. What is read for the last time is written over: the gate by y, or gate and up
+ * by their gradients. */
+ar_status ar__st_gated_over(ar__st *st, const int32_t *p) {
+    int32_t N = p[0], I = p[1];
+    int64_t count = (int64_t)N * I;
+    double *x[2], *y_ref = NULL, *dy = NULL, *want[2];
+    ar_tensor *tx[2], *own[2], *out[2], *y = NULL, *loss = NULL;
+    for (int k = 0; k < 2; k++) {
+        AR_TRY(ar__st_leaf(st, &tx[k], &x[k], N, I, 2.0f));
+        AR_TRY(ar__st_tensor(st, &out[k], AR_F32, N, I, NULL));
+        AR_TRY(ar__st_doubles(st, &want[k], NULL, count));
+        AR_TRY(own_copy(st, &own[k], tx[k]));
+        ar_tensor_set_needs_grad(own[k], p[3] != 0);
+    }
+    AR_TRY(ar__st_doubles(st, &y_ref, NULL, count));
+    ref_gated(y_ref, x[0], x[1], p[2], (int)count);
+    AR_TRY(ar_op_gated(st->g, &y, own[0], own[1], (ar_act)p[2]));
+    if (!p[3]) {
+        AR_TRY(ar_op_copy(st->g, out[0], y));
+        AR_TRY(ar__st_run(st));
+        return ar__st_compare(st, "gated_over", out[0], y_ref);
+    }
+    AR_TRY(ar__st_loss(st, &loss, &dy, y, y_ref));
+    ref_gated_grad(want[0], want[1], dy, x[0], x[1], p[2], (int)count);
+    AR_TRY(ar_graph_backward(st->g, loss));
+    for (int k = 0; k < 2; k++) AR_TRY(ar_op_copy(st->g, out[k], ar_tensor_grad(own[k])));
+    AR_TRY(ar__st_run(st));
+    for (int k = 0; k < 2; k++) AR_TRY(ar__st_compare(st, "gated_grad_over", out[k], want[k]));
+    return AR_OK;
+}

@@ -35,3 +35,27 @@ ar_status ar__st_saved(ar__st *st, const int32_t *p) {
     for (int64_t i = 0; i < n; i++) bits[i] = (float)want[i];
     return ar__st_exact(st, "save_half load_half", y, bits);
 }
+
+/* p: blocks, kind. dup lies over dy. */
+ar_status ar__st_gated_saved(ar__st *st, const int32_t *p) {
+    int64_t n = (int64_t)p[0] * AR__SAVED_BLOCK;
+    int32_t vw = (int32_t)st->device->plan.vw;
+    double *x[2], *kept[2], *dy = NULL, *want[2];
+    ar_tensor *tx[2], *tdy = NULL, *dgate = NULL, *half = NULL, *inverse = NULL;
+    ar__saved_pair f;
+    for (int k = 0; k < 2; k++) {
+        AR_TRY(ar__st_leaf(st, &tx[k], &x[k], n, 0, 2.0f));
+        AR_TRY(ar__st_doubles(st, &kept[k], NULL, n));
+        AR_TRY(ar__st_doubles(st, &want[k], NULL, n));
+        ref_saved(kept[k], x[k], p[0], vw);
+        AR_TRY(ar__save_half(st->g, &half, &inverse, tx[k]));
+        f.half[k] = half, f.inverse[k] = inverse;
+    }
+    AR_TRY(ar__st_leaf(st, &tdy, &dy, n, 0, 1.0f));
+    AR_TRY(ar__st_tensor(st, &dgate, AR_F32, n, 0, NULL));
+    ref_gated_grad(want[0], want[1], dy, kept[0], kept[1], p[1], (int)n);
+    AR_TRY(ar__gated_grad_saved(st->g, dgate, tdy, &f, (uint32_t)p[1]));
+    AR_TRY(ar__st_run(st));
+    AR_TRY(ar__st_compare(st, "gated_grad_saved", dgate, want[0]));
+    return ar__st_compare(st, "gated_grad_saved", tdy, want[1]);
+}

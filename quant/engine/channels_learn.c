@@ -159,6 +159,7 @@ static ar_status record_loss(learner *l, ar_graph *g, ar_tensor **loss, bool hel
     ar_tensor *y = NULL;
     AR_TRY(ar__data_record(&l->data, g, &b, held));
     AR_TRY(block->forward(block, g, &y, b.x, l->data.T, ar__channels_hook_init(&hook)));
+    AR_TRY(ar__data_record_target(&l->data, g, &b, held));
     return ar__loss_block_mse.record(g, loss, y, b.target, b.weight);
 }
 
@@ -191,7 +192,7 @@ static ar_status record_step(learner *l) {
 static ar_status record_held(learner *l) {
     ar_tensor *loss = NULL, *sum = NULL;
     if (l->data.split.select != AR_SELECT_HELDOUT) return AR_OK;
-    AR_TRY(ar_graph_create(&l->held_graph, l->device));
+    AR_TRY(ar_graph_create_in(&l->held_graph, l->device, l->step_graph));
     AR_TRY(record_loss(l, l->held_graph, &loss, true));
     AR_TRY(ar_op_add(l->held_graph, &sum, l->held_sum, loss));
     AR_TRY(ar_op_copy(l->held_graph, l->held_sum, sum));
@@ -243,8 +244,8 @@ static ar_status prepare(learner *l, const ar__arrangement *at) {
 
 static void drop(learner *l) {
     ar_tensor **tensors[] = {&l->step, &l->best, &l->history, &l->held_sum};
+    ar_graph_destroy(l->held_graph); /* borrows */
     ar_graph_destroy(l->step_graph);
-    ar_graph_destroy(l->held_graph);
     l->step_graph = l->held_graph = NULL;
     for (size_t k = 0; k < sizeof tensors / sizeof *tensors; k++) {
         ar_tensor_destroy(*tensors[k]);

@@ -160,13 +160,19 @@ ar_status ar__data_record(const ar__data *d, ar_graph *g, ar__batch *b, bool hel
     if (d->at.resident) {
         const ar_tensor *sched = held ? d->held_sched : d->sched, *step = held ? d->held_step : d->step;
         AR_TRY(ar_op_gather(g, &b->x, d->x_all, sched, step, count));
-        AR_TRY(ar_op_gather(g, &b->target, d->y_all, sched, step, count));
         return ar_op_gather(g, &b->weight, d->weight_all, sched, step, count);
     }
     bool part = count < d->at.micro;
     *b = part ? (ar__batch){d->x_held, d->y_held, d->weight_held}
               : (ar__batch){d->x_in, d->y_in, d->weight_in};
     return AR_OK;
+}
+
+ar_status ar__data_record_target(const ar__data *d, ar_graph *g, ar__batch *b, bool held) {
+    if (!d->at.resident) return AR_OK;
+    int32_t count = held ? d->held_part : d->at.micro;
+    return ar_op_gather(g, &b->target, d->y_all, held ? d->held_sched : d->sched,
+                        held ? d->held_step : d->step, count);
 }
 
 ar_status ar__data_record_next(const ar__data *d, ar_graph *g, bool held) {

@@ -44,8 +44,10 @@ bool ar__data_smaller(const ar__data *d, ar__arrangement *a);
 /* Makes what the arrangement has on the device. On failure drop is due all the same. */
 ar_status ar__data_place(ar__data *d, const ar__arrangement *a);
 void ar__data_drop(ar__data *d);
-/* Records the next micro-batch, or the next part of the held-out slice; and that it has been seen. */
+/* Records the next micro-batch, or the next part of the held-out slice, but for its target; that, which waits
+ * until the blocks are recorded, or it would take memory beside theirs; and that it has been seen. */
 ar_status ar__data_record(const ar__data *d, ar_graph *g, ar__batch *b, bool held);
+ar_status ar__data_record_target(const ar__data *d, ar_graph *g, ar__batch *b, bool held);
 ar_status ar__data_record_next(const ar__data *d, ar_graph *g, bool held);
 /* Records the return to the first part of the held-out slice. */
 ar_status ar__data_record_rewind(const ar__data *d, ar_graph *g);

@@ -56,7 +56,7 @@ static ar_status record_update(ar__finish *f) {
 
 static ar_status record_look(ar__finish *f) {
     ar_tensor *loss = NULL, *sum = NULL;
-    AR_TRY(ar_graph_create(&f->look, f->device));
+    AR_TRY(ar_graph_create_in(&f->look, f->device, f->part));
     AR_TRY(record_loss(f, f->look, &loss, false));
     AR_TRY(ar_op_add(f->look, &sum, f->sum, loss));
     AR_TRY(ar_op_copy(f->look, f->sum, sum));
@@ -155,7 +155,7 @@ static ar_status record(ar__finish *f) {
 }
 
 static void drop_graphs(ar__finish *f) {
-    ar_graph **graphs[] = {&f->part, &f->update, &f->look, &f->choose};
+    ar_graph **graphs[] = {&f->choose, &f->look, &f->update, &f->part}; /* the last one lends */
     for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
         ar_graph_destroy(*graphs[i]);
         *graphs[i] = NULL;

@@ -133,6 +133,7 @@ static ar_status record_loss(tuner *t, ar_graph *g, ar_tensor **loss, bool held)
         b.x = y;
     }
     *loss = local;
+    AR_TRY(is_local ? AR_OK : ar__data_record_target(&t->data, g, &b, held));
     return is_local ? AR_OK : t->goal->loss->record(g, loss, b.x, b.target, b.weight);
 }
 
@@ -167,7 +168,7 @@ static ar_status record_micro(tuner *t) {
 static ar_status record_step_end(tuner *t) {
     const ar__trainable *trainable = t->goal->trainable;
     if (t->data.micro_count == 1) return AR_OK;
-    AR_TRY(ar_graph_create(&t->update_graph, t->device));
+    AR_TRY(ar_graph_create_in(&t->update_graph, t->device, t->micro_graph));
     ar_graph *g = t->update_graph;
     AR_TRY(record_history(t, g, t->loss_sum));
     for (int32_t i = 0; i < t->site_count; i++) {
@@ -185,7 +186,7 @@ static ar_status record_step_end(tuner *t) {
 
 static ar_status record_pass(tuner *t, ar_graph **g) {
     ar_tensor *loss = NULL;
-    AR_TRY(ar_graph_create(g, t->device));
+    AR_TRY(ar_graph_create_in(g, t->device, t->micro_graph));
     AR_TRY(record_loss(t, *g, &loss, true));
     AR_TRY(ar__record_sum(*g, t->held_sum, loss));
     AR_TRY(ar__data_record_next(&t->data, *g, true));
@@ -197,7 +198,7 @@ static ar_status record_heldout(tuner *t) {
     if (t->select != AR_SELECT_HELDOUT) return AR_OK;
     ar_tensor *improved = NULL;
     AR_TRY(record_pass(t, &t->held_graph));
-    AR_TRY(ar_graph_create(&t->held_end, t->device));
+    AR_TRY(ar_graph_create_in(&t->held_end, t->device, t->micro_graph));
     AR_TRY(ar_op_best(t->held_end, &improved, t->held_best, t->held_history, t->held_sum, t->held_at));
     AR_TRY(record_keep(t, t->held_end, improved));
     AR_TRY(ar_op_fill(t->held_end, t->held_sum, 0));
@@ -283,7 +284,7 @@ static ar_status make_state(tuner *t) {
 }
 
 static void drop_device(tuner *t) {
-    ar_graph **graphs[] = {&t->micro_graph, &t->update_graph, &t->held_graph, &t->held_end};
+    ar_graph **graphs[] = {&t->held_end, &t->held_graph, &t->update_graph, &t->micro_graph};
     for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
         ar_graph_destroy(*graphs[i]);
         *graphs[i] = NULL;
@@ -297,8 +298,7 @@ static void drop_device(tuner *t) {
     for (int32_t i = 0; t->sites && i < t->site_count; i++) {
         ar_tensor_destroy(t->sites[i].acc);
         if (t->sites[i].state) t->goal->trainable->destroy(t->sites[i].state);
-        t->sites[i].acc = NULL;
-        t->sites[i].state = NULL;
+        t->sites[i].acc = NULL, t->sites[i].state = NULL;
     }
     ar__optimizer_deinit(&t->optimizer);
     ar__data_drop(&t->data);
