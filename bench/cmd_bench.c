@@ -34,9 +34,10 @@ static double step_flops(const ar_open_model *m, const bench_options *o) {
     return sum + 6.0 * 2.0 * pairs * (double)(m->config.heads * m->config.head_dim);
 }
 
-/* Operations a second by the wall clock. */
+/* Operations a second by the wall clock; the most memory that steps took on the device. */
 typedef struct speeds {
     double step, product, blas;
+    uint64_t bytes;
 } speeds;
 
 /* Of a product of square f32 matrices, packing both included, as in OpenBLAS's. */
@@ -64,9 +65,9 @@ static ar_status print_result(const ar_device *device, const bench_options *o, c
     const ar_device_facts *f = ar_device_get_facts(device);
     if (!common->json) {
         printf("tuning step, dim %d, hidden %d, seq %d, batch %d: %.1f ms (wall clock), %.2f GFLOP, %.2f "
-               "GFLOP/s\n",
+               "GFLOP/s, device memory at most %.0f MB\n",
                (int)o->dim, (int)o->hidden, (int)o->step.seq, (int)o->step.batch, seconds * 1e3,
-               s->step * seconds * 1e-9, s->step * 1e-9);
+               s->step * seconds * 1e-9, s->step * 1e-9, (double)s->bytes * 1e-6);
         if (o->blas)
             printf("OpenBLAS sgemm %d^3 on %d threads: %.2f GFLOP/s; ratio %.4f; the same product here: %.2f "
                    "GFLOP/s, ratio %.4f\n",
@@ -86,6 +87,7 @@ static ar_status print_result(const ar_device *device, const bench_options *o, c
     ar_json_add_string(row, "timing", "wall");
     ar_json_add_number(row, "us", seconds * 1e6);
     ar_json_add_number(row, "gflops", s->step * 1e-9);
+    ar_json_add_number(row, "device_bytes", (double)s->bytes);
     if (o->blas) {
         ar_json_add_number(row, "blas_gflops", s->blas * 1e-9);
         ar_json_add_number(row, "ratio_to_blas", s->step / s->blas);
@@ -105,6 +107,7 @@ static ar_status bench_tune(const bench_options *o, const ar_common *common) {
     ar_bench_clock step = {0};
     double after = 0.0;
     speeds s = {0};
+    ar_memory_stats memory;
     ar_config config = {.family = "llama",
                         .hidden = o->dim,
                         .intermediate = o->hidden,
@@ -128,6 +131,8 @@ static ar_status bench_tune(const bench_options *o, const ar_common *common) {
     AR_GO(ar_program_device(&device, common, false));
     if (o->blas) AR_GO(ar_blas_sgemm_flops(&s.blas, BLAS_SIDE, (int32_t)o->threads, 5));
     AR_GO(ar_bench_steps(&step, m, device, &o->step, NULL, NULL));
+    ar_device_memory(device, &memory);
+    s.bytes = memory.high_water;
     if (o->blas) AR_GO(time_product(&s.product, device));
     if (o->blas) AR_GO(ar_blas_sgemm_flops(&after, BLAS_SIDE, (int32_t)o->threads, 5));
     if (after > s.blas) s.blas = after;

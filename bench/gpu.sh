@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # gpu.sh [--small] [--device NAME]... [-o FOLDER] [--program FILE] [--budget SECONDS]
 # Builds anyround and measures what only a real card can tell, within eight minutes a device: all kernel
-# variants, the roof, the kernels, a SignRound step of an 8 B-shaped block (with matrix hardware in fp16 as
-# well), prompts and tokens of a 1 B-shaped random model, first token and first step, estimates, tile
-# parameters, and PyTorch where it is installed.
+# variants, the roof, the kernels, a SignRound step of an 8 B-shaped block and its device memory (with matrix
+# hardware in fp16 as well, and once in 6 GB), prompts and tokens of a 1 B-shaped random model, first token
+# and step, estimates, tile parameters, and PyTorch where it is installed.
 # Nobody needs to watch: a part that fails or takes too long is noted and the rest goes on. Results are JSON
 # files in FOLDER/<device>/ (bench/results), one a part, and summary.json with what became of each; messages
 # lie beside them (.log). Exit 0 if all parts succeeded, 1 if one did not, 2 for wrong usage, 4 without a
@@ -74,12 +74,12 @@ if [ $small = 1 ]; then
     kernels=(--shapes tiny --n "1,64" --types "Q4_0,Q4_K,Q8_0,F16")
     block=(--dim 256 --hidden 512 --heads 4 --kv-heads 2 --seq 64 --batch 2 --steps 3)
     size=tiny prompts=(--pp 64 --tg 16 --reps 2) estimate=(--pp 64 --tg 16 --seq 64 --batch 2)
-    tune=5 first=240 peer=(256 512 4 2 64 2)
+    tune=5 first=240 six=64M peer=(256 512 4 2 64 2)
 else
     kernels=(--shapes "1b,8b" --n "1,512" --types "Q4_0,Q4_K,Q8_0,F16")
     block=(--dim 4096 --hidden 14336 --heads 32 --kv-heads 8 --seq 2048 --batch 8 --steps 4)
     size=1b prompts=(--pp 512 --tg 128 --reps 3) estimate=(--pp 512 --tg 128 --seq 512 --batch 4)
-    tune=45 first=90 peer=(4096 14336 32 8 2048 8)
+    tune=45 first=90 six=5720M peer=(4096 14336 32 8 2048 8)
 fi
 
 failed=0
@@ -135,6 +135,7 @@ measure() { # of $device into $out
     part step_f32 150 "$program" bench --tune "${block[@]}" "${at[@]}"
     if has_matrix; then
         part step_f16 100 "$program" bench --tune "${block[@]}" --precision f16 "${at[@]}"
+        part step_6gb 100 "$program" bench --tune "${block[@]}" --precision f16 --vram $six "${at[@]}"
     fi
     for type in q4_0 q4_k; do
         part model_$type 60 "$program" bench --model "random:$size:$type" "${prompts[@]}" "${at[@]}"

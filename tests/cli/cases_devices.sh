@@ -119,8 +119,8 @@ case_bench() {
     for key in format_version device driver api tune dim hidden seq batch us gflops; do
         grep -q "\"$key\":" out || { cat out >&2; die "no $key in the JSON"; }
     done
-    awk -F: '/"(us|gflops)"/ { n += $2 + 0 > 0 } END { exit n != 2 }' out ||
-        { cat out >&2; die 'expected times above 0'; }
+    awk -F: '/"(us|gflops|device_bytes)"/ { n += $2 + 0 > 0 } END { exit n != 3 }' out ||
+        { cat out >&2; die 'expected times and memory above 0'; }
     [ "$(grep -c '^device:' err)" = 1 ] || die 'remarks belong on stderr'
     grep -q '"timing":[[:space:]]*"wall"' out || die 'a tuning step without its clock'
     run 0 devices -q; expected=wall # of the device that auto takes
