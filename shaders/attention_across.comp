@@ -47,16 +47,18 @@ BODY
                 UNROLL for (uint r = 0u; r < QN; r++) {
                     s[r] = j != first ? Y[row[r] * HN + i] * FV(fade[r]) : FV(0.0f);
                 }
-                UNROLL for (uint c = 0u; c < VW; c++) {
-                    fvec v = V[key + c * KH * HN + i];
-                    UNROLL for (uint r = 0u; r < QN; r++) s[r] = fma(FV(p[r * VW + c]), v, s[r]);
+                PASSES for (uint c = 0u; c < VW; c += 4u) {
+                    UNROLL for (uint e = c; e < c + 4u; e++) {
+                        fvec v = V[key + e * KH * HN + i];
+                        UNROLL for (uint r = 0u; r < QN; r++) s[r] = fma(FV(p[r * VW + e]), v, s[r]);
+                    }
                 }
                 UNROLL for (uint r = 0u; r < QN; r++) {
                     if (t0 + r < T) Y[row[r] * HN + i] = s[r];
                 }
             }
         }
-        UNROLL for (uint r = 0u; r < QN; r++) {
+        PASSES for (uint r = 0u; r < QN; r++) {
             if (t0 + r < T) {
                 float part = 1.0f / l[r];
                 for (uint i = 0u; i < HN; i++) Y[row[r] * HN + i] = Y[row[r] * HN + i] * FV(part);

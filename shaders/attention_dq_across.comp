@@ -42,9 +42,11 @@ BODY
                 UNROLL for (uint r = 0u; r < QN; r++) {
                     s[r] = j != first || acc != 0u ? dQ[row[r] * HN + i] : FV(0.0f);
                 }
-                UNROLL for (uint c = 0u; c < VW; c++) {
-                    fvec k = K[key + c * KH * HN + i];
-                    UNROLL for (uint r = 0u; r < QN; r++) s[r] = fma(FV(p[r * VW + c]), k, s[r]);
+                PASSES for (uint c = 0u; c < VW; c += 4u) {
+                    UNROLL for (uint e = c; e < c + 4u; e++) {
+                        fvec k = K[key + e * KH * HN + i];
+                        UNROLL for (uint r = 0u; r < QN; r++) s[r] = fma(FV(p[r * VW + e]), k, s[r]);
+                    }
                 }
                 UNROLL for (uint r = 0u; r < QN; r++) {
                     if (t0 + r < T) dQ[row[r] * HN + i] = s[r];

@@ -32,7 +32,7 @@
 #define FN
 #define UNROLL    [[unroll]]
 #define ROLLED    [[dont_unroll]]
-#define PASSES    UNROLL  /* before a loop that vectors of four need once; OpenCL C's stays one */
+#define PASSES    UNROLL  /* before a loop of known count that OpenCL C's compiler leaves one */
 #define EXACT     precise /* no contraction: before a declaration whose value must be the same everywhere */
 #define BARRIER() barrier()
 /* ---- ids: LID in the group, WID of the group, GID of the item; *LIN folded over the x and y axes ---- */

@@ -32,20 +32,19 @@ BODY
         ia += TM / AL;
         ib += TN;
     }
-    UNROLL for (uint i = 0u; i < TM; i++) {
-        UNROLL for (uint j = 0u; j < TN; j++) {
-            uint row = r * TM + i, col = (c * TN + j) * VW, at = to + row * ldc + col;
-            fvec v = sum[i * TN + j];
-            if (row < M && col + VW <= N) {
-                if (acc != 0u) v += LDV(C, at);
-                STV(C, at, v);
-            } else if (row < M && col < N) {
-                fvec some = v; /* v stays in registers */
-                PASSES for (uint l = 0u; l < VW; l++) {
-                    if (col + l < N) {
-                        float old = acc != 0u ? C[at + l] : 0.0f;
-                        C[at + l] = old + LANE(some, l);
-                    }
+    fvec made[TM * TN]; /* sum stays in registers, and one text for all vectors compiles fast */
+    UNROLL for (uint i = 0u; i < TM * TN; i++) made[i] = sum[i];
+    PASSES for (uint i = 0u; i < TM * TN; i++) {
+        uint row = r * TM + i / TN, col = (c * TN + i % TN) * VW, at = to + row * ldc + col;
+        fvec v = made[i];
+        if (row < M && col + VW <= N) {
+            if (acc != 0u) v += LDV(C, at);
+            STV(C, at, v);
+        } else if (row < M && col < N) {
+            PASSES for (uint l = 0u; l < VW; l++) {
+                if (col + l < N) {
+                    float old = acc != 0u ? C[at + l] : 0.0f;
+                    C[at + l] = old + LANE(v, l);
                 }
             }
         }

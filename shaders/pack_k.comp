@@ -19,7 +19,7 @@ BODY
     uint quads = (depth + 3u) / 4u, part = item / quads, k = (item - part * quads) * 4u, row = part * PART;
     uint from = s0 + row * ld + k, to = d0 + row / T * pitch + k * T + row % T;
     if (WHOLE != 0u) {
-        UNROLL for (uint j = 0u; j < PART; j += 4u) {
+        ROLLED for (uint j = 0u; j < PART; j += 4u) {
             float4 a = OF4(S4[(from + j * ld) / 4u]), b = OF4(S4[(from + (j + 1u) * ld) / 4u]);
             float4 c = OF4(S4[(from + (j + 2u) * ld) / 4u]), d = OF4(S4[(from + (j + 3u) * ld) / 4u]);
             D4[(to + j) / 4u] = F4(a.x, b.x, c.x, d.x);
@@ -28,7 +28,7 @@ BODY
             D4[(to + 3u * T + j) / 4u] = F4(a.w, b.w, c.w, d.w);
         }
     } else if (PART % 4u == 0u && row + PART <= rows && k + 4u <= depth) {
-        UNROLL for (uint j = 0u; j < PART; j += 4u) {
+        ROLLED for (uint j = 0u; j < PART; j += 4u) {
             float4 a = OF4(LD4(S, from + j * ld)), b = OF4(LD4(S, from + (j + 1u) * ld));
             float4 c = OF4(LD4(S, from + (j + 2u) * ld)), d = OF4(LD4(S, from + (j + 3u) * ld));
             ST4(D, to + j, F4(a.x, b.x, c.x, d.x));
@@ -38,7 +38,7 @@ BODY
         }
     } else {
         for (uint l = 0u; l < min(4u, depth - k); l++) {
-            for (uint j = 0u; j < PART; j++) {
+            ROLLED for (uint j = 0u; j < PART; j++) {
                 float v = 0.0f;
                 if (row + j < rows) v = OF(S[from + j * ld + l]);
                 D[to + l * T + j] = v;

@@ -25,9 +25,9 @@ BODY
                 D4[(to + l * T + j) / 4u] = OF4(S4[(from + l * ld + j) / 4u]);
         }
     } else if (PART % 4u == 0u && col + PART <= rows) {
-        UNROLL for (uint j = 0u; j < PART; j += 4u) { ST4(D, to + j, OF4(LD4(S, from + j))); }
+        ROLLED for (uint j = 0u; j < PART; j += 4u) { ST4(D, to + j, OF4(LD4(S, from + j))); }
     } else {
-        for (uint j = 0u; j < PART; j++) {
+        ROLLED for (uint j = 0u; j < PART; j++) {
             float v = 0.0f;
             if (col + j < rows) v = OF(S[from + j]);
             D[to + j] = v;
