@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # gpu.sh [--small] [--device NAME]... [-o FOLDER] [--program FILE] [--budget SECONDS]
 # Builds anyround and measures what only a real card can tell, within eight minutes a device: all kernel
-# variants, the roof, the kernels, a SignRound step of an 8 B-shaped block and its device memory (with matrix
-# hardware in fp16 as well, and once in 6 GB), prompts and tokens of a 1 B-shaped random model, first token
-# and step, estimates, tile parameters, and PyTorch where it is installed.
+# variants, the roof, the kernels (with fp16 or matrix hardware under --precision f16 as well), a SignRound
+# step of an 8 B-shaped block and its device memory (in f32, f16, and f16 in 6 GB), prompts and tokens of a
+# 1 B-shaped random model, first token and step, estimates, tile parameters, and PyTorch where it is
+# installed.
 # Nobody needs to watch: a part that fails or takes too long is noted and the rest goes on. Results are JSON
 # files in FOLDER/<device>/ (bench/results), one a part, and summary.json with what became of each; messages
 # lie beside them (.log). Exit 0 if all parts succeeded, 1 if one did not, 2 for wrong usage, 4 without a
@@ -72,11 +73,13 @@ fi
 
 if [ $small = 1 ]; then
     kernels=(--shapes tiny --n "1,64" --types "Q4_0,Q4_K,Q8_0,F16")
+    halves=(--shapes tiny --n 64 --types Q4_0)
     block=(--dim 256 --hidden 512 --heads 4 --kv-heads 2 --seq 64 --batch 2 --steps 3)
     size=tiny prompts=(--pp 64 --tg 16 --reps 2) estimate=(--pp 64 --tg 16 --seq 64 --batch 2)
     tune=5 first=240 six=64M peer=(256 512 4 2 64 2)
 else
     kernels=(--shapes "1b,8b" --n "1,512" --types "Q4_0,Q4_K,Q8_0,F16")
+    halves=(--shapes "1b,8b" --n 512 --types "Q4_0,Q4_K")
     block=(--dim 4096 --hidden 14336 --heads 32 --kv-heads 8 --seq 2048 --batch 8 --steps 4)
     size=1b prompts=(--pp 512 --tg 128 --reps 3) estimate=(--pp 512 --tg 128 --seq 512 --batch 4)
     tune=45 first=90 six=5720M peer=(4096 14336 32 8 2048 8)
@@ -120,11 +123,12 @@ count_cases() {
               printf "\"lacks\": [%s]}\n", lacks }' "$1" >"$1.short" && mv "$1.short" "$1"
 }
 
-# Matrix hardware, without which fp16 changes nothing.
-has_matrix() {
+# Products in fp16: by matrix hardware or by tiles of halves.
+has_f16() {
     "$program" devices --json -q 2>/dev/null |
         awk -v d="\"$device\"," '$1 == "\"device\":" { mine = $2 == d }
-        mine && $1 == "\"matrix_hardware\":" { found = $2 == "true," } END { exit !found }'
+        mine && $2 == "true," && /"(matrix_hardware|fp16_arithmetic)":/ { found = 1 }
+        END { exit !found }'
 }
 
 measure() { # of $device into $out
@@ -132,11 +136,13 @@ measure() { # of $device into $out
     part selftest 120 "$program" selftest "${at[@]}"
     if [ "$text" = ok ]; then count_cases "$out/selftest.json"; fi
     part kernels 150 "$program" bench "${kernels[@]}" "${at[@]}"
-    part step_f32 150 "$program" bench --tune "${block[@]}" "${at[@]}"
-    if has_matrix; then
-        part step_f16 100 "$program" bench --tune "${block[@]}" --precision f16 "${at[@]}"
-        part step_6gb 100 "$program" bench --tune "${block[@]}" --precision f16 --vram $six "${at[@]}"
+    if has_f16; then
+        part kernels_f16 60 "$program" bench "${halves[@]}" --ops linear,product,attention,peak_matrix \
+            --precision f16 "${at[@]}"
     fi
+    part step_f32 150 "$program" bench --tune "${block[@]}" "${at[@]}"
+    part step_f16 100 "$program" bench --tune "${block[@]}" --precision f16 "${at[@]}"
+    part step_6gb 100 "$program" bench --tune "${block[@]}" --precision f16 --vram $six "${at[@]}"
     for type in q4_0 q4_k; do
         part model_$type 60 "$program" bench --model "random:$size:$type" "${prompts[@]}" "${at[@]}"
     done
