@@ -3,6 +3,7 @@
 # what each costs in perplexity and in KL divergence on a text that the model has never seen.
 #   examples/demo.sh PROGRAM FOLDER [OPTION...] options go to every command: --device cl, --device vk:1, ...
 set -euo pipefail
+[ $# -ge 2 ] || { echo "usage: $0 PROGRAM FOLDER [OPTION...]" >&2; exit 2; }
 program=$1
 out=$2
 shift 2
@@ -11,8 +12,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 model=$here/demo-model
 text=$here/demo-heldout.txt
 light=(--recipe light --seqlen 256) # 50 steps per block
-rm -rf "$out"
-mkdir -p "$out"
+mkdir -p "$out" # what else is in it stays
 
 step() { printf '\n==> %s\n' "$*" >&2; }
 run() { "$program" "$@" "${options[@]}"; }

@@ -19,9 +19,11 @@ at_most() { # at_most BYTES FILE
 at_most $((40 << 10)) "$root/examples/demo-heldout.txt"
 at_most $((6 << 20)) "$root/examples/demo-model/model.safetensors"
 
+mkdir "$dir/demo" && echo mine >"$dir/demo/notes"
 "$root/examples/demo.sh" "$program" "$dir/demo" >"$dir/out" 2>"$dir/err" ||
     { cat "$dir/err" >&2; die "exit $?"; }
 cat "$dir/demo/table"
+grep -q mine "$dir/demo/notes" || die 'a file that was in the folder is gone'
 shown=$(<"$dir/out") table=$(<"$dir/demo/table") prompt=$'\nROMEO:\nThe night'
 [[ $shown == *"$prompt"*"$table"* ]] || die 'the demo does not show the prompt, then its table'
 text=${shown#*"$prompt"}
