@@ -186,7 +186,7 @@ ar_status ar_args_parse(const ar_command *command, ar_common *common, const ar_o
          "progress on stderr (bar on a terminal)", 0, 0, NULL},
         {"--no-cache", AR_OPT_FLAG, &common->no_cache, NULL, "neither read nor write the pipeline cache", 0,
          0, NULL},
-        {"--quiet|-q", AR_OPT_FLAG, &common->quiet, NULL, "no progress, no remarks", 0, 0, NULL},
+        {"--quiet|-q", AR_OPT_FLAG, &common->quiet, NULL, "no remarks, progress if asked for", 0, 0, NULL},
         {"--verbose|-v", AR_OPT_FLAG, &common->verbose, NULL, "say more", 0, 0, NULL},
         {"--help|-h", AR_OPT_FLAG, &common->help, NULL, "this text", 0, 0, NULL},
     };

@@ -517,12 +517,12 @@ static ar_status run_job(job *j) {
     ar_program_afterword("finished blocks are kept in %s; continue with --resume", part_dir);
     status = end_of(j, run_method(j, part_dir));
     ar_program_progress_end(&j->common);
-    bool is_hopeless =
-        status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished: no state of it */
+    bool is_hopeless = status == AR_ERR_FORMAT && !r->resume; /* this model can never be finished */
     if (status == AR_OK) status = write_outputs(j);
     if (is_hopeless || (status == AR_ERR_FORMAT && !needs_samples(j))) drop_state(j, status);
     AR_GO(status);
     AR_GO(ar__part_remove(&j->part));
+    ar_program_afterword("%s", "");
 done:
     free(part_dir);
     return status;
@@ -531,7 +531,7 @@ done:
 ar_status ar_quantize_run(const ar_quantize_request *request) {
     job j = {.own = *request, .common = *request->common, .options = request->options, .start = ar__now_s()};
     j.r = &j.own;
-    if (request->is_quiet) j.common.quiet = true;
+    if (request->is_quiet) j.common.quiet = true, j.common.progress = "none";
     ar_status status = run_job(&j);
     ar__allotment_deinit(&j.allotment);
     ar_imatrix_close(j.imatrix);

@@ -232,7 +232,9 @@ static ar_status try_way(study_job *j, ar__study_point *p, const way *w, const c
     r.device_bytes = &device_bytes;
     snprintf(part, sizeof part, "%s.part", work);
     r.resume = ar_path_exists(part);
-    AR_GO(ar_quantize_run(&r));
+    status = ar_quantize_run(&r);
+    ar_program_afterword("the same command goes on where it stopped"); /* not what quantize says */
+    AR_GO(status);
     p->seconds = ar__now_s() - start;
     p->device_bytes = (double)device_bytes;
     AR_GO(measure_file(j, p, work));
@@ -396,6 +398,7 @@ static ar_status run_study(study_job *j) {
     AR_GO(ar_program_device(&j->device, &j->common, true));
     AR_GO(try_also(j));
     AR_GO(try_all(j));
+    ar_program_afterword("%s", "");
     keep_comparable(j);
     ar__study_judge(&j->found);
     if (j->o->html)

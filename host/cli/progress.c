@@ -165,8 +165,8 @@ static void print_bar(void *ctx, const ar_progress_event *e) {
 /* ---- which ---- */
 
 static const char *progress_kind(const ar_common *c) {
-    if (c->quiet) return "none";
-    return c->progress ? c->progress : isatty(2) ? "bar" : "none";
+    if (c->progress) return c->progress; /* asked for */
+    return !c->quiet && isatty(2) ? "bar" : "none";
 }
 
 void ar_program_progress(ar_observer *o, const ar_common *common) {

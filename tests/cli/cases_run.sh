@@ -65,7 +65,8 @@ case_eval() { # every protocol, in parts and whole, on each device
     # A text of more tokens than walk through the model together: parts add up, and the bar tells the whole.
     for ((i = 0; i < 4; i++)); do cat "$text"; done >long.txt
     evaluate=(--text long.txt --window 512 --json)
-    run 0 eval "$model" "${evaluate[@]}" --progress json; cp err events
+    run 0 eval "$model" "${evaluate[@]}" --progress json -q; cp err events
+    ! grep -v '^{' events || die 'lines beside the events'
     whole=$(figure nll) tokens=$(figure tokens)
     [ "$tokens" -gt 16384 ] || die "a text of $tokens tokens is not long"
     blocks=$(sed -n 's/.*"blocks":\([0-9]*\).*/\1/p' events | sort -u)
@@ -208,6 +209,8 @@ case_reader() { # who reads stdout goes away: the end, at once and without a wor
     "$program" run "$model" -p a -n 400 -q >/dev/full 2>err; code=$?
     [ $code = 1 ] || die "exit $code, expected 1"
     says 'stdout: cannot write: No space left'
+    "$program" quantize "$model" -o o.gguf --method rtn -q >/dev/full 2>err
+    grep -q 'are kept' err && die 'a state that is gone is said to be kept'
     # the bar is as wide as the terminal at most
     script --version >out 2>&1 || skip 'no program script here'
     for width in 40 133; do
