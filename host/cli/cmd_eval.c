@@ -114,6 +114,12 @@ static ar_status blame(ar_status status) {
     return strstr(ar_error(), " to skip") ? ar_program_blame(status, "--skip-windows") : status;
 }
 
+static void note_context(const ar_open_model *m, const ar_eval_desc *d, const ar_common *common) {
+    if (d->protocol != AR_PROTOCOL_LINES && d->window > m->model.max_tokens && !common->quiet)
+        fprintf(stderr, "note: windows have %d tokens, the model's context, not %d\n",
+                (int)m->model.max_tokens, (int)d->window);
+}
+
 static ar_status evaluate(const char *path, const eval_options *o, const ar_common *common) {
     ar_status status = AR_OK;
     ar_open_model *m = NULL, *ref = NULL;
@@ -136,6 +142,7 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
     AR_GO(ar_program_lora(m, o->lora));
     AR_GO(ar_program_acts(m, o->acts, o->int_products));
     if (o->ref) AR_GO(ar_program_model(&ref, o->ref, common));
+    note_context(m, &desc, common);
     AR_GO(ar_program_device(&device, common, true));
     ar_program_observer(&observer, common);
     status = ar_eval_text(&r, m, ref, device, (const char *)text.data, (size_t)text.bytes, &desc, &observer);

@@ -337,6 +337,7 @@ case_text() {
     printf 'too short' >short.txt
     run 2 eval "$model" --text short.txt
     says 'short.txt: found 3 tokens, expected at least one window of 512 (--window N for smaller ones)'
+    run 2 eval "$model" --text short.txt --window 600; says '^note: windows have 512 tokens, the model'
     run 2 eval "$model" --text - < <(cat short.txt); says '/dev/stdin: found 3 tokens'
     run 2 eval "$model" --text - <short.txt; says '/dev/stdin: found 3 tokens'
     run 2 quantize "$model" -o o --calib - --calib -; says 'calib and --calib: found - twice'
