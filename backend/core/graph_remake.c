@@ -27,6 +27,7 @@ typedef struct remaker {
     const ar__dispatch *old; /* the record before */
     int32_t count;
     made *all;
+    int32_t *chosen, chosen_count; /* tensors that are made once more */
 } remaker;
 
 static int32_t result_of(ar__kernel_id kernel) {
@@ -111,7 +112,7 @@ static double ms_of(const remaker *r, int32_t from, int32_t to) {
     return ms;
 }
 
-/* Those that stay not are made once more. */
+/* Those that stay not are chosen. */
 static void choose(remaker *r) {
     const ar_graph *g = r->g;
     double left = ms_of(r, 0, r->count) / SHARE;
@@ -129,7 +130,9 @@ static void choose(remaker *r) {
         m->again = last_place(r, m);
         m->stays = ms > left || m->again - m->seen <= LEAST_GAP || ar__is_forward(r->old[m->again].phase) ||
                    !can_make(r, g->tensors[i], m->again, DEPTH);
-        if (!m->stays) left -= ms;
+        if (m->stays) continue;
+        left -= ms;
+        r->chosen[r->chosen_count++] = i;
     }
 }
 
@@ -161,12 +164,11 @@ static ar_status make(remaker *r, ar_tensor **copy, const ar_tensor *t, int32_t 
     return AR_OK;
 }
 
-static ar_status record(remaker *r, int32_t at, int32_t tensor_count) {
+static ar_status record(remaker *r, int32_t at) {
     ar__dispatch d = r->old[at];
-    for (int32_t i = 0; i < tensor_count; i++) {
-        made *m = &r->all[i];
-        if (m->stays || m->again != at || m->copy) continue;
-        AR_TRY(make(r, &m->copy, r->g->tensors[i], at));
+    for (int32_t i = 0; i < r->chosen_count; i++) {
+        made *m = &r->all[r->chosen[i]];
+        if (m->again == at && !m->copy) AR_TRY(make(r, &m->copy, r->g->tensors[r->chosen[i]], at));
     }
     for (int32_t j = 0; j < operands_of(&d); j++) {
         const ar_tensor *t = d.operands[j].t;
@@ -181,14 +183,19 @@ ar_status ar__graph_remake(ar_graph *g) {
     if (ar__is_forward(g->phase)) return AR_OK; /* nothing was walked backwards */
     ar_status status = AR_OK;
     ar__dispatch *old = g->dispatches;
-    int32_t count = g->dispatch_count, capacity = g->dispatch_capacity, tensor_count = g->tensor_count;
+    int32_t count = g->dispatch_count, capacity = g->dispatch_capacity;
     remaker r = {.g = g, .old = old, .count = count};
     r.all = ar__alloc((size_t)g->tensor_count, sizeof *r.all);
-    if (!r.all) return AR_ERR_MEMORY;
+    r.chosen = ar__alloc((size_t)g->tensor_count, sizeof *r.chosen);
+    if (!r.all || !r.chosen) {
+        free(r.all);
+        free(r.chosen);
+        return AR_ERR_MEMORY;
+    }
     choose(&r);
     g->dispatches = NULL;
     g->dispatch_count = g->dispatch_capacity = 0;
-    for (int32_t i = 0; i < count; i++) AR_GO(record(&r, i, tensor_count));
+    for (int32_t i = 0; i < count; i++) AR_GO(record(&r, i));
 done:
     if (status != AR_OK) {
         ar__dispatch *unfinished = g->dispatches;
@@ -197,5 +204,6 @@ done:
     }
     free(old);
     free(r.all);
+    free(r.chosen);
     return status;
 }
