@@ -178,6 +178,7 @@ static float4 hvsums_(float16 a, float16 b, float16 c, float16 d) {
 #define SG_LANE       0u
 #define SG_FROM(v, l) (v)
 #endif
+#define SG_FROM4(v, l) (float4)(SG_FROM((v).x, l), SG_FROM((v).y, l), SG_FROM((v).z, l), SG_FROM((v).w, l))
 /* DOT_8(sum, c, x): sum plus the products of the four unsigned bytes of each lane of c with the signed ones
  * of x, in 32 bits; DOT_7: of bytes below 128. x86 adds pairs of products in 16 bits, which only those keep
  * to; the assembler is for processors whose instructions PoCL's compiler is not told of (docs/kernels.md). */

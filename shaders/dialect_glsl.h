@@ -113,8 +113,9 @@
 #define ALANE(v, l)   (v)[l]
 #define ASET(v, l, f) (v)[l] = (f)
 /* ---- lanes of a subgroup, for kernels that ask for them: v as lane l of mine holds it ---- */
-#define SG_LANE       gl_SubgroupInvocationID
-#define SG_FROM(v, l) subgroupShuffle(v, l)
+#define SG_LANE        gl_SubgroupInvocationID
+#define SG_FROM(v, l)  subgroupShuffle(v, l)
+#define SG_FROM4(v, l) subgroupShuffle(v, l) /* of four floats */
 /* ---- sum plus the products of the four unsigned bytes of each lane of c with the signed ones of x ---- */
 #define BYTE_AT_(x, k) uint(int((x) << (24u - 8u * (k))) >> 24)
 #define DOT_8(sum, c, x)                                                                                     \

@@ -118,7 +118,9 @@ static void every_known_device_gets_its_variants(void **state) {
         assert_int_equal(p.resident_fused, is_card);
         assert_int_equal(p.variants[AR_F_gemv], lanes ? AR_K_gemv_lanes : AR_K_gemv);
         bool across = is_cpu && strcmp(f.api, "cl") == 0;
-        assert_int_equal(p.variants[AR_F_attention], across ? AR_K_attention_across : AR_K_attention);
+        assert_int_equal(p.variants[AR_F_attention], lanes    ? AR_K_attention_lanes
+                                                     : across ? AR_K_attention_across
+                                                              : AR_K_attention);
         assert_int_equal(p.variants[AR_F_fq_grad], across ? AR_K_fq_grad_across : AR_K_fq_grad);
         assert_int_equal(p.variants[AR_F_attention_cached],
                          is_cpu ? AR_K_attention_cached : AR_K_attention_one);

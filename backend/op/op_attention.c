@@ -4,6 +4,7 @@
  * query for dq, per key for dk and dv. A launch covers as many heads, or queries (keys) of one head, as the
  * device should run at once. */
 #include "op.h"
+#include "variant.h"
 #include <math.h>
 #include <string.h>
 
@@ -42,9 +43,16 @@ static bool is_coop(ar__kernel_id kernel) {
            kernel == AR_K_attention_dkv_coop;
 }
 
+/* By tiles side by side whose items lend each other what they load: how many, else 1. */
+static uint32_t lanes_of(ar__kernel_id kernel, const ar_device *device) {
+    bool has_lanes = kernel == AR_K_attention_lanes || kernel == AR_K_attention_dq_lanes ||
+                     kernel == AR_K_attention_dkv_lanes;
+    return has_lanes ? ar__variant_lanes(kernel, &device->facts) : 1;
+}
+
 static bool is_by_key(ar__kernel_id kernel) {
     return kernel == AR_K_attention_dkv || kernel == AR_K_attention_dkv_across ||
-           kernel == AR_K_attention_dkv_coop;
+           kernel == AR_K_attention_dkv_coop || kernel == AR_K_attention_dkv_lanes;
 }
 
 /* The cost of one head (a key head with its queries' heads) of one sequence. */
@@ -66,10 +74,12 @@ static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     d->params = params;
     d->flops = parts * cost->pair_flops * pairs;
     d->bytes = parts * cost->bytes * (t1 - t0) / c->T;
+    uint32_t lanes = lanes_of(d->kernel, ar__graph_device(g));
+    params[4] = (params[4] + lanes - 1) / lanes * lanes;
     uint32_t operands = (uint32_t)ar__kernels[d->kernel].binding_count;
     uint32_t items = is_coop(d->kernel) ? d->specs[0] : 1;
     ar__split split = {
-        .units = c->B, .split = (1u << operands) - 1, .items_per_unit = (end - block) * params[2] * items};
+        .units = c->B, .split = (1u << operands) - 1, .items_per_unit = params[4] * params[2] * items};
     return ar__emit_split(g, d, &split);
 }
 
@@ -78,6 +88,16 @@ static ar_status emit_tiles(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
 static bool fits_fragments(const ar_plan *plan, uint32_t D, bool by_key) {
     return plan->attn_subgroups > 0 && D <= (by_key ? 128 : 256) && D % plan->coop_fragment[1] == 0 &&
            D % plan->coop_fragment[2] == 0;
+}
+
+/* Pairs of vectors, and tiles of a group that one submission holds; a window would move what a forward's tile
+ * of keys begins with, and with it the last bits. */
+static bool fits_lanes(const ar_device *device, const attention_ctx *c, ar__kernel_id kernel) {
+    const ar_plan *plan = &device->plan;
+    double each = 4.0 * lanes_of(kernel, device) * (is_by_key(kernel) ? c->H / c->K : 1) * c->D;
+    double ms = ar__estimate_ms(plan, 8 * each * c->window, 16 * each);
+    bool is_short = !(plan->submit_ms > 0) || ms <= plan->submit_ms;
+    return is_short && c->D % 8 == 0 && c->T >= 32 && (kernel != AR_K_attention_lanes || c->window == c->T);
 }
 
 /* The kernel of a family that this attention takes: those whose lanes are keys want whole vectors of them. */
@@ -89,6 +109,7 @@ static ar__kernel_id kernel_of(const ar_device *device, const attention_ctx *c, 
     bool fits = c->B > 0 && c->cap == 0.0f && c->T % vw == 0 && c->D % vw == 0 &&
                 4 * (uint64_t)ar_tensor_count(c->k) <= plan->piece_bytes; /* as pack_k binds it */
     if (is_coop(wanted)) fits = fits_fragments(plan, c->D, is_by_key(wanted));
+    if (lanes_of(wanted, device) > 1) fits = fits_lanes(device, c, wanted);
     return fits ? wanted : any;
 }
 
@@ -110,6 +131,12 @@ static uint32_t set_tile(ar__emit_desc *d, uint32_t *params, const ar_device *de
         memcpy(d->specs, coop, sizeof coop);
         params[8] = c->D / 4;
         return plan->attn_subgroups / 2 * of[0];
+    }
+    uint32_t lanes = lanes_of(d->kernel, device);
+    if (lanes > 1) {
+        params[8] = c->D / 4;
+        memcpy(d->specs, (uint32_t[]){lanes, 1, 4, 4, lanes, c->cap != 0.0f}, 6 * sizeof *d->specs);
+        return 4;
     }
     item_tile(device, &rows, &quads);
     const uint32_t specs[] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads, c->cap != 0.0f};
@@ -135,7 +162,7 @@ static ar_status emit_heads(ar_graph *g, ar__emit_desc *d, uint32_t *params, con
     int64_t share = blocks;
     if (ar__estimate_ms(plan, flops, cost.bytes) > plan->submit_ms) { /* no tile sees more than its window */
         double most = cost.pair_flops * (double)blocks * rows * c->window;
-        share = ar__launch_units(plan, blocks, 1, most, cost.bytes);
+        share = ar__launch_units(plan, blocks, lanes_of(d->kernel, device), most, cost.bytes);
     }
     ar__cut h = ar__cut_by_time(plan, heads, 1, parts * flops, parts * cost.bytes);
     while (ar__cut_next(&h)) {
