@@ -122,8 +122,6 @@ ar_status ar__pipelines_make(ar_device *device, const ar__dispatch *dispatches, 
     wanted w = {0};
     int32_t added = 0;
     if (!device->driver->pipelines_create || count == 0) return AR_OK;
-    for (int32_t i = 0; i < count && device->first_use; i++)
-        AR_TRY(device->first_use(device->checker, device, dispatches[i].kernel));
     w.kernels = ar__alloc((size_t)count, sizeof *w.kernels);
     w.keys = ar__alloc((size_t)count + 1, sizeof *w.keys);
     w.made = ar__alloc((size_t)count, sizeof *w.made);
@@ -137,6 +135,8 @@ ar_status ar__pipelines_make(ar_device *device, const ar__dispatch *dispatches, 
         int32_t i = added++;
         AR_GO(add(device, w.made[i], (ar__kernel_id)(w.kernels[i] - ar__kernels), w.keys[i]));
     }
+    for (int32_t i = 0; i < count && device->first_use; i++) /* what it runs is there by now, or most of it */
+        AR_GO(device->first_use(device->checker, device, dispatches[i].kernel));
 done:
     for (; status != AR_OK && added > 0 && added < w.count; added++)
         device->driver->pipeline_destroy(device->drv, w.made[added]);
