@@ -104,8 +104,8 @@ static void attention_shape(ar_plan *plan, const ar_device_facts *f, ar__device_
  * to nothing in an OpenCL that runs items as calls. */
 #define NORM_WEIGHTS ((uint64_t)2 << 20)
 
-/* Where lanes share x, decoding anew for every eight columns beats decoded panels, which llvmpipe stores lane
- * by lane: 128 columns of 1024 x 1024 25 against 19 GFLOP per CPU second. */
+/* Where lanes share x, few columns are decoded anew for every eight; from some thirty on decoded panels are
+ * faster, though llvmpipe stores them lane by lane: bench/LOG.md. */
 static void gemv_shape(ar_plan *plan, const ar_device_facts *f, ar__device_class_id class) {
     bool has_lanes = plan->variants[AR_F_gemv] == AR_K_gemv_lanes;
     uint32_t lanes = has_lanes ? ar__variant_lanes(AR_K_gemv_lanes, f) : 0;
