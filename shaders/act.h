@@ -43,3 +43,14 @@ FN fvec act_slope(fvec x, uint kind) {
     }
     return clamp(x * FV(1e38f), FV(0.0f), one);
 }
+
+/* da = dy b f'(a), db = dy f(a) of y = f(a) b; with one exp where f is silu. */
+#define GATED_GRADS(da, db, a, b, dy, kind)                                                                  \
+    if ((kind) == 3u) {                                                                                      \
+        fvec one_ = FV(1.0f), g_ = one_ / (one_ + exp(min(-(a), FV(80.0f))));                                \
+        da = (dy) * (b)*g_ * (one_ + (a) * (one_ - g_));                                                     \
+        db = (dy) * (a)*g_;                                                                                  \
+    } else {                                                                                                 \
+        da = (dy) * (b)*act_slope(a, kind);                                                                  \
+        db = (dy)*act_of(a, kind);                                                                           \
+    }

@@ -12,15 +12,8 @@ PARAMS P(uint, n) P(uint, acc_a) P(uint, acc_b)
 LOCALS
 BODY
     if (GLIN * VW < n) {
-        fvec a = A[GLIN], dy = dY[GLIN], one = FV(1.0f), da, db;
-        if (KIND == 3u) {
-            fvec g = one / (one + exp(min(-a, FV(80.0f))));
-            da = dy * B[GLIN] * g * (one + a * (one - g));
-            db = dy * a * g;
-        } else {
-            da = dy * B[GLIN] * act_slope(a, KIND);
-            db = dy * act_of(a, KIND);
-        }
+        fvec a = A[GLIN], b = B[GLIN], dy = dY[GLIN], da, db;
+        GATED_GRADS(da, db, a, b, dy, KIND)
         if (acc_a != 0u) da += dA[GLIN];
         if (acc_b != 0u) db += dB[GLIN];
         dA[GLIN] = da;

@@ -14,20 +14,13 @@ BODY
     uint lane = GLIN % 32u, first = GLIN - lane;
     if (GLIN >= blocks) return;
     uint apart = min(32u, blocks - first), to = first * COUNT + lane, from = first * COUNT / 2u + lane;
-    fvec ia = FV(SA[GLIN]), ib = FV(SB[GLIN]), one = FV(1.0f);
+    fvec ia = FV(SA[GLIN]), ib = FV(SB[GLIN]);
     UNROLL for (uint i = 0u; i < COUNT; i++) {
         uint word = from + i / 2u * apart, at = to + i * apart, shift = i % 2u * 16u;
         EXACT fvec a = half_values((HA[word] >> shift) & 0xffffu) * ia;
         EXACT fvec b = half_values((HB[word] >> shift) & 0xffffu) * ib;
         fvec dy = dY[at], da, db;
-        if (KIND == 3u) {
-            fvec g = one / (one + exp(min(-a, FV(80.0f))));
-            da = dy * b * g * (one + a * (one - g));
-            db = dy * a * g;
-        } else {
-            da = dy * b * act_slope(a, KIND);
-            db = dy * act_of(a, KIND);
-        }
+        GATED_GRADS(da, db, a, b, dy, KIND)
         dA[at] = da;
         dY[at] = db;
     }
