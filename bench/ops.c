@@ -200,10 +200,8 @@ static ar_status peak_matrix(ar_bench_case *c, ar_graph *g) {
     ar_tensor *y = NULL;
     const int64_t dims[] = {AR_BENCH_PEAK_ROWS, ar_peak_matrix_row(c->device)};
     says(c, "F16", 0, 0);
-    if (!ar_device_has_matrices(c->device))
-        return ar__fail(AR_ERR_UNSUPPORTED, "the plan takes no matrix hardware: `devices` says why");
     AR_TRY(ar_bench_zeros(c, &y, AR_F32, 2, dims));
-    return ar_op_peak_matrix(g, y, AR_BENCH_PEAK_ROUNDS);
+    return ar_bench_record_matrices(g, c->device, y);
 }
 
 /* ---- quantizing ---- */

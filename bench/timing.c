@@ -134,44 +134,52 @@ done:
     return status;
 }
 
-static ar_status measure_f32(ar_bench_peaks *p, ar_device *device, double min_seconds) {
+typedef ar_status (*record_fn)(ar_graph *g, ar_device *device, ar_tensor *y);
+
+static ar_status record_f32(ar_graph *g, ar_device *device, ar_tensor *y) {
+    (void)device;
+    return ar_op_peak(g, y, AR_BENCH_PEAK_ROUNDS, 0.75f, 0.5f);
+}
+
+ar_status ar_bench_record_matrices(ar_graph *g, ar_device *device, ar_tensor *y) {
+    AR_TRY(ar_op_peak_matrix(g, y, AR_BENCH_PEAK_ROUNDS));
+    if (ar_device_has_matrices(device)) return AR_OK; /* it may have given way to plain products just now */
+    return ar__fail(AR_ERR_UNSUPPORTED, "the plan takes no matrix hardware: `devices` says why");
+}
+
+static ar_status time_peak(ar_bench_timing *t, ar_device *device, int64_t count, record_fn record,
+                           double min_seconds) {
     ar_status status = AR_OK;
     ar_tensor *y = NULL;
     ar_graph *g = NULL;
-    ar_bench_timing t;
-    int64_t count = AR_BENCH_PEAK_COUNT;
     AR_GO(ar_tensor_create(&y, device, AR_F32, 1, &count));
     AR_GO(ar_graph_create(&g, device));
-    AR_GO(ar_op_peak(g, y, AR_BENCH_PEAK_ROUNDS, 0.75f, 0.5f));
+    AR_GO(record(g, device, y));
     AR_GO(ar_graph_build(g));
-    AR_GO(ar_bench_time(&t, device, g, min_seconds));
-    p->f32_flops_s = t.flops / t.seconds;
-    p->f32_is_wall = t.is_wall;
+    AR_GO(ar_bench_time(t, device, g, min_seconds));
 done:
     ar_graph_destroy(g);
     ar_tensor_destroy(y);
     return status;
 }
 
-static ar_status measure_matrices(ar_bench_peaks *p, ar_device *device, double min_seconds) {
-    ar_status status = AR_OK;
-    ar_tensor *y = NULL;
-    ar_graph *g = NULL;
+static ar_status measure_f32(ar_bench_peaks *p, ar_device *device, double min_seconds) {
     ar_bench_timing t;
-    const int64_t dims[] = {AR_BENCH_PEAK_ROWS, ar_peak_matrix_row(device)};
-    if (!ar_device_has_matrices(device)) return AR_OK;
-    AR_GO(ar_tensor_create(&y, device, AR_F32, 2, dims));
-    AR_GO(ar_graph_create(&g, device));
-    AR_GO(ar_op_peak_matrix(g, y, AR_BENCH_PEAK_ROUNDS));
-    AR_GO(ar_graph_build(g));
-    if (!ar_device_has_matrices(device)) goto done; /* it computes wrongly */
-    AR_GO(ar_bench_time(&t, device, g, min_seconds));
+    AR_TRY(time_peak(&t, device, AR_BENCH_PEAK_COUNT, record_f32, min_seconds));
+    p->f32_flops_s = t.flops / t.seconds;
+    p->f32_is_wall = t.is_wall;
+    return AR_OK;
+}
+
+static ar_status measure_matrices(ar_bench_peaks *p, ar_device *device, double min_seconds) {
+    ar_bench_timing t;
+    const int64_t count = AR_BENCH_PEAK_ROWS * ar_peak_matrix_row(device);
+    ar_status status = time_peak(&t, device, count, ar_bench_record_matrices, min_seconds);
+    if (status == AR_ERR_UNSUPPORTED) return AR_OK;
+    if (status != AR_OK) return status;
     p->matrix_flops_s = t.flops / t.seconds;
     p->matrix_is_wall = t.is_wall;
-done:
-    ar_graph_destroy(g);
-    ar_tensor_destroy(y);
-    return status;
+    return AR_OK;
 }
 
 /* So many launches that wait for each other and do next to nothing. */

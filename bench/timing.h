@@ -48,5 +48,8 @@ typedef struct ar_bench_peaks {
         launch_s; /* what one more launch takes beside its own time by the clock of the rows; 0 = unknown */
     double submit_s; /* of a replay of one launch and of reading what it gave; 0 = unknown */
 } ar_bench_peaks;
+/* ar_op_peak_matrix, y AR_BENCH_PEAK_ROWS of its rows. Errors: UNSUPPORTED where no matrix hardware does it.
+ */
+ar_status ar_bench_record_matrices(ar_graph *g, ar_device *device, ar_tensor *y);
 ar_status ar_bench_measure_peaks(ar_bench_peaks *p, ar_device *device, double min_seconds);
 #endif

@@ -87,8 +87,7 @@ static int32_t last_place(const remaker *r, const made *m) {
 static bool is_there(const remaker *r, const ar_tensor *u, const ar_tensor *t, int32_t at) {
     if (!u->graph) return true;
     const made *m = &r->all[u->id];
-    bool is_remade = !m->stays;
-    return !is_remade && (m->used >= at || ar__tensor_bytes(u) * 4 <= ar__tensor_bytes(t));
+    return m->stays && (m->used >= at || ar__tensor_bytes(u) * 4 <= ar__tensor_bytes(t));
 }
 
 /* Whether t can be made once more before launch `at`. */

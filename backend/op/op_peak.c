@@ -45,6 +45,7 @@ ar_status ar_op_peak(ar_graph *g, ar_tensor *y, uint32_t rounds, float a, float 
 /* ---- matrices ---- */
 
 #define SUBGROUPS 4 /* of a group */
+#define SIDE      8 /* of fragments where there are none */
 
 bool ar_device_has_matrices(const ar_device *device) {
     return device->plan.variants[AR_F_peak_matrix] == AR_K_peak_coop;
@@ -53,7 +54,7 @@ bool ar_device_has_matrices(const ar_device *device) {
 /* Rows, columns and depth of a fragment; some where there are none. */
 static void fragment(uint32_t of[3], const ar_device *device) {
     for (int32_t i = 0; i < 3; i++)
-        of[i] = device->plan.coop_fragment[i] ? device->plan.coop_fragment[i] : CHAINS;
+        of[i] = device->plan.coop_fragment[i] ? device->plan.coop_fragment[i] : SIDE;
 }
 
 int64_t ar_peak_matrix_row(const ar_device *device) {
