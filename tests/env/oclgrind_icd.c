@@ -8,11 +8,8 @@
  * exactly, so here host writes and copies are made by kernels, and a new buffer's record is all
  * uninitialized. check_oclgrind.c is its test. */
 #define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl_icd.h>
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define ICD_FRONT                "AR_OCLGRIND_ICD"
+#include "icd_front.h"
 
 #define CHUNK 64u /* bytes that an item moves */
 
@@ -39,7 +36,6 @@ typedef struct state {
     struct state *next;
 } state;
 
-static cl_icd_dispatch original; /* oclgrind's entries as they were */
 static state *states;
 
 static state *state_make(cl_context context) {
@@ -152,46 +148,9 @@ static cl_mem CL_API_CALL create_buffer(cl_context context, cl_mem_flags flags, 
     return made;
 }
 
-/* ---- what the loader asks for ---- */
-
-typedef cl_int(CL_API_CALL *get_platforms)(cl_uint, cl_platform_id *, cl_uint *);
-typedef void *(CL_API_CALL *get_function)(const char *);
-cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *platforms, cl_uint *count);
-
-/* A function of oclgrind's library. */
-static void find(void *function, const char *name) {
-    const char *path = getenv("AR_OCLGRIND_ICD");
-    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL,
-         *found = library ? dlsym(library, name) : NULL;
-    if (!found) fprintf(stderr, "AR_OCLGRIND_ICD=%s: %s not found\n", path ? path : "", name);
-    memcpy(function, &found, sizeof found);
-}
-
-cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint capacity, cl_platform_id *platforms, cl_uint *count) {
-    get_platforms get = NULL;
-    cl_platform_id first = NULL;
-    find(&get, "clIcdGetPlatformIDsKHR");
-    if (!get || get(1, &first, NULL) != CL_SUCCESS) return CL_PLATFORM_NOT_FOUND_KHR;
-    cl_icd_dispatch *table = NULL; /* every object of oclgrind's begins with it */
-    memcpy(&table, first, sizeof table);
-    if (!original.clGetPlatformIDs) {
-        original = *table;
-        table->clReleaseContext = release_context;
-        table->clCreateBuffer = create_buffer;
-        table->clEnqueueWriteBuffer = enqueue_write_buffer;
-        table->clEnqueueCopyBuffer = enqueue_copy_buffer;
-    }
-    return get(capacity, platforms, count);
-}
-
-void *CL_API_CALL clGetExtensionFunctionAddress(const char *name) {
-    void *function = NULL;
-    if (strcmp(name, "clIcdGetPlatformIDsKHR") == 0) {
-        get_platforms own = clIcdGetPlatformIDsKHR;
-        memcpy(&function, &own, sizeof function);
-        return function;
-    }
-    get_function get = NULL;
-    find(&get, "clGetExtensionFunctionAddress");
-    return get ? get(name) : NULL;
+static void change(cl_icd_dispatch *table) {
+    table->clReleaseContext = release_context;
+    table->clCreateBuffer = create_buffer;
+    table->clEnqueueWriteBuffer = enqueue_write_buffer;
+    table->clEnqueueCopyBuffer = enqueue_copy_buffer;
 }
