@@ -16,7 +16,14 @@ WGSIZE(WGX, WGY)
 #define SQUARE_0 F4S(0.0f)
 #define LOAD_X(n, e) x0[n] = X[from_x[n] + 2u * (e)], x1[n] = X[from_x[n] + 2u * (e) + 1u]
 #define X_AT(n, c) ((c) < 4u ? LANE(x0[n], (c) % 4u) : LANE(x1[n], (c) % 4u))
-#define X_SUM(n) (FVSUM4(x0[n]) + FVSUM4(x1[n]))
+#define PLACE_X(n)
+#define ADD_SUM(n) sums[n] += FVSUM4(x0[n]) + FVSUM4(x1[n])
+#define SUM(n) sums[n]
+#define HAS_LEAST HAS_MIN
+#define UNSIGN
+#define WEIGHT(c) EIGHTH_CODE(c)
+#define IN_PASSES false
+#define BLOCKS while (b < end)
 #define NORM_X(n, e)                                                                                         \
     square[n] = fma(x0[n], x0[n], fma(x1[n], x1[n], square[n]));                                             \
     x0[n] *= G[2u * (e)], x1[n] *= G[2u * (e) + 1u]

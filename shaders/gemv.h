@@ -1,7 +1,13 @@
 /* Y (N, O) = X (N, I) W'^T, NC columns of X^T to a group along y, with W' decoded in registers; see
  * gemv.comp. How X is loaded is the including kernel's: X_REGISTERS, LOAD_X (eighth e of column n), X_AT
- * (number c of it), X_SUM; NORM_X adds to the sum of squares and multiplies with the norm's weight,
- * ADD_SQUARES gives that sum. */
+ * (number c of it), PLACE_X (before that), ADD_SUM and SUM (of x, where HAS_LEAST); NORM_X adds to the sum of
+ * squares and multiplies with the norm's weight, ADD_SQUARES gives that sum. So are WEIGHT, after UNSIGN, and
+ * the loop over blocks: BLOCKS, up to `end` or, IN_PASSES, one or two. */
+#define LOAD_UNIT                                                                                            \
+    scales = at0 + (CODE_WORDS * nb + u * UNIT_WORDS) * LP;                                                  \
+    if (SCALE != 0u) word = W[scales];                                                                       \
+    if (SCALE >= 2u) d = ar_halves(word);                                                                    \
+    if (HAS_DM) dm = ar_halves(word >> 16u)
 #define RED(slice, n, l) ((((slice)*NC + (n)) * (VW + 1u) + (l)) * WGX + LID0)
 PARAMS P(uint, items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, row0) P(uint, O) P(uint, ldx)
     P(uint, ldy) P(uint, n0) P(uint, columns) P(uint, flags) P(uint, w0) P(uint, I) P(float, eps) LOCALS
@@ -9,7 +15,7 @@ PARAMS P(uint, items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, ro
                                                                         first_n = n0 + WID1 * NC;
 uint item = GID0, it = min(item, items - 1u); /* no lane may leave: all lend values of X */
 uint at0 = w0 + (it / LP) * pw * LP + it % LP, per = (nb + WGY - 1u) / WGY;
-uint b = LID1 * per, b1 = min(b + per, nb), u = b / ub;
+uint b = LID1 * per, b1 = min(b + per, nb), u = b / ub, i = b - u * ub, scales = 0u;
 fvec acc[NC], part[NC];
 float sums[NC], squares[NC];
 uint from_x[NC];
@@ -25,30 +31,32 @@ UNROLL for (uint n = 0u; n < NC; n++) {
     from_x[n] = min(first_n + n, n1 - 1u) * ldx;
 }
 while (b < b1) {
-    uint first = u * ub, end = min(first + ub, b1), scales = at0 + (CODE_WORDS * nb + u * UNIT_WORDS) * LP;
-    if (SCALE != 0u) word = W[scales];
-    if (SCALE >= 2u) d = ar_halves(word);
-    if (HAS_DM) dm = ar_halves(word >> 16u);
-    while (b < end) {
-        uint at = at0 + CODE_WORDS * b * LP, i = b - first, odd = i >= gb ? 1u : 0u;
+    uint end = min(b + ub - i, b1);
+    if (!IN_PASSES) {
+        LOAD_UNIT;
+    }
+    BLOCKS {
+        uint of = min(b, b1 - 1u), at = at0 + CODE_WORDS * of * LP, odd = i >= gb ? 1u : 0u;
+        if (IN_PASSES) {
+            LOAD_UNIT;
+        }
         if (SCALE >= 4u) sub = W[scales + (1u + i / 2u) * LP];
         LOAD_BLOCK(W, at);
-        UNROLL for (uint n = 0u; n < NC; n++) {
-            part[n] = FV(0.0f);
-            sums[n] = 0.0f;
-        }
+        UNROLL for (uint n = 0u; n < NC; n++) part[n] = FV(0.0f), sums[n] = 0.0f;
         for (uint q = 0u; q < 4u; q++) {
             LOAD_EIGHTH(W, at, q);
+            UNSIGN;
             UNROLL for (uint n = 0u; n < NC; n++) {
-                LOAD_X(n, b * 4u + q);
+                LOAD_X(n, of * 4u + q);
                 if (NORM != 0u) {
-                    NORM_X(n, b * 4u + q);
+                    NORM_X(n, of * 4u + q);
                 }
-                if (HAS_MIN) sums[n] += X_SUM(n);
+                if (HAS_LEAST) ADD_SUM(n);
+                PLACE_X(n);
             }
             UNROLL for (uint c = 0u; c < 8u; c += 4u) {
                 fvec w[4]; /* few enough to stay in registers beside a column's sums */
-                UNROLL for (uint k = 0u; k < 4u; k++) w[k] = EIGHTH_CODE(c + k);
+                UNROLL for (uint k = 0u; k < 4u; k++) w[k] = WEIGHT(c + k);
                 UNROLL for (uint n = 0u; n < NC; n++) {
                     UNROLL for (uint k = 0u; k < 4u; k++) part[n] = fma(w[k], FV(X_AT(n, c + k)), part[n]);
                 }
@@ -56,17 +64,18 @@ while (b < b1) {
             if (IN_HALVES ? q % 2u == 1u : q == 3u) {
                 if (SCALE != 0u) s = ar_scale(word, d, sub, i, q / 2u, odd);
                 if (HAS_MIN) m = ar_least(word, s, dm, sub, i, q / 2u);
+                if (HAS_LEAST && !HAS_MIN) m = s * FV(-TOF(1u << (CODE - 1u)));
                 UNROLL for (uint n = 0u; n < NC; n++) {
                     acc[n] = fma(s, part[n], acc[n]);
-                    if (HAS_MIN) acc[n] = fma(m, FV(sums[n]), acc[n]);
+                    if (HAS_LEAST) acc[n] = fma(m, FV(SUM(n)), acc[n]);
                     part[n] = FV(0.0f);
                     sums[n] = 0.0f;
                 }
             }
         }
-        b++;
+        b++, i++;
+        if (i == ub && b < b1) i = 0u, u++;
     }
-    u++;
 }
 if (NORM != 0u) {
     UNROLL for (uint n = 0u; n < NC; n++) { ADD_SQUARES(squares[n], n); }

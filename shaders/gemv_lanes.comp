@@ -6,15 +6,37 @@ SPEC(5, uint, LP, 1) SPEC(6, uint, NORM, 0)
 WGSIZE(WGX, WGY)
 #define LANES WGX
 #define X_LOADS (8u / LANES)
-#define X_REGISTERS float x[NC * X_LOADS], square[NC]
+#define X_REGISTERS                                                                                          \
+    float x[NC * X_LOADS], square[NC], place[X_LOADS];                                                       \
+    UNROLL for (uint r_ = 0u; r_ < X_LOADS; r_++)                                                            \
+        place[r_] = ASF((127u - ar_place(r_ * LANES + SG_LANE)) << 23u)
 #define SQUARE_0 0.0f
 #define LOAD_X(n, e)                                                                                         \
     UNROLL for (uint r_ = 0u; r_ < X_LOADS; r_++)                                                            \
-        x[(n) * X_LOADS + r_] = X[from_x[n] + (e) * 8u + r_ * LANES + SG_LANE]
+        x[(n) * X_LOADS + r_] =                                                                              \
+            t_ == 0u || b < b1 ? X[from_x[n] + (e) * 8u + r_ * LANES + SG_LANE] : 0.0f
 #define X_AT(n, c) SG_FROM(x[(n) * X_LOADS + (c) / LANES], (c) % LANES)
-#define X_SUM(n)                                                                                             \
-    (((X_AT(n, 0u) + X_AT(n, 1u)) + (X_AT(n, 2u) + X_AT(n, 3u))) +                                           \
-     ((X_AT(n, 4u) + X_AT(n, 5u)) + (X_AT(n, 6u) + X_AT(n, 7u))))
+/* codes stay where they are in their words, x takes the power of two; signed ones are made unsigned, and the
+ * sum of x corrects that */
+#define PLACE_X(n)                                                                                           \
+    if (IS_PLACED) {                                                                                         \
+        UNROLL for (uint r_ = 0u; r_ < X_LOADS; r_++) x[(n) * X_LOADS + r_] *= place[r_];                    \
+    }
+#define ADD_SUM(n) UNROLL for (uint r_ = 0u; r_ < X_LOADS; r_++) sums[n] += x[(n) * X_LOADS + r_]
+#define SUM(n) lane_sum(sums[n])
+#define HAS_LEAST (HAS_MIN || (IS_PLACED && IS_SIGNED))
+#define UNSIGN                                                                                               \
+    if (IS_PLACED && IS_SIGNED) {                                                                            \
+        UNROLL for (uint k_ = 0u; k_ < EIGHTH_WORDS; k_++) a[k_] = a[k_] ^ UV(PLACED_SIGNS);                 \
+        h = h ^ UV(PLACED_SIGNS);                                                                            \
+    }
+#define WEIGHT(c) (IS_PLACED ? EIGHTH_PLACED(c) : EIGHTH_CODE(c))
+/* Where units are short a pass of the loop goes by blocks, two where little text decodes them, the scales'
+ * word loaded for each: llvmpipe's loops cost more than that (bench/LOG.md). One too many has zeros in x. */
+#define IN_PASSES (SCALE >= 1u && SCALE < 4u)
+#define BLOCKS                                                                                               \
+    for (uint p_ = 0u; IN_PASSES ? p_ < 1u : b < end; p_++)                                                  \
+        UNROLL for (uint t_ = 0u; t_ == 0u || (t_ == 1u && NC == 1u && IN_PASSES && IS_PLACED); t_++)
 #define NORM_X(n, e)                                                                                         \
     UNROLL for (uint r_ = 0u; r_ < X_LOADS; r_++) {                                                          \
         float v_ = x[(n) * X_LOADS + r_];                                                                    \
@@ -24,6 +46,11 @@ WGSIZE(WGX, WGY)
 #define ADD_SQUARES(to, n)                                                                                   \
     UNROLL for (uint l_ = 0u; l_ < LANES; l_++) to += SG_FROM(square[n], l_)
 #include "unpack.h"
+FN float lane_sum(float v) {
+    float sum = 0.0f;
+    UNROLL for (uint l = 0u; l < LANES; l++) sum += SG_FROM(v, l);
+    return sum;
+}
 KERNEL(gemv_lanes)
 RO(0, uvec, W) RO(1, float, X) RO(2, float, BIAS) RO(3, float, RES) RO(4, float, G) WO(5, float, Y)
 #include "gemv.h"

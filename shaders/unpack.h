@@ -66,6 +66,21 @@ FN fvec ar_code(uvec a, uvec h, uvec t, uint c) {
     return FV_FLOATS(a);
 }
 
+/* The same where a code's bits stand in one plane, left at their place: u 2^ar_place(c), u = q or, of signed
+ * codes, q + 2^(CODE - 1). One operation less than to bring them down; x takes the power of two. */
+#define IS_PLACED    (CODE == 2u || CODE == 4u || CODE == 8u)
+#define PLACED_SIGNS (CODE == 4u ? 0x88888888u : CODE == 8u ? 0x80808080u : 0xaaaaaaaau)
+FN uint ar_place(uint c) {
+    uint at = CODE * (c % (32u / CODE));
+    return at + CODE == 32u ? 0u : at; /* the highest bits would be a sign: those come down */
+}
+FN fvec ar_placed(uvec a, uvec h, uint c) {
+    uint at = CODE * (c % (32u / CODE));
+    uvec u = CODE == 2u ? h : a;
+    if (at + CODE == 32u) return FV_SIGNED(u >> at, 0u);
+    return FV_SIGNED(u & (((1u << CODE) - 1u) << at), 0u);
+}
+
 /* Scale of a sub-block. word: the unit's first; d: its low fp16; sub: the word of sub-scales that holds it;
  * i: block within its unit; half_: which 16 inputs of it; odd: the second group of a word. */
 FN fvec ar_scale(uvec word, fvec d, uvec sub, uint i, uint half_, uint odd) {
@@ -99,5 +114,6 @@ FN fvec ar_least(uvec word, fvec s, fvec dm, uvec sub, uint i, uint half_) {
     }                                                                                                        \
     if (HAS2) h = ((q) < 2u ? h0 : h1) >> (16u * ((q) % 2u));                                                \
     if (HAS1) t = t0 >> (8u * (q))
-#define EIGHTH_CODE(c) ar_code(a[(c)*EIGHTH_WORDS / 8u], h, t, c)
-#define PLANES         uvec a[EIGHTH_WORDS], h = UV(0u), t = UV(0u), h0 = UV(0u), h1 = UV(0u), t0 = UV(0u)
+#define EIGHTH_CODE(c)   ar_code(a[(c)*EIGHTH_WORDS / 8u], h, t, c)
+#define EIGHTH_PLACED(c) ar_placed(a[(c)*EIGHTH_WORDS / 8u], h, c)
+#define PLANES           uvec a[EIGHTH_WORDS], h = UV(0u), t = UV(0u), h0 = UV(0u), h1 = UV(0u), t0 = UV(0u)
