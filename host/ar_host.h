@@ -257,13 +257,13 @@ typedef struct ar_storage {
     const char *const *extras;      /* names of the extra tensors it can hold, ended by NULL; NULL = none */
 } ar_storage;
 
-/* Types of single tensors of a GGUF file, before what the plan's type says: rules, of which the first that
- * matches counts, or another file's. Begun empty; destroy takes NULL. */
+/* Types of single tensors of a GGUF file, or bits of linears of a folder, before what the plan says: rules,
+ * of which the first that matches counts, or another file's. Begun empty; destroy takes NULL. */
 typedef struct ar_tensor_types ar_tensor_types;
 ar_status ar_tensor_types_create(ar_tensor_types **types); /* Errors: MEMORY. */
 void ar_tensor_types_destroy(ar_tensor_types *types);
-/* "REGEX=TYPE": tensors in whose name ("blk.3.attn_v.weight") the expression (PCRE2) is found. Errors: USAGE,
- * MEMORY. */
+/* "REGEX=TYPE": tensors in whose name ("blk.3.attn_v.weight") the expression (PCRE2) is found; "REGEX=BITS",
+ * 2 to 8 or float: linears ("model.layers.3.self_attn.v_proj"). Errors: USAGE, MEMORY. */
 ar_status ar_tensor_types_add(ar_tensor_types *types, const char *rule);
 /* Rules of a text file, one a line; empty lines and those that begin with # do not count. Errors: IO, FORMAT,
  * USAGE. */
@@ -406,8 +406,8 @@ ar_status ar_output_plan_make(ar_output_plan *plan, const ar_output_request *req
 /* GGUF's types of the embedding and of the head (with what is tied to it); NULL = as the plan's type says.
  * Errors: USAGE, with faults. */
 ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type, const char *head_type);
-/* Types of single tensors, which plan borrows. Errors: USAGE where the plan is not of GGUF files of a
- * quantized type alone, with faults. */
+/* Types of single tensors, which plan borrows; bits are checked alone. Errors: USAGE, with faults, where the
+ * plan is not of GGUF files of a quantized type alone or, for bits, of folders whose linears may differ. */
 ar_status ar_output_plan_types(ar_output_plan *plan, const ar_tensor_types *types);
 /* The plan of a file like another, whose types it borrows. Errors: USAGE. */
 ar_status ar_output_plan_like(ar_output_plan *plan, const ar_tensor_types *types);

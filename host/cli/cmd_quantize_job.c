@@ -448,23 +448,19 @@ static ar_status say_plan(job *j, char *part_dir) {
     return ar__quantize_print_plan(j->r->dry_run ? stdout : stderr, j->r, &work, &j->cost);
 }
 
-/* The widths of linears, where a budget is to decide them. */
+/* The widths of linears, where a budget or rules decide them. */
 static ar_status allot(job *j) {
     char text[200];
-    ar__allot_request request = j->r->allot;
-    if (!(request.bpw > 0.0) && !request.bytes) return AR_OK;
     make_passport(j);
-    request.passport = &j->passport;
-    AR_TRY(ar__allot_widths(&j->allotment, request.widths, &j->own.plan));
-    ar_status status =
-        ar__allot(&j->allotment, &j->own.plan, &request, j->model, j->device, &j->samples, &j->program);
-    ar_program_progress_end(&j->common);
-    if (status == AR_ERR_USAGE) return ar_program_blame(status, request.bpw > 0.0 ? "--bpw" : "--size");
-    AR_TRY(status);
+    AR_TRY(ar__quantize_allot(&j->allotment, &j->own, j->model, j->device, &j->samples, &j->passport,
+                              &j->program));
+    if (!j->allotment.schemes || j->common.quiet) return AR_OK;
     ar__allotment_text(text, sizeof text, &j->allotment);
-    if (!j->common.quiet)
-        fprintf(stderr, "widths: %s; %s %.4g if rounded alone\n", text,
-                request.by_gradient ? "first-order loss" : "KL divergence", j->allotment.kl);
+    fprintf(stderr, "widths: %s", text);
+    if (j->r->allot.bpw > 0.0 || j->r->allot.bytes)
+        fprintf(stderr, "; %s %.4g if rounded alone",
+                j->r->allot.by_gradient ? "first-order loss" : "KL divergence", j->allotment.kl);
+    fputc('\n', stderr);
     return AR_OK;
 }
 

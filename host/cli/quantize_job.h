@@ -56,6 +56,14 @@ void ar__quantize_list_options(cJSON *o, const ar_method_options *options);
 ar_status ar__quantize_print_plan_json(const ar_quantize_request *r, const ar_job *job,
                                        const ar__job_cost *cost);
 
+/* ---- cmd_quantize_allot.c ---- */
+
+/* Fills a where the request says widths of linears, to which its plan then points: by a budget, measured on
+ * samples, or by hand. Errors: those of ar__allot and ar__allot_by_hand, naming the option. */
+ar_status ar__quantize_allot(ar__allotment *a, ar_quantize_request *r, const ar_open_model *m,
+                             ar_device *device, const ar_samples *samples, const ar_passport *passport,
+                             const ar_observer *observer);
+
 /* ---- cmd_quantize_lorc.c ---- */
 
 /* Whether there is a place for what the request wants of factors, and the model has none already. Errors:

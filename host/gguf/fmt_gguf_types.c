@@ -1,5 +1,5 @@
-/* Types of single tensors of a GGUF file: by rules that people write, as llama-quantize's --tensor-type takes
- * them, or tensor by tensor as another GGUF file has them. */
+/* Types of single tensors of a GGUF file, or bits of linears of a folder: by rules that people write, as
+ * llama-quantize's --tensor-type takes them, or tensor by tensor as another GGUF file has them. */
 #include "fmt_gguf_types.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -13,8 +13,9 @@
 typedef struct rule {
     char *text;           /* a regular expression, or a tensor's name */
     pcre2_code *compiled; /* NULL = a name */
-    ar_qtype type;
-    int32_t dim_count; /* of a name */
+    ar_qtype type;        /* AR_QT_COUNT: bits */
+    int32_t bits;         /* 2 to 8; 0 = the linear stays float */
+    int32_t dim_count;    /* of a name */
     int64_t dims[4];
 } rule;
 
@@ -83,9 +84,14 @@ ar_status ar_tensor_types_add(ar_tensor_types *types, const char *text) {
     if (!equals || equals == text)
         return ar__fail(AR_ERR_USAGE, "tensor type: found '%s', expected REGEX=TYPE", text);
     ar_qtype type = ar__gguf_type_named(equals + 1);
-    if (type == AR_QT_COUNT)
-        return ar__fail(AR_ERR_USAGE, "tensor type: found '%s', expected " TYPES, equals + 1);
+    bool is_float = strcmp(equals + 1, "float") == 0,
+         is_bits = strspn(equals + 1, "2345678") == 1 && !equals[2];
+    if (type == AR_QT_COUNT && !is_float && !is_bits)
+        return ar__fail(AR_ERR_USAGE,
+                        "tensor type: found '%s', expected " TYPES "; for folders 2 to 8 or float",
+                        equals + 1);
     AR_TRY(add(&added, types, text, (size_t)(equals - text), type));
+    added->bits = is_bits ? equals[1] - '0' : 0;
     return compile(added);
 }
 
@@ -184,6 +190,27 @@ ar_qtype ar__tensor_type(const ar_tensor_types *types, const char *gguf_name) {
     return AR_QT_COUNT;
 }
 
+int32_t ar__tensor_bits(const ar_tensor_types *types, const char *name) {
+    for (int32_t i = 0; i < types->count; i++)
+        if (matches(&types->list[i], name)) return types->list[i].bits;
+    return -1;
+}
+
+const char *ar__tensor_types_other(const ar_tensor_types *types, bool bits) {
+    for (int32_t i = 0; i < types->count; i++)
+        if ((types->list[i].type == AR_QT_COUNT) != bits) return types->list[i].text;
+    return NULL;
+}
+
+const char *ar__tensor_types_idle(const ar_tensor_types *types, const char *const *names, int64_t count) {
+    for (int32_t i = 0; i < types->count; i++) {
+        bool found = false;
+        for (int64_t k = 0; k < count && !found; k++) found = matches(&types->list[i], names[k]);
+        if (!found) return types->list[i].text;
+    }
+    return NULL;
+}
+
 const char *ar__tensor_types_file(const ar_tensor_types *types) { return types ? types->like : NULL; }
 
 ar_qtype ar__tensor_types_most(int32_t *file_type, const ar_tensor_types *types) {
@@ -196,8 +223,9 @@ uint64_t ar_tensor_types_hash(const ar_tensor_types *types) {
     for (int32_t i = 0; types && i < types->count; i++) {
         const rule *r = &types->list[i];
         hash = ar_hash64(hash, r->text, strlen(r->text) + 1);
-        hash =
-            ar_hash64(hash, ar_qtype_name(r->type), strlen(ar_qtype_name(r->type)) + (r->compiled != NULL));
+        const char *type =
+            r->type == AR_QT_COUNT ? (const char[]){(char)('0' + r->bits), '\0'} : ar_qtype_name(r->type);
+        hash = ar_hash64(hash, type, strlen(type) + (r->compiled != NULL));
     }
     return hash;
 }

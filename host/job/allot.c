@@ -109,8 +109,7 @@ ar_status ar__allot_widths(ar__allotment *a, const char *widths, const ar_output
 
 /* ---- units ---- */
 
-/* Those that the loaders of folders fuse, since they have one input. */
-static int32_t fused_with(const ar_linear *lin) {
+int32_t ar__allot_fused(const ar_linear *lin) {
     static const struct {
         const char *end;
         int32_t group;
@@ -125,9 +124,9 @@ static int32_t fused_with(const ar_linear *lin) {
 
 static ar__allot_unit *unit_of(ar__allot_unit *units, int32_t *count, const ar_output_plan *plan,
                                const ar_block *block, int32_t i) {
-    int32_t group = is_gguf(plan) ? 0 : fused_with(&block->linears[i]);
+    int32_t group = is_gguf(plan) ? 0 : ar__allot_fused(&block->linears[i]);
     for (int32_t u = 0; group && u < *count; u++)
-        if (units[u].block == block->index && fused_with(&block->linears[units[u].linears[0]]) == group)
+        if (units[u].block == block->index && ar__allot_fused(&block->linears[units[u].linears[0]]) == group)
             return &units[u];
     ar__allot_unit *added = &units[(*count)++];
     *added = (ar__allot_unit){.block = block->index};

@@ -70,7 +70,7 @@ typedef struct ar__allotment {
     ar_tensor_types *types; /* of GGUF; NULL = none */
     ar__width widths[AR_ALLOT_MAX];
     int32_t width_count, linears[AR_ALLOT_MAX]; /* how many linears have each */
-    double bpw, kl;                             /* reached; sum of the costs */
+    double bpw, kl;                             /* reached, of linears that are quantized; sum of the costs */
 } ar__allotment;
 /* Reads request->widths for a plan of one format, and the base plan's type for GGUF. Errors: USAGE. */
 ar_status ar__allot_widths(ar__allotment *a, const char *widths, const ar_output_plan *plan);
@@ -85,6 +85,18 @@ uint64_t ar__allotment_hash(const ar__allotment *a, const ar_model *m);
 /* "12 x q2_k, 9 x q3_k; 2.871 bits per weight". */
 void ar__allotment_text(char *text, size_t bytes, const ar__allotment *a);
 void ar__allotment_deinit(ar__allotment *a);
+
+/* Linears with the same number, but 0, are fused by folders' loaders, as they have one input. */
+int32_t ar__allot_fused(const ar_linear *lin);
+
+/* ---- allot_by_hand.c ---- */
+
+/* Fills a, to which plan then points, by rules of bits (ar_tensor_types_add); linears that no rule names keep
+ * what the plan says. ar__allotment_deinit is due even after a failure. Errors: USAGE for a rule that names
+ * no linear, bits that a format does not store, and fused linears of several widths where loaders see them.
+ */
+ar_status ar__allot_by_hand(ar__allotment *a, ar_output_plan *plan, const ar_tensor_types *types,
+                            const ar_open_model *m);
 
 /* ---- eval.c ---- */
 

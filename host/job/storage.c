@@ -258,7 +258,30 @@ ar_status ar_output_plan_parts(ar_output_plan *plan, const char *embedding_type,
     return resolve_part(plan, &plan->head, AR_REQUEST_HEAD_TYPE, "the head", head_type);
 }
 
+/* Bits of linears, for folders. */
+static ar_status check_rules_of_bits(ar_output_plan *plan, const ar_tensor_types *types) {
+    const char *other = ar__tensor_types_other(types, true);
+    for (int32_t i = 0; i < plan->format_count; i++)
+        if (!ar_format_find(plan->formats[i])->is_mixed)
+            return blame(plan, AR_REQUEST_TENSOR_TYPE, FORMATS,
+                         ar__fail(AR_ERR_USAGE, "format %s has one width for all linears", plan->formats[i]));
+    if (other)
+        return blame(plan, AR_REQUEST_TENSOR_TYPE, FORMATS,
+                     ar__fail(AR_ERR_USAGE,
+                              "types of tensors are for format %s alone, found '%s' for %s, expected 2 to 8 "
+                              "or float",
+                              typed_format(), other, plan->formats[0]));
+    return AR_OK;
+}
+
 ar_status ar_output_plan_types(ar_output_plan *plan, const ar_tensor_types *types) {
+    const char *bits = ar__tensor_types_other(types, false);
+    if (!has_types(plan) && !ar__tensor_types_file(types)) return check_rules_of_bits(plan, types);
+    if (bits)
+        return blame(plan, AR_REQUEST_TENSOR_TYPE, FORMATS,
+                     ar__fail(AR_ERR_USAGE,
+                              "bits of linears are for folders, found '%s' for %s, expected a type", bits,
+                              plan->formats[0]));
     if (plan->format_count != 1 || !has_types(plan))
         return blame(plan, AR_REQUEST_TENSOR_TYPE, FORMATS,
                      ar__fail(AR_ERR_USAGE, "types of tensors are for format %s alone, found %s",

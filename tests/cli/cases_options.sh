@@ -124,6 +124,31 @@ case_formats() {
     nothing_left o o.part o.gguf o.gguf.part
 }
 
+case_tensor_bits() { # of a folder's linears, by rules
+    rules=(--tensor-type 'layers\.0\..*[qkv]_proj=8' --tensor-type 'o_proj=float' --tensor-type 'layers.0=2')
+    for format in auto_round gptq; do
+        run 0 quantize "$model" -o $format --format $format --method rtn --group 32 "${rules[@]}"
+        says 'widths: 3 x 8, 3 x float, 3 x 2, 12 x 4; [0-9.]* bits per weight'
+        run 0 eval $format --ref "$model" --text "$text" --max-windows 1 --json -q
+        grep -o '"kl":[^,]*' out >kl.$format
+    done
+    cmp kl.auto_round kl.gptq || die 'two formats, two results'
+    run 0 quantize "$model" -o tuned --group 32 --iters 2 --batch 2 --samples 4 --seqlen 32 "${rules[@]}" \
+        "${calib[@]}" -q
+    run 0 quantize "$model" -o fake --format fake --method rtn --group 32 --tensor-type q_proj=3 -q
+    run 0 quantize "$model" -o ct --format compressed_tensors --method rtn --group 32 "${rules[@]:0:4}" -q
+    run 0 eval ct --text "$text" --max-windows 1 -q
+    wrong() { run 2 quantize "$model" -o w --method rtn --group 32 -q "${@:2}"; says "$1"; }
+    wrong "'attn_q' is in no linear's name, as model.layers.0.self_attn.q_proj" --tensor-type attn_q=3
+    wrong 'found 3 bits for self_attn.q_proj and 4 for self_attn.k_proj' --tensor-type q_proj=3
+    wrong "found '9', expected f32" --tensor-type o_proj=9
+    wrong 'found 5 bits, which gptq does not store' --tensor-type o_proj=5 --format gptq
+    wrong 'format awq has one width for all linears' --tensor-type o_proj=8 --format awq
+    wrong 'found no linear that is quantized' --tensor-type proj=float
+    wrong 'bits of linears are for folders' --tensor-type o_proj=3 --format gguf
+    nothing_left w w.part
+}
+
 case_tensor_types() { # by rules, from a file, and like another file
     has() { # FILE TENSOR TYPE
         run 0 info "$1"
@@ -157,8 +182,8 @@ case_tensor_types() { # by rules, from a file, and like another file
     wrong 2 "found 'q9', expected f32" --tensor-type attn=q9
     wrong 2 "found 'attn', expected REGEX=TYPE" --tensor-type attn
     wrong 2 'expected a quantized type (--type, --tensor-type)' --tensor-type attn=q4_0 --type f16
-    wrong 2 'for format gguf alone, found auto_round (--format, --tensor-type)' --tensor-type attn=q4_0 \
-        --format auto_round
+    wrong 2 "found 'attn' for auto_round, expected 2 to 8 or float (--format, --tensor-type)" \
+        --tensor-type attn=q4_0 --format auto_round
     wrong 2 -- '--type has no effect with --like' --like a.gguf --type q4_0
     echo attn_q >rules
     wrong 2 "rules: tensor type: found 'attn_q'" --tensor-type-file rules
