@@ -76,8 +76,34 @@ static void large_budgets_are_met_from_below(void **state) {
     for (int32_t i = 0; i < MANY; i++) assert_int_equal(picked[i], 1);
 }
 
+/* Sizes of linears in two types: their common grain is far above a byte, and a budget at the most of all, or
+ * at one linear less, is used to the last byte. */
+static void budgets_at_their_ends_are_used_whole(void **state) {
+    static const uint64_t weights[] = {16384, 8192, 8192, 16384, 49152, 49152, 49152};
+    enum { ITEMS = 28 };
+    uint64_t bytes[ITEMS * 2], most = 0, sum = 0;
+    double cost[ITEMS * 2];
+    int32_t picked[ITEMS];
+    (void)state;
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        bytes[2 * i] = weights[i % 7] / 32 * 18;
+        bytes[2 * i + 1] = weights[i % 7] / 32 * 34;
+        most += bytes[2 * i + 1];
+        cost[2 * i] = i == 8 ? 1e-6 : 1 + unit(i, 3);
+        cost[2 * i + 1] = 1e-9;
+    }
+    assert_int_equal(ar__allot_solve(picked, bytes, cost, ITEMS, 2, most), AR_OK);
+    for (int32_t i = 0; i < ITEMS; i++) assert_int_equal(picked[i], 1);
+    uint64_t budget = most - (bytes[2 * 8 + 1] - bytes[2 * 8]);
+    assert_int_equal(ar__allot_solve(picked, bytes, cost, ITEMS, 2, budget), AR_OK);
+    for (int32_t i = 0; i < ITEMS; i++) sum += bytes[2 * i + picked[i]];
+    assert_int_equal(sum, budget);
+    assert_int_equal(picked[8], 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_least_cost_is_found),
-                                       cmocka_unit_test(large_budgets_are_met_from_below)};
+                                       cmocka_unit_test(large_budgets_are_met_from_below),
+                                       cmocka_unit_test(budgets_at_their_ends_are_used_whole)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

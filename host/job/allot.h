@@ -10,9 +10,9 @@
 /* ---- allot_solve.c ---- */
 
 /* count items, each of `choices` choices, by rows: bytes and cost (count, choices), bytes of a row ascending.
- * picked (count) = the choices of least total cost whose bytes sum to at most `budget`; costs may be found to
- * a grain of (budget - least sum) / 16384 above each item's least bytes. Errors: USAGE where not even the
- * least sum fits; MEMORY. */
+ * picked (count) = the choices of least total cost whose bytes sum to at most `budget`; where what is above
+ * each item's least bytes has no common divisor of a share of (budget - least sum) / 16384, costs are found
+ * to such a grain. Errors: USAGE where not even the least sum fits; MEMORY. */
 ar_status ar__allot_solve(int32_t *picked, const uint64_t *bytes, const double *cost, int32_t count,
                           int32_t choices, uint64_t budget);
 
