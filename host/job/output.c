@@ -249,13 +249,15 @@ static double work_of(const ar_output_size *s) {
     return 2.0 * (double)s->values + AR_ROUNDING_WORK * (double)s->rounded;
 }
 
-/* What the file at path says of itself, once it can be measured. */
+/* What the file at path says of itself, once it can be measured. It is measured as it says, quantized inputs
+ * among that, so that a folder says it before. */
 static ar_status stamp(const char *path, const ar_write_source *src, const ar_format *f) {
     if (!src->passport) return AR_OK;
     ar_passport passport = *src->passport;
-    if (src->measure) AR_TRY(src->measure(src->ctx, &passport, path));
-    if (f->is_folder) return ar__passport_write(path, &passport, src);
-    return src->measure ? ar__gguf_stamp(path, &passport) : AR_OK;
+    if (f->is_folder) AR_TRY(ar__passport_write(path, &passport, src));
+    if (!src->measure) return AR_OK;
+    AR_TRY(src->measure(src->ctx, &passport, path));
+    return f->is_folder ? ar__passport_write(path, &passport, src) : ar__gguf_stamp(path, &passport);
 }
 
 /* Writes format i and compares it; its part of the work is done then, however much of it was told. */
