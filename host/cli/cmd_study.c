@@ -1,7 +1,9 @@
 /* anyround study: a model quantized in many ways, each measured against it; what to take, in words. Every way
  * is one line of a file, so that a study goes on where it stopped. */
+#include "calib.h"
 #include "fmt_gguf.h"
 #include "output.h"
+#include "passport_measure.h"
 #include "quantize_job.h"
 #include "study.h"
 #include "tokenizer.h"
@@ -132,7 +134,7 @@ static ar_status make_grid(study_job *j) {
         if (types) AR_TRY(add_types(j, name, types));
         if (j->o->bits) AR_TRY(add_bits(j, name));
     }
-    return AR_OK;
+    return j->count ? AR_OK : ar__fail(AR_ERR_USAGE, "--methods: found none, expected those of quantize");
 }
 
 static void name_layout(char *layout, size_t room, const way *w) {
@@ -215,15 +217,26 @@ done:
     return status;
 }
 
-/* Quantizes into WORK, measures that, and removes it. */
-static ar_status try_way(study_job *j, ar__study_point *p, const way *w, const char *work) {
+/* Goes on from what is left in WORK.part, if that is of this way and these options, else begins. */
+static ar_status quantize(ar_quantize_request *r, const char *part) {
+    r->resume = ar_path_exists(part);
+    ar_status status = ar_quantize_run(r);
+    if (status != AR_ERR_USAGE || !r->resume) return status;
+    r->resume = false;
+    return ar_quantize_run(r);
+}
+
+/* Quantizes into WORK, measures that, and removes it; *made = it was quantized. */
+static ar_status try_way(study_job *j, ar__study_point *p, bool *made, const way *w, const char *work) {
     ar_status status;
     char part[4096 + 8];
     ar_quantize_request r = {.common = &j->common, .model = j->path, .out = work, .is_quiet = true};
     const ar_method *method = ar_method_find(w->method);
     uint64_t device_bytes = 0;
     double start = ar__now_s();
+    *made = false;
     AR_TRY(plan_way(&r.plan, w));
+    if (ar_path_exists(work)) AR_TRY(ar_dir_remove(work)); /* of a study that was killed while it measured */
     take_options(&r.options, j, method);
     r.acts = w->acts;
     bool is_static = r.acts.bits > 0 && r.acts.range == AR_ACTS_STATIC;
@@ -231,10 +244,10 @@ static ar_status try_way(study_job *j, ar__study_point *p, const way *w, const c
     r.allow_float = true;
     r.device_bytes = &device_bytes;
     snprintf(part, sizeof part, "%s.part", work);
-    r.resume = ar_path_exists(part);
-    status = ar_quantize_run(&r);
+    status = quantize(&r, part);
     ar_program_afterword("the same command goes on where it stopped"); /* not what quantize says */
     AR_GO(status);
+    *made = true;
     p->seconds = ar__now_s() - start;
     p->device_bytes = (double)device_bytes;
     AR_GO(measure_file(j, p, work));
@@ -292,8 +305,28 @@ static ar_status passes(const study_job *j, const ar__study_point *p, ar_status 
     return AR_OK;
 }
 
+/* What no way can do without: a window of the text, a sample where samples are wanted. */
+static ar_status check_texts(const study_job *j) {
+    const study_options *o = j->o;
+    ar_passport p = {0};
+    ar_samples s = {0};
+    int32_t most = j->model->model.max_tokens, T = o->seqlen < most ? (int32_t)o->seqlen : most;
+    bool wanted = false;
+    AR_TRY(ar__passport_text(&p, o->text, j->model));
+    for (int32_t i = 0; i < j->count; i++) {
+        const ar_acts_scheme *a = &j->ways[i].acts;
+        bool is_static = a->bits > 0 && a->range == AR_ACTS_STATIC;
+        wanted |= is_static || (ar_method_find(j->ways[i].method)->needs & AR_NEEDS_SAMPLES);
+    }
+    if (!wanted) return AR_OK;
+    ar_status status = ar__calib_from_files(&s, j->model, o->calib.text, o->calib.count, 1, T, NULL);
+    ar_samples_deinit(&s);
+    return status;
+}
+
 static ar_status try_all(study_job *j) {
     char work[4096];
+    int32_t passed = 0;
     snprintf(work, sizeof work, "%s.work", j->o->out);
     for (int32_t i = 0; i < j->count; i++) {
         ar__study_point p;
@@ -304,12 +337,18 @@ static ar_status try_all(study_job *j) {
                 fprintf(stderr, "the budget is used up: %d ways are left\n", (int)(j->count - i));
             break;
         }
-        ar_status status = try_way(j, &p, &j->ways[i], work);
-        status = status == AR_OK ? keep(j, &p) : passes(j, &p, status);
+        bool made;
+        ar_status status = try_way(j, &p, &made, &j->ways[i], work);
+        passed += status != AR_OK;
+        status = status == AR_OK ? keep(j, &p) : made ? status : passes(j, &p, status);
         ar__study_point_deinit(&p);
         AR_TRY(status);
     }
-    return AR_OK;
+    if (passed < j->count) return AR_OK;
+    char reason[512];
+    snprintf(reason, sizeof reason, "%s", ar_error());
+    return ar__fail(AR_ERR_USAGE, "study: none of %d ways can be done, the last because: %s", (int)passed,
+                    reason);
 }
 
 /* Of all files of a model, and of what it is measured on. */
@@ -393,6 +432,7 @@ static ar_status run_study(study_job *j) {
     AR_GO(make_grid(j));
     AR_GO(ar_file_open(&j->text, j->o->text));
     AR_GO(ar_program_float_model(&j->model, j->path, &j->common));
+    AR_GO(check_texts(j));
     AR_GO(hash_inputs(j));
     AR_GO(ar__study_read(&j->found, j->o->out));
     AR_GO(ar_program_device(&j->device, &j->common, true));

@@ -37,4 +37,19 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     run 2 "${study[@]}" --bits 4 --schemes odd; says 'expected sym or asym'
     run 2 study "$model" -o s.jsonl; says 'are needed'
     run 1 study "$model" "${calib[@]}" --text "$text" -o "$text"; says 'the text'
+    echo short >few
+    run 2 study "$model" "${calib[@]}" --text few -o n.jsonl -q; says 'few: found .* at least one window'
+    run 2 study "$model" --calib few --text "$text" -o n.jsonl -q; says 'few: found .* at least one sample'
+    run 2 "${study[@]/#s.jsonl/n.jsonl}" --bits 4 --groups 7; says 'none of 6 ways .* groups of 7'
+    run 2 "${study[@]}" --methods ''; says 'methods: found none'
+    # what a study with other options left behind: of a way in work, and of one in measurement
+    "$program" "${study[@]/#s.jsonl/n.jsonl}" --types q4_0 --methods anneal --iters 5000 2>err &
+    pid=$!
+    for _ in $(seq 600); do [ -f n.jsonl.work.part/manifest.json ] && break; sleep 0.1; done
+    kill -KILL $pid; wait $pid 2>/dev/null
+    [ -f n.jsonl.work.part/manifest.json ] || die 'nothing is left'
+    echo of a file >n.jsonl.work
+    run 0 "${study[@]/#s.jsonl/n.jsonl}" --bits 4 --groups 32 --schemes asym --methods anneal
+    [ "$(wc -l <n.jsonl)" = 1 ] || die 'what was left of other options stops a way'
+    nothing_left n.jsonl.work n.jsonl.work.part
 }
