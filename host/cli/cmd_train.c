@@ -70,7 +70,7 @@ static int32_t list_examples(ar_option *list, train_options *p) {
 static int32_t list_steps(ar_option *list, train_options *p) {
     const ar_option rows[] = {
         {"--optimizer", AR_OPT_STRING, &p->optimizer, "O", "adamw (default) or sgd", 0, 0, NULL},
-        {"--lr", AR_OPT_REAL, &p->lr, "X", "largest rate (adamw 0.001, sgd 0.05)", 0, 100, NULL},
+        {"--lr", AR_OPT_REAL, &p->lr, "X", "largest rate (adamw 0.001, sgd 0.05)", 1e-12, 100, NULL},
         {"--lr-end", AR_OPT_REAL, &p->lr_end, "P", "share of it at the end (0.02)", 0, 1, NULL},
         {"--schedule", AR_OPT_STRING, &p->schedule, "S", "cosine (default), linear or constant", 0, 0, NULL},
         {"--warmup", AR_OPT_INT, &p->warmup, "N", "steps until the rate is whole (0)", 0, 1 << 24, NULL},
@@ -94,6 +94,54 @@ static int32_t list_steps(ar_option *list, train_options *p) {
     };
     memcpy(list, rows, sizeof rows);
     return (int32_t)(sizeof rows / sizeof *rows);
+}
+
+/* ---- options that say nothing of what is trained ---- */
+
+static bool is_arch(const train_options *o, const char *arch) {
+    return !o->model && o->arch && strcmp(o->arch, arch) == 0;
+}
+
+/* With MODEL, or an architecture that nobody knows, other messages say so. */
+static bool is_begun_text(const train_options *o) {
+    return !is_arch(o, "cnn") && !is_arch(o, "mlp") && !is_arch(o, "byte-mlp");
+}
+static bool is_begun_llama(const train_options *o) { return is_begun_text(o) && !is_arch(o, "gpt2"); }
+static bool is_images(const train_options *o) { return o->images; }
+static bool is_net(const train_options *o) { return o->images || is_arch(o, "byte-mlp"); }
+static bool is_adamw(const train_options *o) { return strcmp(o->optimizer, "sgd") != 0; }
+static bool is_sgd(const train_options *o) { return strcmp(o->optimizer, "adamw") != 0; }
+static bool falls(const train_options *o) { return strcmp(o->schedule, "constant") != 0; }
+
+static const struct {
+    const char *option, *without;
+    bool (*has_effect)(const train_options *o);
+} limited[] = {{"--layers", "--arch llama or gpt2", is_begun_text},
+               {"--hidden", "--arch llama or gpt2", is_begun_text},
+               {"--heads", "--arch llama or gpt2", is_begun_text},
+               {"--intermediate", "--arch llama or gpt2", is_begun_text},
+               {"--context", "--arch llama or gpt2", is_begun_text},
+               {"--kv-heads", "--arch llama", is_begun_llama},
+               {"--untied", "--arch llama", is_begun_llama},
+               {"--labels", "--images", is_images},
+               {"--test-images", "--images", is_images},
+               {"--test-labels", "--images", is_images},
+               {"--classes", "--images", is_images},
+               {"--channels", "--images", is_images},
+               {"--widths", "--images or --arch byte-mlp", is_net},
+               {"--beta1", "--optimizer adamw", is_adamw},
+               {"--beta2", "--optimizer adamw", is_adamw},
+               {"--momentum", "--optimizer sgd", is_sgd},
+               {"--lr-end", "a schedule that falls", falls}};
+
+static ar_status check_effects(const train_options *o, const ar_option *options, const bool *given,
+                               int32_t count) {
+    for (int32_t i = 0; i < count; i++)
+        for (size_t k = 0; given[i] && k < sizeof limited / sizeof *limited; k++)
+            if (strcmp(limited[k].option, options[i].name) == 0 && !limited[k].has_effect(o))
+                return ar__fail(AR_ERR_USAGE, "anyround train: %s has no effect without %s",
+                                limited[k].option, limited[k].without);
+    return AR_OK;
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
@@ -122,6 +170,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     count += list_examples(options + count, &o);
     count += list_steps(options + count, &o);
     count += ar__train_states_options(options + count, &o);
+    bool given[MOST_OPTIONS] = {0};
+    for (int32_t i = 0; i < count; i++)
+        if (!options[i].given) options[i].given = &given[i];
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, count, argc, argv, &positional, 0, 1));
     if (common.help) return AR_OK;
@@ -131,6 +182,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         return ar__fail(AR_ERR_USAGE, "anyround train: --text FILE or --images FILE is needed");
     if (strcmp(o.keep, "best") != 0 && strcmp(o.keep, "last") != 0)
         return ar__fail(AR_ERR_USAGE, "--keep: found '%s', expected best or last", o.keep);
+    AR_TRY(check_effects(&o, options, given, count));
     bool is_llama = o.arch && strcmp(o.arch, "llama") == 0 && o.text;
     if ((o.recipe && !is_llama) || (o.arch && strcmp(o.arch, "byte-mlp") == 0))
         return ar__train_states_run(&o, &common);

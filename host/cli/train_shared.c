@@ -175,10 +175,11 @@ ar_status ar__train_gap(ar_train_result *r, const ar_net *net, const ar_data *da
 
 /* ---- the run ---- */
 
-/* What is said last of a run that ended before its end, if it is true. */
-static void check_afterword(const char *work) {
+/* What is said last of a run that ended before its end, if it is true: not where resuming was refused. */
+static void check_afterword(const char *work, ar_status status) {
     char *path = NULL;
-    if (ar_path_join(&path, work, "checkpoint.safetensors") != AR_OK || !ar_path_exists(path))
+    if (status == AR_ERR_USAGE || ar_path_join(&path, work, "checkpoint.safetensors") != AR_OK ||
+        !ar_path_exists(path))
         ar_program_afterword("%s", "");
     free(path);
 }
@@ -203,7 +204,7 @@ ar_status ar__train_go(const train_run *t, const train_options *o, const ar_trai
     ar_status status = ar__train_run(&result, t->trainer, t->data, desc, &run, t->values, &observer);
     if (status == AR_OK) status = t->finish(t->ctx, &result, &observer);
     ar_program_progress_end(common);
-    if (status != AR_OK) check_afterword(t->work);
+    if (status != AR_OK) check_afterword(t->work, status);
     AR_TRY(status);
     ar_program_afterword("%s", "");
     return print(&result, o, common);

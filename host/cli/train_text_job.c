@@ -1,6 +1,7 @@
 /* anyround train on a text: a language model, opened or begun. */
 #include "cmd_train.h"
 #include "output.h"
+#include "quantize_job.h"
 #include "states_folder.h"
 #include <stdlib.h>
 #include <string.h>
@@ -131,11 +132,17 @@ static ar_status check_places(job *j) {
     return ar__train_check_beside(o, j->out, inputs, 3);
 }
 
-static void record(job *j) {
+static ar_status record(job *j) {
     train_record *r = &j->record;
     const train_options *o = j->o;
     const ar_config *c = &j->m->config;
-    ar__train_record(r, "model", "%s", o->model ? ar__path_name(o->model) : "new");
+    if (o->model) {
+        uint64_t hash;
+        AR_TRY(ar__quantize_hash_model(&hash, j->m));
+        ar__train_record(r, "model", "%s, %016llx", ar__path_name(o->model), (unsigned long long)hash);
+    } else {
+        ar__train_record(r, "model", "new");
+    }
     ar__train_record(r, "architecture", "%s, %d layers of %lld, heads %d and %d, mlp %lld, %lld ids%s",
                      c->family, (int)c->layers, (long long)c->hidden, (int)c->heads, (int)c->kv_heads,
                      (long long)c->intermediate, (long long)c->vocab, c->tied ? ", tied" : "");
@@ -152,6 +159,7 @@ static void record(job *j) {
                          j->states.plain ? ", plain gradients" : "");
     ar__train_record(r, "dropout", "%.9g", o->dropout);
     ar__train_record_steps(r, o, &j->desc, j->common, j->device);
+    return AR_OK;
 }
 
 static ar_status prepare(job *j) {
@@ -168,8 +176,8 @@ static ar_status prepare(job *j) {
     if (T > j->m->model.max_tokens)
         return ar__fail(AR_ERR_USAGE, "--seqlen: found %d, expected at most the model's %d", (int)T,
                         (int)j->m->model.max_tokens);
-    AR_TRY(ar__train_text_init(&j->data, j->m, (const char *)j->text.data, (size_t)j->text.bytes, T, o->held,
-                               o->starts, seed));
+    ar_train_text_desc d = {.name = o->text, .T = T, .held = o->held, .from_starts = o->starts, .seed = seed};
+    AR_TRY(ar__train_text_init(&j->data, j->m, (const char *)j->text.data, (size_t)j->text.bytes, &d));
     AR_TRY(ar_program_device(&j->device, j->common, true));
     ar_lm_desc lm = {.T = T, .dropout = (float)o->dropout, .seed = (uint32_t)seed};
     if (j->is_few) lm.states = &j->states;
@@ -180,7 +188,7 @@ static ar_status prepare(job *j) {
 
 static ar_status train(job *j) {
     AR_TRY(prepare(j));
-    record(j);
+    AR_TRY(record(j));
     train_run run = {.stage = "train",
                      .work = j->work,
                      .record = j->record.text,

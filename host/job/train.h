@@ -36,10 +36,19 @@ typedef struct ar_train_text {
     double from_starts; /* share of examples that begin there, behind what stands before a text */
     uint64_t seed;
 } ar_train_text;
-/* Borrows text (UTF-8). held: the share of it, at the end and from a paragraph on, that is not trained on.
- * Errors: UNSUPPORTED (no tokenizer), FORMAT (no UTF-8), USAGE (too short for T tokens), MEMORY. */
+/* How a text becomes examples. */
+typedef struct ar_train_text_desc {
+    const char *name; /* of the text, for errors */
+    int32_t T;
+    double held; /* share of the text, at its end, that is not trained on: from a paragraph or line on, where
+                  * one begins not further ahead than the share is long */
+    double from_starts;
+    uint64_t seed;
+} ar_train_text_desc;
+/* Borrows text (UTF-8). Errors: UNSUPPORTED (no tokenizer), FORMAT (no UTF-8), USAGE (too short for T
+ * tokens), MEMORY. */
 ar_status ar__train_text_init(ar_train_text *t, const ar_open_model *m, const char *text, size_t bytes,
-                              int32_t T, double held, double from_starts, uint64_t seed);
+                              const ar_train_text_desc *d);
 void ar__train_text_deinit(ar_train_text *t);
 
 /* ---- train_checkpoint.c: all that resuming needs, in one file ---- */

@@ -56,13 +56,15 @@ static ar_status held(const ar_data *d, void *input, int32_t *labels, int64_t fi
 
 /* ---- making ---- */
 
-/* Where the held-out part begins: behind an empty line, or a line, or where it may. */
+/* Where the held-out part begins: behind an empty line, or a line, or where it may; it is at most doubled by
+ * that, for a text may have its one empty line behind the title. */
 static size_t find_cut(const char *text, size_t bytes, double share) {
     size_t cut = (size_t)((double)bytes * (1 - share));
     if (share <= 0) return bytes;
-    for (size_t i = cut; i >= 2; i--)
+    size_t least = cut > bytes - cut ? cut - (bytes - cut) : 0;
+    for (size_t i = cut; i >= 2 && i >= least; i--)
         if (text[i - 1] == '\n' && text[i - 2] == '\n') return i;
-    for (size_t i = cut; i >= 1; i--)
+    for (size_t i = cut; i >= 1 && i >= least; i--)
         if (text[i - 1] == '\n') return i;
     while (cut > 0 && ((uint8_t)text[cut] & 0xc0) == 0x80) cut--;
     return cut;
@@ -80,21 +82,23 @@ static ar_status list_starts(ar_train_text *t) {
 }
 
 ar_status ar__train_text_init(ar_train_text *t, const ar_open_model *m, const char *text, size_t bytes,
-                              int32_t T, double held_share, double from_starts, uint64_t seed) {
-    *t = (ar_train_text){.model = m, .text = text, .T = T, .from_starts = from_starts, .seed = seed};
+                              const ar_train_text_desc *d) {
+    const int32_t T = d->T;
+    *t = (ar_train_text){.model = m, .text = text, .T = T, .from_starts = d->from_starts, .seed = d->seed};
     if (!m->tokenizer)
         return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer to read texts with", m->path);
-    t->bytes = find_cut(text, bytes, held_share);
+    AR_TRY(ar__utf8_check(text, bytes, d->name));
+    t->bytes = find_cut(text, bytes, d->held);
     AR_TRY(ar_tokenizer_encode(m->tokenizer, &t->ids, &t->id_count, text, t->bytes, false));
     AR_TRY(ar_tokenizer_encode(m->tokenizer, &t->held_ids, &t->held_id_count, text + t->bytes,
                                bytes - t->bytes, false));
     AR_TRY(list_starts(t));
     int64_t held_count = t->held_id_count > 0 ? (t->held_id_count - 1) / T : 0;
-    if (t->id_count <= T || (held_share > 0 && held_count < 1))
+    if (t->id_count <= T || (d->held > 0 && held_count < 1))
         return ar__fail(AR_ERR_USAGE,
-                        "text: found %lld tokens and %lld held out, expected more than the %d of an example "
-                        "in either",
-                        (long long)t->id_count, (long long)t->held_id_count, (int)T);
+                        "%s: found %lld tokens and %lld held out, expected more than the %d of an example in "
+                        "either",
+                        d->name, (long long)t->id_count, (long long)t->held_id_count, (int)T);
     t->data = (ar_data){.dtype = AR_I32,
                         .rows = T,
                         .labels = T,

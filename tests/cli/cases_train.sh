@@ -49,6 +49,14 @@ case_train() { # killed at several steps and resumed: the same files, whatever d
     run 1 "${command[@]}" -o o --report whole/config.json/x; says 'is no folder'
     run 0 "${command[@]}" -o again --seed 1 -q
     ! cmp -s whole/model.safetensors again/model.safetensors || die 'another seed gave the same weights'
+    mkdir m && cp -r again m/whole
+    "$program" "${train[@]}" whole --steps 5000 --checkpoint-every 1 --device "$device" -o part2 2>err &
+    pid=$!
+    for _ in $(seq 6000); do [ -f part2.part/checkpoint.safetensors ] && break; sleep 0.01; done
+    kill -9 $pid; wait $pid 2>/dev/null
+    run 2 "${train[@]}" m/whole --steps 5000 --checkpoint-every 1 --device "$device" -o part2 --resume
+    says 'found "model: whole, .*expected "model: whole, '
+    ! grep -q 'goes on' err || die 'what is refused is advised'
     run 0 eval whole --text "$text" --window 32 --max-windows 8 --device "$device" --json -q
     tr -d ' \n\t' <out | sed 's/.*"nll":\([0-9.]*\).*/\1/' | awk '{ exit !($1 < 6.7) }' ||
         die "nothing was learnt: $(cat out)"
@@ -65,10 +73,17 @@ case_train_wrong() { # what is refused, and what a loss that diverges leaves
     run 2 "${command[@]}" "$model" --accumulate 3 -o o; says 'divisor of --batch'
     run 2 "${command[@]}" "$model" --optimizer adam -o o; says 'adamw or sgd'
     run 2 "${command[@]}" "$model" --seqlen 513 -o o; says "at most the model's 512"
+    for part in '--momentum 0.5' '--optimizer sgd --beta1 0.5' '--schedule constant --lr-end 0.5' \
+        '--labels x' '--classes 3' '--channels 4' '--widths 4'; do
+        read -ra part <<<"$part"
+        run 2 "${command[@]}" "$model" "${part[@]}" -o o; says "${part[-2]} has no effect without"
+    done
+    run 2 "${command[@]}" --arch gpt2 "${begin[@]}" --untied -o o; says 'untied has no effect without'
+    run 2 "${command[@]}" "$model" --lr 0 -o o; says "lr: found '0'"
     echo short >short.txt
-    run 2 "${command[@]}" "$model" --text short.txt -o o; says 'expected more than the 256'
+    run 2 "${command[@]}" "$model" --text short.txt -o o; says 'short.txt: found .* more than the 256'
     printf 'a\xffb%9999s' >bytes.txt
-    run 3 "${command[@]}" "$model" --text bytes.txt -o o
+    run 3 "${command[@]}" "$model" --text bytes.txt -o o; says 'bytes.txt: byte 1'
     rm -rf o.part
     run 1 "${command[@]}" --arch gpt2 "${begin[@]}" --optimizer sgd --lr 80 --clip 0 --decay 0 --warmup 12 \
         -o o
