@@ -6,6 +6,7 @@
 #include "estimate.h"
 #include "first.h"
 #include "ops.h"
+#include "output.h"
 #include "program.h"
 #include "random_model.h"
 #include "steps.h"
@@ -151,10 +152,66 @@ typedef struct bench_arguments {
     ar_bench_estimate_options estimate;
     const char *first;
     bench_options o;
+    const char *ineffective; /* an option that says nothing of what is measured; NULL = none */
 } bench_arguments;
 
+/* What is measured. */
+enum { KERNELS = 1, MODEL = 2, ESTIMATE = 4, FIRST = 8, STEP = 16, PAGES = 32 };
+
+static int way_of(const bench_arguments *b, int positional) {
+    return b->o.tune           ? STEP
+           : b->model.model    ? MODEL
+           : b->estimate.model ? ESTIMATE
+           : b->first          ? FIRST
+           : positional        ? PAGES
+                               : KERNELS;
+}
+
+static const struct {
+    const char *option;
+    int ways; /* that it says something of */
+} uses[] = {{"--pp", MODEL | ESTIMATE},
+            {"--tg", MODEL | ESTIMATE},
+            {"--reps", MODEL},
+            {"--md", KERNELS | MODEL},
+            {"--ops", KERNELS},
+            {"--types", KERNELS},
+            {"--shapes", KERNELS},
+            {"--n", KERNELS},
+            {"--size", KERNELS},
+            {"--csv", KERNELS},
+            {"--compare", KERNELS},
+            {"--report", KERNELS | PAGES},
+            {"--blas", STEP},
+            {"--threads", STEP},
+            {"--dim", STEP},
+            {"--hidden", STEP},
+            {"--heads", STEP},
+            {"--kv-heads", STEP},
+            {"--seq", STEP | ESTIMATE | FIRST},
+            {"--batch", STEP | ESTIMATE | FIRST},
+            {"--steps", STEP | ESTIMATE | FIRST},
+            {"--bits", STEP | ESTIMATE | FIRST},
+            {"--group", STEP | ESTIMATE | FIRST}};
+
+static const char *find_ineffective(int way, const ar_option *options, const bool *given, int32_t count) {
+    for (int32_t i = 0; i < count; i++)
+        for (size_t k = 0; given[i] && k < sizeof uses / sizeof *uses; k++)
+            if (strcmp(uses[k].option, options[i].name) == 0 && !(uses[k].ways & way)) return options[i].name;
+    return NULL;
+}
+
+#define MOST_OPTIONS 48
+
+static void notice(ar_option *options, bool *given, const ar_option *rows, int32_t count) {
+    for (int32_t i = 0; i < count; i++) {
+        options[i] = rows[i];
+        options[i].given = &given[i];
+    }
+}
+
 static ar_status parse(bench_arguments *b, int *positional, const ar_command *self, int argc, char **argv) {
-    const ar_option options[] = {
+    const ar_option rows[] = {
         {"--model", AR_OPT_STRING, &b->model.model, "MODEL",
          "time prompts and generation of this model (wall clock); random:1b:q4_0 is made up", 0, 0, NULL},
         {"--pp", AR_OPT_INT, &b->model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
@@ -205,8 +262,13 @@ static ar_status parse(bench_arguments *b, int *positional, const ar_command *se
         {"--bits", AR_OPT_INT, &b->o.step.bits, "N", "bits per weight (4)", 2, 8, NULL},
         {"--group", AR_OPT_INT, &b->o.step.group, "N", "weights per scale (32)", 1, 65536, NULL},
     };
-    return ar_args_parse(self, &b->common, options, (int32_t)(sizeof options / sizeof *options), argc, argv,
-                         positional, 0, 64);
+    ar_option options[MOST_OPTIONS];
+    bool given[MOST_OPTIONS] = {0};
+    const int32_t count = (int32_t)(sizeof rows / sizeof *rows);
+    notice(options, given, rows, count);
+    AR_TRY(ar_args_parse(self, &b->common, options, count, argc, argv, positional, 0, 64));
+    b->ineffective = find_ineffective(way_of(b, *positional), options, given, count);
+    return AR_OK;
 }
 
 static ar_status check(const bench_arguments *b, int positional, char **argv) {
@@ -224,7 +286,22 @@ static ar_status check(const bench_arguments *b, int positional, char **argv) {
         return ar__fail(AR_ERR_USAGE, "--seq: found %d, expected at least 2", (int)b->o.step.seq);
     if (positional && (!b->kernels.report || ways))
         return ar__fail(AR_ERR_USAGE, "%s: expected no file without --report", argv[1]);
+    if (b->ineffective)
+        return ar__fail(AR_ERR_USAGE, "%s: has no effect on what is measured here (see --help)",
+                        b->ineffective);
+    if (!!b->kernels.compare + b->common.json + b->kernels.csv + b->model.md > 1)
+        return ar__fail(AR_ERR_USAGE, "--compare, --json, --csv and --md: expected one of them");
     return AR_OK;
+}
+
+/* What is going to be written can be, and is nothing that is read. */
+static ar_status check_report(const bench_arguments *b, int positional, char **argv) {
+    ar_input inputs[65] = {{b->kernels.compare, "measurements"}};
+    int32_t count = 1;
+    if (!b->kernels.report) return AR_OK;
+    for (int i = 1; i <= positional; i++) inputs[count++] = (ar_input){argv[i], "measurements"};
+    AR_TRY(ar__output_check_file("--report", b->kernels.report, NULL));
+    return ar__path_check_inputs(b->kernels.report, false, inputs, count);
 }
 
 static ar_status run(const ar_command *self, int argc, char **argv) {
@@ -239,6 +316,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     AR_TRY(parse(&b, &positional, self, argc, argv));
     if (b.common.help) return AR_OK;
     AR_TRY(check(&b, positional, argv));
+    AR_TRY(check_report(&b, positional, argv));
     if (positional) return ar_bench_pages(b.kernels.report, argv + 1, positional);
     if (b.first)
         return ar_bench_first(&(ar_bench_first_options){.model = b.first, .step = b.o.step}, &b.common);

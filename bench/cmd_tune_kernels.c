@@ -1,4 +1,5 @@
 /* anyround tune-kernels: the tiles that are fastest on a device, kept in a file that plans look into. */
+#include "output.h"
 #include "tune_kernels.h"
 #include "tuning_file.h"
 #include <cjson/cJSON.h>
@@ -12,7 +13,10 @@ typedef struct tuning_options {
 
 /* Of --tuning, or by default; free(). */
 static ar_status file_path(char **path, const ar_common *common) {
-    *path = common->tuning ? strdup(common->tuning) : ar_tuning_default_path();
+    bool by_default = !common->tuning && !common->no_cache;
+    *path = common->tuning ? strdup(common->tuning) : by_default ? ar_tuning_default_path() : NULL;
+    if (!*path && common->no_cache && !common->tuning)
+        return ar__fail(AR_ERR_USAGE, "tune-kernels: with --no-cache expected --tuning FILE");
     if (!*path)
         return ar__fail(AR_ERR_USAGE, "tune-kernels: there is no cache folder, expected --tuning FILE");
     return AR_OK;
@@ -72,17 +76,30 @@ static ar_status facts_of(ar_device_facts *facts, const ar_common *common) {
     return AR_OK;
 }
 
-/* Puts what was found into the file; of a bucket only what is faster than the tiles for all shapes. */
-static ar_status keep(ar_tuning_file *t, const ar_tuned_kernel *r, const ar_device_facts *facts,
-                      const char *path) {
+/* Puts what was found into the file, to which another device's run may have added meanwhile; of a bucket
+ * only what is faster than the tiles for all shapes. */
+static ar_status keep(const ar_tuned_kernel *r, const ar_device_facts *facts, const char *path) {
     ar_tuning_row row;
+    ar_tuning_file t;
     bool is_any = strcmp(r->bucket, AR_TUNING_ANY) == 0;
     if (!is_any && memcmp(r->before, r->best, sizeof r->best) == 0) return AR_OK;
     ar_tuning_key(&row, facts, r->kernel, r->bucket);
     memcpy(row.values, r->best, sizeof row.values);
     row.gain = r->before_s / r->best_s;
-    AR_TRY(ar_tuning_add(t, &row));
-    return ar_tuning_write(t, path);
+    AR_TRY(read_if_there(&t, path));
+    ar_status status = ar_tuning_add(&t, &row);
+    if (status == AR_OK) status = ar_tuning_write(&t, path);
+    ar_tuning_free(&t);
+    return status;
+}
+
+/* Whether rows can be added, before minutes are spent on them. */
+static ar_status check_place(const char *path) {
+    ar_tuning_file t;
+    AR_TRY(ar__output_check_file("--tuning", path, NULL));
+    AR_TRY(read_if_there(&t, path));
+    ar_tuning_free(&t);
+    return AR_OK;
 }
 
 static ar_status measure(const tuning_options *o, const char *path) {
@@ -90,11 +107,10 @@ static ar_status measure(const tuning_options *o, const char *path) {
     const int32_t count = (int32_t)(sizeof families / sizeof *families);
     const ar_common *common = &o->common;
     ar_device_facts facts;
-    ar_tuning_file t = {0};
     ar_status status = AR_OK;
     cJSON *root = cJSON_CreateObject(), *list = ar_json_add_list(root, "kernels");
     double began = ar__now_s();
-    AR_GO(read_if_there(&t, path));
+    AR_GO(check_place(path));
     AR_GO(facts_of(&facts, common));
     for (int32_t i = 0; i < count; i++) {
         ar_tuned_kernel r[AR_TILE_BUCKETS + 1];
@@ -105,7 +121,7 @@ static ar_status measure(const tuning_options *o, const char *path) {
                              : common->quiet ? NULL
                                              : say_wrong));
         for (int32_t k = 0; k < found; k++) {
-            AR_GO(keep(&t, &r[k], &facts, path));
+            AR_GO(keep(&r[k], &facts, path));
             if (common->json)
                 add_json(list, &r[k]);
             else
@@ -119,7 +135,6 @@ static ar_status measure(const tuning_options *o, const char *path) {
     if (common->json) status = ar_program_json(root, true);
 done:
     cJSON_Delete(root);
-    ar_tuning_free(&t);
     return status;
 }
 
@@ -207,6 +222,9 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
                         argv[2]);
     if (positional && o.budget)
         return ar__fail(AR_ERR_USAGE, "tune-kernels %s: --budget has no effect, nothing is timed", verb);
+    if (positional && o.common.json)
+        return ar__fail(AR_ERR_USAGE,
+                        "tune-kernels %s: --json has no effect, it is lines of JSON that it reads", verb);
     if (o.budget == 0) o.budget = 60;
     if (is_merge && positional < 2) return ar__fail(AR_ERR_USAGE, "tune-kernels merge: expected files");
     AR_TRY(file_path(&path, &o.common));

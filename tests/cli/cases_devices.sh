@@ -161,6 +161,15 @@ case_bench() {
     sed 's/"us":[[:space:]]*[0-9]/"us": -1/' before.json >bad.json
     run 3 bench --compare bad.json --shapes tiny; says 'bad.json'
     run 1 bench --report x.html before.json missing.json; says 'missing.json'
+    cp before.json kept.json
+    run 1 bench --report before.json before.json; says 'found measurements'
+    cmp before.json kept.json || die 'a page over the measurements it is of'
+    run 1 bench --report missing/x.html; says 'its folder missing does not exist' # before they are made
+    run 2 bench --csv --md; says 'expected one of them'
+    run 2 bench --json --compare before.json; says 'expected one of them'
+    run 2 bench --pp 5; says 'pp: has no effect'
+    run 2 bench --tune --shapes tiny; says 'shapes: has no effect'
+    run 2 bench --model "$model" --csv; says 'csv: has no effect'
     run 0 bench --size 100 --types Q4_K --md -q --device null
     grep -q 'unsupported: rows of 100' out || die 'no reason'
     hide libopenblas.so.0
@@ -262,6 +271,9 @@ case_tune_kernels() { # its file
     run 2 tune-kernels dig; says 'show, merge, prune or export'
     run 2 tune-kernels show a.jsonl; says 'expected --tuning'
     run 2 tune-kernels merge; says 'expected files'
+    run 2 tune-kernels --no-cache; says 'expected --tuning'
+    run 2 tune-kernels show --json; says 'json has no effect'
+    run 1 tune-kernels --tuning missing/t.jsonl; says 'its folder missing does not exist'
     run 5 tune-kernels --device null --tuning n.jsonl; says 'WRONG'
     [ ! -e n.jsonl ] || die 'a file of tiles that compute wrongly'
     tiles a.jsonl A 00000000000000ff; tiles b.jsonl B 00000000000000ff
