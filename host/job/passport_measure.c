@@ -9,9 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A file may say any number. */
 static int32_t window_of(const ar_passport *p, const ar_open_model *m) {
-    int32_t T = p->window > 0.0 ? (int32_t)p->window : AR_PASSPORT_WINDOW;
-    return T < m->model.max_tokens ? T : m->model.max_tokens;
+    double T = p->window >= 2.0 ? p->window : AR_PASSPORT_WINDOW;
+    return T < m->model.max_tokens ? (int32_t)T : m->model.max_tokens;
+}
+
+static int32_t windows_of(const ar_passport *p) {
+    double count = p->windows >= 1.0 ? p->windows : AR_PASSPORT_WINDOWS;
+    return count < INT32_MAX ? (int32_t)count : INT32_MAX;
 }
 
 ar_status ar__passport_text(ar_passport *p, const char *text_path, const ar_open_model *m) {
@@ -42,7 +48,7 @@ ar_status ar__passport_measure(ar_passport *p, const char *path, const ar_open_m
     ar_open_model *m = NULL;
     ar_file text = {0};
     ar_eval_result r;
-    ar_eval_desc desc = {.max_windows = p->windows > 0.0 ? (int32_t)p->windows : AR_PASSPORT_WINDOWS};
+    ar_eval_desc desc = {.max_windows = windows_of(p)};
     ar_status status;
     AR_TRY(ar_file_open(&text, text_path));
     AR_GO(ar_model_open(&m, path));
