@@ -7,6 +7,7 @@
 #include "quantize_job.h"
 #include "study.h"
 #include "tokenizer.h"
+#include "workplace.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ typedef struct study_job {
     ar_open_model *model;
     ar_device *device;
     ar_file text;
+    ar_workplace place; /* OUT.work: what is quantized stands there, by one study at a time */
     ar__study found;
     way ways[WAYS];
     int32_t count;
@@ -327,7 +329,7 @@ static ar_status check_texts(const study_job *j) {
 static ar_status try_all(study_job *j) {
     char work[4096];
     int32_t passed = 0;
-    snprintf(work, sizeof work, "%s.work", j->o->out);
+    snprintf(work, sizeof work, "%s/out", j->place.dir);
     for (int32_t i = 0; i < j->count; i++) {
         ar__study_point p;
         name_point(&p, j, &j->ways[i]);
@@ -429,11 +431,14 @@ static void keep_comparable(study_job *j) {
 
 static ar_status run_study(study_job *j) {
     ar_status status;
+    char work[4096];
+    snprintf(work, sizeof work, "%s.work", j->o->out);
     AR_GO(make_grid(j));
     AR_GO(ar_file_open(&j->text, j->o->text));
     AR_GO(ar_program_float_model(&j->model, j->path, &j->common));
     AR_GO(check_texts(j));
     AR_GO(hash_inputs(j));
+    AR_GO(ar__workplace_open(&j->place, work));
     AR_GO(ar__study_read(&j->found, j->o->out));
     AR_GO(ar_program_device(&j->device, &j->common, true));
     AR_GO(try_also(j));
@@ -505,6 +510,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     ar_status status = check_places(&j);
     if (status == AR_OK) status = run_study(&j);
     ar__study_deinit(&j.found);
+    ar__workplace_close(&j.place);
     ar_device_close(j.device);
     ar_model_close(j.model);
     ar_file_close(&j.text);

@@ -27,7 +27,7 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     run 0 "${study[@]}" --bits 3,5 --groups 32 --schemes asym --methods anneal --also other.gguf --budget 0.01
     [ "$(grep -c '^{.*}$' s.jsonl)" = 7 ] && [ "$(wc -l <s.jsonl)" = 8 ] ||
         die 'lines behind one that was cut off are lost'
-    nothing_left s.jsonl.work s.jsonl.work.part
+    nothing_left s.jsonl.work
     run 2 "${study[@]}" --methods gptqq; says "found 'gptqq'"
     run 2 "${study[@]}" --types q9; says "types: found 'q9'"
     run 2 "${study[@]}" --bits 9; says "found '9', expected numbers from 2 to 8"
@@ -45,11 +45,12 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     # what a study with other options left behind: of a way in work, and of one in measurement
     "$program" "${study[@]/#s.jsonl/n.jsonl}" --types q4_0 --methods anneal --iters 5000 2>err &
     pid=$!
-    for _ in $(seq 600); do [ -f n.jsonl.work.part/manifest.json ] && break; sleep 0.1; done
+    for _ in $(seq 600); do [ -f n.jsonl.work/out.part/manifest.json ] && break; sleep 0.1; done
+    run 1 "${study[@]/#s.jsonl/n.jsonl}" --types q4_0 --methods rtn; says 'one run at a time'
     kill -KILL $pid; wait $pid 2>/dev/null
-    [ -f n.jsonl.work.part/manifest.json ] || die 'nothing is left'
-    echo of a file >n.jsonl.work
+    [ -f n.jsonl.work/out.part/manifest.json ] || die 'nothing is left'
+    echo of a file >n.jsonl.work/out
     run 0 "${study[@]/#s.jsonl/n.jsonl}" --bits 4 --groups 32 --schemes asym --methods anneal
     [ "$(wc -l <n.jsonl)" = 1 ] || die 'what was left of other options stops a way'
-    nothing_left n.jsonl.work n.jsonl.work.part
+    nothing_left n.jsonl.work
 }
