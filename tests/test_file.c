@@ -167,6 +167,8 @@ static void writer_reports_where_it_cannot_write(void **state) {
     ar_writer *w;
     assert_error(ar_writer_open(&w, in_folder(folder, "no/such/x")), AR_ERR_IO, strerror(ENOENT));
     assert_null(w);
+    assert_error(ar_writer_open(&w, ""), AR_ERR_IO, "empty name");
+    assert_null(w);
     assert_error(ar_writer_open(&w, folder), AR_ERR_IO, "folder");
     if (geteuid() == 0) return; /* root may write anywhere */
     assert_int_equal(chmod(folder, 0500), 0);

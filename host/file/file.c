@@ -168,6 +168,7 @@ static ar_status create_temp(ar_writer *w) {
 
 ar_status ar_writer_open(ar_writer **w, const char *path) {
     *w = NULL;
+    if (!*path) return ar__fail(AR_ERR_IO, "found an empty name, expected that of a file to write");
     if (ar_path_is_dir(path))
         return ar__fail(AR_ERR_IO, "%s: found a folder, expected a file name to write", path);
     ar_status status;
