@@ -359,6 +359,7 @@ static void refusals_case(ar_device *device, void *ctx) {
     assert_int_equal(ar_op_act(g, &y, x, (ar_act)4), AR_ERR_ARG);
     assert_int_equal(ar_op_slice(g, &y, x, 8, 9), AR_ERR_SHAPE);
     assert_int_equal(ar_op_slice(g, &y, x, -1, 4), AR_ERR_SHAPE);
+    assert_int_equal(ar_op_slice(g, &y, x, 8, INT64_MAX), AR_ERR_SHAPE);
     assert_int_equal(ar_op_embed(g, &y, x, row), AR_ERR_DTYPE);
     assert_int_equal(ar_op_rope(g, &y, x, half, 5, 16, 0, 1), AR_ERR_SHAPE); /* 6 rows, T 5 */
     assert_int_equal(ar_op_rope(g, &y, x, half, 6, 15, 0, 1), AR_ERR_ARG);   /* odd D */

@@ -31,8 +31,8 @@ ar_status ar_op_slice(ar_graph *g, ar_tensor **y, ar_tensor *x, int64_t first, i
     AR_TRY(ar__expect("slice x", x, AR_F32, 2, (int64_t[]){-1, -1}));
     int64_t rows = x->dims[0], I = x->dims[1];
     if (first < 0 || count < 1 || first > I - count)
-        return ar__fail(AR_ERR_SHAPE, "slice: columns %lld to %lld of %lld", (long long)first,
-                        (long long)(first + count - 1), (long long)I);
+        return ar__fail(AR_ERR_SHAPE, "slice: %lld columns from %lld on, expected them within %lld",
+                        (long long)count, (long long)first, (long long)I);
     slice_ctx c = {.x = x, .first = (uint32_t)first};
     AR_TRY(ar__output(g, &c.y, AR_F32, 2, (int64_t[]){rows, count}, x, NULL, NULL));
     struct {
