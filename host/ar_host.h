@@ -486,8 +486,8 @@ typedef struct ar_eval_result {
     double kl_at[AR_EVAL_FIRST]; /* the mean at each of those positions; NaN over none */
 } ar_eval_result;
 /* Perplexity of m on text; with ref also KL(ref || m) and the share of equal argmax. Weights are on the
- * device as they are stored, block by block; activations of 16384 tokens at a time (or of one batch, where
- * that is more) lie in host memory, and after each such part the observer is given the loss so far. */
+ * device as stored, a block at a time; activations of 16384 tokens (or of one batch, where that is more) lie
+ * in host memory, and after each such part the observer is given the loss. ARG for numbers below 0. */
 ar_status ar_eval_text(ar_eval_result *r, const ar_open_model *m, const ar_open_model *ref, ar_device *device,
                        const char *text, size_t bytes, const ar_eval_desc *desc, const ar_observer *observer);
 /* logits (rows, V) f32 in host memory of the last position(s): all positions when rows == count. The blocks'

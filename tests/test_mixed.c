@@ -59,6 +59,9 @@ static void mixed_make(mixed *x, ar_device *device, const char *folder, const ch
     assert_ok(ar__part_open(&x->part, in_folder(folder, "state"), &manifest, false, NULL));
     ar_quant_desc desc = {.scheme = x->plan.scheme, .choose = choose, .choose_ctx = x};
     ar_sink sink = {.block = keep_block, .finished = none_finished, .ctx = x};
+    ar_quant_desc wrong = {.scheme = {.bits = 77, .group = 32}};
+    assert_int_equal(ar_method_find("rtn")->run(&x->model->model, device, NULL, &wrong, &sink, NULL),
+                     AR_ERR_ARG);
     assert_ok(ar_method_find("rtn")->run(&x->model->model, device, NULL, &desc, &sink, NULL));
     x->src = (ar_write_source){
         .model = x->model, .plan = &x->plan, .linear = kept_linear, .scheme = choose, .ctx = x};
@@ -128,6 +131,14 @@ static void compute(figures *f, ar_device *device, const ar_open_model *m) {
     ar_session_destroy(s);
     assert_ok(ar_eval_text(&r, m, NULL, device, text, sizeof text - 1, &(ar_eval_desc){.window = 16}, NULL));
     f->ppl = r.ppl;
+    const ar_eval_desc wrong[] = {{.window = 16, .skip_windows = -1},
+                                  {.window = 16, .max_windows = -1},
+                                  {.window = -16},
+                                  {.window = 16, .batch = -1},
+                                  {.window = 16, .protocol = (ar_protocol)3}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(ar_eval_text(&r, m, NULL, device, text, sizeof text - 1, &wrong[i], NULL),
+                         AR_ERR_ARG);
     free(logits);
 }
 

@@ -154,6 +154,14 @@ static ar_status make_task(task *t, const ar_open_model *m, const char *text, si
                            const ar_eval_desc *d) {
     if (!m->tokenizer)
         return ar__fail(AR_ERR_UNSUPPORTED, "%s: has no tokenizer, expected one beside it", m->path);
+    if (d->window < 0 || d->skip_windows < 0 || d->max_windows < 0 || d->batch < 0)
+        return ar__fail(AR_ERR_ARG,
+                        "eval: found window %d, %d windows to skip, at most %d, batches of %d, expected none "
+                        "below 0",
+                        (int)d->window, (int)d->skip_windows, (int)d->max_windows, (int)d->batch);
+    if ((uint32_t)d->protocol > AR_PROTOCOL_LLAMACPP)
+        return ar__fail(AR_ERR_ARG, "eval: found protocol %d, expected window, lines or llamacpp",
+                        (int)d->protocol);
     int32_t T = d->window > 0 ? d->window : d->protocol == AR_PROTOCOL_LINES ? m->model.max_tokens : 512;
     if (T > m->model.max_tokens) T = m->model.max_tokens;
     if (T < 2) return ar__fail(AR_ERR_USAGE, "window: found %d, expected at least 2", (int)T);

@@ -78,17 +78,19 @@ static bool delivers_finished(const walk *w, const ar_window_span *s) {
 
 static bool overlaps(const walk *w) { return w->window.stride < w->window.blocks; }
 
-static void plan_slot(slot *t, const walk *w, const span *s, const ar_block *block) {
+static ar_status plan_slot(slot *t, const walk *w, const span *s, const ar_block *block) {
     const ar__tune_desc *d = w->desc;
     t->block = block;
     for (int32_t i = 0; i < block->linear_count; i++) {
         t->schemes[i] = d->scheme;
         t->skip[i] = d->choose && !d->choose(d->choose_ctx, block, i, &t->schemes[i]);
+        if (!t->skip[i]) AR_TRY(ar_scheme_check(&t->schemes[i]));
         if (s->at.is_tuned && !s->finished && !t->skip[i])
             t->taps_of[i] = ar__taps_of(d->taps, d->searches ? NULL : &t->schemes[i]);
         if (ar__needs_ranges(&d->acts) && !t->skip[i] && !s->finished)
             t->taps_of[i] |= AR__TAP(span) | (d->acts_share > 0.0 ? AR__TAP(tails) : 0);
     }
+    return AR_OK;
 }
 
 static ar_status init_slots(span *s, const walk *w) {
@@ -103,7 +105,7 @@ static ar_status init_slots(span *s, const walk *w) {
             AR_TRY(ar_block_weights_init(&t->weights, block, w->device));
             continue;
         }
-        plan_slot(t, w, s, block);
+        AR_TRY(plan_slot(t, w, s, block));
         AR_TRY(ar__block_weights_init_checked(&t->weights, block, w->device, t->skip, t->schemes));
     }
     return AR_OK;
