@@ -1,10 +1,12 @@
 /* anyround quantize: what quantizing leaves over, by small rank, as a file or in the folders. */
 #include "factors.h"
 #include "formats.h"
+#include "output.h"
 #include "quantize_job.h"
 #include <stdlib.h>
 
 ar_status ar__quantize_lorc_check(const ar_quantize_request *r) {
+    AR_TRY(ar__output_check_two("--lorc", r->lorc, "--report", r->report));
     if (r->lorc) {
         ar_status status = ar__lorc_accepts(r->lorc, r->factors.bits);
         return status == AR_ERR_USAGE ? ar_program_blame(status, "--lorc-bits") : status;

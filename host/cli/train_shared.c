@@ -114,12 +114,19 @@ ar_status ar__train_workplace(ar_workplace *place, char **work, const char *out,
 ar_status ar__train_check_beside(const train_options *o, const char *out, const ar_input *inputs,
                                  int32_t count) {
     const struct { const char *option, *path; } files[] = {{"--curve", o->curve}, {"--report", o->report}};
+    const ar_output_plan folder = {.formats = {"hf"}, .format_count = 1};
+    char *work = NULL;
+    ar_status status;
+    AR_GO(ar__output_beside(&work, out, ".part"));
     for (int i = 0; i < 2; i++) {
         if (!files[i].path) continue;
-        AR_TRY(ar__output_check_file(files[i].option, files[i].path, out));
-        AR_TRY(ar__path_check_inputs(files[i].path, false, inputs, count));
+        AR_GO(ar__output_check_beside(files[i].option, files[i].path, &folder, out, work));
+        AR_GO(ar__path_check_inputs(files[i].path, false, inputs, count));
     }
-    return AR_OK;
+    AR_GO(ar__output_check_two("--curve", o->curve, "--report", o->report));
+done:
+    free(work);
+    return status;
 }
 
 static cJSON *number(double x) { return isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull(); }

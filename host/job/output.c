@@ -204,6 +204,12 @@ ar_status ar__output_check_beside(const char *option, const char *file, const ar
     return AR_OK;
 }
 
+ar_status ar__output_check_two(const char *option, const char *file, const char *other_option,
+                               const char *other) {
+    if (!file || !other || ar__path_is_through(file) || !is_one_place(file, other)) return AR_OK;
+    return ar__fail(AR_ERR_USAGE, "%s, %s: found one file for both, %s", option, other_option, file);
+}
+
 double ar__output_weights(const ar_model *m) {
     double sum = (double)m->vocab * (double)m->hidden * (m->tied_head ? 1 : 2);
     if (m->read_positions) sum += (double)m->max_tokens * (double)m->hidden;

@@ -34,6 +34,9 @@ ar_status ar__output_check_file(const char *option, const char *path, const char
 /* The same beside the places of a plan and the folder `state`, which goes when the run is done. */
 ar_status ar__output_check_beside(const char *option, const char *file, const ar_output_plan *plan,
                                   const char *out, const char *state);
+/* Two such files (NULL = none) are not one. Errors: USAGE. */
+ar_status ar__output_check_two(const char *option, const char *file, const char *other_option,
+                               const char *other);
 /* The format of the plan that holds no linear of O rows and I columns, whatever its group; *rows, *columns =
  * what they would have to be multiples of, 0 where they are. NULL = all hold it under some group. */
 const char *ar__output_shape_refused(const ar_output_plan *plan, int64_t O, int64_t I, int32_t *rows,

@@ -331,6 +331,7 @@ case_lorc() {
     devices
     run 2 quantize "$model" -o q.gguf --type f16 --lorc l.gguf; says 'lorc has no effect with --type f16'
     run 1 quantize "$model" -o q --method rtn --lorc "$model/config.json"; says 'lies inside the model'
+    run 2 quantize "$model" -o q --method rtn --lorc l.gguf --report l.gguf; says 'found one file for both'
     kl() { # MODEL [--lora FILE]
         run 0 eval "$1" --ref "$model" --text "$text" --max-windows 4 --device "$device" --json -q "${@:2}"
         sed -n 's/.*"kl":[[:space:]]*\([0-9.e-]*\).*/\1/p' out

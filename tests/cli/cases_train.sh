@@ -79,6 +79,10 @@ case_train_wrong() { # what is refused, and what a loss that diverges leaves
         run 2 "${command[@]}" "$model" "${part[@]}" -o o; says "${part[-2]} has no effect without"
     done
     run 2 "${command[@]}" --arch gpt2 "${begin[@]}" --untied -o o; says 'untied has no effect without'
+    mkdir o
+    run 1 "${command[@]}" "$model" --curve o/c -o o; says 'lies in o, which is replaced'
+    run 2 "${command[@]}" "$model" --curve c --report c -o o; says 'curve, --report: found one file'
+    rmdir o
     run 2 "${command[@]}" "$model" --lr 0 -o o; says "lr: found '0'"
     echo short >short.txt
     run 2 "${command[@]}" "$model" --text short.txt -o o; says 'short.txt: found .* more than the 256'
