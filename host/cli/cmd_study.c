@@ -247,7 +247,8 @@ static ar_status try_way(study_job *j, ar__study_point *p, bool *made, const way
     r.device_bytes = &device_bytes;
     snprintf(part, sizeof part, "%s.part", work);
     status = quantize(&r, part);
-    ar_program_afterword("the same command goes on where it stopped"); /* not what quantize says */
+    /* not what quantize says; a model that cannot be quantized stays so */
+    ar_program_afterword("%s", status == AR_ERR_FORMAT ? "" : "the same command goes on where it stopped");
     AR_GO(status);
     *made = true;
     p->seconds = ar__now_s() - start;

@@ -21,8 +21,13 @@ void ar_program_afterword(const char *format, ...) {
     va_end(args);
 }
 
+static bool memory_bounded; /* by the user */
+
+void ar_program_bounds_memory(bool bounded) { memory_bounded = bounded; }
+
 void ar_program_print_failure(ar_status status) {
-    fprintf(stderr, "anyround: %s: %s\n", ar_status_text(status), ar_error());
+    bool blames = status == AR_ERR_DEVICE_MEMORY && memory_bounded;
+    fprintf(stderr, "anyround: %s: %s%s\n", ar_status_text(status), ar_error(), blames ? " (--vram)" : "");
     if (afterword[0]) fprintf(stderr, "%s\n", afterword);
 }
 

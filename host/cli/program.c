@@ -121,6 +121,7 @@ ar_status ar_program_device(ar_device **device, const ar_common *common, bool be
                         "--device: found null, which computes nothing and is for tests, expected "
                         "auto, vk, vk:N, cl or cl:N");
     ar_tuning_file tuning;
+    ar_program_bounds_memory(common->vram > 0);
     AR_TRY(ar_program_tuning(&tuning, common));
     char *cache = common->no_cache ? NULL : cache_folder();
     ar_device_desc desc = {.select = common->device,

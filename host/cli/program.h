@@ -104,6 +104,8 @@ void ar_program_catch_signals(void);
 void ar_program_release_signals(void);
 /* The line that follows the error's, however the program ends from here on without success; "" = none. */
 void ar_program_afterword(const char *format, ...) AR__PRINTF(1, 2);
+/* Whether --vram bounds what may be used: failures for want of device memory then name it. */
+void ar_program_bounds_memory(bool bounded);
 /* The program's last lines: what failed, and the afterword. */
 void ar_program_print_failure(ar_status status);
 /* What a command tells about its results goes to stderr from here on where the file it wrote (NULL = none) is

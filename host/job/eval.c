@@ -8,6 +8,7 @@
 #include "logits_file.h"
 #include "tokenizer.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -348,6 +349,15 @@ typedef struct evaluation {
     progress progress;
 } evaluation;
 
+/* Of two models an error about a weight says which. */
+static ar_status run_named(ar_chain *x, evaluation *e, const ar_open_model *m, const ar_samples *s) {
+    char reason[512];
+    ar_status status = run_body(x, m, e->device, s, e->batch, ar_block_weights_init_stored, &e->progress);
+    if (status != AR_ERR_FORMAT || !e->ref) return status;
+    snprintf(reason, sizeof reason, "%s", ar_error());
+    return ar__fail(status, "%s: %s", m->path, reason);
+}
+
 static ar_status run_head(evaluation *e, const ar_chain *x, const ar_chain *x_ref, const int32_t *labels) {
     ar_status status = AR_OK;
     head_pass p = {.save = e->saves ? &e->save : NULL};
@@ -406,9 +416,8 @@ static ar_status run_part(evaluation *e, int32_t first, int32_t count) {
     ar_chain x = {.fd = -1}, x_ref = {.fd = -1};
     int64_t offset = (int64_t)first * e->task.samples.T;
     const ar_samples s = {e->task.samples.ids + offset, count, e->task.samples.T};
-    AR_GO(run_body(&x, e->m, e->device, &s, e->batch, ar_block_weights_init_stored, &e->progress));
-    if (e->ref)
-        AR_GO(run_body(&x_ref, e->ref, e->device, &s, e->batch, ar_block_weights_init_stored, &e->progress));
+    AR_GO(run_named(&x, e, e->m, &s));
+    if (e->ref) AR_GO(run_named(&x_ref, e, e->ref, &s));
     AR_GO(run_head(e, &x, &x_ref, e->task.labels + offset));
     AR_GO(check_finite(e));
     if (e->figures.tokens > 0) e->progress.nll = e->figures.nll.sum / (double)e->figures.tokens;

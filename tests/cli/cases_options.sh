@@ -40,6 +40,7 @@ case_usage() {
     run 2 quantize "$model" -o o --sym --asym
     run 2 quantize "$model" -o o --recipe heavy; says 'light, default or best'
     run 2 quantize "$model" -o o --vram lots; says 'such as 256M'
+    run 1 run "$model" -p Once -n 1 --vram 300K -q; says 'out of device memory: .*(--vram)$'
     for bad in 0 -3 20000 soon 5x nan; do
         run 2 eval "$model" --text "$text" --submit-ms "$bad"
         says 'submit-ms.*from 1 to 10000'

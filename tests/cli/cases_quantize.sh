@@ -43,6 +43,8 @@ case_not_finite() { # little-endian f32 into one weight of a layer, and of the e
     says 'model.layers.1.input_layernorm.weight: found NaN at element 5, expected finite weights'
     nothing_left o o.part
     run 3 eval bad --text "$text" --max-windows 1 -q; says 'input_layernorm.weight: found NaN'
+    run 3 eval "$model" --ref bad --text "$text" --max-windows 1 -q
+    says ': bad: .*input_layernorm.weight: found NaN'
     run 3 run bad -p 'ROMEO:' -n 4 -q; says 'input_layernorm.weight: found NaN'
     spoil model.layers.1.post_attention_layernorm.weight '\xe7\x84\x11\x55' # 1e13: activations near 1e23
     run 3 quantize bad -o o --format fake --bits 4 --group 32 --recipe light --samples 4 --seqlen 32 \
