@@ -279,6 +279,8 @@ static ar_status hash_inputs(study_job *j) {
         AR_TRY(ar__quantize_hash_file(&j->inputs, j->o->calib.text[i]));
     AR_TRY(ar__quantize_hash_file(&j->inputs, j->o->text));
     j->inputs = ar_hash64(j->inputs, &windows, sizeof windows);
+    const char *precision = j->common.precision ? j->common.precision : "f32";
+    if (strcmp(precision, "f32") != 0) j->inputs = ar_hash64(j->inputs, precision, strlen(precision));
     return AR_OK;
 }
 

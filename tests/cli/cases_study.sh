@@ -19,6 +19,8 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     cp s.jsonl t.jsonl
     run 0 "${study[@]/#s.jsonl/t.jsonl}" --types q4_0 --methods rtn --max-windows 2
     [ "$(grep -c '^rtn\|^search' out)" = 1 ] || { cat out >&2; die 'ways of other windows stand beside'; }
+    run 0 "${study[@]/#s.jsonl/t.jsonl}" --types q4_0 --methods rtn --max-windows 2 --precision bf16
+    [ "$(wc -l <t.jsonl)" = 6 ] || die 'another precision is done already'
     printf '{"key":"cut' >>s.jsonl # killed while it wrote
     run 0 quantize "$model" -o other.gguf --type q5_0 --method rtn -q
     run 0 "${study[@]}" --bits 3,5 --groups 32 --schemes asym --methods anneal --also other.gguf
