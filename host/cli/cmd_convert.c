@@ -1,7 +1,9 @@
 /* anyround convert: a model from one kind of file to another, in floats and without tuning. */
 #include "output.h"
 #include "program.h"
+#include "quantize_job.h"
 #include "workplace.h"
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -62,6 +64,24 @@ static void take_acts(ar_write_source *src, ar_passport *passport) {
     src->acts = acts;
 }
 
+/* On stdout. */
+static ar_status tell(const convert_options *o, const ar_output_plan *plan, const char *out,
+                      const ar_common *common) {
+    if (!common->json) {
+        if (!common->quiet)
+            printf("%s: %s, %s, read back and compared\n", o->out, plan->formats[0], plan->type);
+        return AR_OK;
+    }
+    cJSON *root = cJSON_CreateObject();
+    ar_status status = ar__quantize_add_text(root, "out", o->out);
+    ar_json_add_string(root, "format", plan->formats[0]);
+    ar_json_add_string(root, "type", plan->type);
+    ar_json_add_number(root, "bytes", (double)ar__output_bytes(out));
+    if (status == AR_OK) status = ar_program_json(root, false);
+    cJSON_Delete(root);
+    return status;
+}
+
 static ar_status convert(const char *path, const convert_options *o, const ar_common *common) {
     ar_status status = AR_OK;
     ar_open_model *m = NULL;
@@ -89,7 +109,7 @@ static ar_status convert(const char *path, const convert_options *o, const ar_co
     ar_program_progress_end(common);
     AR_GO(status);
     ar_program_results_beside(out);
-    if (!common->quiet) printf("%s: %s, %s, read back and compared\n", o->out, plan.formats[0], plan.type);
+    AR_GO(tell(o, &plan, out, common));
 done:
     ar__workplace_close(&place);
     free(out);

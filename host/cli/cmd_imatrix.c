@@ -2,6 +2,8 @@
 #include "ar_error.h"
 #include "output.h"
 #include "program.h"
+#include "quantize_job.h"
+#include <cjson/cJSON.h>
 #include <stdio.h>
 
 typedef struct imatrix_options {
@@ -17,6 +19,21 @@ static ar_status check_places(const char *model, const imatrix_options *o) {
         inputs[count++] = (ar_input){o->calib.text[i], "the calibration text"};
     AR_TRY(ar__output_check_file("-o", o->out, NULL));
     return ar__path_check_inputs(o->out, false, inputs, count);
+}
+
+/* On stdout. */
+static ar_status tell(const imatrix_options *o, const ar_samples *s, const ar_common *common) {
+    if (!common->json) {
+        if (!common->quiet) printf("%s: %d samples of %d tokens\n", o->out, (int)s->count, (int)s->T);
+        return AR_OK;
+    }
+    cJSON *root = cJSON_CreateObject();
+    ar_status status = ar__quantize_add_text(root, "out", o->out);
+    ar_json_add_number(root, "samples", s->count);
+    ar_json_add_number(root, "seqlen", s->T);
+    if (status == AR_OK) status = ar_program_json(root, false);
+    cJSON_Delete(root);
+    return status;
 }
 
 static ar_status make(const char *path, const imatrix_options *o, const ar_common *common) {
@@ -40,7 +57,7 @@ static ar_status make(const char *path, const imatrix_options *o, const ar_commo
     ar_program_progress_end(common);
     ar_program_results_beside(o->out);
     AR_GO(status);
-    if (!common->quiet) printf("%s: %d samples of %d tokens\n", o->out, (int)samples.count, (int)samples.T);
+    status = tell(o, &samples, common);
 done:
     ar_snapshot_deinit(&texts);
     ar_samples_deinit(&samples);

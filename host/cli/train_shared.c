@@ -1,6 +1,7 @@
 /* anyround train: what texts and images share. */
 #include "cmd_train.h"
 #include "output.h"
+#include "quantize_job.h"
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdarg.h>
@@ -147,7 +148,7 @@ static ar_status print(const ar_train_result *r, const train_options *o, const a
         return AR_OK;
     }
     cJSON *root = cJSON_CreateObject();
-    ar_json_add_string(root, "out", o->out);
+    ar_status status = ar__quantize_add_text(root, "out", o->out);
     ar_json_add_number(root, "steps", (double)o->steps);
     ar_json_add_number(root, "step", r->step);
     ar_json_add_number(root, "resumed", r->resumed);
@@ -162,7 +163,7 @@ static ar_status print(const ar_train_result *r, const train_options *o, const a
         ar_json_put(root, "held_loss_batches", number(r->batch_loss));
     }
     ar_json_put(root, "seconds", number(r->seconds));
-    ar_status status = ar_program_json(root, false);
+    if (status == AR_OK) status = ar_program_json(root, false);
     cJSON_Delete(root);
     return status;
 }

@@ -279,7 +279,8 @@ case_passport() { # what files say of their quality, and whether it holds
 }
 
 case_imatrix() { # what inputs count, written and taken
-    run 0 imatrix "$model" "${calib[@]}" -o i.gguf --samples 4 --seqlen 64 -q
+    run 0 imatrix "$model" "${calib[@]}" -o i.gguf --samples 4 --seqlen 64 --json -q
+    grep -q '"samples":[[:space:]]*4' out || die 'no JSON'
     run 0 info i.gguf; grep -q '^i.gguf: a GGUF file, imatrix$' out || die 'info does not say what it is'
     grep -q '^  blk.0.attn_q.weight.in_sum2 .* (256)' out || die 'info without its tensors'
     run 0 info i.gguf --json; grep -q '"blk.2.ffn_down.weight.counts"' out || die 'JSON without its tensors'
@@ -374,7 +375,8 @@ case_text() {
 case_convert() {
     run 0 convert "$model" -o m.gguf
     run 0 convert m.gguf -o back --format hf
-    run 0 convert back -o again.gguf
+    run 0 convert back -o again.gguf --json
+    grep -q '"out":[[:space:]]*"again.gguf"' out && grep -q '"bytes":[[:space:]]*[1-9]' out || die 'no JSON'
     cmp m.gguf again.gguf || die "the second GGUF file differs"
     run 1 convert m.gguf -o nowhere/x; says 'does not exist'
     run 3 convert /dev/null -o x.gguf
