@@ -57,7 +57,7 @@ typedef struct ar_device_facts {
     ar_memory_type memory_types[AR_MAX_MEMORY_TYPES];
 } ar_device_facts;
 
-#define AR_MAX_FAMILIES 12 /* of kernels with variants, and of ways */
+#define AR_MAX_FAMILIES 16 /* of kernels with variants, and of ways */
 
 /* Policy for one device; a pure function of facts (backend/core/plan.c) and the quirk table. */
 typedef struct ar_plan {

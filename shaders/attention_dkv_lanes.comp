@@ -11,7 +11,7 @@ WGSIZE(WGX, WGY)
 #define KN LANES
 #define KQ (LANES / 4u)
 KERNEL(attention_dkv_lanes)
-RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
+TEX(0, hvec, Q) TEX(1, hvec, K) TEX(2, hvec, V) TEX(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
 RW(6, hvec, dK) RW(7, hvec, dV)
 PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
 P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(uint, acc_k) P(uint, acc_v)
@@ -41,10 +41,11 @@ BODY
                     d[c] = HV(0.0f);
                 }
                 for (uint i = 0u; i < HN; i += 2u) {
-                    hvec q0 = Q[own + i], q1 = Q[own + i + 1u], e0 = dY[own + i], e1 = dY[own + i + 1u];
+                    hvec q0 = TEXEL(Q, own + i), q1 = TEXEL(Q, own + i + 1u);
+                    hvec e0 = TEXEL(dY, own + i), e1 = TEXEL(dY, own + i + 1u);
                     UNROLL for (uint r = 0u; r < 2u * QN; r++) {
-                        k[r] = K[krow[r / 2u] + i + r % 2u];
-                        v[r] = V[krow[r / 2u] + i + r % 2u];
+                        k[r] = TEXEL(K, krow[r / 2u] + i + r % 2u);
+                        v[r] = TEXEL(V, krow[r / 2u] + i + r % 2u);
                     }
                     UNROLL for (uint c = 0u; c < KN; c++) {
                         hvec a0 = SG_FROM4(q0, c), a1 = SG_FROM4(q1, c);
@@ -84,7 +85,7 @@ BODY
                     }
                 }
                 for (uint i = 0u; i < HN; i++) {
-                    hvec q0 = Q[own + i], e0 = dY[own + i];
+                    hvec q0 = TEXEL(Q, own + i), e0 = TEXEL(dY, own + i);
                     UNROLL for (uint c = 0u; c < KN; c++) {
                         a[c] = SG_FROM4(q0, c);
                         y[c] = SG_FROM4(e0, c);

@@ -11,7 +11,7 @@ WGSIZE(WGX, WGY)
 #define KN LANES
 #define KQ (LANES / 4u)
 KERNEL(attention_dq_lanes)
-RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RO(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
+TEX(0, hvec, Q) TEX(1, hvec, K) TEX(2, hvec, V) TEX(3, hvec, dY) RO(4, float, lse) RO(5, float, delta)
 RW(6, hvec, dQ)
 PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
 P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(uint, acc) P(float, cap)
@@ -41,10 +41,11 @@ BODY
                 d[c] = HV(0.0f);
             }
             for (uint i = 0u; i < HN; i += 2u) {
-                hvec k0 = K[own + i], k1 = K[own + i + 1u], v0 = V[own + i], v1 = V[own + i + 1u];
+                hvec k0 = TEXEL(K, own + i), k1 = TEXEL(K, own + i + 1u);
+                hvec v0 = TEXEL(V, own + i), v1 = TEXEL(V, own + i + 1u);
                 UNROLL for (uint r = 0u; r < 2u * QN; r++) {
-                    q[r] = Q[qrow[r / 2u] + i + r % 2u];
-                    dy[r] = dY[qrow[r / 2u] + i + r % 2u];
+                    q[r] = TEXEL(Q, qrow[r / 2u] + i + r % 2u);
+                    dy[r] = TEXEL(dY, qrow[r / 2u] + i + r % 2u);
                 }
                 UNROLL for (uint c = 0u; c < KN; c++) {
                     hvec a0 = SG_FROM4(k0, c), a1 = SG_FROM4(k1, c);
@@ -76,7 +77,7 @@ BODY
                 }
             }
             for (uint i = 0u; i < HN; i++) {
-                hvec k0 = K[own + i];
+                hvec k0 = TEXEL(K, own + i);
                 UNROLL for (uint c = 0u; c < KN; c++) a[c] = SG_FROM4(k0, c);
                 UNROLL for (uint r = 0u; r < QN; r++) {
                     hvec dq = j != first || acc != 0u ? dQ[qrow[r] + i] : HV(0.0f);

@@ -11,7 +11,7 @@ WGSIZE(WGX, WGY)
 #define KN LANES
 #define KQ (LANES / 4u)
 KERNEL(attention_lanes)
-RO(0, hvec, Q) RO(1, hvec, K) RO(2, hvec, V) RW(3, hvec, Y) WO(4, float, lse)
+TEX(0, hvec, Q) TEX(1, hvec, K) TEX(2, hvec, V) RW(3, hvec, Y) WO(4, float, lse)
 PARAMS P(uint, B) P(uint, h0) P(uint, hn) P(uint, block0) P(uint, blocks) P(uint, T) P(uint, H)
 P(uint, KH) P(uint, HN) P(uint, window) P(float, scale) P(float, cap)
 LOCALS
@@ -37,8 +37,8 @@ BODY
             uint own = ((b * T + min(j + SG_LANE, T - 1u)) * KH + kh) * HN;
             UNROLL for (uint c = 0u; c < QN * KN; c++) s[c] = HV(0.0f);
             for (uint i = 0u; i < HN; i += 2u) {
-                hvec k0 = K[own + i], k1 = K[own + i + 1u];
-                UNROLL for (uint r = 0u; r < 2u * QN; r++) q[r] = Q[qrow[r / 2u] + i + r % 2u];
+                hvec k0 = TEXEL(K, own + i), k1 = TEXEL(K, own + i + 1u);
+                UNROLL for (uint r = 0u; r < 2u * QN; r++) q[r] = TEXEL(Q, qrow[r / 2u] + i + r % 2u);
                 UNROLL for (uint c = 0u; c < KN; c++) {
                     hvec a0 = SG_FROM4(k0, c), a1 = SG_FROM4(k1, c);
                     UNROLL for (uint r = 0u; r < QN; r++)
@@ -68,7 +68,7 @@ BODY
                 l[r] = l[r] * fade[r] + sum;
             }
             for (uint i = 0u; i < HN; i++) {
-                hvec v0 = V[own + i];
+                hvec v0 = TEXEL(V, own + i);
                 UNROLL for (uint c = 0u; c < KN; c++) a[c] = SG_FROM4(v0, c);
                 UNROLL for (uint r = 0u; r < QN; r++) {
                     hvec y = j != 0u ? Y[qrow[r] + i] * HV(fade[r]) : HV(0.0f);

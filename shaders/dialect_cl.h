@@ -15,9 +15,11 @@
 #else
 #define SUBGROUPS
 #endif
-#define RO(i, T, n) __global const T *restrict n,
-#define WO(i, T, n) __global T *restrict n,
-#define RW(i, T, n) __global T *restrict n,
+#define RO(i, T, n)  __global const T *restrict n,
+#define WO(i, T, n)  __global T *restrict n,
+#define RW(i, T, n)  __global T *restrict n,
+#define TEX(i, T, n) RO(i, T, n)
+#define TEXEL(n, i)  n[i]
 #define PARAMS
 #define P(T, n) const T n,
 #define LOCALS const uint end_) {

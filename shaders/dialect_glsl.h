@@ -15,6 +15,14 @@
     layout(set = 0, binding = i, std430) writeonly buffer n##_b { T n[]; };
 #define RW(i, T, n)                                                                                          \
     layout(set = 0, binding = i, std430) buffer n##_b { T n[]; };
+/* a read-only array of vectors of four floats, for devices that fetch texels faster than they load */
+#ifdef AR_TEXELS
+#define TEX(i, T, n) layout(set = 0, binding = i) uniform samplerBuffer n;
+#define TEXEL(n, i)  texelFetch(n, int(i))
+#else
+#define TEX(i, T, n) RO(i, T, n)
+#define TEXEL(n, i)  n[i]
+#endif
 #define PARAMS  layout(push_constant, std430) uniform Params_ {
 #define P(T, n) T n;
 #define LOCALS                                                                                               \

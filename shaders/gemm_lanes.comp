@@ -9,7 +9,7 @@ SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, TM, 4) SPEC(3, uint, T
 SPEC(5, uint, WHOLE, 0)
 WGSIZE(WGX, WGY)
 KERNEL(gemm_lanes)
-RO(0, avec, A) RO(1, avec, B) RW(2, float, C)
+TEX(0, avec, A) TEX(1, avec, B) RW(2, float, C)
 PARAMS P(uint, M) P(uint, N) P(uint, K) P(uint, ldc) P(uint, c0) P(uint, acc) P(uint, kp)
 P(uint, cp)
 LOCALS RW_VIEW(2, avec, C4, C)
@@ -25,8 +25,8 @@ BODY
     uint ia = (min(r, last) * K + from) * (TM / AL); /* no lane may leave: all lend values */
     uint ib = (c * K + from) * (TC / AL) + SG_LANE * PER;
     for (; k + 3u < end; k += 4u) {
-        UNROLL for (uint j = 0u; j < 4u * PER; j++) b[j] = B[ib + j / PER * (TC / AL) + j % PER];
-        UNROLL for (uint i = 0u; i < 4u * TM / AL; i++) a[i] = A[ia + i];
+        UNROLL for (uint j = 0u; j < 4u * PER; j++) b[j] = TEXEL(B, ib + j / PER * (TC / AL) + j % PER);
+        UNROLL for (uint i = 0u; i < 4u * TM / AL; i++) a[i] = TEXEL(A, ia + i);
         UNROLL for (uint j = 0u; j < TC; j++) {
             float v0 = V(0u), v1 = V(1u), v2 = V(2u), v3 = V(3u);
             UNROLL for (uint i = 0u; i < TM; i++) {
@@ -38,8 +38,8 @@ BODY
         ib += 4u * TC / AL;
     }
     for (; k < end; k++) {
-        UNROLL for (uint j = 0u; j < PER; j++) b[j] = B[ib + j];
-        UNROLL for (uint i = 0u; i < TM / AL; i++) a[i] = A[ia + i];
+        UNROLL for (uint j = 0u; j < PER; j++) b[j] = TEXEL(B, ib + j);
+        UNROLL for (uint i = 0u; i < TM / AL; i++) a[i] = TEXEL(A, ia + i);
         UNROLL for (uint j = 0u; j < TC; j++) {
             float v = V(0u);
             UNROLL for (uint i = 0u; i < TM; i++) sum[i * TC + j] = fma(X(0u), v, sum[i * TC + j]);

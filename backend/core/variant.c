@@ -2,6 +2,7 @@
 #include "variant.h"
 #include "device_class.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const ar__variant ar__variants[] = {
@@ -98,6 +99,9 @@ static bool is_of(const ar_device_facts *f, ar__liking liking) {
     case AR_LIKED_BY_CPUS: return is_cpu;
     case AR_LIKED_BY_GPUS: return !is_cpu;
     case AR_LIKED_BY_CARDS: return class == AR_CLASS_DESKTOP || class == AR_CLASS_INTEGRATED;
+    case AR_LIKED_BY_OLD_LLVMPIPE:
+        return strcmp(f->api, "vk") == 0 && strncmp(f->driver, "llvmpipe", 8) == 0 &&
+               strtol(f->version, NULL, 10) < 23;
     case AR_LIKED_BY_CL_CPUS: return is_cpu && strcmp(f->api, "cl") == 0;
     default: return true;
     }
@@ -251,8 +255,8 @@ ar_status ar__variants_choose(ar_plan *plan, const ar_device_facts *f, const cha
 
 /* ---- telling ---- */
 
-static const char *const liked_by_text[] = {"all", "CPUs", "GPUs", "desktop GPUs",
-                                            "CPUs through OpenCL"}; /* ar__liking */
+static const char *const liked_by_text[] = {
+    "all", "CPUs", "GPUs", "desktop GPUs", "CPUs through OpenCL", "llvmpipe before Mesa 23"}; /* ar__liking */
 
 /* Why the rows before the one taken were not. */
 static void say_passed(char *why, size_t bytes, int32_t family, const ar_plan *plan,

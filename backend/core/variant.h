@@ -19,9 +19,10 @@ typedef enum ar__liking {
     AR_LIKED_BY_ALL,
     AR_LIKED_BY_CPUS,
     AR_LIKED_BY_GPUS,
-    AR_LIKED_BY_CARDS,   /* GPUs of desktops, with memory of their own or not: not those of phones */
-    AR_LIKED_BY_CL_CPUS, /* whose vectors are the text's own, as OpenCL's */
-    AR_LIKED_WITH_F16    /* ways: by plans that have leave to round to fp16 */
+    AR_LIKED_BY_CARDS,        /* GPUs of desktops, with memory of their own or not: not those of phones */
+    AR_LIKED_BY_CL_CPUS,      /* whose vectors are the text's own, as OpenCL's */
+    AR_LIKED_BY_OLD_LLVMPIPE, /* of Mesa before 23: each load is a loop over the lanes */
+    AR_LIKED_WITH_F16         /* ways: by plans that have leave to round to fp16 */
 } ar__liking;
 
 typedef struct ar__variant {

@@ -22,6 +22,9 @@ typedef struct ar__kernel {
     const char *spec_names[AR_MAX_SPECS];
     uint32_t spec_defaults[AR_MAX_SPECS]; /* [0] is WGX, [1] is WGY */
     const char *cl_own; /* names that cl_source defines besides macros, by blanks; NULL = not known */
+    uint32_t texels;    /* bits: bindings that this SPIR-V, for devices that want it so, reads as texels */
+    const uint32_t *texel_spirv;
+    size_t texel_words;
 } ar__kernel;
 
 typedef struct ar__drv ar__drv; /* an open device of some driver */

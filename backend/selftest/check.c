@@ -154,6 +154,7 @@ static uint64_t hash_kernels(void) {
         const ar__kernel *k = &ar__kernels[i];
         hash = ar__hash(hash, k->cl_source, strlen(k->cl_source));
         hash = ar__hash(hash, k->spirv, k->spirv_words * sizeof *k->spirv);
+        hash = ar__hash(hash, k->texel_spirv, k->texel_words * sizeof *k->texel_spirv);
     }
     return hash;
 }
@@ -186,7 +187,8 @@ static uint64_t hash_plan(const ar_plan *p) {
                                p->resident_fused,
                                p->resident_tile,
                                p->offset_align,
-                               p->staged};
+                               p->staged,
+                               p->ways >> AR_W_loads & 1};
     uint64_t hash = ar__hash(AR__HASH_START, p->variants, sizeof p->variants);
     hash = ar__hash(hash, p->gemm_by_rows, sizeof p->gemm_by_rows);
     hash = ar__hash(hash, p->gemv_by_rows, sizeof p->gemv_by_rows);

@@ -90,6 +90,7 @@ static void query_device(ar__drv *drv, const ar_plan *plan, const ar_device_desc
     drv->device_memory_type = plan->device_memory_type;
     drv->staging_memory_type = plan->staging_memory_type;
     drv->staged = plan->staged;
+    drv->reads_texels = plan->ways >> AR_W_loads & 1;
     drv->submit_ms = desc && desc->submit_ms > 0 ? desc->submit_ms : plan->submit_ms;
     if (!plan->timestamps || !timestamp_bits || !(drv->properties.limits.timestampPeriod > 0)) return;
     drv->timestamp_mask = timestamp_bits >= 64 ? UINT64_MAX : ((uint64_t)1 << timestamp_bits) - 1;

@@ -33,6 +33,8 @@
     X(WaitForFences)                                                                                         \
     X(CreateBuffer)                                                                                          \
     X(DestroyBuffer)                                                                                         \
+    X(CreateBufferView)                                                                                      \
+    X(DestroyBufferView)                                                                                     \
     X(GetBufferMemoryRequirements)                                                                           \
     X(BindBufferMemory)                                                                                      \
     X(AllocateMemory)                                                                                        \
@@ -138,7 +140,7 @@ struct ar__drv {
     ar_device_facts facts; /* memory types */
     uint64_t max_allocation_bytes;
     int32_t device_memory_type, staging_memory_type; /* -1: by the facts */
-    bool staged;
+    bool staged, reads_texels;
     uint64_t timestamp_mask; /* 0: host time */
     double submit_ms;        /* 0: one submission per stream */
     VkPipelineCache cache;
@@ -187,12 +189,14 @@ ar_status ar__vk_read(ar__drv *drv, ar__buffer *buffer, uint64_t offset, void *d
 
 struct ar__pipeline {
     const ar__kernel *kernel;
+    uint32_t texels; /* bits: bindings read as texels */
     VkDescriptorSetLayout sets;
     VkPipelineLayout layout;
     VkPipeline pipeline;
 };
 ar_status ar__vk_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel,
                                  const uint32_t *specs);
+VkDescriptorType ar__vk_descriptor_type(const ar__pipeline *pipeline, uint32_t binding);
 void ar__vk_pipeline_destroy(ar__drv *drv, ar__pipeline *pipeline);
 
 /* Makes drv->cache, filled from cache_dir's file if that fits this very driver and device. cache_dir may be

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define STAGING_BYTES ((uint64_t)16 << 20)
+#define TEXEL_SPARE                                                                                          \
+    ((uint64_t)272) /* what a view may add (driver_vk_stream.c), and no power of two with it */
 
 /* What the plan chose; where this buffer may not lie there, the best of what is allowed by the same facts. */
 static int32_t choose_type(const ar__drv *drv, uint32_t allowed, bool staging) {
@@ -73,6 +75,10 @@ static ar_status create_buffer(ar__drv *drv, ar__buffer **buffer, uint64_t bytes
                                .size = b->bytes,
                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
                                         VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+    if (drv->reads_texels) {
+        info.size += TEXEL_SPARE;
+        info.usage |= VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT;
+    }
     AR_GO(AR_VK(drv, CreateBuffer, drv->device, &info, NULL, &b->buffer));
     AR_GO(allocate(drv, b, staging));
     *buffer = b;

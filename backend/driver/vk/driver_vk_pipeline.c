@@ -23,11 +23,16 @@ static ar_status check_kernel(const ar__drv *drv, const ar__kernel *k, const uin
     return AR_OK;
 }
 
+VkDescriptorType ar__vk_descriptor_type(const ar__pipeline *p, uint32_t binding) {
+    return p->texels >> binding & 1 ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                                    : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+}
+
 static ar_status create_layout(ar__drv *drv, ar__pipeline *p) {
     VkDescriptorSetLayoutBinding bindings[AR_MAX_BINDINGS];
     for (int32_t i = 0; i < p->kernel->binding_count; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){.binding = (uint32_t)i,
-                                                     .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                                     .descriptorType = ar__vk_descriptor_type(p, (uint32_t)i),
                                                      .descriptorCount = 1,
                                                      .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
     VkDescriptorSetLayoutCreateInfo sets = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
@@ -61,8 +66,8 @@ static ar_status create_pipeline(ar__drv *drv, ar__pipeline *p, const uint32_t *
                                     .dataSize = 4 * (size_t)k->spec_count,
                                     .pData = specs};
     VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                     .codeSize = 4 * k->spirv_words,
-                                     .pCode = k->spirv};
+                                     .codeSize = 4 * (p->texels ? k->texel_words : k->spirv_words),
+                                     .pCode = p->texels ? k->texel_spirv : k->spirv};
     VkShaderModule module = VK_NULL_HANDLE;
     AR_TRY(AR_VK(drv, CreateShaderModule, drv->device, &code, NULL, &module));
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
@@ -103,6 +108,7 @@ ar_status ar__vk_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar
     if (!p) return AR_ERR_MEMORY;
     ar_status status;
     p->kernel = kernel;
+    p->texels = drv->reads_texels && kernel->texel_spirv ? kernel->texels : 0;
     AR_GO(create_layout(drv, p));
     AR_GO(create_pipeline(drv, p, specs));
     *pipeline = p;

@@ -21,6 +21,8 @@ struct ar__stream {
     step *steps;
     int32_t count;
     VkDescriptorPool sets;
+    VkBufferView *views; /* of bindings read as texels */
+    int32_t view_count;
     VkCommandPool pool;
     VkCommandBuffer *commands;
     int32_t command_count;
@@ -33,6 +35,18 @@ static ar_status check_range(const ar__binding *b, const char *name, int32_t i) 
     return ar__fail(AR_ERR_ARG, "%s, binding %d: bytes %llu + %llu of a buffer of %llu", name, i,
                     (unsigned long long)b->offset, (unsigned long long)b->bytes,
                     (unsigned long long)(b->buffer ? b->buffer->bytes : 0));
+}
+
+/* Devices that read texels only because they were asked to may have other limits. */
+static ar_status check_texels(const VkPhysicalDeviceLimits *l, const ar__command *c, int32_t i) {
+    const ar__binding *b = &c->bind[i];
+    if (b->bytes / 16 < l->maxTexelBufferElements && b->offset % l->minTexelBufferOffsetAlignment == 0)
+        return AR_OK;
+    return ar__fail(
+        AR_ERR_UNSUPPORTED,
+        "kernel %s, binding %d: bytes %llu + %llu as texels, the device has %u at multiples of %llu",
+        c->pipeline->kernel->name, i, (unsigned long long)b->offset, (unsigned long long)b->bytes,
+        l->maxTexelBufferElements, (unsigned long long)l->minTexelBufferOffsetAlignment);
 }
 
 static ar_status check_dispatch(const ar__drv *drv, const ar__command *c) {
@@ -52,6 +66,7 @@ static ar_status check_dispatch(const ar__drv *drv, const ar__command *c) {
         if (c->bind[i].bytes > l->maxStorageBufferRange)
             return ar__fail(AR_ERR_ARG, "kernel %s, binding %d: %llu bytes, the device binds %u", k->name, i,
                             (unsigned long long)c->bind[i].bytes, l->maxStorageBufferRange);
+        if (c->pipeline->texels >> i & 1) AR_TRY(check_texels(l, c, i));
     }
     return AR_OK;
 }
@@ -59,18 +74,22 @@ static ar_status check_dispatch(const ar__drv *drv, const ar__command *c) {
 /* ---- descriptors ---- */
 
 static ar_status create_sets(ar__drv *drv, ar__stream *s, const ar__command *commands) {
-    uint32_t dispatches = 0, buffers = 0;
+    uint32_t dispatches = 0, buffers = 0, texels = 0;
     for (int32_t i = 0; i < s->count; i++) {
         dispatches++;
         buffers += (uint32_t)commands[i].pipeline->kernel->binding_count;
+        for (uint32_t bits = commands[i].pipeline->texels; bits; bits &= bits - 1) texels++;
     }
     if (!dispatches) return AR_OK;
-    VkDescriptorPoolSize size = {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                                 .descriptorCount = buffers ? buffers : 1};
+    s->views = ar__alloc((size_t)texels + 1, sizeof *s->views);
+    if (!s->views) return AR_ERR_MEMORY;
+    const VkDescriptorPoolSize sizes[] = {
+        {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .descriptorCount = buffers ? buffers : 1},
+        {.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, .descriptorCount = texels}};
     VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
                                        .maxSets = dispatches,
-                                       .poolSizeCount = 1,
-                                       .pPoolSizes = &size};
+                                       .poolSizeCount = texels ? 2 : 1,
+                                       .pPoolSizes = sizes};
     return AR_VK(drv, CreateDescriptorPool, drv->device, &info, NULL, &s->sets);
 }
 
@@ -81,6 +100,23 @@ static uint64_t bound_bytes(const ar__drv *drv, const ar__binding *b) {
     uint64_t bytes = b->bytes ? (b->bytes + 15) / 16 * 16 : room;
     if (bytes > room) bytes = room;
     return bytes > limit ? limit : bytes;
+}
+
+/* llvmpipe takes the second byte of a view's size for a count of mip levels, and compiles a kernel once for
+ * views where that is 0 and once for others, as it does for buffers of powers of two: there are none of
+ * either (create_buffer has the room). */
+static ar_status make_view(ar__drv *drv, ar__stream *s, VkBufferView **view, const ar__binding *b) {
+    uint64_t bytes = bound_bytes(drv, b) / 16 * 16;
+    if (drv->facts.kind == AR_DEVICE_CPU && (bytes >> 8 & 255) == 0) bytes += 256;
+    VkBufferViewCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                   .buffer = b->buffer->buffer,
+                                   .format = VK_FORMAT_R32G32B32A32_SFLOAT,
+                                   .offset = b->offset,
+                                   .range = bytes};
+    *view = &s->views[s->view_count];
+    AR_TRY(AR_VK(drv, CreateBufferView, drv->device, &info, NULL, *view));
+    s->view_count++;
+    return AR_OK;
 }
 
 static ar_status bind_buffers(ar__drv *drv, ar__stream *s, step *st, const ar__command *c) {
@@ -100,8 +136,12 @@ static ar_status bind_buffers(ar__drv *drv, ar__stream *s, step *st, const ar__c
                                            .dstSet = st->set,
                                            .dstBinding = i,
                                            .descriptorCount = 1,
-                                           .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                           .descriptorType = ar__vk_descriptor_type(c->pipeline, i),
                                            .pBufferInfo = &buffers[i]};
+        if (!(c->pipeline->texels >> i & 1)) continue;
+        VkBufferView *view;
+        AR_TRY(make_view(drv, s, &view, &c->bind[i]));
+        writes[i].pTexelBufferView = view;
     }
     drv->fns.UpdateDescriptorSets(drv->device, count, writes, 0, NULL);
     return AR_OK;
@@ -173,6 +213,8 @@ static void destroy_stream(ar__drv *drv, ar__stream *s) {
     if (!s) return;
     drv->fns.DestroyCommandPool(drv->device, s->pool, NULL);
     drv->fns.DestroyDescriptorPool(drv->device, s->sets, NULL);
+    for (int32_t i = 0; i < s->view_count; i++) drv->fns.DestroyBufferView(drv->device, s->views[i], NULL);
+    free(s->views);
     free(s->commands);
     free(s->steps);
     free(s);
