@@ -146,6 +146,7 @@ const ar__driver ar__driver_vk = {
     .write = ar__vk_write,
     .read = ar__vk_read,
     .pipeline_create = ar__vk_pipeline_create,
+    .pipelines_create = ar__vk_pipelines_create,
     .pipeline_destroy = ar__vk_pipeline_destroy,
     .stream_create = ar__vk_stream_create,
     .stream_destroy = ar__vk_stream_destroy,

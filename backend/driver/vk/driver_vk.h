@@ -196,6 +196,8 @@ struct ar__pipeline {
 };
 ar_status ar__vk_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar__kernel *kernel,
                                  const uint32_t *specs);
+ar_status ar__vk_pipelines_create(ar__drv *drv, ar__pipeline **pipelines, const ar__kernel *const *kernels,
+                                  const uint32_t (*specs)[AR_MAX_SPECS], int32_t count);
 VkDescriptorType ar__vk_descriptor_type(const ar__pipeline *pipeline, uint32_t binding);
 void ar__vk_pipeline_destroy(ar__drv *drv, ar__pipeline *pipeline);
 

@@ -1,6 +1,7 @@
 /* Vulkan pipelines: a kernel's SPIR-V with its specialization values. Descriptor sets rather than push
  * descriptors: they are in the core, and GPU-assisted validation gives false reports with the latter. */
 #include "driver_vk.h"
+#include "parallel.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,6 +116,34 @@ ar_status ar__vk_pipeline_create(ar__drv *drv, ar__pipeline **pipeline, const ar
     p = NULL;
 done:
     destroy_pipeline(drv, p);
+    return status;
+}
+
+/* ---- several at once ---- */
+
+typedef struct batch {
+    ar__drv *drv;
+    ar__pipeline **made; /* NULL: failed */
+    const ar__kernel *const *kernels;
+    const uint32_t (*specs)[AR_MAX_SPECS];
+} batch;
+
+static void make_one(void *ctx, int64_t i) {
+    const batch *b = ctx;
+    ar__vk_pipeline_create(b->drv, &b->made[i], b->kernels[i], b->specs[i]);
+}
+
+/* Drivers compile where they are called, and Vulkan's calls for it may come from any thread. An error's text
+ * is of the thread that made it: what failed is tried once more on this one. */
+ar_status ar__vk_pipelines_create(ar__drv *drv, ar__pipeline **pipelines, const ar__kernel *const *kernels,
+                                  const uint32_t (*specs)[AR_MAX_SPECS], int32_t count) {
+    ar_status status = AR_OK;
+    ar__parallel(count, make_one, &(batch){drv, pipelines, kernels, specs});
+    for (int32_t i = 0; i < count; i++)
+        if (!pipelines[i]) AR_GO(ar__vk_pipeline_create(drv, &pipelines[i], kernels[i], specs[i]));
+    return AR_OK;
+done:
+    for (int32_t i = 0; i < count; i++) destroy_pipeline(drv, pipelines[i]);
     return status;
 }
 
