@@ -23,6 +23,7 @@ ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const a
         return ar__fail(AR_ERR_UNSUPPORTED,
                         "gather: a row of %lld words passes the %llu bytes this device binds", (long long)R,
                         (unsigned long long)plan->piece_bytes);
+    bool quads = plan->vw == 4 && R % 4 == 0;
     for (int64_t row0 = 0; row0 < S; row0 += fit) {
         int64_t rows = fit < S - row0 ? fit : S - row0;
         uint64_t from = (uint64_t)(row0 * R) * 4, start = from / align * align;
@@ -30,14 +31,17 @@ ar_status ar_op_gather(ar_graph *g, ar_tensor **y, const ar_tensor *src, const a
             uint32_t count, first, B, R, row0, rows, s0;
         } v = {
             0, 0, (uint32_t)B, (uint32_t)R, (uint32_t)row0, (uint32_t)rows, (uint32_t)((from - start) / 4)};
-        ar__emit_desc d = {.kernel = AR_K_gather, .specs = {plan->wg, 1}, .params = &v};
+        ar__emit_desc d = {.kernel = AR_K_gather, .specs = {plan->wg, 1, quads}, .params = &v};
         d.operands[0] = (ar__operand){src, start, (uint64_t)((row0 + rows) * R) * 4 - start};
         d.operands[1] = (ar__operand){sched, 0, 0};
         d.operands[2] = (ar__operand){step, 0, 0};
         d.operands[3] = (ar__operand){*y, 0, 0};
         d.bytes = 8.0 * (double)(B * R);
-        AR_TRY(ar__emit_split(
-            g, &d, &(ar__split){.units = B, .split = 8, .items_per_unit = (uint32_t)R, .pass_start = true}));
+        AR_TRY(ar__emit_split(g, &d,
+                              &(ar__split){.units = B,
+                                           .split = 8,
+                                           .items_per_unit = (uint32_t)(quads ? R / 4 : R),
+                                           .pass_start = true}));
     }
     return AR_OK;
 }

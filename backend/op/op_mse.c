@@ -16,18 +16,23 @@ static ar_status mse_backward(ar_graph *g, const void *ctx) {
     AR_TRY(ar__grad(g, &grad, &accumulate, op->y));
     if (!grad) return AR_OK;
     int64_t count = ar_tensor_count(op->y);
+    const ar_plan *plan = &ar__graph_device(g)->plan;
+    bool quads = plan->vw == 4 && op->y->dims[1] % 4 == 0;
     struct {
         uint32_t n, start, I, has_weight, acc;
         float scale;
     } v = {0, 0, (uint32_t)op->y->dims[1], op->weight != NULL, accumulate, (float)(1.0 / (double)count)};
-    ar__emit_desc d = {.kernel = AR_K_mse_bwd, .specs = {ar__graph_device(g)->plan.wg, 1}, .params = &v};
+    ar__emit_desc d = {.kernel = AR_K_mse_bwd, .specs = {plan->wg, 1, quads}, .params = &v};
     d.operands[0] = (ar__operand){op->y, 0, 0};
     d.operands[1] = (ar__operand){op->target, 0, 0};
     d.operands[2] = (ar__operand){op->weight ? op->weight : dloss, 0, 0};
     d.operands[3] = (ar__operand){dloss, 0, 0};
     d.operands[4] = (ar__operand){grad, 0, 0};
     d.bytes = 12.0 * (double)count;
-    return ar__emit_split(g, &d, &(ar__split){.units = count, .split = 1 | 2 | 16, .pass_start = true});
+    return ar__emit_split(
+        g, &d,
+        &(ar__split){
+            .units = count, .split = 1 | 2 | 16, .units_per_item = quads ? 4 : 1, .pass_start = true});
 }
 
 ar_status ar_op_mse(ar_graph *g, ar_tensor **loss, ar_tensor *y, const ar_tensor *target,

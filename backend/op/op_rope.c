@@ -62,13 +62,14 @@ static ar_status emit(ar_graph *g, const rope_ctx *c, const ar_tensor *x, const 
     uint32_t wg = ar__graph_device(g)->plan.wg, quads = (uint32_t)(c->D - c->pairs + 3) / 4;
     uint32_t heads = (uint32_t)(c->x->dims[1] / c->D);
     double count = (double)ar_tensor_count(x);
+    bool whole = ar__graph_device(g)->plan.vw == 4 && c->D % 4 == 0 && c->pairs % 4 == 0;
     struct {
         uint32_t rows, row0, T, heads, D, pairs;
         float sign;
         uint32_t acc;
     } p = {0, 0, (uint32_t)c->T, heads, (uint32_t)c->D, (uint32_t)c->pairs, sign, acc};
     ar__emit_desc d = {.kernel = AR_K_rope,
-                       .specs = {wg, 1},
+                       .specs = {wg, 1, whole},
                        .params = &p,
                        .operands = {{x, 0, 0}, {c->table, 0, 0}, {y, 0, 0}},
                        .flops = 3 * count,
