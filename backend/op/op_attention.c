@@ -90,11 +90,13 @@ static bool fits_fragments(const ar_plan *plan, uint32_t D, bool by_key) {
            D % plan->coop_fragment[2] == 0;
 }
 
+#define LANE_ROWS 2 /* of a lane's tile in attention_lanes and its gradients */
+
 /* Pairs of vectors, and tiles of a group that one submission holds; a window would move what a forward's tile
  * of keys begins with, and with it the last bits. */
 static bool fits_lanes(const ar_device *device, const attention_ctx *c, ar__kernel_id kernel) {
     const ar_plan *plan = &device->plan;
-    double each = 4.0 * lanes_of(kernel, device) * (is_by_key(kernel) ? c->H / c->K : 1) * c->D;
+    double each = (double)LANE_ROWS * lanes_of(kernel, device) * (is_by_key(kernel) ? c->H / c->K : 1) * c->D;
     double ms = ar__estimate_ms(plan, 8 * each * c->window, 16 * each);
     bool is_short = !(plan->submit_ms > 0) || ms <= plan->submit_ms;
     return is_short && c->D % 8 == 0 && c->T >= 32 && (kernel != AR_K_attention_lanes || c->window == c->T);
@@ -135,8 +137,8 @@ static uint32_t set_tile(ar__emit_desc *d, uint32_t *params, const ar_device *de
     uint32_t lanes = lanes_of(d->kernel, device);
     if (lanes > 1) {
         params[8] = c->D / 4;
-        memcpy(d->specs, (uint32_t[]){lanes, 1, 4, 4, lanes, c->cap != 0.0f}, 6 * sizeof *d->specs);
-        return 4;
+        memcpy(d->specs, (uint32_t[]){lanes, 1, 4, LANE_ROWS, lanes, c->cap != 0.0f}, 6 * sizeof *d->specs);
+        return LANE_ROWS;
     }
     item_tile(device, &rows, &quads);
     const uint32_t specs[] = {plan->attn_wg, 1, head_lanes(device, c->D), rows, quads, c->cap != 0.0f};
