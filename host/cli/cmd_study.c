@@ -366,6 +366,19 @@ static ar_status hash_given(uint64_t *hash, const study_job *j, const char *path
     return status;
 }
 
+/* By the file's name, as much of it as there is room for, whatever its bytes. */
+static ar_status name_given(ar__study_point *p, const char *path) {
+    const char *last = ar__path_name(path);
+    char *name;
+    AR_TRY(ar__utf8_repair(&name, last, strlen(last)));
+    size_t n = strlen(name), room = sizeof p->layout - 1;
+    if (n > room) n = room;
+    while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) n--;
+    snprintf(p->layout, sizeof p->layout, "%.*s", (int)n, name);
+    free(name);
+    return AR_OK;
+}
+
 /* Files that others made. */
 static ar_status try_also(study_job *j) {
     for (int32_t i = 0; i < j->o->also.count; i++) {
@@ -373,7 +386,7 @@ static ar_status try_also(study_job *j) {
         ar__study_point p = {.method = "given"};
         uint64_t hash;
         AR_TRY(hash_given(&hash, j, path));
-        snprintf(p.layout, sizeof p.layout, "%s", ar__path_name(path));
+        AR_TRY(name_given(&p, path));
         snprintf(p.key, sizeof p.key, "given|%s|%016llx", p.layout, (unsigned long long)hash);
         if (is_done(j, &p)) continue;
         ar_status status = measure_file(j, &p, path);

@@ -2,6 +2,7 @@
 #include "program.h"
 #include "output.h"
 #include "place.h"
+#include "tokenizer.h"
 #include "tuning_file.h"
 #include <errno.h>
 #include <poll.h>
@@ -27,11 +28,13 @@ ar_status ar_program_flush(void) {
 }
 
 ar_status ar_program_json(const ar_json *root, bool indented) {
-    char *text;
+    char *text, *valid = NULL;
     AR_TRY(ar_json_print(&text, root, indented, "the result"));
-    puts(text);
+    ar_status status = ar__utf8_repair(&valid, text, strlen(text)); /* paths are of any bytes */
+    if (status == AR_OK) puts(valid);
+    free(valid);
     free(text);
-    return AR_OK;
+    return status;
 }
 
 bool ar_program_reader_gone(void) { return reader_gone; }

@@ -23,6 +23,9 @@ case_study() { # one line a way, not done twice; what nothing beats, in words an
     [ "$(wc -l <t.jsonl)" = 6 ] || die 'another precision is done already'
     printf '{"key":"cut' >>s.jsonl # killed while it wrote
     run 0 quantize "$model" -o other.gguf --type q5_0 --method rtn -q
+    cp other.gguf "$(printf 'odd\xff.gguf')"
+    run 0 "${study[@]/#s.jsonl/o.jsonl}" --types q4_0 --methods rtn --also "$(printf 'odd\xff.gguf')" --json
+    printf 'odd\xef\xbf\xbd.gguf' | LC_ALL=C grep -qaFf - out || die 'a name that is no UTF-8, in JSON'
     run 0 "${study[@]}" --bits 3,5 --groups 32 --schemes asym --methods anneal --also other.gguf
     grep -q 'anneal  *3 bits g32 asym' out && grep -q 'anneal  *5 bits g32 asym' out || die 'no bits'
     grep -q 'given  *other.gguf' out || die 'no other file'
