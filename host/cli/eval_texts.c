@@ -94,7 +94,7 @@ static ar_status open_bytes(job *j) {
     if (!context)
         return ar__fail(AR_ERR_FORMAT, "%s: found a net of images (--images FILE), expected one of bytes",
                         j->path);
-    AR_TRY(ar__byte_data_init(&j->bytes, j->text.data, (int64_t)j->text.bytes, context, 1, 0));
+    AR_TRY(ar__byte_data_init(&j->bytes, j->o->text, j->text.data, (int64_t)j->text.bytes, context, 1, 0));
     j->places = (int64_t)j->text.bytes - context;
     j->data = &j->bytes.data;
     if (j->o->most) j->data->held_count = j->o->most < j->places ? j->o->most : j->places;

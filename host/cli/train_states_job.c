@@ -206,7 +206,7 @@ static ar_status open_data(job *j) {
     if (!reads_bytes(o)) return open_images(j);
     AR_TRY(make_sizes(j));
     AR_TRY(ar_file_open(&j->text, o->text));
-    AR_TRY(ar__byte_data_init(&j->bytes, j->text.data, (int64_t)j->text.bytes, CONTEXT, o->held,
+    AR_TRY(ar__byte_data_init(&j->bytes, o->text, j->text.data, (int64_t)j->text.bytes, CONTEXT, o->held,
                               (uint64_t)j->common->seed));
     j->data = &j->bytes.data;
     return AR_OK;

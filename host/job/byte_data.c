@@ -29,14 +29,14 @@ static ar_status held(const ar_data *data, void *input, int32_t *labels, int64_t
     return AR_OK;
 }
 
-ar_status ar__byte_data_init(ar_byte_data *d, const uint8_t *text, int64_t bytes, int32_t context,
-                             double share, uint64_t seed) {
+ar_status ar__byte_data_init(ar_byte_data *d, const char *name, const uint8_t *text, int64_t bytes,
+                             int32_t context, double share, uint64_t seed) {
     int64_t trained = bytes - (int64_t)((double)bytes * share), places = bytes - trained - context;
     if (share >= 1 && places < 1)
-        return ar__fail(AR_ERR_USAGE, "the text: found %lld bytes, expected more than %d", (long long)bytes,
+        return ar__fail(AR_ERR_USAGE, "%s: found %lld bytes, expected more than %d", name, (long long)bytes,
                         (int)context);
     if (share < 1 && (trained <= context || (share > 0 && places < 1)))
-        return ar__fail(AR_ERR_USAGE, "the text: found %lld bytes, expected more than %d to train on%s",
+        return ar__fail(AR_ERR_USAGE, "%s: found %lld bytes, expected more than %d to train on%s", name,
                         (long long)bytes, (int)context, share > 0 ? ", and as many held out" : "");
     *d = (ar_byte_data){.text = text, .trained = trained, .bytes = bytes, .context = context, .seed = seed};
     d->data = (ar_data){.dtype = AR_I32,

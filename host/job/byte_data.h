@@ -11,8 +11,9 @@ typedef struct ar_byte_data {
     int32_t context;
     uint64_t seed;
 } ar_byte_data;
-/* Borrows text. held: the share at its end that is not trained on (1: all is looked at), of which at most
- * 16384 places, evenly spread, are looked at. Errors: USAGE for a text that is too short. */
-ar_status ar__byte_data_init(ar_byte_data *d, const uint8_t *text, int64_t bytes, int32_t context,
-                             double held, uint64_t seed);
+/* Borrows text, which errors call name. held: the share at its end that is not trained on (1: all is looked
+ * at), of which at most 16384 places, evenly spread, are looked at. Errors: USAGE for a text that is too
+ * short. */
+ar_status ar__byte_data_init(ar_byte_data *d, const char *name, const uint8_t *text, int64_t bytes,
+                             int32_t context, double held, uint64_t seed);
 #endif

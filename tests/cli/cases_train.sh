@@ -86,6 +86,11 @@ case_train_wrong() { # what is refused, and what a loss that diverges leaves
     run 2 "${command[@]}" "$model" --lr 0 -o o; says "lr: found '0'"
     echo short >short.txt
     run 2 "${command[@]}" "$model" --text short.txt -o o; says 'short.txt: found .* more than the 256'
+    run 2 "${command[@]}" --arch byte-mlp --dropout 0 --starts 0 --text short.txt -o o
+    says 'short.txt: found 6 bytes'
+    # the one empty line, far ahead, holds out nothing more
+    { printf 'A title\n\n'; seq 4000 | tr '\n' ' '; } >title.txt
+    run 0 "${command[@]}" --arch gpt2 "${begin[@]}" --text title.txt --steps 1 --held-out 0.1 -o t -q
     printf 'a\xffb%9999s' >bytes.txt
     run 3 "${command[@]}" "$model" --text bytes.txt -o o; says 'bytes.txt: byte 1'
     rm -rf o.part
