@@ -63,8 +63,10 @@ while (b < b1) {
             }
             if (IN_HALVES ? q % 2u == 1u : q == 3u) {
                 if (SCALE != 0u) s = ar_scale(word, d, sub, i, q / 2u, odd);
-                if (HAS_MIN) m = ar_least(word, s, dm, sub, i, q / 2u);
-                if (HAS_LEAST && !HAS_MIN) m = s * FV(-TOF(1u << (CODE - 1u)));
+                if (HAS_MIN)
+                    m = ar_least(word, s, dm, sub, i, q / 2u);
+                else if (HAS_LEAST)
+                    m = s * FV(-TOF(1u << (CODE - 1u)));
                 UNROLL for (uint n = 0u; n < NC; n++) {
                     acc[n] = fma(s, part[n], acc[n]);
                     if (HAS_LEAST) acc[n] = fma(m, FV(SUM(n)), acc[n]);

@@ -78,7 +78,7 @@ FN fvec ar_placed(uvec a, uvec h, uint c) {
     uint at = CODE * (c % (32u / CODE));
     uvec u = CODE == 2u ? h : a;
     if (at + CODE == 32u) return FV_SIGNED(u >> at, 0u);
-    return FV_SIGNED(u & (((1u << CODE) - 1u) << at), 0u);
+    return FV_SIGNED(u & (((1u << CODE % 32u) - 1u) << at), 0u);
 }
 
 /* Scale of a sub-block. word: the unit's first; d: its low fp16; sub: the word of sub-scales that holds it;
