@@ -205,8 +205,8 @@ ar_status ar__graph_barriers(ar__command *commands, int32_t count, int32_t *barr
         c->barrier = i == 0; /* the previous replay or another graph may have used the same memory */
         for (int32_t j = 0; j < c->kernel->binding_count; j++) {
             const ar__binding *b = &c->bind[j];
-            now[j] =
-                (touched){b->buffer, b->offset, b->offset + b->bytes, (c->kernel->access[j] & AR_WO) != 0};
+            uint64_t end = b->offset + b->bytes + (c->kernel->texels >> j & 1 ? AR_TEXEL_MORE : 0);
+            now[j] = (touched){b->buffer, b->offset, end, (c->kernel->access[j] & AR_WO) != 0};
             c->barrier = c->barrier || conflicts(seen, seen_count, &now[j]);
         }
         if (c->barrier) {

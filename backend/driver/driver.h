@@ -10,6 +10,10 @@
 
 enum { AR_RO = 1, AR_WO = 2, AR_RW = 3 };
 
+/* Bytes behind a binding that a view of it as texels may take in: none reads them, but barriers count them.
+ */
+#define AR_TEXEL_MORE 256
+
 /* One kernel as the build embedded it; the table is generated from shaders/kernels.def and the kernel text.
  */
 typedef struct ar__kernel {

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #define STAGING_BYTES ((uint64_t)16 << 20)
-#define TEXEL_SPARE                                                                                          \
-    ((uint64_t)272) /* what a view may add (driver_vk_stream.c), and no power of two with it */
+#define TEXEL_SPARE   ((uint64_t)AR_TEXEL_MORE + 16) /* and no power of two with it */
 
 /* What the plan chose; where this buffer may not lie there, the best of what is allowed by the same facts. */
 static int32_t choose_type(const ar__drv *drv, uint32_t allowed, bool staging) {

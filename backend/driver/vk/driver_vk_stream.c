@@ -107,7 +107,7 @@ static uint64_t bound_bytes(const ar__drv *drv, const ar__binding *b) {
  * either (create_buffer has the room). */
 static ar_status make_view(ar__drv *drv, ar__stream *s, VkBufferView **view, const ar__binding *b) {
     uint64_t bytes = bound_bytes(drv, b) / 16 * 16;
-    if (drv->facts.kind == AR_DEVICE_CPU && (bytes >> 8 & 255) == 0) bytes += 256;
+    if (drv->facts.kind == AR_DEVICE_CPU && (bytes >> 8 & 255) == 0) bytes += AR_TEXEL_MORE;
     VkBufferViewCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
                                    .buffer = b->buffer->buffer,
                                    .format = VK_FORMAT_R32G32B32A32_SFLOAT,
