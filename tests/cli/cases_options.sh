@@ -134,6 +134,8 @@ case_tensor_bits() { # of a folder's linears, by rules
         grep -o '"kl":[^,]*' out >kl.$format
     done
     cmp kl.auto_round kl.gptq || die 'two formats, two results'
+    run 0 quantize "$model" -o tuned --group 32 --iters 2 --batch 2 --samples 4 --seqlen 32 "${rules[@]}" \
+        "${calib[@]}" -q
     run 0 quantize "$model" -o fake --format fake --method rtn --group 32 --tensor-type q_proj=3 -q
     run 0 quantize "$model" -o ct --format compressed_tensors --method rtn --group 32 "${rules[@]:0:4}" -q
     run 0 eval ct --text "$text" --max-windows 1 -q
