@@ -201,17 +201,8 @@ static const char *find_ineffective(int way, const ar_option *options, const boo
     return NULL;
 }
 
-#define MOST_OPTIONS 48
-
-static void notice(ar_option *options, bool *given, const ar_option *rows, int32_t count) {
-    for (int32_t i = 0; i < count; i++) {
-        options[i] = rows[i];
-        options[i].given = &given[i];
-    }
-}
-
 static ar_status parse(bench_arguments *b, int *positional, const ar_command *self, int argc, char **argv) {
-    const ar_option rows[] = {
+    ar_option options[] = {
         {"--model", AR_OPT_STRING, &b->model.model, "MODEL",
          "time prompts and generation of this model (wall clock); random:1b:q4_0 is made up", 0, 0, NULL},
         {"--pp", AR_OPT_INT, &b->model.pp, "N", "tokens of the prompt (512; 0 = not)", 0, 1 << 24, NULL},
@@ -262,10 +253,9 @@ static ar_status parse(bench_arguments *b, int *positional, const ar_command *se
         {"--bits", AR_OPT_INT, &b->o.step.bits, "N", "bits per weight (4)", 2, 8, NULL},
         {"--group", AR_OPT_INT, &b->o.step.group, "N", "weights per scale (32)", 1, 65536, NULL},
     };
-    ar_option options[MOST_OPTIONS];
-    bool given[MOST_OPTIONS] = {0};
-    const int32_t count = (int32_t)(sizeof rows / sizeof *rows);
-    notice(options, given, rows, count);
+    const int32_t count = (int32_t)(sizeof options / sizeof *options);
+    bool given[sizeof options / sizeof *options] = {0};
+    ar_args_notice(options, given, count);
     AR_TRY(ar_args_parse(self, &b->common, options, count, argc, argv, positional, 0, 64));
     b->ineffective = find_ineffective(way_of(b, *positional), options, given, count);
     return AR_OK;

@@ -131,6 +131,11 @@ static void print_manual(const ar_command *c, const ar_option *own, int32_t own_
 
 /* ---- the command line ---- */
 
+void ar_args_notice(ar_option *options, bool *given, int32_t count) {
+    for (int32_t i = 0; i < count; i++)
+        if (!options[i].given) options[i].given = &given[i];
+}
+
 /* One option at argv[*i]; moves *i past a separate value. */
 static ar_status parse_one(const ar_command *command, const ar_option *o, int argc, char **argv, int *i) {
     char *arg = argv[*i], *eq = strchr(arg, '=');

@@ -171,8 +171,7 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
     count += list_steps(options + count, &o);
     count += ar__train_states_options(options + count, &o);
     bool given[MOST_OPTIONS] = {0};
-    for (int32_t i = 0; i < count; i++)
-        if (!options[i].given) options[i].given = &given[i];
+    ar_args_notice(options, given, count);
     int positional;
     AR_TRY(ar_args_parse(self, &common, options, count, argc, argv, &positional, 0, 1));
     if (common.help) return AR_OK;

@@ -55,6 +55,8 @@ struct ar_command {
     ar_status (*run)(const ar_command *self, int argc, char **argv);
 };
 
+/* given[i] will tell whether options[i] was used, unless its own place is told already. */
+void ar_args_notice(ar_option *options, bool *given, int32_t count);
 /* Parses argv[1..] by options + the common ones; positional arguments are left in argv[1..*positional], whose
  * number must be in [min_positional, max_positional]. With --help prints the manual and sets common->help.
  * Errors: USAGE, naming the option and what was expected. */

@@ -34,11 +34,11 @@ static ar_status check_names(const by_hand *h) {
     return status;
 }
 
-/* The place of a width among those that there are by now; -1 = more than AR_ALLOT_MAX. */
+_Static_assert(AR_ALLOT_MAX >= 8, "there are float and 2 to 8 bits");
+/* The place of a width among those that there are by now. */
 static int32_t width_of(ar__allotment *a, int32_t bits) {
     int32_t c = 0;
     while (c < a->width_count && a->widths[c].bits != bits) c++;
-    if (c == AR_ALLOT_MAX) return -1;
     if (c < a->width_count) return c;
     ar__width *w = &a->widths[a->width_count++];
     *w = (ar__width){.type = AR_QT_COUNT, .bits = bits};
@@ -52,25 +52,19 @@ static int32_t width_of(ar__allotment *a, int32_t bits) {
 static ar_status take(by_hand *h, const ar_block *block, int32_t i) {
     const ar_linear *lin = &block->linears[i];
     char name[AR_HF_NAME];
-    ar_scheme *scheme = &h->a->schemes[(int64_t)block->index * AR_MAX_LINEARS + i], whole;
+    ar_scheme *scheme = &h->a->schemes[(int64_t)block->index * AR_MAX_LINEARS + i];
     uint64_t bytes = 0;
     ar__hf_linear_name(name, block, i);
     int32_t bits = ar__tensor_bits(h->types, name);
-    bool fits = ar_output_plan_holds(h->plan, lin->O, lin->I);
-    if (bits < 0) bits = fits ? h->plan->scheme.bits : 0;
+    if (bits < 0) bits = h->plan->scheme.bits;
+    if (!ar_output_plan_holds(h->plan, lin->O, lin->I)) bits = 0; /* as without rules */
     ar__width width = {.type = AR_QT_COUNT, .bits = bits};
     *scheme = (ar_scheme){0};
-    if (bits > 0 && !ar__width_scheme(scheme, &bytes, &width, h->plan, lin)) {
-        ar_linear square = {.O = AR_SUPER_BLOCK, .I = AR_SUPER_BLOCK};
-        if (!ar__width_scheme(&whole, &bytes, &width, h->plan, &square))
-            return ar__fail(AR_ERR_USAGE, "tensor type: %s: found %d bits, which %s does not store", name,
-                            (int)bits, h->plan->formats[0]);
-        *scheme = (ar_scheme){0}; /* of a shape that the format holds in no width */
-        bits = 0;
-    }
-    int32_t c = width_of(h->a, bits);
-    if (c < 0) return ar__fail(AR_ERR_USAGE, "tensor type: found more than %d widths", AR_ALLOT_MAX);
-    h->a->linears[c]++;
+    if (bits > 0 && !ar__width_scheme(scheme, &bytes, &width, h->plan, lin))
+        return ar__fail(AR_ERR_USAGE, "tensor type: %s (%lld, %lld): found %d bits, which %s cannot hold",
+                        name, (long long)lin->O, (long long)lin->I, (int)bits,
+                        h->plan->format_count > 1 ? "the formats" : h->plan->formats[0]);
+    h->a->linears[width_of(h->a, bits)]++;
     if (bits == 0) return AR_OK;
     h->bits += 8.0 * (double)bytes;
     h->weights += (double)(lin->O * lin->I);

@@ -143,7 +143,7 @@ case_tensor_bits() { # of a folder's linears, by rules
     wrong "'attn_q' is in no linear's name, as model.layers.0.self_attn.q_proj" --tensor-type attn_q=3
     wrong 'found 3 bits for self_attn.q_proj and 4 for self_attn.k_proj' --tensor-type q_proj=3
     wrong "found '9', expected f32" --tensor-type o_proj=9
-    wrong 'found 5 bits, which gptq does not store' --tensor-type o_proj=5 --format gptq
+    wrong '): found 5 bits, which gptq cannot hold' --tensor-type o_proj=5 --format gptq
     wrong 'format awq has one width for all linears' --tensor-type o_proj=8 --format awq
     wrong 'found no linear that is quantized' --tensor-type proj=float
     wrong 'bits of linears are for folders' --tensor-type o_proj=3 --format gguf
