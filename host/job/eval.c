@@ -250,8 +250,17 @@ static ar_status head_init(head *h, const ar_model *m, ar_device *device, int64_
 static ar_status head_record(head *h, ar_graph *g) { return ar_head_record(&h->w, g, &h->logits, h->x); }
 
 /* One recorded head pass over `rows` positions, with a reference or without. */
+/* Of two models an error about a weight says which. path NULL: there is one. */
+static ar_status name_model(ar_status status, const char *path) {
+    char reason[512];
+    if (status != AR_ERR_FORMAT || !path) return status;
+    snprintf(reason, sizeof reason, "%s", ar_error());
+    return ar__fail(status, "%s: %s", path, reason);
+}
+
 typedef struct head_pass {
     head m, ref;
+    const char *path, *ref_path; /* of the models; NULL: errors do without */
     ar_graph *graph;
     ar_tensor *labels, *nll, *top1, *ref_nll, *ref_top1, *kl;
     bool bytes; /* m takes its x in bytes where it can */
@@ -280,9 +289,9 @@ static ar_status pass_init(head_pass *p, const ar_model *m, const ar_model *ref,
     if (!p->host || !p->same) return AR_ERR_MEMORY;
     if (p->save && !(p->logits = ar__alloc((size_t)rows, (size_t)m->vocab * sizeof *p->logits)))
         return AR_ERR_MEMORY;
-    AR_TRY(head_init(&p->m, m, device, rows));
+    AR_TRY(name_model(head_init(&p->m, m, device, rows), p->path));
     p->m.w.bytes = p->bytes;
-    if (ref) AR_TRY(head_init(&p->ref, ref, device, rows));
+    if (ref) AR_TRY(name_model(head_init(&p->ref, ref, device, rows), p->ref_path));
     AR_TRY(ar_tensor_create(&p->labels, device, AR_I32, 1, &rows));
     AR_TRY(ar_graph_create(&p->graph, device));
     AR_TRY(head_record(&p->m, p->graph));
@@ -349,13 +358,9 @@ typedef struct evaluation {
     progress progress;
 } evaluation;
 
-/* Of two models an error about a weight says which. */
 static ar_status run_named(ar_chain *x, evaluation *e, const ar_open_model *m, const ar_samples *s) {
-    char reason[512];
     ar_status status = run_body(x, m, e->device, s, e->batch, ar_block_weights_init_stored, &e->progress);
-    if (status != AR_ERR_FORMAT || !e->ref) return status;
-    snprintf(reason, sizeof reason, "%s", ar_error());
-    return ar__fail(status, "%s: %s", m->path, reason);
+    return name_model(status, e->ref ? m->path : NULL);
 }
 
 static ar_status run_head(evaluation *e, const ar_chain *x, const ar_chain *x_ref, const int32_t *labels) {
@@ -365,6 +370,7 @@ static ar_status run_head(evaluation *e, const ar_chain *x, const ar_chain *x_re
     if (rows < 1) rows = 1;
     if (rows > x->rows) rows = x->rows;
     p.bytes = e->m->acts.bytes;
+    if (e->ref) p.path = e->m->path, p.ref_path = e->ref->path;
     AR_GO(pass_init(&p, &e->m->model, e->ref ? &e->ref->model : NULL, e->device, rows));
     for (int64_t row = 0; row < x->rows; row += rows)
         AR_GO(pass_run(&p, &e->figures, x, e->ref ? x_ref : NULL, labels, e->task.samples.T, row,

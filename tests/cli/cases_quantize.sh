@@ -58,7 +58,7 @@ case_not_finite() { # little-endian f32 into one weight of a layer, and of the e
     nothing_left logits logits.part
     spoil model.norm.weight "$nan"
     run 3 eval "$model" --ref bad --text "$text" --max-windows 1 -q
-    says 'model.norm.weight: found NaN at element 5'
+    says ': bad: model.norm.weight: found NaN at element 5'
 }
 
 case_calib() { # several files, conversations; what the samples are is part of the state
