@@ -234,7 +234,7 @@ void ar_graph_launches(const ar_graph *graph, ar_launch *launches);
 void ar_device_watch(ar_device *device, void (*watch)(void *ctx, const ar_graph *graph), void *ctx);
 
 /* ---- ops. Each appends to the graph; *y is a new graph tensor. f32 unless said. Forward and backward of an
- * op stand in one file, backend/op_<name>.c. Common errors: SHAPE, DTYPE, MEMORY. ---- */
+ * op stand in one file, backend/op/op_<name>.c. Common errors: SHAPE, DTYPE, MEMORY. ---- */
 
 /* y[n] = E[ids[n]]   y (N, I)  E (V, I)  ids (N) i32 in [0, V). Gradient: E, its rows summed in the order of
  * n. */
@@ -533,8 +533,8 @@ ar_status ar_device_pulse(ar_device *device);
 /* From here on nothing that the device computes is believed unseen: its pulse is taken at once, and each
  * kernel is tried before it is first used, on small inputs against the scalar reference, when a graph with it
  * is built, whose errors are then these too. What was tried is remembered in cache_dir (NULL = nowhere) for
- * this device, driver, plan and set of kernels. Trying opens the device a second time; it takes nothing of
- * the memory budget. Errors: CHECK names device, kernel, found and expected; those of the device (DEVICE,
+ * this device, driver, plan and set of kernels. Trying takes memory of its own on the same open device,
+ * nothing of the budget. Errors: CHECK names device, kernel, found and expected; those of the device (MEMORY,
  * not DEVICE_MEMORY, where trying finds no memory: no smaller work would help). */
 ar_status ar_device_check(ar_device *device, const char *cache_dir);
 

@@ -13,8 +13,8 @@ extern "C" {
 /* ---- tokenizer.c ---- */
 
 typedef struct ar_tokenizer ar_tokenizer;
-/* From a tokenizer.json (BPE models: SentencePiece-style with byte fallback, or byte-level with the GPT-2,
- * Llama-3, Qwen2 pre-splits). Other kinds are FORMAT, naming what was found. */
+/* From a tokenizer.json (BPE models: SentencePiece-style with byte fallback, or byte-level, cut by whatever
+ * patterns it spells out). Other kinds are FORMAT, naming what was found. */
 ar_status ar_tokenizer_open(ar_tokenizer **t, const char *path);
 ar_status ar_tokenizer_parse(ar_tokenizer **t, const char *json, size_t bytes, const char *what);
 void ar_tokenizer_close(ar_tokenizer *t);
@@ -61,8 +61,8 @@ ar_token_type ar_tokenizer_token_type(const ar_tokenizer *t, int32_t id);
 float ar_tokenizer_score(const ar_tokenizer *t, int32_t id);
 int64_t ar_tokenizer_merge_count(const ar_tokenizer *t);
 ar_status ar_tokenizer_merge(const ar_tokenizer *t, const char **left, const char **right, int64_t i);
-const char *ar_tokenizer_pre(
-    const ar_tokenizer *t); /* llama.cpp's name of the pre-split: "gpt-2", "llama-bpe", "qwen2", "default" */
+/* llama.cpp's name of the pre-split: "gpt-2", "llama-bpe", "qwen2", "smollm", ...; "default" without one. */
+const char *ar_tokenizer_pre(const ar_tokenizer *t);
 bool ar_tokenizer_adds_prefix_space(const ar_tokenizer *t);
 /* Builders for a tokenizer that is stored elsewhere (GGUF metadata): implemented beside parse. */
 typedef struct ar_tokenizer_data {

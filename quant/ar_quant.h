@@ -257,7 +257,7 @@ ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device,
 
 /* Progress and cancelling; every field optional. */
 typedef struct ar_progress_event {
-    const char *stage; /* "measure", "calibrate", "tune", "block", "scales", "write", "eval" */
+    const char *stage; /* "measure", "calibrate", "tune", "block", "scales", "factors", "write", "eval" */
     int32_t block, block_count, step, step_count;
     double loss_first, loss_best, loss_last, tokens_per_s, seconds;
     uint64_t device_bytes;

@@ -1,5 +1,5 @@
-/* host/fmt_safetensors*.c and host/file/weights.c: round trips, every truncated prefix, hostile headers,
- * shards.
+/* host/folder/fmt_safetensors*.c and weights_safetensors.c: round trips, every truncated prefix, hostile
+ * headers, shards.
  */
 #include "each_folder.h"
 #include "fmt_safetensors.h"
