@@ -213,13 +213,16 @@ static void list_methods(char *list, size_t bytes, const char *mark) {
     }
 }
 
+/* "auto_round, …, hf (floats), gguf", and what ask_plan takes without one. */
 static void list_formats(char *list, size_t bytes) {
     *list = '\0';
     for (int32_t i = 0; ar_format_at(i); i++) {
+        const ar_format *f = ar_format_at(i);
         size_t used = strlen(list);
-        if (!ar_format_has_codes(ar_format_at(i))) continue;
-        snprintf(list + used, bytes - used, "%s%s", used ? ", " : "", ar_format_at(i)->name);
+        snprintf(list + used, bytes - used, "%s%s%s", used ? ", " : "", f->name,
+                 ar_format_has_codes(f) ? "" : " (floats)");
     }
+    snprintf(list + strlen(list), bytes - strlen(list), " (auto_round; by --type or OUT's name gguf)");
 }
 
 static ar_status find_method(const char *name) {

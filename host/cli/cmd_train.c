@@ -36,11 +36,11 @@ static int32_t list_images(ar_option *list, train_options *p) {
         {"--test-images", AR_OPT_STRING, &p->test_images, "FILE", "say the accuracy on these at the end", 0,
          0, NULL},
         {"--test-labels", AR_OPT_STRING, &p->test_labels, "FILE", "their classes", 0, 0, NULL},
-        {"--classes", AR_OPT_INT, &p->classes, "N", "(10)", 2, 256, NULL},
+        {"--classes", AR_OPT_INT, &p->classes, "N", "classes of the images (10)", 2, 256, NULL},
         {"--channels", AR_OPT_STRING, &p->channels, "N,...", "cnn: what each convolution gives (16,32)", 0, 0,
          NULL},
-        {"--widths", AR_OPT_STRING, &p->widths, "N,...", "products before the last (cnn 64, mlp 128,128)", 0,
-         0, NULL},
+        {"--widths", AR_OPT_STRING, &p->widths, "N,...",
+         "products before the last (cnn 64, mlp 128,128, byte-mlp 256,256,256)", 0, 0, NULL},
     };
     memcpy(list, rows, sizeof rows);
     return (int32_t)(sizeof rows / sizeof *rows);
@@ -55,7 +55,7 @@ static int32_t list_examples(ar_option *list, train_options *p) {
          "share of examples that open a paragraph, as prompts do (0)", 0, 1, NULL},
         {"--held-out", AR_OPT_REAL, &p->held, "P", "share of the text that is only looked at (0.05)", 0, 0.9,
          NULL},
-        {"--steps", AR_OPT_INT, &p->steps, "N", "(1000)", 1, 1 << 24, NULL},
+        {"--steps", AR_OPT_INT, &p->steps, "N", "steps of training (1000)", 1, 1 << 24, NULL},
         {"--batch", AR_OPT_INT, &p->batch, "N", "examples of a step (8)", 1, 1 << 16, NULL},
         {"--accumulate", AR_OPT_INT, &p->accumulate, "N", "passes of a step, to save memory (1)", 1, 1 << 16,
          NULL},

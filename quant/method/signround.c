@@ -23,7 +23,9 @@ static double minmax_lr_rule(const ar_method_options *o, const ar_scheme *scheme
 static const ar_option_row rows[] = {
     AR__ROW_ITERS("rtn"),
     AR__ROW_BATCH,
-    {AR__RATE("lr"), .help = "step size of rounding offsets (1/iters)", .rule = lr_rule},
+    {AR__RATE("lr"),
+     .help = "step size of rounding offsets (1/iters; up to 3 bits from 1000 steps on 2/iters; light 0.005)",
+     .rule = lr_rule},
     {AR__RATE("minmax_lr"), .help = "step size of the range coefficients (= lr; K types lr/16)",
      .rule = minmax_lr_rule},
     {.name = "minmax", .preset = 1, .help = "tune rounding only, not the ranges", .record = "minmax"},
@@ -45,7 +47,7 @@ static const ar_option_row rows[] = {
     AR__ROWS_OF_SAMPLES(128, 2048),
 };
 
-/* A rate belongs to its steps. Measured in docs/tutorial.md. */
+/* A rate belongs to its steps. */
 static const ar_recipe recipes[] = {
     {"light",
      "50 steps",
