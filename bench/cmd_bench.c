@@ -229,7 +229,7 @@ static ar_status parse(bench_arguments *b, int *positional, const ar_command *se
         {"--types", AR_OPT_STRING, &b->kernels.types, "LIST",
          "products with weights of these storage types, as Q4_0,F16 (all)", 0, 0, NULL},
         {"--shapes", AR_OPT_STRING, &b->kernels.shapes, "LIST",
-         "of models of these sizes: tiny,0.5b,1b,3b,8b (0.5b; on cards 1b)", 0, 0, NULL},
+         "of models of these sizes: tiny,0.5b,1b,3b,8b (1b; on processors 0.5b)", 0, 0, NULL},
         {"--n", AR_OPT_STRING, &b->kernels.n, "LIST", "rows of activations (1,4,32,512)", 0, 0, NULL},
         {"--size", AR_OPT_INT, &b->kernels.size, "N", "only products, of N x N weights", 1, 65536, NULL},
         {"--csv", AR_OPT_FLAG, &b->kernels.csv, NULL, "as CSV", 0, 0, NULL},

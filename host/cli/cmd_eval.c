@@ -135,6 +135,8 @@ static ar_status evaluate(const char *path, const eval_options *o, const ar_comm
                          .save_logits = o->save_logits,
                          .texts = &texts};
     AR_GO(parse_protocol(&desc.protocol, o->protocol));
+    if (o->save_logits && desc.protocol != AR_PROTOCOL_LLAMACPP)
+        return ar__fail(AR_ERR_USAGE, "--save-logits has no effect without --protocol llamacpp");
     AR_GO(ar_snapshot_add(&texts, o->text));
     AR_GO(ar_file_open(&text, o->text));
     AR_GO(check_places(path, o));
@@ -199,7 +201,8 @@ static ar_status run(const ar_command *self, int argc, char **argv) {
         {"--batch", AR_OPT_INT, &o.batch, "N", "windows on the device at a time (8; images, bytes: 256)", 1,
          4096, NULL},
         {"--save-logits", AR_OPT_STRING, &o.save_logits, "FILE",
-         "keep the logits as llama-perplexity's --kl-divergence-base does", 0, 0, NULL},
+         "under --protocol llamacpp: keep the logits as llama-perplexity's --kl-divergence-base does", 0, 0,
+         NULL},
         {"--images", AR_OPT_STRING, &o.images.images, "FILE",
          "of a net for images: IDX or CIFAR-10's binary form", 0, 0, NULL},
         {"--labels", AR_OPT_STRING, &o.images.labels, "FILE", "their classes, where images are IDX", 0, 0,

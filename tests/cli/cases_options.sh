@@ -90,6 +90,7 @@ case_usage() {
     run 2 quantize "$model" -o o.gguf --embedding-type q9_k; says 'embedding-type'
     run 2 eval "$model"; says '--text'
     run 2 eval "$model" --text "$text" --protocol dream; says 'llamacpp'
+    run 2 eval "$model" --text "$text" --save-logits o; says 'save-logits.* without --protocol llamacpp'
     run 2 eval "$model" --text "$text" --device cuda
     run 2 run "$model" --greedy --temp 1; says 'no effect'
     run 2 run "$model" --greedy --min-p 0.1; says 'no effect'

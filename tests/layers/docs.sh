@@ -8,8 +8,8 @@ export LC_ALL=C
 program=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Options of bootstrap, CMake, ctest, pip, llama.cpp's programs and scripts of the tree.
-others='--full --all --build --install --prefix --test-dir --no-build-isolation --kl-divergence
+# Options of bootstrap, CMake, ctest, pip, hf, llama.cpp's programs and scripts of the tree.
+others='--full --all --build --install --prefix --test-dir --no-build-isolation --local-dir --kl-divergence
 --kl-divergence-base --cache --small --work --rows --quick'
 
 manuals() { # $work/help/COMMAND: its options, a line each; $work/help/any: all
