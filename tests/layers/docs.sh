@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # docs.sh PROGRAM: whether what the pages name is there: files and folders of the working folder's tree, pages
 # and headings that are linked to, the options of a line `anyround COMMAND ...` in that command's --help, and
-# options named alone in any command's. Prints what is not, one line each, and exits 1 then; first a page of
-# such faults has to be found out. bench/LOG.md says what was, and is not asked.
+# options named alone in any command's. README.md links to every page of docs/, tests/golden/README.md names
+# what lies there. Prints what is not so, one line each, and exits 1 then; first a page of faults has to be
+# found out. bench/LOG.md says what was, and is not asked.
 set -euo pipefail
 export LC_ALL=C
 program=$1
@@ -95,6 +96,13 @@ fi
 
 find . -name '*.md' ! -path './build*' ! -path './.*/*' ! -path ./bench/LOG.md | sed 's,^\./,,' |
     sort >"$work/pages"
-while read -r page; do check "$page"; done <"$work/pages" >"$work/wrong"
+{
+    while read -r page; do check "$page"; done <"$work/pages"
+    for page in docs/*.md; do grep -qF "($page)" README.md || echo "README.md: no link to $page"; done
+    page=tests/golden/README.md
+    for file in tests/golden/*; do
+        [ "$file" = $page ] || grep -qF "${file##*/}" $page || echo "$page: nothing of $file"
+    done
+} >"$work/wrong"
 cat "$work/wrong"
 [ ! -s "$work/wrong" ]
