@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# docs.sh PROGRAM: whether what the pages name is there: files and folders of the working folder's tree, pages
-# and headings that are linked to, the options of a line `anyround COMMAND ...` in that command's --help, and
-# options named alone in any command's. README.md links to every page of docs/, tests/golden/README.md names
-# what lies there. Prints what is not so, one line each, and exits 1 then; first a page of faults has to be
-# found out. bench/LOG.md says what was, and is not asked.
+# docs.sh PROGRAM: whether what the pages name is there: files, folders and C names of the working folder's
+# tree, pages and headings that are linked to, the options of a line `anyround COMMAND ...` in that command's
+# --help, and options named alone in any command's. README.md links to every page of docs/,
+# tests/golden/README.md names what lies there. Prints what is not so, one line each, and exits 1 then; first
+# a page of faults has to be found out. bench/LOG.md says what was, and is not asked.
 set -euo pipefail
 export LC_ALL=C
 program=$1
@@ -36,6 +36,11 @@ named_files() {
         sed 's/^[^a-z]//; s/[.]*$//' | sort -u
 }
 
+symbols() { # the tree's C names; those with capitals stand for others
+    find_all '(^|[^A-Za-z0-9_])ar__?[a-z][A-Za-z0-9_]*' "$1" |
+        sed 's/^[^a]//; /[A-Z]/d; /_noun_verb$/d' | sort -u
+}
+
 links() { find_all '\]\([^)]*\)' "$1" | sed 's/^](//; s/)$//; /^[a-z]*:/d' | sort -u; }
 
 headings() { # as links spell them
@@ -65,6 +70,7 @@ check() { # PAGE
     while read -r path; do
         is_there "$1" "$path" || echo "$1: $path is not there"
     done < <(named_files "$1")
+    symbols "$1" | comm -23 - "$work/symbols" | sed "s,^,$1: nothing is called ,"
     while read -r target; do
         page=$1
         case $target in '#'*) ;; *) page=$(dirname "$1")/${target%%#*} ;; esac
@@ -81,15 +87,18 @@ check() { # PAGE
 }
 
 manuals
+find backend quant host bench shaders cmake -type f -exec grep -hoE 'ar__?[a-z][a-z0-9_]*' {} + |
+    sort -u >"$work/symbols"
 cat >"$work/page.md" <<'PAGE'
 # A page
-`host/none.c`, `tests/golden` and [this](#a-page), [that](#another), [none](none.md)
+`host/none.c`, `tests/golden`, `ar_none`, `ar_device_open`, `ar_noun_verb`,
+[this](#a-page), [that](#another), [none](none.md)
     anyround run model --temp 1 \
         --lr 1 # --none
 PAGE
 check "$work/page.md" >"$work/faults"
-if [ "$(wc -l <"$work/faults")" != 5 ]; then
-    echo "docs.sh: of five faults it found"
+if [ "$(wc -l <"$work/faults")" != 6 ]; then
+    echo "docs.sh: of six faults it found"
     cat "$work/faults"
     exit 1
 fi
