@@ -84,6 +84,27 @@ static void what_does_not_fit_is_named(void **state) {
     temp_remove(folder);
 }
 
+static bool holds(const ar__text *file, const char *what) {
+    for (size_t i = 0, n = strlen(what); i + n <= file->bytes; i++)
+        if (memcmp(file->data + i, what, n) == 0) return true;
+    return false;
+}
+
+/* quantize --like: the file that is written so is one. */
+static void what_is_like_it_is_one_file(void **state) {
+    (void)state;
+    char *folder = temp_folder();
+    ar__text file = {0};
+    ar__gguf_out out = {.memory = &file};
+    put_first(folder, 12);
+    put_second(folder, "output.weight", 1, 2);
+    assert_ok(ar__gguf_copy_fields(&out, in_folder(folder, FIRST)));
+    assert_true(holds(&file, "llama.block_count"));
+    assert_false(holds(&file, "split."));
+    free(file.data);
+    temp_remove(folder);
+}
+
 static void no_output_takes_the_place_of_one(void **state) {
     (void)state;
     char *folder = temp_folder();
@@ -114,9 +135,9 @@ static void opening_survives_every_failed_allocation(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(tensors_of_all_files_are_read),
-                                       cmocka_unit_test(what_does_not_fit_is_named),
-                                       cmocka_unit_test(no_output_takes_the_place_of_one),
-                                       cmocka_unit_test(opening_survives_every_failed_allocation)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tensors_of_all_files_are_read), cmocka_unit_test(what_does_not_fit_is_named),
+        cmocka_unit_test(what_is_like_it_is_one_file), cmocka_unit_test(no_output_takes_the_place_of_one),
+        cmocka_unit_test(opening_survives_every_failed_allocation)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

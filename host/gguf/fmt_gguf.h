@@ -329,7 +329,7 @@ ar_status ar__gguf_stamp(const char *path, const ar_passport *p);
 ar_status ar__gguf_passport(ar_passport *p, bool *found, const char *path);
 
 /* All key-values of the file at path, but what it says of its own making (quantize.imatrix.*,
- * anyround.*). */
+ * anyround.*) and of files beside it (split.*). */
 ar_status ar__gguf_copy_fields(ar__gguf_out *o, const char *path);
 /* The file's text general.NAME, malloc'ed; NULL where there is none. Errors: IO, FORMAT, MEMORY. */
 ar_status ar__gguf_general(char **text, const char *path, const char *name);

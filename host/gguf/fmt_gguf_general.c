@@ -42,9 +42,9 @@ static bool begins(const ar__gguf_value *v, const char *start) {
     return v->key_bytes >= strlen(start) && memcmp(v->key, start, strlen(start)) == 0;
 }
 
-/* What it says of its own making is not what ours is. */
+/* What it says of its own making is not what ours is, which is one file. */
 static bool is_kept_by_like(const ar__gguf_value *v) {
-    return !begins(v, "quantize.imatrix.") && !begins(v, "anyround.");
+    return !begins(v, "quantize.imatrix.") && !begins(v, "anyround.") && !begins(v, "split.");
 }
 
 static bool is_kept_general(const ar__gguf_value *v) { return is_general(v) && !is_own(v); }
@@ -84,8 +84,12 @@ ar_status ar__gguf_general(char **text, const char *path, const char *name) {
     snprintf(key, sizeof key, "general.%s", name);
     AR_GO(ar__gguf_map(&g, &file, path));
     AR_GO(ar__gguf_text(&found, &bytes, &g, key));
-    if (found && !memchr(found, 0, bytes)) *text = ar__alloc(bytes + 1, 1);
-    if (*text) memcpy(*text, found, bytes);
+    if (!found || memchr(found, 0, bytes)) goto done;
+    *text = ar__alloc(bytes + 1, 1);
+    if (*text)
+        memcpy(*text, found, bytes);
+    else
+        status = AR_ERR_MEMORY;
 done:
     ar__gguf_deinit(&g);
     ar_file_close(&file);
