@@ -44,6 +44,22 @@ static void cards_are_read(void **state) {
     check_card("---\ntags: [a, b\n---\n", "tags", "");
 }
 
+/* As many as a card may have take no longer than there are of them. */
+static void cards_of_many_tags_are_read(void **state) {
+    (void)state;
+    enum { COUNT = 1000000 };
+    ar_notes values = {0};
+    char *card = malloc(2 * COUNT + 64), *end = card;
+    end += sprintf(end, "---\ntags: [");
+    for (int i = 0; i < COUNT; i++) *end++ = 'a', *end++ = ',';
+    strcpy(end, "]\n---\n");
+    put_text(in_folder(folder, "README.md"), card);
+    assert_ok(ar__card_read(&values, folder, "tags"));
+    assert_int_equal(values.count, COUNT);
+    ar_notes_deinit(&values);
+    free(card);
+}
+
 /* ---- GGUF files ---- */
 
 static void more(bytes *b) {
@@ -212,8 +228,11 @@ static void padding_ids_are_read(void **state) {
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void) {
-    const struct CMUnitTest tests[] = {T(cards_are_read), T(general_values_go_from_file_to_file),
+    const struct CMUnitTest tests[] = {T(cards_are_read),
+                                       T(cards_of_many_tags_are_read),
+                                       T(general_values_go_from_file_to_file),
                                        T(name_licence_and_padding_survive_a_folder),
-                                       T(a_folders_card_and_licence_go_on), T(padding_ids_are_read)};
+                                       T(a_folders_card_and_licence_go_on),
+                                       T(padding_ids_are_read)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

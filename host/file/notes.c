@@ -6,14 +6,16 @@
 #include <string.h>
 
 static ar_status add_line(ar_notes *n, char *line) {
-    char **grown = ar__alloc((size_t)n->count + 1, sizeof *grown);
-    if (!grown) {
-        free(line);
-        return AR_ERR_MEMORY;
+    if ((n->count & (n->count - 1)) == 0) { /* full: there is room for a power of two */
+        char **grown = ar__alloc(n->count ? 2 * (size_t)n->count : 1, sizeof *grown);
+        if (!grown) {
+            free(line);
+            return AR_ERR_MEMORY;
+        }
+        if (n->count) memcpy(grown, n->lines, (size_t)n->count * sizeof *grown);
+        free(n->lines);
+        n->lines = grown;
     }
-    if (n->count) memcpy(grown, n->lines, (size_t)n->count * sizeof *grown);
-    free(n->lines);
-    n->lines = grown;
     n->lines[n->count++] = line;
     return AR_OK;
 }
