@@ -4,6 +4,7 @@
 #include "each_folder.h"
 #include "ar_error.h"
 #include "family.h"
+#include "weights.h"
 #include <math.h>
 
 static void close_bound(ar_open_model *m) {
@@ -139,6 +140,47 @@ static void extra_tensors_are_named(void **state) {
     assert_ok(bind_changed(&(tiny_change){.extra = "model.layers.0.self_attn.rotary_emb.inv_freq"}));
 }
 
+/* A walk through all of them for each would take a minute. */
+static void many_tensors_take_no_longer(void **state) {
+    (void)state;
+    enum { COUNT = 40000, EACH = 120 };
+    ar_open_model m;
+    char *file = malloc(COUNT * EACH + 16), *end = file + 8;
+    tiny_write(folder, &(tiny_change){0});
+    *end++ = '{';
+    for (int i = 0; i < COUNT; i++)
+        end += sprintf(
+            end,
+            "%s\"model.layers.%d.mlp.up_proj.bias\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}",
+            i ? "," : "", i + 2);
+    *end++ = '}';
+    uint64_t header = (uint64_t)(end - file) - 8;
+    memcpy(file, &header, sizeof header);
+    put_file(in_folder(folder, "model.safetensors"), file, (size_t)(end - file));
+    free(file);
+    assert_error(bind_folder(&m, folder), AR_ERR_FORMAT, "missing");
+}
+
+static void names_are_found_as_by_a_walk(void **state) {
+    (void)state;
+    ar_weights w;
+    ar__weight_names names;
+    tiny_write(folder, &(tiny_change){0});
+    assert_ok(ar_weights_open_safetensors(&w, folder));
+    assert_ok(ar__weight_names_init(&names, &w));
+    for (int64_t i = 0; i < w.vtable->count(w.impl); i++) {
+        char longer[256];
+        const char *name = w.vtable->at(w.impl, i)->name;
+        assert_int_equal(ar__weight_names_find(&names, name), ar_weights_find(&w, name));
+        snprintf(longer, sizeof longer, "%sx", name);
+        assert_int_equal(ar__weight_names_find(&names, longer), -1);
+    }
+    assert_int_equal(ar__weight_names_find(&names, ""), -1);
+    assert_int_equal(ar__weight_names_find(&names, "z"), -1);
+    ar__weight_names_deinit(&names);
+    ar_weights_close(&w);
+}
+
 static void tensor_types_are_checked_at_once(void **state) {
     (void)state;
     const char *name = "model.layers.1.self_attn.v_proj.weight";
@@ -239,6 +281,8 @@ int main(void) {
                                        T(every_missing_tensor_is_named),
                                        T(every_misshapen_tensor_is_named),
                                        T(extra_tensors_are_named),
+                                       T(many_tensors_take_no_longer),
+                                       T(names_are_found_as_by_a_walk),
                                        T(tensor_types_are_checked_at_once),
                                        T(binding_survives_every_failed_allocation),
                                        T(shared_models_bind),

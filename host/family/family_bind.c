@@ -3,6 +3,7 @@
  * and an ar__layout for every block. */
 #include "ar_error.h"
 #include "family.h"
+#include "weights.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ struct bound {
     int64_t embedding, positions, head, norm, norm_bias;
     float *freq, *long_freq; /* (pairs); NULL = not rotary; no others in long sequences */
     bound_block *blocks;
-    bool *used; /* per weight */
+    bool *used;               /* per weight */
+    ar__weight_names by_name; /* while tensors are bound */
 };
 
 /* ---- what ar_model and ar_block ask ---- */
@@ -300,7 +302,7 @@ static ar_status bind_tensor(bound *l, int64_t *index, const char *name, int64_t
     int32_t dim_count = rows ? 2 : 1;
     char found[128], expected[64];
     shape_text(expected, sizeof expected, dim_count, dims);
-    *index = ar_weights_find(w, name);
+    *index = ar__weight_names_find(&l->by_name, name);
     if (*index < 0 && optional) return AR_OK;
     if (*index < 0)
         return ar__fail(AR_ERR_FORMAT, "%s: tensor %s: missing, expected %s", l->open->path, name, expected);
@@ -315,7 +317,7 @@ static ar_status bind_tensor(bound *l, int64_t *index, const char *name, int64_t
 
 static bool is_float(const bound *l, const char *name) {
     const ar_weights *w = &l->open->weights;
-    int64_t i = ar_weights_find(w, name);
+    int64_t i = ar__weight_names_find(&l->by_name, name);
     const char *type = i < 0 ? "" : w->vtable->at(w->impl, i)->type;
     return strcmp(type, "F32") == 0 || strcmp(type, "F16") == 0 || strcmp(type, "BF16") == 0;
 }
@@ -450,6 +452,7 @@ void ar_family_unbind(ar_open_model *m) {
         free(l->long_freq);
         free(l->blocks);
         free(l->used);
+        ar__weight_names_deinit(&l->by_name);
         free(l);
     }
     free(m->model.blocks);
@@ -490,10 +493,12 @@ ar_status ar_family_bind(ar_open_model *m) {
     l->blocks = ar__alloc((size_t)c->layers, sizeof *l->blocks);
     l->used = ar__alloc((size_t)m->weights.vtable->count(m->weights.impl), sizeof *l->used);
     AR_GO(m->model.blocks && l->blocks && l->used ? AR_OK : AR_ERR_MEMORY);
+    AR_GO(ar__weight_names_init(&l->by_name, &m->weights));
     if (!names->positions) AR_GO(make_frequencies(l));
     AR_GO(bind_ends(l));
     for (int32_t i = 0; i < c->layers; i++) AR_GO(bind_block(l, &m->model.blocks[i], i));
     AR_GO(check_extra(l));
+    ar__weight_names_deinit(&l->by_name);
 done:
     if (status != AR_OK) ar_family_unbind(m);
     return status;

@@ -17,6 +17,46 @@ int64_t ar_weights_find(const ar_weights *w, const char *name) {
     return -1;
 }
 
+/* ---- many of them ---- */
+
+struct ar__weight_name {
+    const char *name;
+    int64_t index;
+};
+
+static int by_name_then_index(const void *a, const void *b) {
+    const struct ar__weight_name *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : x->index < y->index ? -1 : x->index > y->index;
+}
+
+ar_status ar__weight_names_init(ar__weight_names *n, const ar_weights *w) {
+    int64_t count = w->vtable->count(w->impl);
+    *n = (ar__weight_names){.list = ar__alloc((size_t)count, sizeof *n->list)};
+    if (!n->list) return AR_ERR_MEMORY;
+    for (; n->count < count; n->count++)
+        n->list[n->count] = (struct ar__weight_name){w->vtable->at(w->impl, n->count)->name, n->count};
+    qsort(n->list, (size_t)count, sizeof *n->list, by_name_then_index);
+    return AR_OK;
+}
+
+void ar__weight_names_deinit(ar__weight_names *n) {
+    free(n->list);
+    *n = (ar__weight_names){0};
+}
+
+int64_t ar__weight_names_find(const ar__weight_names *n, const char *name) {
+    int64_t low = 0, high = n->count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (strcmp(n->list[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n->count && strcmp(n->list[low].name, name) == 0 ? n->list[low].index : -1;
+}
+
 /* ---- some of the tensors of others ---- */
 
 typedef struct some {

@@ -1,7 +1,18 @@
-/* Inside host/: weights as if some tensors were not there. */
+/* Inside host/: tensors found by name; weights as if some tensors were not there. */
 #ifndef AR_WEIGHTS_H
 #define AR_WEIGHTS_H
 #include "ar_host.h"
+/* Names in order, for whoever looks many of them up: a file may have a million tensors. */
+typedef struct ar__weight_names {
+    struct ar__weight_name *list;
+    int64_t count;
+} ar__weight_names;
+/* Borrows w, which stays as it is. Errors: MEMORY. */
+ar_status ar__weight_names_init(ar__weight_names *n, const ar_weights *w);
+void ar__weight_names_deinit(ar__weight_names *n);
+/* As ar_weights_find. */
+int64_t ar__weight_names_find(const ar__weight_names *n, const char *name);
+
 /* drop has an element for every tensor; those that are set go, the others keep their order. Errors: MEMORY;
  * the weights are then as they were. */
 ar_status ar__weights_drop(ar_weights *w, const bool *drop);
