@@ -143,6 +143,32 @@ static void added_tokens_stand_beside(void **state) {
     temp_remove(folder);
 }
 
+/* Each as special as any, however many there are. */
+static void many_added_tokens_are_read(void **state) {
+    (void)state;
+    enum { COUNT = 40000 };
+    char *folder = temp_folder(), *config = malloc(COUNT * 80 + 64), *end = config;
+    ar_tokenizer *t;
+    copy_golden(folder, "spm.model", "tokenizer.model");
+    assert_ok(open_with(&t, folder, "{}", "{}"));
+    int32_t pieces = ar_tokenizer_vocab(t);
+    ar_tokenizer_close(t);
+    end += sprintf(end, "{\"added_tokens_decoder\":{");
+    for (int i = 0; i < COUNT; i++)
+        end +=
+            sprintf(end, "%s\"%d\":{\"content\":\"<%d>\",\"rstrip\":true}", i ? "," : "", (int)pieces + i, i);
+    end += sprintf(end, "},\"additional_special_tokens\":[");
+    for (int i = 0; i < COUNT; i++) end += sprintf(end, "%s\"<%d>\"", i ? "," : "", i);
+    strcpy(end, "]}");
+    assert_ok(open_with(&t, folder, config, "{}"));
+    assert_int_equal(ar_tokenizer_vocab(t), pieces + COUNT);
+    assert_int_equal(ar_tokenizer_token_type(t, pieces + COUNT - 1), AR_TOKEN_CONTROL);
+    check_ids(t, "<7>  <39999>", (const int32_t[]){pieces + 7, pieces + 39999}, 2);
+    ar_tokenizer_close(t);
+    free(config);
+    temp_remove(folder);
+}
+
 /* ---- what a model may say ---- */
 
 typedef struct pb {
@@ -395,6 +421,7 @@ static void opening_survives_every_failed_allocation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(models_encode_as_sentencepiece),
                                        cmocka_unit_test(added_tokens_stand_beside),
+                                       cmocka_unit_test(many_added_tokens_are_read),
                                        cmocka_unit_test(other_models_are_named),
                                        cmocka_unit_test(damaged_models_are_refused),
                                        cmocka_unit_test(vocab_and_merges_are_read),

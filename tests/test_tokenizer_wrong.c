@@ -278,6 +278,32 @@ static void bad_stored_data_is_refused(void **state) {
     }
 }
 
+/* Scores say by themselves what merges make a token: every way to cut it in two is looked up. */
+static void long_stored_tokens_are_refused(void **state) {
+    (void)state;
+    enum { BYTES = 1 << 20 };
+    char *longest = malloc(BYTES + 1);
+    memset(longest, 'a', BYTES);
+    longest[BYTES] = 0;
+    const char *tokens[] = {"<unk>", "a", longest};
+    size_t bytes[] = {5, 1, BYTES};
+    const float scores[] = {0, -1, -2};
+    ar_tokenizer_data d = {.kind = AR_TOK_SPM,
+                           .count = 3,
+                           .tokens = tokens,
+                           .token_bytes = bytes,
+                           .scores = scores,
+                           .bos = -1,
+                           .eos = -1,
+                           .unk = 0};
+    ar_tokenizer *t;
+    assert_error(ar_tokenizer_build(&t, &d), AR_ERR_FORMAT, "token 2: found 1048576 bytes, expected at most");
+    bytes[2] = 1024;
+    assert_ok(ar_tokenizer_build(&t, &d));
+    ar_tokenizer_close(t);
+    free(longest);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(repaired_text_is_utf8_without_nul),
@@ -289,6 +315,7 @@ int main(void) {
         cmocka_unit_test(failed_allocations_come_back_as_such),
         cmocka_unit_test(built_from_scores),
         cmocka_unit_test(bad_stored_data_is_refused),
+        cmocka_unit_test(long_stored_tokens_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_MADE 1024 /* bytes of a token that merges make: cutting one takes the square of them */
+
 static ar_status check_data(const ar_tokenizer_data *d) {
     if (d->count <= 0 || d->count > AR__MAX_TOKENS)
         return ar__fail(AR_ERR_FORMAT, "%s: found %d tokens, expected 1 to %d", d->what, d->count,
@@ -86,6 +88,9 @@ static bool can_be_made(const ar__token *token) {
 static ar_status cut_token(ar_tokenizer *t, int64_t *count, int32_t id, int32_t rank, bool add,
                            const char *what) {
     const ar__token *token = &t->tokens[id];
+    if (token->bytes > MOST_MADE)
+        return ar__fail(AR_ERR_FORMAT, "%s: token %d: found %u bytes, expected at most %d", what, (int)id,
+                        (unsigned)token->bytes, MOST_MADE);
     for (size_t at = 0; at < token->bytes;) {
         at += ar__utf8_bytes((uint8_t)token->text[at]);
         if (at >= token->bytes) break;

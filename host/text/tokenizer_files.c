@@ -42,8 +42,19 @@ static const char *content(const ar_json *item) {
     return cJSON_IsString(text) ? text->valuestring : NULL;
 }
 
-/* The tokens that have a part of their own (bos_token, pad_token, …) are special, where there are such. */
-static void mark_special(files *f, const ar_json *settings) {
+typedef struct part {
+    const char *text;
+    size_t bytes;
+} part;
+
+static int compare_parts(const void *a, const void *b) {
+    const part *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
+    return memcmp(x->text, y->text, x->bytes);
+}
+
+/* The texts that settings name as parts (bos_token, pad_token, …), appended; list NULL: only counted. */
+static void list_parts(part *list, size_t *count, const ar_json *settings) {
     static const char *const keys[] = {"bos_token", "eos_token", "unk_token",  "sep_token",
                                        "pad_token", "cls_token", "mask_token", "additional_special_tokens"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -52,10 +63,29 @@ static void mark_special(files *f, const ar_json *settings) {
         if (is_list) item = item->child;
         for (; item; item = is_list ? item->next : NULL) {
             const char *text = content(item);
-            int64_t id = text ? find(&f->list, text) : -1;
-            if (id >= 0 && f->list.types[id] != AR_TOKEN_UNKNOWN) f->list.types[id] = AR_TOKEN_CONTROL;
+            if (text && list) list[*count] = (part){text, strlen(text)};
+            *count += text != NULL;
         }
     }
+}
+
+/* The tokens that have a part of their own are special, where there are such. */
+static ar_status mark_special(files *f) {
+    size_t count = 0, listed = 0;
+    list_parts(NULL, &count, f->map);
+    list_parts(NULL, &count, f->config);
+    part *parts = ar__alloc(count, sizeof *parts);
+    if (!parts) return AR_ERR_MEMORY;
+    list_parts(parts, &listed, f->map);
+    list_parts(parts, &listed, f->config);
+    qsort(parts, count, sizeof *parts, compare_parts);
+    for (int32_t id = 0; id < f->list.count && count > 0; id++) {
+        const part own = {f->list.tokens[id], f->list.token_bytes[id]};
+        if (!own.text || f->list.types[id] == AR_TOKEN_UNKNOWN) continue;
+        if (bsearch(&own, parts, count, sizeof *parts, compare_parts)) f->list.types[id] = AR_TOKEN_CONTROL;
+    }
+    free(parts);
+    return AR_OK;
 }
 
 /* A row of added_tokens_decoder. */
@@ -84,9 +114,7 @@ static ar_status add_tokens(files *f) {
         AR_TRY(ar__token_list_put(&f->list, (int64_t)(id >= 0 && id < AR__MAX_TOKENS ? id : -1), text,
                                   strlen(text), 0, AR_TOKEN_USER, "added_tokens.json"));
     }
-    mark_special(f, f->map);
-    mark_special(f, f->config);
-    return AR_OK;
+    return mark_special(f);
 }
 
 /* Ids without a token get one that no text has. */
@@ -153,18 +181,22 @@ static ar_status read_vocab(files *f, ar_tokenizer_data *d, const char *class) {
 
 /* White space that added tokens take, and what else their settings say of where they stand. */
 static ar_status set_flags(ar_tokenizer *t, const files *f) {
+    ar_status status = AR_OK;
     const ar_json *decoder = ar_json_get(f->config, "added_tokens_decoder");
+    ar__added **of = ar__alloc((size_t)t->vocab, sizeof *of); /* by their ids */
+    if (!of) return AR_ERR_MEMORY;
+    for (int32_t i = 0; i < t->raw_added.count; i++) of[t->raw_added.items[i].id] = &t->raw_added.items[i];
     for (const ar_json *item = decoder ? decoder->child : NULL; item; item = item->next) {
         int64_t id = strtoll(item->string, NULL, 10);
-        for (int32_t i = 0; i < t->raw_added.count; i++) {
-            ar__added *a = &t->raw_added.items[i];
-            if (a->id != id) continue;
-            AR_TRY(ar_json_bool_or(&a->lstrip, item, "lstrip", false, f->config_path));
-            AR_TRY(ar_json_bool_or(&a->rstrip, item, "rstrip", false, f->config_path));
-            AR_TRY(ar_json_bool_or(&a->single_word, item, "single_word", false, f->config_path));
-        }
+        ar__added *a = id >= 0 && id < t->vocab ? of[id] : NULL;
+        if (!a) continue;
+        AR_GO(ar_json_bool_or(&a->lstrip, item, "lstrip", false, f->config_path));
+        AR_GO(ar_json_bool_or(&a->rstrip, item, "rstrip", false, f->config_path));
+        AR_GO(ar_json_bool_or(&a->single_word, item, "single_word", false, f->config_path));
     }
-    return AR_OK;
+done:
+    free(of);
+    return status;
 }
 
 /* With "legacy": false a mark stands before the first word alone. */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_MERGES ((int64_t)1 << 30) /* twice as many slots are counted in 32 bits */
+
 static uint32_t hash_text(const char *text, size_t bytes) {
     uint64_t h = 0xcbf29ce484222325u;
     for (size_t i = 0; i < bytes; i++) h = (h ^ (uint8_t)text[i]) * 0x100000001b3u;
@@ -66,6 +68,9 @@ ar_status ar__vocab_add(ar_tokenizer *t, int32_t id, const char *text, size_t by
 }
 
 ar_status ar__merges_init(ar_tokenizer *t, int64_t count) {
+    if (count > MOST_MERGES)
+        return ar__fail(AR_ERR_FORMAT, "tokenizer: found %lld merges, expected at most %lld",
+                        (long long)count, (long long)MOST_MERGES);
     uint32_t slots = table_slots((uint64_t)count);
     t->merges = ar__alloc((size_t)count, sizeof *t->merges);
     t->pairs = ar__alloc(slots, sizeof *t->pairs);

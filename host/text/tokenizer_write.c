@@ -140,19 +140,22 @@ static cJSON *make_post_processor(const ar_tokenizer *t) {
 
 /* ---- tokens and merges ---- */
 
-static const ar__added *find_added(const ar_tokenizer *t, int32_t id) {
-    for (int32_t i = 0; i < t->raw_added.count; i++)
-        if (t->raw_added.items[i].id == id) return &t->raw_added.items[i];
-    for (int32_t i = 0; i < t->normalized_added.count; i++)
-        if (t->normalized_added.items[i].id == id) return &t->normalized_added.items[i];
-    return NULL;
+/* of (vocab): the added token of every id, NULL = there is none. */
+static void list_added(const ar__added **of, const ar_tokenizer *t) {
+    for (int32_t i = t->normalized_added.count - 1; i >= 0; i--)
+        of[t->normalized_added.items[i].id] = &t->normalized_added.items[i];
+    for (int32_t i = t->raw_added.count - 1; i >= 0; i--)
+        of[t->raw_added.items[i].id] = &t->raw_added.items[i];
 }
 
 static cJSON *make_added(const ar_tokenizer *t) {
+    const ar__added **of = ar__alloc((size_t)t->vocab, sizeof *of);
+    if (!of) return NULL;
     cJSON *list = cJSON_CreateArray();
+    list_added(of, t);
     for (int32_t id = 0; id < t->vocab; id++) {
         const ar__token *token = &t->tokens[id];
-        const ar__added *a = token->added ? find_added(t, id) : NULL;
+        const ar__added *a = token->added ? of[id] : NULL;
         if (!a) continue;
         cJSON *o = cJSON_CreateObject();
         ar_json_add_number(o, "id", id);
@@ -164,6 +167,7 @@ static cJSON *make_added(const ar_tokenizer *t) {
         ar_json_add_bool(o, "special", a->special);
         ar_json_push(list, o);
     }
+    free(of);
     return list;
 }
 
