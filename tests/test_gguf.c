@@ -299,6 +299,38 @@ static void llama_cpp_vocabularies_encode_as_published(void **state) {
     }
 }
 
+/* ---- importance ---- */
+
+static void sums_find_their_counts_in_any_order(void **state) {
+    (void)state;
+    static bytes b;
+    char *folder = temp_folder();
+    const char *names[] = {"blk.0.attn_q.weight.counts", "blk.0.attn_k.weight.in_sum2",
+                           "blk.0.attn_k.weight.counts", "blk.0.attn_q.weight.in_sum2"};
+    const int64_t sizes[] = {1, 2, 1, 2};
+    const float values[][2] = {{2, 0}, {9, 12}, {3, 0}, {8, 10}};
+    header(&b, 3, 4, 1);
+    key_text(&b, "general.type", "imatrix");
+    for (int i = 0; i < 4; i++) info(&b, names[i], 1, &sizes[i], 0, 32 * (uint64_t)i);
+    for (int i = 0; i < 4; i++) {
+        pad(&b, 32);
+        for (int64_t k = 0; k < sizes[i]; k++) real(&b, values[i][k]);
+    }
+    put_file(in_folder(folder, "i.gguf"), b.data, b.used);
+    ar_imatrix *m;
+    float x[2];
+    const ar_config config = {.family = "llama", .layers = 1};
+    ar_block block = {.linear_count = 2,
+                      .linears = {{"self_attn.q_proj", 2, 2, false}, {"self_attn.k_proj", 2, 2, false}}};
+    assert_ok(ar_imatrix_open(&m, in_folder(folder, "i.gguf")));
+    assert_ok(ar_imatrix_linear(m, x, &config, &block, 0));
+    assert_true(x[0] == 4 && x[1] == 5);
+    assert_ok(ar_imatrix_linear(m, x, &config, &block, 1));
+    assert_true(x[0] == 3 && x[1] == 4);
+    ar_imatrix_close(m);
+    temp_remove(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_model_reads_under_its_hugging_face_names),
                                        cmocka_unit_test(version_2_and_other_alignments_read),
@@ -310,6 +342,7 @@ int main(void) {
                                        cmocka_unit_test(rows_permute_both_ways),
                                        cmocka_unit_test(names_map_both_ways),
                                        cmocka_unit_test(llama3_factors_give_their_parameters),
+                                       cmocka_unit_test(sums_find_their_counts_in_any_order),
                                        cmocka_unit_test(llama_cpp_vocabularies_encode_as_published)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,18 +42,34 @@ static bool ends(const ar__gguf_tensor *t, const char *end) {
     return t->name_bytes > n && memcmp(t->name + t->name_bytes - n, end, n) == 0;
 }
 
-static const ar__gguf_tensor *counts_of(const ar__gguf *g, const char *name, size_t bytes) {
-    for (int64_t i = 0; i < g->tensor_count; i++) {
-        const ar__gguf_tensor *t = &g->tensors[i];
-        if (ends(t, COUNTS) && t->name_bytes == bytes + strlen(COUNTS) && memcmp(t->name, name, bytes) == 0)
-            return t;
-    }
-    return NULL;
+/* Counts by the name before their ending. */
+typedef struct counted {
+    const char *name;
+    size_t bytes;
+    const ar__gguf_tensor *counts;
+} counted;
+
+static int compare_counted(const void *a, const void *b) {
+    const counted *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
+    return memcmp(x->name, y->name, x->bytes);
 }
 
-static ar_status take_tensor(ar_imatrix *m, const ar__gguf_tensor *t) {
+/* All of them, in order: (*count) of the list, which has room. */
+static void list_counts(counted *list, size_t *count, const ar__gguf *g) {
+    *count = 0;
+    for (int64_t i = 0; i < g->tensor_count; i++) {
+        const ar__gguf_tensor *t = &g->tensors[i];
+        if (ends(t, COUNTS)) list[(*count)++] = (counted){t->name, (size_t)t->name_bytes - strlen(COUNTS), t};
+    }
+    qsort(list, *count, sizeof *list, compare_counted);
+}
+
+static ar_status take_tensor(ar_imatrix *m, const ar__gguf_tensor *t, const counted *list, size_t count) {
     size_t bytes = (size_t)t->name_bytes - strlen(SUMS);
-    const ar__gguf_tensor *counts = counts_of(&m->g, t->name, bytes);
+    const counted *found =
+        bsearch(&(counted){t->name, bytes, NULL}, list, count, sizeof *list, compare_counted);
+    const ar__gguf_tensor *counts = found ? found->counts : NULL;
     int64_t matrices = t->dim_count > 1 ? t->dims[t->dim_count - 2] : 1;
     if (!counts || counts->type->qtype != AR_QT_F32 || t->type->qtype != AR_QT_F32)
         return ar__fail(AR_ERR_FORMAT, "%s: tensor %.*s: found no f32 sums with their counts", m->g.what,
@@ -71,11 +87,15 @@ static ar_status read_gguf(ar_imatrix *m, const char *path) {
     AR_TRY(ar__gguf_text(&type, &bytes, &m->g, "general.type"));
     if (!ar__gguf_text_is(type, bytes, "imatrix"))
         return ar__fail(AR_ERR_FORMAT, "%s: general.type: found no imatrix, expected one", path);
-    m->list = ar__alloc((size_t)m->g.tensor_count + 1, sizeof *m->list);
-    if (!m->list) return AR_ERR_MEMORY;
-    for (int64_t i = 0; i < m->g.tensor_count; i++)
-        if (ends(&m->g.tensors[i], SUMS)) AR_TRY(take_tensor(m, &m->g.tensors[i]));
-    return AR_OK;
+    size_t room = (size_t)m->g.tensor_count + 1, count;
+    counted *counts = ar__alloc(room, sizeof *counts);
+    m->list = ar__alloc(room, sizeof *m->list);
+    ar_status status = counts && m->list ? AR_OK : AR_ERR_MEMORY;
+    if (status == AR_OK) list_counts(counts, &count, &m->g);
+    for (int64_t i = 0; i < m->g.tensor_count && status == AR_OK; i++)
+        if (ends(&m->g.tensors[i], SUMS)) status = take_tensor(m, &m->g.tensors[i], counts, count);
+    free(counts);
+    return status;
 }
 
 /* ---- the older form: entries of name, calls, values; all sizes i32 ---- */
