@@ -342,10 +342,49 @@ static void quantized_files_become_floats(void **state) {
     ar_model_close(b);
 }
 
+/* A tensor of many rows and no element takes no time. */
+static void tensors_without_elements_go_on(void **state) {
+    (void)state;
+    ar_safetensors *st;
+    ar_st_writer *w;
+    ar_open_model *m;
+    char from[4000], back[4000], *config;
+    snprintf(from, sizeof from, "%s/from", folder);
+    snprintf(back, sizeof back, "%s/back", folder);
+    assert_ok(ar_dir_create(from));
+    assert_ok(ar_file_read_text(&config, NULL, "tests/golden/families/llama/config.json", 1 << 20));
+    put_text(in_folder(from, "config.json"), config);
+    free(config);
+    assert_ok(ar_safetensors_open(&st, "tests/golden/families/llama/model.safetensors"));
+    assert_ok(ar_st_writer_create(&w));
+    assert_ok(ar_st_writer_declare(w, "model.layers.0.self_attn.rotary_emb.inv_freq", "F32", 2,
+                                   (const int64_t[]){INT64_C(1) << 53, 0}));
+    for (int64_t i = 0; i < ar_safetensors_count(st); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(st, i);
+        assert_ok(ar_st_writer_declare(w, t->name, t->dtype, t->dim_count, t->dims));
+    }
+    assert_ok(ar_st_writer_begin(w, in_folder(from, "model.safetensors")));
+    for (int64_t i = 0; i < ar_safetensors_count(st); i++) {
+        const ar_st_tensor *t = ar_safetensors_at(st, i);
+        assert_ok(ar_st_writer_data(w, t->data, (size_t)t->bytes));
+    }
+    assert_ok(ar_st_writer_finish(&w));
+    ar_safetensors_close(st);
+    assert_ok(convert(from, back, "hf", "f32"));
+    assert_ok(ar_model_open(&m, back));
+    int64_t i = ar_weights_find(&m->weights, "model.layers.0.self_attn.rotary_emb.inv_freq");
+    assert_true(m->weights.vtable->at(m->weights.impl, i)->dims[0] == INT64_C(1) << 53);
+    ar_model_close(m);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {T(models_come_back),     T(families_come_back),
-                                       T(conv1d_is_turned),     T(longrope_needs_all_of_it),
-                                       T(tokenizers_come_back), T(quantized_files_become_floats)};
+    const struct CMUnitTest tests[] = {T(models_come_back),
+                                       T(families_come_back),
+                                       T(conv1d_is_turned),
+                                       T(longrope_needs_all_of_it),
+                                       T(tokenizers_come_back),
+                                       T(quantized_files_become_floats),
+                                       T(tensors_without_elements_go_on)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

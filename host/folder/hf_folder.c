@@ -169,8 +169,8 @@ static ar_status write_float(const folder *f, ar_st_writer *w, const entry *e) {
     const ar_weights *weights = &f->src->model->weights;
     int64_t rows = e->weight->dim_count > 1 ? e->weight->dims[0] : 1,
             width = rows ? element_count(e->weight) / rows : 0;
-    int64_t step = width ? COPY_BYTES / (4 * width) : 1;
-    if (step < 1) step = 1;
+    if (width == 0) return AR_OK; /* however many rows there are */
+    int64_t step = COPY_BYTES / (4 * width) < 1 ? 1 : COPY_BYTES / (4 * width);
     const char *dtype = float_dtype(f, e);
     bool f16 = strcmp(dtype, "F16") == 0, wide = strcmp(dtype, "F32") == 0;
     float *values = ar__alloc((size_t)(step < rows ? step : rows), (size_t)width * sizeof *values);
