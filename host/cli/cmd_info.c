@@ -29,8 +29,8 @@ static ar_status show_bare(const char *path, const ar_common *common, cJSON *lis
     if (status == AR_OK && !list) printf("%s: a safetensors file\n", path);
     if (status == AR_OK) {
         cJSON *metadata = cJSON_CreateObject();
-        ar_info_add_safetensors(metadata, st);
-        if (!list && !common->quiet) status = ar_info_print_metadata(metadata);
+        status = ar_info_add_safetensors(metadata, st);
+        if (status == AR_OK && !list && !common->quiet) status = ar_info_print_metadata(metadata);
         if (list)
             ar_json_put(o, "metadata", metadata);
         else
@@ -62,8 +62,7 @@ static void find_kind(char *kind, size_t bytes, const char *path) {
         ar__gguf_text(&text, &length, &g, "general.type") == AR_OK && text &&
         !ar__gguf_text_is(text, length, "model"))
         snprintf(kind, bytes, "%.*s", (int)(length < bytes ? length : bytes - 1), text);
-    for (char *p = kind; *p; p++)
-        if ((unsigned char)*p < 0x20) *p = '?'; /* a file may not steer a terminal */
+    ar_program_one_line(kind);
     ar__gguf_deinit(&g);
     ar_file_close(&file);
 }

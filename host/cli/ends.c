@@ -21,13 +21,21 @@ void ar_program_afterword(const char *format, ...) {
     va_end(args);
 }
 
+void ar_program_one_line(char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) *text = *text == '\n' || *text == '\t' ? ' ' : '?';
+}
+
 static bool memory_bounded; /* by the user */
 
 void ar_program_bounds_memory(bool bounded) { memory_bounded = bounded; }
 
 void ar_program_print_failure(ar_status status) {
     bool blames = status == AR_ERR_DEVICE_MEMORY && memory_bounded;
-    fprintf(stderr, "anyround: %s: %s%s\n", ar_status_text(status), ar_error(), blames ? " (--vram)" : "");
+    char line[1200];
+    snprintf(line, sizeof line, "%s", ar_error());
+    ar_program_one_line(line);
+    fprintf(stderr, "anyround: %s: %s%s\n", ar_status_text(status), line, blames ? " (--vram)" : "");
     if (afterword[0]) fprintf(stderr, "%s\n", afterword);
 }
 

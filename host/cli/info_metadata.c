@@ -109,10 +109,39 @@ static ar_status add_gguf(cJSON *o, const char *path) {
 
 /* ---- folders and safetensors ---- */
 
-void ar_info_add_safetensors(cJSON *o, const ar_safetensors *st) {
+typedef struct said {
     const char *key, *value;
-    for (int64_t i = 0; (value = ar__safetensors_metadata_at(st, i, &key)) != NULL; i++)
-        if (!ar_json_get(o, key)) ar_json_add_string(o, key, value);
+    int64_t place;
+} said;
+
+static int by_place(const void *a, const void *b) {
+    const said *x = a, *y = b;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+static int by_key_then_place(const void *a, const void *b) {
+    int order = strcmp(((const said *)a)->key, ((const said *)b)->key);
+    return order ? order : by_place(a, b);
+}
+
+/* Shards say the same once more: the first counts. */
+ar_status ar_info_add_safetensors(cJSON *o, const ar_safetensors *st) {
+    int64_t count = 0, kept = 0;
+    const char *key;
+    while (ar__safetensors_metadata_at(st, count, &key)) count++;
+    said *list = ar__alloc((size_t)count, sizeof *list);
+    if (!list) return AR_ERR_MEMORY;
+    for (int64_t i = 0; i < count; i++) {
+        list[i].value = ar__safetensors_metadata_at(st, i, &list[i].key);
+        list[i].place = i;
+    }
+    qsort(list, (size_t)count, sizeof *list, by_key_then_place);
+    for (int64_t i = 0; i < count; i++)
+        if (i == 0 || strcmp(list[i].key, list[kept - 1].key) != 0) list[kept++] = list[i];
+    qsort(list, (size_t)kept, sizeof *list, by_place);
+    for (int64_t i = 0; i < kept; i++) ar_json_add_string(o, list[i].key, list[i].value);
+    free(list);
+    return AR_OK;
 }
 
 /* A file of the folder under its name; nothing where there is none and it need not be. */
@@ -141,7 +170,7 @@ static ar_status add_folder(cJSON *o, const ar_open_model *m) {
         AR_GO(ar_path_join(&path, m->path, "model.safetensors.index.json"));
     }
     AR_GO(ar_safetensors_open(&st, path));
-    ar_info_add_safetensors(ar_json_add_object(o, "__metadata__"), st);
+    AR_GO(ar_info_add_safetensors(ar_json_add_object(o, "__metadata__"), st));
 done:
     ar_safetensors_close(st);
     free(path);
@@ -161,8 +190,7 @@ static ar_status print_value(const char *prefix, const cJSON *item) {
     char *text, name[160];
     AR_TRY(ar_json_print(&text, item, false, item->string ? item->string : prefix));
     snprintf(name, sizeof name, "%s%s", prefix, item->string ? item->string : "");
-    for (char *p = name; *p; p++)
-        if ((unsigned char)*p < 0x20) *p = '?';
+    ar_program_one_line(name);
     size_t bytes = strlen(text), shown = bytes;
     if (shown > SHOWN_BYTES) {
         shown = SHOWN_BYTES;

@@ -9,8 +9,8 @@
 ar_status ar_info_metadata(cJSON **made, const ar_open_model *m);
 /* Adds its key-values by their keys. */
 ar_status ar_info_add_gguf(cJSON *o, const ar__gguf *g);
-/* Adds the texts of __metadata__. */
-void ar_info_add_safetensors(cJSON *o, const ar_safetensors *st);
+/* Adds the texts of __metadata__. Errors: MEMORY. */
+ar_status ar_info_add_safetensors(cJSON *o, const ar_safetensors *st);
 /* A line each. */
 ar_status ar_info_print_metadata(const cJSON *o);
 #endif

@@ -6,14 +6,16 @@
 
 void ar_info_print_tensor(info_sum *c, const char *name, const char *type, int32_t dim_count,
                           const int64_t *dims, uint64_t bytes, const ar_common *common) {
-    char size[16];
+    char size[16], shown[256];
     int64_t n = 1;
     for (int32_t d = 0; d < dim_count; d++) n *= dims[d];
+    snprintf(shown, sizeof shown, "%s", name);
+    ar_program_one_line(shown);
     c->count++;
     c->elements += n;
     c->bytes += bytes;
     if (common->quiet) return;
-    printf("  %-52s %-12s (", name, type);
+    printf("  %-52s %-12s (", shown, type);
     for (int32_t d = 0; d < dim_count; d++) printf("%s%lld", d ? ", " : "", (long long)dims[d]);
     printf(")  %s\n", ar_program_bytes(size, sizeof size, bytes));
 }

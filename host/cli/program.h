@@ -108,6 +108,9 @@ void ar_program_release_signals(void);
 void ar_program_afterword(const char *format, ...) AR__PRINTF(1, 2);
 /* Whether --vram bounds what may be used: failures for want of device memory then name it. */
 void ar_program_bounds_memory(bool bounded);
+/* Text of a file as a part of one line, which does not steer a terminal: a space for a line break or tab, ?
+ * for other control characters. */
+void ar_program_one_line(char *text);
 /* The program's last lines: what failed, and the afterword. */
 void ar_program_print_failure(ar_status status);
 /* What a command tells about its results goes to stderr from here on where the file it wrote (NULL = none) is

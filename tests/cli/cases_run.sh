@@ -243,4 +243,12 @@ case_info() {
     run 0 info "$model" --json; grep -q '"config.json":' out || die 'no config.json in the JSON'
     head -c 99 packed/model.safetensors >cut.safetensors
     run 3 info cut.safetensors; says 'cut.safetensors'
+    # a name may hold anything, and is shown in one line that does not steer a terminal
+    local header='{"a\u001b[31m\nb":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    printf '%b' "\\0$(printf %03o ${#header})\\0\\0\\0\\0\\0\\0\\0" >name.safetensors
+    printf '%s1234' "$header" >>name.safetensors
+    run 0 info name.safetensors; grep -q '^  a?\[31m b  *F32' out || die "$(cat out)"
+    head -c -1 name.safetensors >cut.safetensors
+    run 3 info cut.safetensors; says 'tensor a?\[31m b: found data_offsets'
+    [ "$(grep -c . err)" = 1 ] || die 'an error of several lines'
 }
