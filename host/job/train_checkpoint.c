@@ -122,7 +122,8 @@ ar_status ar__checkpoint_read(bool *found, const char *path, ar_trainer *t, cons
     int step = 0;
     *found = false;
     if (!ar_path_exists(path)) return AR_OK;
-    if (ar_safetensors_open(&st, path) != AR_OK) return damaged(path);
+    status = ar_safetensors_open(&st, path);
+    if (status != AR_OK) return status == AR_ERR_FORMAT ? damaged(path) : status;
     const char *was = ar_safetensors_metadata(st, "run"), *said = ar_safetensors_metadata(st, "state");
     if (!was || !said) AR_GO(damaged(path));
     AR_GO(check_sum(st, path, was, said));
