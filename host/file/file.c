@@ -61,12 +61,12 @@ static ar_status map_descriptor(ar_file *f, int fd, const char *path) {
     if ((uint64_t)info.st_size > SIZE_MAX)
         return ar__fail(AR_ERR_IO, "%s: found %lld bytes, expected at most %zu", path,
                         (long long)info.st_size, SIZE_MAX);
-    f->bytes = (uint64_t)info.st_size;
     f->data = nothing;
-    if (f->bytes == 0) return AR_OK;
-    void *data = mmap(NULL, (size_t)f->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (info.st_size == 0) return AR_OK;
+    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) return io_error("map", path);
     f->data = data;
+    f->bytes = (uint64_t)info.st_size;
     return AR_OK;
 }
 
