@@ -342,38 +342,64 @@ static void quantized_files_become_floats(void **state) {
     ar_model_close(b);
 }
 
-/* A tensor of many rows and no element takes no time. */
-static void tensors_without_elements_go_on(void **state) {
-    (void)state;
+/* The golden model of a family with one more tensor, of zeros, at FOLDER/from. */
+static void write_with(const char *family, const char *name, const char *dtype, const int64_t dims[2],
+                       size_t bytes) {
+    static const uint8_t zeros[64];
     ar_safetensors *st;
     ar_st_writer *w;
-    ar_open_model *m;
-    char from[4000], back[4000], *config;
+    char *config, from[4000], path[256];
     snprintf(from, sizeof from, "%s/from", folder);
-    snprintf(back, sizeof back, "%s/back", folder);
     assert_ok(ar_dir_create(from));
-    assert_ok(ar_file_read_text(&config, NULL, "tests/golden/families/llama/config.json", 1 << 20));
+    snprintf(path, sizeof path, "tests/golden/families/%s/config.json", family);
+    assert_ok(ar_file_read_text(&config, NULL, path, 1 << 20));
     put_text(in_folder(from, "config.json"), config);
     free(config);
-    assert_ok(ar_safetensors_open(&st, "tests/golden/families/llama/model.safetensors"));
+    snprintf(path, sizeof path, "tests/golden/families/%s/model.safetensors", family);
+    assert_ok(ar_safetensors_open(&st, path));
     assert_ok(ar_st_writer_create(&w));
-    assert_ok(ar_st_writer_declare(w, "model.layers.0.self_attn.rotary_emb.inv_freq", "F32", 2,
-                                   (const int64_t[]){INT64_C(1) << 53, 0}));
     for (int64_t i = 0; i < ar_safetensors_count(st); i++) {
         const ar_st_tensor *t = ar_safetensors_at(st, i);
         assert_ok(ar_st_writer_declare(w, t->name, t->dtype, t->dim_count, t->dims));
     }
+    assert_ok(ar_st_writer_declare(w, name, dtype, 2, dims));
     assert_ok(ar_st_writer_begin(w, in_folder(from, "model.safetensors")));
-    for (int64_t i = 0; i < ar_safetensors_count(st); i++) {
-        const ar_st_tensor *t = ar_safetensors_at(st, i);
-        assert_ok(ar_st_writer_data(w, t->data, (size_t)t->bytes));
-    }
+    for (int64_t i = 0; i < ar_safetensors_count(st); i++)
+        assert_ok(
+            ar_st_writer_data(w, ar_safetensors_at(st, i)->data, (size_t)ar_safetensors_at(st, i)->bytes));
+    assert_ok(ar_st_writer_data(w, zeros, bytes));
     assert_ok(ar_st_writer_finish(&w));
     ar_safetensors_close(st);
+}
+
+/* A tensor of many rows and no element takes no time. */
+static void tensors_without_elements_go_on(void **state) {
+    (void)state;
+    static const char name[] = "model.layers.0.self_attn.rotary_emb.inv_freq";
+    ar_open_model *m;
+    char from[4000], back[4000];
+    snprintf(from, sizeof from, "%s/from", folder);
+    snprintf(back, sizeof back, "%s/back", folder);
+    write_with("llama", name, "F32", (const int64_t[]){INT64_C(1) << 53, 0}, 0);
     assert_ok(convert(from, back, "hf", "f32"));
     assert_ok(ar_model_open(&m, back));
-    int64_t i = ar_weights_find(&m->weights, "model.layers.0.self_attn.rotary_emb.inv_freq");
+    int64_t i = ar_weights_find(&m->weights, name);
     assert_true(m->weights.vtable->at(m->weights.impl, i)->dims[0] == INT64_C(1) << 53);
+    ar_model_close(m);
+}
+
+/* As older checkpoints of GPT-2 have it: outputs are without. */
+static void masks_of_bytes_are_left_out(void **state) {
+    (void)state;
+    ar_open_model *m;
+    char from[4000], back[4000];
+    snprintf(from, sizeof from, "%s/from", folder);
+    snprintf(back, sizeof back, "%s/back", folder);
+    write_with("gpt2", "transformer.h.0.attn.bias", "U8", (const int64_t[]){8, 8}, 64);
+    assert_ok(convert(from, back, "hf", "f32"));
+    assert_ok(ar_model_open(&m, back));
+    assert_int_equal(ar_weights_find(&m->weights, "transformer.h.0.attn.bias"), -1);
+    assert_int_equal(m->notes.count, 0);
     ar_model_close(m);
 }
 
@@ -385,6 +411,7 @@ int main(void) {
                                        T(longrope_needs_all_of_it),
                                        T(tokenizers_come_back),
                                        T(quantized_files_become_floats),
-                                       T(tensors_without_elements_go_on)};
+                                       T(tensors_without_elements_go_on),
+                                       T(masks_of_bytes_are_left_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,8 @@ typedef struct ar__names {
 
 /* ---- family_bias.c ---- */
 
-/* Takes biases of zeros that the family does not ask for out of m->weights, with a remark. */
+/* Takes biases of zeros that the family does not ask for out of m->weights, with a remark, and what it
+ * ignores where that cannot be read as floats. */
 ar_status ar__family_drop_zero_biases(ar_open_model *m, const ar_family *family, const char *prefix);
 
 /* One block of a decoder. */

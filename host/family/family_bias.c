@@ -1,6 +1,7 @@
 /* Biases of zeros that a family does not have: old GPTQ quantizers wrote one beside every packed linear. They
  * change nothing, so the model is opened as if they were not there; others are refused where tensors are
- * bound. */
+ * bound. Nor are masks and such there, which are computed here, where they hold no floats: older GPT-2
+ * checkpoints have bytes, which no output could take over. */
 #include "ar_error.h"
 #include "family.h"
 #include "notes.h"
@@ -81,6 +82,21 @@ static ar_status find_zeros(bool *drop, int64_t *dropped, const uint8_t *marks, 
     return AR_OK;
 }
 
+/* drop[i] = tensor i is computed here and cannot be read. */
+static void find_unread(bool *drop, int64_t *unread, const ar_weights *w, const char *const *ignored) {
+    int64_t count = w->vtable->count(w->impl);
+    for (int64_t i = 0; ignored && i < count; i++) {
+        const char *name = w->vtable->at(w->impl, i)->name;
+        size_t bytes = strlen(name);
+        bool is_computed = false;
+        for (const char *const *e = ignored; *e; e++)
+            is_computed = is_computed || (bytes >= strlen(*e) && strcmp(name + bytes - strlen(*e), *e) == 0);
+        if (!is_computed || w->vtable->read(w->impl, NULL, i, 0, 0) == AR_OK) continue;
+        drop[i] = true;
+        ++*unread;
+    }
+}
+
 static void mark_all(uint8_t *marks, const ar__weight_names *names, const ar_open_model *m,
                      const ar_family *family, const char *prefix) {
     char name[NAME_BYTES];
@@ -91,7 +107,7 @@ static void mark_all(uint8_t *marks, const ar__weight_names *names, const ar_ope
 }
 
 ar_status ar__family_drop_zero_biases(ar_open_model *m, const ar_family *family, const char *prefix) {
-    int64_t count = m->weights.vtable->count(m->weights.impl), dropped = 0;
+    int64_t count = m->weights.vtable->count(m->weights.impl), dropped = 0, unread = 0;
     ar__weight_names names = {0};
     uint8_t *marks = ar__alloc((size_t)count, sizeof *marks);
     bool *drop = ar__alloc((size_t)count, sizeof *drop);
@@ -100,9 +116,11 @@ ar_status ar__family_drop_zero_biases(ar_open_model *m, const ar_family *family,
     AR_GO(ar__weight_names_init(&names, &m->weights));
     mark_all(marks, &names, m, family, prefix);
     AR_GO(find_zeros(drop, &dropped, marks, &names, m));
-    if (!dropped) goto done;
-    AR_GO(ar__note(&m->notes, "%s: %lld biases of zeros, which this family need not have, are left out",
-                   m->path, (long long)dropped));
+    find_unread(drop, &unread, &m->weights, family->names->ignored);
+    if (!dropped && !unread) goto done;
+    if (dropped)
+        AR_GO(ar__note(&m->notes, "%s: %lld biases of zeros, which this family need not have, are left out",
+                       m->path, (long long)dropped));
     AR_GO(ar__weights_drop(&m->weights, drop));
 done:
     ar__weight_names_deinit(&names);
