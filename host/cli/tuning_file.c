@@ -7,6 +7,7 @@
 
 #define FORMAT_VERSION 1
 #define MOST_BYTES     ((size_t)16 << 20)
+#define MOST_ROWS      8192 /* each new one is compared with all: devices and kernels of many years */
 
 static const char *const kinds[] = {"other", "cpu", "phone", "integrated", "discrete"};
 
@@ -179,6 +180,9 @@ ar_status ar_tuning_read(ar_tuning_file *t, const char *path) {
         snprintf(what, sizeof what, "%.500s: line %d", path, (int)number);
         status = ar_json_parse(&j, line, length, what);
         if (status == AR_OK) status = read_row(&row, j, what);
+        if (status == AR_OK && t->count == MOST_ROWS)
+            status = ar__fail(AR_ERR_FORMAT, "%s: found more than %d rows, expected at most that", what,
+                              MOST_ROWS);
         if (status == AR_OK) status = ar_tuning_add(t, &row);
         ar_json_close(j);
     }

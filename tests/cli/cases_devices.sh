@@ -285,6 +285,9 @@ case_tune_kernels() { # its file
     run 0 tune-kernels prune --tuning all.jsonl; [ ! -s all.jsonl ] || die 'kept rows of another build'
     sed -i '2s/"tm"/"mt"/; 2s/"wgx"/"xgw"/' a.jsonl
     run 3 devices --tuning a.jsonl; says 'a.jsonl: line 2'
+    awk 'NR == 1 { for (i = 0; i < 8193; i++) { row = $0; sub(/"B"/, "\"" i "\"", row); print row } }' \
+        b.jsonl >many
+    run 3 devices --tuning many; says 'many: line 8193: found more than 8192 rows'
     echo '{"format_version": 1' >>b.jsonl
     run 3 bench --tune --device null --tuning b.jsonl; says 'b.jsonl: line 3'
     run 1 devices --tuning missing.jsonl; says missing.jsonl
