@@ -1,6 +1,7 @@
-/* Folders of nets of few states, host/folder/states_folder.c, that say more than they hold. Includes host's
- * internal header. */
+/* Folders of nets, host/folder/states_folder.c and host/job/image_model.c, that say more than they hold.
+ * Includes host's internal headers. */
 #include "temp_files.h"
+#include "images.h"
 #include "states_folder.h"
 
 #define CONFIG                                                                                               \
@@ -31,7 +32,24 @@ static void a_net_larger_than_its_file_is_refused(void **state) {
     temp_remove(folder);
 }
 
+static void an_image_net_larger_than_its_file_is_refused(void **state) {
+    (void)state;
+    char *folder = temp_folder(), file[100] = {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'};
+    ar_image_model m = {0};
+    ar_net *net;
+    put_file(in_folder(folder, AR_IMAGE_TENSORS), file, sizeof file);
+    put_text(in_folder(folder, "config.json"),
+             "{\"model_type\":\"anyround-image\",\"image_height\":4,\"image_width\":4,\"num_channels\":1,"
+             "\"num_labels\":2,\"conv_channels\":[3],\"hidden_sizes\":[65536,65536],\"image_mean\":[0],"
+             "\"image_std\":[1]}");
+    assert_error(ar__image_model_open(&m, &net, folder, NULL), AR_ERR_FORMAT,
+                 "found 100 bytes, expected at least the 17183539308 ");
+    assert_null(net);
+    temp_remove(folder);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_net_larger_than_its_file_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_net_larger_than_its_file_is_refused),
+                                       cmocka_unit_test(an_image_net_larger_than_its_file_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
