@@ -13,6 +13,8 @@ typedef struct verify_options {
 static ar_status read_passport(ar_passport *p, const char *path) {
     bool found;
     AR_TRY(ar_passport_read(p, &found, path));
+    ar_program_one_line(p->method);
+    ar_program_one_line(p->text);
     if (found && p->is_measured) return AR_OK;
     return ar__fail(AR_ERR_UNSUPPORTED, "%s: holds no measured figures, expected those of quantize --eval",
                     path);

@@ -63,19 +63,26 @@ char *ar_tuning_default_path(void) {
     return path;
 }
 
+/* A file may stand in it with whatever it says. */
+static void print_note(const char *what, const char *text) {
+    char line[2048];
+    snprintf(line, sizeof line, "%s", text);
+    ar_program_one_line(line);
+    fprintf(stderr, "note: %s%s\n", what, line);
+}
+
 ar_status ar_program_tuning(ar_tuning_file *t, const ar_common *common) {
     *t = (ar_tuning_file){0};
     if (common->tuning) return ar_tuning_read(t, common->tuning);
     char *path = common->no_cache ? NULL : ar_tuning_default_path();
     if (path && ar_path_exists(path) && ar_tuning_read(t, path) != AR_OK && !common->quiet)
-        fprintf(stderr, "note: tiles are not read: %s\n", ar_error());
+        print_note("tiles are not read: ", ar_error());
     free(path);
     return AR_OK;
 }
 
 static void print_notes(const ar_notes *notes, const ar_common *common) {
-    for (int32_t i = 0; !common->quiet && i < notes->count; i++)
-        fprintf(stderr, "note: %s\n", notes->lines[i]);
+    for (int32_t i = 0; !common->quiet && i < notes->count; i++) print_note("", notes->lines[i]);
 }
 
 ar_status ar_program_acts(ar_open_model *m, const char *acts, bool int_products) {
@@ -160,7 +167,7 @@ static bool poll_interrupt(void *ctx) {
 
 static void print_warning(void *ctx, const char *line) {
     (void)ctx;
-    fprintf(stderr, "note: %s\n", line);
+    print_note("", line);
 }
 
 void ar_program_observer(ar_observer *o, const ar_common *common) {
