@@ -278,6 +278,24 @@ static void bad_stored_data_is_refused(void **state) {
     }
 }
 
+static void long_patterns_are_refused(void **state) {
+    (void)state;
+    static const char part[] = "[a[:b]]",
+                      head[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},"
+                               "\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\","
+                               "\"pattern\":{\"Regex\":\"";
+    enum { PARTS = 400000 };
+    size_t each = sizeof part - 1, bytes = sizeof head - 1 + PARTS * each;
+    char *json = malloc(bytes + 8);
+    ar_tokenizer *t;
+    memcpy(json, head, sizeof head - 1);
+    for (size_t i = 0; i < PARTS; i++) memcpy(json + sizeof head - 1 + i * each, part, each);
+    memcpy(json + bytes, "\"}}}", 5);
+    assert_error(ar_tokenizer_parse(&t, json, bytes + 4, "test"), AR_ERR_FORMAT,
+                 "found a pattern of 2800000 bytes, expected at most");
+    free(json);
+}
+
 /* Scores say by themselves what merges make a token: every way to cut it in two is looked up. */
 static void long_stored_tokens_are_refused(void **state) {
     (void)state;
@@ -315,6 +333,7 @@ int main(void) {
         cmocka_unit_test(failed_allocations_come_back_as_such),
         cmocka_unit_test(built_from_scores),
         cmocka_unit_test(bad_stored_data_is_refused),
+        cmocka_unit_test(long_patterns_are_refused),
         cmocka_unit_test(long_stored_tokens_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 
 #define MATCH_LIMIT    50000000
 #define HEAP_LIMIT_KIB (256 * 1024)
+#define MOST_PATTERN   65536 /* bytes: PCRE2 compiles no more either, and spelling it out takes the square */
 
 #define GPT2_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3_WORDS(digits)                                                                                 \
@@ -83,6 +84,9 @@ ar_status ar__pre_add(ar_tokenizer *t, const char *pattern, bool literal, ar__sp
     if (pre->step_count == AR__MAX_STEPS)
         return ar__fail(AR_ERR_FORMAT, "%s: pre_tokenizer: found more than %d steps, expected at most that",
                         what, AR__MAX_STEPS);
+    if (strlen(pattern) > MOST_PATTERN)
+        return ar__fail(AR_ERR_FORMAT, "%s: pre_tokenizer: found a pattern of %zu bytes, expected at most %d",
+                        what, strlen(pattern), MOST_PATTERN);
     pcre2_code *code = NULL;
     ar__text spelled = {0};
     ar_status status = literal ? ar__text_append(&spelled, pattern, strlen(pattern))
