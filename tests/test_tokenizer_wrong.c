@@ -278,6 +278,26 @@ static void bad_stored_data_is_refused(void **state) {
     }
 }
 
+/* Each step writes thirty letters for one. */
+static void normalizers_that_never_end_are_refused(void **state) {
+    (void)state;
+    char stages[4096] = "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[";
+    ar_tokenizer *t;
+    int32_t *ids;
+    int64_t count;
+    for (int i = 0; i < 16; i++)
+        sprintf(stages + strlen(stages),
+                "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"%s\"}", i ? "," : "",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    strcat(stages, "]},");
+    assert_ok(parse_with(&t, UNK, VOCAB, MERGES, "", stages));
+    assert_error(ar_tokenizer_encode(t, &ids, &count, "a cab", 5, false), AR_ERR_UNSUPPORTED,
+                 "found more than 4416 bytes after normalization");
+    assert_ok(ar_tokenizer_encode(t, &ids, &count, "c", 1, false));
+    free(ids);
+    ar_tokenizer_close(t);
+}
+
 static void long_patterns_are_refused(void **state) {
     (void)state;
     static const char part[] = "[a[:b]]",
@@ -333,6 +353,7 @@ int main(void) {
         cmocka_unit_test(failed_allocations_come_back_as_such),
         cmocka_unit_test(built_from_scores),
         cmocka_unit_test(bad_stored_data_is_refused),
+        cmocka_unit_test(normalizers_that_never_end_are_refused),
         cmocka_unit_test(long_patterns_are_refused),
         cmocka_unit_test(long_stored_tokens_are_refused),
     };

@@ -4,6 +4,9 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#define MOST_TIMES 64 /* as long a text becomes, and so many bytes more */
+#define MOST_MORE  4096
+
 static ar_status copy_string(char **copy, const char *text) {
     size_t bytes = strlen(text);
     *copy = ar__alloc(bytes + 1, 1);
@@ -23,7 +26,15 @@ ar_status ar__norm_add(ar_tokenizer *t, ar__norm_kind kind, const char *from, co
     return to ? copy_string(&step->to, to) : AR_OK;
 }
 
-static ar_status replace(ar__text *out, const ar__norm_step *step, const char *text, size_t bytes) {
+/* Sixteen steps that each write a few letters for one would fill any memory. */
+static ar_status check_length(const ar__text *out, size_t most) {
+    if (out->bytes <= most) return AR_OK;
+    return ar__fail(AR_ERR_UNSUPPORTED, "text: found more than %zu bytes after normalization", most);
+}
+
+/* most: bytes that it may become. */
+static ar_status replace(ar__text *out, const ar__norm_step *step, const char *text, size_t bytes,
+                         size_t most) {
     size_t from = strlen(step->from), to = strlen(step->to), kept = 0;
     for (size_t i = 0; i + from <= bytes;) {
         if (memcmp(text + i, step->from, from) != 0) {
@@ -32,6 +43,7 @@ static ar_status replace(ar__text *out, const ar__norm_step *step, const char *t
         }
         AR_TRY(ar__text_append(out, text + kept, i - kept));
         AR_TRY(ar__text_append(out, step->to, to));
+        AR_TRY(check_length(out, most));
         i += from;
         kept = i;
     }
@@ -67,12 +79,13 @@ static ar_status compose(ar__text *out, const char *text, size_t bytes) {
     return status;
 }
 
-static ar_status run_step(ar__text *out, const ar__norm_step *step, const char *text, size_t bytes) {
+static ar_status run_step(ar__text *out, const ar__norm_step *step, const char *text, size_t bytes,
+                          size_t most) {
     switch (step->kind) {
     case AR__NORM_PREPEND:
         if (bytes > 0) AR_TRY(ar__text_append(out, step->to, strlen(step->to)));
         return ar__text_append(out, text, bytes);
-    case AR__NORM_REPLACE: return replace(out, step, text, bytes);
+    case AR__NORM_REPLACE: return replace(out, step, text, bytes, most);
     case AR__NORM_NFC: return compose(out, text, bytes);
     }
     return AR_OK;
@@ -80,11 +93,12 @@ static ar_status run_step(ar__text *out, const ar__norm_step *step, const char *
 
 ar_status ar__norm_run(const ar_tokenizer *t, ar__text *out, ar__text *scratch, const char *text,
                        size_t bytes) {
+    const size_t most = MOST_TIMES * bytes + MOST_MORE;
     out->bytes = 0;
     if (t->norm_count == 0) return ar__text_append(out, text, bytes);
     for (int32_t i = 0; i < t->norm_count; i++) {
         scratch->bytes = 0;
-        AR_TRY(run_step(scratch, &t->norm[i], i == 0 ? text : out->data, i == 0 ? bytes : out->bytes));
+        AR_TRY(run_step(scratch, &t->norm[i], i == 0 ? text : out->data, i == 0 ? bytes : out->bytes, most));
         ar__text swap = *out;
         *out = *scratch;
         *scratch = swap;
