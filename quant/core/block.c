@@ -246,13 +246,21 @@ done:
     return status;
 }
 
+/* A smaller batch. One that the samples fill stays one: what looks on would count a last one's old rows
+ * again. */
+static int64_t smaller_batch(int64_t batch, int64_t samples) {
+    int64_t smaller = batch / 2;
+    while (samples % batch == 0 && samples % smaller != 0) smaller--;
+    return smaller;
+}
+
 ar_status ar_chain_forward(ar_chain *out, const ar_chain *in, ar_device *device, const ar_block *block,
                            const ar_hook *hook, int32_t T, int32_t batch) {
     ar_status status = AR_OK;
     forward_pass pass = {0};
     int64_t samples = in->rows / T, step = batch < samples ? batch : samples;
     if (samples < 1) return AR_OK;
-    for (;; step /= 2) { /* a smaller batch where the budget is small: rows do not depend on it */
+    for (;; step = smaller_batch(step, samples)) { /* where the budget is small: rows do not depend on it */
         status = forward_pass_init(&pass, device, block, hook, T, (int32_t)step);
         if (status != AR_ERR_DEVICE_MEMORY || step == 1) break;
     }

@@ -51,7 +51,8 @@ static int32_t largest_divisor_below(int32_t n, int32_t below) {
 ar__arrangement ar__data_largest(const ar__data *d) {
     ar_memory_stats memory;
     ar_device_memory(d->device, &memory);
-    uint64_t chains = 2 * (uint64_t)d->input->rows * (uint64_t)d->input->width * 4;
+    uint64_t rows = (uint64_t)(d->count + d->absent) * (uint64_t)d->T,
+             chains = 2 * rows * (uint64_t)d->input->width * 4;
     return (ar__arrangement){d->split.batch, chains <= (memory.budget - memory.current) / 3};
 }
 
