@@ -256,8 +256,9 @@ static ar_status check_imatrix(const ar_quantize_request *r, const job_options *
     if (!o->imatrix) return AR_OK;
     if (!ar_method_weighs_inputs(method, &r->plan.scheme))
         return ar__fail(AR_ERR_USAGE, "--imatrix has no effect with --method %s", method->name);
-    bool is_static = r->acts.bits > 0 && r->acts.range == AR_ACTS_STATIC;
-    if (o->has_calib && (method->needs & AR_NEEDS_MOMENTS) && !o->has_bpw && !o->has_size && !is_static)
+    bool is_static = r->acts.bits > 0 && r->acts.range == AR_ACTS_STATIC,
+         reads = is_static || o->has_bpw || o->has_size || ar__quantize_finishes(&r->options);
+    if (o->has_calib && (method->needs & AR_NEEDS_MOMENTS) && !reads)
         return ar__fail(AR_ERR_USAGE, "--calib has no effect with --imatrix and --method %s", method->name);
     return AR_OK;
 }

@@ -296,6 +296,8 @@ case_imatrix() { # what inputs count, written and taken
     wrong 2 'imatrix has no effect with --method signround' --method signround --type q4_0 --imatrix i.gguf
     wrong 2 'imatrix has no effect with --type f16' --type f16 --imatrix i.gguf
     wrong 2 'calib has no effect with --imatrix' --method search --imatrix i.gguf "${calib[@]}"
+    run 0 quantize "$model" -o w.gguf --method search --imatrix i.gguf "${calib[@]}" --finish scales \
+        --samples 4 --seqlen 32 --dry-run -q # which reads samples
     wrong 3 'a.gguf: general.type: found no imatrix' --method search --imatrix a.gguf
     wrong 3 "$text: found" --method search --imatrix "$text"
     wrong 1 'none: cannot open' --method search --imatrix none
