@@ -295,24 +295,34 @@ static ar_status run_held(learner *l, int32_t step) {
     return keep_theta(l);
 }
 
-static void tell(const learner *l, const ar_observer *o, int32_t step, double start) {
+/* Losses of batches, as other methods tell them. */
+static ar_status tell(const learner *l, const ar_observer *o, int32_t done, float *history, double start) {
     double seconds = ar__now_s() - start;
-    if (!o || !o->progress) return;
+    float best = INFINITY;
+    ar_memory_stats memory;
+    if (!o || !o->progress) return AR_OK;
+    AR_TRY(ar_tensor_read(l->history, history, 0, done));
+    for (int32_t k = 0; k < done; k++) best = fminf(best, history[k]);
+    ar_device_memory(l->device, &memory);
     o->progress(o->ctx,
                 &(ar_progress_event){.stage = "tune",
                                      .block = block_of(l)->index,
                                      .block_count = l->unit->block_count,
-                                     .step = step,
+                                     .step = done,
                                      .step_count = l->desc->iters,
-                                     .loss_first = l->held_first,
-                                     .loss_best = l->held_best,
-                                     .loss_last = l->held_best,
-                                     .tokens_per_s = (double)step * l->data.split.batch * l->data.T / seconds,
+                                     .loss_first = (double)history[0],
+                                     .loss_best = (double)best,
+                                     .loss_last = (double)history[done - 1],
+                                     .tokens_per_s = (double)done * l->data.split.batch * l->data.T / seconds,
                                      .seconds = seconds,
+                                     .device_bytes = memory.current,
+                                     .window = l->unit->window,
+                                     .window_count = l->unit->window_count,
                                      .tuned_count = 1});
+    return AR_OK;
 }
 
-static ar_status run_steps(learner *l, const ar_observer *o) {
+static ar_status run_steps(learner *l, float *history, const ar_observer *o) {
     int32_t T = l->desc->iters, every = T / 16 < 1 ? 1 : T / 16;
     double start = ar__now_s();
     for (int32_t step = 0; step < T; step++) {
@@ -324,7 +334,7 @@ static ar_status run_steps(learner *l, const ar_observer *o) {
         if (step % every == 0) AR_TRY(run_held(l, step));
         AR_TRY(ar__data_feed(&l->data, step, 0));
         AR_TRY(ar_graph_run(l->step_graph));
-        if ((step + 1) % every == 0) tell(l, o, step + 1, start);
+        if ((step + 1) % every == 0) AR_TRY(tell(l, o, step + 1, history, start));
     }
     return l->held_graph ? run_held(l, T) : keep_theta(l);
 }
@@ -368,7 +378,7 @@ ar_status ar__channels_learn(ar__channels *c, ar_block_report *report, float *hi
     if (desc->iters == 0) goto done;
     AR_GO(ar__data_init(&l.data, device, unit, desc));
     AR_GO(prepare_within_budget(&l));
-    AR_GO(run_steps(&l, observer));
+    AR_GO(run_steps(&l, history, observer));
     AR_GO(fill_report(&l, report, history));
     take_alpha(&l);
 done:

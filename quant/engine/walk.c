@@ -219,15 +219,17 @@ static ar_status place_acts(const walk *w, slot *t) {
  * what it was. */
 static ar_status scale_block(walk *w, span *s, ar_block_report *report) {
     slot *t = &s->slots[0];
+    int32_t blocks = w->model->block_count, limit = w->desc->block_limit > 0 ? w->desc->block_limit : blocks;
     ar__tuned_block tuned = {.weights = &t->weights, .skip = t->skip, .schemes = t->schemes};
     ar__tune_unit unit = {.tuned = &tuned,
                           .tuned_count = 1,
                           .input = &w->x_float,
                           .target = &w->target,
-                          .block_count = w->model->block_count,
+                          .block_count = blocks,
+                          .window = s->index,
+                          .window_count = limit < blocks ? limit : blocks,
                           .samples = w->samples};
-    bool is_past = w->desc->block_limit > 0 && s->at.first >= w->desc->block_limit;
-    if (w->desc->scaling == AR__SCALING_NONE || is_past || !w->samples) return AR_OK;
+    if (w->desc->scaling == AR__SCALING_NONE || s->at.first >= limit || !w->samples) return AR_OK;
     AR_TRY(ar__channels_learn(&t->channels, report, w->history, &unit, w->device, w->desc, w->observer));
     AR_TRY(ar__channels_fold(&t->channels, &t->weights));
     ar__taps_deinit(&t->taps);

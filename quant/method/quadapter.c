@@ -93,7 +93,9 @@ static ar_status time_block(double *seconds, const ar_model *model, ar_device *d
 
 static void add_up(ar_quant_cost *c, const ar_model *model, const ar__tune_desc *d,
                    const ar_sample_split *split, const ar_samples *samples, const double *seconds) {
-    double step = (seconds[1] - seconds[0]) / 2.0, passes = d->iters > 16 ? 18.0 : d->iters + 1.0;
+    /* where noise is all there is between them, a step takes no more than its share of all */
+    double step = seconds[1] > seconds[0] ? (seconds[1] - seconds[0]) / 2.0 : seconds[1] / 3.0,
+           passes = d->iters > 16 ? 18.0 : d->iters + 1.0;
     const ar_block *b = &model->blocks[0];
     if (split->select != AR_SELECT_HELDOUT) passes = 0.0;
     c->tuned_blocks =
