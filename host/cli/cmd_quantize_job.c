@@ -120,6 +120,8 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     ar__part_manifest_add(m, "driver", "%s %s", f->driver, f->version);
     ar__part_manifest_add(m, "plan", "vw %u wg %u tile %ux%u group %ux%u lanes %u attention %u", p->vw, p->wg,
                           p->gemm_tm, p->gemm_tn, p->gemm_wgx, p->gemm_wgy, p->gemm_lanes, p->attn_wg);
+    if (p->gemm_side > 0) /* what decides into how many parts a deep product is cut */
+        ar__part_manifest_add(m, "tiles", "%u of %u groups", p->gemm_side, p->gemm_groups);
     ar_plan_show_variants(value, sizeof value, p);
     ar__part_manifest_add(m, "kernels", "%s", value);
     ar__part_manifest_add(m, "vram", "%llu", (unsigned long long)memory.budget);
@@ -129,7 +131,7 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
         ar_acts_show(value, &j->r->acts);
         ar__part_manifest_add(m, "acts", "%s", value);
         if (j->r->acts_percentile > 0.0)
-            ar__part_manifest_add(m, "acts percentile", "%g", j->r->acts_percentile);
+            ar__part_manifest_add(m, "acts percentile", "%.9g", j->r->acts_percentile);
     }
     if (j->imatrix) ar__part_manifest_add(m, "imatrix", "%016llx", (unsigned long long)moments_hash);
     if (j->like) AR_TRY(ar__quantize_record_like(m, j->r->like));

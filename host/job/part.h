@@ -7,7 +7,7 @@
 #include "ar_host.h"
 #include <sys/stat.h>
 
-#define AR_PART_FIELDS (AR_MAX_OPTIONS + 16) /* every option of a method, and what any run has */
+#define AR_PART_FIELDS (AR_MAX_OPTIONS + 24) /* every option of a method, and what any run has */
 typedef struct ar_part_field {
     const char *name;
     char value[160];

@@ -111,6 +111,17 @@ case_interrupt() {
     nothing_left l.gguf l.gguf.part
 }
 
+# what decides how deep products are cut, and a number to its last digit, are told apart
+case_resume_digits() {
+    command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 40 --bits 8 --group -1 --acts 8:static
+        --variant gemm=gemm_tiles -q)
+    "$program" "${command[@]}" --acts-percentile 99.99999 -o o >out 2>err & pid=$!
+    for _ in $(seq 6000); do [ -f o.part/block-00000.safetensors ] && break; sleep 0.01; done
+    kill -9 $pid; wait $pid 2>/dev/null
+    grep -Eq '"tiles":[[:space:]]*"[0-9]+ of [0-9]+ groups"' o.part/manifest.json || die 'no tiles in it'
+    run 2 "${command[@]}" -o o --resume --acts-percentile 100; says "percentile is '99.99999' there"
+}
+
 # one turned bit, a cut, another block's file: done again, and the same file; a lost manifest too
 case_damaged() {
     command=(quantize "$model" "${tiny[@]}" "${calib[@]}" --iters 4 --lr 0.01 --type q4_0)
