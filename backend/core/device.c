@@ -68,6 +68,11 @@ static ar_status find_devices(found_list *list, const char *api) {
     return AR_OK;
 }
 
+static void end_find(void) {
+    for (int32_t d = 0; d < DRIVER_COUNT; d++)
+        if (drivers[d]->list_end) drivers[d]->list_end();
+}
+
 ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *notes,
                          size_t notes_bytes) {
     found_list list = {0};
@@ -77,6 +82,7 @@ ar_status ar_device_list(ar_device_facts *out, int32_t *count, int32_t capacity,
         for (int32_t i = 0; out && i < list.count && i < capacity; i++) out[i] = list.items[i].facts;
         if (notes && notes_bytes) snprintf(notes, notes_bytes, "%s", list.notes);
     }
+    end_find();
     free(list.items);
     return status;
 }
@@ -151,6 +157,7 @@ ar_status ar_device_open(ar_device **device, const ar_device_desc *desc) {
         status = ar__fail(AR_ERR_NO_DEVICE, "device %s: not found (%s)", desc->select ? desc->select : "auto",
                           list.notes);
 done:
+    end_find();
     free(list.items);
     return status;
 }

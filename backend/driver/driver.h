@@ -57,6 +57,8 @@ typedef struct ar__driver {
     /* Facts of every device; *count = 0 and a note when the loader or devices are missing. Never fails for
      * that. */
     ar_status (*list)(ar_device_facts *out, int32_t *count, int32_t capacity, char *note, size_t note_bytes);
+    /* Behind a list and the open of what it found: gives up what was kept for that. NULL: nothing is. */
+    void (*list_end)(void);
     ar_status (*open)(ar__drv **drv, const ar_device_facts *facts, const ar_plan *plan,
                       const ar_device_desc *desc);
     void (*close)(ar__drv *drv);

@@ -63,7 +63,7 @@ static ar_status create_device(ar__drv *drv) {
 static ar_status find_device(ar__drv *drv, const ar_device_facts *facts) {
     char note[256] = "";
     ar__vk_instance vk;
-    AR_TRY(ar__vk_instance_open(&vk, note, sizeof note));
+    AR_TRY(ar__vk_instance_take(&vk, note, sizeof note));
     if (!vk.instance) return ar__fail(AR_ERR_NO_DEVICE, "vk:%d: %s", facts->index, note);
     drv->fns = vk.fns;
     drv->instance = vk.instance;
@@ -139,6 +139,7 @@ done:
 const ar__driver ar__driver_vk = {
     .name = "vk",
     .list = ar__vk_list,
+    .list_end = ar__vk_list_end,
     .open = open_device,
     .close = close_device,
     .buffer_create = ar__vk_buffer_create,

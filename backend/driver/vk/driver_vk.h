@@ -94,11 +94,14 @@ typedef struct ar__vk_instance {
 /* Errors: MEMORY. A missing loader or driver is not one. */
 ar_status ar__vk_instance_open(ar__vk_instance *vk, char *note, size_t note_bytes);
 void ar__vk_instance_close(ar__vk_instance *vk);
+/* The one that a list has kept, else a new one. */
+ar_status ar__vk_instance_take(ar__vk_instance *vk, char *note, size_t note_bytes);
 /* The first queue family that computes; UINT32_MAX if none. *timestamp_bits may be NULL. */
 uint32_t ar__vk_compute_family(const ar__vk_fns *fns, VkPhysicalDevice device, uint32_t *timestamp_bits);
 /* The device's extensions (free()); NULL with the error set when memory ran out. */
 VkExtensionProperties *ar__vk_extensions(const ar__vk_fns *fns, VkPhysicalDevice device, uint32_t *count);
 ar_status ar__vk_list(ar_device_facts *out, int32_t *count, int32_t capacity, char *note, size_t note_bytes);
+void ar__vk_list_end(void);
 
 /* ---- driver_vk_features.c ---- */
 

@@ -112,6 +112,33 @@ void ar__vk_instance_close(ar__vk_instance *vk) {
     memset(vk, 0, sizeof *vk);
 }
 
+/* Between a list and the open behind it: an instance loads every driver of the machine, for some 15 ms. */
+static struct {
+    pthread_mutex_t lock;
+    ar__vk_instance vk;
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Puts *vk there, which is what was kept before then; its instance may be NULL. */
+static void swap_kept(ar__vk_instance *vk) {
+    ar__vk_instance mine = *vk;
+    (void)pthread_mutex_lock(&kept.lock);
+    *vk = kept.vk;
+    kept.vk = mine;
+    (void)pthread_mutex_unlock(&kept.lock);
+}
+
+ar_status ar__vk_instance_take(ar__vk_instance *vk, char *note, size_t note_bytes) {
+    memset(vk, 0, sizeof *vk);
+    swap_kept(vk);
+    return vk->instance ? AR_OK : ar__vk_instance_open(vk, note, note_bytes);
+}
+
+void ar__vk_list_end(void) {
+    ar__vk_instance vk = {0};
+    swap_kept(&vk);
+    ar__vk_instance_close(&vk);
+}
+
 /* ---- queries ---- */
 
 uint32_t ar__vk_compute_family(const ar__vk_fns *fns, VkPhysicalDevice device, uint32_t *timestamp_bits) {
@@ -334,6 +361,7 @@ ar_status ar__vk_list(ar_device_facts *out, int32_t *count, int32_t capacity, ch
     *count = found;
     if (found && !note[0]) snprintf(note, note_bytes, "%d Vulkan device%s", found, found == 1 ? "" : "s");
 done:
+    swap_kept(&vk);
     ar__vk_instance_close(&vk);
     return status;
 }
