@@ -314,7 +314,7 @@ void ar_write_memo_deinit(ar_write_memo *memo);
 typedef struct ar_passport {
     char version[64], method[64];  /* of the program; of quantize */
     char options[512];             /* "iters 200, batch 8": what decided the result */
-    char calibration[64];          /* a hash of the calibration ids */
+    char calibration[64];          /* hashes: of the ids, "imatrix HASH" of the file, both by a comma */
     char acts[AR_ACTS_TEXT];       /* how inputs are quantized */
     bool is_measured;              /* what follows is known: evaluated against the float model */
     char text[128], text_hash[64]; /* the text's name, and a hash of it */

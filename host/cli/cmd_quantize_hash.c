@@ -1,6 +1,7 @@
 /* anyround quantize: the files a result depends on, as its state knows them again. */
 #include "place.h"
 #include "quantize_job.h"
+#include <stdio.h>
 #include <string.h>
 
 #define HASH_BYTES ((uint64_t)16 << 20) /* between looks at Ctrl-C */
@@ -27,4 +28,18 @@ ar_status ar__quantize_hash_model(uint64_t *hash, const ar_open_model *m) {
         AR_TRY(ar__quantize_hash_file(hash, path));
     }
     return ar_snapshot_check(&m->files);
+}
+
+uint64_t ar__quantize_hash_samples(const ar_samples *s) {
+    return ar_hash64(0xcbf29ce484222325u, s->ids, (size_t)s->count * (size_t)s->T * sizeof *s->ids);
+}
+
+void ar__quantize_tell_hashes(char *text, size_t bytes, const ar_samples *s, const uint64_t *imatrix) {
+    size_t used = 0;
+    text[0] = '\0';
+    if (s->ids)
+        used = (size_t)snprintf(text, bytes, "%016llx", (unsigned long long)ar__quantize_hash_samples(s));
+    if (imatrix)
+        snprintf(text + used, bytes - used, "%simatrix %016llx", used ? ", " : "",
+                 (unsigned long long)*imatrix);
 }

@@ -28,6 +28,7 @@ typedef struct job {
     ar_part part;
     ar_finish_run finish;
     ar_passport passport;
+    uint64_t imatrix_hash;
     ar_imatrix *imatrix; /* NULL = moments are seen */
     ar_acts acts;        /* the request's, with the grids that the state has in the end */
     ar_open_model *like; /* whose codes tuning starts from; NULL = a search */
@@ -58,6 +59,8 @@ static ar_status open_imatrix(job *j) {
     if (!j->r->imatrix) return AR_OK;
     AR_TRY(ar_snapshot_add(&j->texts, j->r->imatrix));
     AR_TRY(ar_imatrix_open(&j->imatrix, j->r->imatrix));
+    j->imatrix_hash = 0xcbf29ce484222325u;
+    AR_TRY(ar__quantize_hash_file(&j->imatrix_hash, j->r->imatrix));
     for (int32_t b = 0; b < j->model->model.block_count && status == AR_OK; b++) {
         const ar_block *block = &j->model->model.blocks[b];
         for (int32_t i = 0; i < block->linear_count && status == AR_OK; i++) {
@@ -84,18 +87,12 @@ static bool choose_to_run(void *ctx, const ar_block *block, int32_t i, ar_scheme
 
 /* ---- what the result depends on ---- */
 
-static uint64_t hash_ids(const job *j) {
-    return ar_hash64(0xcbf29ce484222325u, j->samples.ids,
-                     (size_t)j->samples.count * (size_t)j->samples.T * sizeof(int32_t));
-}
-
 static ar_status make_manifest(const job *j, ar_part_manifest *m) {
     const ar_scheme *s = &j->r->plan.scheme;
     const ar_device_facts *f = ar_device_get_facts(j->device);
     const ar_plan *p = ar_device_get_plan(j->device);
     ar_memory_stats memory;
-    uint64_t input = 0, moments_hash = 0xcbf29ce484222325u;
-    if (j->imatrix) AR_TRY(ar__quantize_hash_file(&moments_hash, j->r->imatrix));
+    uint64_t input = 0;
     char formats[128] = "", value[160];
     const char *name = NULL;
     AR_TRY(ar__quantize_hash_model(&input, j->model));
@@ -133,10 +130,11 @@ static ar_status make_manifest(const job *j, ar_part_manifest *m) {
         if (j->r->acts_percentile > 0.0)
             ar__part_manifest_add(m, "acts percentile", "%.9g", j->r->acts_percentile);
     }
-    if (j->imatrix) ar__part_manifest_add(m, "imatrix", "%016llx", (unsigned long long)moments_hash);
+    if (j->imatrix) ar__part_manifest_add(m, "imatrix", "%016llx", (unsigned long long)j->imatrix_hash);
     if (j->like) AR_TRY(ar__quantize_record_like(m, j->r->like));
     if (!needs_samples(j)) return AR_OK;
-    ar__part_manifest_add(m, "calibration", "%016llx", (unsigned long long)hash_ids(j));
+    ar__part_manifest_add(m, "calibration", "%016llx",
+                          (unsigned long long)ar__quantize_hash_samples(&j->samples));
     return AR_OK;
 }
 
@@ -264,8 +262,8 @@ static void make_passport(job *j) {
     }
     p->acts[0] = '\0';
     if (j->r->acts.bits > 0) ar_acts_show(p->acts, &j->r->acts);
-    if (j->samples.ids)
-        snprintf(p->calibration, sizeof p->calibration, "%016llx", (unsigned long long)hash_ids(j));
+    ar__quantize_tell_hashes(p->calibration, sizeof p->calibration, &j->samples,
+                             j->imatrix ? &j->imatrix_hash : NULL);
 }
 
 /* The end of some work, or IO where what it was made from changed meanwhile. */

@@ -36,6 +36,10 @@ ar_status ar_quantize_run(const ar_quantize_request *request);
 
 /* *hash goes on with a file's bytes. Errors: IO, INTERRUPTED. */
 ar_status ar__quantize_hash_file(uint64_t *hash, const char *path);
+/* Of the ids of all samples; of none where there are none. */
+uint64_t ar__quantize_hash_samples(const ar_samples *s);
+/* As a passport says what calibrated: samples that there are, and imatrix, a file's hash, unless NULL. */
+void ar__quantize_tell_hashes(char *text, size_t bytes, const ar_samples *s, const uint64_t *imatrix);
 /* Of the files that the model was opened from, with their names where it is a folder. Errors: the same, and
  * those of ar_snapshot_check. */
 ar_status ar__quantize_hash_model(uint64_t *hash, const ar_open_model *m);

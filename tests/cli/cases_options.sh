@@ -287,6 +287,7 @@ case_imatrix() { # what inputs count, written and taken
     run 0 info i.gguf --json; grep -q '"blk.2.ffn_down.weight.counts"' out || die 'JSON without its tensors'
     size=(--method search --type q2_k -q)
     run 0 quantize "$model" -o a.gguf "${size[@]}" --imatrix i.gguf
+    run 0 info a.gguf; grep -q 'anyround.calibration.*imatrix [0-9a-f]\{16\}' out || die 'not in the passport'
     run 0 quantize "$model" -o b.gguf "${size[@]}" --samples 4 --seqlen 64 "${calib[@]}"
     same_weights a.gguf b.gguf || die 'moments that are read are others'
     run 0 quantize "$model" -o c.gguf --type q4_0 --iters 2 --batch 2 --samples 4 --seqlen 32 "${calib[@]}" \
