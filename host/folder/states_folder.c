@@ -205,36 +205,21 @@ ar_status ar__states_desc_open(ar_states_desc *desc, const char *path) {
     return status;
 }
 
-/* Of the weights of what config.json says. Its ranges keep the sum far below 2^63. */
-static int64_t weight_bytes(const ar_states_desc *d) {
-    int64_t H = d->context ? 1 : d->H, W = d->context ? 1 : d->W,
-            I = d->context ? (int64_t)d->context * d->embed : d->C,
-            count = d->context ? 256 * (int64_t)d->embed : 0;
-    for (int32_t i = 0; i < d->conv_count; i++) {
-        count += d->conv[i] * 9 * I;
-        I = d->conv[i], H /= 2, W /= 2;
-    }
-    I *= H * W;
-    for (int32_t i = 0; i < d->hidden_count; i++) {
-        count += d->hidden[i] * I;
-        I = d->hidden[i];
-    }
-    return (count + d->classes * I) * (int64_t)sizeof(float);
-}
-
-/* A few words of config.json may ask for more memory than there is: the file has to hold it too. */
+/* Of a net over bytes the embedding stands before the first layer. */
 static ar_status check_bytes(const ar_states_desc *d, const char *dir) {
     char *path = NULL;
-    ar_file f = {0};
-    ar_status status;
-    AR_GO(ar_path_join(&path, dir, AR__STATES_PARAMS));
-    AR_GO(ar_file_open(&f, path));
-    if (f.bytes < (uint64_t)weight_bytes(d))
-        AR_GO(ar__fail(AR_ERR_FORMAT,
-                       "%s: found %llu bytes, expected at least the %lld of what config.json says", path,
-                       (unsigned long long)f.bytes, (long long)weight_bytes(d)));
-done:
-    ar_file_close(&f);
+    int64_t wide = (int64_t)d->context * d->embed;
+    ar_status status = ar_path_join(&path, dir, AR__STATES_PARAMS);
+    if (status == AR_OK)
+        status = ar__net_file_check(path, &(ar__net_shape){.H = d->context ? 1 : d->H,
+                                                           .W = d->context ? 1 : d->W,
+                                                           .I = d->context ? wide : d->C,
+                                                           .others = d->context ? 256 * (int64_t)d->embed : 0,
+                                                           .conv = d->conv,
+                                                           .conv_count = d->conv_count,
+                                                           .hidden = d->hidden,
+                                                           .hidden_count = d->hidden_count,
+                                                           .classes = d->classes});
     free(path);
     return status;
 }

@@ -19,6 +19,16 @@ ar_status ar__states_write(const char *path, const char *made, const ar_states_d
 ar_status ar__states_params_write(const char *dir, const ar_net *net, float *const *values);
 /* The same into net's parameters. Errors: FORMAT names the tensor; IO, MEMORY, the device's. */
 ar_status ar__states_params_read(ar_net *net, const char *dir);
+/* net_bytes.c: layers that a config.json asks for: 3 x 3 convolutions over I channels of (H, W), each halving
+ * both, hidden layers, classes; and `others`, numbers beside them. */
+typedef struct ar__net_shape {
+    int64_t H, W, I, others, classes;
+    const int32_t *conv, *hidden;
+    int32_t conv_count, hidden_count;
+} ar__net_shape;
+/* A few words may ask for more memory than there is: the file of their weights in F32 has to hold it too.
+ * Errors: FORMAT, IO. */
+ar_status ar__net_file_check(const char *path, const ar__net_shape *n);
 /* states_lm.c: the folder of a language model, which began as the one in folder `start`. T: tokens of its
  * examples. Errors: IO, FORMAT, MEMORY. */
 ar_status ar__states_lm_write(const char *path, const char *made, const char *start,

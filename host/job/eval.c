@@ -249,7 +249,6 @@ static ar_status head_init(head *h, const ar_model *m, ar_device *device, int64_
 
 static ar_status head_record(head *h, ar_graph *g) { return ar_head_record(&h->w, g, &h->logits, h->x); }
 
-/* One recorded head pass over `rows` positions, with a reference or without. */
 /* Of two models an error about a weight says which. path NULL: there is one. */
 static ar_status name_model(ar_status status, const char *path) {
     char reason[512];
@@ -258,6 +257,7 @@ static ar_status name_model(ar_status status, const char *path) {
     return ar__fail(status, "%s: %s", path, reason);
 }
 
+/* One recorded head pass over `rows` positions, with a reference or without. */
 typedef struct head_pass {
     head m, ref;
     const char *path, *ref_path; /* of the models; NULL: errors do without */

@@ -1,6 +1,7 @@
 /* Nets for images as folders: config.json with every number, model.safetensors in PyTorch's shapes. */
 #include "hf_folder.h"
 #include "images.h"
+#include "states_folder.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,40 +170,21 @@ ar_status ar__image_model_config(ar_image_model *m, const char *path) {
     return status;
 }
 
-/* Of the weights of what config.json says. Its ranges keep the sum far below 2^63. */
-static int64_t weight_bytes(const ar_image_desc *d) {
-    int64_t H = d->H, W = d->W, I = d->C, count = 0;
-    for (int32_t i = 0; i < d->conv_count; i++) {
-        count += d->conv[i] * 9 * I;
-        I = d->conv[i], H /= 2, W /= 2;
-    }
-    I *= H * W;
-    for (int32_t i = 0; i < d->hidden_count; i++) {
-        count += d->hidden[i] * I;
-        I = d->hidden[i];
-    }
-    return (count + d->classes * I) * (int64_t)sizeof(float);
-}
-
-/* A few words of config.json may ask for more memory than there is: the file has to hold it too. */
-static ar_status check_bytes(const ar_image_desc *d, const char *path) {
-    ar_file f;
-    AR_TRY(ar_file_open(&f, path));
-    uint64_t bytes = f.bytes;
-    ar_file_close(&f);
-    if (bytes >= (uint64_t)weight_bytes(d)) return AR_OK;
-    return ar__fail(AR_ERR_FORMAT,
-                    "%s: found %llu bytes, expected at least the %lld of what config.json says", path,
-                    (unsigned long long)bytes, (long long)weight_bytes(d));
-}
-
 ar_status ar__image_model_open(ar_image_model *m, ar_net **net, const char *path, ar_device *device) {
+    const ar_image_desc *d = &m->desc;
     ar_status status;
     char *tensors = NULL;
     *net = NULL;
     AR_GO(ar__image_model_config(m, path));
     AR_GO(ar_path_join(&tensors, path, AR_IMAGE_TENSORS));
-    AR_GO(check_bytes(&m->desc, tensors));
+    AR_GO(ar__net_file_check(tensors, &(ar__net_shape){.H = d->H,
+                                                       .W = d->W,
+                                                       .I = d->C,
+                                                       .conv = d->conv,
+                                                       .conv_count = d->conv_count,
+                                                       .hidden = d->hidden,
+                                                       .hidden_count = d->hidden_count,
+                                                       .classes = d->classes}));
     AR_GO(ar_net_image_create(net, &m->desc, device, NULL));
     AR_GO(load_tensors(*net, tensors));
 done:
