@@ -44,7 +44,7 @@ static void cards_are_read(void **state) {
     check_card("---\ntags: [a, b\n---\n", "tags", "");
 }
 
-/* As many as a card may have take no longer than there are of them. */
+/* As many as a card may have: time that grows with their square would be hours. */
 static void cards_of_many_tags_are_read(void **state) {
     (void)state;
     enum { COUNT = 1000000 };
