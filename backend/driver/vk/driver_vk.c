@@ -33,9 +33,11 @@ static ar_status create_device(ar__drv *drv) {
     VkExtensionProperties *extensions = ar__vk_extensions(&drv->fns, drv->physical, &count);
     if (!extensions) return AR_ERR_MEMORY;
     ar__vk_features features = {0};
-    const char *portability = AR_VK_PORTABILITY_SUBSET;
+    const char *portability = AR_VK_PORTABILITY_SUBSET, *host = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
     if (ar__vk_extension_has(extensions, count, portability))
         features.extensions[features.extension_count++] = portability;
+    bool has_host = drv->facts.kind == AR_DEVICE_CPU && ar__vk_extension_has(extensions, count, host);
+    if (has_host) features.extensions[features.extension_count++] = host;
     free(extensions);
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                      .queueFamilyIndex = drv->family,
@@ -52,6 +54,7 @@ static ar_status create_device(ar__drv *drv) {
     ar_status status = load_device_fns(drv);
     if (status == AR_OK) {
         drv->fns.GetDeviceQueue(device, drv->family, 0, &drv->queue);
+        if (has_host) ar__vk_host_memory_find(drv);
         return AR_OK;
     }
     if (drv->fns.DestroyDevice) drv->fns.DestroyDevice(device, NULL);

@@ -142,8 +142,11 @@ struct ar__drv {
     VkPhysicalDeviceProperties properties;
     ar_device_facts facts; /* memory types */
     uint64_t max_allocation_bytes;
-    int32_t device_memory_type, staging_memory_type; /* -1: by the facts */
+    int32_t device_memory_type, staging_memory_type;         /* -1: by the facts */
+    PFN_vkGetMemoryHostPointerPropertiesEXT host_properties; /* NULL: memory of the host is not taken */
+    uint64_t host_align;
     bool staged, reads_texels;
+    bool placed;             /* llvmpipe's threads */
     uint64_t timestamp_mask; /* 0: host time */
     double submit_ms;        /* 0: one submission per stream */
     VkPipelineCache cache;
@@ -173,6 +176,11 @@ ar_status ar__vk_wait(ar__drv *drv);
 /* The same for destroy functions: leaves the error text alone. */
 void ar__vk_idle(ar__drv *drv);
 
+/* ---- driver_vk_threads.c ---- */
+
+/* Gives each of llvmpipe's threads that compute a processor of its own, as far as they are found. */
+void ar__vk_threads_place(void);
+
 /* ---- driver_vk_memory.c ---- */
 
 struct ar__buffer {
@@ -182,7 +190,11 @@ struct ar__buffer {
     bool coherent;
     uint64_t bytes;        /* usable, a multiple of 16 */
     uint64_t memory_bytes; /* allocated */
+    void *host;            /* of the host, which memory is; NULL: the driver's own */
 };
+/* Whether large buffers may lie in memory of ours, found out of a device that was opened with
+ * VK_EXT_external_memory_host. */
+void ar__vk_host_memory_find(ar__drv *drv);
 ar_status ar__vk_buffer_create(ar__drv *drv, ar__buffer **buffer, uint64_t bytes);
 void ar__vk_buffer_destroy(ar__drv *drv, ar__buffer *buffer);
 ar_status ar__vk_write(ar__drv *drv, ar__buffer *buffer, uint64_t offset, const void *src, uint64_t bytes);

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #define STAGING_BYTES ((uint64_t)16 << 20)
+#define LARGE_BYTES   ((uint64_t)4 << 20)            /* smaller ones may hold no large page */
 #define TEXEL_SPARE   ((uint64_t)AR_TEXEL_MORE + 16) /* and no power of two with it */
+#define HOST_MEMORY   VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT
 
 /* What the plan chose; where this buffer may not lie there, the best of what is allowed by the same facts. */
 static int32_t choose_type(const ar__drv *drv, uint32_t allowed, bool staging) {
@@ -24,9 +26,45 @@ static ar_status refuse(const ar__drv *drv, uint64_t bytes, uint64_t limit, cons
                     drv->properties.deviceName, (unsigned long long)bytes, what, (unsigned long long)limit);
 }
 
-static ar_status allocate(ar__drv *drv, ar__buffer *b, bool staging) {
+void ar__vk_host_memory_find(ar__drv *drv) {
+    VkPhysicalDeviceExternalMemoryHostPropertiesEXT host = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT};
+    VkPhysicalDeviceProperties2 head = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                        .pNext = &host};
+    drv->fns.GetPhysicalDeviceProperties2(drv->physical, &head);
+    drv->host_align = host.minImportedHostPointerAlignment;
+    if (drv->host_align > 0 && drv->host_align <= AR_PAGE_BYTES)
+        drv->host_properties = (PFN_vkGetMemoryHostPointerPropertiesEXT)drv->fns.GetDeviceProcAddr(
+            drv->device, "vkGetMemoryHostPointerPropertiesEXT");
+}
+
+/* Where the processor is the device, large buffers lie in memory of ours: Mesa's own is a file since 26,
+ * which most systems give no large pages. *need becomes what that takes. Where it is not to be had, *import
+ * stays as it is and the driver's own memory does. */
+static void take_host_memory(ar__drv *drv, ar__buffer *b, VkMemoryRequirements *need,
+                             VkImportMemoryHostPointerInfoEXT *import) {
+    VkMemoryHostPointerPropertiesEXT at = {.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT};
+    uint64_t bytes = (need->size + drv->host_align - 1) / drv->host_align * drv->host_align;
+    b->host = ar__pages_alloc((size_t)bytes);
+    if (!b->host) return;
+    if (drv->host_properties(drv->device, HOST_MEMORY, b->host, &at) == VK_SUCCESS &&
+        (at.memoryTypeBits & need->memoryTypeBits) != 0) {
+        import->pHostPointer = b->host;
+        need->size = bytes;
+        need->memoryTypeBits &= at.memoryTypeBits;
+        return;
+    }
+    ar__pages_free(b->host, (size_t)bytes);
+    b->host = NULL;
+}
+
+static ar_status allocate(ar__drv *drv, ar__buffer *b, bool staging, bool in_host) {
     VkMemoryRequirements need;
+    VkImportMemoryHostPointerInfoEXT import = {.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
+                                               .handleType = HOST_MEMORY};
     drv->fns.GetBufferMemoryRequirements(drv->device, b->buffer, &need);
+    if (in_host) take_host_memory(drv, b, &need, &import);
+    b->memory_bytes = need.size;
     uint32_t allowed = need.memoryTypeBits;
     int32_t type = choose_type(drv, allowed, staging);
     if (type < 0)
@@ -36,6 +74,7 @@ static ar_status allocate(ar__drv *drv, ar__buffer *b, bool staging) {
     uint64_t heap = t->heap_bytes;
     if (need.size > heap) return refuse(drv, need.size, heap, "the memory heap");
     VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                 .pNext = b->host ? &import : NULL,
                                  .allocationSize = need.size,
                                  .memoryTypeIndex = (uint32_t)type};
     VkResult result = drv->fns.AllocateMemory(drv->device, &info, NULL, &b->memory);
@@ -43,7 +82,6 @@ static ar_status allocate(ar__drv *drv, ar__buffer *b, bool staging) {
         return ar__fail(AR_ERR_DEVICE_MEMORY, "%s: vkAllocateMemory refused %llu bytes, the heap is %llu",
                         drv->properties.deviceName, (unsigned long long)need.size, (unsigned long long)heap);
     AR_TRY(ar__vk_check(result, "vkAllocateMemory"));
-    b->memory_bytes = need.size;
     b->coherent = t->host_coherent;
     AR_TRY(AR_VK(drv, BindBufferMemory, drv->device, b->buffer, b->memory, 0));
     if (!t->host_visible || (!staging && drv->staged)) return AR_OK;
@@ -58,6 +96,7 @@ static void destroy_buffer(ar__drv *drv, ar__buffer *buffer) {
     if (!buffer) return;
     drv->fns.DestroyBuffer(drv->device, buffer->buffer, NULL);
     drv->fns.FreeMemory(drv->device, buffer->memory, NULL); /* unmaps */
+    ar__pages_free(buffer->host, (size_t)buffer->memory_bytes);
     free(buffer);
 }
 
@@ -74,12 +113,16 @@ static ar_status create_buffer(ar__drv *drv, ar__buffer **buffer, uint64_t bytes
                                .size = b->bytes,
                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
                                         VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+    const VkExternalMemoryBufferCreateInfo external = {
+        .sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO, .handleTypes = HOST_MEMORY};
+    bool in_host = drv->host_properties && b->bytes >= LARGE_BYTES;
+    if (in_host) info.pNext = &external;
     if (drv->reads_texels) {
         info.size += TEXEL_SPARE;
         info.usage |= VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT;
     }
     AR_GO(AR_VK(drv, CreateBuffer, drv->device, &info, NULL, &b->buffer));
-    AR_GO(allocate(drv, b, staging));
+    AR_GO(allocate(drv, b, staging, in_host));
     *buffer = b;
     b = NULL;
 done:
