@@ -274,6 +274,11 @@ typedef struct ar_columns {
 ar_status ar_op_cache_append(ar_graph *g, ar_tensor **rq, const ar_columns *q, const ar_columns *k,
                              const ar_columns *v, ar_tensor *k_cache, ar_tensor *v_cache,
                              const ar_tensor *angles, const ar_tensor *pos);
+/* Both, in one launch where rows are one token each and the plan's way `append` is joined. Errors: theirs. */
+ar_status ar_op_attention_append(ar_graph *g, ar_tensor **y, const ar_columns *q, const ar_columns *k,
+                                 const ar_columns *v, ar_tensor *k_cache, ar_tensor *v_cache,
+                                 const ar_tensor *angles, const ar_tensor *pos, float scale, int32_t window,
+                                 float cap);
 ar_status ar_op_attention_cached(ar_graph *g, ar_tensor **y, const ar_tensor *q, const ar_tensor *k_cache,
                                  const ar_tensor *v_cache, const ar_tensor *pos, float scale, int32_t window,
                                  float cap);

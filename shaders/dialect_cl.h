@@ -97,6 +97,7 @@
 #define hsvec           CAT(uint, HS_)
 #define LDH(b, i)       CAT(vload, HL_)(0, (b) + (i))
 #define STH(b, i, v)    CAT(vstore, HL_)((v), 0, (b) + (i))
+#define LDHS(b, i)      CAT(vload, HS_)(0, (b) + (i))
 #define HV_BITS(v)      CAT(as_uint, HL_)(v)
 #define HV_FLOATS(u)    CAT(as_float, HL_)(u)
 #define HV_INTS(u)      CAT(convert_float, HL_)(CAT(as_int, HL_)(u))

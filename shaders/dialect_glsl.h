@@ -101,6 +101,7 @@
 #define STV(b, i, v)      ST4(b, i, v)
 #define LDH(b, i)         LD4(b, i)
 #define STH(b, i, v)      ST4(b, i, v)
+#define LDHS(b, i)        uvec2(b[(i)], b[(i) + 1u])
 #define LANE(v, l)        (v)[l]
 #define LANE_SET(v, l, f) (v)[l] = (f)
 /* ---- lanes 0, 2, .. and 1, 3, .. of a and then b; pairs of their halves' lanes; x where a < b ---- */

@@ -186,7 +186,7 @@ static void a_way_may_be_asked_for(void **state) {
     assert_int_equal(ar_plan_make_with(&p, &card, "gemm_depth=gemm"), AR_ERR_USAGE);
     assert_string_equal(ar_error(), "variant gemm_depth: found 'gemm', expected parts or whole");
     assert_int_equal(ar_variants_check("rope=rope"), AR_ERR_USAGE);
-    assert_non_null(strstr(ar_error(), ", gemm_depth, weight_step, saved, loads (as gemm=gemm)"));
+    assert_non_null(strstr(ar_error(), ", gemm_depth, weight_step, saved, append, loads (as gemm=gemm)"));
 }
 
 /* Rounding to fp16 takes leave: matrix hardware stands idle without. */

@@ -1,5 +1,6 @@
 /* Cases of generation: rotation at positions, append to the caches, attention over them; B sequences that
  * already have pos tokens get T more. */
+#include "graph.h"
 #include "op.h"
 #include "ref.h"
 #include "selftest.h"
@@ -119,7 +120,8 @@ static ar_status make_angles(ar__st *st, ar_tensor **t, const sizes *n, float *f
 }
 
 /* What a cache holds at the new positions, against x (B, pos + T, K D): at most one fp16 step off. */
-static ar_status check_cache(ar__st *st, const ar_tensor *cache, const double *x, const sizes *n) {
+static ar_status check_cache(ar__st *st, const char *kernel, const ar_tensor *cache, const double *x,
+                             const sizes *n) {
     uint16_t *halves = NULL;
     double error = 0;
     AR_TRY(ar__st_array(st, (void **)&halves, ar_tensor_count(cache), sizeof *halves));
@@ -132,12 +134,12 @@ static ar_status check_cache(ar__st *st, const ar_tensor *cache, const double *x
         double off = fabs((double)ar_f16_to_f32(halves[i]) - expected) / (fabs(expected) + 1);
         if (off > error) error = off;
     }
-    ar__st_report(st, "cache_append", error, 1.0 / 1024, "");
+    ar__st_report(st, kernel, error, 1.0 / 1024, "");
     return AR_OK;
 }
 
 /* p: B, T, H, K, D, pos, form: 1 = no rotation, 2 = part of the dims, 4 = a window of 5,
- * 16 = scores capped at 1. */
+ * 8 = attention_append, 16 = scores capped at 1. */
 ar_status ar__st_generate(ar__st *st, const int32_t *p) {
     sizes n = {p[0],
                p[1],
@@ -152,6 +154,7 @@ ar_status ar__st_generate(ar__st *st, const int32_t *p) {
                p[6] & 4 ? 5 : 0,
                p[6] & 16 ? 1 : 0};
     int64_t HD = (int64_t)n.H * n.D, KD = (int64_t)n.K * n.D, S = n.pos + n.T, rows = (int64_t)n.B * n.T;
+    bool is_joined = p[6] & 8;
     float *q = NULL, *k = NULL, *v = NULL, *freq = NULL;
     double *want = NULL, *dq = NULL, *dk = NULL, *dv = NULL;
     ar_tensor *all = NULL, *kc = NULL, *vc = NULL, *angles = NULL, *pos = NULL, *rq = NULL, *y = NULL;
@@ -170,13 +173,22 @@ ar_status ar__st_generate(ar__st *st, const int32_t *p) {
     AR_TRY(make_cache(st, &vc, &n, v));
     AR_TRY(ar__st_tensor(st, &pos, AR_I32, 1, 0, &n.pos));
     ar_columns cq = {all, 0, HD}, ck = {all, HD, KD}, cv = {all, HD + KD, KD};
-    AR_TRY(ar_op_cache_append(st->g, &rq, &cq, &ck, &cv, kc, vc, angles, pos));
-    AR_TRY(ar_op_attention_cached(st->g, &y, rq, kc, vc, pos, 0, n.window, (float)n.cap));
-    ar_graph_keep(st->g, rq);
+    const char *name = is_joined ? "attention_append" : ar__kernels[ar__cached_kernel(st->device, n.T)].name;
+    if (is_joined) {
+        st->device->plan.ways |= 1u << AR_W_append; /* try_case puts the plan back */
+        AR_TRY(
+            ar_op_attention_append(st->g, &y, &cq, &ck, &cv, kc, vc, angles, pos, 0, n.window, (float)n.cap));
+        if (st->g->dispatch_count != 1)
+            return ar__fail(AR_ERR_CHECK, "selftest: the plan records no attention_append");
+    } else {
+        AR_TRY(ar_op_cache_append(st->g, &rq, &cq, &ck, &cv, kc, vc, angles, pos));
+        AR_TRY(ar_op_attention_cached(st->g, &y, rq, kc, vc, pos, 0, n.window, (float)n.cap));
+        ar_graph_keep(st->g, rq);
+    }
     ar_graph_keep(st->g, y);
     AR_TRY(ar__st_run(st));
-    AR_TRY(ar__st_compare(st, "cache_append", rq, dq));
-    AR_TRY(check_cache(st, kc, dk, &n));
-    AR_TRY(check_cache(st, vc, dv, &n));
-    return ar__st_compare(st, ar__kernels[ar__cached_kernel(st->device, n.T)].name, y, want);
+    if (rq) AR_TRY(ar__st_compare(st, "cache_append", rq, dq));
+    AR_TRY(check_cache(st, is_joined ? name : "cache_append", kc, dk, &n));
+    AR_TRY(check_cache(st, is_joined ? name : "cache_append", vc, dv, &n));
+    return ar__st_compare(st, name, y, want);
 }

@@ -88,10 +88,10 @@ static ar_status attend(void *ctx, ar_graph *g, ar_tensor **y, const ar_columns 
                         const ar_columns *v, const ar_attention *a) {
     const cached_block *c = ctx;
     const ar_decoder *d = c->d;
-    ar_tensor *k_cache = d->caches[2 * c->b], *v_cache = d->caches[2 * c->b + 1], *angles, *rq;
+    ar_tensor *k_cache = d->caches[2 * c->b], *v_cache = d->caches[2 * c->b + 1], *angles;
     AR_TRY(find_angles(&angles, c->s, d->device, a));
-    AR_TRY(ar_op_cache_append(g, &rq, q, k, v, k_cache, v_cache, angles, d->pos));
-    return ar_op_attention_cached(g, y, rq, k_cache, v_cache, d->pos, a->scale, a->window, a->cap);
+    return ar_op_attention_append(g, y, q, k, v, k_cache, v_cache, angles, d->pos, a->scale, a->window,
+                                  a->cap);
 }
 
 /* ---- recording ---- */
