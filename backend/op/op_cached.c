@@ -300,7 +300,8 @@ ar_status ar_op_attention_append(ar_graph *g, ar_tensor **y, const ar_columns *q
         return ar_op_attention_cached(g, y, rq, k_cache, v_cache, pos, scale, window, cap);
     }
     AR_TRY(ar__expect_cap("attention_append", cap));
-    if (window < 0) return ar__fail(AR_ERR_SHAPE, "attention_append: window %d", window);
+    if (window < 0)
+        return ar__fail(AR_ERR_SHAPE, "attention_append: window %d, expected 0 (none) or more", window);
     AR_TRY(ar__output(g, &rq, AR_F32, 2, (int64_t[]){q->t->dims[0], q->count}, NULL, NULL, NULL));
     AR_TRY(ar__output(g, &out, AR_F32, 2, rq->dims, NULL, NULL, NULL));
     *y = out;
