@@ -54,12 +54,17 @@ static void place(const ar_device_facts *device) {
     fixture *f = calloc(1, sizeof *f);
     open_fixture(f, device, plain_plan(), NULL);
     ar__command c = copy_words(f, f->b, f->a, N);
-    ar__stream *stream = NULL;
-    assert_int_equal(D->stream_create(f->drv, &stream, &c, 1, NULL), AR_OK);
-    count_placed(placed);
+    int found = 0;
+    for (int i = 0; i < 100 && (i == 0 || (is_pool && !found)); i++) { /* until they have their numbers */
+        ar__stream *stream = NULL;
+        if (i) usleep(20000);
+        assert_int_equal(D->stream_create(f->drv, &stream, &c, 1, NULL), AR_OK);
+        D->stream_destroy(f->drv, stream);
+        count_placed(placed);
+        for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) found += placed[cpu];
+    }
     for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
         assert_int_equal(placed[cpu], is_pool && CPU_ISSET(cpu, &all) ? 1 : 0);
-    D->stream_destroy(f->drv, stream);
     close_fixture(f);
     free(f);
 }

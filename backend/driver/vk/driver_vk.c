@@ -128,6 +128,7 @@ static ar_status open_device(ar__drv **out, const ar_device_facts *facts, const 
         AR_GO(ar__fail(AR_ERR_NO_DEVICE, "vk:%d: %s has no compute queue", facts->index,
                        drv->properties.deviceName));
     drv->facts = *facts;
+    drv->place_tries = 100; /* at each stream one */
     query_device(drv, plan, desc, timestamp_bits);
     AR_GO(create_device(drv));
     AR_GO(create_submission(drv));

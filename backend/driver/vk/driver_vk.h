@@ -146,7 +146,7 @@ struct ar__drv {
     PFN_vkGetMemoryHostPointerPropertiesEXT host_properties; /* NULL: memory of the host is not taken */
     uint64_t host_align;
     bool staged, reads_texels;
-    bool placed;             /* llvmpipe's threads */
+    int32_t place_tries; /* to place llvmpipe's threads, which number themselves some time after the open */
     uint64_t timestamp_mask; /* 0: host time */
     double submit_ms;        /* 0: one submission per stream */
     VkPipelineCache cache;
@@ -178,8 +178,8 @@ void ar__vk_idle(ar__drv *drv);
 
 /* ---- driver_vk_threads.c ---- */
 
-/* Gives each of llvmpipe's threads that compute a processor of its own, as far as they are found. */
-void ar__vk_threads_place(void);
+/* Gives each of llvmpipe's threads that compute a processor of its own. false: they were not found. */
+bool ar__vk_threads_place(void);
 
 /* ---- driver_vk_memory.c ---- */
 

@@ -234,8 +234,8 @@ ar_status ar__vk_stream_create(ar__drv *drv, ar__stream **stream, const ar__comm
     for (int32_t i = 0; i < count; i++) AR_GO(make_step(drv, s, &s->steps[i], &commands[i]));
     AR_GO(create_commands(drv, s));
     AR_GO(record(drv, s));
-    if (!drv->placed && strncmp(drv->facts.driver, "llvmpipe", 8) == 0) ar__vk_threads_place();
-    drv->placed = true; /* not when it was opened: the threads had no time to number themselves */
+    if (drv->place_tries > 0 && strncmp(drv->facts.driver, "llvmpipe", 8) == 0)
+        drv->place_tries = ar__vk_threads_place() ? 0 : drv->place_tries - 1;
     if (submissions) *submissions = s->command_count;
     *stream = s;
     s = NULL;

@@ -67,19 +67,23 @@ static void place(const thread *t, const cpu_set_t *all) {
 
 /* A screen makes its threads at once: those that draw, which number themselves, and as many that compute,
  * which keep the name of the thread that made them. */
-void ar__vk_threads_place(void) {
+bool ar__vk_threads_place(void) {
     cpu_set_t all;
     thread threads[MAX_THREADS];
-    if (sched_getaffinity(0, sizeof all, &all) != 0) return;
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return false;
+    bool found = false;
     int count = list_threads(threads), want = CPU_COUNT(&all);
     for (int i = 0; i + 2 * want <= count; i++) {
         const thread *computing = &threads[i + want];
         int drawing = 0, alike = 0;
         while (drawing < want && is_drawing(&threads[i + drawing], drawing)) drawing++;
         while (alike < want && strcmp(computing[alike].name, computing[0].name) == 0) alike++;
-        if (drawing == want && alike == want) place(computing, &all);
+        if (drawing < want || alike < want) continue;
+        place(computing, &all);
+        found = true;
     }
+    return found;
 }
 #else
-void ar__vk_threads_place(void) {}
+bool ar__vk_threads_place(void) { return false; }
 #endif
