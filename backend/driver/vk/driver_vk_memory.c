@@ -88,7 +88,7 @@ static ar_status allocate(ar__drv *drv, ar__buffer *b, bool staging, bool in_hos
     void *map = NULL;
     AR_TRY(AR_VK(drv, MapMemory, drv->device, b->memory, 0, VK_WHOLE_SIZE, 0, &map));
     b->map = map;
-    if (drv->facts.kind == AR_DEVICE_CPU) ar__pages_enlarge(map, (size_t)need.size);
+    if (drv->facts.kind == AR_DEVICE_CPU && !b->host) ar__pages_enlarge(map, (size_t)need.size);
     return AR_OK;
 }
 
