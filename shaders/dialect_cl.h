@@ -46,6 +46,8 @@
 #define GID2       ((uint)get_global_id(2))
 #define WLIN       ((uint)(get_group_id(1) * get_num_groups(0) + get_group_id(0)))
 #define GLIN       (WLIN * WGX + LID0)
+#define WN0        ((uint)get_num_groups(0))
+#define TAKE(b, i) atomic_inc((volatile __global uint *)((b) + (i))) /* b[i]++ */
 #define CAT_(a, b) a##b
 #define CAT(a, b)  CAT_(a, b)
 #if VW == 4

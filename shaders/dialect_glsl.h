@@ -44,16 +44,18 @@
 #define EXACT     precise /* no contraction: before a declaration whose value must be the same everywhere */
 #define BARRIER() barrier()
 /* ---- ids: LID in the group, WID of the group, GID of the item; *LIN folded over the x and y axes ---- */
-#define LID0 gl_LocalInvocationID.x
-#define LID1 gl_LocalInvocationID.y
-#define WID0 gl_WorkGroupID.x
-#define WID1 gl_WorkGroupID.y
-#define WID2 gl_WorkGroupID.z
-#define GID0 gl_GlobalInvocationID.x
-#define GID1 gl_GlobalInvocationID.y
-#define GID2 gl_GlobalInvocationID.z
-#define WLIN (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
-#define GLIN (WLIN * WGX + gl_LocalInvocationID.x)
+#define LID0       gl_LocalInvocationID.x
+#define LID1       gl_LocalInvocationID.y
+#define WID0       gl_WorkGroupID.x
+#define WID1       gl_WorkGroupID.y
+#define WID2       gl_WorkGroupID.z
+#define GID0       gl_GlobalInvocationID.x
+#define GID1       gl_GlobalInvocationID.y
+#define GID2       gl_GlobalInvocationID.z
+#define WLIN       (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
+#define GLIN       (WLIN * WGX + gl_LocalInvocationID.x)
+#define WN0        gl_NumWorkGroups.x
+#define TAKE(b, i) atomicAdd((b)[(i)], 1u) /* b[i]++ */
 /* ---- types and casts ---- */
 #define float2          vec2
 #define float4          vec4

@@ -12,6 +12,8 @@ SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, CODE, 4) SPEC(3, uint,
 SPEC(4, uint, NC, 1)
 SPEC(5, uint, LP, 1) SPEC(6, uint, NORM, 0)
 WGSIZE(WGX, WGY)
+#define FIRST_TILE uint item = GID0, first_n = n0 + WID1 * NC
+#define NEXT_TILE
 #define X_REGISTERS float4 x0[NC], x1[NC], square[NC]
 #define SQUARE_0 F4S(0.0f)
 #define LOAD_X(n, e) x0[n] = X[from_x[n] + 2u * (e)], x1[n] = X[from_x[n] + 2u * (e) + 1u]

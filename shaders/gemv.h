@@ -1,5 +1,6 @@
-/* Y (N, O) = X (N, I) W'^T, NC columns of X^T to a group along y, with W' decoded in registers; see
- * gemv.comp. How X is loaded is the including kernel's: X_REGISTERS, LOAD_X (eighth e of column n), X_AT
+/* Y (N, O) = X (N, I) W'^T, NC columns of X^T to a tile, with W' decoded in registers; see
+ * gemv.comp. FIRST_TILE and NEXT_TILE give `item` and `first_n`, the tile a group makes, and perhaps another
+ * after it. How X is loaded is the including kernel's: X_REGISTERS, LOAD_X (eighth e of column n), X_AT
  * (number c of it), PLACE_X (before that), ADD_SUM and SUM (of x, where HAS_LEAST); NORM_X adds to the sum of
  * squares and multiplies with the norm's weight, ADD_SQUARES gives that sum. So are WEIGHT, after UNSIGN, and
  * the loop over blocks: BLOCKS, up to `end` or, IN_PASSES, one or two. */
@@ -11,9 +12,9 @@
 #define RED(slice, n, l) ((((slice)*NC + (n)) * (VW + 1u) + (l)) * WGX + LID0)
 PARAMS P(uint, items) P(uint, nb) P(uint, ub) P(uint, gb) P(uint, pw) P(uint, row0) P(uint, O) P(uint, ldx)
     P(uint, ldy) P(uint, n0) P(uint, columns) P(uint, flags) P(uint, w0) P(uint, I) P(float, eps) LOCALS
-    SHARED(float, red, WGX *(VW + 1u) * NC * (WGY - 1u) + 1u) BODY uint n1 = n0 + columns,
-                                                                        first_n = n0 + WID1 * NC;
-uint item = GID0, it = min(item, items - 1u); /* no lane may leave: all lend values of X */
+    SHARED(float, red, WGX *(VW + 1u) * NC * (WGY - 1u) + 1u) BODY uint n1 = n0 + columns;
+FIRST_TILE;
+uint it = min(item, items - 1u); /* no lane may leave: all lend values of X */
 uint at0 = w0 + (it / LP) * pw * LP + it % LP, per = (nb + WGY - 1u) / WGY;
 uint b = LID1 * per, b1 = min(b + per, nb), u = b / ub, i = b - u * ub, scales = 0u;
 fvec acc[NC], part[NC];
@@ -117,4 +118,5 @@ if (LID1 == 0u && item < items) {
         }
     }
 }
+NEXT_TILE;
 END

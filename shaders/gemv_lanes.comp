@@ -1,9 +1,24 @@
 /* gemv_lanes: gemv for devices that pay for every lane of a load (llvmpipe): the items of a subgroup load
- * eight numbers of X together and pass them on. A group is a subgroup; its size divides 8. WGY = 1. */
+ * eight numbers of X together and pass them on. A group is a subgroup; its size divides 8. WGY = 1.
+ * Few groups take the launch's tiles in turn, whichever of them runs: llvmpipe cuts a launch into a part for
+ * each of its threads, and a second one takes some 50 us to wake. TURN[0] is 0 between launches: the group
+ * that takes the last number, each having taken one that is none of a tile, puts it back. */
 SPEC(0, uint, WGX, 8) SPEC(1, uint, WGY, 1) SPEC(2, uint, CODE, 4) SPEC(3, uint, SCALE, 1)
 SPEC(4, uint, NC, 1)
 SPEC(5, uint, LP, 1) SPEC(6, uint, NORM, 0)
 WGSIZE(WGX, WGY)
+#define TAKE_TURN                                                                                            \
+    if (SG_LANE == 0u) turn = TAKE(TURN, 0u);                                                                \
+    turn = SG_FROM(turn, 0u)
+#define FIRST_TILE                                                                                           \
+    uint across = (items + WGX - 1u) / WGX, tiles = across * ((columns + NC - 1u) / NC), turn = 0u;          \
+    TAKE_TURN;                                                                                               \
+    while (turn < tiles) {                                                                                   \
+        uint item = turn % across * WGX + LID0, first_n = n0 + turn / across * NC
+#define NEXT_TILE                                                                                            \
+        TAKE_TURN;                                                                                           \
+    }                                                                                                        \
+    if (SG_LANE == 0u && turn == tiles + WN0 - 1u) TURN[0] = 0u
 #define LANES WGX
 #define X_LOADS (8u / LANES)
 #define X_REGISTERS                                                                                          \
@@ -53,4 +68,5 @@ FN float lane_sum(float v) {
 }
 KERNEL(gemv_lanes)
 RO(0, uvec, W) RO(1, float, X) RO(2, float, BIAS) RO(3, float, RES) RO(4, float, G) WO(5, float, Y)
+RW(6, uint, TURN)
 #include "gemv.h"

@@ -178,9 +178,25 @@ ar_status ar__device_twin(ar_device **twin, const ar_device *device, uint64_t bu
     return status;
 }
 
+ar_status ar__device_turn(ar_device *device, const ar_tensor **turn) {
+    *turn = device->turn;
+    if (device->turn) return AR_OK;
+    const int32_t zero = 0;
+    ar_tensor *made = NULL;
+    AR_TRY(ar_tensor_create(&made, device, AR_I32, 1, (int64_t[]){1}));
+    ar_status status = ar_tensor_write(made, &zero, 0, 1);
+    if (status != AR_OK) {
+        ar_tensor_destroy(made);
+        return status;
+    }
+    *turn = device->turn = made;
+    return AR_OK;
+}
+
 void ar_device_close(ar_device *device) {
     if (!device) return;
     if (device->checker_close) device->checker_close(device->checker);
+    ar_tensor_destroy(device->turn);
     if (device->is_twin) {
         device->driver->wait(device->drv); /* nothing uses its memory any more */
         ar__memory_destroy(device);

@@ -95,7 +95,12 @@ struct ar_device {
     void (*watch)(void *ctx, const ar_graph *graph); /* NULL = nobody */
     void *watch_ctx;
     uint32_t settled; /* bits: families whose variant was tried (settle.c) */
+    ar_tensor *turn;  /* ar__device_turn; NULL = none yet */
 };
+
+/* A number (i32, 1) that is 0 between launches: groups that share out a launch's work count in it, and the
+ * last one puts it back. Made at the first call. Errors: MEMORY, DEVICE_MEMORY. */
+ar_status ar__device_turn(ar_device *device, const ar_tensor **turn);
 
 /* The same open device with memory and a budget of its own, to be closed before `device` is. Errors: MEMORY.
  */

@@ -6,7 +6,8 @@
 #include <string.h>
 
 enum { ADD_BIAS = 1, ADD_RESIDUAL = 2, SILU_GATED = 4 }; /* of shaders/gemv.h and finish.comp */
-enum { GEMV_FEW = 4 }; /* columns of a group; other kernels have 1 and plan.resident_tile */
+enum { GEMV_FEW = 4 };       /* columns of a group; other kernels have 1 and plan.resident_tile */
+enum { TAKING_GROUPS = 32 }; /* of gemv_lanes, as many as llvmpipe has threads at most */
 #define MAX_GROUPS 65535
 
 typedef struct product {
@@ -67,6 +68,12 @@ static ar_status emit_gemv(ar_graph *g, const product *p, const ar__panels *rang
     d.operands[5] = (ar__operand){p->y, 0, 0};
     d.groups[0] = (v.items + wgx - 1) / wgx;
     d.groups[1] = (uint32_t)((columns + tile - 1) / tile);
+    if (kernel == AR_K_gemv_lanes) {
+        AR_TRY(ar__device_turn(ar__graph_device(g), &d.operands[6].t));
+        uint64_t tiles = (uint64_t)d.groups[0] * d.groups[1];
+        d.groups[0] = tiles < TAKING_GROUPS ? (uint32_t)tiles : TAKING_GROUPS;
+        d.groups[1] = 1;
+    }
     d.flops = 2.0 * (double)columns * (double)rows * (double)W->I;
     d.bytes = (double)W->pw * 4.0 * (double)rows + 4.0 * (double)(columns * (W->I + rows));
     return ar__emit(g, &d);
