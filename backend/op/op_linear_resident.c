@@ -211,7 +211,8 @@ ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const 
     ar_plan at;
     AR_TRY(ar__variant_settle(W->device, AR_F_gemv));
     const ar_plan *plan = p.plan = ar__plan_at(&at, &W->device->plan, AR_F_gemv, p.N);
-    if (fuse->norm && p.N <= GEMV_FEW && W->I % AR__BLOCK == 0 &&
+    bool in_registers = takes_gemv(plan, &p);
+    if (fuse->norm && in_registers && p.N <= GEMV_FEW && W->I % AR__BLOCK == 0 &&
         (uint64_t)W->O * (uint64_t)W->I <= plan->resident_norm) {
         p.norm = fuse->norm;
         p.eps = fuse->norm_eps;
@@ -220,5 +221,5 @@ ar_status ar_op_linear_resident(ar_graph *g, ar_tensor **y, ar_tensor *x, const 
         AR_TRY(ar_op_rms_norm(g, &normed, x, (ar_tensor *)(uintptr_t)fuse->norm, fuse->norm_eps));
         p.x = normed;
     }
-    return takes_gemv(plan, &p) ? gemv(g, &p) : gemm(g, &p);
+    return in_registers ? gemv(g, &p) : gemm(g, &p);
 }

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+enum { MOST_ROWS = 2112 }; /* of a product's weights */
 /* p[4] of the case */
 enum { BIAS = 1, RESIDUAL = 2, SILU = 4, NORM = 8, PARTS = 16, TILES = 32, DEPTH = 64, BRAIN = 128 };
 enum { NEGATIVE = 1, LOWEST = 2 }; /* what is special about the weights */
@@ -81,10 +82,10 @@ static ar_status split_parts(ar__st *st, ar_resident_weight_desc *parts, int32_t
 static ar_status resident(ar__st *st, ar_resident_weight **w, double **W, const int32_t *p, int special) {
     ar_qtype type = ar_qtype_from_gguf(p[0]);
     const ref_block_form *f = ref_block_form_of(p[0]);
-    int64_t O = p[1], I = p[2], row_of[512];
+    int64_t O = p[1], I = p[2], row_of[MOST_ROWS];
     uint8_t *blocks = NULL;
     double *stored = NULL;
-    if (!f || O > 512) return ar__fail(AR_ERR_ARG, "selftest: no such resident case");
+    if (!f || O > MOST_ROWS) return ar__fail(AR_ERR_ARG, "selftest: no such resident case");
     AR_TRY(make_blocks(st, &blocks, f, O, I, special));
     AR_TRY(decode_blocks(st, &stored, blocks, f, O, I));
     ar_resident_weight_desc all = {
